@@ -1,0 +1,271 @@
+"""The board agent: the one process that sets clocks, pins workers and says what the units did and used.
+
+It makes the board's ledger and owns the devices. It decides nothing, and knows of an application only its name
+and its worker's process. A plain class; an actor or a test calls it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actors import pinning
+from actors.clock import Clock
+from actors.devices import open_device
+from actors.ledger import BoardLedger
+from actors.load import HostLoad, HostMeter
+from actors.meters import UnitReading
+from scheduler.board import Board
+from scheduler.messages import UnitTelemetry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitTotals:
+    """What one unit did since the mark.
+
+    Attributes:
+        name: of the unit.
+        busy: share of the time of all its cores that was taken, 0 to 1.
+        clock_changes: how often its clock changed.
+        mean_mhz: mean of its clock over time.
+        energy_j: idle included; None where its power is unknown.
+    """
+
+    name: str
+    busy: float
+    clock_changes: int
+    mean_mhz: float
+    energy_j: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardTotals:
+    """What the board did since the mark.
+
+    Attributes:
+        duration_s: board time since the mark.
+        units: in the board's order.
+        units_j: energy of all units; None where that of one is unknown.
+        board_j: with the rest of the board; None where that is unknown.
+        source: `modelled` or `unknown`.
+    """
+
+    duration_s: float
+    units: tuple[UnitTotals, ...]
+    units_j: float | None
+    board_j: float | None
+    source: Literal["modelled", "unknown"]
+
+
+class BoardAgent:
+    """Drives one board. Usable as a context manager, which closes it.
+
+    Attributes:
+        board: the board.
+        ledger: its ledger; workers attach to `ledger.path`.
+    """
+
+    def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
+        """Makes the ledger and opens the devices; `start` has governors run.
+
+        Args:
+            board: the board, as `check_host` passed it.
+            apps: names of all applications there will be.
+            path: directory of the ledger, best in `/dev/shm`.
+            clock: board time.
+
+        Raises:
+            LedgerError: if the ledger cannot be made there.
+        """
+        self.board = board
+        self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
+        self._slots = {app: slot for slot, app in enumerate(apps)}
+        self._clock = clock
+        self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
+        self._host = HostMeter()
+        self._marked = self._read()
+        self._reported = self._marked
+        self._governed = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def __enter__(self) -> BoardAgent:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ workers
+
+    def slot(self, app: str) -> int:
+        """An application's slot in the ledger."""
+        return self._slots[app]
+
+    def watch(self, pid: int) -> None:
+        """Counts a process as ours in `host_load`."""
+        self._host.watch(pid)
+
+    def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
+        """Moves all threads of an application's worker to these CPUs.
+
+        Returns:
+            Where they may run now, as read from the kernel.
+
+        Raises:
+            PinError: if the kernel did not do so.
+        """
+        if app not in self._slots:
+            raise KeyError(app)
+        self.watch(pid)
+        return pinning.pin(pid, cpus)
+
+    def reap(self, app: str) -> None:
+        """Frees the cores that an application's worker held or waited for when it died."""
+        self.ledger.reap(self.slot(app))
+
+    # ------------------------------------------------------------ clocks
+
+    def set_clock(self, unit: str, clock: float | str) -> float | str:
+        """Asks for a clock in MHz, or hands the unit to a governor.
+
+        Returns:
+            The clock granted, or the governor's name.
+
+        Raises:
+            ValueError: if there is no governor of that name.
+        """
+        granted = self._devices[unit].set_clock(clock)
+        self._governed.set()
+        return granted
+
+    def limit(
+        self,
+        unit: str,
+        *,
+        max_mhz: float | None = None,
+        cores_online: int | None = None,
+        other_load: float | None = None,
+    ) -> None:
+        """Changes what a unit may do, at once. All three are set: None lifts a limit.
+
+        Raises:
+            DeviceError: if the unit cannot be limited so.
+        """
+        self._devices[unit].limit(max_mhz=max_mhz, cores_online=cores_online, other_load=other_load)
+
+    def start(self) -> None:
+        """Has governors run on a thread of their own from here on; without it someone calls `tick`."""
+        self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
+        self._thread.start()
+
+    def tick(self) -> float:
+        """Lets every governor decide that is due.
+
+        Returns:
+            The board time of the next tick; infinite while no unit has a governor here.
+        """
+        return min((device.tick() for device in self._devices.values()), default=math.inf)
+
+    def _run_governors(self) -> None:
+        while not self._stopping.is_set():
+            due_s = self.tick()
+            if due_s == math.inf:
+                self._governed.wait()
+                self._governed.clear()
+            else:
+                self._clock.sleep_until(due_s)
+
+    # ------------------------------------------------------------ figures
+
+    def telemetry(self) -> tuple[UnitTelemetry, ...]:
+        """Every unit's clock now, and its load since the last call."""
+        old, self._reported = self._reported, self._read()
+        return tuple(
+            UnitTelemetry(
+                name=name,
+                mhz_now=now.mhz,
+                busy=_busy(old[name], now, now.cores_online),
+                temp_c=None,
+                power_w=_mean_w(old[name], now),
+            )
+            for name, now in self._reported.items()
+        )
+
+    def host_load(self) -> HostLoad:
+        """The machine's load since the last call."""
+        return self._host.read()
+
+    def mark(self) -> None:
+        """Begins the window of `totals`, and that of the next `telemetry`."""
+        self._marked = self._reported = self._read()
+
+    def totals(self) -> BoardTotals:
+        """What the units did since the mark, up to now."""
+        now = self._read()
+        units = tuple(_totals(self._marked[name], now[name]) for name in now)
+        duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
+        joules = [unit.energy_j for unit in units if unit.energy_j is not None]
+        units_j = math.fsum(joules) if len(joules) == len(units) else None
+        base_w = self.board.base_w
+        return BoardTotals(
+            duration_s=duration_s,
+            units=units,
+            units_j=units_j,
+            board_j=None if units_j is None or base_w is None else units_j + base_w * duration_s,
+            source="unknown" if units_j is None else "modelled",
+        )
+
+    def _read(self) -> dict[str, UnitReading]:
+        return {name: device.read() for name, device in self._devices.items()}
+
+    # ------------------------------------------------------------ the end
+
+    def restore(self) -> None:
+        """Stops governors and puts every unit back as it was found. Again, it does nothing new."""
+        self._stopping.set()
+        self._governed.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        for device in self._devices.values():
+            device.restore()
+
+    def close(self) -> None:
+        """Restores the board and deletes the ledger. Again, it does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.restore()
+            self.ledger.remove()
+
+
+def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
+    """Share of that many cores' time that was taken between two readings."""
+    span_s = (now.now_s - old.now_s) * cores
+    return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
+
+
+def _totals(old: UnitReading, now: UnitReading) -> UnitTotals:
+    span_s = now.now_s - old.now_s
+    return UnitTotals(
+        name=now.name,
+        busy=_busy(old, now, len(now.busy_s)),
+        clock_changes=now.clock_changes - old.clock_changes,
+        mean_mhz=(now.mhz_s - old.mhz_s) / span_s if span_s > 0 else now.mhz,
+        energy_j=_spent_j(old, now),
+    )
+
+
+def _mean_w(old: UnitReading, now: UnitReading) -> float | None:
+    spent_j, span_s = _spent_j(old, now), now.now_s - old.now_s
+    return None if spent_j is None or span_s <= 0 else spent_j / span_s
+
+
+def _spent_j(old: UnitReading, now: UnitReading) -> float | None:
+    if old.static_j is None or now.static_j is None or old.dynamic_j is None or now.dynamic_j is None:
+        return None
+    return now.static_j - old.static_j + now.dynamic_j - old.dynamic_j

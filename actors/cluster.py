@@ -1,0 +1,297 @@
+"""`cluster.yaml`: reading and checking the description of a board. It is not Ray's cluster launcher's file.
+
+`load_board` takes any board that is described right, since the simulator runs any; `check_host` asks besides
+whether this machine and the real back-end can drive it. The sole error is `BoardError`, with one message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from actors.devices import BACK_ENDS
+from scheduler.board import Board, BoardUnit
+from scheduler.problem import did_you_mean
+
+_PACKAGED = Path(__file__).parent / "boards"
+_DVFS_OF_KIND = {
+    "cpu": ("cpufreq", "emulated", "fixed"),
+    "gpu": ("devfreq", "nvml", "emulated", "fixed"),
+}
+
+
+class BoardError(ValueError):
+    """A board is described wrong, or this machine is not that board."""
+
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+_Positive = Annotated[float, Field(gt=0)]
+_Watts = Annotated[float, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _Unit(_Model):
+    name: _Name
+    kind: Literal["cpu", "gpu"]
+    dvfs: Literal["cpufreq", "devfreq", "nvml", "emulated", "fixed"]
+    mhz: Annotated[list[_Positive], Field(min_length=1)]
+    cpus: list[Annotated[int, Field(ge=0)]] = []
+    static_w: list[_Watts] | None = None
+    dynamic_w: list[_Watts] | None = None
+    speed: _Positive = 1.0
+    memory_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    host: _Name | None = None
+    domain: _Name | None = None
+
+
+class _Power(_Model):
+    sensor: _Text = "none"
+    base_w: _Watts | None = None
+    source: _Text
+
+
+class _Cluster(_Model):
+    name: _Name
+    units: Annotated[list[_Unit], Field(min_length=1)]
+    power: _Power
+
+
+_MODELS: dict[str, type[_Model]] = {"": _Cluster, "units": _Unit, "power": _Power}
+
+
+def default_board_path() -> Path:
+    """`./cluster.yaml`, or else the packaged `two-core-host`."""
+    here = Path("cluster.yaml")
+    return here if here.exists() else _PACKAGED / "two-core-host.yaml"
+
+
+def packaged_board(name: str) -> Board:
+    """A board that comes with gearshift.
+
+    Raises:
+        BoardError: if there is none of that name.
+    """
+    names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
+    if name not in names:
+        raise BoardError(f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}.")
+    return load_board(_PACKAGED / f"{name}.yaml")
+
+
+def load_board(path: str | os.PathLike[str]) -> Board:
+    """Reads a board.
+
+    Args:
+        path: a YAML file of the schema in `docs/boards.md`.
+
+    Raises:
+        BoardError: if the file cannot be read, or what it says is wrong: file, key, value and the mend.
+    """
+    file = os.fspath(path)
+    content = _content(file)
+    try:
+        cluster = _Cluster.model_validate(content)
+        _check(cluster)
+    except ValidationError as error:
+        raise BoardError(f"{file}: {_explained(error)}") from None
+    except BoardError as error:
+        raise BoardError(f"{file}: {error}") from None
+    return Board(
+        name=cluster.name,
+        units=tuple(_board_unit(unit) for unit in cluster.units),
+        base_w=cluster.power.base_w,
+        sensor=cluster.power.sensor,
+        power_source=cluster.power.source,
+    )
+
+
+def check_host(board: Board) -> None:
+    """Checks that this machine is that board: its CPUs are here and ours to use, its clocks ones we can set.
+
+    Raises:
+        BoardError: if not, with the unit and the mend.
+    """
+    allowed = os.sched_getaffinity(0)
+    for unit in board.units:
+        where = f"Board {board.name!r}, unit {unit.name!r}"
+        elsewhere = "simulate it with --backend sim"
+        if unit.kind != "cpu":
+            raise BoardError(f"{where}: kind {unit.kind!r} cannot be run here yet; {elsewhere}.")
+        if unit.dvfs not in BACK_ENDS:
+            raise BoardError(
+                f"{where}: dvfs {unit.dvfs!r} cannot be driven here yet; use one of: {', '.join(BACK_ENDS)}, "
+                f"or {elsewhere}."
+            )
+        for cpu in unit.cpus:
+            if cpu not in allowed:
+                raise BoardError(
+                    f"{where}: CPU {cpu} is not there, or not allowed to this process. Use some of "
+                    f"{sorted(allowed)}, or {elsewhere}."
+                )
+    domains = [unit.domain for unit in board.units if unit.domain is not None]
+    for domain in domains:
+        if domains.count(domain) > 1:
+            raise BoardError(
+                f"Board {board.name!r}: units that share a clock (domain {domain!r}) cannot be driven here yet; "
+                f"describe them as one unit, or simulate the board with --backend sim."
+            )
+
+
+def _content(file: str) -> dict[Any, Any]:
+    try:
+        with open(file, encoding="utf-8") as stream:
+            content = yaml.safe_load(stream)
+    except OSError as error:
+        raise BoardError(f"{file}: cannot be read: {error.strerror}. Name a cluster.yaml.") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise BoardError(f"{file}: is not text. Name a YAML file that describes a board.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise BoardError(f"{file}: is not YAML{line}: {error.problem or error.context}.") from None
+    except (RecursionError, ValueError) as error:  # nested too deep; an impossible date
+        raise BoardError(f"{file}: is not YAML that can be read: {error}.") from None
+    if content is None:
+        raise BoardError(f"{file}: is empty. A board has the keys {_keys(_Cluster)}.")
+    if not isinstance(content, dict):
+        raise BoardError(f"{file}: must be a mapping with the keys {_keys(_Cluster)}, not {_shown(content)}.")
+    return content
+
+
+def _check(cluster: _Cluster) -> None:
+    """What several keys say together; each failure names the one to change."""
+    _distinct([unit.name for unit in cluster.units], lambda place: f"units[{place}].name", "A unit")
+    owner_of_cpu: dict[int, str] = {}
+    for place, unit in enumerate(cluster.units):
+        key = f"units[{place}]"
+        if unit.dvfs not in _DVFS_OF_KIND[unit.kind]:
+            options = ", ".join(_DVFS_OF_KIND[unit.kind])
+            raise BoardError(f"{key}.dvfs must be one of {options} where kind is {unit.kind}, not {unit.dvfs!r}.")
+        if (unit.kind == "cpu") != bool(unit.cpus):
+            need = "list at least one CPU" if unit.kind == "cpu" else "be left out where kind is gpu"
+            raise BoardError(f"{key}.cpus must {need}, not {unit.cpus!r}.")
+        for at, cpu in enumerate(unit.cpus):
+            if cpu in owner_of_cpu:
+                raise BoardError(
+                    f"{key}.cpus[{at}]: CPU {cpu} is listed twice, before in {owner_of_cpu[cpu]}. "
+                    f"A CPU belongs to one unit."
+                )
+            owner_of_cpu[cpu] = f"{key}.cpus"
+        _rising(f"{key}.mhz", unit.mhz, strictly=True)
+        if unit.dvfs == "fixed" and len(unit.mhz) > 1:
+            raise BoardError(f"{key}.mhz must be one clock where dvfs is fixed, not {unit.mhz!r}.")
+        _check_power(key, unit)
+        _check_host_unit(key, unit, cluster)
+
+
+def _check_power(key: str, unit: _Unit) -> None:
+    if (unit.static_w is None) != (unit.dynamic_w is None):
+        missing, given = ("static_w", "dynamic_w") if unit.static_w is None else ("dynamic_w", "static_w")
+        raise BoardError(f"{key}.{missing} is missing beside {given}. Give both, or neither where power is unknown.")
+    for name in ("static_w", "dynamic_w"):
+        watts = getattr(unit, name)
+        if watts is not None and len(watts) != len(unit.mhz):
+            raise BoardError(
+                f"{key}.{name} must have one figure for each of the {len(unit.mhz)} clocks in mhz, not {len(watts)}."
+            )
+    if unit.static_w is not None:
+        _rising(f"{key}.static_w", unit.static_w, strictly=False)
+
+
+def _check_host_unit(key: str, unit: _Unit, cluster: _Cluster) -> None:
+    if unit.host is None:
+        return
+    cpus = [other.name for other in cluster.units if other.kind == "cpu"]
+    if unit.kind != "gpu":
+        raise BoardError(f"{key}.host is for a GPU; leave it out where kind is cpu, not {unit.host!r}.")
+    if unit.host not in cpus:
+        raise BoardError(
+            f"{key}.host must be the name of a CPU unit, one of {', '.join(cpus)}, not {unit.host!r}."
+            f"{did_you_mean(unit.host, cpus)}"
+        )
+
+
+def _distinct(names: Sequence[str], key: Callable[[int], str], what: str) -> None:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise BoardError(f"{key(place)}: {what} named {name!r} is there already. Names must be unique.")
+
+
+def _rising(key: str, figures: Sequence[float], *, strictly: bool) -> None:
+    for place, (low, high) in enumerate(pairwise(figures), start=1):
+        if high < low or (strictly and high == low):
+            order = "rise" if strictly else "not fall"
+            raise BoardError(f"{key} must {order} from clock to clock, but {key}[{place}] = {high:g} follows {low:g}.")
+
+
+# What must be, by pydantic's name of the problem; what is not here keeps pydantic's words.
+_MUST_BE = {
+    "string_type": "text",
+    "string_too_short": "text with something in it",
+    "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-'",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "list_type": "a list in [brackets]",
+    "too_short": "a list with something in it",
+    "model_type": "a mapping",
+}
+
+
+def _explained(error: ValidationError) -> str:
+    """The first thing wrong, an unknown key before all else since it explains a missing one."""
+    unknown = ("extra_forbidden", "invalid_key")
+    problem = min(error.errors(include_url=False), key=lambda problem: problem["type"] not in unknown)
+    location, value, context = problem["loc"], problem["input"], problem.get("ctx", {})
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if problem["type"] in unknown:
+        known = _keys(_MODELS[str(location[0]) if len(location) > 1 else ""])
+        mend = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
+        return f"{key} is not a key of a board.{mend}"
+    if problem["type"] == "missing":
+        return f"{key} is missing. Add it."
+    must_be = _MUST_BE.get(problem["type"], problem["msg"]).format(**context)
+    mend = did_you_mean(str(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
+    return f"{key} must be {must_be}, not {_shown(value)}.{mend}"
+
+
+def _keys(model: type[_Model]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _board_unit(unit: _Unit) -> BoardUnit:
+    return BoardUnit(
+        name=unit.name,
+        kind=unit.kind,
+        cpus=tuple(unit.cpus),
+        dvfs=unit.dvfs,
+        mhz=tuple(map(float, unit.mhz)),
+        static_w=_floats(unit.static_w),
+        dynamic_w=_floats(unit.dynamic_w),
+        speed=unit.speed,
+        memory_share=unit.memory_share,
+        host=unit.host,
+        domain=unit.domain,
+    )
+
+
+def _floats(figures: Iterable[float] | None) -> tuple[float, ...] | None:
+    return None if figures is None else tuple(map(float, figures))

@@ -1,0 +1,80 @@
+"""What every device back-end does: set and limit one unit's clock, and read what the unit has done.
+
+A device writes the clock in force into the board's ledger, where requests and readers find it. It knows no
+applications and no plan.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+
+from actors.clock import Clock
+from actors.ledger import BoardLedger
+from actors.meters import UnitReading
+from scheduler.board import BoardUnit
+
+
+class DeviceError(RuntimeError):
+    """A device cannot do what was asked, and will not be able to later."""
+
+
+class Device(ABC):
+    """One unit's clock and meters.
+
+    Attributes:
+        unit: what `cluster.yaml` says of it.
+    """
+
+    def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> None:
+        self.unit = unit
+        self._ledger = ledger
+        self._clock = clock
+
+    def read(self) -> UnitReading:
+        """The unit's clock and totals now."""
+        return self._ledger.read(self.unit.name)
+
+    @abstractmethod
+    def set_clock(self, clock: float | str) -> float | str:
+        """Asks for a clock in MHz, or hands the clock to a governor.
+
+        Returns:
+            The clock granted, or the name of the governor that has it now.
+
+        Raises:
+            ValueError: if there is no governor of that name.
+        """
+
+    @abstractmethod
+    def limit(
+        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+    ) -> None:
+        """Changes what the unit may do from now on. All three are set: None lifts a limit.
+
+        Args:
+            max_mhz: the highest clock that is granted or that a governor may choose.
+            cores_online: how many cores are in use.
+            other_load: share of each core that others take, 0 to 1.
+
+        Raises:
+            DeviceError: if the unit cannot be limited so.
+        """
+
+    @abstractmethod
+    def restore(self) -> None:
+        """Puts the unit back as it was found. Again, it does nothing."""
+
+    def tick(self) -> float:
+        """Lets a governor that runs here decide if it is due.
+
+        Returns:
+            The board time of the next tick; infinite where none is needed.
+        """
+        return math.inf
+
+
+def grant(mhz: float, allowed: tuple[float, ...]) -> float:
+    """The lowest allowed clock that is at least the one asked for, else the highest, as cpufreq grants it."""
+    return allowed[min(bisect_left(allowed, mhz), len(allowed) - 1)]

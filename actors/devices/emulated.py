@@ -1,0 +1,85 @@
+"""A unit whose clock exists only in the ledger: requests last as long as they would at that clock.
+
+Governors are models of the kernel's rules (`scheduler.governors`), stepped here at their period in board time.
+A step that comes late is a longer step, as on a machine whose timer is late.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+
+from actors.clock import Clock
+from actors.devices.common import Device, grant
+from actors.ledger import BoardLedger
+from scheduler.board import BoardUnit
+from scheduler.governors import Governor, make_governor
+
+
+class EmulatedDevice(Device):
+    """One emulated unit. Its methods may be called from several threads."""
+
+    def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> None:
+        super().__init__(unit, ledger, clock)
+        self._lock = threading.RLock()
+        self._start()
+
+    def _start(self) -> None:
+        self._asked_mhz = self.unit.mhz[0]
+        self._allowed = self.unit.mhz
+        self._governor: Governor | None = None
+        self._due_s = math.inf
+
+    def set_clock(self, clock: float | str) -> float | str:
+        """See `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
+        with self._lock:
+            if isinstance(clock, str):
+                self._governor = make_governor(clock, max_mhz=self.unit.mhz[-1])
+                self._due_s = -math.inf
+                self.tick()
+                return clock
+            self._governor, self._due_s = None, math.inf
+            self._asked_mhz = clock
+            return self._apply(clock)
+
+    def limit(
+        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+    ) -> None:
+        """See `Device`. A limit below the lowest clock leaves that one."""
+        with self._lock:
+            top = math.inf if max_mhz is None else max_mhz
+            self._allowed = tuple(mhz for mhz in self.unit.mhz if mhz <= top) or self.unit.mhz[:1]
+            self._ledger.set_unit(
+                self.unit.name,
+                cores_online=self.unit.cores if cores_online is None else cores_online,
+                other_load=other_load or 0.0,
+            )
+            if self._governor is None:
+                self._apply(self._asked_mhz)
+            else:
+                self._due_s = -math.inf  # the kernel asks a governor at once when its limits change
+                self.tick()
+
+    def restore(self) -> None:
+        """See `Device`: the lowest clock, no limits, no governor."""
+        with self._lock:
+            self._start()
+            self.limit()
+
+    def tick(self) -> float:
+        """See `Device`."""
+        with self._lock:
+            if self._governor is None:
+                return math.inf
+            if self._clock.now_s() >= self._due_s:
+                reading = self.read()
+                busy_us = tuple(1e6 * busy_s for busy_s in reading.busy_s)
+                now_us = 1e6 * reading.now_s
+                self._apply(self._governor.step(now_us, busy_us, reading.mhz, self._allowed))
+                self._due_s = reading.now_s + 1e-6 * self._governor.period_us
+            return self._due_s
+
+    def _apply(self, mhz: float) -> float:
+        granted = grant(mhz, self._allowed)
+        self._ledger.set_unit(self.unit.name, mhz=granted)
+        return granted

@@ -1,0 +1,31 @@
+"""Which back-end drives which kind of clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from actors.clock import Clock
+from actors.devices.common import Device, DeviceError
+from actors.devices.emulated import EmulatedDevice
+from actors.devices.fixed import FixedDevice
+from actors.ledger import BoardLedger
+from scheduler.board import BoardUnit
+
+BACK_ENDS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
+"""By `dvfs`."""
+
+
+def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> Device:
+    """The back-end of a unit.
+
+    Args:
+        unit: the unit.
+        ledger: of its board.
+        clock: board time.
+
+    Raises:
+        DeviceError: if there is no back-end for its `dvfs`.
+    """
+    if unit.dvfs not in BACK_ENDS:
+        raise DeviceError(f"unit {unit.name!r}: there is no back-end for dvfs {unit.dvfs!r}")
+    return BACK_ENDS[unit.dvfs](unit, ledger, clock)

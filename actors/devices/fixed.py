@@ -1,0 +1,28 @@
+"""A real unit whose clock cannot be set: a request takes what it really takes."""
+
+from __future__ import annotations
+
+from actors.devices.common import Device, DeviceError
+
+
+class FixedDevice(Device):
+    """One unit with one clock, which is granted whatever is asked for."""
+
+    def set_clock(self, clock: float | str) -> float:
+        """See `Device`. No governor has a say here."""
+        return self.unit.mhz[-1]
+
+    def limit(
+        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+    ) -> None:
+        """See `Device`. The clock cannot be held down, and other load is not made up."""
+        name = f"unit {self.unit.name!r} has a fixed clock"
+        if max_mhz is not None and max_mhz < self.unit.mhz[-1]:
+            raise DeviceError(f"{name}, {self.unit.mhz[-1]:g} MHz: max_mhz {max_mhz:g} cannot be kept")
+        if other_load:
+            raise DeviceError(f"{name} and does real work: other load ({other_load:g}) must really be there")
+        self._ledger.set_unit(self.unit.name, cores_online=self.unit.cores if cores_online is None else cores_online)
+
+    def restore(self) -> None:
+        """See `Device`."""
+        self.limit()

@@ -1,0 +1,33 @@
+"""The luck of each request: where in the distribution of service times it falls, on an emulated unit and in simulation.
+
+It depends on the seed, the application and the request's number alone, so that a request is as lucky under one policy,
+gear and run as under another. Nothing here knows what is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+_MASK = (1 << 64) - 1
+
+
+class Draws:
+    """One application's draws."""
+
+    def __init__(self, seed: int, app: str) -> None:
+        self._key = int.from_bytes(blake2b(f"{seed}/{app}".encode(), digest_size=8).digest(), "little")
+
+    def share(self, index: int) -> float:
+        """A number in [0, 1), uniform and independent over requests.
+
+        SplitMix64 at place `index` of its sequence (Steele, Lea and Flood, OOPSLA 2014): random access, no state.
+        """
+        bits = (self._key + (index + 1) * 0x9E3779B97F4A7C15) & _MASK
+        bits = ((bits ^ bits >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+        bits = ((bits ^ bits >> 27) * 0x94D049BB133111EB) & _MASK
+        return ((bits ^ bits >> 31) >> 11) / (1 << 53)
+
+    def of(self, samples: Sequence[float], index: int) -> float:
+        """Request `index`'s one of rising samples: the same quantile of whatever samples it is asked for."""
+        return samples[int(self.share(index) * len(samples))]

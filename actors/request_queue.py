@@ -1,0 +1,233 @@
+"""Requests that arrive and wait: scheduled arrivals, clients' pictures, a bounded queue and its drop rules.
+
+Arrivals are admitted when somebody looks, not when they happen. That changes nothing in the outcome, since only
+arrivals change a queue while its server is busy: each one is dealt with at its own scheduled time, however late.
+Nothing here asks for the time, takes a lock, writes a record or knows about networks.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.records import Status
+
+DROP_RULES = ("late", "oldest", "newest")
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request of an application.
+
+    Attributes:
+        index: its number within the application, from 0.
+        arrival_s: scheduled arrival, board time; latency counts from here.
+        target_ms: latency target in force at its arrival.
+        picture: what a client sent; None for a request of the mix, whose input is that of its number.
+        future: where a client waits for the result.
+    """
+
+    index: int
+    arrival_s: float
+    target_ms: float
+    picture: NDArray[np.generic] | None = None
+    future: Future[Any] | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        """When the result is due."""
+        return self.arrival_s + self.target_ms / 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A request that was given up, and when."""
+
+    request: Request
+    at_s: float
+
+
+class RequestQueue:
+    """First in, first out, at most `bound` requests; the rule says which one goes.
+
+    - `late`: at the head, a request whose deadline has passed. A full queue with no such head turns the newcomer
+      away, which never costs a request that can still be on time.
+    - `oldest`: a newcomer to a full queue pushes the head out.
+    - `newest`: a newcomer to a full queue is turned away.
+
+    Args:
+        bound: most requests that may wait, at least 1.
+        rule: one of `DROP_RULES`.
+
+    Raises:
+        ValueError: for another rule or a bound below 1.
+    """
+
+    def __init__(self, bound: int, rule: str) -> None:
+        if rule not in DROP_RULES:
+            raise ValueError(f"drop must be one of {', '.join(DROP_RULES)}, not {rule!r}")
+        if bound < 1:
+            raise ValueError(f"the queue's bound must be at least 1, not {bound!r}")
+        self._bound = bound
+        self._rule = rule
+        self._waiting: deque[Request] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Request]:
+        return iter(self._waiting)
+
+    def offer(self, request: Request, at_s: float) -> list[Drop]:
+        """Lets a request in at that time, and returns what is dropped for it: nothing, others, or itself."""
+        drops = []
+        if len(self._waiting) >= self._bound:
+            drops = self.expire(at_s)
+            if len(self._waiting) >= self._bound:
+                if self._rule != "oldest":
+                    return [*drops, Drop(request, at_s)]
+                drops.append(Drop(self._waiting.popleft(), at_s))
+        self._waiting.append(request)
+        return drops
+
+    def expire(self, now_s: float) -> list[Drop]:
+        """Under `late`, drops the requests at the head that can't be on time any more."""
+        drops = []
+        while self._rule == "late" and self._waiting and self._waiting[0].deadline_s <= now_s:
+            drops.append(Drop(self._waiting.popleft(), now_s))
+        return drops
+
+    @property
+    def head(self) -> Request | None:
+        """The request that is served next, left in the queue."""
+        return self._waiting[0] if self._waiting else None
+
+    def pop(self) -> Request:
+        """Takes the head out.
+
+        Raises:
+            IndexError: if nothing waits.
+        """
+        return self._waiting.popleft()
+
+
+class Intake:
+    """All requests of one application: those of its schedule, those of clients, those of a closed loop.
+
+    Args:
+        arrivals_s: scheduled arrivals, sorted, shape (n,); request i is the i-th.
+        segments: (from_s, target_ms), rising in time; before the first its target holds.
+        queue: where they wait.
+        first: number of the first scheduled request that is still to come.
+        next_index: number of the next request that is not scheduled, at least n.
+    """
+
+    def __init__(
+        self,
+        *,
+        arrivals_s: NDArray[np.float64],
+        segments: Sequence[tuple[float, float]],
+        queue: RequestQueue,
+        first: int = 0,
+        next_index: int | None = None,
+    ) -> None:
+        self.queue = queue
+        self.arrived = 0
+        self._arrivals_s = arrivals_s
+        self._from_s = [from_s for from_s, _ in segments]
+        self._targets_ms = [target_ms for _, target_ms in segments]
+        self._scheduled = first
+        self._next_index = len(arrivals_s) if next_index is None else next_index
+        self._closed = False
+        self._next_s = math.inf
+        self._look_ahead()
+
+    @property
+    def next_s(self) -> float:
+        """When the next scheduled request arrives; infinite where none does."""
+        return self._next_s
+
+    def target_ms(self, at_s: float) -> float:
+        """The target in force at that time."""
+        return self._targets_ms[max(0, bisect_right(self._from_s, at_s) - 1)]
+
+    def admit(self, now_s: float) -> list[Drop]:
+        """Lets in what was scheduled until now, and returns what is dropped for it and at the head."""
+        drops = []
+        while self._next_s <= now_s:
+            drops += self._offer(self.scheduled(self._scheduled))
+            self._scheduled += 1
+            self._look_ahead()
+        return drops + self.queue.expire(now_s)
+
+    def arrive(
+        self, now_s: float, picture: NDArray[np.generic] | None = None, future: Future[Any] | None = None
+    ) -> tuple[Request, list[Drop]]:
+        """Lets in a request that was not scheduled; what was scheduled until now must have been admitted."""
+        request = Request(self._next_index, now_s, self.target_ms(now_s), picture, future)
+        self._next_index += 1
+        return request, self._offer(request)
+
+    def close(self) -> None:
+        """Lets nothing scheduled in any more."""
+        self._closed = True
+        self._next_s = math.inf
+
+    def scheduled(self, index: int) -> Request:
+        """The scheduled request of that number."""
+        arrival_s = float(self._arrivals_s[index])
+        return Request(index, arrival_s, self.target_ms(arrival_s))
+
+    def _offer(self, request: Request) -> list[Drop]:
+        self.arrived += 1
+        return self.queue.offer(request, request.arrival_s)
+
+    def _look_ahead(self) -> None:
+        # A plain float: it is compared on every look, and NumPy's scalars compare slowly.
+        ahead = not self._closed and self._scheduled < len(self._arrivals_s)
+        self._next_s = float(self._arrivals_s[self._scheduled]) if ahead else math.inf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remains:
+    """What a killed predecessor left behind.
+
+    Attributes:
+        lost: (number, arrival_s) of the requests that arrived and never ended, in order of number.
+        first: number of the first scheduled request that is still to come.
+        next_index: number of the next request that is not scheduled.
+    """
+
+    lost: tuple[tuple[int, float], ...]
+    first: int
+    next_index: int
+
+
+def remains(records: NDArray[np.void], *, arrivals_s: NDArray[np.float64], resume_from_s: float) -> Remains:
+    """Finds out from a predecessor's records what it lost and where its successor goes on.
+
+    Args:
+        records: of dtype `RECORD`, shape (m,).
+        arrivals_s: scheduled arrivals, sorted, shape (n,).
+        resume_from_s: when the successor takes over, board time: what was scheduled before is lost if it never ended.
+    """
+    begun = records["status"] == Status.ARRIVED
+    ended = set(records["index"][~begun].tolist())
+    noted = zip(records["index"][begun].tolist(), records["arrival_s"][begun].tolist(), strict=True)
+    scheduled = len(arrivals_s)
+    due = int(np.searchsorted(arrivals_s, resume_from_s))
+    first = max([due, *(index + 1 for index in ended if index < scheduled)])
+    arrived = {**dict(enumerate(arrivals_s[:first].tolist())), **dict(noted)}
+    return Remains(
+        lost=tuple((index, arrived[index]) for index in sorted(arrived.keys() - ended)),
+        first=first,
+        next_index=max([scheduled, *(index + 1 for index in (*arrived, *ended))]),
+    )

@@ -1,0 +1,234 @@
+"""One request from the moment it has its cores to its result: inference, service time, score, record, delivery.
+
+Knows no queue and no way to get cores, and it never raises for what a request, an engine or a user's code did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.clock import Clock
+from actors.draws import Draws
+from actors.gearbox import Gearbox, Ready
+from actors.ledger import BoardLedger, Lease
+from actors.request_queue import Request
+from actors.tally import Service, Tally
+from actors.worker_spec import WorkerSpec
+from scheduler.board import BoardUnit
+from scheduler.messages import Activate
+from scheduler.views import Gear
+from supernets.sources import Source
+
+OnResult = Callable[[Request, NDArray[np.float32]], object]
+
+
+class WorkerClosedError(RuntimeError):
+    """The worker takes no requests, or stopped before this one was served."""
+
+
+class RequestDroppedError(RuntimeError):
+    """The request was given up while it waited."""
+
+
+class RequestFailedError(RuntimeError):
+    """The request's input or its inference raised."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A client's result.
+
+    Attributes:
+        output: the network's, as it came.
+        subnet: the sub-network that made it.
+        latency_ms: from the request's arrival at the worker.
+    """
+
+    output: NDArray[np.float32]
+    subnet: str
+    latency_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Engaged:
+    """A gear in force, with all that a request needs looked up.
+
+    Attributes:
+        gear: the gear.
+        epoch: whose plan it is of.
+        cpus: the kernel's numbers of its cores; empty on a GPU.
+        ready: its network.
+        subnet: place of its sub-network in the ladder.
+        unit: place of its unit on the board.
+        board_unit: that unit.
+        samples_ms: undisturbed inference times of the profile, rising.
+        mean_ms: their mean.
+    """
+
+    gear: Gear
+    epoch: int
+    cpus: tuple[int, ...]
+    ready: Ready
+    subnet: int
+    unit: int
+    board_unit: BoardUnit
+    samples_ms: tuple[float, ...]
+    mean_ms: float
+
+
+def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
+    """Puts a gear in force.
+
+    Raises:
+        GearboxError: if its network is not ready.
+        ValueError: if it does not fit the board or the profile.
+    """
+    gear = message.gear
+    try:
+        unit = spec.board.unit(gear.unit)
+        time = spec.profile.service(gear.subnet, unit.kind, gear.cores)
+    except KeyError as missing:
+        raise ValueError(f"app {spec.app!r}: {gear} is not on the board or not in the profile: {missing}") from None
+    if unit.kind == "cpu" and not (len(message.cpus) == gear.cores and set(message.cpus) <= set(unit.cpus)):
+        raise ValueError(f"app {spec.app!r}: cpus {message.cpus!r} are not those of {gear} on {unit.cpus!r}")
+    return Engaged(
+        gear=gear,
+        epoch=message.epoch,
+        cpus=message.cpus,
+        ready=gearbox.engage(gear),
+        subnet=list(spec.artifacts).index(gear.subnet),
+        unit=spec.board.units.index(unit),
+        board_unit=unit,
+        samples_ms=time.samples_ms,
+        mean_ms=time.mean_ms,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Served:
+    """How a request went at its cores: with an output, or with an error."""
+
+    service: Service
+    output: NDArray[np.float32] | None
+    error: str | None
+
+
+class Server:
+    """Serves requests of one application.
+
+    Args:
+        spec: what to serve.
+        source: inputs and labels.
+        clock: board time.
+        ledger: of the board.
+        tally: where ends are noted.
+        on_result: called with (request, output) after each completed request.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        source: Source,
+        clock: Clock,
+        ledger: BoardLedger,
+        tally: Tally,
+        on_result: OnResult | None,
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._ledger = ledger
+        self._tally = tally
+        self._on_result = on_result
+        self._draws = Draws(spec.seed, spec.app)
+
+    def serve(self, request: Request, engaged: Engaged, lease: Lease, give_up: Callable[[], bool]) -> Served:
+        """Runs the network, and keeps the cores until the service time is over.
+
+        On an emulated unit the service time is the request's draw from the profile's undisturbed times, at the
+        clocks in force meanwhile; a real inference that took longer still has ended when it did. On any other unit
+        it is what the inference took.
+
+        Args:
+            request: the request.
+            engaged: the gear it runs in.
+            lease: its cores.
+            give_up: asked now and then while the cores are only kept; true ends that early.
+        """
+        output, error = None, None
+        try:
+            output = self._infer(request, engaged.ready)
+        except Exception as raised:  # an input or an engine may raise anything, and it costs this request only
+            error = _text(raised)
+        if output is None or engaged.board_unit.dvfs != "emulated":
+            end_s = self._clock.now_s()
+        else:
+            end_s = self._ledger.stretch(lease, self._draws.of(engaged.samples_ms, request.index), give_up)
+        service = Service(
+            start_s=lease.start_s,
+            end_s=end_s,
+            subnet=engaged.subnet,
+            unit=engaged.unit,
+            cores=engaged.gear.cores,
+        )
+        return Served(service=service, output=output, error=error)
+
+    def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
+        """Scores and records what was served, and hands it to whoever waits for it."""
+        if served.output is None:
+            error = str(served.error)
+            self._tally.error(error)
+            self._tally.failed(request, served.service.end_s, served.service)
+            refuse(request, RequestFailedError(error))
+            return
+        latency_ms = self._tally.completed(
+            request,
+            served.service,
+            right=self._score(request, served.output),
+            service_ratio=self._service_ratio(served.service, engaged),
+        )
+        if request.future is not None and request.future.set_running_or_notify_cancel():
+            result = Result(output=served.output, subnet=engaged.gear.subnet, latency_ms=latency_ms)
+            request.future.set_result(result)
+        try:
+            if self._on_result is not None:
+                self._on_result(request, served.output)
+        except Exception as error:  # a user's code; the result stands
+            self._tally.error(_text(error))
+
+    def _infer(self, request: Request, ready: Ready) -> NDArray[np.float32]:
+        if request.picture is None:
+            return ready.run(ready.inputs(request.index))
+        return ready.run(self._source.adapt(request.picture, ready.artifact))
+
+    def _score(self, request: Request, output: NDArray[np.float32]) -> bool | None:
+        try:
+            return None if request.picture is not None else self._source.score(request.index, output)
+        except Exception as error:  # a user's labels; the result stands
+            self._tally.error(_text(error))
+            return None
+
+    def _service_ratio(self, service: Service, engaged: Engaged) -> float:
+        """Observed service over the profile's mean at the unit's present clock and other load."""
+        unit = engaged.board_unit
+        if unit.dvfs == "fixed":
+            pace = unit.speed  # there is one clock, and a real load shows in what was observed
+        else:
+            reading = self._ledger.read(unit.name)
+            pace = unit.pace(reading.mhz) * (1 - reading.other_load)
+        return service.service_ms * pace / engaged.mean_ms
+
+
+def refuse(request: Request, error: Exception) -> None:
+    """Tells the client of a request, if it has one, that there is no result."""
+    future = request.future
+    if future is not None and not future.done() and future.set_running_or_notify_cancel():
+        future.set_exception(error)
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

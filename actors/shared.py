@@ -1,0 +1,110 @@
+"""Records in shared memory and locks that survive the death of any process at any instruction.
+
+A record is some doubles at a fixed place, kept twice: a writer fills the copy that does not count and then makes
+it count with a single store, so a record changes as a whole or not at all. Writers exclude each other with a lock
+of the kernel's, which goes with its holder. What the records mean is not known here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+_DOUBLE = 8  # bytes
+
+
+def cells(fields: int) -> int:
+    """How many doubles a record of that many fields takes."""
+    return 1 + 2 * fields
+
+
+class SharedRecords:
+    """A file of doubles, mapped into this process. Its first cell is the creator's mark."""
+
+    def __init__(self, path: Path) -> None:
+        """Maps the file.
+
+        Raises:
+            OSError: if it cannot be opened.
+            ValueError: if it is empty, or not a whole number of doubles.
+        """
+        with open(path, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+        if len(self._memory) % _DOUBLE:
+            raise ValueError("it is cut off")
+        self._cells: memoryview[float] = memoryview(self._memory).cast("d")
+
+    @staticmethod
+    def create(path: Path, size: int) -> None:
+        """Makes a file of that many doubles, all zero.
+
+        Raises:
+            FileExistsError: if there is one.
+        """
+        with open(path, "xb") as file:
+            file.truncate(size * _DOUBLE)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    @property
+    def mark(self) -> float:
+        """Says what the file holds, once it is whole."""
+        return self._cells[0]
+
+    @mark.setter
+    def mark(self, mark: float) -> None:
+        self._cells[0] = mark
+
+    def get(self, place: int, fields: int) -> list[float]:
+        """The record of that many fields at that place."""
+        at = place + 1 + fields * int(self._cells[place])
+        return list(self._cells[at : at + fields])
+
+    def field(self, place: int, fields: int, number: int) -> float:
+        """One field of such a record."""
+        return self._cells[place + 1 + fields * int(self._cells[place]) + number]
+
+    def put(self, place: int, values: Sequence[float]) -> None:
+        """Writes a record."""
+        fields = len(values)
+        copy = 1 - int(self._cells[place])
+        at = place + 1 + fields * copy
+        self._cells[at : at + fields] = memoryview(array("d", values))
+        self._cells[place] = copy
+
+    def close(self) -> None:
+        """Lets go of the memory; the file stays."""
+        self._cells.release()
+        self._memory.close()
+
+
+class SharedLock:
+    """A lock among threads and among processes; a process that dies lets go of it.
+
+    A forked child shares its parent's hold, so it must open the lock anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._threads = threading.Lock()  # the kernel's lock belongs to the open file, which threads share
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._threads.release()
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._file)

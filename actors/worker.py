@@ -1,0 +1,416 @@
+"""The worker: serves one application's requests on its own thread, in the gear it was last told.
+
+It takes requests from the application's schedule, from clients or from a closed loop, runs the real network on the
+tokens of its gear's cores, and answers control calls while it computes. `step` does the next thing and says when the
+one after is due, so that a test steps a worker through virtual time; `start` steps it on a thread in real time.
+
+It knows neither Ray nor torch, it does not choose its gear, and it does not pin itself: the board agent moves its
+threads from outside.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.clock import BoardClock, Clock
+from actors.gearbox import Gearbox
+from actors.ledger import BoardLedger
+from actors.records import RECORD, read_records
+from actors.request_queue import Drop, Intake, Request, RequestQueue, remains
+from actors.serving import Engaged, OnResult, RequestDroppedError, Result, Server, WorkerClosedError, engage, refuse
+from actors.tally import Tally
+from actors.worker_spec import WorkerSpec
+from scheduler.messages import Activate, Activated, AppTelemetry, Prepare, Prepared
+from scheduler.views import Gear
+from supernets.sources import Source
+
+__all__ = ["Worker", "WorkerSpec", "WorkerStatus"]
+
+# How long a thread that computes in Python may keep the inference thread waiting; Python's own 5 ms are a small
+# network's whole inference, and inputs are prepared and messages answered in this process too.
+_SWITCH_INTERVAL_S = 5e-4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerStatus:
+    """A worker as it stands.
+
+    Attributes:
+        app: its application.
+        pid: its process.
+        thread: kernel's number of its inference thread; None before `start`.
+        serving: whether it still steps.
+        gear: gear in force; None before the first.
+        epoch: epoch of that gear, -1 before the first.
+        prepared: (sub-network, threads) of each network that is ready.
+        queue_len: requests waiting.
+        switch_ms: from each call of `activate` that changed the gear until the new one was in force, board time.
+    """
+
+    app: str
+    pid: int
+    thread: int | None
+    serving: bool
+    gear: Gear | None
+    epoch: int
+    prepared: tuple[tuple[str, int], ...]
+    queue_len: int
+    switch_ms: tuple[float, ...]
+
+
+class Worker:
+    """Serves one application. Control calls are safe from any thread and return promptly while a request is served.
+
+    Args:
+        spec: what to serve.
+        source: inputs of the application's requests.
+        clock: board time.
+        on_result: called with (request, output) after each completed request, on the inference thread.
+        resume_from_s: set when a predecessor was killed: what had arrived by then and has no record of its end is
+            recorded as failed, and the worker goes on with later arrivals.
+    """
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        *,
+        source: Source,
+        clock: Clock,
+        on_result: OnResult | None = None,
+        resume_from_s: float | None = None,
+    ) -> None:
+        self.spec = spec
+        self._clock = clock
+        self._ledger = BoardLedger.attach(Path(spec.ledger_path), spec.board, clock=clock)
+        self._gearbox = Gearbox(spec.artifacts, source, engine=spec.engine, bound=spec.max_prepared)
+        self._intake, self._tally = _take_over(spec, resume_from_s)
+        self._server = Server(
+            spec, source=source, clock=clock, ledger=self._ledger, tally=self._tally, on_result=on_result
+        )
+        # Guards the intake, the gear and the end. Nothing that can last happens under it, no user's code runs under it.
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._engaged: Engaged | None = None
+        self._switch_ms: list[float] = []
+        self._reported_arrivals = 0
+        self._closed_s: float | None = None
+        self._end_s = math.inf
+        self._over = False
+        self._stopped = False
+        self._fault: str | None = None
+        self._thread: threading.Thread | None = None
+
+    # ------------------------------------------------------------ control
+
+    def prepare(self, message: Prepare) -> Prepared:
+        """Makes a gear's network ready off the request path, and waits for it.
+
+        Returns:
+            The gear that is ready and its epoch: that of the latest `Prepare`, which may have overtaken this one.
+
+        Raises:
+            GearboxError: if it can't be prepared.
+        """
+        gear, epoch = self._gearbox.prepare(message.gear, message.epoch)
+        return Prepared(app=self.spec.app, gear=gear, epoch=epoch)
+
+    def activate(self, message: Activate) -> Activated:
+        """Changes gear: the next request to get its cores gets those of this gear, and runs in it.
+
+        A request that holds its cores already ends in the gear in which it began; the call does not wait for it.
+        A message of an older epoch than the gear in force changes nothing.
+
+        Returns:
+            The gear in force and its epoch.
+
+        Raises:
+            GearboxError: if its network is not ready.
+            ValueError: if it does not fit the board, the ladder or the profile.
+        """
+        called_s = self._clock.now_s()
+        with self._lock:
+            old = self._engaged
+            if old is None or message.epoch >= old.epoch:
+                # One reference, read once a request: this is the frame boundary.
+                self._engaged = engage(message, self.spec, self._gearbox)
+                if old is not None and old.gear != message.gear:
+                    self._switch_ms.append((self._clock.now_s() - called_s) * 1000)
+            engaged = self._engaged
+        self._rouse()
+        assert engaged is not None
+        return Activated(app=self.spec.app, gear=engaged.gear, epoch=engaged.epoch)
+
+    def submit(self, picture: NDArray[np.generic]) -> Future[Result]:
+        """Takes a client's request.
+
+        Args:
+            picture: as `Source.adapt` takes it.
+
+        Returns:
+            Where the `Result` will be, or `RequestDroppedError`, `RequestFailedError` or `WorkerClosedError`.
+
+        Raises:
+            WorkerClosedError: if the application has ended.
+        """
+        future: Future[Result] = Future()
+        with self._lock:
+            now_s = self._clock.now_s()
+            if self._closed_s is not None or now_s >= self.spec.until_s:
+                raise WorkerClosedError(f"app {self.spec.app!r} takes no more requests")
+            drops = self._intake.admit(now_s)
+            request, more = self._intake.arrive(now_s, picture, future)
+        self._tally.arrived(request)
+        self._settle(drops + more)
+        self._wake.set()
+        return future
+
+    def telemetry(self) -> AppTelemetry:
+        """What happened since the last call.
+
+        Raises:
+            WorkerClosedError: if the inference thread died of a fault that was no request's.
+        """
+        if self._fault is not None:
+            raise WorkerClosedError(f"the worker of app {self.spec.app!r} stopped: {self._fault}")
+        _, engaged = self._look()
+        with self._lock:
+            arrived = self._intake.arrived - self._reported_arrivals
+            self._reported_arrivals += arrived
+            queue_len = len(self._intake.queue)
+        period = self._tally.take()
+        ratios = period.service_ratios
+        return AppTelemetry(
+            app=self.spec.app,
+            arrived=arrived,
+            finished=period.finished,
+            on_time=period.on_time,
+            queue_len=queue_len,
+            latencies_ms=tuple(period.latencies_ms),
+            service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
+            gear=engaged.gear if engaged else None,
+            epoch=engaged.epoch if engaged else -1,
+        )
+
+    def errors(self) -> dict[str, int]:
+        """What requests, scores and `on_result` raised since the last call, and how often each."""
+        return self._tally.take_errors()
+
+    def status(self) -> WorkerStatus:
+        """The worker as it stands."""
+        with self._lock:
+            engaged = self._engaged
+            return WorkerStatus(
+                app=self.spec.app,
+                pid=os.getpid(),
+                thread=self._thread.native_id if self._thread else None,
+                serving=not self._over,
+                gear=engaged.gear if engaged else None,
+                epoch=engaged.epoch if engaged else -1,
+                prepared=tuple((form.subnet, form.threads) for form in self._gearbox.ready),
+                queue_len=len(self._intake.queue),
+                switch_ms=tuple(self._switch_ms),
+            )
+
+    def drain(self, until_s: float) -> float:
+        """Lets no more requests in; those that wait are served until then, and what is left stays without an end.
+
+        Returns promptly; `join` waits. A second call can only bring the end forward.
+
+        Returns:
+            The board time at which it closed: what was scheduled until then was let in.
+        """
+        with self._lock:
+            drops: list[Drop] = []
+            if self._closed_s is None:
+                self._closed_s = self._clock.now_s()
+                drops = self._intake.admit(self._closed_s)
+                self._intake.close()
+            closed_s = self._closed_s
+            self._end_s = min(self._end_s, until_s)
+        self._settle(drops)
+        self._rouse()
+        return closed_s
+
+    # ------------------------------------------------------------ serving
+
+    def start(self) -> None:
+        """Serves on a thread of its own from now on. The process is taken to be the worker's.
+
+        Raises:
+            TypeError: if the clock is virtual: virtual time is stepped.
+        """
+        if not isinstance(self._clock, BoardClock):
+            raise TypeError(f"a worker runs on a BoardClock; step it on a {type(self._clock).__name__}")
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._clock,), name=f"serve {self.spec.app}", daemon=True
+        )
+        self._thread.start()
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Waits, so many seconds on the wall, until a drained worker has ended; says whether it has."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return self._over
+
+    def stop(self) -> None:
+        """Ends as soon as the network comes back to it, lets go of everything; what is left stays without an end."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.drain(-math.inf)
+        self.join()
+        self._finish()
+        self._gearbox.close()
+        self._tally.close()
+        self._ledger.close()
+
+    def step(self) -> float | None:
+        """Does the next thing.
+
+        Returns:
+            The board time at which there is something to do again, unless a control call or a client brings it
+            sooner; None when a drained worker has ended.
+        """
+        request, engaged = self._look()
+        if request is None and self._renews():
+            request, engaged = self._look()
+        if self._ends(request):
+            self._finish()
+            return None
+        if request is None or engaged is None:
+            return self._next_s()
+        self._serve(request, engaged)
+        return self._clock.now_s()
+
+    def _run(self, clock: BoardClock) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                again_s = self.step()
+                if again_s is None:
+                    return
+                wait_s = again_s - clock.now_s()
+                if wait_s > 0:
+                    self._wake.wait(None if math.isinf(wait_s) else clock.wall_s(wait_s))
+        except Exception as error:  # no request's fault: the manager learns of it by the next telemetry
+            self._fault = f"{type(error).__name__}: {error}"
+            self._finish()
+
+    def _look(self) -> tuple[Request | None, Engaged | None]:
+        """Lets in what has arrived; then the next request and the gear as they stand."""
+        with self._lock:
+            drops = self._admit()
+            view = self._intake.queue.head, self._engaged
+        self._settle(drops)
+        return view
+
+    def _admit(self) -> list[Drop]:
+        now_s = self._clock.now_s()
+        return self._intake.admit(now_s) if now_s < self._end_s else []
+
+    def _renews(self) -> bool:
+        """In a closed loop with nothing to do, lets the next request arrive; says whether it did."""
+        if not self.spec.saturate:
+            return False
+        with self._lock:
+            now_s = self._clock.now_s()
+            if self._closed_s is not None or not self.spec.segments[0][0] <= now_s < self.spec.until_s:
+                return False
+            request, _ = self._intake.arrive(now_s)
+        self._tally.arrived(request)
+        return True
+
+    def _next_s(self) -> float:
+        from_s = self.spec.segments[0][0]
+        begins_s = from_s if self.spec.saturate and self._clock.now_s() < from_s else math.inf
+        return min(self._intake.next_s, self._end_s, begins_s)
+
+    def _ends(self, request: Request | None) -> bool:
+        return self._closed_s is not None and (request is None or self._clock.now_s() >= self._end_s)
+
+    def _serve(self, request: Request, engaged: Engaged) -> None:
+        lease = self._ledger.take(
+            self.spec.slot,
+            engaged.gear.unit,
+            engaged.cpus,
+            request.deadline_s,
+            give_up=lambda: self._look() != (request, engaged) or self._ends(request),
+        )
+        if lease is None:
+            return
+        try:
+            if not self._claim(request, engaged):
+                return
+            served = self._server.serve(request, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
+        finally:
+            self._ledger.release(lease)
+        if served.service.end_s < self._end_s:
+            self._server.deliver(request, engaged, served)
+        else:
+            refuse(request, self._closed_error())
+
+    def _claim(self, request: Request, engaged: Engaged) -> bool:
+        """Takes the request out of the queue, unless it or the gear is not what it was before the wait for cores."""
+        with self._lock:
+            drops = self._admit()
+            same = self._intake.queue.head is request and self._engaged is engaged and not self._ends(request)
+            if same:
+                self._intake.queue.pop()
+        self._settle(drops)
+        return same
+
+    def _settle(self, drops: list[Drop]) -> None:
+        for drop in drops:
+            self._tally.dropped(drop.request, drop.at_s)
+            refuse(drop.request, RequestDroppedError(f"app {self.spec.app!r} dropped this request"))
+
+    def _rouse(self) -> None:
+        """Makes the inference thread look again, whether it waits for a request or for cores."""
+        if not self._over:
+            self._wake.set()
+            self._ledger.wake(self.spec.slot)
+
+    def _closed_error(self) -> WorkerClosedError:
+        return WorkerClosedError(f"app {self.spec.app!r} ended before this request did")
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._over = True
+            self._closed_s = self._clock.now_s() if self._closed_s is None else self._closed_s
+            self._end_s = -math.inf
+            waiting = list(self._intake.queue)
+        for request in waiting:
+            refuse(request, self._closed_error())
+
+
+def _take_over(spec: WorkerSpec, resume_from_s: float | None) -> tuple[Intake, Tally]:
+    """The intake and the tally of a first worker, or of one that goes on where a killed one was."""
+    queue = RequestQueue(spec.queue_bound, spec.drop)
+    path = Path(spec.records_path)
+    if resume_from_s is None:
+        return Intake(arrivals_s=spec.arrivals_s, segments=spec.segments, queue=queue), Tally(path)
+    if path.exists():
+        # A kill can cut the last record short, and what is appended must not begin in its middle.
+        os.truncate(path, path.stat().st_size // RECORD.itemsize * RECORD.itemsize)
+    left = remains(read_records(path), arrivals_s=spec.arrivals_s, resume_from_s=resume_from_s)
+    intake = Intake(
+        arrivals_s=spec.arrivals_s,
+        segments=spec.segments,
+        queue=queue,
+        first=left.first,
+        next_index=left.next_index,
+    )
+    tally = Tally(path)
+    for index, arrival_s in left.lost:
+        tally.failed(Request(index, arrival_s, intake.target_ms(arrival_s)), resume_from_s)
+    return intake, tally

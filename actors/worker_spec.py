@@ -1,0 +1,54 @@
+"""What a worker is told when it starts: plain data that can be sent and stored. Knows no way to serve anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.board import Board
+from scheduler.profile import Profile
+from supernets.artifact import Artifact
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class WorkerSpec:
+    """All that a worker has to know of its application: plain data, the same for each restart.
+
+    Attributes:
+        app: its name.
+        board: the board.
+        ledger_path: directory of the board's ledger.
+        slot: the application's slot there.
+        arrivals_s: scheduled arrivals while it is present, board time, sorted, shape (n,).
+        saturate: whether it is a closed loop, in which a request arrives when the one before has ended.
+        segments: (from_s, target_ms) of each latency target, rising in time; the first begins its presence.
+        until_s: end of its presence.
+        queue_bound: most requests that may wait.
+        drop: which one goes, one of `actors.request_queue.DROP_RULES`.
+        artifacts: its ladder by sub-network, smallest first.
+        profile: what was measured of that ladder.
+        seed: of the run.
+        records_path: file for its records.
+        engine: as in `supernets.engines.prepare`.
+        max_prepared: most networks kept ready, at least 2.
+    """
+
+    app: str
+    board: Board
+    ledger_path: str
+    slot: int
+    arrivals_s: NDArray[np.float64]
+    saturate: bool
+    segments: tuple[tuple[float, float], ...]
+    until_s: float
+    queue_bound: int
+    drop: str
+    artifacts: Mapping[str, Artifact]
+    profile: Profile
+    seed: int
+    records_path: str
+    engine: str = "auto"
+    max_prepared: int = 4

@@ -1,0 +1,101 @@
+"""What a choice of points and clocks comes to: effective latency, load, violation and power.
+
+The one definition of these figures, public as `scheduler.solve.evaluate`. It knows nothing of how a choice is
+found.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scheduler._tables import FULL_LOAD
+from scheduler.problem import OperatingPoint, Problem, ProblemError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What a choice of points and clocks comes to."""
+
+    latency_ms: dict[str, float]
+    """By app: the effective latency."""
+    rho: dict[str, float]
+    """By unit: the load, 1 when every core is always taken."""
+    shared: frozenset[str]
+    """Units whose cores are shared by requests of several apps."""
+    app_terms: dict[str, float]
+    """By app: its part of the violation, weighted."""
+    unit_terms: dict[str, float]
+    """By unit: its overload."""
+    cap_term: float
+    """The relative excess of power over the cap."""
+    power_w: float
+    accuracy: float
+    """Sum of weight * accuracy."""
+
+    @property
+    def violation(self) -> float:
+        """The sum of all terms."""
+        return sum(self.app_terms.values()) + sum(self.unit_terms.values()) + self.cap_term
+
+    @property
+    def largest_term(self) -> float:
+        """The largest single term, which objective "fair" lessens first."""
+        return max([self.cap_term, *self.app_terms.values(), *self.unit_terms.values()])
+
+
+def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
+    """Say what a choice of one point per demand and one clock per unit comes to.
+
+    Args:
+        problem: The problem the choice answers.
+        choice: By app, the point taken. It need not be one of the demand's own.
+        mhz: By unit, the clock; an unused unit may stand at any of its clocks.
+
+    Raises:
+        ProblemError: An app or a unit is missing, or a point's clock is not its unit's.
+    """
+    for name, keys, given in (
+        ("choice", {d.app for d in problem.demands}, choice),
+        ("mhz", {u.name for u in problem.units}, mhz),
+    ):
+        for key in keys.symmetric_difference(given):
+            raise ProblemError(f"{name}: {key!r} is in only one of the problem and the choice.")
+    latency_ms: dict[str, float] = {}
+    rho: dict[str, float] = {}
+    shared: set[str] = set()
+    power_w = 0.0
+    for unit in problem.units:
+        here = [d for d in problem.demands if choice[d.app].unit == unit.name]
+        cores = {d.app: 1 if unit.kind == "gpu" else choice[d.app].cores for d in here}
+        busy_ms = sum(choice[d.app].busy_ms for d in here)
+        waits = sum(cores.values()) > unit.slots
+        if waits:
+            shared.add(unit.name)
+        for demand in here:
+            point = choice[demand.app]
+            if point.mhz != mhz[unit.name]:
+                raise ProblemError(
+                    f"choice: the point of {demand.app!r} is at {point.mhz!r} MHz, but mhz sets {unit.name!r}"
+                    f" to {mhz[unit.name]!r}; all points on a unit have its one clock."
+                )
+            latency_ms[demand.app] = point.latency_ms + (busy_ms - point.busy_ms if waits else 0.0)
+        taken = sum(d.rate_hz * choice[d.app].busy_ms * cores[d.app] for d in here)
+        rho[unit.name] = taken / (1000.0 * unit.slots)
+        power_w += unit.static_w[unit.mhz.index(mhz[unit.name])]
+        power_w += sum(d.rate_hz * choice[d.app].energy_mj for d in here) / 1000.0
+    app_terms = {}
+    for demand in problem.demands:
+        late = max(0.0, latency_ms[demand.app] / demand.latency_ms - 1.0)
+        floor = demand.min_accuracy
+        short = max(0.0, 1.0 - choice[demand.app].accuracy / floor) if floor > 0 else 0.0
+        app_terms[demand.app] = demand.weight * (late + short)
+    cap = problem.power_cap_w
+    return Evaluation(
+        latency_ms={d.app: latency_ms[d.app] for d in problem.demands},
+        rho=rho,
+        shared=frozenset(shared),
+        app_terms=app_terms,
+        unit_terms={name: max(0.0, load / FULL_LOAD - 1.0) for name, load in rho.items()},
+        cap_term=0.0 if cap is None else max(0.0, power_w / cap - 1.0),
+        power_w=power_w,
+        accuracy=sum(d.weight * choice[d.app].accuracy for d in problem.demands),
+    )

@@ -1,0 +1,212 @@
+"""Exact answers for a few demands: which searches to run for an objective, with or without a power cap."""
+
+import numpy as np
+
+from scheduler._cap import Cap, Relaxation, candidates, steepest
+from scheduler._cells import Aim
+from scheduler._evaluate import evaluate
+from scheduler._partition import Partition, Spread
+from scheduler._tables import NO_CHOICE, TICKS, Found, UnitTable, loose_bound, tabulate
+from scheduler.problem import Problem, ProblemError
+
+EXACT_DEMANDS = 10
+"""Demands up to which the search is exact; time and memory grow threefold with each one more."""
+
+FAIR_TICKS = 10.0
+"""How closely the least largest term is found under a power cap, where it is found by halving a span."""
+
+Level = tuple[float, float, float]
+VIOLATION: Level = (1.0, 0.0, 0.0)
+ACCURACY: Level = (0.0, 1.0, 0.0)
+POWER: Level = (0.0, 0.0, 1.0)
+
+
+def solve_exactly(problem: Problem) -> Found:
+    """Solve a problem of at most `EXACT_DEMANDS` demands; `scheduler.solve` says what is sought.
+
+    Raises:
+        ProblemError: No choice of one clock per unit leaves every demand a point.
+    """
+    if not problem.demands:
+        return Found(clocks=(0,) * len(problem.units), rows=(), proven=True, bound=np.nan)
+    tables = tabulate(problem)
+    for exclusive in (False,) if problem.sharing else (True, False):
+        search = Search(problem, tables, exclusive=exclusive)
+        best = search.run()
+        if best is not None:
+            # A proven answer is its own bound.
+            bound = np.nan if search.proven else loose_bound(tables, search.total(best))
+            return Found(clocks=best.clocks, rows=best.rows, proven=search.proven, bound=bound)
+    raise ProblemError(NO_CHOICE)
+
+
+class Search:
+    """One run of the exact search."""
+
+    def __init__(self, problem: Problem, tables: list[UnitTable], *, exclusive: bool) -> None:
+        """Set up; `exclusive` bars CPU cores from being shared."""
+        self.problem = problem
+        self.tables = tables
+        self.exclusive = exclusive
+        self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
+        self.goal = (ACCURACY, POWER) if problem.objective == "accuracy" else (POWER,)
+        self.proven = True
+
+    def run(self) -> Spread | None:
+        """Return the best spread; None where sharing is barred and cannot be avoided."""
+        # Most problems can be met. Without the points that violate even alone they are small; an answer found
+        # among those that stay is the answer, unless the cap is in its way.
+        best = self._solve(*self.goal, limit=0.0)[1]
+        if best is not None and self.total(best) == 0.0:
+            return best
+        low = None
+        if self.cap is not None and best is not None:
+            low = best if self.goal == (POWER,) else self._solve(POWER, limit=0.0)[1]
+            if low is not None and self.total(low) == 0.0:
+                return self._most_accurate(self.cap, low)
+        fair = self.problem.objective == "fair"
+        start = self._least_worst() if fair else None
+        if fair and start is None:
+            return None
+        limit = self._worst(start) if start is not None else np.inf
+        if self.cap is None:
+            return self._solve(VIOLATION, *self.goal, limit=limit)[1]
+        return self._least_capped(self.cap, limit, start, low)
+
+    def total(self, spread: Spread) -> float:
+        """The whole violation in ticks."""
+        return spread.violation if self.cap is None else self.cap.violation(spread)
+
+    def _solve(self, *levels: Level, limit: float = np.inf, worst: bool = False) -> tuple[Partition, Spread | None]:
+        """Lessen costs that add up, with no term above the limit; where they do not, give up the proof."""
+        partition = Partition(
+            [table.within(limit) for table in self.tables],
+            len(self.problem.demands),
+            Aim(levels=levels),
+            exclusive=self.exclusive,
+            worst=worst,
+            limit=limit,
+        )
+        best = partition.solve()
+        self.proven &= partition.proven
+        return partition, best
+
+    def _worst(self, spread: Spread) -> float:
+        """The largest term in ticks, raised by what sums in another order may add."""
+        problem = self.problem
+        points = zip(problem.demands, spread.rows, strict=True)
+        clocks = zip(problem.units, spread.clocks, strict=True)
+        choice = {demand.app: demand.points[row] for demand, row in points}
+        mhz = {unit.name: unit.mhz[clock] for unit, clock in clocks}
+        return float(np.rint(evaluate(problem, choice, mhz).largest_term * TICKS)) + 2.0
+
+    def _least_worst(self) -> Spread | None:
+        """Lessen the largest term, the cap's included."""
+        best = self._solve(VIOLATION, worst=True)[1]
+        if best is None or self.cap is None:
+            return best
+        # The power needed falls as the limit on the other terms rises: halve the span in which they meet.
+        low = best.violation + 2.0
+        best = self._solve(POWER, limit=low)[1]
+        if best is None or self._worst(best) <= low:
+            return best
+        best = self._solve(POWER)[1]
+        while best is not None and (high := self._worst(best)) - low > FAIR_TICKS:
+            middle = (low + high) / 2.0
+            spread = self._solve(POWER, limit=middle)[1]
+            if spread is not None and self._worst(spread) <= middle:
+                best = spread
+            else:
+                low = middle
+        return best
+
+    def _least_capped(self, cap: Cap, limit: float, start: Spread | None, low: Spread | None) -> Spread | None:
+        """Lessen violation, then what else is sought.
+
+        Args:
+            cap: The power cap.
+            limit: No term may exceed this many ticks.
+            start: A spread known to keep the limit; None where the limit is infinite.
+            low: The spread of least power without violation but by the cap; None where there is none.
+        """
+        solved: dict[float, tuple[Partition, Spread | None]] = {}
+
+        def solve(factor: float) -> Spread | None:
+            levels = (VIOLATION,) if factor == 0.0 else ((1.0, 0.0, factor * cap.factor),)
+            solved[factor] = self._solve(*levels, POWER, limit=limit)
+            return solved[factor][1]
+
+        def keeps_limit(spread: Spread) -> bool:
+            return bool(cap.ticks(np.array(spread.power_w)) <= limit)
+
+        low = low or solve(0.0)
+        if low is None:
+            return None
+        by_accuracy = self.problem.objective == "accuracy"
+        if low.power_w <= cap.watts:
+            return self._most_accurate(cap, low) if by_accuracy else low
+        # No single term of what is sought is larger than the whole violation of what is known.
+        pool = [spread for spread in (low, start) if spread is not None and keeps_limit(spread)]
+        limit = min(limit, *(cap.violation(spread) for spread in pool))
+        high = solve(1.0)
+        assert high is not None  # what is in the pool keeps the new limit as well
+        if high.power_w >= cap.watts and keeps_limit(high) and not by_accuracy:
+            return high
+        steepest(low, high, solve, lambda s: s.violation, lambda s: s.power_w * cap.factor - TICKS)
+        found = [spread for _, spread in solved.values()]
+        pool += [spread for spread in found if spread is not None and keeps_limit(spread)]
+        least = min(cap.violation(spread) for spread in pool)
+        relaxations = [Relaxation(self._solve(POWER, limit=limit)[0], cap.watts * (1.0 + limit / TICKS) + 1e-9)]
+        for factor, (partition, _) in _sharpest(solved):
+            relaxations.append(Relaxation(partition, _loosened(least + factor * TICKS)))
+        spreads, complete = candidates(relaxations)
+        self.proven &= complete
+        pool += [spread for spread in spreads if keeps_limit(spread)]
+        return min(pool, key=lambda s: (cap.violation(s), -s.gain, s.power_w))
+
+    def _most_accurate(self, cap: Cap, start: Spread) -> Spread:
+        """Raise accuracy, then lessen power, with no more violation than `start` has."""
+        most = cap.violation(start)
+        factor = 0.5 if most > 0.0 and start.power_w <= cap.watts else 1.0
+        relaxations = [
+            Relaxation(self._solve(POWER, limit=most)[0], cap.watts * (1.0 + most / TICKS) + 1e-9),
+            Relaxation(self._solve(VIOLATION, limit=most)[0], _loosened(most)),
+            Relaxation(self._solve((1.0, 0.0, cap.factor), limit=most)[0], _loosened(most + TICKS)),
+        ]
+        low = self._solve(ACCURACY, POWER, limit=most)[1]
+        if low is None or cap.violation(low) <= most:
+            return low or start
+        solved: dict[float, tuple[Partition, Spread | None]] = {}
+
+        def solve(weight: float) -> Spread | None:
+            solved[weight] = self._solve((weight, 1.0, weight * factor * cap.factor), limit=most)
+            return solved[weight][1]
+
+        def excess(spread: Spread) -> float:
+            return spread.violation + factor * (spread.power_w * cap.factor - TICKS) - most
+
+        steepest(low, start, solve, lambda s: -s.gain, excess)
+        pool = [start, *(spread for _, spread in solved.values() if spread is not None)]
+        pool = [spread for spread in pool if cap.violation(spread) <= most]
+        gain = max(spread.gain for spread in pool)
+        for weight, (partition, _) in list(solved.items())[-2:]:
+            cutoff = -gain + weight * (most + factor * TICKS)
+            relaxations.append(Relaxation(partition, _loosened(cutoff)))
+        spreads, complete = candidates(relaxations)
+        self.proven &= complete
+        pool += [spread for spread in spreads if cap.violation(spread) <= most]
+        return min(pool, key=lambda s: (-s.gain, s.power_w))
+
+
+def _loosened(ticks: float) -> float:
+    """A cutoff raised by what rounding to ticks, and sums in another order, may add."""
+    return ticks + 1.0 + 1e-11 * abs(ticks)
+
+
+def _sharpest(
+    solved: dict[float, tuple[Partition, Spread | None]],
+) -> list[tuple[float, tuple[Partition, Spread | None]]]:
+    """Of the factors solved: 0 and 1, and the one that bounds best between them."""
+    between = [factor for factor in solved if 0.0 < factor < 1.0]
+    best = max(between, key=lambda f: solved[f][0].bound[0] - f * TICKS, default=1.0)
+    return [(factor, solved[factor]) for factor in sorted({0.0, best, 1.0} & solved.keys())]

@@ -1,0 +1,227 @@
+"""Good answers for many demands: greedy placement, then moves of one demand and of one clock at a time.
+
+Nothing here is proven but the bound, which takes each demand by itself.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scheduler._cap import Cap
+from scheduler._tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, loose_bound, overload, tabulate
+from scheduler.problem import Problem, ProblemError
+
+PASSES = 8
+"""Rounds of moves at most; most problems settle in three or four."""
+STRIDES = (-1, 1, -4, 4)
+"""Steps of a unit's clock that are tried."""
+
+Key = tuple[float, ...]
+
+
+def solve_locally(problem: Problem) -> Found:
+    """Find a good answer to a problem of any size; `scheduler.solve` says what is sought.
+
+    Raises:
+        ProblemError: No choice of one clock per unit leaves every demand a point.
+    """
+    tables = tabulate(problem)
+    search = Search(problem, tables)
+    search.run()
+    key, violation = search.key(), search.violation()
+    bound = loose_bound(tables, violation)
+    value = -key[-2] / TICKS if problem.objective == "accuracy" else key[-1]
+    tight = abs(value - bound) <= 1e-6 * abs(bound) and violation == 0.0
+    # Greatest accuracy is proven without least power being so; and barred sharing is only lessened here.
+    proven = tight and problem.objective != "accuracy" and problem.sharing
+    return Found(clocks=search.clocks(), rows=search.rows(), proven=proven, bound=bound)
+
+
+@dataclass(slots=True, eq=False)
+class Load:
+    """What a unit carries: its clock, and the place of each member's point in the table."""
+
+    table: UnitTable
+    clock: int
+    places: dict[int, int] = field(default_factory=dict)
+
+    def outcomes(self, extra: int | None = None) -> Floats:
+        """What the unit comes to with each point of one more member, or as it is.
+
+        Returns:
+            (rows, points): cores beyond the unit's, largest term, violation, less the accuracy, watts. One point
+            stands for the unit as it is; a missing point is infinite throughout.
+        """
+        table, clock = self.table, self.clock
+        members = np.array(list(self.places), dtype=np.intp)
+        if extra is None and not len(members):
+            return np.array([[0.0], [0.0], [0.0], [0.0], [table.frame.static_w[0]]])
+        at = (members, clock, np.array(list(self.places.values()), dtype=np.intp))
+
+        def total(name: str) -> Floats:
+            values: Floats = getattr(table, name)
+            more = np.zeros(1) if extra is None else values[extra, clock]
+            return np.asarray(values[at].sum() + more)
+
+        cores, busy_ms, load = total("cores"), total("busy_ms"), total("load")
+        shared = cores > table.frame.slots
+        alone, own = table.latency_ms[at][:, None], table.busy_ms[at][:, None]
+        latency = np.where(shared, alone - own + busy_ms, alone)
+        terms = table.term(members, latency, table.short[at][:, None])
+        unit_term = overload(load)
+        if extra is not None:
+            alone, own = table.latency_ms[extra, clock], table.busy_ms[extra, clock]
+            mine = table.term(
+                np.array([extra]), np.where(shared, alone - own + busy_ms, alone)[None], table.short[extra, clock]
+            )
+            terms = np.concatenate([terms, mine])
+        excess = np.zeros_like(cores) if table.frame.gpu else np.maximum(cores - table.frame.slots, 0.0)
+        worst = np.maximum(terms.max(axis=0), unit_term)
+        power = total("power_w") + table.frame.static_w[clock]
+        outcomes = np.stack([excess, worst, terms.sum(axis=0) + unit_term, -total("gain"), power])
+        if extra is not None:
+            outcomes[:, ~table.valid[extra, clock]] = np.inf
+        return outcomes
+
+
+class Search:
+    """A placement that is improved step by step."""
+
+    def __init__(self, problem: Problem, tables: list[UnitTable]) -> None:
+        """Place the demands greedily, heaviest first, with the clocks high."""
+        self.problem = problem
+        self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
+        self.loads = [Load(table, clock) for table, clock in zip(tables, covering_clocks(tables), strict=True)]
+        self.now = np.concatenate([load.outcomes() for load in self.loads], axis=1)
+        """(rows, units): what each unit comes to."""
+        lightest = np.min([t.least_load.min(axis=1, initial=np.inf) for t in tables], axis=0)
+        self.order = np.argsort(-lightest, kind="stable").tolist()
+        for demand in self.order:
+            self._place(demand)
+
+    def run(self) -> None:
+        """Improve until nothing does, or for `PASSES` rounds."""
+        for _ in range(PASSES):
+            before = self.key()
+            for demand in self.order:
+                unit = next(u for u, load in enumerate(self.loads) if demand in load.places)
+                del self.loads[unit].places[demand]
+                self._refresh(unit)
+                self._place(demand)
+            for unit in range(len(self.loads)):
+                while any(self._shift(unit, stride) for stride in STRIDES):
+                    pass
+            if not self.key() < before:
+                return
+
+    def key(self) -> Key:
+        """What is lessened, in order."""
+        return self._keys(self.now.sum(axis=1, keepdims=True), self.now[1].max(keepdims=True))[0]
+
+    def violation(self) -> float:
+        """The whole violation in ticks."""
+        cap_term = 0.0 if self.cap is None else float(self.cap.ticks(self.now[4].sum()))
+        return float(self.now[2].sum()) + cap_term
+
+    def clocks(self) -> tuple[int, ...]:
+        """By unit, the clock; the lowest where nobody is."""
+        return tuple(load.clock if load.places else 0 for load in self.loads)
+
+    def rows(self) -> tuple[int, ...]:
+        """By demand, the row of its point."""
+        rows = {
+            demand: int(load.table.row[demand, load.clock, place])
+            for load in self.loads
+            for demand, place in load.places.items()
+        }
+        return tuple(rows[demand] for demand in sorted(rows))
+
+    def _keys(self, sums: Floats, worst: Floats) -> list[Key]:
+        """By column, what is lessened: sums over units of the rows of `Load.outcomes`, and the largest term."""
+        excess, _, violation, lack, power_w = sums
+        if self.cap is not None:
+            cap_term = self.cap.ticks(power_w)
+            violation, worst = violation + cap_term, np.maximum(worst, cap_term)
+        rows = [violation, power_w]
+        if self.problem.objective == "accuracy":
+            rows.insert(1, lack)
+        if self.problem.objective == "fair":
+            rows.insert(0, worst)
+        if not self.problem.sharing:
+            rows.insert(0, excess)
+        return list(zip(*(row.tolist() for row in rows), strict=True))
+
+    def _place(self, demand: int) -> None:
+        """Put a demand where it does least harm."""
+        best: tuple[Key, int, int] | None = None
+        for unit, load in enumerate(self.loads):
+            for place, key in enumerate(self._keys_with(unit, load.outcomes(demand))):
+                if best is None or key < best[0]:
+                    best = key, unit, place
+        assert best is not None
+        self.loads[best[1]].places[demand] = best[2]
+        self._refresh(best[1])
+
+    def _keys_with(self, unit: int, outcomes: Floats) -> list[Key]:
+        """The keys of the whole with each of a unit's outcomes in place of what it comes to now."""
+        others = np.delete(self.now, unit, axis=1)
+        worst = np.maximum(others[1].max(initial=0.0), outcomes[1])
+        return self._keys(others.sum(axis=1, keepdims=True) + outcomes, worst)
+
+    def _refresh(self, unit: int) -> None:
+        self.now[:, unit] = self.loads[unit].outcomes()[:, 0]
+
+    def _shift(self, unit: int, stride: int) -> bool:
+        """Move a unit's clock, choose its members' points anew, and keep that if it is better."""
+        load = self.loads[unit]
+        clock = load.clock + stride
+        if not load.places or not 0 <= clock < len(load.table.frame.static_w):
+            return False
+        before = self.key()
+        moved = Load(load.table, clock)
+        for _ in range(2):  # the second round knows the others
+            for demand in load.places:
+                moved.places.pop(demand, None)
+                keys = self._keys_with(unit, moved.outcomes(demand))
+                if not keys or not np.isfinite(min(keys)[-1]):
+                    return False
+                moved.places[demand] = keys.index(min(keys))
+        kept, kept_now = load, self.now[:, unit].copy()
+        self.loads[unit] = moved
+        self._refresh(unit)
+        if self.key() < before:
+            return True
+        self.loads[unit], self.now[:, unit] = kept, kept_now
+        return False
+
+
+def covering_clocks(tables: list[UnitTable]) -> tuple[int, ...]:
+    """The highest clocks, the first units' first, that leave every demand a point.
+
+    Raises:
+        ProblemError: There are none.
+    """
+    covers = []
+    for table in tables:
+        served = np.asarray(table.valid.any(axis=2))
+        covers.append([sum(1 << i for i in np.flatnonzero(has).tolist()) for has in served.T])
+    everyone = (1 << len(tables[0].frame.scale)) - 1
+    hopeless: set[tuple[int, int]] = set()
+
+    def search(unit: int, covered: int) -> Iterator[tuple[int, ...]]:
+        if unit == len(covers):
+            if covered == everyone:
+                yield ()
+            return
+        if (unit, covered) in hopeless:
+            return
+        for clock in reversed(range(len(covers[unit]))):
+            for rest in search(unit + 1, covered | covers[unit][clock]):
+                yield (clock, *rest)
+        hopeless.add((unit, covered))
+
+    with suppress(StopIteration):
+        return next(search(0, 0))
+    raise ProblemError(NO_CHOICE)

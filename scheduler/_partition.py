@@ -1,0 +1,250 @@
+"""Exact search over the ways to spread demands over units, for costs that add up over units.
+
+Dynamic programming over subsets of demands combines units; what a subset costs on a unit starts as a cheap lower
+bound and is worked out only where the best combination so far rests on it. This module does not know the power
+cap, which does not add up (`scheduler._exact` does).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from scheduler import _lexi
+from scheduler._cells import Aim, Bar, Cell, Part
+from scheduler._tables import Floats, Ints, UnitTable, overload
+
+CLOSE = 1e-9
+"""Relative difference below which two values of an aim's last level count as equal."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Spread:
+    """A clock per unit and a row of its points per demand, with what they come to."""
+
+    clocks: tuple[int, ...]
+    rows: tuple[int, ...]
+    violation: float
+    """Ticks, without the power cap's term."""
+    gain: float
+    """Ticks."""
+    power_w: float
+
+
+def join(parts: list[tuple[int, Part]], count: int, fold: np.ufunc = np.add) -> Spread:
+    """Put together the parts of all units, each with the subset of demands it serves."""
+    rows = [0] * count
+    for subset, part in parts:
+        for member, row in zip(members_of(subset), part.rows, strict=True):
+            rows[member] = row
+    return Spread(
+        clocks=tuple(part.clock for _, part in parts),
+        rows=tuple(rows),
+        violation=float(fold.reduce([part.violation for _, part in parts])),
+        gain=sum(part.gain for _, part in parts),
+        power_w=sum(part.power_w for _, part in parts),
+    )
+
+
+@lru_cache(maxsize=16)
+def subset_pairs(count: int) -> tuple[Ints, Ints, Ints, Ints]:
+    """All pairs (S, T) with T a subset of S, sorted by S.
+
+    Returns:
+        T, S without T, and S of each pair; and by S the index of its first pair, one more at the end.
+    """
+    whole, part = np.zeros(1, dtype=np.intp), np.zeros(1, dtype=np.intp)
+    for bit in (1 << np.arange(count)).tolist():
+        whole = np.concatenate([whole, whole | bit, whole | bit])
+        part = np.concatenate([part, part, part | bit])
+    order = np.lexsort((part, whole))
+    whole, part = whole[order], part[order]
+    starts = np.searchsorted(whole, np.arange((1 << count) + 1))
+    return part, whole ^ part, whole, starts
+
+
+def members_of(subset: int) -> Ints:
+    """The demands in a subset, ascending."""
+    return np.array([i for i in range(subset.bit_length()) if subset >> i & 1], dtype=np.intp)
+
+
+class Partition:
+    """The cheapest spread of all demands over all units for one aim."""
+
+    def __init__(
+        self, tables: list[UnitTable], count: int, aim: Aim, *, exclusive: bool, worst: bool, limit: float
+    ) -> None:
+        """Set up cheap lower bounds.
+
+        Args:
+            tables: A table per unit.
+            count: The number of demands.
+            aim: What to minimise.
+            exclusive: Whether CPU cores must not be shared.
+            worst: Take the largest term of violation in place of their sum; `aim` then has one level.
+            limit: The most ticks a single term of violation may have.
+        """
+        self.tables = tables
+        self.count = count
+        self.aim = aim
+        self.exclusive = exclusive
+        self.worst = worst
+        self.limit = limit
+        self.fold = np.maximum if worst else np.add
+        self.full = (1 << count) - 1
+        self.costs = [self._first_bounds(table) for table in tables]
+        """By unit and level: a lower bound, or the exact cost, of each subset."""
+        self.closed = [np.zeros(1 << count, dtype=np.bool_) for _ in tables]
+        """Subsets whose cost is exact, or proven too high to matter, or beyond the allowance of work."""
+        self.found = [{0: idle(table)} for table in tables]
+        """By unit and subset: the best choice met."""
+        self.proven = True
+        for closed in self.closed:
+            closed[0] = True
+
+    def cell(self, unit: int, subset: int) -> Cell:
+        """The search inside one unit."""
+        return Cell(self.tables[unit], members_of(subset), exclusive=self.exclusive, worst=self.worst, limit=self.limit)
+
+    def solve(self) -> Spread | None:
+        """Find the spread of least cost; None where there is none.
+
+        `bound` is then a proven lower bound on the cost, and `proven` says whether the spread attains it.
+        """
+        best: Spread | None = None
+        cost = cutoff = (np.inf,) * len(self.aim.levels)
+        while True:
+            chain = self.chain(range(len(self.tables)))
+            total, subsets = self._least(chain)
+            opened = [u for u, subset in enumerate(subsets) if not self.closed[u][subset]]
+            rests = self.rests(chain) if opened and total < cutoff else []
+            for unit in opened if rests else []:
+                self._close(unit, subsets[unit], cutoff, rests[unit])
+            if total < cutoff and all(subset in found for subset, found in zip(subsets, self.found, strict=True)):
+                parts = [(s, found[s]) for s, found in zip(subsets, self.found, strict=True)]
+                spread = join(parts, self.count, self.fold)
+                value = self.cost(spread)
+                if value < cutoff:
+                    best, cost = spread, value
+                    cutoff = (*value[:-1], value[-1] - CLOSE * abs(value[-1]))
+            if not rests:
+                self.bound = min(total, cost)
+                return best
+
+    def cost(self, whole: Spread | Part) -> tuple[float, ...]:
+        """The levels of what a spread, or a part of one, comes to."""
+        triple = (np.array(whole.violation), np.array(whole.gain), np.array(whole.power_w))
+        return tuple(float(level) for level in self.aim.values(*triple))
+
+    def _first_bounds(self, table: UnitTable) -> list[Floats]:
+        """By level, what each subset costs at least.
+
+        Each member takes its best point as if it waited only for the fastest points of the others where sharing
+        is certain, and for nothing where it is not.
+        """
+        clocks = len(table.frame.static_w)
+        zero = np.zeros(clocks)
+        busy_ms = _fold_subsets(table.least_busy_ms, zero, np.add)
+        shared = _fold_subsets(table.least_cores, zero, np.add) > table.frame.slots
+        violation = overload(_fold_subsets(table.least_load, zero, np.add))
+        violation[violation > self.limit] = np.inf
+        if self.exclusive and not table.frame.gpu:
+            violation[shared] = np.inf
+        levels = self.aim.values(
+            violation, np.zeros_like(violation), np.broadcast_to(table.frame.static_w[:, None], violation.shape)
+        )
+        levels = [level.copy() for level in levels]
+        subsets = np.arange(1 << self.count)
+        for i in range(self.count):
+            having = subsets[subsets >> i & 1 == 1]
+            with np.errstate(invalid="ignore"):
+                wait = busy_ms[:, having] - table.least_busy_ms[i][:, None]
+            wait = np.where(shared[:, having], wait, 0.0)
+            # Points come first, (points, clocks, subsets): a reduction over a short last axis would be slow.
+            latency, short, gain, power = (
+                np.ascontiguousarray(values[i].T)[:, :, None]
+                for values in (table.latency_ms, table.short, table.gain, table.power_w)
+            )
+            terms = table.term(np.array(i), latency + wait, short)
+            fits = terms <= self.limit
+            values = [np.where(fits, value, np.inf) for value in self.aim.values(terms, gain, power)]
+            for level, least in zip(levels, _lexi.least(values, axis=0), strict=True):
+                level[:, having] = self.fold(level[:, having], least)
+        levels[0][~np.isfinite(violation)] = np.inf
+        bounds = _lexi.least(levels, axis=0)
+        alone = self.cost(idle(table))
+        for bound, value in zip(bounds, alone, strict=True):
+            bound[0] = value
+        return bounds
+
+    def merge(self, left: list[Floats], right: list[Floats]) -> list[Floats]:
+        """What each subset costs at least when divided between two groups of units."""
+        part, rest, whole, starts = subset_pairs(self.count)
+        sums = [self.fold(a[part], b[rest]) for a, b in zip(left, right, strict=True)]
+        return _lexi.least_by_segment(sums, starts[:-1], whole)
+
+    def chain(self, units: "range | Iterator[int]") -> list[list[Floats]]:
+        """Merges of the first, the first two, ... of the units given."""
+        merged: list[list[Floats]] = []
+        for unit in units:
+            merged.append(self.merge(merged[-1], self.costs[unit]) if merged else self.costs[unit])
+        return merged
+
+    def rests(self, chain: list[list[Floats]]) -> list[list[Floats]]:
+        """By unit and level: the least that everything costs which is not in a subset, on the other units."""
+        last = len(self.tables) - 1
+        if last == 0:
+            return [[np.where(np.arange(self.full + 1) == self.full, 0.0, np.inf) for _ in self.aim.levels]]
+        back = self.chain(iter(range(last, 0, -1)))[::-1]  # back[u]: units u + 1 and on
+        others = [back[0], *(self.merge(chain[u - 1], back[u]) for u in range(1, last)), chain[last - 1]]
+        return [[level[::-1] for level in other] for other in others]
+
+    def _least(self, chain: list[list[Floats]]) -> tuple[tuple[float, ...], list[int]]:
+        """The least cost of all, and the subset on each unit that leads to it."""
+        parts = [0] * len(self.tables)
+        part, rest, _, starts = subset_pairs(self.count)
+        whole = self.full
+        total = tuple(float(level[whole]) for level in chain[-1])
+        for unit in range(len(self.tables) - 1, 0, -1):
+            here = slice(starts[whole], starts[whole + 1])
+            sums = [
+                self.fold(a[part[here]], b[rest[here]]) for a, b in zip(chain[unit - 1], self.costs[unit], strict=True)
+            ]
+            best = _lexi.order(sums)[0]
+            parts[unit] = int(rest[here][best])
+            whole = int(part[here][best])
+        parts[0] = whole
+        return total, parts
+
+    def _close(self, unit: int, subset: int, cutoff: tuple[float, ...], rest: list[Floats]) -> None:
+        """Work out what a subset costs on a unit, as far as it can matter below the cutoff."""
+        self.closed[unit][subset] = True
+        bar = tuple(
+            c if self.worst or not np.isfinite(c) else c - float(r[subset]) for c, r in zip(cutoff, rest, strict=True)
+        )
+        cell = self.cell(unit, subset)
+        states, complete = cell.search([Bar(aim=self.aim, cutoff=bar)], only_best=True)
+        self.proven &= complete
+        value = bar
+        if len(states):
+            best = _lexi.order(cell.values(states, cell.count, self.aim))[0]
+            self.found[unit][subset] = part = cell.part(states, int(best))
+            value = self.cost(part)
+        if complete:
+            for level, v in zip(self.costs[unit], value, strict=True):
+                level[subset] = v
+
+
+def idle(table: UnitTable) -> Part:
+    """An unused unit: it stands at its lowest clock."""
+    return Part(clock=0, rows=(), violation=0.0, gain=0.0, power_w=float(table.frame.static_w[0]))
+
+
+def _fold_subsets(values: Floats, start: Floats, fold: np.ufunc) -> Floats:
+    """Fold (demands, clocks) over every subset of the demands: (clocks, subsets)."""
+    result = np.empty((len(start), 1 << len(values)))
+    result[:, 0] = start
+    for i, value in enumerate(values):
+        fold(result[:, : 1 << i], value[:, None], out=result[:, 1 << i : 2 << i])
+    return result

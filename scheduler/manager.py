@@ -1,0 +1,262 @@
+"""The manager: a machine that takes messages and returns effects, once an epoch and whenever something happens.
+
+Telemetry and events change what it knows (`scheduler.knowledge`). Where a decision would rest on anything new it
+asks the policy for a plan, and brings the board there by the protocol of `scheduler.transition`. It performs nothing
+itself: the same class runs behind the Ray actor and inside the simulator, and gives the same effects for the same
+messages.
+
+It does not know mixes, wall-clock time, processes or how an effect is carried out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from scheduler.board import Board
+from scheduler.inputs import Inputs, changes
+from scheduler.knowledge import AppSpec, Knowledge
+from scheduler.messages import (
+    Activated,
+    AppAdded,
+    AppRemoved,
+    ClockSet,
+    Effect,
+    Event,
+    Log,
+    Message,
+    Pinned,
+    PowerCapped,
+    Prepared,
+    StartWorker,
+    TargetChanged,
+    Telemetry,
+    Tick,
+    UnitLimited,
+    WorkerLost,
+    WorkerStarted,
+)
+from scheduler.placement import assign_cpus
+from scheduler.policies import Policy, appraise, check_plan
+from scheduler.problem import Objective
+from scheduler.solve import Evaluation
+from scheduler.transition import Transition, plain
+from scheduler.views import Plan
+
+__all__ = ["AppSpec", "Manager"]
+
+GRACE_S = 1.0
+"""After a change, for how long (at least two epochs) lateness is put down to it."""
+
+
+class Manager:
+    """Keeps a board in the gears and clocks that a policy wants.
+
+    Args:
+        board: its units.
+        apps: all applications, those that events will add included.
+        policy: decides.
+        objective: what a policy that optimises is to optimise.
+        power_cap_w: cap of the units' power; None is none.
+        epoch_s: time between two ticks.
+
+    Attributes:
+        decisions: how many plans the policy has been asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        board: Board,
+        apps: Sequence[AppSpec],
+        policy: Policy,
+        objective: Objective = "energy",
+        power_cap_w: float | None = None,
+        epoch_s: float = 0.1,
+    ) -> None:
+        self.decisions = 0
+        self._board = board
+        self._policy = policy
+        self._knowledge = Knowledge(
+            board=board,
+            apps=apps,
+            objective=objective,
+            power_cap_w=power_cap_w,
+            grace_s=max(GRACE_S, 2 * epoch_s),
+        )
+        self._transition = Transition(board)
+        for app in self._knowledge.present:
+            self._transition.join(app, running=True)
+        self._down: set[str] = set()
+        self._epoch = 0
+        self._events: list[str] = []
+        self._decided: Inputs | None = None
+        self._plan: Plan | None = None
+        self._cpus: Mapping[str, tuple[int, ...]] = {}
+        self._plan_epoch = 0
+        self._outcome: Evaluation | None = None
+        self._failure: str | None = None
+
+    def on(self, message: Message, now_s: float) -> list[Effect]:
+        """Take a message in.
+
+        Args:
+            message: what happened; one that comes too late, twice or from nobody known changes nothing.
+            now_s: when, board time; never earlier than in the call before.
+
+        Returns:
+            What is to be carried out and logged, in this order.
+        """
+        match message:
+            case Tick():
+                return self._tick(message, now_s)
+            case Telemetry():
+                effects = self._observe(message, now_s)
+            case Event():
+                effects = self._event(message, now_s)
+            case WorkerLost():
+                effects = self._lost(message)
+            case WorkerStarted():
+                effects = self._started(message)
+            case Prepared() | Pinned() | Activated() | ClockSet():
+                effects = self._transition.acknowledge(message)
+        return effects + self._transition.advance(now_s)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the latest plan is carried out and acknowledged."""
+        return self._transition.at_rest
+
+    # ------------------------------------------------------------ messages
+
+    def _tick(self, tick: Tick, now_s: float) -> list[Effect]:
+        self._epoch = tick.epoch
+        effects = self._transition.expire(now_s)
+        present = self._knowledge.present
+        self._knowledge.excuse([app for app in present if not self._expected_on_time(app)], now_s=now_s)
+        self._knowledge.judge(now_s=now_s)
+        inputs = self._knowledge.inputs()
+        why = changes(self._decided, inputs)
+        if why:
+            effects += self._decide(inputs, why, now_s)
+        effects += self._transition.advance(now_s)
+        effects.append(self._epoch_log(decided=bool(why)))
+        self._knowledge.end_epoch()
+        return effects
+
+    def _observe(self, telemetry: Telemetry, now_s: float) -> list[Effect]:
+        self._knowledge.observe(telemetry, now_s=now_s)
+        for unit in telemetry.units:
+            self._transition.clock_seen(unit.name, unit.mhz_now)
+        effects: list[Effect] = []
+        for report in telemetry.apps:
+            effects += self._transition.heard(report.app, report.gear, report.epoch)
+        return effects
+
+    def _event(self, event: Event, now_s: float) -> list[Effect]:
+        """Note what changed and decide at once."""
+        match event.change:
+            case TargetChanged():
+                self._knowledge.retarget(event.change)
+            case AppAdded(app=app):
+                if not self._knowledge.knows(app) or app in self._knowledge.present:
+                    return []
+                self._knowledge.join(app, now_s=now_s)
+                self._transition.join(app, running=app not in self._down)
+            case AppRemoved(app=app):
+                self._knowledge.leave(app)
+                self._transition.leave(app)
+            case UnitLimited():
+                unit = self._knowledge.limit(event.change)
+                self._transition.limited(unit.name, unit.mhz[-1])
+            case PowerCapped():
+                self._knowledge.power_cap_w = event.change.power_cap_w
+        self._events.append(event.text)
+        inputs = self._knowledge.inputs()
+        why = changes(self._decided, inputs) or [event.text]
+        return [Log(kind="event", fields={"text": event.text}), *self._decide(inputs, why, now_s)]
+
+    def _lost(self, lost: WorkerLost) -> list[Effect]:
+        if not self._knowledge.knows(lost.app) or lost.app in self._down:
+            return []
+        self._down.add(lost.app)
+        if lost.app in self._knowledge.present:
+            self._plan_epoch += 1
+            self._transition.lost(lost.app, self._plan_epoch)
+        return [Log(kind="lost", fields={"app": lost.app, "reason": lost.reason}), StartWorker(app=lost.app)]
+
+    def _started(self, started: WorkerStarted) -> list[Effect]:
+        if started.app in self._down:
+            self._down.remove(started.app)
+            if started.app in self._knowledge.present:
+                self._transition.started(started.app)
+        return []
+
+    # ------------------------------------------------------------ deciding
+
+    def _decide(self, inputs: Inputs, why: list[str], now_s: float) -> list[Effect]:
+        """Ask the policy, and make its plan the goal. A policy's fault leaves the last plan in force."""
+        self.decisions += 1
+        try:
+            snapshot = self._knowledge.snapshot(
+                inputs, epoch=self._epoch, now_s=now_s, gear=self._transition.gear, events=tuple(self._events)
+            )
+            plan = self._policy.decide(snapshot)
+            check_plan(plan, snapshot, self._knowledge.possible())
+        except Exception as error:  # a policy may be anybody's, and nothing it does may end the run
+            return self._policy_failed(error)
+        self._failure = None
+        self._decided = inputs
+        self._events.clear()
+        self._outcome = appraise(plan, snapshot)
+        online = {unit.name: unit.cores_online for unit in snapshot.units}
+        cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online)
+        before, self._plan = self._plan, plan
+        if before and (before.gears, before.clocks, self._cpus) == (plan.gears, plan.clocks, cpus):
+            return []
+        self._cpus = cpus
+        return self._aim(plan, cpus, why, now_s)
+
+    def _aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], why: list[str], now_s: float) -> list[Effect]:
+        self._plan_epoch += 1
+        self._transition.aim(plan, cpus, self._plan_epoch, "; ".join(why))
+        self._knowledge.excuse(self._knowledge.present, now_s=now_s)
+        fields = {
+            "plan": self._plan_epoch,
+            "why": why,
+            "gears": {app: plain(gear) for app, gear in plan.gears.items()},
+            "cpus": {app: list(numbers) for app, numbers in cpus.items()},
+            "clocks": dict(plan.clocks),
+            **self._prospects(),
+        }
+        return [Log(kind="plan", fields=fields)]
+
+    def _policy_failed(self, error: Exception) -> list[Effect]:
+        failure = f"{type(error).__name__}: {error}"
+        if failure == self._failure:  # asked again each epoch, it need not be said again each epoch
+            return []
+        self._failure = failure
+        fields = {"policy": type(self._policy).__name__, "error": failure}
+        return [Log(kind="policy_failed", fields=fields)]
+
+    def _expected_on_time(self, app: str) -> bool:
+        """Whether an application is as planned, and the plan has it, and its unit, within bounds."""
+        if self._plan is None or self._outcome is None or app not in self._plan.gears:
+            return False
+        unit = self._plan.gears[app].unit
+        late = self._outcome.app_terms[app] + self._outcome.unit_terms[unit]
+        return self._transition.settled(app) and late <= 1e-9
+
+    # ------------------------------------------------------------ logs
+
+    def _prospects(self) -> dict[str, object]:
+        """What the plan in force promises; None where that is not known."""
+        powered = all(unit.static_w is not None and unit.dynamic_w is not None for unit in self._board.units)
+        return {
+            "power_w": self._outcome.power_w if self._outcome and powered else None,
+            "violation": self._outcome.violation if self._outcome else None,
+            "optimal": self._plan.optimal if self._plan else None,
+        }
+
+    def _epoch_log(self, *, decided: bool) -> Log:
+        known = self._knowledge.log(lambda app: plain(self._transition.gear(app)))
+        return Log(kind="epoch", fields={"epoch": self._epoch, "decided": decided, **known, **self._prospects()})

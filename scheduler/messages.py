@@ -1,0 +1,249 @@
+"""The manager's messages and effects: all that goes in and out of `Manager.on`.
+
+Times are seconds of board time. The manager performs nothing itself: a driver (the Ray manager actor, or the
+simulator) carries the effects out and brings back what came of them as messages. It carries out the effects for one
+application, and for one unit, in the order given; an answer may be late, repeated or lost.
+
+The `epoch` of an effect, and of the answer to it, is the number of the plan it serves: plans are numbered from 1, and
+there may be none or several of them in one epoch of the manager. In `Tick` and `Snapshot` it counts the epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scheduler.views import Gear
+
+# ---------------------------------------------------------------- messages in
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppTelemetry:
+    """What one worker reports of the time since its last report.
+
+    Attributes:
+        app: its name.
+        arrived: requests that arrived.
+        finished: requests completed, dropped or failed.
+        on_time: those of them that completed within the target.
+        queue_len: requests waiting now.
+        latencies_ms: of the completed ones, from scheduled arrival to result.
+        service_ratio: mean of observed over expected service time, the latter from the profile, at the unit's clocks
+            and beside the load there that the board was told of; None where nothing completed.
+        gear: gear in force.
+        epoch: that of the last activation it acknowledged.
+    """
+
+    app: str
+    arrived: int
+    finished: int
+    on_time: int
+    queue_len: int
+    latencies_ms: tuple[float, ...]
+    service_ratio: float | None
+    gear: Gear | None
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitTelemetry:
+    """What the board agent reports of one unit since its last report.
+
+    Attributes:
+        name: of the unit.
+        mhz_now: its clock.
+        busy: share of its core time taken, 0 to 1.
+        temp_c: its temperature; None where unknown.
+        power_w: its mean power, idle included; None where unknown.
+    """
+
+    name: str
+    mhz_now: float
+    busy: float
+    temp_c: float | None
+    power_w: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Telemetry:
+    """One round of reports; a worker that did not answer in time is left out."""
+
+    apps: tuple[AppTelemetry, ...]
+    units: tuple[UnitTelemetry, ...]
+    power_w: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A worker has this gear's network ready (the answer to `Prepare`)."""
+
+    app: str
+    gear: Gear
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pinned:
+    """The kernel's word on where a worker's threads may run now (the answer to `Pin`)."""
+
+    app: str
+    unit: str
+    cpus: tuple[int, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activated:
+    """A worker runs this gear from here on (the answer to `Activate`)."""
+
+    app: str
+    gear: Gear
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockSet:
+    """The clock that a unit was granted, or the governor that has it now (the answer to `SetClock`)."""
+
+    unit: str
+    clock: float | str
+    epoch: int
+
+
+Ack = Prepared | Pinned | Activated | ClockSet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TargetChanged:
+    """An application's targets from here on."""
+
+    app: str
+    target_ms: float
+    min_accuracy: float
+    weight: float
+    slo: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppAdded:
+    """An application begins (its worker is already started and warm)."""
+
+    app: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppRemoved:
+    """An application ends; its worker may still finish what it has."""
+
+    app: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitLimited:
+    """What a unit may do from here on; None lifts the clock's limit."""
+
+    unit: str
+    max_mhz: float | None
+    cores_online: int
+    other_load: float
+    """Share of the unit's core time that others take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PowerCapped:
+    """The power cap from here on; None lifts it."""
+
+    power_cap_w: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something changed that the manager is told of rather than finds out."""
+
+    change: TargetChanged | AppAdded | AppRemoved | UnitLimited | PowerCapped
+    text: str
+    """As shown in logs and reports."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tick:
+    """An epoch begins."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLost:
+    """A worker died; it is being started again."""
+
+    app: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerStarted:
+    """A worker came back after it was lost, warm, in no gear."""
+
+    app: str
+
+
+Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerStarted
+
+# ---------------------------------------------------------------- effects out
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepare:
+    """Make a gear's network ready, off the request path."""
+
+    app: str
+    gear: Gear
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pin:
+    """Move all threads of a worker to these CPUs and read them back."""
+
+    app: str
+    unit: str
+    cpus: tuple[int, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activate:
+    """Change gear between two requests; from then on requests take the tokens of these CPUs."""
+
+    app: str
+    gear: Gear
+    cpus: tuple[int, ...]
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetClock:
+    """Set a unit's clock in MHz, or hand it to a governor."""
+
+    unit: str
+    clock: float | str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartWorker:
+    """Start a lost worker again."""
+
+    app: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Log:
+    """A fact for the epoch log; `kind` names it, `fields` hold plain values."""
+
+    kind: str
+    fields: Mapping[str, object]
+
+
+Effect = Prepare | Pin | Activate | SetClock | StartWorker | Log

@@ -1,0 +1,83 @@
+"""Which CPUs of its unit each application gets.
+
+A gear says how many cores; this says which. Pure and deterministic. It does not know how an application is moved
+from one CPU to another, nor in which order (`scheduler.transition`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scheduler.board import Board
+from scheduler.views import Gear
+
+
+def assign_cpus(
+    board: Board,
+    gears: Mapping[str, Gear],
+    held: Mapping[str, tuple[str, tuple[int, ...]]],
+    online: Mapping[str, int],
+) -> dict[str, tuple[int, ...]]:
+    """Give every application CPUs of its gear's unit.
+
+    Where the cores of a unit's gears sum to at most its cores online, no CPU is given twice. Otherwise the unit is
+    shared, and the numbers of applications on any two of its CPUs differ by at most one. Within that, an
+    application keeps what it holds: exactly so where the held sets do not overlap, and an assignment handed back
+    in as `held` is handed out again.
+
+    Args:
+        board: The board of the units.
+        gears: By application, the gear it is to have.
+        held: By application, the unit and the CPUs that it has now; none for one without a gear.
+        online: By unit, how many of its CPUs may be used, counted from its first.
+
+    Returns:
+        By application, in the order of `gears`, its CPUs in rising order; `()` on a GPU. A gear with more cores
+        than are online gets all that are.
+    """
+    cpus: dict[str, tuple[int, ...]] = dict.fromkeys(gears, ())
+    for unit in board.units:
+        if unit.kind != "cpu":
+            continue
+        usable = unit.cpus[: online[unit.name]]
+        # Wide gears first: they have the least choice. The name makes the order independent of the mapping's.
+        here = sorted(
+            (app for app, gear in gears.items() if gear.unit == unit.name),
+            key=lambda app: (-gears[app].cores, app),
+        )
+        cores = {app: min(gears[app].cores, len(usable)) for app in here}
+        before = {app: held[app][1] if app in held and held[app][0] == unit.name else () for app in here}
+        fits = sum(cores.values()) <= len(usable)
+        cpus.update((_disjoint if fits else _balanced)(usable, cores, before))
+    return cpus
+
+
+def _disjoint(
+    usable: tuple[int, ...], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """CPUs for each application such that none is given twice; the cores sum to at most the usable ones."""
+    free = list(usable)
+    kept: dict[str, list[int]] = {}
+    for app, count in cores.items():
+        kept[app] = [cpu for cpu in before[app] if cpu in free][:count]
+        free = [cpu for cpu in free if cpu not in kept[app]]
+    for app, count in cores.items():  # only after all have kept theirs, so that nobody is driven out
+        missing = count - len(kept[app])
+        kept[app] += free[:missing]
+        free = free[missing:]
+    return {app: tuple(sorted(chosen)) for app, chosen in kept.items()}
+
+
+def _balanced(
+    usable: tuple[int, ...], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """CPUs for each application, the least loaded first, among equals those it has."""
+    load = dict.fromkeys(usable, 0)
+    chosen: dict[str, tuple[int, ...]] = {}
+    for app, count in cores.items():
+        mine = before[app]
+        ranked = sorted(usable, key=lambda cpu: (load[cpu], cpu not in mine))  # stable: else the unit's order
+        chosen[app] = tuple(sorted(ranked[:count]))
+        for cpu in chosen[app]:
+            load[cpu] += 1
+    return chosen

@@ -1,0 +1,278 @@
+"""Operating points: what each sub-network would do on each unit, number of cores and clock, at an app's rate.
+
+Built from a board and a measured profile alone. This module does not know targets, other apps or how a point is
+chosen; it prices a point as if the app had its cores to itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.board import Board
+from scheduler.problem import OperatingPoint, did_you_mean
+from scheduler.profile import Profile, ServiceTime
+
+FloatArray = NDArray[np.float64]
+ArrivalKind = Literal["periodic", "poisson", "saturate"]
+
+MAX_LOAD = 0.9
+"""Points that keep their cores busy for more than this share of the time are left out."""
+
+_MAX_QUEUE_LOAD = 0.99
+"""Load at which an overloaded queue is priced: its true response has no quantile, and latency must be finite."""
+
+_MAX_SHARE = 0.9999
+"""Share of waits that is looked at where the slo asks for all of them: a random queue has no longest wait."""
+
+
+class PointsError(ValueError):
+    """Operating points that cannot be built: the message names the field, its value and the mend."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArrivalModel:
+    """How the requests of an app arrive, as far as their waiting depends on it.
+
+    Recorded arrivals and a client's own are best taken for Poisson at their observed rate.
+
+    Attributes:
+        kind: `periodic`, `poisson`, or `saturate` for a closed loop, where the next request comes with the last
+            result and so never waits.
+        rate_hz: mean arrivals a second; not looked at where the kind is `saturate`.
+        jitter_ms: largest delay of a periodic release.
+    """
+
+    kind: ArrivalKind
+    rate_hz: float = 0.0
+    jitter_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        kinds = get_args(ArrivalKind)
+        if self.kind not in kinds:
+            raise PointsError(
+                f"arrivals: kind is {self.kind!r}; it must be one of {', '.join(kinds)}."
+                + did_you_mean(str(self.kind), kinds)
+            )
+        _check_at_least_0("arrivals: rate_hz", self.rate_hz)
+        _check_at_least_0("arrivals: jitter_ms", self.jitter_ms)
+
+
+def operating_points(
+    board: Board,
+    profile: Profile,
+    *,
+    app: str,
+    arrivals: ArrivalModel,
+    slo: float,
+    min_accuracy: float = 0.0,
+    service_ratio: float = 1.0,
+    margin: float = 0.0,
+) -> tuple[OperatingPoint, ...]:
+    """Prices every sub-network on every unit, number of cores and clock that it was profiled for.
+
+    Service is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
+
+    - `latency_ms`, the slo quantile of the response (see `response_quantile_ms`), times 1 + `margin`;
+    - `energy_mj`, dynamic_w · cores · mean service. Where the board has no power figures energy is unknown and
+      stands as 0.0; whoever reports energy must say so (`BoardUnit.dynamic_w` is None);
+    - `accuracy`, the rung's. An unknown one stands as 0.0, which nothing relies on: there is no floor then.
+
+    Points with rate · service above `MAX_LOAD` are left out unless all are. All clocks of the board are priced;
+    which are allowed now is for the caller to know.
+
+    Args:
+        board: the units.
+        profile: of the app's ladder.
+        app: its name, for messages.
+        arrivals: how its requests come.
+        slo: share of the requests whose response `latency_ms` covers, above 0 and at most 1.
+        min_accuracy: its accuracy floor, 0 for none.
+        service_ratio: observed over profiled service time.
+        margin: share added to the latency for what the runtime itself takes.
+
+    Returns:
+        At least one point, in the order of rungs, their profiled cores, units and clocks.
+
+    Raises:
+        PointsError: if a figure is out of range, if nothing was profiled for a unit of this board, or as
+            `check_accuracy` says.
+    """
+    check_accuracy(profile, app=app, min_accuracy=min_accuracy)
+    if not 0 < slo <= 1:
+        raise PointsError(f"app {app!r}: slo is {slo!r}; it must be above 0 and at most 1.")
+    if not 0 < service_ratio < math.inf:
+        raise PointsError(f"app {app!r}: service_ratio is {service_ratio!r}; it must be a finite number above 0.")
+    _check_at_least_0(f"app {app!r}: margin", margin)
+
+    points: list[OperatingPoint] = []
+    overloaded: list[OperatingPoint] = []
+    lanes: dict[tuple[str, int], _Lane] = {}
+    for rung in profile.rungs:
+        for time in rung.times:
+            where = (time.kind, time.cores)
+            lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where))
+            stretch = service_ratio / lane.pace
+            service_ms = time.mean_ms * stretch
+            latency_ms = (1 + margin) * response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo)
+            energy_mj = lane.dynamic_w * service_ms
+            fits = arrivals.rate_hz * service_ms / 1000 <= MAX_LOAD + 1e-9
+            columns = (fits, latency_ms, energy_mj, service_ms)
+            rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
+            for (unit, mhz), fit, latency, energy, service in rows:
+                point = OperatingPoint(
+                    subnet=rung.subnet,
+                    unit=unit,
+                    cores=time.cores,
+                    mhz=mhz,
+                    latency_ms=latency,
+                    energy_mj=energy,
+                    accuracy=rung.accuracy or 0.0,
+                    service_ms=service,
+                )
+                (points if fit or arrivals.kind == "saturate" else overloaded).append(point)
+    if not points and not overloaded:
+        raise PointsError(
+            f"app {app!r}: supernet {profile.supernet!r} was not profiled for any unit of board {board.name!r}; "
+            f"run `gearshift profile {profile.supernet}` with this board."
+        )
+    return tuple(points or overloaded)
+
+
+def check_accuracy(profile: Profile, *, app: str, min_accuracy: float) -> None:
+    """Refuses an app that has an accuracy floor and a sub-network of which nobody knows whether it keeps to it.
+
+    Raises:
+        PointsError: naming the app and the first such sub-network.
+    """
+    if not min_accuracy > 0:
+        return
+    for rung in profile.rungs:
+        if rung.accuracy is None:
+            raise PointsError(
+                f"app {app!r}: min_accuracy is {min_accuracy!r}, but the accuracy of sub-network {rung.subnet!r} of "
+                f"{profile.supernet!r} is unknown; give its accuracy, or leave min_accuracy out."
+            )
+
+
+def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: ArrivalModel, slo: float) -> FloatArray:
+    """The slo quantile of waiting plus service, first come first served, one request at a time.
+
+    - `saturate`: nothing waits, so it is the quantile of service.
+    - `periodic`: the quantile of service plus the jitter, which bounds what release jitter can add while no
+      service exceeds the period (Audsley et al., Software Engineering Journal 8(5), 1993). Where the longest
+      does, it delays those behind it: the wait is taken for exponential with Kingman's heavy-traffic mean
+      deviation² / (2 · (period - mean)) (Proc. Cambridge Phil. Soc. 57, 1961), and the excesses of wait and
+      service over the mean service, being independent, are added in squares. This is an approximation, good to
+      some 10 %.
+    - `poisson`: the M/G/1 queue, see `_poisson_response`.
+
+    Args:
+        time: the service as profiled.
+        stretch: how many times as long it takes, shape (n,).
+        arrivals: how requests come.
+        slo: which quantile.
+
+    Returns:
+        Milliseconds, shape (n,), finite: a queue that grows without end is priced as one with a load of 0.99 whose
+        services vary at least as much as exponential ones (periodic), or just as they do (Poisson).
+    """
+    mean_ms = time.mean_ms * stretch
+    quantile_ms = time.quantile_ms(slo) * stretch
+    if arrivals.kind == "saturate":
+        return quantile_ms
+    share = min(slo, _MAX_SHARE)
+    load = np.minimum(arrivals.rate_hz * mean_ms / 1000, _MAX_QUEUE_LOAD)
+    if arrivals.kind == "poisson":
+        # The response grows as 1/(1 - load), so what is interpolated, and kept beyond MAX_LOAD, is its multiple.
+        response = np.interp(load, _LOADS, (1 - _LOADS) * _poisson_response(time, share)) / (1 - load)
+        response_ms: FloatArray = np.maximum(response * mean_ms, quantile_ms)
+        return response_ms
+    response_ms = quantile_ms + arrivals.jitter_ms
+    overruns = arrivals.rate_hz * time.samples_ms[-1] * stretch > 1000
+    if overruns.any():
+        variation = float(np.var(time.samples_ms)) / time.mean_ms**2
+        variations = np.where(arrivals.rate_hz * mean_ms >= 1000, max(variation, 1.0), variation)
+        wait_ms = -math.log1p(-share) * overruns * variations * load / (2 * (1 - load)) * mean_ms
+        spread_ms = np.maximum(quantile_ms - mean_ms, 0)
+        response_ms += np.hypot(wait_ms, spread_ms) - spread_ms
+    return response_ms
+
+
+_STEPS = 32
+"""Steps per mean service in which a response is resolved; its quantile is good to about half a step."""
+
+_MAX_POINTS = 2**14
+"""Most steps in all: where a few samples are hundreds of times the mean, the steps are longer instead."""
+
+_LOADS = MAX_LOAD * np.linspace(0, 1, 32) ** 2
+"""Loads at which responses are tabulated, close together where waiting sets in. A service of few different
+lengths has jumps between them, at a load of 1 - slo for instance, which interpolation spreads over one interval."""
+
+
+@lru_cache(maxsize=1024)
+def _poisson_response(time: ServiceTime, share: float) -> FloatArray:
+    """Quantile of the response in an M/G/1 queue with this service, in mean services, at each load of `_LOADS`.
+
+    The response is wait plus service. By Pollaczek and Khinchine the wait is a sum of N residual services with
+    P(N = n) = (1 - load) · load^n, so its transform is (1 - load) / (1 - load · residual). Worked out on a
+    lattice by the discrete Fourier transform. In units of the mean service it depends on the load and on the shape
+    of the service alone, so one table serves every clock and rate.
+
+    Returns:
+        Shape (32,).
+    """
+    samples = np.array(time.samples_ms) / time.mean_ms
+    # Beyond this many mean services the tail, close to exponential, holds a hundredth of what is looked for.
+    longest_wait = np.mean(samples**2) / (2 * (1 - MAX_LOAD)) * math.log(100 / (1 - share))
+    span = longest_wait + 2 * samples[-1] + 2
+    steps = min(_STEPS, _MAX_POINTS / span)
+    size = 2 ** math.ceil(math.log2(steps * span))
+    samples *= steps
+    # Each sample is shared between the two lattice points around it so that its mean stays.
+    below = np.floor(samples).astype(np.intp)
+    weights = np.concatenate([1 - (samples - below), samples - below]) / len(samples)
+    service = np.bincount(np.concatenate([below, below + 1]), weights, size)
+    # The residual has density P(service > x) / mean; the trapezium over each step keeps its mean.
+    exceeds = np.maximum(1 - np.cumsum(service), 0) / steps
+    residual = (exceeds + np.concatenate([[0], exceeds[:-1]])) / 2
+    loads = _LOADS[:, np.newaxis]
+    response = (1 - loads) / (1 - loads * np.fft.rfft(residual)) * np.fft.rfft(service)
+    covered = np.cumsum(np.fft.irfft(response, size), axis=1)
+    # A lattice point stands for the step around it, so `covered` is reached half a step beyond.
+    last = np.argmax(covered >= share, axis=1)
+    row = np.arange(len(_LOADS))
+    before = np.where(last > 0, covered[row, last - 1], 0)
+    quantile: FloatArray = (last - 0.5 + (share - before) / (covered[row, last] - before)) / steps
+    return quantile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lane:
+    """The clocks of all units that have so many cores of a kind, one after another."""
+
+    clocks: tuple[tuple[str, float], ...]
+    """Unit and MHz."""
+    pace: FloatArray
+    dynamic_w: FloatArray
+    """Of all the cores together; 0 where unknown."""
+
+    @classmethod
+    def of(cls, board: Board, kind: str, cores: int) -> _Lane:
+        units = [unit for unit in board.units if unit.kind == kind and unit.cores >= cores]
+        watts = [watt for unit in units for watt in unit.dynamic_w or (0.0,) * len(unit.mhz)]
+        return cls(
+            clocks=tuple((unit.name, mhz) for unit in units for mhz in unit.mhz),
+            pace=np.array([unit.pace(mhz) for unit in units for mhz in unit.mhz]),
+            dynamic_w=cores * np.array(watts),
+        )
+
+
+def _check_at_least_0(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise PointsError(f"{name} is {value!r}; it must be a finite number of at least 0.")

@@ -1,0 +1,261 @@
+"""What the scheduler decides about: units, demands and their operating points, and what comes out.
+
+Plain frozen data with its own validation. This module does not know how a problem is solved, where its points
+come from, or what a board is.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["cpu", "gpu"]
+Objective = Literal["energy", "accuracy", "fair"]
+
+
+class ProblemError(ValueError):
+    """A problem that is not well formed: the message names the field, its value and the mend."""
+
+
+def _check(ok: bool, owner: str, name: str, value: object, want: str) -> None:
+    if not ok:
+        raise ProblemError(f"{owner}: {name} is {value!r}; it must be {want}.")
+
+
+def _check_number(owner: str, name: str, value: float, low: float = 0.0, *, above: bool = False) -> None:
+    want = f"a finite number {'above' if above else 'of at least'} {low:g}"
+    _check(math.isfinite(value) and (value > low if above else value >= low), owner, name, value, want)
+
+
+def _check_fraction(owner: str, name: str, value: float) -> None:
+    _check(0.0 <= value <= 1.0, owner, name, value, "a fraction from 0 to 1")
+
+
+def _check_cores(owner: str, value: int) -> None:
+    _check(isinstance(value, int) and value >= 1, owner, "cores", value, "a whole number of at least 1")
+
+
+def _check_unique(owner: str, name: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ProblemError(f"{owner}: {name} {value!r} occurs twice; each needs a name of its own.")
+        seen.add(value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """One way to serve an app: a sub-network on some cores of a unit at a clock, and what that costs."""
+
+    subnet: str
+    unit: str
+    cores: int
+    mhz: float
+    latency_ms: float
+    """The slo quantile of the response time at the demand's rate, on cores of its own."""
+    energy_mj: float
+    """One inference above static power: (busy - static) * service."""
+    accuracy: float
+    """A fraction from 0 to 1."""
+    service_ms: float | None = None
+    """Mean time the cores are taken by one inference; None stands for `latency_ms`."""
+
+    def __post_init__(self) -> None:
+        # Thousands of points are built at once: one chain of comparisons (false for NaN) decides, and only a
+        # point that fails it is looked at field by field.
+        if (
+            0.0 <= self.latency_ms < math.inf
+            and 0.0 <= self.energy_mj < math.inf
+            and 0.0 <= self.accuracy <= 1.0
+            and 0.0 < self.mhz < math.inf
+            and 0.0 <= self.busy_ms < math.inf
+            and isinstance(self.cores, int)
+            and self.cores >= 1
+        ):
+            return
+        owner = f"operating point {self.subnet!r} on {self.unit!r}"
+        _check_cores(owner, self.cores)
+        _check_number(owner, "mhz", self.mhz, above=True)
+        _check_number(owner, "latency_ms", self.latency_ms)
+        _check_number(owner, "energy_mj", self.energy_mj)
+        _check_fraction(owner, "accuracy", self.accuracy)
+        _check_number(owner, "service_ms", self.busy_ms)
+
+    @property
+    def busy_ms(self) -> float:
+        """Mean time one inference takes the cores, in ms: `service_ms`, or `latency_ms` where that is None."""
+        return self.latency_ms if self.service_ms is None else self.service_ms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PointTable:
+    """A demand's points as columns, one row per point in the order given, so that they can be searched fast."""
+
+    units: tuple[str, ...]
+    """The units the points lie on, in order of first appearance."""
+    unit: NDArray[np.intp]
+    """Index into `units`."""
+    cores: NDArray[np.float64]
+    mhz: NDArray[np.float64]
+    latency_ms: NDArray[np.float64]
+    busy_ms: NDArray[np.float64]
+    energy_mj: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, points: tuple[OperatingPoint, ...]) -> "PointTable":
+        """Read the points, at least one, into columns."""
+        code: dict[str, int] = {}
+        unit = [code.setdefault(p.unit, len(code)) for p in points]
+        rows = [(p.cores, p.mhz, p.latency_ms, p.busy_ms, p.energy_mj, p.accuracy) for p in points]
+        columns = np.array(rows, dtype=np.float64).T.copy()
+        cores, mhz, latency_ms, busy_ms, energy_mj, accuracy = columns
+        return cls(
+            units=tuple(code),
+            unit=np.array(unit, dtype=np.intp),
+            cores=cores,
+            mhz=mhz,
+            latency_ms=latency_ms,
+            busy_ms=busy_ms,
+            energy_mj=energy_mj,
+            accuracy=accuracy,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """What one app asks for, and the operating points that could serve it."""
+
+    app: str
+    rate_hz: float
+    latency_ms: float
+    """The target: the slo quantile of the effective latency should not exceed it."""
+    min_accuracy: float
+    """The floor, a fraction; 0 for none."""
+    weight: float
+    points: tuple[OperatingPoint, ...]
+    table: PointTable = field(init=False, repr=False, compare=False)
+    """`points` as columns; derived."""
+
+    def __post_init__(self) -> None:
+        owner = f"demand {self.app!r}"
+        _check_number(owner, "rate_hz", self.rate_hz)
+        _check_number(owner, "latency_ms", self.latency_ms, above=True)
+        _check_fraction(owner, "min_accuracy", self.min_accuracy)
+        _check_number(owner, "weight", self.weight)
+        object.__setattr__(self, "points", tuple(self.points))
+        _check(len(self.points) > 0, owner, "points", (), "at least one operating point")
+        object.__setattr__(self, "table", PointTable.of(self.points))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """A group of like cores, or a GPU, that share one clock."""
+
+    name: str
+    kind: Kind
+    cores: int
+    """Cores of a CPU unit; a GPU is taken as one core, whatever this says."""
+    mhz: tuple[float, ...]
+    """The clocks that may be set, ascending."""
+    static_w: tuple[float, ...]
+    """Power of the unit at each clock with no load, non-decreasing."""
+
+    def __post_init__(self) -> None:
+        owner = f"unit {self.name!r}"
+        _check(self.kind in get_args(Kind), owner, "kind", self.kind, f"one of {', '.join(get_args(Kind))}")
+        _check_cores(owner, self.cores)
+        object.__setattr__(self, "mhz", tuple(self.mhz))
+        object.__setattr__(self, "static_w", tuple(self.static_w))
+        _check(len(self.mhz) > 0, owner, "mhz", self.mhz, "at least one clock")
+        for mhz in self.mhz:
+            _check_number(owner, "mhz", mhz, above=True)
+        rising = all(a < b for a, b in zip(self.mhz, self.mhz[1:], strict=False))
+        _check(rising, owner, "mhz", self.mhz, "in ascending order, each clock once")
+        want = f"one figure for each of the {len(self.mhz)} clocks"
+        _check(len(self.static_w) == len(self.mhz), owner, "static_w", self.static_w, want)
+        for watts in self.static_w:
+            _check_number(owner, "static_w", watts)
+        rising = all(a <= b for a, b in zip(self.static_w, self.static_w[1:], strict=False))
+        _check(rising, owner, "static_w", self.static_w, "non-decreasing with the clock")
+
+    @property
+    def slots(self) -> int:
+        """How many cores requests can hold at once: `cores` of a CPU unit, 1 of a GPU."""
+        return 1 if self.kind == "gpu" else self.cores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Everything one decision rests on."""
+
+    units: tuple[Unit, ...]
+    demands: tuple[Demand, ...]
+    objective: Objective = "energy"
+    power_cap_w: float | None = None
+    sharing: bool = True
+    """Whether CPU cores may be shared where an assignment without sharing exists."""
+
+    def __post_init__(self) -> None:
+        owner = "problem"
+        object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "demands", tuple(self.demands))
+        if self.objective not in get_args(Objective):
+            raise ProblemError(
+                f"problem: objective is {self.objective!r}; it must be one of {', '.join(get_args(Objective))}."
+                + did_you_mean(str(self.objective), get_args(Objective))
+            )
+        if self.power_cap_w is not None:
+            _check_number(owner, "power_cap_w", self.power_cap_w, above=True)
+        _check_unique(owner, "unit", (unit.name for unit in self.units))
+        _check_unique(owner, "app", (demand.app for demand in self.demands))
+        units = {unit.name: unit for unit in self.units}
+        for demand in self.demands:
+            _check_points(demand, units)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'X'?` for the known word nearest to `word`, or nothing where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def _check_points(demand: Demand, units: Mapping[str, Unit]) -> None:
+    """Raise unless each point of the demand lies on a known unit, within its cores, at one of its clocks."""
+    table = demand.table
+    for code, name in enumerate(table.units):
+        owner = f"demand {demand.app!r}"
+        unit = units.get(name)
+        if unit is None:
+            raise ProblemError(f"{owner}: a point's unit {name!r} is unknown.{did_you_mean(name, units)}")
+        here = table.unit == code
+        if unit.kind == "cpu" and table.cores[here].max() > unit.cores:
+            cores = int(table.cores[here].max())
+            _check(False, owner, f"cores of a point on {name!r}", cores, f"at most the unit's {unit.cores}")
+        off = ~np.isin(table.mhz[here], unit.mhz)
+        if off.any():
+            mhz = float(table.mhz[here][off][0])
+            _check(False, owner, f"mhz of a point on {name!r}", mhz, f"one of the unit's clocks {unit.mhz}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Allocation:
+    """An answer: which point each app takes and which clock each unit stands at."""
+
+    choice: dict[str, OperatingPoint]
+    """By app, in the order of the demands."""
+    mhz: dict[str, float]
+    """By unit, in the order of the units."""
+    latency_ms: dict[str, float]
+    """By app: the effective latency, waiting for others on a shared unit included."""
+    power_w: float
+    violation: float
+    optimal: bool
+    """Whether violation and objective are proven, to 1e-7 in violation and 1e-6 relative in the rest."""
+    bound: float
+    """At the returned violation, a proven lower bound on power, or for objective "accuracy" a proven upper
+    bound on the sum of weight * accuracy."""

@@ -1,0 +1,81 @@
+"""What was measured of a supernet's ladder: how long each sub-network takes on how many cores.
+
+Times are of the machine that measured, at its top clock; `BoardUnit.pace` turns them into times on a board's unit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceTime:
+    """Undisturbed inference times of one sub-network on some cores of one kind.
+
+    Attributes:
+        kind: `cpu` or `gpu`.
+        cores: how many, and as many threads.
+        samples_ms: rising.
+    """
+
+    kind: str
+    cores: int
+    samples_ms: tuple[float, ...]
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean of the samples."""
+        return math.fsum(self.samples_ms) / len(self.samples_ms)
+
+    def quantile_ms(self, share: float) -> float:
+        """The least sample that at least that share of the samples does not exceed."""
+        return self.samples_ms[max(0, math.ceil(share * len(self.samples_ms)) - 1)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RungProfile:
+    """One sub-network of a ladder.
+
+    Attributes:
+        subnet: its identifier.
+        accuracy: as a fraction on held-out data; None where unknown.
+        accuracy_source: `measured`, `published` or `unknown`.
+        times: one entry for each number of cores measured.
+    """
+
+    subnet: str
+    accuracy: float | None
+    accuracy_source: str
+    times: tuple[ServiceTime, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Profile:
+    """A ladder as measured on one machine, smallest sub-network first."""
+
+    supernet: str
+    machine: str
+    rungs: tuple[RungProfile, ...]
+
+    def rung(self, subnet: str) -> RungProfile:
+        """The rung of that sub-network.
+
+        Raises:
+            KeyError: if the ladder has no such sub-network.
+        """
+        for rung in self.rungs:
+            if rung.subnet == subnet:
+                return rung
+        raise KeyError(subnet)
+
+    def service(self, subnet: str, kind: str, cores: int) -> ServiceTime:
+        """The times of that sub-network on that many cores.
+
+        Raises:
+            KeyError: if it was not measured.
+        """
+        for time in self.rung(subnet).times:
+            if (time.kind, time.cores) == (kind, cores):
+                return time
+        raise KeyError((subnet, kind, cores))

@@ -1,0 +1,45 @@
+"""Dynamic networks: one set of weights, many sub-networks, each exported and run at full speed.
+
+Importing this package imports no torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import gettempdir
+
+from supernets import engines
+from supernets.artifact import Artifact
+from supernets.engines import Prepared
+from supernets.errors import SupernetError
+from supernets.export import export
+from supernets.space import Architecture, Space, SubNet
+from supernets.supernet import Supernet, load, names
+
+
+def prepare(net: Supernet, subnet: SubNet, engine: str = "auto", threads: int = 1) -> Prepared:
+    """Exports a sub-network and prepares it in one step.
+
+    Args:
+        net: whose weights.
+        subnet: which sub-network.
+        engine: as for `engines.prepare`.
+        threads: as for `engines.prepare`.
+    """
+    return engines.prepare(export(net, subnet, Path(gettempdir()) / "gearshift-export"), engine, threads)
+
+
+__all__ = [
+    "Architecture",
+    "Artifact",
+    "Prepared",
+    "Space",
+    "SubNet",
+    "Supernet",
+    "SupernetError",
+    "engines",
+    "export",
+    "load",
+    "names",
+    "prepare",
+]

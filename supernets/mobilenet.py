@@ -1,0 +1,277 @@
+"""The elastic MobileNetV3 as torch modules: the supernet, and any one sub-network cut out of it.
+
+`ElasticMobileNetV3` runs every sub-network of its `Space` from one set of weights, slicing them on each forward; it is
+what is trained. `StaticMobileNetV3` is one sub-network with weights of its own, of standard layers only; it is what
+is calibrated, exported and served. Both share names, so cutting out is one pass over the parameters.
+
+Slicing follows Once-for-all (arXiv 1908.09791): the first channels of a wide layer, the first blocks of a stage, and
+for a smaller kernel the centre of the larger one passed through a learned matrix.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from supernets.space import Architecture, Space, make_divisible
+
+_BN_EPS = 1e-5
+_SQUEEZE = 4
+
+
+def _activation(name: str) -> nn.Module:
+    return nn.Hardswish() if name == "hard_swish" else nn.ReLU()
+
+
+def _joined(x: Tensor, y: Tensor, residual: bool) -> Tensor:
+    return x + y if residual else y
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention; takes the first `c` channels of itself for an input of `c` channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = make_divisible(channels // _SQUEEZE)
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scales each channel of x (n, c, h, w) by its attention."""
+        channels = x.shape[1]
+        squeezed = make_divisible(channels // _SQUEEZE)
+        y = x.mean((2, 3), keepdim=True)
+        y = F.relu(F.conv2d(y, self.reduce.weight[:squeezed, :channels], self.reduce.bias[:squeezed]))  # type: ignore[index]
+        y = F.conv2d(y, self.expand.weight[:channels, :squeezed], self.expand.bias[:channels])  # type: ignore[index]
+        return x * F.hardsigmoid(y)
+
+
+class ElasticBatchNorm(nn.BatchNorm2d):
+    """Batch norm over the first channels of itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises x (n, c, h, w) with the first c statistics."""
+        channels = x.shape[1]
+        mean, var = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
+        return F.batch_norm(
+            x,
+            mean[:channels],
+            var[:channels],
+            self.weight[:channels],
+            self.bias[:channels],
+            self.training,
+            cast(float, self.momentum),
+            self.eps,
+        )
+
+
+class ElasticDepthwise(nn.Module):
+    """A depthwise convolution whose smaller kernels are learned transforms of its largest.
+
+    Attributes:
+        weight: (channels, 1, k, k) at the largest kernel k.
+        transforms: for each step down, a matrix (s², s²) for the smaller kernel size s, keyed `7to5` and so on.
+    """
+
+    def __init__(self, channels: int, kernels: tuple[int, ...], stride: int) -> None:
+        super().__init__()
+        self.kernels = kernels
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernels[-1], kernels[-1]))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+        self.transforms = nn.ParameterDict(
+            {f"{large}to{small}": nn.Parameter(torch.eye(small * small)) for small, large in pairwise(kernels)}
+        )
+
+    def filter(self, channels: int, kernel: int) -> Tensor:
+        """The convolution's weight (channels, 1, kernel, kernel)."""
+        weight = self.weight[:channels]
+        for small, large in reversed(list(pairwise(self.kernels))):
+            if large <= kernel:
+                break
+            edge = (large - small) // 2
+            centre = weight[:, :, edge : edge + small, edge : edge + small].reshape(channels, small * small)
+            weight = F.linear(centre, self.transforms[f"{large}to{small}"]).view(channels, 1, small, small)
+        return weight
+
+    def forward(self, x: Tensor, kernel: int) -> Tensor:
+        """Convolves x (n, c, h, w) with the first c filters at that kernel size."""
+        channels = x.shape[1]
+        return F.conv2d(x, self.filter(channels, kernel), None, self.stride, kernel // 2, 1, channels)
+
+
+class ElasticBlock(nn.Module):
+    """An inverted residual block of elastic kernel size and expansion."""
+
+    def __init__(self, space: Space, in_width: int, out_width: int, stride: int, se: bool, activation: str) -> None:
+        super().__init__()
+        widest = make_divisible(round(in_width * space.expands[-1]))
+        self.in_width = in_width
+        self.residual = stride == 1 and in_width == out_width
+        self.activation = _activation(activation)
+        self.expand = nn.Conv2d(in_width, widest, 1, bias=False)
+        self.expand_bn = ElasticBatchNorm(widest)
+        self.depthwise = ElasticDepthwise(widest, space.kernels, stride)
+        self.depthwise_bn = ElasticBatchNorm(widest)
+        self.squeeze_excite = SqueezeExcite(widest) if se else None
+        self.project = nn.Conv2d(widest, out_width, 1, bias=False)
+        self.project_bn = ElasticBatchNorm(out_width)
+
+    def forward(self, x: Tensor, kernel: int, expand: int) -> Tensor:
+        """Maps x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
+        mid = make_divisible(round(self.in_width * expand))
+        y = self.activation(self.expand_bn(F.conv2d(x, self.expand.weight[:mid])))
+        y = self.activation(self.depthwise_bn(self.depthwise(y, kernel)))
+        if self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        y = self.project_bn(F.conv2d(y, self.project.weight[:, :mid]))
+        return _joined(x, y, self.residual)
+
+
+class StaticBlock(nn.Module):
+    """An inverted residual block of fixed shape, of standard layers."""
+
+    def __init__(
+        self, in_width: int, mid: int, out_width: int, kernel: int, stride: int, se: bool, activation: str
+    ) -> None:
+        super().__init__()
+        self.residual = stride == 1 and in_width == out_width
+        self.activation = _activation(activation)
+        self.expand = nn.Conv2d(in_width, mid, 1, bias=False)
+        self.expand_bn = nn.BatchNorm2d(mid)
+        self.depthwise = nn.Conv2d(mid, mid, kernel, stride, kernel // 2, groups=mid, bias=False)
+        self.depthwise_bn = nn.BatchNorm2d(mid)
+        self.squeeze_excite = SqueezeExcite(mid) if se else None
+        self.project = nn.Conv2d(mid, out_width, 1, bias=False)
+        self.project_bn = nn.BatchNorm2d(out_width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
+        y = self.activation(self.expand_bn(self.expand(x)))
+        y = self.activation(self.depthwise_bn(self.depthwise(y)))
+        if self.squeeze_excite is not None:
+            y = self.squeeze_excite(y)
+        y = self.project_bn(self.project(y))
+        return _joined(x, y, self.residual)
+
+
+class _Ends(nn.Module):
+    """What supernet and sub-network have in common: the stem, the first block and the head. None of it is elastic."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        self.stem = nn.Conv2d(space.in_channels, space.stem_width, 3, 2, 1, bias=False)
+        self.stem_bn = nn.BatchNorm2d(space.stem_width)
+        self.first_depthwise = nn.Conv2d(
+            space.stem_width, space.stem_width, 3, 1, 1, groups=space.stem_width, bias=False
+        )
+        self.first_depthwise_bn = nn.BatchNorm2d(space.stem_width)
+        self.first_project = nn.Conv2d(space.stem_width, space.first_width, 1, bias=False)
+        self.first_project_bn = nn.BatchNorm2d(space.first_width)
+        self.final_expand = nn.Conv2d(space.stages[-1].width, space.final_expand, 1, bias=False)
+        self.final_expand_bn = nn.BatchNorm2d(space.final_expand)
+        self.feature_mix = nn.Conv2d(space.final_expand, space.feature_mix, 1, bias=False)
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(space.feature_mix * space.cells, space.classes)
+
+    def begin(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.stem_bn(self.stem(x)))
+        y = F.relu(self.first_depthwise_bn(self.first_depthwise(x)))
+        y = self.first_project_bn(self.first_project(y))
+        return _joined(x, y, self.space.first_width == self.space.stem_width)
+
+    def finish(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.final_expand_bn(self.final_expand(x)))
+        if self.space.cells == 1:
+            x = x.mean((2, 3), keepdim=True)
+        else:
+            columns = _column_average(x.shape[3], self.space.cells).to(x)
+            x = (x.mean(2) @ columns).unsqueeze(2)
+        x = F.hardswish(self.feature_mix(x))
+        logits: Tensor = self.classifier(self.dropout(x.flatten(1)))
+        return logits
+
+
+def _column_average(width: int, cells: int) -> Tensor:
+    """The matrix (width, cells) that averages columns into cells by the area they share.
+
+    Adaptive average pooling, but with exact shares where the width is not a multiple of the cells, and one matrix
+    product for an engine.
+    """
+    columns = torch.arange(width)[:, None]
+    edges = torch.arange(cells + 1)[None, :] * (width / cells)
+    shared = torch.minimum(columns + 1.0, edges[:, 1:]) - torch.maximum(columns + 0.0, edges[:, :-1])
+    return shared.clamp(min=0) * (cells / width)
+
+
+class ElasticMobileNetV3(_Ends):
+    """Every sub-network of a space in one set of weights."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        blocks = []
+        width = space.first_width
+        for stage in space.stages:
+            for position in range(space.max_depth):
+                stride = stage.stride if position == 0 else 1
+                blocks.append(ElasticBlock(space, width, stage.width, stride, stage.squeeze_excite, stage.activation))
+                width = stage.width
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
+        """Logits (n, classes) of one sub-network for x (n, in_channels, resolution, aspect · resolution)."""
+        x = self.begin(x)
+        for index, _, _, kernel, expand in self.space.active_blocks(architecture):
+            x = self.blocks[index](x, kernel, expand)
+        return self.finish(x)
+
+    def extract(self, architecture: Architecture) -> StaticMobileNetV3:
+        """That sub-network with weights of its own, in eval mode; batch-norm statistics are the supernet's, sliced."""
+        static = StaticMobileNetV3(self.space, architecture)
+        state = self.state_dict()
+        with torch.no_grad():
+            for name, target in static.state_dict().items():
+                if name in static.block_sources:
+                    index, mid, kernel = static.block_sources[name]
+                    source = cast(ElasticBlock, self.blocks[index]).depthwise.filter(mid, kernel)
+                else:
+                    source = state[static.supernet_name(name)]
+                target.copy_(source[tuple(slice(size) for size in target.shape)])
+        return static.eval()
+
+
+class StaticMobileNetV3(_Ends):
+    """One sub-network of a space, of standard layers only."""
+
+    def __init__(self, space: Space, architecture: Architecture) -> None:
+        super().__init__(space)
+        blocks: list[nn.Module] = []
+        self._indices: list[int] = []
+        self.block_sources: dict[str, tuple[int, int, int]] = {}
+        width = space.first_width
+        for index, stage, stride, kernel, expand in space.active_blocks(architecture):
+            mid = make_divisible(round(width * expand))
+            self.block_sources[f"blocks.{len(blocks)}.depthwise.weight"] = (index, mid, kernel)
+            blocks.append(StaticBlock(width, mid, stage.width, kernel, stride, stage.squeeze_excite, stage.activation))
+            self._indices.append(index)
+            width = stage.width
+        self.blocks = nn.ModuleList(blocks)
+
+    def supernet_name(self, name: str) -> str:
+        """The name that the supernet gives to one of this sub-network's parameters."""
+        if not name.startswith("blocks."):
+            return name
+        _, position, rest = name.split(".", 2)
+        return f"blocks.{self._indices[int(position)]}.{rest}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) for x (n, in_channels, resolution, aspect · resolution)."""
+        x = self.begin(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.finish(x)

@@ -1,0 +1,156 @@
+"""Trains a plate supernet: the largest network first, then all of them by the sandwich rule.
+
+First the largest network alone, on pictures that grow harder, since from nothing a sandwich spends most of its time
+on networks that can't learn before the largest has. Then the sandwich rule with in-place distillation (US-Nets, arXiv
+1903.05134): each step trains the largest network on the labels, and the smallest and one random network on the
+largest's answers, at random resolutions. That needs one phase and one schedule, where progressive shrinking
+(Once-for-all) needs one for each elastic dimension; with 4x of latency between the ends both train alike, and one
+phase fits the two hours that training may take on two cores.
+
+Every step is a function of the seed and its number, so a run that was stopped goes on from its checkpoint as if it
+had not been.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from supernets import plates
+from supernets.mobilenet import ElasticMobileNetV3
+from supernets.space import Architecture, Space
+
+_PREFETCH = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How long and how fast to train; the defaults made the shipped weights."""
+
+    seed: int = 0
+    batch: int = 32
+    warm_steps: int = 2500
+    """Steps of the largest network alone, at `warm_resolution`."""
+    warm_resolution: int = 32
+    sandwich_steps: int = 7500
+    peak_lr: float = 2e-3
+    weight_decay: float = 0.02
+    hard_after: float = 0.2
+    """Share of the steps after which pictures are as hard as the task's."""
+
+    @property
+    def steps(self) -> int:
+        """All steps of the run."""
+        return self.warm_steps + self.sandwich_steps
+
+    def hardness(self, step: int) -> float:
+        """Hardness of a step's pictures, from 0.2 up to 1."""
+        return min(1.0, 0.2 + 0.8 * step / (self.hard_after * self.steps))
+
+    def lr(self, step: int) -> float:
+        """Learning rate of a step: up over 200 steps, then a half cosine down to a hundredth."""
+        rise = min(1.0, (step + 1) / 200)
+        fall = 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * step / self.steps))
+        return float(self.peak_lr * rise * fall)
+
+
+def train(
+    space: Space,
+    recipe: Recipe,
+    checkpoint: Path,
+    on_step: Callable[[int, float], None],
+    stop_after: int | None = None,
+) -> ElasticMobileNetV3:
+    """Trains a supernet, or goes on with one.
+
+    Args:
+        space: what to train.
+        recipe: how.
+        checkpoint: file that is written every 250 steps, and read at the start where it exists.
+        on_step: called with the step's number and the largest network's loss.
+        stop_after: last step of this call, for tests; None for all.
+    """
+    torch.manual_seed(recipe.seed)
+    net = ElasticMobileNetV3(space).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(net.parameters(), weight_decay=recipe.weight_decay)
+    first = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = saved["step"]
+    last = recipe.steps if stop_after is None else stop_after
+    net.train()
+    for step, pictures in _batches(recipe, first, last):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr(step)
+        torch.manual_seed(recipe.seed * 1_000_003 + step)
+        loss = _sandwich_step(net, pictures, recipe, step)
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        on_step(step, loss)
+        if (step + 1) % 250 == 0 or step + 1 == last:
+            _save(checkpoint, net, optimizer, step + 1)
+    return net
+
+
+def _save(checkpoint: Path, net: ElasticMobileNetV3, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Writes beside and renames, so that a kill leaves the old file whole."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    fresh = checkpoint.with_suffix(".new")
+    torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, fresh)
+    fresh.replace(checkpoint)
+
+
+def _batches(recipe: Recipe, first: int, last: int) -> Iterator[tuple[int, plates.Plates]]:
+    """Each step's pictures, drawn ahead in another process."""
+    waiting: deque[Future[plates.Plates]] = deque()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        asked = first
+        for step in range(first, last):
+            while asked < min(last, step + _PREFETCH):
+                seed, hardness = recipe.seed * 1_000_003 + asked, recipe.hardness(asked)
+                waiting.append(pool.submit(plates.draw, recipe.batch, seed=seed, held_out=False, hardness=hardness))
+                asked += 1
+            yield step, waiting.popleft().result()
+
+
+def _sandwich_step(net: ElasticMobileNetV3, pictures: plates.Plates, recipe: Recipe, step: int) -> float:
+    """Adds one step's gradients to the network and returns the largest network's loss."""
+    space = net.space
+    rng = np.random.default_rng([recipe.seed, step])
+    labels = torch.from_numpy(pictures.labels())
+    warm = step < recipe.warm_steps
+    high = space.resolutions[len(space.resolutions) // 2 :]
+    resolution = recipe.warm_resolution if warm else int(rng.choice([*high, high[-1]]))
+    teacher = _logits(net, pictures, space.largest, resolution)
+    loss = F.cross_entropy(teacher.transpose(1, 2), labels, label_smoothing=0.05)
+    torch.autograd.backward(loss)
+    if warm:
+        return float(loss.detach())
+    answers = teacher.detach().softmax(dim=2)
+    low = int(rng.choice(space.resolutions[: len(space.resolutions) // 2]))
+    for architecture, size in (
+        (space.smallest, low),
+        (space.random(rng), int(rng.choice(space.resolutions))),
+    ):
+        student = _logits(net, pictures, architecture, size)
+        torch.autograd.backward(F.cross_entropy(student.transpose(1, 2), answers.transpose(1, 2)))
+    return float(loss.detach())
+
+
+def _logits(net: ElasticMobileNetV3, pictures: plates.Plates, architecture: Architecture, resolution: int) -> Tensor:
+    """Logits by position, shape (batch, plates.LENGTH, classes of one character)."""
+    x = torch.from_numpy(plates.resize(pictures.pictures, resolution))
+    logits: Tensor = net(x.to(memory_format=torch.channels_last), architecture)
+    return logits.view(len(x), plates.LENGTH, -1)

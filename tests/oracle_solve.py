@@ -1,0 +1,262 @@
+"""Oracles for `scheduler.solve`: every choice tried, and a mixed-integer model for HiGHS.
+
+`draw` makes the random problems that tests and the benchmark share.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array
+
+from scheduler.problem import Demand, Objective, OperatingPoint, Problem, Unit
+from scheduler.solve import FULL_LOAD, Evaluation, evaluate
+
+
+def choices(problem: Problem) -> Iterator[Evaluation]:
+    """Evaluate every choice there is, those with needless sharing left out where sharing is barred."""
+    found = []
+    for points in itertools.product(*(demand.points for demand in problem.demands)):
+        clocks: dict[str, float] = {}
+        if any(clocks.setdefault(point.unit, point.mhz) != point.mhz for point in points):
+            continue
+        mhz = {unit.name: clocks.get(unit.name, unit.mhz[0]) for unit in problem.units}
+        choice = {d.app: point for d, point in zip(problem.demands, points, strict=True)}
+        found.append(evaluate(problem, choice, mhz))
+    if not problem.sharing:
+        cpus = {unit.name for unit in problem.units if unit.kind == "cpu"}
+        alone = [each for each in found if not each.shared & cpus]
+        found = alone or found
+    yield from found
+
+
+def rank(problem: Problem, outcome: Evaluation) -> tuple[float, ...]:
+    """What the objective lessens, in order; violation rounded so that equal ones compare equal."""
+    violation = round(outcome.violation, 8)
+    if problem.objective == "accuracy":
+        return violation, -round(outcome.accuracy, 8), outcome.power_w
+    if problem.objective == "fair":
+        return round(outcome.largest_term, 8), violation, outcome.power_w
+    return violation, outcome.power_w
+
+
+def brute_force(problem: Problem) -> Evaluation:
+    """The best of all choices."""
+    return min(choices(problem), key=lambda outcome: rank(problem, outcome))
+
+
+class Milp:
+    """The problem as a mixed-integer programme: pick a row per demand and a clock per unit.
+
+    Waiting on a shared unit is linearised with big-M rows. HiGHS solves it once per level of the objective, each
+    level bound to what the one before reached.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        """Write the model down."""
+        self.problem = problem
+        self.size = 0
+        self.upper: list[float] = []
+        self.whole: list[int] = []
+        self.rows: list[tuple[dict[int, float], float, float]] = []
+        units, demands = problem.units, problem.demands
+        x = [[self._variable(1.0, whole=True) for _ in d.points] for d in demands]
+        y = {(u.name, mhz): self._variable(1.0, whole=True) for u in units for mhz in u.mhz}
+        self.shares = {u.name: self._variable(1.0, whole=True) for u in units}
+        wait = [self._variable() for _ in demands]
+        late = [self._variable() for _ in demands]
+        over = {u.name: self._variable() for u in units}
+        excess, self.worst = self._variable(), self._variable()
+        self.power: dict[int, float] = {}
+        self.accuracy: dict[int, float] = {}
+        self.violation: dict[int, float] = {excess: 1.0}
+        for u in units:
+            self._row({y[u.name, mhz]: 1.0 for mhz in u.mhz}, 1.0, 1.0)
+            self.power |= {y[u.name, mhz]: w for mhz, w in zip(u.mhz, u.static_w, strict=True)}
+            self.violation[over[u.name]] = 1.0
+            self._row({self.worst: 1.0, over[u.name]: -1.0}, 0.0)
+            taken, load = {}, {over[u.name]: FULL_LOAD}
+            for i, d in enumerate(demands):
+                for v, p in zip(x[i], d.points, strict=True):
+                    if p.unit == u.name:
+                        taken[v] = -1.0 if u.kind == "gpu" else -float(p.cores)
+                        load[v] = d.rate_hz * p.busy_ms * taken[v] / (1000.0 * u.slots)
+            most = -sum(min((taken.get(v, 0.0) for v in row), default=0.0) for row in x)
+            self._row({**taken, self.shares[u.name]: max(0.0, most - u.slots)}, -float(u.slots))
+            self._row(load, -FULL_LOAD)
+        for i, d in enumerate(demands):
+            self._row({v: 1.0 for v in x[i]}, 1.0, 1.0)
+            term = {late[i]: d.weight}
+            for v, p in zip(x[i], d.points, strict=True):
+                self.power[v] = d.rate_hz * p.energy_mj / 1000.0
+                self.accuracy[v] = -d.weight * p.accuracy
+                if d.min_accuracy > 0:
+                    term[v] = d.weight * max(0.0, 1.0 - p.accuracy / d.min_accuracy)
+            self.violation |= term
+            self._row({self.worst: 1.0, **{v: -a for v, a in term.items()}}, 0.0)
+            latency = {v: -p.latency_ms / d.latency_ms for v, p in zip(x[i], d.points, strict=True)}
+            self._row({late[i]: 1.0, wait[i]: -1.0 / d.latency_ms, **latency}, -1.0)
+            for u in units:
+                for mhz in u.mhz:
+                    here = [v for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name and p.mhz == mhz]
+                    if here:
+                        self._row({y[u.name, mhz]: 1.0, **dict.fromkeys(here, -1.0)}, 0.0)
+                others = {
+                    v: -p.busy_ms
+                    for k, other in enumerate(demands)
+                    for v, p in zip(x[k], other.points, strict=True)
+                    if k != i and p.unit == u.name
+                }
+                big = sum(
+                    max((p.busy_ms for p in o.points if p.unit == u.name), default=0.0) for o in demands if o is not d
+                )
+                mine = {v: -big for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name}
+                self._row({wait[i]: 1.0, self.shares[u.name]: -big, **others, **mine}, -2.0 * big)
+        if problem.power_cap_w is not None:
+            scaled = {v: -w / problem.power_cap_w for v, w in self.power.items()}
+            self._row({excess: 1.0, **scaled}, -1.0)
+            self._row({self.worst: 1.0, excess: -1.0}, 0.0)
+
+    def solve(self, time_limit_s: float = 60.0) -> list[float] | None:
+        """What each level reaches, or None where HiGHS runs out of time."""
+        levels = {
+            "energy": [self.violation, self.power],
+            "accuracy": [self.violation, self.accuracy, self.power],
+            "fair": [{self.worst: 1.0}, self.violation, self.power],
+        }[self.problem.objective]
+        if not self.problem.sharing:
+            gpus = {u.name for u in self.problem.units if u.kind == "gpu"}
+            shares = {v: 1.0 for name, v in self.shares.items() if name not in gpus}
+            unshared = self._least(shares, time_limit_s)
+            if unshared is not None and unshared < 0.5:
+                self._row({v: -1.0 for v in shares}, 0.0)
+        reached = []
+        for level in levels:
+            value = self._least(level, time_limit_s)
+            if value is None:
+                return None
+            reached.append(value)
+            self._row({v: -a for v, a in level.items()}, -(value + 1e-9 * max(1.0, abs(value))))
+        return reached
+
+    def _variable(self, upper: float = np.inf, *, whole: bool = False) -> int:
+        self.size += 1
+        self.upper.append(upper)
+        self.whole.append(int(whole))
+        return self.size - 1
+
+    def _row(self, factors: dict[int, float], low: float, high: float = np.inf) -> None:
+        self.rows.append((factors, low, high))
+
+    def _least(self, level: dict[int, float], time_limit_s: float) -> float | None:
+        cost = np.zeros(self.size)
+        for v, a in level.items():
+            cost[v] = a
+        columns = [v for row, _, _ in self.rows for v in row]
+        factors = [a for row, _, _ in self.rows for a in row.values()]
+        starts = np.cumsum([0, *(len(row) for row, _, _ in self.rows)])
+        matrix = csr_array((factors, columns, starts), shape=(len(self.rows), self.size))
+        low: NDArray[np.float64] = np.array([row[1] for row in self.rows])
+        high = np.array([row[2] for row in self.rows])
+        result = milp(
+            cost,
+            integrality=np.array(self.whole),
+            bounds=Bounds(0.0, np.array(self.upper)),
+            constraints=LinearConstraint(matrix, low, high),
+            options={"mip_rel_gap": 1e-9, "time_limit": time_limit_s},
+        )
+        return None if result.status != 0 else float(result.fun)
+
+
+def draw(
+    rng: np.random.Generator,
+    *,
+    demands: int,
+    cpus: tuple[int, ...] = (2,),
+    gpu: bool = False,
+    clocks: int = 2,
+    gpu_clocks: int | None = None,
+    subnets: int = 2,
+    pressure: float = 1.0,
+    objective: Objective = "energy",
+    cap: float | None = None,
+    sharing: bool = True,
+    noise: float = 0.1,
+) -> Problem:
+    """Draw a problem shaped like a board: larger sub-networks take longer and are more accurate, and so on.
+
+    Args:
+        rng: The source of chance.
+        demands: How many apps.
+        cpus: Cores of each CPU unit.
+        gpu: Whether there is a GPU.
+        clocks: Clocks of a CPU unit.
+        gpu_clocks: Clocks of the GPU; as many as a CPU unit's unless told.
+        subnets: Sub-networks in each app's ladder.
+        pressure: Scale of service times against targets: 1 is busy, 3 hopeless.
+        objective: As in `Problem`.
+        cap: Power cap as a share of the power at the top clocks; None for none.
+        sharing: As in `Problem`.
+        noise: Relative disorder of the points' figures.
+    """
+    units = [_draw_unit(rng, f"cpu{i}", "cpu", cores, clocks) for i, cores in enumerate(cpus)]
+    if gpu:
+        units.append(_draw_unit(rng, "gpu", "gpu", 1, gpu_clocks or clocks))
+    speeds = {unit.name: float(rng.uniform(0.5, 1.5)) * (3.0 if unit.kind == "gpu" else 1.0) for unit in units}
+    watts = {unit.name: float(rng.uniform(0.5, 2.0)) for unit in units}
+
+    def disorder() -> float:
+        return float(1.0 + noise * rng.uniform(-1.0, 1.0))
+
+    drawn = []
+    for i in range(demands):
+        target_ms = float(rng.uniform(20.0, 200.0))
+        rate_hz = float(rng.uniform(0.1, 0.7)) * 1000.0 / target_ms
+        largest_ms = float(rng.uniform(0.2, 0.8)) * target_ms * pressure
+        points = []
+        for unit in units:
+            for mhz, j in itertools.product(unit.mhz, range(subnets)):
+                for cores in range(1, unit.slots + 1):
+                    size = (j + 1) / subnets
+                    service_ms = largest_ms * size / speeds[unit.name] * unit.mhz[-1] / mhz / cores**0.8 * disorder()
+                    power_w = watts[unit.name] * cores**0.9 * (mhz / unit.mhz[-1]) ** 2.2
+                    points.append(
+                        OperatingPoint(
+                            subnet=f"s{j}",
+                            unit=unit.name,
+                            cores=cores,
+                            mhz=mhz,
+                            latency_ms=service_ms * float(rng.uniform(1.0, 1.3)),
+                            energy_mj=power_w * service_ms * disorder(),
+                            accuracy=0.5 + 0.4 * (j + 1) / subnets,
+                            service_ms=service_ms,
+                        )
+                    )
+        drawn.append(
+            Demand(
+                app=f"app{i}",
+                rate_hz=rate_hz,
+                latency_ms=target_ms,
+                min_accuracy=float(rng.choice([0.0, 0.6, 0.75, 0.88])),
+                weight=float(rng.choice([0.5, 1.0, 2.0])),
+                points=tuple(points),
+            )
+        )
+    top_w = sum(unit.static_w[-1] + watts[unit.name] * unit.slots for unit in units)
+    return Problem(
+        units=tuple(units),
+        demands=tuple(drawn),
+        objective=objective,
+        power_cap_w=None if cap is None else cap * top_w,
+        sharing=sharing,
+    )
+
+
+def _draw_unit(rng: np.random.Generator, name: str, kind: str, cores: int, clocks: int) -> Unit:
+    mhz = tuple(np.linspace(300.0, 1900.0, clocks).round(1).tolist()) if clocks > 1 else (1000.0,)
+    static_w = np.cumsum(rng.uniform(0.0, 0.4 / clocks, clocks)) + rng.uniform(0.05, 0.3)
+    return Unit(
+        name=name, kind="gpu" if kind == "gpu" else "cpu", cores=cores, mhz=mhz, static_w=tuple(static_w.tolist())
+    )

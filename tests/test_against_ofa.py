@@ -1,0 +1,74 @@
+"""Full Once-for-all as a configuration of our classes, against the `ofa` package with the same weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
+from ofa.utils.flops_counter import profile
+from ofa_peer import MBV3_W10, activate, make_peer, translated
+from tiny_space import off_by, pictures, set_statistics
+
+from supernets.mobilenet import ElasticMobileNetV3
+from supernets.space import Architecture
+
+RNG = np.random.default_rng(0)
+ARCHITECTURES = [MBV3_W10.smallest, MBV3_W10.largest, *(MBV3_W10.random(RNG) for _ in range(3))]
+IDS = ["smallest", "largest", "random 1", "random 2", "random 3"]
+
+
+@pytest.fixture(scope="module")
+def peer() -> OFAMobileNetV3:
+    """With batch-norm statistics of its own and kernel transforms that are no identities."""
+    torch.manual_seed(0)
+    network = make_peer()
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("_matrix") or ".bn." in name:
+                parameter += 0.1 * torch.randn(parameter.shape)
+        network.classifier.linear.bias.zero_()  # untrained, it would outweigh what depends on the picture
+        set_statistics(network)
+        for architecture in (MBV3_W10.largest, MBV3_W10.smallest, MBV3_W10.largest):
+            activate(network, architecture)
+            network(pictures(MBV3_W10, 4, 64))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def ours(peer: OFAMobileNetV3) -> ElasticMobileNetV3:
+    network = ElasticMobileNetV3(MBV3_W10)
+    network.load_state_dict(translated(peer.state_dict()))
+    return network.eval()
+
+
+def test_there_are_as_many_parameters_of_the_same_shapes(peer: OFAMobileNetV3) -> None:
+    network = ElasticMobileNetV3(MBV3_W10)
+    theirs = {name: tensor.shape for name, tensor in translated(peer.state_dict()).items()}
+    assert {name: tensor.shape for name, tensor in network.state_dict().items()} == theirs
+    counts = [sum(parameter.numel() for parameter in net.parameters()) for net in (network, peer)]
+    assert counts[0] == counts[1] == 7_678_880
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=IDS)
+def test_a_sub_network_computes_the_same(
+    peer: OFAMobileNetV3, ours: ElasticMobileNetV3, architecture: Architecture
+) -> None:
+    x = pictures(MBV3_W10, 2, 128, seed=1)
+    activate(peer, architecture)
+    with torch.no_grad():
+        expected = peer(x)
+        assert off_by(ours(x, architecture), expected) < 1e-5
+        assert off_by(ours.extract(architecture)(x), expected) < 1e-5
+    assert expected.std(dim=0).max() > 1e-2 * expected.abs().max()  # it tells its inputs apart
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES, ids=IDS)
+@pytest.mark.parametrize("resolution", [160, 208])
+def test_macs_are_those_that_the_package_counts(
+    peer: OFAMobileNetV3, architecture: Architecture, resolution: int
+) -> None:
+    activate(peer, architecture)
+    counted, _ = profile(peer.get_active_subnet(), (1, 3, resolution, resolution))
+    # The package adds up in single precision, layer by layer.
+    assert MBV3_W10.macs(architecture, resolution) == pytest.approx(counted, rel=1e-6)

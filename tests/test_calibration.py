@@ -1,0 +1,97 @@
+"""Batch-norm calibration: a sub-network gets the statistics of what it sees itself."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from tiny_space import TINY, lived_in, off_by
+from torch import Tensor, nn
+
+from supernets import plates
+from supernets.calibration import calibrate, statistics
+from supernets.mobilenet import StaticMobileNetV3
+
+RESOLUTION = 24
+
+
+@pytest.fixture(scope="module")
+def pictures() -> plates.Plates:
+    return plates.draw(192, seed=0, held_out=False)  # three batches
+
+
+@pytest.fixture
+def network() -> StaticMobileNetV3:
+    return lived_in(TINY).extract(TINY.largest)
+
+
+def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+    """Of one batch, exactly: against what a training-mode pass of a copy brings to each norm."""
+    one_batch = plates.Plates(pictures=pictures.pictures[:64], texts=pictures.texts[:64])
+    witness = copy.deepcopy(network)
+    seen: dict[str, Tensor] = {}
+    for name, module in witness.named_modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+            module.register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0]}))
+    with torch.no_grad():
+        witness(torch.from_numpy(plates.resize(one_batch.pictures, RESOLUTION)))
+    calibrate(network, one_batch, RESOLUTION)
+    assert len(seen) == 4 + 3 * sum(TINY.largest.depth)
+    for name, x in seen.items():
+        norm = network.get_submodule(name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        torch.testing.assert_close(norm.running_mean, x.mean((0, 2, 3)), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(norm.running_var, x.var((0, 2, 3)), atol=1e-5, rtol=1e-5)
+
+
+def test_the_statistics_are_a_plain_average_over_all_pictures(
+    network: StaticMobileNetV3, pictures: plates.Plates
+) -> None:
+    x = torch.from_numpy(plates.resize(pictures.pictures, RESOLUTION))
+    with torch.no_grad():
+        stem = network.stem(x)
+    calibrate(network, pictures, RESOLUTION)
+    torch.testing.assert_close(network.stem_bn.running_mean, stem.mean((0, 2, 3)), atol=1e-5, rtol=1e-5)
+
+
+def test_only_the_statistics_change(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    calibrate(network, pictures, RESOLUTION)
+    own = statistics(network)
+    assert own.keys() == {name for name in before if name.endswith(("running_mean", "running_var"))}
+    for name, tensor in network.state_dict().items():
+        if name in own:
+            assert torch.equal(tensor, own[name])
+            assert not torch.equal(tensor, before[name]), name
+        elif not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, before[name]), name
+    assert not any(module.training for module in network.modules())
+
+
+def test_what_was_there_before_leaves_no_trace(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+    calibrate(network, pictures, RESOLUTION)
+    once = statistics(network)
+    calibrate(network, pictures, 16)
+    assert not torch.equal(once["stem_bn.running_mean"], network.stem_bn.running_mean)  # type: ignore[arg-type]
+    calibrate(network, pictures, RESOLUTION)
+    for name, tensor in statistics(network).items():
+        assert torch.equal(tensor, once[name]), name
+
+
+def test_kept_statistics_are_copies(network: StaticMobileNetV3) -> None:
+    kept = statistics(network)
+    before = {name: tensor.clone() for name, tensor in kept.items()}
+    with torch.no_grad():
+        for buffer in network.buffers():
+            buffer.add_(1)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in kept.items())
+
+
+def test_calibration_matters(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+    x = torch.from_numpy(plates.resize(pictures.pictures[:4], RESOLUTION))
+    with torch.no_grad():
+        inherited = network(x)
+        calibrate(network, pictures, RESOLUTION)
+        assert off_by(network(x), inherited) > 0.05

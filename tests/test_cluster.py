@@ -1,0 +1,292 @@
+"""Boards: what is read, every way in which a file can be wrong, and where the shipped figures come from."""
+
+import copy
+import csv
+import os
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors import cluster
+from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
+
+ROOT = Path(__file__).parent.parent
+BOARDS = Path(cluster.__file__).parent / "boards"
+NAMES = ["one-unit-host", "two-core-host"]
+PLAIN = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+
+
+def load(tmp_path, content):
+    path = tmp_path / "board.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
+    return load_board(path)
+
+
+def test_a_board_reads_as_written(tmp_path):
+    gpu = {
+        "name": "gpu",
+        "kind": "gpu",
+        "dvfs": "devfreq",
+        "mhz": [100, 1000.5],
+        "host": "little",
+        "domain": "soc",
+        "memory_share": 0.3,
+    }
+    content = {**PLAIN, "units": [*PLAIN["units"], gpu], "power": {"source": "none", "base_w": 1}}
+    board = load(tmp_path, content)
+    assert [unit.name for unit in board.units] == ["big", "little", "gpu"]
+    assert (board.base_w, board.sensor, board.power_source, board.emulated) == (1.0, "none", "none", True)
+    unit = board.unit("gpu")
+    assert (unit.mhz, unit.cpus, unit.cores, unit.static_w, unit.speed) == ((100.0, 1000.5), (), 1, None, 1.0)
+    assert (unit.host, unit.domain, unit.memory_share) == ("little", "soc", 0.3)
+
+
+# ---------------------------------------------------------------- what can be wrong
+
+
+def unit(**changes):
+    """The plain board with keys of its second unit changed; None leaves one out."""
+    content = copy.deepcopy(PLAIN)
+    content["units"][1].update(changes)
+    content["units"][1] = {key: value for key, value in content["units"][1].items() if value is not None}
+    return content
+
+
+def power(**changes):
+    return {**PLAIN, "power": {**PLAIN["power"], **changes}}
+
+
+def without(key):
+    return {name: value for name, value in PLAIN.items() if name != key}
+
+
+GPU = {"kind": "gpu", "dvfs": "nvml"}
+SEVEN = [0.1] * 7
+WRONG = {
+    "unknown key": (unit(mzh=1), "units[1].mzh is not a key of a board. Did you mean 'mhz'?"),
+    "unknown key in power": (power(sorce="x"), "power.sorce is not a key of a board. Did you mean 'source'?"),
+    "unknown key on top": ({**PLAIN, "unit": []}, "unit is not a key of a board. Did you mean 'units'?"),
+    "key that is like no other": (unit(zzz=1), "units[1].zzz is not a key of a board. The keys there are name, kind"),
+    "key that is a number": ({**PLAIN, 3: 4}, "[3] is not a key of a board."),
+    "no units": (without("units"), "units is missing. Add it."),
+    "empty units": ({**PLAIN, "units": []}, "units must be a list with something in it, not []."),
+    "units a mapping": ({**PLAIN, "units": {}}, "units must be a list in [brackets], not {}."),
+    "unit a number": ({**PLAIN, "units": [7]}, "units[0] must be a mapping, not 7."),
+    "no power": (without("power"), "power is missing. Add it."),
+    "no source": ({**PLAIN, "power": {"sensor": "none"}}, "power.source is missing. Add it."),
+    "empty source": (power(source=" "), "power.source must be text with something in it, not ' '."),
+    "negative base": (power(base_w=-1), "power.base_w must be at least 0, not -1."),
+    "no clocks": (unit(mhz=[]), "units[1].mhz must be a list with something in it, not []."),
+    "clocks out of order": (
+        unit(mhz=[200, 600, 400]),
+        "units[1].mhz must rise from clock to clock, but",
+    ),
+    "clock twice": (unit(mhz=[200, 200]), "units[1].mhz must rise from clock to clock"),
+    "clock zero": (unit(mhz=[0, 200]), "units[1].mhz[0] must be above 0, not 0."),
+    "clock negative": (unit(mhz=[-5]), "units[1].mhz[0] must be above 0, not -5."),
+    "clock NaN": (unit(mhz=[float("nan")]), "units[1].mhz[0] must be a finite number, not nan."),
+    "clock infinite": (unit(mhz=[float("inf")]), "units[1].mhz[0] must be a finite number, not inf."),
+    "clock in quotes": (unit(mhz=["200"]), "units[1].mhz[0] must be a number, not '200'."),
+    "clock yes": (unit(mhz=[True]), "units[1].mhz[0] must be a number, not True."),
+    "two fixed clocks": (unit(dvfs="fixed"), "units[1].mhz must be one clock where dvfs is fixed, not [200"),
+    "CPU twice": (unit(cpus=[1, 1]), "units[1].cpus[1]: CPU 1 is listed twice, before in units[1].cpus."),
+    "CPU in two units": (unit(cpus=[0]), "units[1].cpus[0]: CPU 0 is listed twice, before in units[0].cpus."),
+    "CPU negative": (unit(cpus=[-1]), "units[1].cpus[0] must be at least 0, not -1."),
+    "CPU a fraction": (unit(cpus=[0.5]), "units[1].cpus[0] must be a whole number, not 0.5."),
+    "CPU unit without CPUs": (unit(cpus=None), "units[1].cpus must list at least one CPU, not []."),
+    "GPU with CPUs": (unit(**GPU), "units[1].cpus must be left out where kind is gpu, not [1]."),
+    "kind": (unit(kind="cpus"), "units[1].kind must be 'cpu' or 'gpu', not 'cpus'. Did you mean 'cpu'?"),
+    "dvfs": (unit(dvfs="emulate"), "not 'emulate'. Did you mean 'emulated'?"),
+    "dvfs of the other kind": (unit(dvfs="nvml"), "units[1].dvfs must be one of cpufreq, emulated, fixed"),
+    "name twice": (unit(name="big"), "units[1].name: A unit named 'big' is there already."),
+    "name empty": (unit(name=""), "units[1].name must be a name of letters, digits"),
+    "speed zero": (unit(speed=0), "units[1].speed must be above 0, not 0."),
+    "memory share": (unit(memory_share=1.5), "units[1].memory_share must be at most 1, not 1.5."),
+    "static too short": (unit(static_w=[1, 2]), "units[1].static_w must have one figure for each of the 7 clocks"),
+    "dynamic too long": (unit(dynamic_w=[1] * 8), "units[1].dynamic_w must have one figure for each of the 7 clocks"),
+    "static falls": (unit(static_w=[2, 1, 3, 4, 5, 6, 7]), "units[1].static_w must not fall from clock to clock"),
+    "static negative": (unit(static_w=[-1] * 7), "units[1].static_w[0] must be at least 0, not -1."),
+    "dynamic NaN": (unit(dynamic_w=[float("nan")] * 7), "units[1].dynamic_w[0] must be a finite number, not nan."),
+    "static alone": (unit(dynamic_w=None), "units[1].dynamic_w is missing beside static_w."),
+    "host of a CPU unit": (unit(host="big"), "units[1].host is for a GPU; leave it out where kind is cpu"),
+    "host unknown": (unit(cpus=None, host="bigg", **GPU), "units[1].host must be the name of a CPU unit"),
+    "garbage": (b"\x00\x93\xff\xfe\x80", "is not text."),
+    "control characters": (b"name: \x01", "is not text."),
+    "empty": (b"", "is empty. A board has the keys name, units, power."),
+    "only a comment": (b"# no\n", "is empty."),
+    "syntax": (b"name: x\nunits: [1\npower: 3\n", "is not YAML in line 3: "),
+    "a tag": (b"a: !!python/object:os.system {}", "is not YAML in line 1: "),
+    "too deep": (b"[" * 500, "is not YAML that can be read: "),
+    "a list": (b"- 1\n", "must be a mapping with the keys name, units, power, not [1]."),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
+def test_a_wrong_board_is_one_message_with_file_key_value_and_mend(tmp_path, content, message):
+    with pytest.raises(BoardError) as caught:
+        load(tmp_path, content)
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'board.yaml'}: ")
+    assert message in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("path", ["no/such.yaml", "."])
+def test_a_file_that_cannot_be_read_is_named(path):
+    with pytest.raises(BoardError, match=f"^{path}: cannot be read: "):
+        load_board(path)
+
+
+@given(garbage=st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_no_garbage_gets_past_or_raises_anything_else(tmp_path_factory, garbage):
+    path = tmp_path_factory.getbasetemp() / "garbage.yaml"
+    path.write_bytes(garbage)
+    with pytest.raises(BoardError):
+        load_board(path)
+
+
+JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.lists(st.floats(), max_size=3)
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_board_with_any_value_replaced_is_read_or_refused_in_one_line(tmp_path_factory, data):
+    content = copy.deepcopy(PLAIN)
+    holder = data.draw(st.sampled_from([content, content["power"], *content["units"]]))
+    holder[data.draw(st.sampled_from(sorted(holder)))] = data.draw(JUNK)
+    path = tmp_path_factory.getbasetemp() / "junk.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    units, refusal = (), ""
+    try:
+        units = load_board(path).units
+    except BoardError as error:
+        refusal = str(error)
+    assert bool(units) != bool(refusal)
+    assert "\n" not in refusal
+    for one in units:
+        assert list(one.mhz) == sorted(set(one.mhz))
+        assert len(one.static_w or one.mhz) == len(one.mhz)
+
+
+# ---------------------------------------------------------------- this machine
+
+
+def small(**changes):
+    board = packaged_board("two-core-host")
+    first = replace(board.units[0], cpus=(min(os.sched_getaffinity(0)),), **changes)
+    return replace(board, units=(first,))
+
+
+def test_a_board_that_this_machine_can_be_passes():
+    check_host(small())
+    check_host(small(dvfs="fixed", mhz=(1000.0,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dvfs": "cpufreq"}, "unit 'big': dvfs 'cpufreq' cannot be driven here yet; use one of: emulated, fixed"),
+        ({"kind": "gpu", "dvfs": "nvml"}, "unit 'big': kind 'gpu' cannot be run here yet"),
+    ],
+)
+def test_what_cannot_be_driven_names_the_unit_and_the_mend(changes, message):
+    with pytest.raises(BoardError, match=message) as caught:
+        check_host(small(**changes))
+    assert "--backend sim" in str(caught.value)
+
+
+def test_a_cpu_that_is_not_there_is_named():
+    board = small()
+    lacking = replace(board, units=(replace(board.units[0], cpus=(4095,)),))
+    with pytest.raises(BoardError, match="unit 'big': CPU 4095 is not there, or not allowed"):
+        check_host(lacking)
+
+
+def test_a_cpu_that_this_process_may_not_use_is_as_good_as_absent():
+    board = small()
+    home = os.sched_getaffinity(0)
+    away = home - {board.units[0].cpus[0]}
+    if not away:
+        pytest.skip("one CPU is all there is")
+    try:
+        os.sched_setaffinity(0, away)
+        with pytest.raises(BoardError, match="not allowed to this process"):
+            check_host(board)
+    finally:
+        os.sched_setaffinity(0, home)
+
+
+def test_units_that_share_a_clock_are_not_driven_yet():
+    board = small(domain="soc")
+    other = replace(board.units[0], name="other")
+    with pytest.raises(BoardError, match="share a clock"):
+        check_host(replace(board, units=(board.units[0], other)))
+
+
+# ---------------------------------------------------------------- the shipped boards
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shipped_boards_say_what_they_are(name):
+    first_line = (BOARDS / f"{name}.yaml").read_text().splitlines()[0]
+    assert "Describes the board" in first_line
+    assert "not a file of Ray's cluster launcher" in first_line
+    board = packaged_board(name)
+    assert (board.name, board.base_w) == (name, None)
+    assert board.power_source.startswith("modelled")
+
+
+def test_an_unknown_packaged_board_is_refused_with_the_nearest():
+    with pytest.raises(BoardError, match="Did you mean 'two-core-host'") as caught:
+        packaged_board("two-cores-host")
+    assert "one-unit-host, two-core-host" in str(caught.value)
+
+
+def test_the_projects_own_board_is_the_packaged_one(tmp_path, monkeypatch):
+    assert load_board(ROOT / "cluster.yaml") == packaged_board("two-core-host")
+    monkeypatch.chdir(tmp_path)
+    assert load_board(default_board_path()) == packaged_board("two-core-host")
+    (tmp_path / "cluster.yaml").write_text("mine")
+    assert default_board_path() == Path("cluster.yaml")
+
+
+def test_the_boards_differ_as_documented():
+    big, little = packaged_board("two-core-host").units
+    (both,) = packaged_board("one-unit-host").units
+    assert little.speed == pytest.approx(big.speed * 539 / 1024, abs=5e-5)  # the kernel's capacities
+    assert both == replace(big, name="cpu", cpus=(0, 1))
+
+
+# Device-tree voltages in mV, and the kernel's dynamic power coefficients (exynos5422-odroid-core.dtsi,
+# exynos5420-cpus.dtsi); how many busy cores the measured column fits.
+MV = {
+    "a15": {200: 900, 400: 900, 600: 900, 800: 900, 1000: 1000, 1200: 1000, 1400: 1100, 1600: 1250}
+    | {1800: 1237.5, 2000: 1312.5},
+    "a7": {200: 900, 400: 1000, 600: 1000, 800: 1100, 1000: 1100, 1200: 1250, 1400: 1275},
+}
+COEFFICIENT = {"a15": 310, "a7": 90}
+BUSY_CORES = {"a15": 4, "a7": 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "board", "name"),
+    [("a15", "two-core-host", "big"), ("a7", "two-core-host", "little"), ("a15", "one-unit-host", "cpu")],
+)
+def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board, name):
+    lines = (BOARDS / "odroid_xu3_power.csv").read_text().splitlines()
+    rows = [row for row in csv.DictReader(line for line in lines if line[0] != "#") if row["cluster"] == column]
+    mhz = [int(row["mhz"]) for row in rows]
+    dynamic_w = [COEFFICIENT[column] * MV[column][step] ** 2 * step / 1e12 for step in mhz]
+    left_w = [
+        max(0.0, float(row["power_w"]) - BUSY_CORES[column] * watts) for row, watts in zip(rows, dynamic_w, strict=True)
+    ]
+    unit = packaged_board(board).unit(name)
+    assert unit.mhz == tuple(mhz)
+    assert unit.dynamic_w == pytest.approx(dynamic_w, abs=5.1e-5)
+    assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)

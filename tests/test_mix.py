@@ -1,0 +1,434 @@
+"""The mix language: what it says, and that what is wrong is refused with field, value and mend."""
+
+import json
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workloads.arrivals import External, Periodic, Poisson, Trace
+from workloads.errors import MixError
+from workloads.mix import (
+    App,
+    AppAdded,
+    AppChange,
+    AppRemoved,
+    BoardChange,
+    Event,
+    Family,
+    Mix,
+    Presence,
+    Target,
+    UnitChange,
+    at,
+)
+
+
+def app(name: str = "gate", **fields: Any) -> App:
+    return App(name, **{"supernet": "ofa-plates", "arrivals": Periodic(hz=5), "latency_ms": 60, **fields})
+
+
+def mix(*events: Event, **fields: Any) -> Mix:
+    apps = [app("entrance"), app("garage")]
+    return Mix("park", **{"apps": apps, "events": events, "duration_s": 40, **fields})
+
+
+def car_park() -> Mix:
+    return Mix(
+        name="car-park",
+        duration_s=40,
+        apps=[
+            App(
+                "entrance",
+                supernet="ofa-plates",
+                arrivals=Periodic(hz=15),
+                latency_ms=60,
+                min_accuracy=0.80,
+                weight=2,
+            ),
+            App("garage", supernet="ofa-plates", arrivals=Poisson(hz=5), latency_ms=150, min_accuracy=0.70),
+        ],
+        events=[
+            at(30, "entrance", min_accuracy=0.70),
+            at(10, "entrance", latency_ms=30),
+            at(20, unit="big", max_mhz=1400),
+            at(25, add=App("yard", supernet="ofa-plates", arrivals=Periodic(hz=2), latency_ms=200)),
+            at(35, remove="garage"),
+        ],
+    )
+
+
+def test_the_car_park_reads_as_written() -> None:
+    park = car_park()
+    assert [event.at_s for event in park.events] == [10, 20, 25, 30, 35]
+    entrance, garage = park.apps
+    assert park.all_apps() == (
+        Presence(app=entrance, from_s=0, to_s=40),
+        Presence(app=garage, from_s=0, to_s=35),
+        Presence(app=app("yard", arrivals=Periodic(hz=2), latency_ms=200), from_s=25, to_s=40),
+    )
+    first = Target(from_s=0, latency_ms=60, min_accuracy=0.8, weight=2, slo=0.95)
+    assert park.targets_of("entrance") == (
+        first,
+        replace(first, from_s=10, latency_ms=30),
+        replace(first, from_s=30, latency_ms=30, min_accuracy=0.7),
+    )
+    assert park.targets_of("yard") == (Target(from_s=25, latency_ms=200, min_accuracy=0, weight=1, slo=0.95),)
+    assert (park.objective, park.power_cap_w, park.boards) == ("energy", None, ())
+    assert pickle.loads(pickle.dumps(park)) == park
+
+
+def test_each_form_of_at_is_an_event_of_its_own() -> None:
+    assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(
+        at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9}
+    )
+    assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(
+        at_s=1, unit="big", changes={"cores": 2, "busy": 0.4}
+    )
+    assert at(1, ambient_c=-5) == BoardChange(at_s=1, changes={"ambient_c": -5})
+    assert at(1, add=app("b")) == AppAdded(at_s=1, app=app("b"))
+    assert at(1, remove="b") == AppRemoved(at_s=1, app="b")
+
+
+def test_none_lifts_a_limit_and_is_not_the_same_as_not_given() -> None:
+    assert at(1, unit="big", max_mhz=None, cores=None) == UnitChange(
+        at_s=1, unit="big", changes={"max_mhz": None, "cores": None}
+    )
+    assert at(1, power_cap_w=None) == BoardChange(at_s=1, changes={"power_cap_w": None})
+
+
+def test_numbers_become_plain_floats_and_ints() -> None:
+    gate = app(latency_ms=np.float32(60), weight=Fraction(1, 2), queue=np.int64(3), min_accuracy=0)
+    event = at(np.int64(3), "gate", weight=np.float32(2))  # type: ignore[arg-type]
+    assert isinstance(event, AppChange)
+    assert json.loads(json.dumps([gate.latency_ms, gate.weight, gate.queue, event.at_s, event.changes])) == [
+        60,
+        0.5,
+        3,
+        3,
+        {"weight": 2},
+    ]
+    assert [type(value) for value in (gate.latency_ms, gate.min_accuracy, gate.queue)] == [float, float, int]
+
+
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "latency_ms": st.floats(min_value=1, max_value=1000),
+        "min_accuracy": st.floats(min_value=0, max_value=1),
+        "weight": st.floats(min_value=0.1, max_value=10),
+        "slo": st.floats(min_value=0.5, max_value=1),
+    },
+).filter(bool)
+# Few distinct times, so that several events often share one.
+moments_s = st.integers(min_value=0, max_value=8).map(lambda k: k * 5.0)
+
+
+@given(st.lists(st.tuples(moments_s, changes)))
+def test_targets_are_the_fold_of_all_changes_so_far(timed: list[tuple[float, dict[str, float]]]) -> None:
+    park = mix(*(at(at_s, "entrance", **given_) for at_s, given_ in timed))
+    targets = park.targets_of("entrance")
+    starts_s = [target.from_s for target in targets]
+    assert starts_s == sorted({0.0} | {at_s for at_s, _ in timed if at_s < 40})
+    for target in targets:
+        expected = {"latency_ms": 60.0, "min_accuracy": 0.0, "weight": 1.0, "slo": 0.95}
+        for at_s, given_ in sorted(timed, key=lambda pair: pair[0]):
+            if at_s <= target.from_s:
+                expected |= given_
+        assert asdict(target) == {"from_s": target.from_s, **expected}
+    assert len(park.targets_of("garage")) == 1
+
+
+def test_a_change_at_the_very_end_of_an_app_has_no_time_to_act() -> None:
+    park = mix(at(35, "garage", latency_ms=9), at(35, remove="garage"), at(40, "entrance", latency_ms=9))
+    assert len(park.targets_of("garage")) == 1
+    assert len(park.targets_of("entrance")) == 1
+
+
+@given(
+    seed=st.integers(min_value=0, max_value=2**40),
+    hz=st.floats(min_value=0.1, max_value=50),
+    jitter_ms=st.floats(min_value=0, max_value=100),
+    from_s=st.floats(min_value=0.1, max_value=20),
+    length_s=st.floats(min_value=0.1, max_value=19),
+)
+def test_arrivals_of_an_app_are_its_own(
+    seed: int, hz: float, jitter_ms: float, from_s: float, length_s: float
+) -> None:
+    one = app("one", arrivals=Periodic(hz=hz, jitter_ms=jitter_ms))
+    two = app("two", arrivals=Poisson(hz=hz))
+    late = app("late", arrivals=Poisson(hz=hz))
+    to_s = from_s + length_s
+    full = mix(at(from_s, add=late), at(to_s, remove="late"), apps=[one, two]).arrivals_s(seed)
+    assert list(full) == ["one", "two", "late"]
+    assert np.all((full["late"] >= from_s) & (full["late"] < to_s))
+    for others in ([two], [two, app("other"), one]):
+        alone = mix(at(3, "two", latency_ms=9), apps=others, objective="fair").arrivals_s(seed)
+        np.testing.assert_array_equal(alone["two"], full["two"])
+    cut = mix(at(from_s, remove="one"), apps=[one, two]).arrivals_s(seed)["one"]
+    np.testing.assert_array_equal(cut, full["one"][full["one"] < from_s])
+
+
+def test_arrivals_differ_by_seed_and_by_app() -> None:
+    park = mix(apps=[app("one", arrivals=Poisson(5)), app("two", arrivals=Poisson(5))])
+    assert park.arrivals_s(0)["one"][0] != park.arrivals_s(1)["one"][0]
+    assert park.arrivals_s(0)["one"][0] != park.arrivals_s(0)["two"][0]
+
+
+def test_a_trace_counts_from_the_moment_its_app_joins() -> None:
+    park = mix(at(30, add=app("yard", arrivals=Trace([0, 2, 9, 10, 11]))), at(39, remove="yard"))
+    assert park.arrivals_s(0)["yard"].tolist() == [30, 32]
+
+
+@pytest.mark.parametrize(
+    ("fields", "bound"),
+    [
+        ({"arrivals": Periodic(hz=15), "latency_ms": 60}, 2),
+        ({"arrivals": Periodic(hz=100), "latency_ms": 70}, 7),
+        ({"arrivals": Poisson(hz=30), "latency_ms": 150}, 5),
+        ({"arrivals": External(), "latency_ms": 5000}, 2),
+        ({"arrivals": Periodic(hz=100), "latency_ms": 70, "queue": 1}, 1),
+    ],
+)
+def test_queue_bound_is_what_arrives_within_a_target(fields: dict[str, Any], bound: int) -> None:
+    assert app(**fields).queue_bound() == bound
+
+
+def test_queue_bound_follows_the_target_in_force() -> None:
+    assert app(arrivals=Periodic(hz=100)).queue_bound(latency_ms=120) == 12
+    assert app(arrivals=Periodic(hz=100), queue=4).queue_bound(latency_ms=120) == 4
+
+
+def test_a_family_is_a_ladder_of_the_users_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for file in ("small.onnx", "large.onnx"):
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    family = Family([("small.onnx", 0.37), (tmp_path / "large.onnx", None)])
+    assert [(rung.id, rung.path, rung.accuracy) for rung in family.rungs] == [
+        ("small", tmp_path / "small.onnx", 0.37),
+        ("large", tmp_path / "large.onnx", None),
+    ]
+    assert app(supernet=family).supernet is family
+    assert pickle.loads(pickle.dumps(family)) == family
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([], r"Family\(\[\]\) has no model"),
+        ("small.onnx", r"Family must be a list, not 'small\.onnx'"),
+        (["small.onnx"], r"each model is a pair of file and accuracy, not 'small\.onnx'"),
+        ([(3, 0.4)], r"each model is a pair of file and accuracy, not \(3, 0\.4\)"),
+        ([("smal.onnx", 0.4)], r"there is no file 'smal\.onnx' \(looked for '.*/smal\.onnx'\)"),
+        ([(".", 0.4)], r"there is no file '\.'"),
+        ([("small.onnx", 37)], r"accuracy of 'small\.onnx' must be .* not 37\. Did you mean 0\.37\?"),
+        ([("small.onnx", 0.3), ("b/small.onnx", 0.4)], r"two models are called 'small'.*rename one file"),
+    ],
+)
+def test_a_bad_family_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Any, message: str
+) -> None:
+    (tmp_path / "b").mkdir()
+    for file in ("small.onnx", "b/small.onnx"):
+        (tmp_path / file).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MixError, match=message):
+        Family(models)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"name": "Front Gate"},
+            r"name must be lower-case .* not 'Front Gate'\. Did you mean 'front-gate'\?",
+        ),
+        ({"name": "a\n"}, r"name must be .* not 'a\\n'"),
+        ({"name": ""}, r"name must be .* not ''\.$"),
+        ({"name": 3}, r"name must be .* not 3\.$"),
+        ({"supernet": ""}, r"app 'gate': supernet must be .* not ''"),
+        ({"supernet": Path("x")}, r"supernet must be a supernet's name or a Family"),
+        ({"arrivals": 15}, r"arrivals must be one of Periodic, Poisson, .* not 15"),
+        ({"arrivals": External}, r"arrivals must be one of .* not <class"),
+        ({"latency_ms": 0}, r"app 'gate': latency_ms must be above 0, not 0\.$"),
+        ({"latency_ms": -60}, r"latency_ms must be above 0, not -60"),
+        ({"latency_ms": math.nan}, r"latency_ms must be a finite number, not nan"),
+        ({"latency_ms": math.inf}, r"latency_ms must be a finite number, not inf"),
+        ({"latency_ms": True}, r"latency_ms must be a number, not True"),
+        ({"latency_ms": np.bool_(True)}, r"latency_ms must be a number, not "),
+        ({"latency_ms": "60"}, r"latency_ms must be a number, not '60'\. Did you mean 60\?"),
+        ({"latency_ms": "60 ms"}, r"latency_ms must be a number, not '60 ms'\.$"),
+        ({"latency_ms": 60j}, r"latency_ms must be a number, not 60j"),
+        ({"min_accuracy": 80}, r"min_accuracy must be between 0 and 1, not 80\. Did you mean 0\.80\?"),
+        ({"min_accuracy": 72.5}, r"min_accuracy must be .* not 72\.5\. Did you mean 0\.725\?"),
+        ({"min_accuracy": 1.01}, r"min_accuracy must be between 0 and 1, not 1\.01\.$"),
+        ({"min_accuracy": -0.1}, r"min_accuracy must be between 0 and 1, not -0\.1"),
+        ({"slo": 0}, r"slo must be above 0 and at most 1, not 0"),
+        ({"slo": 95}, r"slo must be above 0 and at most 1, not 95\. Did you mean 0\.95\?"),
+        ({"slo": 1.5}, r"slo must be above 0 and at most 1, not 1\.5\.$"),
+        ({"weight": 0}, r"weight must be above 0, not 0"),
+        ({"queue": 0}, r"queue must be at least 1, not 0"),
+        ({"queue": 2.0}, r"queue must be a whole number, not 2\.0"),
+        ({"queue": True}, r"queue must be a whole number, not True"),
+        (
+            {"drop": "newst"},
+            r"drop must be one of late, oldest, newest, not 'newst'\. Did you mean 'newest'\?",
+        ),
+        ({"drop": None}, r"drop must be one of late, oldest, newest, not None"),
+        ({"source": 3}, r"source must be a folder, a callable or None, not 3"),
+        ({"on_result": "print"}, r"on_result must be a callable or None, not 'print'"),
+    ],
+)
+def test_a_bad_app_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(MixError, match=message):
+        app(**fields)
+
+
+def test_the_ends_of_the_ranges_belong_to_them() -> None:
+    assert app(min_accuracy=1, slo=1, queue=1).min_accuracy == 1
+    assert at(0, unit="big", busy=0, cores=1).at_s == 0
+    assert at(0, unit="big", busy=1).at_s == 0
+
+
+# Each is a call that must fail, since a TypedDict lets no wrong keyword through the type checker.
+@pytest.mark.parametrize(
+    ("args", "given_", "message"),
+    [
+        ((-1, "a"), {"latency_ms": 3}, r"at\(\): the time must be at least 0, not -1"),
+        ((math.nan, "a"), {"latency_ms": 3}, r"the time must be a finite number, not nan"),
+        (("10", "a"), {"latency_ms": 3}, r"the time must be a number, not '10'\. Did you mean 10\?"),
+        ((10, "a"), {"latncy_ms": 3}, r"at\(10\): unknown keyword 'latncy_ms'\. Did you mean 'latency_ms'\?"),
+        ((10,), {"units": "big", "max_mhz": 3}, r"unknown keyword 'units'\. Did you mean 'unit'\?"),
+        ((10, "a"), {}, r"nothing changes; give one of latency_ms, min_accuracy, weight, slo"),
+        ((10,), {"unit": "big"}, r"nothing changes; give one of max_mhz, cores, busy"),
+        ((10,), {}, r"nothing changes"),
+        ((10,), {"latency_ms": 3}, r"latency_ms does not belong here; write at\(t, APP, latency_ms=\.\.\.\)"),
+        ((10, "a"), {"max_mhz": 3}, r"max_mhz does not belong here; write at\(t, unit=UNIT, max_mhz="),
+        ((10,), {"unit": "big", "ambient_c": 3}, r"ambient_c does not belong here; write at\(t, ambient_c="),
+        ((10,), {"remove": "a", "slo": 1}, r"slo does not belong here"),
+        ((10,), {"add": app(), "slo": 1}, r"slo does not belong here"),
+        ((10, "a"), {"unit": "big", "slo": 1}, r"app and unit cannot be in one event"),
+        ((10,), {"add": "yard"}, r"add must be an App\(\.\.\.\), not 'yard'"),
+        ((10,), {"remove": app()}, r"remove must be a name, not App\("),
+        ((10, app()), {"slo": 1}, r"app must be a name, not App\("),
+        ((10, "a"), {"latency_ms": None}, r"latency_ms must be a number, not None"),
+        ((10, "a"), {"min_accuracy": 80}, r"Did you mean 0\.80\?"),
+        ((10,), {"unit": "big", "busy": 40}, r"busy must be between 0 and 1, not 40\. Did you mean 0\.40\?"),
+        ((10,), {"unit": "big", "busy": None}, r"busy must be a number, not None"),
+        ((10,), {"unit": "big", "cores": 0}, r"cores must be at least 1, not 0"),
+        ((10,), {"unit": "big", "cores": 1.5}, r"cores must be a whole number, not 1\.5"),
+        ((10,), {"unit": "big", "max_mhz": 0}, r"max_mhz must be above 0, not 0"),
+        ((10,), {"unit": 3, "max_mhz": 1}, r"unit must be a name, not 3"),
+        ((10,), {"ambient_c": -274}, r"ambient_c must be above -273\.15, not -274"),
+        ((10,), {"power_cap_w": 0}, r"power_cap_w must be above 0, not 0"),
+    ],
+)
+def test_a_bad_event_is_refused(args: tuple[Any, ...], given_: dict[str, Any], message: str) -> None:
+    with pytest.raises(MixError, match=message):
+        at(*args, **given_)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: mix(duration_s=0), r"mix 'park': duration_s must be above 0, not 0"),
+        (lambda: mix(duration_s=math.inf), r"duration_s must be a finite number, not inf"),
+        (
+            lambda: mix(objective="enrgy"),
+            r"objective must be one of .* not 'enrgy'\. Did you mean 'energy'\?",
+        ),
+        (lambda: mix(power_cap_w=-1), r"power_cap_w must be above 0, not -1"),
+        (lambda: mix(boards="xavier-nx"), r"boards must be a list, not 'xavier-nx'"),
+        (lambda: mix(boards=[3]), r"boards must hold \"NAME\" only, not 3"),
+        (lambda: mix(apps=[]), r"apps is empty"),
+        (lambda: mix(apps=app()), r"apps must be a list, not App\("),
+        (lambda: mix(apps=["gate"]), r"apps must hold App\(\.\.\.\) only, not 'gate'"),
+        (lambda: mix(apps=[app(), app()]), r"two apps are named 'gate'.*; rename one"),
+        (lambda: mix(at(3, add=app("garage"))), r"two apps are named 'garage'"),
+        (
+            lambda: mix(at(3, remove="garage"), at(9, add=app("garage"))),
+            r"two apps are named 'garage', those added later included",
+        ),
+        (lambda: mix(events=at(3, remove="garage")), r"events must be a list"),
+        (lambda: mix(events=[(3, "garage")]), r"events must hold at\(\.\.\.\) only, not \(3, 'garage'\)"),
+        (lambda: mix(at(41, ambient_c=30)), r"event at 41 s: the run ends at 40 s"),
+        (
+            lambda: mix(at(3, "garag", slo=1)),
+            r"event at 3 s: there is no app 'garag'\. Did you mean 'garage'\?",
+        ),
+        (lambda: mix(at(3, remove="zzz")), r"there is no app 'zzz'\. Use one of: entrance, garage"),
+        (
+            lambda: mix(at(3, remove="garage"), at(9, remove="garage")),
+            r"9 s: app 'garage' was removed at 3 s",
+        ),
+        (lambda: mix(at(3, remove="garage"), at(9, "garage", slo=1)), r"app 'garage' was removed at 3 s"),
+        (lambda: mix(at(9, add=app("yard")), at(3, "yard", slo=1)), r"app 'yard' is added only later"),
+        (lambda: mix(at(0, remove="garage")), r"app 'garage' is never there"),
+        (lambda: mix(at(40, add=app("yard"))), r"app 'yard' is never there"),
+        (
+            lambda: mix(apps=[app(arrivals=Poisson(hz=1e9))]),
+            r"app 'gate': hz=1000000000\.0 makes more than 10,000,000 requests in 40 s",
+        ),
+        (lambda: mix().targets_of("garag"), r"no app 'garag'\. Did you mean 'garage'\?"),
+        (lambda: Mix("", apps=[app()], duration_s=3), r"mix: name must be a name, not ''"),
+        (lambda: mix().arrivals_s(True), r"seed must be a whole number, not True"),
+    ],
+)
+def test_a_bad_mix_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(MixError, match=message):
+        make()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    name: str
+    cores: int
+    mhz: tuple[float, ...]
+
+
+UNITS = [
+    Unit(name="big", cores=2, mhz=(200.0, 1000.0, 2000.0)),
+    Unit(name="little", cores=4, mhz=(200.0, 1400.0)),
+]
+
+
+def test_a_board_that_can_do_what_the_events_ask_is_accepted() -> None:
+    mix(
+        at(1, unit="big", max_mhz=200, cores=2),
+        at(2, unit="little", max_mhz=9000, busy=0.4),
+        at(3, unit="big", max_mhz=None, cores=None),
+        at(4, power_cap_w=3),
+    ).check_board(UNITS)
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (at(3, unit="bgi", busy=0.2), r"event at 3 s: the board has no unit 'bgi'\. Did you mean 'big'\?"),
+        (at(3, unit="gpu0", busy=0.2), r"the board has no unit 'gpu0'\. Use one of: big, little"),
+        (
+            at(3, unit="big", max_mhz=199),
+            r"max_mhz=199 is below the lowest clock of 'big'; give at least 200",
+        ),
+        (at(3, unit="big", cores=3), r"cores=3 but 'big' has 2"),
+    ],
+)
+def test_a_board_that_cannot_is_refused(event: Event, message: str) -> None:
+    with pytest.raises(MixError, match=message):
+        mix(event).check_board(UNITS)
+
+
+def test_the_language_loads_neither_ray_nor_torch() -> None:
+    code = "import sys, workloads.mix; print(sorted({'ray', 'torch', 'supernets'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

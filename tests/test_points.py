@@ -1,0 +1,350 @@
+"""Operating points against the definitions, a simulated queue and Erlang's exact waiting times."""
+
+import math
+import tracemalloc
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from scheduler.board import Board, BoardUnit
+from scheduler.points import ArrivalModel, PointsError, check_accuracy, operating_points
+from scheduler.problem import Demand, OperatingPoint, Problem, Unit
+from scheduler.profile import Profile, RungProfile, ServiceTime
+
+FloatArray = NDArray[np.float64]
+CLOSED = ArrivalModel(kind="saturate")
+
+
+def cpu(name: str = "big", cores: int = 1, mhz: tuple[float, ...] = (2000.0,), **more: object) -> BoardUnit:
+    watts = tuple(f / 1000 for f in mhz)
+    unit = BoardUnit(
+        name=name, kind="cpu", cpus=tuple(range(cores)), dvfs="emulated", mhz=mhz, static_w=watts, dynamic_w=watts
+    )
+    return replace(unit, **more)  # type: ignore[arg-type]
+
+
+def board(*units: BoardUnit) -> Board:
+    return Board(name="bench", units=units, base_w=None, sensor="none", power_source="made up")
+
+
+def service(samples_ms: FloatArray | list[float], kind: str = "cpu", cores: int = 1) -> ServiceTime:
+    return ServiceTime(kind=kind, cores=cores, samples_ms=tuple(sorted(map(float, samples_ms))))
+
+
+def ladder(*times: tuple[ServiceTime, ...], accuracy: float | None = 0.9) -> Profile:
+    return Profile(
+        supernet="plates",
+        machine="host",
+        rungs=tuple(
+            RungProfile(subnet=f"s{k}", accuracy=accuracy, accuracy_source="measured", times=rung)
+            for k, rung in enumerate(times)
+        ),
+    )
+
+
+def lone_point(samples_ms: FloatArray | list[float], arrivals: ArrivalModel, slo: float) -> OperatingPoint:
+    (point,) = operating_points(board(cpu()), ladder((service(samples_ms),)), app="a", arrivals=arrivals, slo=slo)
+    return point
+
+
+# ---------------------------------------------------------------- what a point says
+
+
+def test_points_of_a_small_board_worked_out_by_hand() -> None:
+    big = cpu("big", 2, (1000.0, 2000.0), speed=0.5, dynamic_w=(1.0, 3.0))
+    gpu = cpu("gpu", 1, (500.0,), kind="gpu", cpus=(), speed=2.0, memory_share=0.5, dynamic_w=None)
+    rung = (service([9, 10, 11]), service([6], cores=2), service([8], kind="gpu"), service([4], cores=3))
+    points = operating_points(
+        board(big, gpu), ladder(rung), app="a", arrivals=CLOSED, slo=0.95, service_ratio=1.5, margin=0.1
+    )
+    # big's pace is 0.5 at the top and 0.25 at half the clock: 10 ms become 40 and 20, times 1.5; latency is that of
+    # the longest sample, times 1.1; energy is W · cores · ms. Nothing was profiled that fits three cores.
+    expected = [
+        # cores, MHz, service, latency, energy
+        ("big", 1, 1000, 60, 1.1 * 66, 60),
+        ("big", 1, 2000, 30, 1.1 * 33, 90),
+        ("big", 2, 1000, 36, 1.1 * 36, 72),
+        ("big", 2, 2000, 18, 1.1 * 18, 108),
+        ("gpu", 1, 500, 6, 1.1 * 6, 0),  # no power figures
+    ]
+    rows = [(p.unit, p.cores, p.mhz, p.service_ms, p.latency_ms, p.energy_mj) for p in points]
+    assert [row[:3] for row in rows] == [row[:3] for row in expected]
+    np.testing.assert_allclose([row[3:] for row in rows], [row[3:] for row in expected])
+    assert {(p.subnet, p.accuracy) for p in points} == {("s0", 0.9)}
+
+
+boards = st.lists(
+    st.tuples(st.integers(1, 3), st.sets(st.integers(100, 3000), min_size=1, max_size=6), st.floats(0, 0.9)),
+    min_size=1,
+    max_size=3,
+).map(
+    lambda units: board(
+        *(
+            cpu(f"u{k}", cores, tuple(map(float, sorted(mhz))), memory_share=share)
+            for k, (cores, mhz, share) in enumerate(units)
+        )
+    )
+)
+ladders = st.lists(
+    st.lists(st.lists(st.floats(0.5, 50), min_size=1, max_size=8).map(service), min_size=1, max_size=1).map(tuple),
+    min_size=1,
+    max_size=4,
+).map(lambda rungs: ladder(*rungs))
+arrival_models = st.builds(
+    ArrivalModel,
+    kind=st.sampled_from(["periodic", "poisson", "saturate"]),
+    rate_hz=st.floats(0, 200),
+    jitter_ms=st.floats(0, 20),
+)
+
+
+@given(board=boards, profile=ladders, arrivals=arrival_models, slo=st.floats(0.01, 1), ratio=st.floats(0.1, 10))
+def test_every_point_says_what_it_is_defined_to_and_the_solver_takes_it(
+    board: Board, profile: Profile, arrivals: ArrivalModel, slo: float, ratio: float
+) -> None:
+    points = operating_points(board, profile, app="a", arrivals=arrivals, slo=slo, service_ratio=ratio)
+    every = {(rung.subnet, unit.name, 1, mhz) for rung in profile.rungs for unit in board.units for mhz in unit.mhz}
+    kept = [(p.subnet, p.unit, p.cores, p.mhz) for p in points]
+    assert len(kept) == len(set(kept))
+    loads = {key: arrivals.rate_hz / 1000 * mean_ms(board, profile, key, ratio) for key in every}
+    light = {key for key, load in loads.items() if load <= 0.9 + 1e-9 or arrivals.kind == "saturate"}
+    assert set(kept) == (light or every)
+    for key, point in zip(kept, points, strict=True):
+        unit = board.unit(point.unit)
+        assert point.service_ms == pytest.approx(mean_ms(board, profile, key, ratio))
+        assert unit.dynamic_w is not None
+        assert point.energy_mj == pytest.approx(unit.dynamic_w[unit.mhz.index(point.mhz)] * point.busy_ms)
+        quantile_ms = profile.service(point.subnet, "cpu", 1).quantile_ms(slo) / unit.pace(point.mhz) * ratio
+        assert point.latency_ms >= quantile_ms * (1 - 1e-9)
+        if arrivals.kind == "saturate":
+            assert point.latency_ms == pytest.approx(quantile_ms)
+    demand = Demand(app="a", rate_hz=arrivals.rate_hz, latency_ms=50, min_accuracy=0, weight=1, points=points)
+    units = tuple(
+        Unit(name=unit.name, kind="cpu", cores=unit.cores, mhz=unit.mhz, static_w=unit.static_w or ())
+        for unit in board.units
+    )
+    Problem(units=units, demands=(demand,))  # raises where a point is not well formed
+
+
+def mean_ms(board: Board, profile: Profile, key: tuple[str, str, int, float], ratio: float) -> float:
+    subnet, unit, cores, mhz = key
+    return profile.service(subnet, "cpu", cores).mean_ms / board.unit(unit).pace(mhz) * ratio
+
+
+@given(
+    samples_ms=st.lists(st.floats(0.5, 50), min_size=1, max_size=8),
+    arrivals=arrival_models,
+    slo=st.floats(0.01, 1),
+    tops=st.tuples(st.floats(1, 10), st.floats(1, 10)),
+    rates_hz=st.tuples(st.floats(0.1, 200), st.floats(0.1, 200)),
+)
+def test_a_faster_clock_a_lower_rate_and_a_lower_slo_never_lengthen_the_response(
+    samples_ms: list[float],
+    arrivals: ArrivalModel,
+    slo: float,
+    tops: tuple[float, float],
+    rates_hz: tuple[float, float],
+) -> None:
+    profile = ladder((service(samples_ms),))
+
+    def latency_ms(speed: float, rate_hz: float, slo: float) -> float:
+        (point,) = operating_points(
+            board(cpu(speed=speed)), profile, app="a", arrivals=replace(arrivals, rate_hz=rate_hz), slo=slo
+        )
+        return point.latency_ms * (1 + 1e-9)
+
+    slow, fast = sorted(tops)
+    few_hz, many_hz = sorted(rates_hz)
+    assert latency_ms(fast, many_hz, slo) <= latency_ms(slow, many_hz, slo) * (1 + 1e-6)
+    assert latency_ms(fast, few_hz, slo) <= latency_ms(fast, many_hz, slo) * (1 + 1e-6)
+    assert latency_ms(fast, few_hz, slo / 2) <= latency_ms(fast, few_hz, slo) * (1 + 1e-6)
+
+
+# ---------------------------------------------------------------- waiting
+
+
+def simulated_ms(arrivals_ms: FloatArray, services_ms: FloatArray) -> FloatArray:
+    """Response times of a queue with one server, first come first served, by Lindley's recursion.
+
+    The n-th wait is max(0, wait before + service before - gap), which is the running sum of service minus gap, less
+    its running minimum.
+    """
+    drift = np.concatenate([[0.0], np.cumsum(services_ms[:-1] - np.diff(arrivals_ms))])
+    wait = drift - np.minimum.accumulate(drift)
+    return wait + services_ms
+
+
+def test_the_simulated_queue_itself() -> None:
+    arrivals_ms, services_ms = np.array([0.0, 5, 6, 50]), np.array([10.0, 10, 10, 10])
+    np.testing.assert_allclose(simulated_ms(arrivals_ms, services_ms), [10, 15, 24, 10])
+
+
+SHAPES = {
+    "constant": np.full(1, 10.0),
+    "real": np.random.default_rng(1).gamma(100, 0.1, 500),  # deviation of a tenth of the mean
+    "exponential": np.random.default_rng(2).exponential(10, 2000),
+    "two lengths": np.array([5.0] * 8 + [30.0] * 2),
+    "heavy": np.array([4.0] * 19 + [100.0]),
+}
+
+
+@pytest.mark.parametrize("load", [0.03, 0.15, 0.3, 0.5, 0.7])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_poisson_response_against_a_simulated_queue(shape: str, load: float) -> None:
+    samples_ms = SHAPES[shape]
+    mean_ms = float(samples_ms.mean())
+    rng = np.random.default_rng(5)
+    n = 600_000
+    responses_ms = simulated_ms(np.cumsum(rng.exponential(mean_ms / load, n)), rng.choice(samples_ms, n))
+    arrivals = ArrivalModel(kind="poisson", rate_hz=1000 * load / mean_ms)
+    for slo in (0.9, 0.95, 0.99):
+        point = lone_point(samples_ms, arrivals, slo)
+        assert point.latency_ms == pytest.approx(np.quantile(responses_ms, slo), rel=0.03, abs=0.03 * mean_ms)
+
+
+@pytest.mark.parametrize("load", ["1/20", "1/5", "2/5", "1/2", "7/10", "9/10"])
+@pytest.mark.parametrize("slo", [0.82, 0.92, 0.97, 0.99, 0.999])
+def test_poisson_with_constant_service_against_erlang(load: str, slo: float) -> None:
+    # P(W <= x) = (1 - ρ) · sum over k <= x of (ρ(k - x))^k / k! · exp(ρ(x - k)), x in services: an alternating sum
+    # whose terms cancel to many digits, hence the fractions.
+    rho = Fraction(load)
+
+    def covered(wait: float) -> float:
+        x = Fraction(wait)
+        total = Fraction(0)
+        for k in range(math.floor(x) + 1):
+            total += (rho * (k - x)) ** k / math.factorial(k) * exponential(rho * (x - k))
+        return float((1 - rho) * total)
+
+    wait = lone_point([10.0], ArrivalModel(kind="poisson", rate_hz=float(100 * rho)), slo).latency_ms / 10 - 1
+    assert covered(wait + 0.03) >= slo
+    assert wait <= 0.03 or covered(wait - 0.03) <= slo
+
+
+def exponential(x: Fraction) -> Fraction:
+    """e^x to some 60 digits."""
+    term = total = Fraction(1)
+    for n in range(1, 120):
+        term = (term * x / n).limit_denominator(10**60)
+        total += term
+    return total
+
+
+def test_periodic_response_is_that_of_service_while_none_exceeds_the_period() -> None:
+    samples_ms = [8.0, 9.0, 10.0, 19.0]
+    # At 1500 MHz the longest takes 25 of 20 ms, and only there something waits.
+    arrivals = ArrivalModel(kind="periodic", rate_hz=50)
+    unit = cpu(mhz=(1500.0, 2000.0))
+    slow, fast = operating_points(board(unit), ladder((service(samples_ms),)), app="a", arrivals=arrivals, slo=0.95)
+    assert fast.latency_ms == pytest.approx(19)
+    assert slow.latency_ms > 19 * 4 / 3 * 1.01
+    assert lone_point(samples_ms, ArrivalModel(kind="periodic", rate_hz=50), 0.75).latency_ms == pytest.approx(10)
+    assert lone_point(samples_ms, ArrivalModel(kind="periodic", rate_hz=50), 0.95).latency_ms == pytest.approx(19)
+
+
+@given(
+    jitter_ms=st.floats(0, 60),
+    rate_hz=st.floats(1, 49),
+    slo=st.sampled_from([0.5, 0.9, 0.95]),
+    seed=st.integers(0, 2**32),
+)
+def test_periodic_jitter_never_adds_more_than_is_allowed_for(
+    jitter_ms: float, rate_hz: float, slo: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    services_ms = rng.uniform(5, 20, 400)
+    releases_ms = np.arange(400) * 1000 / rate_hz
+    arrivals_ms = np.sort(releases_ms + rng.uniform(0, jitter_ms, 400))
+    point = lone_point(services_ms, ArrivalModel(kind="periodic", rate_hz=rate_hz, jitter_ms=jitter_ms), slo)
+    responses_ms = np.sort(simulated_ms(arrivals_ms, services_ms))
+    assert responses_ms[math.ceil(slo * 400) - 1] <= point.latency_ms + 1e-9
+
+
+@pytest.mark.parametrize("load", [0.5, 0.7, 0.85])
+def test_periodic_services_longer_than_the_period_delay_those_behind_them(load: float) -> None:
+    samples_ms = np.array([5.0] * 15 + [25.0] * 5)
+    rng = np.random.default_rng(7)
+    services_ms = rng.choice(samples_ms, 400_000)
+    period_ms = samples_ms.mean() / load
+    simulated = np.quantile(simulated_ms(np.arange(400_000) * period_ms, services_ms), 0.95)
+    assert simulated > 25 * 1.05
+    point = lone_point(samples_ms, ArrivalModel(kind="periodic", rate_hz=1000 / period_ms), 0.95)
+    assert point.latency_ms == pytest.approx(simulated, rel=0.1)
+
+
+def test_a_wild_outlier_in_a_profile_is_priced_without_a_wild_table() -> None:
+    # One of 1000 samples is 10,000 times the others: c² is near 1000, and the whole wait is behind that one.
+    samples_ms = np.array([1.0] * 999 + [10_000.0])
+    mean_ms = float(samples_ms.mean())
+    rng = np.random.default_rng(5)
+    responses_ms = simulated_ms(np.cumsum(rng.exponential(mean_ms / 0.5, 2_000_000)), rng.choice(samples_ms, 2_000_000))
+    tracemalloc.start()
+    point = lone_point(samples_ms, ArrivalModel(kind="poisson", rate_hz=500 / mean_ms), 0.95)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 50e6
+    assert point.latency_ms == pytest.approx(np.quantile(responses_ms, 0.95), rel=0.15)
+
+
+def test_an_overloaded_app_keeps_all_its_points_and_the_faster_are_priced_lower() -> None:
+    unit = cpu(mhz=(500.0, 1000.0, 2000.0))
+    for kind in ("periodic", "poisson"):
+        arrivals = ArrivalModel(kind=kind, rate_hz=1000)
+        points = operating_points(board(unit), ladder((service([10]),)), app="a", arrivals=arrivals, slo=1.0)
+        assert [p.mhz for p in points] == [500, 1000, 2000]
+        assert points[0].latency_ms > points[1].latency_ms > points[2].latency_ms
+        # A queue that grows without end must not look like one that keeps up.
+        assert 100 * points[2].busy_ms < points[2].latency_ms < math.inf
+
+
+def test_a_point_at_nine_tenths_of_its_time_is_kept_and_one_above_is_left_out() -> None:
+    units = board(cpu("slow", speed=0.5), cpu("fast", speed=1.0))
+    profile = ladder((service([30.0]),), (service([30.1]),))
+    points = operating_points(units, profile, app="a", arrivals=ArrivalModel(kind="periodic", rate_hz=30), slo=0.95)
+    assert [(p.subnet, p.unit) for p in points] == [("s0", "fast")]
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def test_a_floor_refuses_a_sub_network_of_unknown_accuracy_by_name() -> None:
+    unknown = ladder((service([1]),), accuracy=None)
+    check_accuracy(unknown, app="gate", min_accuracy=0)
+    (point,) = operating_points(board(cpu()), unknown, app="gate", arrivals=CLOSED, slo=0.95)
+    assert point.accuracy == 0.0
+    with pytest.raises(PointsError, match=r"'gate'.*0\.8.*'s0' of 'plates' is unknown"):
+        operating_points(board(cpu()), unknown, app="gate", arrivals=CLOSED, slo=0.95, min_accuracy=0.8)
+
+
+def test_a_board_that_nothing_was_profiled_for_is_refused() -> None:
+    with pytest.raises(PointsError, match=r"'gate'.*'plates' was not profiled for any unit of board 'bench'"):
+        operating_points(board(cpu()), ladder((service([1], kind="gpu"),)), app="gate", arrivals=CLOSED, slo=0.95)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"slo": 0.0}, r"slo is 0\.0; it must be above 0 and at most 1"),
+        ({"slo": 1.01}, r"slo is 1\.01"),
+        ({"service_ratio": math.nan}, r"service_ratio is nan"),
+        ({"service_ratio": 0.0}, r"service_ratio is 0\.0"),
+        ({"margin": -0.1}, r"margin is -0\.1"),
+    ],
+)
+def test_figures_out_of_range_are_refused(given: dict[str, float], message: str) -> None:
+    with pytest.raises(PointsError, match=message):
+        operating_points(board(cpu()), ladder((service([1]),)), app="a", arrivals=CLOSED, **{"slo": 0.95, **given})
+
+
+def test_arrivals_out_of_range_are_refused() -> None:
+    with pytest.raises(PointsError, match=r"kind is 'poison'.*Did you mean 'poisson'\?"):
+        ArrivalModel(kind="poison", rate_hz=1)  # type: ignore[arg-type]
+    with pytest.raises(PointsError, match=r"rate_hz is inf"):
+        ArrivalModel(kind="poisson", rate_hz=math.inf)
+    with pytest.raises(PointsError, match=r"jitter_ms is -1"):
+        ArrivalModel(kind="periodic", rate_hz=1, jitter_ms=-1)

@@ -1,0 +1,112 @@
+"""A ladder of two tiny real networks, inputs for it and a board, for tests of the worker. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from scheduler.board import Board, BoardUnit
+from scheduler.profile import Profile, RungProfile, ServiceTime
+from supernets.artifact import Artifact
+
+SCALES = {"small": 1.0, "large": 2.0}
+RESOLUTIONS = {"small": 4, "large": 8}
+
+
+def board(dvfs: str = "emulated", speed: float = 0.5) -> Board:
+    """Two units of one core each, CPUs 0 and 1, and one of both; at its top clock a core has that speed."""
+    units = (("big", (0,)), ("little", (1,)), ("pair", (0, 1)))
+    return Board(
+        name="test",
+        units=tuple(
+            BoardUnit(
+                name=name,
+                kind="cpu",
+                cpus=cpus,
+                dvfs=dvfs,
+                mhz=(500.0, 1000.0),
+                static_w=(0.1, 0.2),
+                dynamic_w=(0.5, 2.0),
+                speed=speed,
+            )
+            for name, cpus in units
+        ),
+        base_w=None,
+        sensor="none",
+        power_source="made up",
+    )
+
+
+def profile(small_ms: tuple[float, ...] = (10.0,), large_ms: tuple[float, ...] = (40.0,)) -> Profile:
+    """Service times on one core; on two they are half."""
+    return Profile(
+        supernet="tiny",
+        machine="none",
+        rungs=tuple(
+            RungProfile(
+                subnet=subnet,
+                accuracy=None,
+                accuracy_source="unknown",
+                times=tuple(
+                    ServiceTime(kind="cpu", cores=cores, samples_ms=tuple(sample / cores for sample in samples_ms))
+                    for cores in (1, 2)
+                ),
+            )
+            for subnet, samples_ms in (("small", small_ms), ("large", large_ms))
+        ),
+    )
+
+
+def ladder(directory: Path) -> dict[str, Artifact]:
+    """Two networks that return the mean of their input times their scale, each for another input shape."""
+    return {subnet: network(directory, subnet) for subnet in SCALES}
+
+
+def network(directory: Path, subnet: str) -> Artifact:
+    shape = (1, 1, RESOLUTIONS[subnet], RESOLUTIONS[subnet])
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1, 2, 3], keepdims=0),
+            helper.make_node("Mul", ["mean", "scale"], ["y"]),
+        ],
+        subnet,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1,))],
+        [numpy_helper.from_array(np.array([SCALES[subnet]], dtype=np.float32), "scale")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = directory / f"{subnet}.onnx"
+    onnx.save(model, str(path))
+    return Artifact(subnet=subnet, path=str(path), input_shape=shape, weights_hash=subnet)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Request i's input is a picture full of i; an output is right if it is i, so only `small` is ever right.
+
+    Attributes:
+        broken: requests whose input has a shape that no network takes.
+        unlabelled: requests whose score raises.
+    """
+
+    broken: Collection[int] = ()
+    unlabelled: Collection[int] = ()
+
+    def inputs(self, artifact: Artifact) -> Callable[[int], np.ndarray]:
+        def of(index: int) -> np.ndarray:
+            return np.full((2, 3) if index in self.broken else artifact.input_shape, index, dtype=np.float32)
+
+        return of
+
+    def score(self, index: int, output: np.ndarray) -> bool | None:
+        if index in self.unlabelled:
+            raise LookupError(f"request {index} has no label")
+        return bool(output[0] == index)
+
+    def adapt(self, picture: np.ndarray, artifact: Artifact) -> np.ndarray:
+        return np.resize(picture.astype(np.float32), artifact.input_shape)

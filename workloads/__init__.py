@@ -1,0 +1,35 @@
+"""Workloads: mixes of applications, and what is done with them. `App`, `Mix` and `at` are the language of a mix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workloads.arrivals import External, Periodic, Poisson, Saturate, Trace
+from workloads.mix import App, Family, Mix, at
+
+if TYPE_CHECKING:
+    from workloads.live import Deployment, deploy, run
+
+__all__ = [
+    "App",
+    "Deployment",
+    "External",
+    "Family",
+    "Mix",
+    "Periodic",
+    "Poisson",
+    "Saturate",
+    "Trace",
+    "at",
+    "deploy",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what runs a mix only when it is asked for: a mix script needs neither Ray nor an engine."""
+    if name in {"Deployment", "deploy", "run"}:
+        from workloads import live
+
+        return getattr(live, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,138 @@
+"""The epoch log: what a run saw, decided and changed, as a stream of msgpack maps.
+
+The first map is the header; each map after it is one entry `{"kind": ..., "now_s": ..., ...}`, written as it
+happens, so a killed run loses at most its last. The fields of an entry depend on its kind and are plain values:
+
+- `epoch`: {epoch, decided, units {name: {mhz, busy, power_w?}}, apps {name: {gear, queue_len, on_time, p95_ms,
+  rate_hz, service_ratio}}, power_w, violation, optimal, solve_ms}
+- `plan`: {why: [text]}, a decision that changes something
+- `gear`: {app, from, to, why, epoch}, a gear acknowledged
+- `clock`: {unit, from, to}, a clock in MHz or a governor's name
+- `event`: {text}
+- `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
+- `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
+
+A gear is [subnet, unit, cores], or None for no gear. The log does not know what the entries mean; it is read
+by `workloads.report`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import msgpack
+from pydantic import TypeAdapter, ValidationError
+
+SCHEMA = 1
+
+Entry: TypeAlias = dict[str, Any]
+
+
+class EpochLogError(ValueError):
+    """An epoch log cannot be read; the message names the file and the mend."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogHeader:
+    """What every entry of a log has in common.
+
+    Attributes:
+        mix: Name of the mix.
+        board: Name of the board.
+        policy: Name of the policy.
+        seed: Of the arrivals and the service times.
+        time_scale: Wall time over board time.
+        epoch_ms: Length of an epoch, board time.
+        emulated: Whether clocks and service times are emulated.
+        power_source: Where the power figures come from, as the board says it.
+        units_mhz: Name and clocks of each unit, in the order of the board.
+        ladders: For each app its sub-networks, smallest first.
+    """
+
+    mix: str
+    board: str
+    policy: str
+    seed: int
+    time_scale: float
+    epoch_ms: float
+    emulated: bool
+    power_source: str
+    units_mhz: Mapping[str, tuple[float, ...]]
+    ladders: Mapping[str, tuple[str, ...]]
+
+
+class EpochLogWriter:
+    """Writes a log, entry by entry."""
+
+    def __init__(self, path: Path, header: LogHeader) -> None:
+        """Begins a new log; one that is there is overwritten."""
+        # Unbuffered: each entry is one write, and survives this process.
+        self._file = path.open("wb", buffering=0)
+        self._pack = msgpack.Packer().pack
+        self._file.write(self._pack({"schema": SCHEMA, **asdict(header)}))
+
+    def append(self, kind: str, now_s: float, fields: Mapping[str, object]) -> None:
+        """Appends one entry.
+
+        Raises:
+            TypeError: A field is not a plain value.
+        """
+        self._file.write(self._pack({"kind": kind, "now_s": now_s, **fields}))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
+    """Reads a log; a last entry that is cut short, as a killed run leaves it, is left out.
+
+    Raises:
+        EpochLogError: The file cannot be read, is no epoch log, is damaged, or is of another schema.
+    """
+    entries: list[Entry] = []
+    try:
+        with path.open("rb") as file:
+            maps = msgpack.Unpacker(file)
+            header = _header(path, next(maps, None))
+            for number, entry in enumerate(maps, start=1):
+                if not (isinstance(entry, dict) and {"kind", "now_s"} <= entry.keys()):
+                    raise EpochLogError(f"{path}: entry {number} is damaged; {_MEND}")
+                entries.append(entry)
+    except OSError as error:
+        raise EpochLogError(f"{path}: cannot be read: {error.strerror}.") from error
+    except EpochLogError:
+        raise
+    except (msgpack.UnpackException, ValueError) as error:
+        raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_MEND}") from error
+    return header, entries
+
+
+_HEADER = TypeAdapter(LogHeader)
+_MEND = "give the directory of a run that gearshift wrote, or run the mix again."
+
+
+def _header(path: Path, first: object) -> LogHeader:
+    if not isinstance(first, dict) or "schema" not in first:
+        raise EpochLogError(f"{path}: this is no epoch log; {_MEND}")
+    if first["schema"] != SCHEMA:
+        raise EpochLogError(
+            f"{path}: schema must be {SCHEMA}, not {first['schema']!r}; run the mix again with this version of "
+            "gearshift."
+        )
+    try:
+        return _HEADER.validate_python(first)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(map(str, fault["loc"]))
+        raise EpochLogError(f"{path}: header: {field}: {fault['msg']}; {_MEND}") from error

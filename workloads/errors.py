@@ -1,0 +1,139 @@
+"""The one error of a bad mix or option, and the checks that raise it.
+
+The checks turn what a user wrote into plain `float`, `int` and `tuple`, so that no NumPy scalar travels on.
+They know numbers, names and lists, not what the fields mean.
+"""
+
+import difflib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+
+class MixError(ValueError):
+    """A mix or an option is wrong; the message names the field, the value and the mend."""
+
+
+def suggestion(value: object, options: Collection[str]) -> str:
+    """Says which of the options was most likely meant, or lists all of them.
+
+    Args:
+        value: What the user wrote.
+        options: What could have been written.
+
+    Returns:
+        A sentence to end an error message with.
+    """
+    by_folded = {option.casefold(): option for option in options}
+    close = difflib.get_close_matches(str(value).casefold(), by_folded, n=1)
+    if close:
+        return f"Did you mean {by_folded[close[0]]!r}?"
+    return f"Use one of: {', '.join(options)}." if options else "There are none."
+
+
+def number(
+    field: str, value: object, *, above: float = -math.inf, low: float = -math.inf, high: float = math.inf
+) -> float:
+    """Checks a finite real number.
+
+    Args:
+        field: The field as the user knows it; the message begins with it.
+        value: What the user wrote.
+        above: The value must be greater than this.
+        low: The value must be at least this.
+        high: The value must be at most this.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        MixError: Not a number (a bool and a string are none), not finite, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise MixError(f"{field} must be a number, not {value!r}.{_unquoted(value)}")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise MixError(f"{field} must be a finite number, not {value!r}.")
+    if not (above < result and low <= result <= high):
+        percent = f" Did you mean {_fraction(result)}?" if high == 1 and 2 <= result <= 100 else ""
+        raise MixError(f"{field} must be {_range(above, low, high)}, not {value!r}.{percent}")
+    return result
+
+
+def whole(field: str, value: object, *, low: int) -> int:
+    """Checks a whole number of at least `low`; see `number` for the arguments.
+
+    Returns:
+        The value as an int.
+
+    Raises:
+        MixError: Not a whole number (2.0 is none), or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise MixError(f"{field} must be a whole number, not {value!r}.{_unquoted(value)}")
+    if value < low:
+        raise MixError(f"{field} must be at least {low}, not {value!r}.")
+    return int(value)
+
+
+def choice(field: str, value: object, options: Collection[str]) -> str:
+    """Checks that a value is one of the options.
+
+    Raises:
+        MixError: It is not; the message names the closest.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise MixError(f"{field} must be one of {', '.join(options)}, not {value!r}. {suggestion(value, options)}")
+    return value
+
+
+def text(field: str, value: object) -> str:
+    """Checks that a value is a string with something in it.
+
+    Raises:
+        MixError: It is not.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise MixError(f"{field} must be a name, not {value!r}.")
+    return value
+
+
+def listed(field: str, values: object) -> tuple[Any, ...]:
+    """Checks that a value is a list or another iterable, but no string and no mapping.
+
+    Raises:
+        MixError: It is not.
+    """
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise MixError(f"{field} must be a list, not {values!r}. Put it in [brackets].")
+    return tuple(values)
+
+
+def _unquoted(value: object) -> str:
+    """The mend where a string holds a finite number."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        finite = math.isfinite(float(value))
+    except ValueError:
+        return ""
+    return f" Did you mean {value.strip()}?" if finite else ""
+
+
+def _fraction(percent: float) -> str:
+    return f"{percent / 100:.2f}" if percent.is_integer() else f"{percent / 100:g}"
+
+
+def _range(above: float, low: float, high: float) -> str:
+    if math.isfinite(low) and math.isfinite(high):
+        return f"between {low:g} and {high:g}"
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in (("above", above), ("at least", low), ("at most", high))
+        if math.isfinite(bound)
+    ]
+    return " and ".join(bounds)

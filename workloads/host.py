@@ -1,0 +1,158 @@
+"""The host sentinel: how much the machine itself stalled while a run lasted.
+
+One thread per core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. Where two looks
+lie more than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more
+than 1 % of its time in such gaps is void. The threads live in a process of their own, `workloads.host_watch`.
+
+They ask for real-time priority, so that the run's own load does not look like a stall. Where that is not
+allowed (it takes CAP_SYS_NICE) it may: the sentinel then errs towards calling a good run void, never the
+reverse. It does not see a CPU quota of a container, which spares real-time threads, nor what the cores are
+used for.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from actors.clock import BoardClock
+from workloads import host_watch
+from workloads.summary import HostSummary
+
+VOID_SHARE = 0.01
+
+_ANSWER_S = 10.0
+"""Wall time that the watching process has to say its last word; it needs milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """A time in which a core was not ours.
+
+    Attributes:
+        cpu: The kernel's number of the core.
+        at_s: Its beginning, board time.
+        lost_ms: Its length, board time.
+    """
+
+    cpu: int
+    at_s: float
+    lost_ms: float
+
+
+class HostSentinel:
+    """Watches cores between `start` and `stop`, or as a context manager.
+
+    Attributes:
+        cpus: The kernel's numbers of the cores watched.
+        gaps: The gaps found, in order of time; empty until `stop`.
+    """
+
+    def __init__(self, cpus: Sequence[int], clock: BoardClock) -> None:
+        """Makes a sentinel at rest, for at least one core."""
+        self.cpus = tuple(cpus)
+        self.gaps: tuple[Gap, ...] = ()
+        self._clock = clock
+        self._process: subprocess.Popen[str] | None = None
+        self._result = HostSummary(steal_s=None, stall_ms_max=None, stalled_share=None, void=False)
+
+    def start(self) -> None:
+        """Begins to watch; it returns once every core is watched.
+
+        Raises:
+            ValueError: A core does not exist or is not allowed to this process.
+        """
+        allowed = os.sched_getaffinity(0)
+        if strange := [cpu for cpu in self.cpus if cpu not in allowed]:
+            raise ValueError(f"cpus {strange!r} cannot be watched; this process may use {sorted(allowed)}.")
+        # -P: nothing beside the script may stand in for a module of the standard library.
+        command = [sys.executable, "-P", host_watch.__file__, repr(self._clock.zero_s), repr(self._clock.time_scale)]
+        self._process = subprocess.Popen(
+            [*command, *map(str, self.cpus)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None  # it is a pipe
+        self._process.stdout.readline()
+        self._started_s = self._clock.now_s()
+        self._steal_at_start_s = read_steal_s(self.cpus)
+
+    def stop(self) -> None:
+        """Ends the watch; a second call does nothing."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        elapsed_s = self._clock.now_s() - self._started_s
+        steal_at_stop_s = read_steal_s(self.cpus)
+        try:
+            said, _ = process.communicate(timeout=_ANSWER_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
+        if not said:
+            return  # it was killed, so nothing is known
+        self.gaps = tuple(Gap(cpu=cpu, at_s=at_s, lost_ms=lost_ms) for cpu, at_s, lost_ms in json.loads(said))
+        stolen_s = (
+            None
+            if self._steal_at_start_s is None or steal_at_stop_s is None
+            else steal_at_stop_s - self._steal_at_start_s
+        )
+        self._result = summarize(self.gaps, cores=len(self.cpus), elapsed_s=elapsed_s, steal_s=stolen_s)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def result(self) -> HostSummary:
+        """Sums the watch up; all is unknown until `stop`, and if the watching process was killed."""
+        return self._result
+
+
+def summarize(gaps: Sequence[Gap], *, cores: int, elapsed_s: float, steal_s: float | None) -> HostSummary:
+    """Sums gaps up.
+
+    Args:
+        gaps: Of all cores.
+        cores: How many were watched.
+        elapsed_s: For how long, board time.
+        steal_s: Time that a hypervisor took, as the kernel counts it; None where it does not say.
+
+    Returns:
+        The longest gap (0 where there was none) and the share of time lost in gaps, mean over the cores; void
+        where that is more than `VOID_SHARE`.
+    """
+    lost_s = sum(gap.lost_ms for gap in gaps) / 1000
+    share = min(1.0, lost_s / (cores * elapsed_s)) if elapsed_s > 0 else None
+    return HostSummary(
+        steal_s=steal_s,
+        stall_ms_max=max((gap.lost_ms for gap in gaps), default=0.0),
+        stalled_share=share,
+        void=share is not None and share > VOID_SHARE,
+    )
+
+
+def read_steal_s(cpus: Sequence[int], proc_stat: Path = Path("/proc/stat")) -> float | None:
+    """Reads how long a hypervisor has kept these cores since boot; None where the kernel does not say.
+
+    It is the eighth figure of a core's line, in clock ticks (proc_stat(5)).
+    """
+    wanted = {f"cpu{cpu}" for cpu in cpus}
+    ticks = 0
+    try:
+        lines = proc_stat.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, *figures = line.split() or [""]
+        if name in wanted and len(figures) > 7:
+            ticks += int(figures[7])
+            wanted.remove(name)
+    return None if wanted else ticks / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,71 @@
+"""The process behind `workloads.host`: sleeps on each core and reports when it could not wake.
+
+It is run as a script, from the standard library and `actors.clock` alone, and has an interpreter to itself: in
+the run's own process a thread that is preempted while it holds the interpreter's lock would look like a stall
+of the machine.
+
+Arguments: zero_s and time_scale of the run's `BoardClock`, then the cores. It writes a line `ready` once it
+watches, and ends when its standard input does, which a killed run brings about too; then it writes one JSON
+list of gaps, [cpu, at_s, lost_ms] each.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+from actors.clock import BoardClock, Clock
+
+PERIOD_S = 0.002
+GAP_S = 0.005
+
+
+def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping: threading.Event) -> None:
+    """Looks at the clock every `PERIOD_S` and appends every gap of more than `GAP_S`, until told to stop.
+
+    Args:
+        cpu: The kernel's number of the core that the thread is on.
+        clock: Board time.
+        gaps: Gets (cpu, beginning in s, length in ms), board time.
+        stopping: Tells it to stop.
+    """
+    looked_s = clock.now_s()
+    while not stopping.is_set():
+        clock.sleep_until(looked_s + PERIOD_S)
+        now_s = clock.now_s()
+        if now_s - looked_s > GAP_S:
+            gaps.append((cpu, looked_s, (now_s - looked_s) * 1000))
+        looked_s = now_s
+
+
+def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
+    """Watches the cores until the end of standard input."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle; it then ends our input
+    clock = BoardClock(zero_s, time_scale)
+    stopping = threading.Event()
+    gaps: list[tuple[int, float, float]] = []
+    threads = []
+    for cpu in cpus:
+        thread = threading.Thread(target=watch, args=(cpu, clock, gaps, stopping), daemon=True)
+        thread.start()
+        threads.append(thread)
+        assert thread.native_id is not None  # it has started
+        os.sched_setaffinity(thread.native_id, {cpu})
+        # Above all ordinary work, or the run's own load would look like a stall.
+        with suppress(PermissionError):
+            os.sched_setscheduler(thread.native_id, os.SCHED_FIFO, os.sched_param(1))
+    gaps.clear()  # what threads lost before they were in place says nothing
+    print("ready", flush=True)
+    sys.stdin.read()
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    # Nobody listens any more if the run was killed.
+    with suppress(BrokenPipeError):
+        print(json.dumps(sorted(gaps, key=lambda gap: gap[1])), flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), float(sys.argv[2]), [int(cpu) for cpu in sys.argv[3:]])

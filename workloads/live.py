@@ -1,0 +1,471 @@
+"""Runs a mix for real: workers, board agent and manager as Ray actors on this machine.
+
+The driver starts everything, keeps the log, and afterwards adds up what the actors wrote. While a run goes on it has
+no part in it: arrivals are in the workers, events and decisions in the manager.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from actors.agent import BoardTotals
+from actors.clock import BoardClock
+from actors.cluster import check_host, default_board_path, load_board
+from actors.control_loop import LoopFigures
+from actors.records import Status, read_records
+from actors.remote import ManagerTask, agent_actor, ledger_path, manager_actor, worker_actor, write_clock
+from actors.serving import Result
+from actors.session import RaySession
+from actors.worker import WorkerStatus
+from actors.worker_spec import WorkerSpec
+from scheduler.board import Board
+from scheduler.manager import AppSpec
+from scheduler.points import ArrivalModel
+from scheduler.views import Gear
+from workloads.arrivals import External, Periodic, Saturate
+from workloads.epoch_log import EpochLogWriter, LogHeader
+from workloads.errors import MixError
+from workloads.host import HostSentinel
+from workloads.mix import Mix
+from workloads.plan import AppPlan, Progress, RunPlan, plan_run
+from workloads.run_dir import write_requests
+from workloads.summary import (
+    AppSummary,
+    EnergySummary,
+    ManagerSummary,
+    Summary,
+    UnitSummary,
+    summarize_app,
+    tail_of,
+)
+from workloads.timeline import timeline
+
+_LEAD_WALL_S = 2.5
+"""From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
+_POLL_WALL_S = 0.2
+_DRAIN_S = 2.0
+"""Most board time that requests left at an application's end may still take."""
+_ANSWER_WALL_S = 60.0
+"""Longest wait for an actor to start or to stop; a stalled machine gets this long."""
+
+Entry = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What a run tells while it goes on."""
+
+    on_entry: Callable[[Entry], None] = lambda entry: None
+    on_time: Callable[[float], None] = lambda now_s: None
+
+
+class LiveRun:
+    """One run on a started Ray.
+
+    Args:
+        plan: what to run.
+        session: of Ray.
+        out: run directory, which exists.
+        endless: go on until `finish`, whatever the mix's duration (a deployment).
+    """
+
+    def __init__(self, plan: RunPlan, session: RaySession, out: Path, endless: bool = False) -> None:
+        self.plan = plan
+        self._out = out
+        self._endless = endless
+        self._directory = session.directory / f"run-{time.monotonic_ns()}"
+        self._arrivals_s = plan.mix.arrivals_s(plan.seed)
+        self._clock = BoardClock(math.inf)
+        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._log = EpochLogWriter(out / "epochs.msgpack", self._header())
+        self._entries: list[Entry] = []
+        self._workers: dict[str, Any] = {}
+        self._pids: dict[str, int] = {}
+        self._drains: dict[str, Any] = {}
+        self._agent: Any = None
+        self._manager: Any = None
+        self._totals: Any = None
+
+    @property
+    def clock(self) -> BoardClock:
+        """Board time of the run."""
+        return self._clock
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process of each application's worker, as it was at the start."""
+        return dict(self._pids)
+
+    def worker(self, app: str) -> Any:
+        """The actor handle of an application's worker."""
+        return self._workers[app]
+
+    def start(self) -> None:
+        """Starts all actors; when it returns, t = 0 is `_LEAD_WALL_S` away at most."""
+        plan, directory = self.plan, self._directory
+        directory.mkdir()
+        self._agent = agent_actor(plan.board, tuple(plan.apps), directory)
+        for slot, (name, app) in enumerate(plan.apps.items()):
+            spec = self._spec(app, slot, self._arrivals_s[name])
+            self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
+        manager_until_s = math.inf if self._endless else plan.mix.duration_s + _DRAIN_S
+        self._manager = manager_actor(self._task(manager_until_s), directory)
+        ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=_ANSWER_WALL_S)
+        self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
+        write_clock(directory, self._clock)
+        ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
+        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
+        self._pids = {status.app: status.pid for status in begun}
+        ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
+        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._agent.mark.remote(0.0)
+        self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
+
+    def watch(self, progress: _Progress) -> None:
+        """Keeps the log until the mix is over and its applications have drained."""
+        end_s = self.plan.mix.duration_s
+        with self._sentinel:
+            self._clock.sleep_until(0.0)
+            while self._clock.now_s() < end_s:
+                self.poll(progress)
+                time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
+
+    def poll(self, progress: _Progress) -> None:
+        """Takes new log entries, and ends applications whose time has come."""
+        for entry in ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S):
+            self._keep(entry)
+            progress.on_entry(entry)
+        now_s = self._clock.now_s()
+        progress.on_time(now_s)
+        for name, app in self.plan.apps.items():
+            if name not in self._drains and app.to_s <= now_s and not self._endless:
+                self._drains[name] = self._drain(name, app.to_s)
+
+    def finish(self, progress: _Progress) -> Summary:
+        """Ends what still runs and adds everything up; also writes the run directory."""
+        now_s = self._clock.now_s()
+        for name, app in self.plan.apps.items():
+            if name not in self._drains:
+                self._drains[name] = self._drain(name, min(app.to_s, now_s) if self._endless else app.to_s)
+        statuses = self._drained()
+        figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
+        self.poll(progress)
+        totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
+        ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        for gap in self._sentinel.gaps:
+            self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
+        self._log.close()
+        summary = self._summary(statuses, figures, totals, now_s)
+        (self._out / "summary.json").write_text(summary.to_json() + "\n")
+        return summary
+
+    def kill(self) -> None:
+        """Ends all actors, for the next run on the same Ray."""
+        for actor in self._actors():
+            ray.kill(actor)
+
+    def _actors(self) -> list[Any]:
+        return [self._agent, *self._workers.values(), self._manager]
+
+    def _drain(self, name: str, end_s: float) -> Any:
+        target_ms = self.plan.mix.targets_of(name)[-1].latency_ms
+        until_s = end_s + min(_DRAIN_S, 2 * target_ms / 1000)
+        timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
+        return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
+
+    def _drained(self) -> dict[str, WorkerStatus | None]:
+        """The last word of each worker; None of one that was lost at the end."""
+        statuses: dict[str, WorkerStatus | None] = {}
+        for name, drain in self._drains.items():
+            try:
+                statuses[name] = ray.get(drain, timeout=_ANSWER_WALL_S)
+            except ray.exceptions.RayError:
+                statuses[name] = None
+        return statuses
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries.append(entry)
+        fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
+        self._log.append(entry["kind"], entry["now_s"], fields)
+
+    # ------------------------------------------------------------ what actors are told
+
+    def _spec(self, plan: AppPlan, slot: int, arrivals_s: NDArray[np.float64]) -> WorkerSpec:
+        app = plan.app
+        return WorkerSpec(
+            app=app.name,
+            board=self.plan.board,
+            ledger_path=str(ledger_path(self._directory)),
+            slot=slot,
+            arrivals_s=arrivals_s,
+            saturate=isinstance(app.arrivals, Saturate),
+            segments=tuple((t.from_s, t.latency_ms) for t in self.plan.mix.targets_of(app.name)),
+            until_s=math.inf if self._endless else plan.to_s,
+            queue_bound=app.queue_bound(),
+            drop=app.drop,
+            artifacts=plan.artifacts,
+            profile=plan.profile,
+            seed=self.plan.seed,
+            records_path=str(self._records_path(app.name)),
+        )
+
+    def _records_path(self, app: str) -> Path:
+        return self._out / f"records-{app}.bin"
+
+    def _task(self, until_s: float) -> ManagerTask:
+        mix = self.plan.mix
+        return ManagerTask(
+            board=self.plan.board,
+            apps=tuple(self._app_spec(app) for app in self.plan.apps.values()),
+            events=timeline(mix, self.plan.board),
+            policy=self.plan.policy,
+            objective=mix.objective,
+            power_cap_w=mix.power_cap_w,
+            epoch_s=self.plan.epoch_s,
+            until_s=until_s,
+        )
+
+    def _app_spec(self, plan: AppPlan) -> AppSpec:
+        first = self.plan.mix.targets_of(plan.app.name)[0]
+        return AppSpec(
+            app=plan.app.name,
+            profile=plan.profile,
+            arrivals=arrival_model(plan),
+            target_ms=first.latency_ms,
+            min_accuracy=first.min_accuracy,
+            weight=first.weight,
+            slo=first.slo,
+            present=plan.from_s <= 0,
+        )
+
+    def _header(self) -> LogHeader:
+        plan = self.plan
+        return LogHeader(
+            mix=plan.mix.name,
+            board=plan.board.name,
+            policy=plan.policy,
+            seed=plan.seed,
+            time_scale=plan.time_scale,
+            epoch_ms=plan.epoch_s * 1000,
+            emulated=plan.board.emulated,
+            power_source=plan.board.power_source,
+            units_mhz={unit.name: unit.mhz for unit in plan.board.units},
+            ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
+        )
+
+    # ------------------------------------------------------------ what came of it
+
+    def _summary(
+        self, statuses: dict[str, WorkerStatus | None], figures: LoopFigures, totals: BoardTotals, now_s: float
+    ) -> Summary:
+        plan = self.plan
+        duration_s = now_s if self._endless else plan.mix.duration_s
+        apps, records, arrivals = {}, {}, {}
+        for name in plan.apps:
+            records[name] = read_records(self._records_path(name))
+            arrivals[name] = self._submitted_s(name, records[name])
+            apps[name] = self._app_summary(name, records[name], arrivals[name], statuses[name])
+            self._records_path(name).unlink(missing_ok=True)
+        write_requests(self._out, records, arrivals)
+        return Summary(
+            mix=plan.mix.name,
+            board=plan.board.name,
+            backend="ray",
+            policy=plan.policy,
+            seed=plan.seed,
+            duration_s=duration_s,
+            time_scale=plan.time_scale,
+            apps=apps,
+            units={
+                unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
+                for unit in totals.units
+            },
+            energy=EnergySummary(units_j=totals.units_j, board_j=totals.board_j, source=totals.source),
+            manager=ManagerSummary(
+                epochs=figures.epochs,
+                solve_ms=tail_of(figures.solve_ms),
+                apply_ms=tail_of(figures.apply_ms),
+                overruns=figures.overruns,
+            ),
+            host=self._sentinel.result(),
+        )
+
+    def _submitted_s(self, name: str, records: NDArray[np.void]) -> NDArray[np.float64]:
+        """Arrival of every request: scheduled ones from the mix, the others as the worker noted them."""
+        app = self.plan.apps[name].app
+        if isinstance(app.arrivals, External | Saturate):
+            arrived = records[records["status"] == Status.ARRIVED]
+            return np.sort(arrived["arrival_s"])
+        return self._arrivals_s[name]
+
+    def _app_summary(
+        self, name: str, records: NDArray[np.void], arrivals_s: NDArray[np.float64], status: WorkerStatus | None
+    ) -> AppSummary:
+        gears = [
+            Gear(subnet=entry["to"][0], unit=entry["to"][1], cores=entry["to"][2])
+            for entry in self._entries
+            if entry["kind"] == "gear" and entry["app"] == name and entry["to"] is not None
+        ]
+        return summarize_app(
+            arrivals_s=arrivals_s,
+            records=records,
+            targets=self.plan.mix.targets_of(name),
+            ladder=self.plan.apps[name].profile.rungs,
+            gears=gears,
+            switch_ms=status.switch_ms if status else (),
+        )
+
+
+def arrival_model(plan: AppPlan) -> ArrivalModel:
+    """How an application's requests arrive, as the scheduler models it; an unknown rate is learned."""
+    arrivals = plan.app.arrivals
+    if isinstance(arrivals, Saturate):
+        return ArrivalModel(kind="saturate", rate_hz=0.0)
+    if isinstance(arrivals, Periodic):
+        return ArrivalModel(kind="periodic", rate_hz=arrivals.hz, jitter_ms=arrivals.jitter_ms)
+    return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz or 0.0)
+
+
+def run(
+    mix: Mix,
+    *,
+    board: Board | str | Path | None = None,
+    policy: str = "joint",
+    backend: str = "ray",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    time_scale: float = 1.0,
+    out: str | Path | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Summary:
+    """Runs a mix on this machine and returns what came of it.
+
+    Args:
+        mix: what to run.
+        board: a board, or the path of its `cluster.yaml`; None for `./cluster.yaml` or the packaged one.
+        policy: `NETWORKS[+CLOCKS]`.
+        backend: `ray`.
+        seed: of arrivals, inputs and service times.
+        epoch_ms: board time between two decisions.
+        time_scale: wall time over board time.
+        out: run directory; None for a temporary one.
+        on_progress: told about exports and measurements before the run.
+
+    Raises:
+        ValueError: for bad input of any kind; nothing was started.
+    """
+    plan = plan_run(
+        mix,
+        open_board(board, backend),
+        policy=policy,
+        seed=seed,
+        epoch_ms=epoch_ms,
+        time_scale=time_scale,
+        on_progress=on_progress,
+    )
+    with RaySession() as session:
+        return run_plan(plan, session, Path(out or mkdtemp(prefix="gearshift-")))
+
+
+def run_plan(
+    plan: RunPlan,
+    session: RaySession,
+    out: Path,
+    on_entry: Callable[[Entry], None] = lambda entry: None,
+    on_time: Callable[[float], None] = lambda now_s: None,
+) -> Summary:
+    """Runs a plan on a started Ray, into a directory that is made if missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    progress = _Progress(on_entry, on_time)
+    live = LiveRun(plan, session, out)
+    try:
+        live.start()
+        live.watch(progress)
+        return live.finish(progress)
+    finally:
+        live.kill()
+
+
+def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
+    """A board that this host can play.
+
+    Raises:
+        ValueError: if there is no such board, it is wrong, or this host can't play it.
+    """
+    if backend != "ray":
+        raise MixError(f"backend {backend!r} is unknown; the back-end of this version is 'ray'")
+    found = board if isinstance(board, Board) else load_board(Path(board) if board else default_board_path())
+    check_host(found)
+    return found
+
+
+class Deployment:
+    """A running mix that takes requests of clients; made by `deploy`."""
+
+    def __init__(self, live: LiveRun, progress: _Progress) -> None:
+        self._live = live
+        self._progress = progress
+        self.summary: Summary | None = None
+        """What came of it, once it has ended."""
+
+    def infer(self, app: str, picture: NDArray[np.generic]) -> Result:
+        """Has an application's worker answer one request, and waits for it.
+
+        Args:
+            app: its name.
+            picture: for `ofa-plates` grey, uint8, (height, width); for a user's own model its input.
+
+        Raises:
+            KeyError: for an unknown application.
+            actors.worker.RequestDropped: if the queue was full, or its deadline had passed.
+        """
+        if app not in self._live.plan.apps:
+            raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
+        try:
+            result: Result = ray.get(self._live.worker(app).infer.remote(np.asarray(picture)))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        return result
+
+
+@contextmanager
+def deploy(
+    mix: Mix,
+    *,
+    board: Board | str | Path | None = None,
+    policy: str = "joint",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    out: str | Path | None = None,
+) -> Iterator[Deployment]:
+    """Runs a mix until the block ends, and lets clients send requests to it.
+
+    Applications with `External()` arrivals are served from `Deployment.infer` alone. The arguments are those of
+    `run`; the mix's duration bounds its own arrivals and events only.
+    """
+    plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
+    directory = Path(out or mkdtemp(prefix="gearshift-"))
+    directory.mkdir(parents=True, exist_ok=True)
+    with RaySession() as session:
+        live = LiveRun(plan, session, directory, endless=True)
+        progress = _Progress()
+        try:
+            live.start()
+            live.clock.sleep_until(0.0)
+            deployment = Deployment(live, progress)
+            yield deployment
+            deployment.summary = live.finish(progress)
+        finally:
+            live.kill()

@@ -1,0 +1,231 @@
+"""A run as it is planned: everything looked up, exported, profiled and checked before anything starts.
+
+What a user can get wrong is found here, so that a bad mix never leaves a half-started run behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import supernets
+from actors.paths import cache_dir
+from actors.profiling import Ladder, profile_ladder
+from scheduler.board import Board
+from scheduler.policies import make_policy
+from scheduler.profile import Profile
+from supernets import sources
+from supernets.artifact import Artifact
+from supernets.engines import open_model
+from supernets.sources import Source
+from workloads.errors import MixError
+from workloads.mix import App, Family, Mix
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and of how much."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppPlan:
+    """One application, ready to start.
+
+    Attributes:
+        app: as the mix declares it.
+        from_s: when it begins.
+        to_s: when it ends.
+        ladder: exported sub-networks, smallest first, with accuracy and its source.
+        profile: of that ladder on this machine.
+        source: its inputs.
+    """
+
+    app: App
+    from_s: float
+    to_s: float
+    ladder: Ladder
+    profile: Profile
+    source: Source
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """The ladder's files by sub-network, smallest first."""
+        return {artifact.subnet: artifact for artifact, _, _ in self.ladder}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlan:
+    """One run of a mix on a board under a policy."""
+
+    mix: Mix
+    board: Board
+    policy: str
+    seed: int
+    epoch_s: float
+    time_scale: float
+    apps: Mapping[str, AppPlan]
+
+
+def plan_run(
+    mix: Mix,
+    board: Board,
+    *,
+    policy: str = "joint",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    time_scale: float = 1.0,
+    weights: Mapping[str, Path] | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> RunPlan:
+    """Checks a run and makes all that it needs, exported networks and profiles from the cache where it has them.
+
+    Args:
+        mix: what to run.
+        board: where; the caller has checked that this host can play it.
+        policy: `NETWORKS[+CLOCKS]`.
+        seed: of arrivals, inputs and service times.
+        epoch_ms: board time between two decisions.
+        time_scale: wall time over board time.
+        weights: own weights by supernet's name.
+        on_progress: told about exports and measurements.
+
+    Raises:
+        MixError: if mix and board don't fit, or an option is out of range.
+        supernets.SupernetError: for an unknown supernet, or a file that can't be used.
+        ValueError: for an unknown policy.
+    """
+    make_policy(policy)
+    if time_scale > 1 and not board.emulated:
+        raise MixError(
+            f"--time-scale {time_scale:g} needs an emulated board, and the clocks of {board.name!r} are real"
+        )
+    mix.check_board(board.units)
+    ladders: dict[object, Ladder] = {}
+    profiles: dict[object, Profile] = {}
+    apps = {}
+    for presence in mix.all_apps():
+        app = presence.app
+        if app.supernet not in ladders:
+            ladders[app.supernet] = _ladder(app, weights or {}, on_progress)
+            profiles[app.supernet] = _profile(app, ladders[app.supernet], board, on_progress)
+        ladder = ladders[app.supernet]
+        apps[app.name] = AppPlan(
+            app=app,
+            from_s=presence.from_s,
+            to_s=presence.to_s,
+            ladder=ladder,
+            profile=profiles[app.supernet],
+            source=_source(app, ladder, seed),
+        )
+        _check_floors(mix, apps[app.name])
+    return RunPlan(
+        mix=mix,
+        board=board,
+        policy=policy,
+        seed=seed,
+        epoch_s=epoch_ms / 1000,
+        time_scale=time_scale,
+        apps=apps,
+    )
+
+
+def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
+    """The exported ladder of a built-in supernet.
+
+    Raises:
+        supernets.SupernetError: for an unknown name or unusable weights.
+    """
+    net = supernets.load(name, weights)
+    rungs = net.ladder()
+    ladder = []
+    for done, subnet in enumerate(rungs):
+        on_progress(f"export {name}", done, len(rungs))
+        artifact = supernets.export(net, subnet, cache_dir() / "exported")
+        ladder.append((artifact, subnet.accuracy, subnet.accuracy_source))
+    on_progress(f"export {name}", len(rungs), len(rungs))
+    return ladder
+
+
+def _ladder(app: App, weights: Mapping[str, Path], on_progress: Progress) -> Ladder:
+    if isinstance(app.supernet, Family):
+        return [
+            (_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in app.supernet.rungs
+        ]
+    return ladder_of(app.supernet, weights.get(app.supernet), on_progress)
+
+
+def _own_source(accuracy: float | None) -> str:
+    """Whoever declared a family vouches for its accuracies; to us they are as good as published."""
+    return "unknown" if accuracy is None else "published"
+
+
+def _own_model(name: str, path: Path) -> Artifact:
+    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one.
+
+    Raises:
+        supernets.SupernetError: if it doesn't.
+    """
+    session = open_model(str(path))
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+        kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+        raise supernets.SupernetError(f"{path} must take one input of type tensor(float); it takes {kinds}")
+    shape = tuple(size if isinstance(size, int) else 1 for size in inputs[0].shape[:1]) + tuple(inputs[0].shape[1:])
+    if not all(isinstance(size, int) and size > 0 for size in shape) or shape[0] != 1:
+        raise supernets.SupernetError(
+            f"{path} must take one input of a fixed shape (1, ...); it takes {inputs[0].shape}. Export it like that"
+        )
+    content = path.read_bytes()
+    return Artifact(
+        subnet=name, path=str(path.resolve()), input_shape=shape, weights_hash=hashlib.sha256(content).hexdigest()
+    )
+
+
+def _profile(app: App, ladder: Ladder, board: Board, on_progress: Progress) -> Profile:
+    name = app.supernet if isinstance(app.supernet, str) else "family"
+    return profile_board(name, ladder, board, on_progress)
+
+
+def profile_board(
+    name: str, ladder: Ladder, board: Board, on_progress: Progress, engine: str = "auto", fresh: bool = False
+) -> Profile:
+    """The profile of a ladder for every number of cores that the board's CPU units offer."""
+    units = [unit for unit in board.units if unit.kind == "cpu"]
+    most = max(units, key=lambda unit: unit.cores)
+    return profile_ladder(
+        name,
+        ladder,
+        {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
+        engine=engine,
+        fresh=fresh,
+        on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
+    )
+
+
+def _source(app: App, ladder: Ladder, seed: int) -> Source:
+    own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
+    plates = app.supernet == "ofa-plates"
+    if callable(app.source):
+        return sources.Called(sources.PlateTask() if plates else sources.ClassTask(), app.source)
+    if app.source is not None:
+        if not plates:
+            raise MixError(
+                f"app {app.name!r}: source {str(app.source)!r} is a folder, which only ofa-plates can read; "
+                "give a function that returns inputs"
+            )
+        return sources.plate_folder(Path(app.source))
+    return sources.plate_stream(own) if plates else sources.noise(ladder[0][0].input_shape, own)
+
+
+def _check_floors(mix: Mix, plan: AppPlan) -> None:
+    """An accuracy floor needs accuracies: refuses an app whose sub-networks' are unknown, or all below its floor."""
+    for target in mix.targets_of(plan.app.name):
+        if target.min_accuracy == 0:
+            continue
+        known = {artifact.subnet: accuracy for artifact, accuracy, _ in plan.ladder}
+        for subnet, accuracy in known.items():
+            if accuracy is None:
+                raise MixError(
+                    f"app {plan.app.name!r} has min_accuracy {target.min_accuracy}, but the accuracy of its "
+                    f"sub-network {subnet!r} is unknown; state it in the Family, or drop the floor"
+                )

@@ -1,0 +1,59 @@
+"""What a command shows while it works, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+_PLAIN_STEP = 0.25
+"""Without a terminal, a line is printed each time this share of a task is done."""
+
+
+class ProgressLines:
+    """Bars and lines of one command, as a context manager.
+
+    Args:
+        quiet: show nothing at all.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(file=sys.stderr, quiet=quiet, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._printed: dict[str, int] = {}
+
+    def __enter__(self) -> ProgressLines:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def line(self, text: str) -> None:
+        """Prints a line above the bars."""
+        self._bars.console.print(text, markup=False, soft_wrap=True)
+
+    def update(self, what: str, done: float, total: float) -> None:
+        """Sets how much of a task is done; the first call makes its bar, the last takes it away."""
+        if self._console.is_terminal:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=total)
+            self._bars.update(self._tasks[what], completed=done, visible=done < total)
+            return
+        step = int(done / total / _PLAIN_STEP) if total else 0
+        if step > self._printed.get(what, 0):
+            self._printed[what] = step
+            self.line(f"{what}: {done / total:.0%}")

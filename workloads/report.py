@@ -1,0 +1,375 @@
+"""The HTML report of a run: what was asked, what was met, what changed and why.
+
+One page that needs nothing else: inline SVG, no script, no network. It is made from a run directory alone
+(`workloads.run_dir`) and is the same bytes for the same directory.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from os import PathLike
+from pathlib import Path
+
+from workloads.plots import Mark, marks_of, plot_app, plot_units
+from workloads.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
+from workloads.summary import AppSummary, Summary, Tail
+from workloads.table import (
+    UNKNOWN,
+    VERDICT_SIGNS,
+    energy_words,
+    floors_in_force,
+    fraction,
+    host_words,
+    joules,
+    milliseconds,
+    share,
+    targets_in_force,
+)
+
+REPORT_FILE = "report.html"
+
+FOLLOWS_S = 2.0
+"""A change within this time after an event is shown as its consequence."""
+
+_OPEN_ROWS = 30
+"""A longer list of gear changes is shown folded."""
+
+
+class ReportError(ValueError):
+    """No report can be made; the message names the file and the mend."""
+
+
+def write_report(run_dir: str | PathLike[str]) -> Path:
+    """Writes `report.html` into a run directory.
+
+    Args:
+        run_dir: What `gearshift run --out DIR` wrote.
+
+    Returns:
+        The page.
+
+    Raises:
+        ReportError: The directory holds no whole run, or cannot be written to.
+    """
+    try:
+        run = read_run(run_dir)
+    except RunDirError as error:
+        raise ReportError(str(error)) from error
+    path = run.path / REPORT_FILE
+    try:
+        path.write_text(render(run), encoding="utf-8")
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be written: {error.strerror}.") from error
+    return path
+
+
+def render(run: Run) -> str:
+    """Renders the page."""
+    title = f"{run.summary.mix}: {run.summary.policy} on {run.summary.board}"
+    body = [
+        _header(run),
+        _section("Summary", _summary_table(run.summary), _segments_table(run.summary)),
+        _section("What changed and why", _events_table(run)),
+        *([_section("What went wrong", _troubles_table(run))] if run.troubles else []),
+        *(_section(app, _plot(plot_app(run, app))) for app in run.summary.apps),
+        _section("The board", _plot(plot_units(run))),
+        _section("Every change of gear", _gears_table(run)),
+        _section("How this was measured", _method(run)),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(body)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+# ---------------------------------------------------------------- sections
+
+
+def _header(run: Run) -> str:
+    summary, header = run.summary, run.header
+    facts = [f"seed {summary.seed}", f"{summary.duration_s:g} s of board time", f"epochs of {header.epoch_ms:g} ms"]
+    if summary.time_scale != 1:
+        facts.append(f"run {summary.time_scale:g} times slower than the wall")
+    tags = []
+    if summary.backend == "sim":
+        tags.append("simulated: no network ran")
+    if header.emulated:
+        tags.append("emulated clocks")
+    tags.append(f"power {summary.energy.source}")
+    verdicts = "".join(
+        f'<li class="card {_verdict_class(app)}"><b>{escape(name)}</b>'
+        f'<span class="big">{share(app.on_time)}</span> on time, {100 * app.slo:g} % asked'
+        f'<span class="verdict">{VERDICT_SIGNS[app.verdict]} {app.verdict}</span></li>'
+        for name, app in summary.apps.items()
+    )
+    disturbed = host_words(summary)
+    return (
+        f"<header><h1>{escape(summary.mix)}</h1>"
+        f"<p>Policy <b>{escape(summary.policy)}</b> on board <b>{escape(summary.board)}</b>; "
+        f"{escape(', '.join(facts))}.</p>"
+        f'<p class="tags">{"".join(f"<span>{escape(tag)}</span>" for tag in tags)}</p>'
+        + (f'<p class="void">This run is {escape(disturbed)}.</p>' if disturbed else "")
+        + f'<ul class="cards">{verdicts}<li class="card"><b>units\' energy</b>'
+        f'<span class="big">{joules(summary.energy.units_j)}</span>'
+        f"{escape(energy_words(summary, header.emulated))}</li></ul></header>"
+    )
+
+
+def _summary_table(summary: Summary) -> str:
+    rows = [
+        [
+            escape(name),
+            f"{share(app.on_time)} <small>of {100 * app.slo:g} %</small>",
+            f'<span class="{_verdict_class(app)}">{VERDICT_SIGNS[app.verdict]} {app.verdict}</span>',
+            f"{milliseconds(app.latency_ms.p50)} · {milliseconds(app.latency_ms.p95)} · "
+            f"{milliseconds(app.latency_ms.p99)}",
+            targets_in_force(app),
+            f"{fraction(app.accuracy.value)} <small>{app.accuracy.source}, {app.accuracy.n}</small>",
+            floors_in_force(app),
+            "<br>".join(f"{escape(subnet)} × {n}" for subnet, n in app.subnets.items()) or "none",
+            str(app.switches),
+            _counts(app),
+        ]
+        for name, app in summary.apps.items()
+    ]
+    return _table(
+        [
+            "app",
+            "on time",
+            "verdict",
+            "p50 · p95 · p99, ms",
+            "target, ms",
+            "accuracy",
+            "floor",
+            "sub-networks, completed",
+            "switches",
+            "requests",
+        ],
+        rows,
+    )
+
+
+def _counts(app: AppSummary) -> str:
+    """Requests submitted, and what became of them."""
+    ends = {
+        "completed": app.completed,
+        "dropped": app.dropped,
+        "failed": app.failed,
+        "in flight": app.in_flight,
+    }
+    became = "<br>".join(f"{n} {end}" for end, n in ends.items() if n)
+    return f"{app.submitted}<small><br>{became}</small>"
+
+
+def _segments_table(summary: Summary) -> str:
+    rows = [
+        [
+            escape(name),
+            f"{segment.from_s:g}",
+            f"{segment.target_ms:g}",
+            f"{segment.min_accuracy:.2f}",
+            share(segment.on_time),
+            fraction(segment.accuracy),
+            str(segment.n),
+        ]
+        for name, app in summary.apps.items()
+        if len(app.segments) > 1
+        for segment in app.segments
+    ]
+    if not rows:
+        return ""
+    heads = ["app", "from, s", "target, ms", "floor", "on time", "accuracy", "requests"]
+    return "<h3>By the target in force</h3>" + _table(heads, rows)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Consequence:
+    """A change of gear or clock, and how long after its cause."""
+
+    after_s: float
+    words: str
+    why: str
+
+
+def _events_table(run: Run) -> str:
+    marks = marks_of(run)
+    rows = []
+    for place, mark in enumerate([Mark(letter="", now_s=0.0, text="start"), *marks]):
+        until_s = min(mark.now_s + FOLLOWS_S, *(later.now_s for later in marks[place:]), float("inf"))
+        # What happened before t = 0 prepared the start.
+        from_s = mark.now_s if place else float("-inf")
+        found = _consequences(run, mark.now_s, from_s, until_s)
+        changed = "".join(f"<li>{escape(one.words)}<small>{escape(one.why)}</small></li>" for one in found if one.words)
+        rows.append(
+            [
+                f"<b>{mark.letter}</b>",
+                f"{mark.now_s:g}",
+                escape(mark.text),
+                f"<ul>{changed}</ul>" if found else "nothing",
+                f"{max(one.after_s for one in found):.3f}" if found and place else "",
+            ]
+        )
+    heads = ["", "at, s", "what happened", f"what changed within {FOLLOWS_S:g} s", "last change after, s"]
+    return _table(heads, rows, kind="events")
+
+
+def _consequences(run: Run, at_s: float, from_s: float, until_s: float) -> list[_Consequence]:
+    """Gears in order of time, then each unit's clock from what it was to what it became."""
+    found = [
+        _Consequence(after_s=change.now_s - at_s, words=_gear_words(change), why=change.why)
+        for change in run.gears
+        if from_s <= change.now_s < until_s
+    ]
+    for unit in run.header.units_mhz:
+        clocks = [one for one in run.clocks if one.unit == unit and from_s <= one.now_s < until_s]
+        if clocks and clocks[0].before != clocks[-1].after:
+            found.append(
+                _Consequence(
+                    after_s=clocks[-1].now_s - at_s,
+                    words=f"{unit}: {_clock(clocks[0].before)} → {_clock(clocks[-1].after)}",
+                    why=f"in {len(clocks)} steps" if len(clocks) > 1 else "",
+                )
+            )
+    return found
+
+
+def _troubles_table(run: Run) -> str:
+    rows = [[f"{one.now_s:.3f}", escape(one.kind), escape(one.text)] for one in run.troubles]
+    return _table(["at, s", "what", "details"], rows)
+
+
+def _gears_table(run: Run) -> str:
+    if not run.gears:
+        return "<p>No gear was acknowledged.</p>"
+    rows = [
+        [
+            f"{change.now_s:.3f}",
+            escape(change.app),
+            escape(_gear(change.before)),
+            escape(_gear(change.after)),
+            escape(change.why),
+        ]
+        for change in run.gears
+    ]
+    table = _table(["at, s", "app", "from", "to", "why"], rows)
+    is_open = " open" if len(rows) <= _OPEN_ROWS else ""
+    return f"<details{is_open}><summary>{len(rows)} changes</summary>{table}</details>"
+
+
+def _method(run: Run) -> str:
+    summary, header = run.summary, run.header
+    said = [
+        "A request is on time if it completed within the target in force at its arrival; latency counts from "
+        "the scheduled arrival and includes queueing. Dropped and failed requests are late; those in flight at "
+        "the end are not counted. A verdict is given where the whole 95 % Wilson interval of the on-time share "
+        "lies on one side of what was asked.",
+        f"Energy is of the managed units, idle included, over the whole run, and is {summary.energy.source}. "
+        f"Power figures: {header.power_source}. Board: {joules(summary.energy.board_j)}.",
+        f"The manager ran {summary.manager.epochs} epochs, {summary.manager.overruns} of them late. It decided "
+        f"in {_tail(summary.manager.solve_ms)}; a plan was applied in {_tail(summary.manager.apply_ms)}; a switch took "
+        + "; ".join(f"{_tail(app.switch_ms)} ({name})" for name, app in summary.apps.items())
+        + ".",
+    ]
+    if header.emulated:
+        said.append(
+            "The clocks of this board are emulated: networks really run, and each request then holds its cores for "
+            "as long as the emulated clock would have taken."
+        )
+    if summary.host is None:
+        said.append("The run was simulated, so wall-clock figures are unknown and no host could disturb it.")
+    else:
+        said.append(
+            f"The host stalled {share(summary.host.stalled_share)} of the time, at most "
+            f"{milliseconds(summary.host.stall_ms_max)} ms at once; above 1.0 % a run is void. Steal time: "
+            + (UNKNOWN if summary.host.steal_s is None else f"{summary.host.steal_s:.2f} s")
+            + "."
+        )
+    return "".join(f"<p>{escape(paragraph)}</p>" for paragraph in said)
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _section(title: str, *parts: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
+
+
+def _plot(svg: str) -> str:
+    return f'<div class="plot">{svg}</div>'
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A table; heads are text, cells are HTML."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _verdict_class(app: AppSummary) -> str:
+    return app.verdict.replace(" ", "-")
+
+
+def _gear(gear: LoggedGear | None) -> str:
+    if gear is None:
+        return "none"
+    return f"{gear.subnet} on {gear.unit}, {gear.cores} core{'s' if gear.cores != 1 else ''}"
+
+
+def _gear_words(change: GearChange) -> str:
+    return f"{change.app}: {_gear(change.before)} → {_gear(change.after)}"
+
+
+def _clock(clock: float | str | None) -> str:
+    if clock is None:
+        return "none"
+    return clock if isinstance(clock, str) else f"{clock:g} MHz"
+
+
+def _tail(tail: Tail) -> str:
+    if tail.p50 is None:
+        return UNKNOWN
+    return f"{milliseconds(tail.p50)} ms (p99 {milliseconds(tail.p99)} ms)"
+
+
+_CSS = """
+:root { color-scheme: light dark; --ink: #1f2328; --muted: #656d76; --grid: #d8dee4; --late: #d1242f;
+  --paper: #ffffff; --panel: #f6f8fa; --met: #1a7f37; --missed: #cf222e; --not-shown: #9a6700; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --muted: #8d96a0; --grid: #30363d; --late: #ff6b5e;
+  --paper: #0d1117; --panel: #161b22; --met: #3fb950; --missed: #ff6b5e; --not-shown: #d29922; } }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 48px; }
+h1 { margin: 0; font-size: 28px; } h2 { margin: 36px 0 8px; font-size: 19px; }
+h3 { margin: 20px 0 4px; font-size: 15px; }
+header p { margin: 4px 0; }
+.tags span { display: inline-block; margin: 4px 8px 4px 0; padding: 0 10px; border: 1px solid var(--grid);
+  border-radius: 12px; color: var(--muted); font-size: 13px; }
+.void { padding: 8px 12px; border-left: 4px solid var(--missed); background: var(--panel); font-weight: 600; }
+.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 16px 0 0; padding: 0; list-style: none; }
+.card { flex: 1 1 150px; padding: 10px 14px; border-radius: 8px; background: var(--panel);
+  border-top: 3px solid var(--grid); color: var(--muted); font-size: 13px; }
+.card b { display: block; color: var(--ink); font-size: 14px; }
+.card .big { display: block; color: var(--ink); font-size: 24px; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.card .verdict { display: block; font-weight: 600; }
+.card.met { border-color: var(--met); } .card.missed { border-color: var(--missed); }
+.card.not-shown { border-color: var(--not-shown); }
+span.met, .met .verdict { color: var(--met); } span.missed, .missed .verdict { color: var(--missed); }
+span.not-shown, .not-shown .verdict { color: var(--not-shown); }
+.scroll, .plot { overflow-x: auto; }
+.plot svg { display: block; width: 100%; min-width: 680px; height: auto; }
+.plot svg text { font-family: system-ui, sans-serif !important; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th { text-align: left; vertical-align: bottom; color: var(--muted); font-weight: 500; max-width: 150px; }
+th, td { padding: 5px 18px 5px 0; border-bottom: 1px solid var(--grid); }
+td { vertical-align: top; white-space: nowrap; } td:last-child { white-space: normal; }
+td li { min-width: 300px; white-space: normal; }
+td:first-child { font-weight: 600; }
+td ul { margin: 0; padding: 0; list-style: none; }
+small { color: var(--muted); } td > small { white-space: nowrap; } li small { display: block; margin: 0 0 3px; }
+details summary { cursor: pointer; color: var(--muted); }
+"""

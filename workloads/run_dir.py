@@ -1,0 +1,263 @@
+"""A run directory, read back whole: `summary.json`, `epochs.msgpack` and `requests.npz`.
+
+Whatever is missing, cut short or of another version becomes one `RunDirError` that names the file. This module
+knows how a run is stored, not what to make of it; `requests.npz` is also written here.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter, ValidationError
+
+from actors.records import RECORD
+from workloads.arrivals import FloatArray
+from workloads.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.summary import Summary, SummaryError, read_summary
+
+SUMMARY_FILE = "summary.json"
+EPOCHS_FILE = "epochs.msgpack"
+REQUESTS_FILE = "requests.npz"
+
+_ARRIVALS = "arrivals:"
+_TROUBLES = {"error", "unhealthy", "policy_failed"}
+
+Records: TypeAlias = NDArray[np.void]
+
+
+class _Timed(Protocol):
+    """What every entry has."""
+
+    @property
+    def now_s(self) -> float: ...
+
+
+_Entry = TypeVar("_Entry", bound=_Timed)
+
+
+class RunDirError(ValueError):
+    """A directory holds no run that can be read; the message names the file and the mend."""
+
+
+class LoggedGear(NamedTuple):
+    """A gear as the epoch log holds it."""
+
+    subnet: str
+    unit: str
+    cores: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitPoint:
+    """A unit at an epoch: its clock, share of core time taken, and power where known."""
+
+    mhz: float
+    busy: float
+    power_w: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochPoint:
+    """One epoch; the apps are those present."""
+
+    now_s: float
+    units: dict[str, UnitPoint]
+    apps: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GearChange:
+    """An app's new gear, acknowledged; None is no gear."""
+
+    now_s: float
+    app: str
+    before: Annotated[LoggedGear | None, Field(alias="from")]
+    after: Annotated[LoggedGear | None, Field(alias="to")]
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockChange:
+    """A unit's new clock, in MHz or as the governor that sets it."""
+
+    now_s: float
+    unit: str
+    before: Annotated[float | str | None, Field(alias="from")]
+    after: Annotated[float | str, Field(alias="to")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventMark:
+    """An event of the mix, in words."""
+
+    now_s: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLoss:
+    """A worker that died."""
+
+    now_s: float
+    app: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stall:
+    """A gap of the host sentinel, from `now_s` on."""
+
+    now_s: float
+    cpu: int
+    lost_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Something that should not have happened: an error, a worker or unit that did not answer, a failed policy."""
+
+    now_s: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A whole run; each list is in order of time.
+
+    Attributes:
+        path: The directory.
+        summary: The run summary.
+        header: Of the epoch log.
+        epochs: Every epoch.
+        gears: Gears acknowledged.
+        clocks: Clocks set by the manager; what a governor did in between is in the epochs.
+        events: Events of the mix.
+        losses: Workers lost.
+        troubles: What should not have happened.
+        stalls: Gaps of the host.
+        records: For each app its records, shape (n,), of dtype `actors.records.RECORD`.
+        arrivals_s: For each app the arrivals of all its requests, shape (m,).
+    """
+
+    path: Path
+    summary: Summary
+    header: LogHeader
+    epochs: list[EpochPoint]
+    gears: list[GearChange]
+    clocks: list[ClockChange]
+    events: list[EventMark]
+    losses: list[WorkerLoss]
+    troubles: list[Trouble]
+    stalls: list[Stall]
+    records: dict[str, Records]
+    arrivals_s: dict[str, FloatArray]
+
+
+def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:
+    """Writes `requests.npz`: one array of records for each app, and `arrivals:APP` beside it.
+
+    Args:
+        run_dir: An existing directory.
+        records: For each app, of dtype `actors.records.RECORD`.
+        arrivals_s: For each app, of all its requests.
+
+    Returns:
+        The file.
+    """
+    path = run_dir / REQUESTS_FILE
+    arrays: dict[str, NDArray[Any]] = dict(records)
+    arrays.update({_ARRIVALS + app: times_s for app, times_s in arrivals_s.items()})
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    return path
+
+
+def read_run(run_dir: str | PathLike[str]) -> Run:
+    """Reads a run directory.
+
+    Raises:
+        RunDirError: The directory or one of its files is missing, cut short, damaged or of another schema.
+    """
+    path = Path(run_dir)
+    if not path.is_dir():
+        raise RunDirError(f"{path}: there is no such directory; give what `gearshift run --out DIR` wrote.")
+    for name in (SUMMARY_FILE, EPOCHS_FILE, REQUESTS_FILE):
+        if not (path / name).is_file():
+            raise RunDirError(
+                f"{path / name}: there is no such file; give what `gearshift run --out DIR` wrote, "
+                "after the run has ended."
+            )
+    try:
+        summary = read_summary(path / SUMMARY_FILE)
+        header, entries = read_epoch_log(path / EPOCHS_FILE)
+    except (SummaryError, EpochLogError) as error:
+        raise RunDirError(str(error)) from error
+    records, arrivals_s = _read_requests(path / REQUESTS_FILE, summary)
+    if list(header.units_mhz) != list(summary.units) or not header.ladders.keys() >= summary.apps.keys():
+        raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {_MEND}")
+
+    def of_kind(kind: str, into: type[_Entry]) -> list[_Entry]:
+        return _parse(path / EPOCHS_FILE, entries, kind, into)
+
+    return Run(
+        path=path,
+        summary=summary,
+        header=header,
+        epochs=of_kind("epoch", EpochPoint),
+        gears=of_kind("gear", GearChange),
+        clocks=of_kind("clock", ClockChange),
+        events=of_kind("event", EventMark),
+        losses=of_kind("lost", WorkerLoss),
+        troubles=[_trouble(entry) for entry in entries if entry["kind"] in _TROUBLES],
+        stalls=of_kind("stall", Stall),
+        records=records,
+        arrivals_s=arrivals_s,
+    )
+
+
+_MEND = "the files are not of one run; run the mix again."
+
+
+def _parse(path: Path, entries: list[Entry], kind: str, into: type[_Entry]) -> list[_Entry]:
+    """The entries of a kind, in order of time; fields that the report does not use are left out."""
+    try:
+        parsed = TypeAdapter(list[into]).validate_python(  # type: ignore[valid-type]
+            [entry for entry in entries if entry["kind"] == kind]
+        )
+    except ValidationError as error:
+        fault = error.errors()[0]
+        number, *field = fault["loc"]
+        raise RunDirError(
+            f"{path}: entry {number} of kind {kind!r}: {'.'.join(map(str, field))}: {fault['msg']}; "
+            "the file is damaged, run the mix again."
+        ) from error
+    return sorted(parsed, key=lambda entry: entry.now_s)
+
+
+def _trouble(entry: Entry) -> Trouble:
+    kind, now_s = entry["kind"], entry["now_s"]
+    words = [f"{name} {value}" for name, value in entry.items() if name not in ("kind", "now_s")]
+    return Trouble(now_s=now_s, kind=kind.replace("_", " "), text=", ".join(words))
+
+
+def _read_requests(path: Path, summary: Summary) -> tuple[dict[str, Records], dict[str, FloatArray]]:
+    records, arrivals_s = {}, {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for app in summary.apps:
+                records[app] = arrays[app]
+                arrivals_s[app] = arrays[_ARRIVALS + app]
+    except KeyError as error:
+        raise RunDirError(f"{path}: lacks {error.args[0]}; {_MEND}") from error
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise RunDirError(f"{path}: is cut short or damaged: {error}. Run the mix again.") from error
+    for app, array in records.items():
+        if array.dtype != RECORD:
+            raise RunDirError(f"{path}: {app}: not the records of this version; run the mix again.")
+    return records, arrivals_s

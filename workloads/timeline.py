@@ -1,0 +1,80 @@
+"""A mix's events as the manager and the board are told of them: each carries all that is in force from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from scheduler import messages
+from scheduler.board import Board
+from scheduler.messages import Event, PowerCapped, TargetChanged, UnitLimited
+from workloads.errors import MixError
+from workloads.mix import AppAdded, AppChange, AppRemoved, BoardChange, Mix, UnitChange
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Of each unit, what is in force."""
+
+    units: Mapping[str, UnitLimited]
+
+    def changed(self, change: UnitChange, cores: int) -> _Limits:
+        old = self.units[change.unit]
+        given = change.changes
+        new = UnitLimited(
+            unit=change.unit,
+            max_mhz=given.get("max_mhz", old.max_mhz),
+            cores_online=int(given["cores"] or cores) if "cores" in given else old.cores_online,
+            other_load=given.get("busy", old.other_load) or 0.0,
+        )
+        return replace(self, units={**self.units, change.unit: new})
+
+
+def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
+    """All events of a mix on a board, in order of time.
+
+    Raises:
+        MixError: for one that this board can't play.
+    """
+    limits = _Limits(
+        {u.name: UnitLimited(unit=u.name, max_mhz=None, cores_online=u.cores, other_load=0.0) for u in board.units}
+    )
+    events: list[tuple[float, Event]] = []
+    for event in mix.events:
+        if isinstance(event, AppChange):
+            target = [target for target in mix.targets_of(event.app) if target.from_s <= event.at_s][-1]
+            change = TargetChanged(
+                app=event.app,
+                target_ms=target.latency_ms,
+                min_accuracy=target.min_accuracy,
+                weight=target.weight,
+                slo=target.slo,
+            )
+            events.append((event.at_s, Event(change=change, text=f"{event.app}: {_words(event.changes)}")))
+        elif isinstance(event, UnitChange):
+            limits = limits.changed(event, board.unit(event.unit).cores)
+            text = f"{event.unit}: {_words(event.changes)}"
+            events.append((event.at_s, Event(change=limits.units[event.unit], text=text)))
+        elif isinstance(event, AppAdded):
+            events.append(
+                (event.at_s, Event(change=messages.AppAdded(app=event.app.name), text=f"{event.app.name} joins"))
+            )
+        elif isinstance(event, AppRemoved):
+            events.append((event.at_s, Event(change=messages.AppRemoved(app=event.app), text=f"{event.app} leaves")))
+        else:
+            events += _board_events(event, board)
+    return tuple(events)
+
+
+def _board_events(event: BoardChange, board: Board) -> list[tuple[float, Event]]:
+    if "ambient_c" in event.changes:
+        raise MixError(
+            f"at({event.at_s:g}, ambient_c={event.changes['ambient_c']!r}): board {board.name!r} has no thermal "
+            "model, so the heat around it changes nothing; leave the event out"
+        )
+    change = PowerCapped(power_cap_w=event.changes["power_cap_w"])
+    return [(event.at_s, Event(change=change, text=f"board: {_words(event.changes)}"))]
+
+
+def _words(changes: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {'lifted' if value is None else f'{value:g}'}" for name, value in changes.items())
