@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import traceback
 from collections import deque
@@ -24,7 +25,7 @@ from ray import cloudpickle
 from actors.agent import BoardAgent, BoardTotals
 from actors.clock import BoardClock
 from actors.control_loop import ControlLoop, LoopFigures, LostError
-from actors.serving import Result
+from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
 from actors.wire import decode, decode_effect, decode_message, encode
 from actors.worker import Worker, WorkerStatus
@@ -74,7 +75,7 @@ def _read_clock(directory: Path) -> BoardClock | None:
 
 
 class WorkerActor:
-    """One worker in a process of its own. When Ray starts it again after a kill, it goes on by itself."""
+    """One worker in a process of its own. When Ray starts it again after a kill, it goes on once it is told to."""
 
     def __init__(self, file: str) -> None:
         watch_driver(lambda: None)
@@ -82,28 +83,27 @@ class WorkerActor:
         self._spec: WorkerSpec
         self._spec, self._source, self._on_result = cloudpickle.loads(Path(file).read_bytes())
         self._worker: Worker | None = None
-        if ray.get_runtime_context().was_current_actor_reconstructed:
-            self._begin(resumed=True)
 
     @ray.method(concurrency_group="control")
-    def begin(self) -> WorkerStatus:
-        """Starts serving, once; returns the worker as it stands."""
-        if self._worker is None:
-            self._begin(resumed=False)
-        return self._serving().status()
+    def begin(self, reaped: object = None) -> WorkerStatus:
+        """Starts serving, once; returns the worker as it stands.
 
-    def _begin(self, resumed: bool) -> None:
-        clock = _read_clock(self._directory)
-        if clock is None:  # it died before the run began
-            return
-        self._worker = Worker(
-            self._spec,
-            source=self._source,
-            clock=clock,
-            on_result=self._on_result,
-            resume_from_s=clock.now_s() if resumed else None,
-        )
-        self._worker.start()
+        Args:
+            reaped: of a worker that was killed before, the board agent's word that its cores are free.
+        """
+        if self._worker is None:
+            clock = _read_clock(self._directory)
+            assert clock is not None
+            resumed = ray.get_runtime_context().was_current_actor_reconstructed
+            self._worker = Worker(
+                self._spec,
+                source=self._source,
+                clock=clock,
+                on_result=self._on_result,
+                resume_from_s=clock.now_s() if resumed else None,
+            )
+            self._worker.start()
+        return self._serving().status()
 
     @ray.method(concurrency_group="control")
     def obey(self, effect: bytes) -> bytes:
@@ -117,8 +117,15 @@ class WorkerActor:
 
     @ray.method(concurrency_group="telemetry")
     def telemetry(self) -> bytes:
-        """What happened since the last call, as Telemetry."""
-        return encode(Telemetry(apps=(self._serving().telemetry(),), units=(), power_w=None))
+        """What happened since the last call, as Telemetry.
+
+        A worker whose inference thread died ends its process, so that Ray starts it again.
+        """
+        try:
+            report = self._serving().telemetry()
+        except WorkerClosedError:
+            os._exit(1)
+        return encode(Telemetry(apps=(report,), units=(), power_w=None))
 
     @ray.method(concurrency_group="telemetry")
     def errors(self) -> dict[str, int]:
@@ -249,8 +256,7 @@ class RayTransport:
         """Carries an effect to the worker or the agent."""
         token: Hashable
         if isinstance(effect, StartWorker):
-            self._agent.reap.remote(effect.app)
-            token = self._workers[effect.app].begin.remote()
+            token = self._workers[effect.app].begin.remote(self._agent.reap.remote(effect.app))
             self._starting[token] = effect.app
         elif isinstance(effect, Prepare | Activate):
             token = self._workers[effect.app].obey.remote(encode(effect))
@@ -370,7 +376,7 @@ def worker_actor(spec: WorkerSpec, source: Source, on_result: Callable[..., obje
 
     What it needs is handed over as a file: Ray would keep a large argument in its object store, and lose it there.
     """
-    groups = {"control": 2, "telemetry": 1, "clients": _CLIENTS}
+    groups = {"control": 4, "telemetry": 1, "clients": _CLIENTS}
     file = directory / f"worker-{spec.app}.pickle"
     file.write_bytes(cloudpickle.dumps((spec, source, on_result)))
     actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)

@@ -8,6 +8,7 @@ ends within a second of its death.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 
@@ -62,11 +64,11 @@ class RaySession:
             }
         )
         import ray
-        from ray._raylet import AuthenticationTokenLoader, Config
 
         # Ray reads its environment when it is first imported, which the caller may have done long ago.
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = importlib.import_module("ray._raylet")
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
         ray.init(
             address="local",
             num_cpus=os.cpu_count(),

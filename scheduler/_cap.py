@@ -99,7 +99,7 @@ def candidates(relaxations: list[Relaxation]) -> tuple[list[Spread], bool]:
     rests = [[rest[0] for rest in r.partition.rests(chain)] for r, chain in zip(relaxations, chains, strict=True)]
     # behind[u][r][S]: the least that S costs on the units after u.
     behind = [[np.where(np.arange(first.full + 1) == 0, 0.0, np.inf) for _ in relaxations]]
-    backs = [r.partition.chain(iter(range(last, 0, -1))) for r in relaxations]
+    backs = [r.partition.chain(range(last, 0, -1)) for r in relaxations]
     behind += [[back[i][0] for back in backs] for i in range(last)]
     behind.reverse()
 

@@ -5,7 +5,7 @@ bound and is worked out only where the best combination so far rests on it. This
 cap, which does not add up (`scheduler._exact` does).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -184,7 +184,7 @@ class Partition:
         sums = [self.fold(a[part], b[rest]) for a, b in zip(left, right, strict=True)]
         return _lexi.least_by_segment(sums, starts[:-1], whole)
 
-    def chain(self, units: "range | Iterator[int]") -> list[list[Floats]]:
+    def chain(self, units: Iterable[int]) -> list[list[Floats]]:
         """Merges of the first, the first two, ... of the units given."""
         merged: list[list[Floats]] = []
         for unit in units:
@@ -196,7 +196,7 @@ class Partition:
         last = len(self.tables) - 1
         if last == 0:
             return [[np.where(np.arange(self.full + 1) == self.full, 0.0, np.inf) for _ in self.aim.levels]]
-        back = self.chain(iter(range(last, 0, -1)))[::-1]  # back[u]: units u + 1 and on
+        back = self.chain(range(last, 0, -1))[::-1]  # back[u]: units u + 1 and on
         others = [back[0], *(self.merge(chain[u - 1], back[u]) for u in range(1, last)), chain[last - 1]]
         return [[level[::-1] for level in other] for other in others]
 

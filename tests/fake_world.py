@@ -158,6 +158,7 @@ class World:
 
     def kill(self, app: str) -> None:
         self.workers[app] = FakeWorker(alive=False, life=self.workers[app].life + 1)
+        self._pins_under_way = [pin for pin in self._pins_under_way if pin.app != app]
         self.send(WorkerLost(app=app, reason="killed"))
 
     def logs(self, kind: str) -> list[Mapping[str, object]]:
@@ -236,7 +237,7 @@ class World:
 
     def _perform(self, effect: Prepare | Pin | Activate | SetClock, life: int) -> None:
         lost = self._random.random() < self.loss
-        if isinstance(effect, Pin):
+        if effect in self._pins_under_way:
             self._pins_under_way.remove(effect)
         if isinstance(effect, SetClock):
             if lost:
@@ -263,8 +264,6 @@ class World:
         if effect.epoch >= worker.epoch:
             assert effect.gear in worker.prepared
             worker.gear, worker.epoch, worker.cpus = effect.gear, effect.epoch, effect.cpus
-            if not effect.cpus:  # what is left of it on CPUs only hands requests on
-                worker.pinned = frozenset()
             since = max(number for number in self.plans if number <= effect.epoch)
             wanted = [
                 self._clock_planned(plan, effect.gear.unit)
@@ -305,10 +304,7 @@ class World:
 
     def _claim(self, app: str) -> frozenset[int]:
         """Where a worker's threads are or are about to be."""
-        worker = self.workers[app]
-        on_gpu = worker.gear is not None and not worker.cpus
-        since = worker.epoch if on_gpu else 0  # pins from before it went there are of no account
-        return worker.pinned.union(*(p.cpus for p in self._pins_under_way if p.app == app and p.epoch > since))
+        return self.workers[app].pinned.union(*(pin.cpus for pin in self._pins_under_way if pin.app == app))
 
     def _leaves(self, app: str) -> frozenset[int]:
         return self._claim(app) - frozenset(self.plan["cpus"].get(app, ()))
@@ -318,8 +314,9 @@ class World:
         if self.loss:
             return  # what was lost, the manager cannot know
         gained = frozenset(pin.cpus) - self._claim(pin.app)
-        for other in self.workers:
-            if other != pin.app and gained & self._leaves(other):
+        for other, worker in self.workers.items():
+            on_gpu = worker.gear is not None and not worker.cpus  # its threads only hand requests on
+            if other != pin.app and not on_gpu and gained & self._leaves(other):
                 assert pin.app in self._waited_for(other), f"{pin} takes CPUs from {other}"
 
     def _waited_for(self, app: str) -> set[str]:

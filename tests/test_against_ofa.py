@@ -20,7 +20,7 @@ IDS = ["smallest", "largest", "random 1", "random 2", "random 3"]
 
 @pytest.fixture(scope="module")
 def peer() -> OFAMobileNetV3:
-    """With batch-norm statistics of its own and kernel transforms that are no identities."""
+    """With kernel transforms that are no identities, and scales that are not 1."""
     torch.manual_seed(0)
     network = make_peer()
     with torch.no_grad():
@@ -28,18 +28,7 @@ def peer() -> OFAMobileNetV3:
             if name.endswith("_matrix") or ".bn." in name:
                 parameter += 0.1 * torch.randn(parameter.shape)
         network.classifier.linear.bias.zero_()  # untrained, it would outweigh what depends on the picture
-        set_statistics(network)
-        for architecture in (MBV3_W10.largest, MBV3_W10.smallest, MBV3_W10.largest):
-            activate(network, architecture)
-            network(pictures(MBV3_W10, 4, 64))
-    return network.eval()
-
-
-@pytest.fixture(scope="module")
-def ours(peer: OFAMobileNetV3) -> ElasticMobileNetV3:
-    network = ElasticMobileNetV3(MBV3_W10)
-    network.load_state_dict(translated(peer.state_dict()))
-    return network.eval()
+    return network
 
 
 def test_there_are_as_many_parameters_of_the_same_shapes(peer: OFAMobileNetV3) -> None:
@@ -51,16 +40,18 @@ def test_there_are_as_many_parameters_of_the_same_shapes(peer: OFAMobileNetV3) -
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=IDS)
-def test_a_sub_network_computes_the_same(
-    peer: OFAMobileNetV3, ours: ElasticMobileNetV3, architecture: Architecture
-) -> None:
-    x = pictures(MBV3_W10, 2, 128, seed=1)
+def test_a_sub_network_computes_the_same(peer: OFAMobileNetV3, architecture: Architecture) -> None:
     activate(peer, architecture)
+    set_statistics(peer)
+    ours = ElasticMobileNetV3(MBV3_W10).eval()
+    x = pictures(MBV3_W10, 2, 128, seed=1)
     with torch.no_grad():
-        expected = peer(x)
+        peer(pictures(MBV3_W10, 4, 128))
+        ours.load_state_dict(translated(peer.state_dict()))
+        expected = peer.eval()(x)
         assert off_by(ours(x, architecture), expected) < 1e-5
         assert off_by(ours.extract(architecture)(x), expected) < 1e-5
-    assert expected.std(dim=0).max() > 1e-2 * expected.abs().max()  # it tells its inputs apart
+    assert expected.std(dim=0).max() > 0.05 * expected.abs().max()  # it tells its inputs apart
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=IDS)

@@ -429,7 +429,7 @@ class Deployment:
 
         Raises:
             KeyError: for an unknown application.
-            actors.worker.RequestDropped: if the queue was full, or its deadline had passed.
+            actors.serving.RequestDroppedError: if the queue was full, or its deadline had passed.
         """
         if app not in self._live.plan.apps:
             raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
