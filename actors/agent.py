@@ -17,10 +17,10 @@ from actors import pinning
 from actors.clock import Clock
 from actors.devices import open_device
 from actors.ledger import BoardLedger
-from actors.load import HostLoad, HostMeter
+from actors.load import HostMeter
 from actors.meters import UnitReading
 from scheduler.board import Board
-from scheduler.messages import UnitTelemetry
+from scheduler.messages import HostTelemetry, UnitTelemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +196,7 @@ class BoardAgent:
             for name, now in self._reported.items()
         )
 
-    def host_load(self) -> HostLoad:
+    def host_load(self) -> HostTelemetry:
         """The machine's load since the last call."""
         return self._host.read()
 

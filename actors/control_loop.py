@@ -20,6 +20,7 @@ from scheduler.messages import (
     AppTelemetry,
     Effect,
     Event,
+    HostTelemetry,
     Log,
     Message,
     SetClock,
@@ -125,6 +126,7 @@ class ControlLoop:
         self._running = set(apps)
         self._app_reports: list[AppTelemetry] = []
         self._unit_reports: tuple[UnitTelemetry, ...] = ()
+        self._host_report: HostTelemetry | None = None
         self._restarts: list[StartWorker] = []
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
@@ -166,7 +168,9 @@ class ControlLoop:
         return any(call.telemetry for call in self._calls.values())
 
     def _tick(self) -> None:
-        telemetry = Telemetry(apps=tuple(self._app_reports), units=self._unit_reports, power_w=None)
+        telemetry = Telemetry(
+            apps=tuple(self._app_reports), units=self._unit_reports, power_w=None, host=self._host_report
+        )
         self._app_reports, self._unit_reports = [], ()
         self._tell(telemetry)
         restarts, self._restarts = self._restarts, []
@@ -222,6 +226,7 @@ class ControlLoop:
             elif isinstance(answer, Telemetry):
                 self._app_reports += answer.apps
                 self._unit_reports = answer.units or self._unit_reports
+                self._host_report = answer.host or self._host_report
             elif isinstance(answer, WorkerStarted):
                 self._running.add(answer.app)
                 self._tell(answer)

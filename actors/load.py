@@ -6,26 +6,10 @@ The kernel counts in ticks of 10 ms, so figures over one epoch are coarse. What 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import psutil
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostLoad:
-    """The machine since the last reading.
-
-    Attributes:
-        cores: share of time that each CPU was busy, 0 to 1.
-        others: CPUs' worth of that which was not ours, 0 to the number of CPUs.
-        memory_used_mb: memory in use now, of all processes.
-        memory_share: share of all memory that is not available, 0 to 1.
-    """
-
-    cores: tuple[float, ...]
-    others: float
-    memory_used_mb: float
-    memory_share: float
+from scheduler.messages import HostTelemetry
 
 
 class HostMeter:
@@ -47,7 +31,7 @@ class HostMeter:
         except psutil.NoSuchProcess:
             return
 
-    def read(self) -> HostLoad:
+    def read(self) -> HostTelemetry:
         """The load since the last call, or since the beginning."""
         cores = _core_times()
         spans = [
@@ -57,12 +41,10 @@ class HostMeter:
         self._cores = cores
         wall_s = sum(all_s for _, all_s in spans) / len(spans)
         others_s = sum(busy_s for busy_s, _ in spans) - self._ours_since_s()
-        memory = psutil.virtual_memory()
-        return HostLoad(
+        return HostTelemetry(
             cores=tuple(_share(busy_s, all_s) for busy_s, all_s in spans),
             others=min(max(0.0, others_s / wall_s), float(len(spans))) if wall_s > 0 else 0.0,
-            memory_used_mb=memory.used / 1e6,
-            memory_share=memory.percent / 100,
+            memory_used_mb=psutil.virtual_memory().used / 1e6,
         )
 
     def _ours_since_s(self) -> float:

@@ -183,8 +183,9 @@ class AgentActor:
 
     @ray.method(concurrency_group="control")
     def telemetry(self) -> bytes:
-        """Every unit since the last call, as Telemetry."""
-        return encode(Telemetry(apps=(), units=tuple(self._running().telemetry()), power_w=None))
+        """Every unit and the machine since the last call, as Telemetry."""
+        agent = self._running()
+        return encode(Telemetry(apps=(), units=agent.telemetry(), power_w=None, host=agent.host_load()))
 
     @ray.method(concurrency_group="control")
     def limit(self, change: bytes) -> None:

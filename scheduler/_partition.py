@@ -17,6 +17,8 @@ from scheduler._tables import Floats, Ints, UnitTable, overload
 
 CLOSE = 1e-9
 """Relative difference below which two values of an aim's last level count as equal."""
+SUBSETS = 1500
+"""Subsets worked out at which a search that has an answer gives up its proof; all of 8 demands on 4 units are 1,024."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,6 +102,7 @@ class Partition:
         self.found = [{0: idle(table)} for table in tables]
         """By unit and subset: the best choice met."""
         self.proven = True
+        self.worked = 0
         for closed in self.closed:
             closed[0] = True
 
@@ -128,6 +131,10 @@ class Partition:
                 if value < cutoff:
                     best, cost = spread, value
                     cutoff = (*value[:-1], value[-1] - CLOSE * abs(value[-1]))
+            self.worked += len(opened)
+            if best is not None and self.worked > SUBSETS:
+                self.proven = self.proven and not rests
+                rests = []
             if not rests:
                 self.bound = min(total, cost)
                 return best

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.board import Board, BoardUnit
 from scheduler.estimators import LatencyWindow, RateEstimator, SlowdownEstimator
 from scheduler.inputs import AppInputs, Inputs, UnitInputs, limited
-from scheduler.messages import AppTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
+from scheduler.messages import AppTelemetry, HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.problem import Objective, OperatingPoint
 from scheduler.profile import Profile
@@ -140,6 +140,7 @@ class Knowledge:
             unit.name: UnitInputs(max_mhz=None, cores_online=unit.cores, other_load=0.0) for unit in board.units
         }
         self._seen: dict[str, UnitTelemetry] = {}
+        self._host: HostTelemetry | None = None
         self._power_w: float | None = None
         self.power_cap_w = power_cap_w
         self._targets = {
@@ -190,11 +191,11 @@ class Knowledge:
         """An application's targets from here on."""
         self._targets[targets.app] = targets
 
-    def limit(self, change: UnitLimited) -> BoardUnit:
-        """A unit's limits from here on; returns the unit under them."""
-        limits = UnitInputs(max_mhz=change.max_mhz, cores_online=change.cores_online, other_load=change.other_load)
-        self._units[change.unit] = limits
-        return limited(self._board.unit(change.unit), limits)
+    def limit(self, change: UnitLimited) -> None:
+        """A unit's limits from here on."""
+        self._units[change.unit] = UnitInputs(
+            max_mhz=change.max_mhz, cores_online=change.cores_online, other_load=change.other_load
+        )
 
     # ------------------------------------------------------------ telemetry
 
@@ -204,6 +205,7 @@ class Knowledge:
             if report.app in self._apps:
                 _observe_app(self._apps[report.app], report, now_s)
         self._seen.update({unit.name: unit for unit in telemetry.units})
+        self._host = telemetry.host or self._host
         self._power_w = telemetry.power_w
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
@@ -289,6 +291,7 @@ class Knowledge:
                 name: {"mhz": seen.mhz_now, "busy": seen.busy, "power_w": seen.power_w}
                 for name, seen in self._seen.items()
             },
+            "host": asdict(self._host) if self._host else None,
             "apps": {
                 app: {
                     "gear": gear(app),

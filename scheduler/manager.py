@@ -166,8 +166,7 @@ class Manager:
                 self._knowledge.leave(app)
                 self._transition.leave(app)
             case UnitLimited():
-                unit = self._knowledge.limit(event.change)
-                self._transition.limited(unit.name, unit.mhz[-1])
+                self._knowledge.limit(event.change)
             case PowerCapped():
                 self._knowledge.power_cap_w = event.change.power_cap_w
         self._events.append(event.text)

@@ -66,12 +66,28 @@ class UnitTelemetry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HostTelemetry:
+    """The machine itself since the last report.
+
+    Attributes:
+        cores: share of time that each CPU was busy, 0 to 1.
+        others: CPUs' worth of that which was not ours, 0 to the number of CPUs.
+        memory_used_mb: memory in use now, of all processes.
+    """
+
+    cores: tuple[float, ...]
+    others: float
+    memory_used_mb: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
     """One round of reports; a worker that did not answer in time is left out."""
 
     apps: tuple[AppTelemetry, ...]
     units: tuple[UnitTelemetry, ...]
     power_w: float | None
+    host: HostTelemetry | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

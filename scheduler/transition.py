@@ -195,12 +195,6 @@ class Transition:
         """A unit was seen at that clock."""
         self._units[unit].mhz = mhz
 
-    def limited(self, unit: str, max_mhz: float) -> None:
-        """A unit cannot stand above that clock from here on."""
-        state = self._units[unit]
-        if isinstance(state.clock, float | int):
-            state.clock = min(state.clock, max_mhz)
-
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], epoch: int, why: str) -> None:
         """Take a plan as the new goal; of the one before, what is not acknowledged yet is superseded.
 

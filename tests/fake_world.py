@@ -129,6 +129,7 @@ class World:
         self.clocks: dict[str, float | str] = {unit.name: unit.mhz[0] for unit in BOARD.units}
         self.now_s = 0.0
         self.loss = loss
+        self._lossy = loss > 0
         self.effects: list[Effect] = []
         self.plans: dict[int, Mapping[str, object]] = {}
         self._delay_s = delay_s
@@ -311,8 +312,8 @@ class World:
 
     def _check_gain(self, pin: Pin) -> None:
         """Nobody gains a CPU that another is to leave, unless that one waits, perhaps through others, for him."""
-        if self.loss:
-            return  # what was lost, the manager cannot know
+        if self._lossy:
+            return  # who holds what is then not known to the manager, which errs by repeating pins
         gained = frozenset(pin.cpus) - self._claim(pin.app)
         for other, worker in self.workers.items():
             on_gpu = worker.gear is not None and not worker.cpus  # its threads only hand requests on

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures with its peer in the same run, in turns, and records how much the machine stalled."""

@@ -1,0 +1,30 @@
+"""Runs every benchmark, one after the other: `python -m benchmarks [--out DIR]`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+NAMES = ("bench_solve", "bench_inference", "bench_switch", "bench_control")
+
+
+def main() -> int:
+    """Runs them all; returns 1 if one failed, after the others have run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("build/bench"), help="figures, one JSON file each")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for name in NAMES:
+        print(f"\n{name}", flush=True)
+        if importlib.import_module(f"benchmarks.{name}").main(["--json", str(options.out / f"{name}.json")]) != 0:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
