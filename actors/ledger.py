@@ -196,7 +196,7 @@ class BoardLedger:
             unit: name of the unit.
             cpus: the kernel's numbers of its cores; none on a GPU, which is one token.
             deadline_s: board time at which the result is due.
-            give_up: asked now and then while it waits, and at once after `wake`; true ends the wait.
+            give_up: asked before it waits, now and then meanwhile, and at once after `wake`; true ends the wait.
 
         Returns:
             The lease, or None if it gave up or the slot was reaped meanwhile.
@@ -212,8 +212,9 @@ class BoardLedger:
             self._serve(number, self._unit(number))
             entry = self._entry(slot)
         while entry.queue and entry.ticket == ticket:
-            self._wait(slot)
             giving_up = give_up()
+            if not giving_up:
+                self._wait(slot)
             with self._locks[number]:
                 state = self._unit(number)
                 served = self._serve(number, state)

@@ -28,6 +28,8 @@ class UnitReading:
         other_load: share of each core online that others take.
         cores_online: cores in use.
         clock_changes: how often the clock changed.
+        pace: profiled ms that a taken core gets through per ms now, beside the other load.
+        progress_ms: integral of the pace.
         busy_s: time that each core was taken, or used by others while it was not.
         mhz_s: integral of the clock.
         static_j: integral of `static_w`; None where it is unknown.
@@ -40,6 +42,8 @@ class UnitReading:
     other_load: float
     cores_online: int
     clock_changes: int
+    pace: float
+    progress_ms: float
     busy_s: tuple[float, ...]
     mhz_s: float
     static_j: float | None
@@ -152,6 +156,8 @@ def reading(name: str, unit: UnitState, cores: Sequence[Core]) -> UnitReading:
         other_load=unit.other_load,
         cores_online=int(unit.cores_online),
         clock_changes=int(unit.clock_changes),
+        pace=unit.pace,
+        progress_ms=unit.progress_ms,
         busy_s=tuple(busy_s for busy_s, _ in totals),
         mhz_s=unit.mhz_s,
         static_j=_known(unit.static_j),

@@ -110,9 +110,10 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Served:
-    """How a request went at its cores: with an output, or with an error."""
+    """How a request went at its cores, which it held by a lease: with an output, or with an error."""
 
     service: Service
+    lease: Lease
     output: NDArray[np.float32] | None
     error: str | None
 
@@ -175,7 +176,7 @@ class Server:
             unit=engaged.unit,
             cores=engaged.gear.cores,
         )
-        return Served(service=service, output=output, error=error)
+        return Served(service=service, lease=lease, output=output, error=error)
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
         """Scores and records what was served, and hands it to whoever waits for it."""
@@ -189,7 +190,7 @@ class Server:
             request,
             served.service,
             right=self._score(request, served.output),
-            service_ratio=self._service_ratio(served.service, engaged),
+            service_ratio=self._service_ratio(served, engaged),
         )
         if request.future is not None and request.future.set_running_or_notify_cancel():
             result = Result(output=served.output, subnet=engaged.gear.subnet, latency_ms=latency_ms)
@@ -212,15 +213,17 @@ class Server:
             self._tally.error(_text(error))
             return None
 
-    def _service_ratio(self, service: Service, engaged: Engaged) -> float:
-        """Observed service over the profile's mean at the unit's present clock and other load."""
-        unit = engaged.board_unit
-        if unit.dvfs == "fixed":
-            pace = unit.speed  # there is one clock, and a real load shows in what was observed
-        else:
-            reading = self._ledger.read(unit.name)
-            pace = unit.pace(reading.mhz) * (1 - reading.other_load)
-        return service.service_ms * pace / engaged.mean_ms
+    def _service_ratio(self, served: Served, engaged: Engaged) -> float:
+        """Observed service, as it would have been on the core that was profiled, over the profile's mean.
+
+        What the clocks and the other load in force meanwhile explain is taken out: it is no slowdown of ours.
+        """
+        unit, service = engaged.board_unit, served.service
+        if unit.dvfs == "fixed":  # there is one clock, and a real load shows in what was observed
+            return service.service_ms * unit.speed / engaged.mean_ms
+        now = self._ledger.read(unit.name)
+        since_end_ms = (now.now_s - service.end_s) * 1e3 * now.pace
+        return (now.progress_ms - since_end_ms - served.lease.start_progress_ms) / engaged.mean_ms
 
 
 def refuse(request: Request, error: Exception) -> None:

@@ -9,7 +9,7 @@ from scheduler._partition import Partition, Spread
 from scheduler._tables import NO_CHOICE, TICKS, Found, UnitTable, loose_bound, tabulate
 from scheduler.problem import Problem, ProblemError
 
-EXACT_DEMANDS = 10
+EXACT_DEMANDS = 8
 """Demands up to which the search is exact; time and memory grow threefold with each one more."""
 
 FAIR_TICKS = 10.0

@@ -17,8 +17,8 @@ from scheduler._tables import Floats, Ints, UnitTable, overload
 
 CLOSE = 1e-9
 """Relative difference below which two values of an aim's last level count as equal."""
-SUBSETS = 1500
-"""Subsets worked out at which a search that has an answer gives up its proof; all of 8 demands on 4 units are 1,024."""
+SUBSETS = 1024
+"""Subsets worked out at which a search that has an answer gives up its proof: all of 8 demands on 4 units."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,7 +102,6 @@ class Partition:
         self.found = [{0: idle(table)} for table in tables]
         """By unit and subset: the best choice met."""
         self.proven = True
-        self.worked = 0
         for closed in self.closed:
             closed[0] = True
 
@@ -117,27 +116,32 @@ class Partition:
         """
         best: Spread | None = None
         cost = cutoff = (np.inf,) * len(self.aim.levels)
+        worked = 0
         while True:
             chain = self.chain(range(len(self.tables)))
             total, subsets = self._least(chain)
+            if not total < cutoff:
+                break
             opened = [u for u, subset in enumerate(subsets) if not self.closed[u][subset]]
-            rests = self.rests(chain) if opened and total < cutoff else []
-            for unit in opened if rests else []:
-                self._close(unit, subsets[unit], cutoff, rests[unit])
-            if total < cutoff and all(subset in found for subset, found in zip(subsets, self.found, strict=True)):
+            if opened:
+                rests = self.rests(chain)
+                for unit in opened:
+                    self._close(unit, subsets[unit], cutoff, rests[unit])
+            if all(subset in found for subset, found in zip(subsets, self.found, strict=True)):
                 parts = [(s, found[s]) for s, found in zip(subsets, self.found, strict=True)]
                 spread = join(parts, self.count, self.fold)
                 value = self.cost(spread)
                 if value < cutoff:
                     best, cost = spread, value
                     cutoff = (*value[:-1], value[-1] - CLOSE * abs(value[-1]))
-            self.worked += len(opened)
-            if best is not None and self.worked > SUBSETS:
-                self.proven = self.proven and not rests
-                rests = []
-            if not rests:
-                self.bound = min(total, cost)
-                return best
+            if not opened:
+                break
+            worked += len(opened)
+            if best is not None and worked > SUBSETS:
+                self.proven = False
+                break
+        self.bound = min(total, cost)
+        return best
 
     def cost(self, whole: Spread | Part) -> tuple[float, ...]:
         """The levels of what a spread, or a part of one, comes to."""

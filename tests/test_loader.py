@@ -10,8 +10,8 @@ from workloads.errors import MixError
 from workloads.loader import load_mix
 
 GOOD = """\
-from workloads.arrivals import Periodic
-from workloads.mix import App, Mix
+from workloads import App, Mix, Periodic
+
 
 def mix() -> Mix:
     return Mix("m", apps=[App("a", "ofa-plates", Periodic(hz=5), latency_ms=60)], duration_s=4)
@@ -37,8 +37,7 @@ def test_a_script_is_a_module_with_neighbours_for_the_time_it_runs(script: Path)
         "from dataclasses import dataclass\n"
         "import sys\n"
         "import park_rates\n"
-        "from workloads.arrivals import Periodic\n"
-        "from workloads.mix import App, Mix\n"
+        "from workloads import App, Mix, Periodic\n"
         "@dataclass\n"
         "class Seen:\n"
         "    name: str\n"
@@ -60,9 +59,7 @@ def test_a_script_is_a_module_with_neighbours_for_the_time_it_runs(script: Path)
     del sys.modules["park_rates"]
 
 
-def test_what_a_script_prints_stays_out_of_the_results(
-    script: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_script_prints_stays_out_of_the_results(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script.write_text("print('loading')\n" + GOOD.replace("    return", "    print('mixing')\n    return"))
     load_mix(script)
     captured = capsys.readouterr()
@@ -92,7 +89,20 @@ def test_what_a_script_prints_stays_out_of_the_results(
             r"park\.py, line 3: Periodic: hz must be above 0, not -5\.$",
         ),
         (GOOD.replace("hz=5", "hz='x'").encode(), r"park\.py, line 5: Periodic: hz must be a number"),
-        (GOOD.replace("latency_ms", "latency").encode(), r"park\.py, line 5: TypeError: .*'latency'"),
+        (
+            GOOD.replace("latency_ms", "latency").encode(),
+            r"park\.py, line 5: App\(\.\.\.\): unknown keyword 'latency'\. Did you mean 'latency_ms'\?$",
+        ),
+        (
+            GOOD.replace("duration_s", "seconds_long").encode(),
+            r"line 5: Mix\(\.\.\.\): unknown keyword 'seconds_long'\. Use one of: name, apps, .*duration_s, ",
+        ),
+        (GOOD.replace("hz=", "hzz=").encode(), r"line 5: Periodic\(\.\.\.\): .*'hzz'\. Did you mean 'hz'\?$"),
+        (b"int('1', radix=2)\n", r"line 1: TypeError: 'radix' is an invalid keyword argument for int\(\)$"),
+        (
+            b"class Other:\n    def __init__(self): pass\nOther(latency=3)\n",
+            r"line 3: TypeError: Other\.__init__\(\) got an unexpected keyword argument 'latency'$",
+        ),
     ],
 )
 def test_a_bad_script_is_one_clear_error(script: Path, content: bytes, message: str) -> None:

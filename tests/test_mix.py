@@ -16,22 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson, Trace
 from workloads.errors import MixError
-from workloads.mix import (
-    App,
-    AppAdded,
-    AppChange,
-    AppRemoved,
-    BoardChange,
-    Event,
-    Family,
-    Mix,
-    Presence,
-    Target,
-    UnitChange,
-    at,
-)
+from workloads.events import AppAdded, AppChange, AppRemoved, BoardChange, Event, UnitChange, at
+from workloads.mix import Mix, Presence, Target
 
 
 def app(name: str = "gate", **fields: Any) -> App:
@@ -89,12 +78,8 @@ def test_the_car_park_reads_as_written() -> None:
 
 
 def test_each_form_of_at_is_an_event_of_its_own() -> None:
-    assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(
-        at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9}
-    )
-    assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(
-        at_s=1, unit="big", changes={"cores": 2, "busy": 0.4}
-    )
+    assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9})
+    assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(at_s=1, unit="big", changes={"cores": 2, "busy": 0.4})
     assert at(1, ambient_c=-5) == BoardChange(at_s=1, changes={"ambient_c": -5})
     assert at(1, add=app("b")) == AppAdded(at_s=1, app=app("b"))
     assert at(1, remove="b") == AppRemoved(at_s=1, app="b")
@@ -162,9 +147,7 @@ def test_a_change_at_the_very_end_of_an_app_has_no_time_to_act() -> None:
     from_s=st.floats(min_value=0.1, max_value=20),
     length_s=st.floats(min_value=0.1, max_value=19),
 )
-def test_arrivals_of_an_app_are_its_own(
-    seed: int, hz: float, jitter_ms: float, from_s: float, length_s: float
-) -> None:
+def test_arrivals_of_an_app_are_its_own(seed: int, hz: float, jitter_ms: float, from_s: float, length_s: float) -> None:
     one = app("one", arrivals=Periodic(hz=hz, jitter_ms=jitter_ms))
     two = app("two", arrivals=Poisson(hz=hz))
     late = app("late", arrivals=Poisson(hz=hz))
@@ -235,9 +218,7 @@ def test_a_family_is_a_ladder_of_the_users_files(tmp_path: Path, monkeypatch: py
         ([("small.onnx", 0.3), ("b/small.onnx", 0.4)], r"two models are called 'small'.*rename one file"),
     ],
 )
-def test_a_bad_family_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Any, message: str
-) -> None:
+def test_a_bad_family_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Any, message: str) -> None:
     (tmp_path / "b").mkdir()
     for file in ("small.onnx", "b/small.onnx"):
         (tmp_path / file).touch()
@@ -429,6 +410,6 @@ def test_a_board_that_cannot_is_refused(event: Event, message: str) -> None:
 
 
 def test_the_language_loads_neither_ray_nor_torch() -> None:
-    code = "import sys, workloads.mix; print(sorted({'ray', 'torch', 'supernets'} & set(sys.modules)))"
+    code = "import sys, workloads; print(sorted({'ray', 'torch', 'supernets'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson, Saturate, Trace
-from workloads.mix import App, Family, Mix, at
+from workloads.events import at
+from workloads.mix import Mix
 
 if TYPE_CHECKING:
     from workloads.live import Deployment, deploy, run

@@ -5,18 +5,24 @@ The script is run as it is, like any Python program: load only what you trust. W
 policies or Ray.
 """
 
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import get_args
 
-from workloads.errors import MixError
+from workloads.app import App, Family
+from workloads.arrivals import Arrivals
+from workloads.errors import MixError, suggestion
 from workloads.mix import Mix
 
 _HOW = "write `def mix() -> Mix: return Mix(...)`"
+_CLASSES = {kind.__name__: kind for kind in (App, Family, Mix, *get_args(Arrivals))}
 
 
 def load_mix(path: str | PathLike[str]) -> Mix:
@@ -97,5 +103,16 @@ def _blame(path: Path) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f"{path}, line {lines[-1]}" if lines else str(path)
-        said = str(error) if isinstance(error, MixError) else f"{type(error).__name__}: {error}"
-        raise MixError(f"{where}: {said}") from error
+        raise MixError(f"{where}: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    """The message; it names the keyword that was meant where a class of a mix was given one it does not have."""
+    if isinstance(error, MixError):
+        return str(error)
+    unknown = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if isinstance(error, TypeError) and unknown and unknown[1] in _CLASSES:
+        kind, keyword = unknown.groups()
+        mend = suggestion(keyword, signature(_CLASSES[kind]).parameters)
+        return f"{kind}(...): unknown keyword {keyword!r}. {mend}"
+    return f"{type(error).__name__}: {error}"

@@ -20,8 +20,9 @@ from supernets import sources
 from supernets.artifact import Artifact
 from supernets.engines import open_model
 from supernets.sources import Source
+from workloads.app import App, Family
 from workloads.errors import MixError
-from workloads.mix import App, Family, Mix
+from workloads.mix import Mix
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""

@@ -9,7 +9,8 @@ from scheduler import messages
 from scheduler.board import Board
 from scheduler.messages import Event, PowerCapped, TargetChanged, UnitLimited
 from workloads.errors import MixError
-from workloads.mix import AppAdded, AppChange, AppRemoved, BoardChange, Mix, UnitChange
+from workloads.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
+from workloads.mix import Mix
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
             )
             events.append((event.at_s, Event(change=change, text=f"{event.app}: {_words(event.changes)}")))
         elif isinstance(event, UnitChange):
+            _check_unit(event, board)
             limits = limits.changed(event, board.unit(event.unit).cores)
             text = f"{event.unit}: {_words(event.changes)}"
             events.append((event.at_s, Event(change=limits.units[event.unit], text=text)))
@@ -64,6 +66,18 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
         else:
             events += _board_events(event, board)
     return tuple(events)
+
+
+def _check_unit(event: UnitChange, board: Board) -> None:
+    """A unit whose clock can't be set can't be capped or slowed by others on demand either."""
+    unit = board.unit(event.unit)
+    for name in ("max_mhz", "busy"):
+        value = event.changes.get(name)
+        if unit.dvfs == "fixed" and value and not (name == "max_mhz" and value >= unit.mhz[-1]):
+            raise MixError(
+                f"at({event.at_s:g}, unit={unit.name!r}, {name}={value!r}): the clock of {unit.name!r} is fixed "
+                f"(dvfs of board {board.name!r}), so this can't be done to it; leave the event out"
+            )
 
 
 def _board_events(event: BoardChange, board: Board) -> list[tuple[float, Event]]:

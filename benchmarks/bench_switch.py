@@ -1,0 +1,189 @@
+"""Switching between sub-networks: how long it takes, and how fast the first inference after it is.
+
+A worker serves in a closed loop and is told to change its network every few inferences. In turns with it, in blocks:
+the bare engine with both networks prepared, run in the same rhythm (a network's first inference after the other one
+ran, or nothing ran, for as long); reading the other network's file anew; and the `ofa` package's copy of a
+sub-network of the same architecture. `python -m benchmarks.bench_switch [--switches N] [--json FILE]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import supernets
+from actors.clock import BoardClock
+from actors.records import read_records
+from benchmarks.rig import Spread, Stopwatch, cores, order, pinned, ratio, start_clock, watched, worker
+from supernets import engines, sources
+from supernets.artifact import Artifact
+from supernets.export import export, export_module
+from supernets.mobilenet import ElasticMobileNetV3
+from supernets.sources import Source
+from supernets.space import Architecture
+from tests.ofa_peer import MBV3_W10, activate, make_peer
+
+_BLOCKS = 5
+_W10_RESOLUTION = 160
+
+SWITCH = "worker.activate"
+WORKER_FIRST = "first inference after it"
+BARE_FIRST = "bare engine, first after the other network ran"
+IDLE_FIRST = "bare engine, first after an idle pause"
+RELOAD = "reading the ONNX file anew"
+COPY = "ofa package, copy of the sub-network"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two sub-networks to switch between.
+
+    Attributes:
+        name: of their supernet.
+        artifacts: both, by sub-network.
+        source: inputs for both.
+        pause_ms: time between two switches.
+        architectures: to be copied by the `ofa` package; none if it has no such network.
+    """
+
+    name: str
+    artifacts: Mapping[str, Artifact]
+    source: Source
+    pause_ms: float
+    architectures: tuple[Architecture, ...] = ()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the table; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--switches", type=int, default=500)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(argv)
+    clock = start_clock()
+    torch.set_num_threads(1)
+    cases: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as directory, pinned(cores()[:1]), watched(clock) as sentinel:
+        for pair in (_plates(Path(directory)), _once_for_all(Path(directory))):
+            stopwatch = Stopwatch(clock)
+            for _ in range(_BLOCKS):
+                _block(pair, max(2, options.switches // _BLOCKS), clock, stopwatch)
+            cases[pair.name] = _case(stopwatch.spreads(sentinel.gaps))
+    figures = {"cases": cases, "host": asdict(sentinel.result())}
+    _show(figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def _case(spreads: dict[str, Spread]) -> dict[str, Any]:
+    """All times, and what they are compared by: each way to switch to ours, each first inference to the bare one."""
+    ratios = {f"{peer} / {SWITCH}": ratio(spreads[peer], spreads[SWITCH]) for peer in (RELOAD, COPY) if peer in spreads}
+    for subnet in [name.removeprefix(f"{WORKER_FIRST}, ") for name in spreads if name.startswith(WORKER_FIRST)]:
+        ours = spreads[f"{WORKER_FIRST}, {subnet}"]
+        for bare in (BARE_FIRST, IDLE_FIRST):
+            ratios[f"{WORKER_FIRST} / {bare}, {subnet}"] = ratio(ours, spreads[f"{bare}, {subnet}"])
+    return {"times": {name: asdict(spread) for name, spread in spreads.items()}, "ratios": ratios}
+
+
+def _plates(directory: Path) -> Pair:
+    net = supernets.load("ofa-plates")
+    ladder = net.ladder()
+    artifacts = {rung.id: export(net, rung, directory) for rung in (ladder[0], ladder[-1])}
+    return Pair(name=net.name, artifacts=artifacts, source=sources.plate_stream(seed=0, count=64), pause_ms=20.0)
+
+
+def _once_for_all(directory: Path) -> Pair:
+    """Its smallest and largest network, at one resolution so that both take the same inputs; random weights."""
+    torch.manual_seed(0)
+    net = ElasticMobileNetV3(MBV3_W10).eval()
+    architectures = (MBV3_W10.smallest, MBV3_W10.largest)
+    artifacts = {}
+    for architecture in architectures:
+        subnet = MBV3_W10.subnet(architecture, _W10_RESOLUTION)
+        path = directory / f"{subnet.id}.onnx"
+        artifacts[subnet.id] = export_module(net.extract(architecture), MBV3_W10, subnet, path)
+    shape = next(iter(artifacts.values())).input_shape
+    return Pair(
+        name=MBV3_W10.name,
+        artifacts=artifacts,
+        source=sources.noise(shape, seed=0),
+        pause_ms=60.0,
+        architectures=architectures,
+    )
+
+
+def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
+    _switch_worker(pair, switches, clock, stopwatch)
+    _switch_bare(pair, switches, clock, stopwatch)
+    few = max(2, switches // 10)
+    for _, artifact in zip(range(few), cycle(pair.artifacts.values()), strict=False):
+        stopwatch.time(RELOAD, lambda artifact=artifact: engines.open_model(artifact.path))
+    if pair.architectures:
+        peer = make_peer().eval()
+        for _, architecture in zip(range(few), cycle(pair.architectures), strict=False):
+            activate(peer, architecture)
+            stopwatch.time(COPY, peer.get_active_subnet)
+
+
+def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
+    subnets = list(pair.artifacts)
+    with worker(pair.artifacts, pair.source, cores(), clock) as serving:
+        serving.start()
+        for number in range(1, switches + 1):
+            clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
+            message = order(serving, subnets[number % 2], epoch=number)
+            stopwatch.time(SWITCH, lambda message=message: serving.activate(message))
+        clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
+        serving.drain(clock.now_s())
+        serving.join()
+        records = read_records(Path(serving.spec.records_path))
+    for before, after in pairwise(records):
+        if before["subnet"] != after["subnet"]:
+            name = f"{WORKER_FIRST}, {subnets[after['subnet']]}"
+            stopwatch.add(name, float(after["start_s"]), float(after["end_s"]))
+
+
+def _switch_bare(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
+    runs = {subnet: engines.prepare(artifact) for subnet, artifact in pair.artifacts.items()}
+    inputs = {subnet: pair.source.inputs(artifact) for subnet, artifact in pair.artifacts.items()}
+    subnets = list(runs)
+    for number in range(switches):
+        subnet, other = subnets[number % 2], subnets[1 - number % 2]
+        run, x, other_x = runs[subnet], inputs[subnet](number), inputs[other](number)
+        until_s = clock.now_s() + pair.pause_ms / 1e3
+        while clock.now_s() < until_s:
+            runs[other](other_x)
+        stopwatch.time(f"{BARE_FIRST}, {subnet}", lambda run=run, x=x: run(x))
+        clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
+        stopwatch.time(f"{IDLE_FIRST}, {subnet}", lambda run=run, x=x: run(x))
+
+
+def _show(figures: dict[str, Any]) -> None:
+    for network, case in figures["cases"].items():
+        table = Table(title=f"switching, {network}, ms", title_justify="left")
+        table.add_column("")
+        for header in ("p50", "p10", "p90", "p99", "kept", "discarded"):
+            table.add_column(header, justify="right")
+        for name, times in case["times"].items():
+            cells = [times[key] for key in ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "kept", "discarded")]
+            table.add_row(name, *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))
+        Console().print(table)
+        for name, value in case["ratios"].items():
+            print(f"{name}: {'unknown' if value is None else f'{value:.3g}x'}")
+    host = figures["host"]
+    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""What benchmarks of the serving path share: samples that a stall did not touch, and a worker without a run.
+
+The host sentinel sees a machine that stands still, not one that others use: on a loaded machine compare only what was
+measured in turns.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from actors.clock import BoardClock
+from actors.ledger import BoardLedger
+from actors.worker import Worker
+from actors.worker_spec import WorkerSpec
+from scheduler.board import Board, BoardUnit
+from scheduler.messages import Activate, Prepare
+from scheduler.profile import Profile, RungProfile, ServiceTime
+from scheduler.views import Gear
+from supernets.artifact import Artifact
+from supernets.sources import Source
+from workloads.host import Gap, HostSentinel
+
+APP = "bench"
+UNIT = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """How long something took, in milliseconds; None where every sample was disturbed."""
+
+    kept: int
+    discarded: int
+    p10_ms: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+
+
+class Stopwatch:
+    """Samples by name, on the sentinel's clock."""
+
+    def __init__(self, clock: BoardClock) -> None:
+        self._clock = clock
+        self._samples: dict[str, list[tuple[float, float]]] = {}
+
+    def time(self, name: str, function: Callable[[], object]) -> None:
+        """Calls it once and keeps how long that took."""
+        start_s = self._clock.now_s()
+        function()
+        self.add(name, start_s, self._clock.now_s())
+
+    def add(self, name: str, start_s: float, end_s: float) -> None:
+        """Keeps a sample that was measured elsewhere."""
+        self._samples.setdefault(name, []).append((start_s, end_s))
+
+    def spreads(self, gaps: Sequence[Gap]) -> dict[str, Spread]:
+        """The samples of each name in which no core stood still, and how many were discarded."""
+        return {name: _spread(samples, gaps) for name, samples in self._samples.items()}
+
+
+def _spread(samples: list[tuple[float, float]], gaps: Sequence[Gap]) -> Spread:
+    spans = np.array(samples)
+    calm = np.ones(len(spans), dtype=bool)
+    for gap in gaps:
+        calm &= (spans[:, 1] <= gap.at_s) | (spans[:, 0] >= gap.at_s + gap.lost_ms / 1e3)
+    times_ms = (spans[calm, 1] - spans[calm, 0]) * 1e3
+    p10, p50, p90, p99 = (round(float(np.percentile(times_ms, q)), 4) if calm.any() else None for q in (10, 50, 90, 99))
+    return Spread(kept=int(calm.sum()), discarded=int((~calm).sum()), p10_ms=p10, p50_ms=p50, p90_ms=p90, p99_ms=p99)
+
+
+def ratio(one: Spread, other: Spread) -> float | None:
+    """Of the medians."""
+    return round(one.p50_ms / other.p50_ms, 3) if one.p50_ms is not None and other.p50_ms else None
+
+
+def cores() -> list[int]:
+    """The CPUs that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+@contextmanager
+def pinned(cpus: Sequence[int]) -> Iterator[None]:
+    """This thread, and whatever it starts, on those CPUs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def watched(clock: BoardClock) -> Iterator[HostSentinel]:
+    """A sentinel on all cores of this process."""
+    with HostSentinel(cores(), clock) as sentinel:
+        yield sentinel
+
+
+@contextmanager
+def worker(
+    artifacts: Mapping[str, Artifact], source: Source, cpus: Sequence[int], clock: BoardClock
+) -> Iterator[Worker]:
+    """A worker in a closed loop on a board of one unit with a fixed clock, all its networks ready, the first in use.
+
+    Leaving the context stops it. Its requests are in the records at `worker.spec.records_path`.
+    """
+    shared_memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
+        spec = _spec(artifacts, cpus, clock, Path(directory))
+        ledger = BoardLedger.create(Path(spec.ledger_path), spec.board, slots=1, clock=clock)
+        made = Worker(spec, source=source, clock=clock)
+        try:
+            for subnet in reversed(list(artifacts)):
+                made.prepare(Prepare(app=APP, gear=gear(made, subnet), epoch=0))
+            made.activate(order(made, next(iter(artifacts)), epoch=0))
+            yield made
+        finally:
+            made.stop()
+            ledger.remove()
+
+
+def gear(made: Worker, subnet: str) -> Gear:
+    """That sub-network on all cores of the worker's board."""
+    return Gear(subnet=subnet, unit=UNIT, cores=made.spec.board.unit(UNIT).cores)
+
+
+def order(made: Worker, subnet: str, epoch: int) -> Activate:
+    """The order to change to that sub-network."""
+    return Activate(app=APP, gear=gear(made, subnet), cpus=made.spec.board.unit(UNIT).cpus, epoch=epoch)
+
+
+def _spec(artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardClock, directory: Path) -> WorkerSpec:
+    unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
+    # On a fixed clock a service takes what the inference takes; the profile only has to name the networks.
+    times = (ServiceTime(kind="cpu", cores=len(cpus), samples_ms=(1.0,)),)
+    rungs = tuple(
+        RungProfile(subnet=subnet, accuracy=None, accuracy_source="unknown", times=times) for subnet in artifacts
+    )
+    return WorkerSpec(
+        app=APP,
+        board=Board(name="bench", units=(unit,), base_w=None, sensor="none", power_source="unknown"),
+        ledger_path=str(directory / "ledger"),
+        slot=0,
+        arrivals_s=np.empty(0),
+        saturate=True,
+        segments=((clock.now_s(), 1e6),),
+        until_s=math.inf,
+        queue_bound=2,
+        drop="newest",
+        artifacts=artifacts,
+        profile=Profile(supernet="bench", machine="this", rungs=rungs),
+        seed=0,
+        records_path=str(directory / "records"),
+    )
+
+
+def start_clock() -> BoardClock:
+    """A clock whose zero is now."""
+    return BoardClock(time.monotonic())

@@ -1,0 +1,159 @@
+"""One application of a mix: its dynamic network, its requests and what they are to meet.
+
+An app is checked when it is made. Nothing here knows about the other apps, about time, or whether a supernet
+of that name exists.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, InitVar, dataclass, field
+from functools import partial
+from math import ceil
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from workloads.arrivals import Arrivals
+from workloads.errors import MixError, choice, listed, number, whole
+
+Drop: TypeAlias = Literal["late", "oldest", "newest"]
+
+Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
+"""For each field, what checks its value; called with the field as the user knows it and the value."""
+
+TARGET_CHECKS: Checks = {
+    "latency_ms": partial(number, above=0),
+    "min_accuracy": partial(number, low=0, high=1),
+    "weight": partial(number, above=0),
+    "slo": partial(number, above=0, high=1),
+}
+"""The fields of an `App` that an event may change."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """One static model of a `Family`.
+
+    Attributes:
+        id: The file's name without its ending.
+        path: The ONNX file, absolute.
+        accuracy: Held-out accuracy as a fraction, or None where it is not known.
+    """
+
+    id: str
+    path: Path
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A user's own static ONNX models as a ladder: `Family([("small.onnx", 0.37), ("large.onnx", 0.45)])`.
+
+    A relative path is looked up from the current directory; every file must exist.
+
+    Attributes:
+        rungs: The models in the order given.
+    """
+
+    models: InitVar[Iterable[tuple[str | PathLike[str], float | None]]]
+    rungs: tuple[Rung, ...] = field(init=False)
+
+    def __post_init__(self, models: Iterable[tuple[str | PathLike[str], float | None]]) -> None:
+        rungs: dict[str, Rung] = {}
+        for model in listed("Family", models):
+            rung = _rung(model)
+            if rung.id in rungs:
+                raise MixError(
+                    f"Family: two models are called {rung.id!r}, {str(rungs[rung.id].path)!r} "
+                    f"and {str(rung.path)!r}; rename one file."
+                )
+            rungs[rung.id] = rung
+        if not rungs:
+            raise MixError('Family([]) has no model; give at least one: Family([("model.onnx", 0.75)]).')
+        object.__setattr__(self, "rungs", tuple(rungs.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One application: a dynamic network, the requests for it and what they are to meet.
+
+    Attributes:
+        name: Lower-case letters, digits, `_` and `-`; unique in the mix.
+        supernet: A supernet's name, or a `Family`.
+        arrivals: When requests come.
+        latency_ms: Target from the scheduled arrival to the result.
+        min_accuracy: Every sub-network used has at least this held-out accuracy, a fraction.
+        weight: What a violation counts beside those of other apps.
+        slo: Share of the requests that must meet the target.
+        queue: Bound of waiting requests; None: see `queue_bound`.
+        drop: Which request goes: the `late` one at the head, whose deadline has passed, the `oldest` or the
+            `newest`.
+        source: Where inputs come from: a folder or a callable; None is the supernet's own labelled stream.
+        on_result: Called with (request, output) after each request.
+    """
+
+    name: str
+    supernet: str | Family
+    arrivals: Arrivals
+    latency_ms: float
+    _: KW_ONLY
+    min_accuracy: float = 0.0
+    weight: float = 1.0
+    slo: float = 0.95
+    queue: int | None = None
+    drop: Drop = "late"
+    source: str | PathLike[str] | Callable[..., Any] | None = None
+    on_result: Callable[[Any, Any], object] | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        where = f"app {self.name!r}"
+        if not isinstance(self.supernet, str | Family) or not self.supernet:
+            raise MixError(f"{where}: supernet must be a supernet's name or a Family, not {self.supernet!r}.")
+        if not isinstance(self.arrivals, Arrivals):
+            kinds = ", ".join(kind.__name__ for kind in get_args(Arrivals))
+            raise MixError(f"{where}: arrivals must be one of {kinds}, such as Periodic(hz=5), not {self.arrivals!r}.")
+        for key, check in TARGET_CHECKS.items():
+            object.__setattr__(self, key, check(f"{where}: {key}", getattr(self, key)))
+        if self.queue is not None:
+            object.__setattr__(self, "queue", whole(f"{where}: queue", self.queue, low=1))
+        choice(f"{where}: drop", self.drop, get_args(Drop))
+        if not (self.source is None or isinstance(self.source, str | PathLike) or callable(self.source)):
+            raise MixError(f"{where}: source must be a folder, a callable or None, not {self.source!r}.")
+        if not (self.on_result is None or callable(self.on_result)):
+            raise MixError(f"{where}: on_result must be a callable or None, not {self.on_result!r}.")
+
+    def queue_bound(self, latency_ms: float | None = None) -> int:
+        """Most requests that may wait.
+
+        Args:
+            latency_ms: The target in force; None is the app's first.
+
+        Returns:
+            `queue` where it is given, else as many as arrive within the target, and at least 2. A rate that
+            is not known beforehand counts as none.
+        """
+        if self.queue is not None:
+            return self.queue
+        target_ms = self.latency_ms if latency_ms is None else latency_ms
+        return max(2, ceil((self.arrivals.rate_hz or 0.0) * target_ms / 1000))
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9_-]+", name):
+        slug = re.sub("[^a-z0-9_-]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
+        mend = f" Did you mean {slug!r}?" if slug else ""
+        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {name!r}.{mend}")
+
+
+def _rung(model: object) -> Rung:
+    match model:
+        case (str() | PathLike() as file, accuracy):
+            path = Path(file).absolute()
+        case _:
+            raise MixError(f"Family: each model is a pair of file and accuracy, not {model!r}.")
+    if not path.is_file():
+        raise MixError(f"Family: there is no file {str(file)!r} (looked for {str(path)!r}).")
+    if accuracy is not None:
+        accuracy = number(f"Family: accuracy of {str(file)!r}", accuracy, low=0, high=1)
+    return Rung(id=path.stem, path=path, accuracy=accuracy)

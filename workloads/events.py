@@ -1,0 +1,170 @@
+"""What changes while a mix runs: the events, and `at`, which makes and checks them.
+
+An event is checked by itself. Whether it fits the mix, such as whether the app is there at that time, is for
+`Mix`; whether the board has the unit is for `Mix.check_board`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeAlias, TypedDict, Unpack
+
+from workloads.app import TARGET_CHECKS, App, Checks
+from workloads.errors import MixError, number, suggestion, text, whole
+
+# What may change of a unit and of the board, and the check of its value; TARGET_CHECKS is the same of an app.
+_UNIT_CHANGES: Checks = {
+    "max_mhz": partial(number, above=0),
+    "cores": partial(whole, low=1),
+    "busy": partial(number, low=0, high=1),
+}
+_BOARD_CHANGES: Checks = {
+    "ambient_c": partial(number, above=-273.15),
+    "power_cap_w": partial(number, above=0),
+}
+_FORMS = {
+    **dict.fromkeys(TARGET_CHECKS, "at(t, APP, {}=...)"),
+    **dict.fromkeys(_UNIT_CHANGES, "at(t, unit=UNIT, {}=...)"),
+    **dict.fromkeys(_BOARD_CHANGES, "at(t, {}=...)"),
+}
+_LIFTED_BY_NONE = {"max_mhz", "cores", "power_cap_w"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppChange:
+    """New targets of an app.
+
+    Attributes:
+        at_s: When, from the start of the run.
+        app: The app's name.
+        changes: Those of `latency_ms`, `min_accuracy`, `weight`, `slo` that change.
+    """
+
+    at_s: float
+    app: str
+    changes: Mapping[str, float] = field(hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitChange:
+    """A new state of one unit of the board.
+
+    Attributes:
+        at_s: When, from the start of the run.
+        unit: The unit's name.
+        changes: Those that change of `max_mhz` and `cores` (None lifts them) and `busy`, the share of the
+            unit that load which is not ours takes.
+    """
+
+    at_s: float
+    unit: str
+    changes: Mapping[str, float | None] = field(hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoardChange:
+    """A new state of the whole board.
+
+    Attributes:
+        at_s: When, from the start of the run.
+        changes: Those that change of `ambient_c` and `power_cap_w` (None lifts it).
+    """
+
+    at_s: float
+    changes: Mapping[str, float | None] = field(hash=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppAdded:
+    """An app joins at `at_s`."""
+
+    at_s: float
+    app: App
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AppRemoved:
+    """The app of this name leaves at `at_s`."""
+
+    at_s: float
+    app: str
+
+
+Event: TypeAlias = AppChange | UnitChange | BoardChange | AppAdded | AppRemoved
+
+
+class _Changes(TypedDict, total=False):
+    latency_ms: float
+    min_accuracy: float
+    weight: float
+    slo: float
+    max_mhz: float | None
+    cores: int | None
+    busy: float
+    ambient_c: float
+    power_cap_w: float | None
+
+
+def at(
+    at_s: float,
+    app: str | None = None,
+    *,
+    unit: str | None = None,
+    add: App | None = None,
+    remove: str | None = None,
+    **changes: Unpack[_Changes],
+) -> Event:
+    """Makes an event: something that changes at a time.
+
+    - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
+    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: the board changes; None lifts a limit of clock or cores.
+    - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the same for the whole board; None lifts the cap.
+    - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
+
+    Args:
+        at_s: Seconds from the start of the run.
+        app: Name of the app whose targets change.
+        unit: Name of the unit that changes.
+        add: The app that joins.
+        remove: Name of the app that leaves.
+        **changes: The new values.
+
+    Raises:
+        MixError: A time or a value is out of range, a keyword is unknown, or the event is none of the above.
+    """
+    at_s = number("at(): the time", at_s, low=0)
+    where = f"at({at_s:g})"
+    given: dict[str, object] = dict(changes)
+    subjects = {"app": app, "unit": unit, "add": add, "remove": remove}
+    named = [key for key, subject in subjects.items() if subject is not None]
+    for key in given:
+        if key not in _FORMS:
+            raise MixError(f"{where}: unknown keyword {key!r}. {suggestion(key, [*subjects, *_FORMS])}")
+    if len(named) > 1:
+        raise MixError(f"{where}: {' and '.join(named)} cannot be in one event; write an at() for each.")
+    if add is not None:
+        if not isinstance(add, App):
+            raise MixError(f"{where}: add must be an App(...), not {add!r}.")
+        _checked(where, given, {})
+        return AppAdded(at_s=at_s, app=add)
+    if remove is not None:
+        _checked(where, given, {})
+        return AppRemoved(at_s=at_s, app=text(f"{where}: remove", remove))
+    if app is not None:
+        return AppChange(at_s=at_s, app=text(f"{where}: app", app), changes=_checked(where, given, TARGET_CHECKS))
+    if unit is not None:
+        return UnitChange(at_s=at_s, unit=text(f"{where}: unit", unit), changes=_checked(where, given, _UNIT_CHANGES))
+    return BoardChange(at_s=at_s, changes=_checked(where, given, _BOARD_CHANGES))
+
+
+def _checked(where: str, given: Mapping[str, object], checks: Checks) -> dict[str, Any]:
+    """Checks the changes of one event; `checks` holds those that its subject can have."""
+    for key in given:
+        if key not in checks:
+            raise MixError(f"{where}: {key} does not belong here; write {_FORMS[key].format(key)}.")
+    if checks and not given:
+        raise MixError(f"{where}: nothing changes; give one of {', '.join(checks)}.")
+    return {
+        key: None if value is None and key in _LIFTED_BY_NONE else checks[key](f"{where}: {key}", value)
+        for key, value in given.items()
+    }
