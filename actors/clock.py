@@ -18,6 +18,10 @@ class Clock(Protocol):
         """Returns at that time, or at once if it has passed."""
         ...
 
+    def wall_s(self, board_s: float) -> float:
+        """How long a span of board time lasts on the wall."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class BoardClock:
@@ -59,3 +63,7 @@ class VirtualClock:
     def sleep_until(self, at_s: float) -> None:
         """Moves the present there."""
         self._now_s = max(self._now_s, at_s)
+
+    def wall_s(self, board_s: float) -> float:
+        """How long a span of board time would last on a wall that keeps this time."""
+        return board_s

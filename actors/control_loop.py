@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from actors.clock import BoardClock
+from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     AppRemoved,
@@ -108,7 +108,7 @@ class ControlLoop:
         self,
         manager: Manager,
         transport: Transport,
-        clock: BoardClock,
+        clock: Clock,
         *,
         events: Sequence[tuple[float, Event]],
         apps: Sequence[str],

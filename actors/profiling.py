@@ -16,10 +16,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from actors.paths import cache_dir
 from scheduler.profile import Profile, RungProfile, ServiceTime
@@ -38,7 +39,7 @@ Ladder = Sequence[tuple[Artifact, float | None, str]]
 class _StoredTime(BaseModel):
     model_config = ConfigDict(extra="forbid")
     cores: int
-    samples_ms: list[float]
+    samples_ms: Annotated[list[PositiveFloat], Field(min_length=1)]
     disturbed: int
 
 
@@ -87,10 +88,10 @@ def profile_ladder(
     """
     path = _cache_path(supernet, ladder, sorted(cpus_by_cores), engine)
     stored = None if fresh else _read(path)
-    if stored is None:
+    if stored is None or [rung.subnet for rung in stored.rungs] != [artifact.subnet for artifact, _, _ in ladder]:
         stored = _measure(supernet, ladder, cpus_by_cores, engine, on_sample)
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
+        new = path.with_suffix(f".{os.getpid()}")  # another run may measure the same ladder now
         new.write_text(stored.model_dump_json())
         new.replace(path)
     rungs = []

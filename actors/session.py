@@ -1,8 +1,8 @@
 """Ray for the length of a run: started on loopback with a token of its own, stopped with nothing left behind.
 
-Every process of a run carries the run's tag in its environment. So whatever a killed driver leaves is found by the
-next start and ended, and nobody else's Ray is ever touched. An actor's process also watches the driver itself and
-ends within a second of its death.
+Every process of a run carries the run's tag in its environment, and every directory in its name; the tag says which
+process the driver is. So whatever a killed driver leaves is found by the next start and removed, and nobody else's
+Ray is ever touched. An actor's process also watches the driver itself and ends within a second of its death.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import secrets
 import select
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,7 +28,10 @@ from typing import Any
 import psutil
 
 _TAG = "GEARSHIFT_RUN"
-_SHARED_MEMORY = Path("/dev/shm")
+_PREFIX = "gearshift-"
+_TEMPORARY = Path("/tmp")
+_BASES = (Path("/dev/shm"), _TEMPORARY)
+"""Where a run has a directory, the best place first."""
 _OBJECT_STORE_BYTES = 100 * 2**20
 _GRACE_S = 3.0
 
@@ -37,10 +44,9 @@ class RaySession:
     """
 
     def __init__(self) -> None:
-        started = psutil.Process().create_time()
-        self._tag = f"{os.getpid()}-{started:.2f}-{secrets.token_hex(4)}"
-        base = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else Path("/tmp")
-        self.directory = base / f"gearshift-{self._tag}"
+        started_s = psutil.Process().create_time()
+        self._tag = f"{os.getpid()}-{started_s:.0f}-{secrets.token_hex(2)}"
+        self.directory = next(base for base in _BASES if base.is_dir()) / f"{_PREFIX}{self._tag}"
 
     def __enter__(self) -> RaySession:
         """Ends what killed runs left, then starts Ray.
@@ -49,8 +55,22 @@ class RaySession:
             RuntimeError: if Ray does not start.
         """
         reap_dead_runs()
-        self.directory.mkdir()
         self._environment = dict(os.environ)
+        try:
+            self._start()
+        except BaseException:  # interrupted on the way, it leaves nothing behind either
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops Ray and waits until no process of the run is left."""
+        self._stop()
+
+    def _start(self) -> None:
+        self.directory.mkdir()
         os.environ.update(
             {
                 _TAG: self._tag,
@@ -69,55 +89,56 @@ class RaySession:
         raylet: Any = importlib.import_module("ray._raylet")
         raylet.Config.initialize("")
         raylet.AuthenticationTokenLoader.instance().reset_cache()
-        ray.init(
-            address="local",
-            num_cpus=os.cpu_count(),
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1",
-            namespace="gearshift",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        return self
+        with _own_handlers():
+            ray.init(
+                address="local",
+                num_cpus=os.cpu_count(),
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                # Ray's logs and sockets; a socket's path has at most 107 characters, and Ray adds some 65 to this.
+                _temp_dir=str(_TEMPORARY / f"{_PREFIX}{self._tag}"),
+                namespace="gearshift",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops Ray and waits until no process of the run is left."""
+    def _stop(self) -> None:
         import ray
 
-        ray.shutdown()
-        _end_processes(self._tag, grace_s=_GRACE_S)
-        shutil.rmtree(self.directory, ignore_errors=True)
-        os.environ.clear()
-        os.environ.update(self._environment)
+        with _uninterrupted():
+            ray.shutdown()
+            _end_processes(self._tag, grace_s=_GRACE_S)
+            _remove_directories(self._tag)
+            os.environ.clear()
+            os.environ.update(self._environment)
 
 
 def reap_dead_runs() -> int:
-    """Ends the processes and removes the shared memory of runs whose driver is dead; returns how many processes."""
+    """Ends the processes and removes the directories of runs whose driver is dead; returns how many processes."""
+    tags = {tag for _, tag in _tagged_processes()}
+    tags |= {path.name.removeprefix(_PREFIX) for base in _BASES for path in base.glob(f"{_PREFIX}*")}
     ended = 0
-    for tag in {tag for _, tag in _tagged_processes()}:
-        if not _driver_lives(tag):
+    for tag in tags:
+        driver = _Driver.of(tag)
+        if driver and not driver.lives:
             ended += _end_processes(tag, grace_s=0.0)
-    for directory in _SHARED_MEMORY.glob("gearshift-*"):
-        if not _driver_lives(directory.name.removeprefix("gearshift-")):
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove_directories(tag)
     return ended
 
 
 def watch_driver(on_death: Callable[[], None]) -> None:
     """In an actor's process: ends the process when the driver of its run dies, after calling `on_death`."""
-    tag = os.environ.get(_TAG, "")
-    if not tag:
+    driver = _Driver.of(os.environ.get(_TAG, ""))
+    if driver is None:
         return
 
     def watch() -> None:
         with contextlib.suppress(ProcessLookupError):
-            driver = os.pidfd_open(int(tag.split("-")[0]))
-            if _driver_lives(tag):
-                select.select([driver], [], [])
+            process = os.pidfd_open(driver.pid)
+            if driver.lives:
+                select.select([process], [], [])
         with contextlib.suppress(Exception):
             on_death()
         os._exit(1)
@@ -133,13 +154,28 @@ def _tagged_processes() -> Iterator[tuple[psutil.Process, str]]:
                 yield process, tag
 
 
-def _driver_lives(tag: str) -> bool:
-    """Whether the driver named by a tag runs; its start time tells it from a later process of the same number."""
-    try:
-        pid, started = tag.split("-")[:2]
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
-    except (ValueError, psutil.Error):
-        return False
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Driver:
+    """The driver that a tag names; its start time tells it from a later process of the same number."""
+
+    pid: int
+    started_s: int
+
+    @classmethod
+    def of(cls, tag: str) -> _Driver | None:
+        """The driver named by a tag; None for what is no tag of ours."""
+        found = re.fullmatch(r"(\d+)-(\d+)-[0-9a-f]{4}", tag)
+        return cls(pid=int(found[1]), started_s=int(found[2])) if found else None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs; a zombie does not."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_s) <= 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
 
 
 def _end_processes(tag: str, grace_s: float) -> int:
@@ -155,3 +191,35 @@ def _end_processes(tag: str, grace_s: float) -> int:
             process.kill()
     psutil.wait_procs(left, timeout=2.0)
     return len(left)
+
+
+def _remove_directories(tag: str) -> None:
+    for base in _BASES:
+        shutil.rmtree(base / f"{_PREFIX}{tag}", ignore_errors=True)
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keeps the process's handler of SIGTERM: Ray puts one of its own in its place."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets a second Ctrl-C not stop the clean-up half-way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -21,14 +21,12 @@ from typing import Any
 
 import onnxruntime
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 import supernets
 from actors.clock import BoardClock
-from actors.records import read_records
-from benchmarks.rig import Spread, Stopwatch, cores, pinned, ratio, start_clock, watched, worker
+from benchmarks.rig import Spread, Stopwatch, completed, cores, pinned, print_table, ratio, start_clock, watched, worker
 from supernets import engines, sources
 from supernets.artifact import Artifact
 from supernets.export import export, export_module
@@ -95,13 +93,12 @@ def _serve_plates(artifact: Artifact, cpus: Sequence[int], rounds: int, clock: B
             bare.run(None, {"x": inputs(index)})
             prepared(inputs(index))
             serving.step()
-        warm = len(read_records(Path(serving.spec.records_path)))
         for index in range(rounds):
             x = inputs(index)
-            stopwatch.time("ONNX Runtime, bare", lambda x=x: bare.run(None, {"x": x}))
-            stopwatch.time("prepared", lambda x=x: prepared(x))
+            stopwatch.time("ONNX Runtime, bare", bare.run, None, {"x": x})
+            stopwatch.time("prepared", prepared, x)
             stopwatch.time("worker, whole step", serving.step)
-        for record in read_records(Path(serving.spec.records_path))[warm:]:
+        for record in completed(serving)[_WARM_UP_ROUNDS:]:
             stopwatch.add("worker, service", float(record["start_s"]), float(record["end_s"]))
     return stopwatch
 
@@ -141,13 +138,13 @@ def _run_once_for_all(
         for _ in range(_WARM_UP_ROUNDS):
             peer(x)
         for _ in range(rounds):
-            stopwatch.time("our export", lambda: prepared(x.numpy()))
-            stopwatch.time("ofa package, dynamic forward", lambda: peer(x))
+            stopwatch.time("our export", prepared, x.numpy())
+            stopwatch.time("ofa package, dynamic forward", peer, x)
     return stopwatch
 
 
 def _set_statistics(peer: nn.Module, x: torch.Tensor) -> None:
-    """Batch-norm statistics of one training-mode pass: with the initial ones the signal dies out in an untrained net."""
+    """Batch-norm statistics of one training-mode pass; with the initial ones the signal dies out on its way."""
     for module in peer.train().modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -158,17 +155,16 @@ def _set_statistics(peer: nn.Module, x: torch.Tensor) -> None:
 
 def _show(figures: dict[str, Any]) -> None:
     table = Table(title="inference, ms", title_justify="left")
-    table.add_column("network, threads")
-    table.add_column("by")
+    table.add_column("")
     for header in ("p50", "p10", "p90", "ratio", "kept", "discarded"):
         table.add_column(header, justify="right")
     for case in figures["cases"]:
-        for number, (name, times) in enumerate(case["times"].items()):
-            label = f"{case['network']}, {case['threads']}" if number == 0 else ""
+        table.add_row(f"{case['network']}, threads: {case['threads']}")
+        for name, times in case["times"].items():
             cells = [times[key] for key in ("p50_ms", "p10_ms", "p90_ms", "ratio", "kept", "discarded")]
-            table.add_row(label, name, *("unknown" if cell is None else f"{cell:.5g}" for cell in cells))
+            table.add_row(f"  {name}", *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))
         table.add_section()
-    Console().print(table)
+    print_table(table)
     host = figures["host"]
     print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
 

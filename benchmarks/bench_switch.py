@@ -19,13 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 import supernets
 from actors.clock import BoardClock
-from actors.records import read_records
-from benchmarks.rig import Spread, Stopwatch, cores, order, pinned, ratio, start_clock, watched, worker
+from benchmarks.rig import (
+    Spread,
+    Stopwatch,
+    completed,
+    cores,
+    order,
+    pinned,
+    print_table,
+    ratio,
+    start_clock,
+    watched,
+    worker,
+)
 from supernets import engines, sources
 from supernets.artifact import Artifact
 from supernets.export import export, export_module
@@ -128,7 +138,7 @@ def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -
     _switch_bare(pair, switches, clock, stopwatch)
     few = max(2, switches // 10)
     for _, artifact in zip(range(few), cycle(pair.artifacts.values()), strict=False):
-        stopwatch.time(RELOAD, lambda artifact=artifact: engines.open_model(artifact.path))
+        stopwatch.time(RELOAD, engines.open_model, artifact.path)
     if pair.architectures:
         peer = make_peer().eval()
         for _, architecture in zip(range(few), cycle(pair.architectures), strict=False):
@@ -143,11 +153,11 @@ def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stop
         for number in range(1, switches + 1):
             clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
             message = order(serving, subnets[number % 2], epoch=number)
-            stopwatch.time(SWITCH, lambda message=message: serving.activate(message))
+            stopwatch.time(SWITCH, serving.activate, message)
         clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
         serving.drain(clock.now_s())
         serving.join()
-        records = read_records(Path(serving.spec.records_path))
+        records = completed(serving)
     for before, after in pairwise(records):
         if before["subnet"] != after["subnet"]:
             name = f"{WORKER_FIRST}, {subnets[after['subnet']]}"
@@ -164,9 +174,9 @@ def _switch_bare(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwa
         until_s = clock.now_s() + pair.pause_ms / 1e3
         while clock.now_s() < until_s:
             runs[other](other_x)
-        stopwatch.time(f"{BARE_FIRST}, {subnet}", lambda run=run, x=x: run(x))
+        stopwatch.time(f"{BARE_FIRST}, {subnet}", run, x)
         clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
-        stopwatch.time(f"{IDLE_FIRST}, {subnet}", lambda run=run, x=x: run(x))
+        stopwatch.time(f"{IDLE_FIRST}, {subnet}", run, x)
 
 
 def _show(figures: dict[str, Any]) -> None:
@@ -178,7 +188,7 @@ def _show(figures: dict[str, Any]) -> None:
         for name, times in case["times"].items():
             cells = [times[key] for key in ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "kept", "discarded")]
             table.add_row(name, *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))
-        Console().print(table)
+        print_table(table)
         for name, value in case["ratios"].items():
             print(f"{name}: {'unknown' if value is None else f'{value:.3g}x'}")
     host = figures["host"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
 from actors.clock import BoardClock
 from actors.ledger import BoardLedger
+from actors.records import Status, read_records
 from actors.worker import Worker
 from actors.worker_spec import WorkerSpec
 from scheduler.board import Board, BoardUnit
@@ -52,10 +57,10 @@ class Stopwatch:
         self._clock = clock
         self._samples: dict[str, list[tuple[float, float]]] = {}
 
-    def time(self, name: str, function: Callable[[], object]) -> None:
-        """Calls it once and keeps how long that took."""
+    def time(self, name: str, function: Callable[..., object], *arguments: object) -> None:
+        """Calls it once with those arguments and keeps how long that took."""
         start_s = self._clock.now_s()
-        function()
+        function(*arguments)
         self.add(name, start_s, self._clock.now_s())
 
     def add(self, name: str, start_s: float, end_s: float) -> None:
@@ -111,7 +116,7 @@ def worker(
 ) -> Iterator[Worker]:
     """A worker in a closed loop on a board of one unit with a fixed clock, all its networks ready, the first in use.
 
-    Leaving the context stops it. Its requests are in the records at `worker.spec.records_path`.
+    Leaving the context stops it. `completed` has its requests.
     """
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
@@ -138,6 +143,13 @@ def order(made: Worker, subnet: str, epoch: int) -> Activate:
     return Activate(app=APP, gear=gear(made, subnet), cpus=made.spec.board.unit(UNIT).cpus, epoch=epoch)
 
 
+def completed(made: Worker) -> NDArray[np.void]:
+    """The records of the requests that the worker has completed, in their order."""
+    records = read_records(Path(made.spec.records_path))
+    done: NDArray[np.void] = records[records["status"] == Status.COMPLETED]
+    return done
+
+
 def _spec(artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardClock, directory: Path) -> WorkerSpec:
     unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
     # On a fixed clock a service takes what the inference takes; the profile only has to name the networks.
@@ -161,6 +173,11 @@ def _spec(artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardCl
         seed=0,
         records_path=str(directory / "records"),
     )
+
+
+def print_table(table: Table) -> None:
+    """To the terminal, or wide enough for a file."""
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def start_clock() -> BoardClock:

@@ -26,6 +26,7 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).parent / "weights" / f"{OFA_PLATES.name}.safetensors"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     recipe, plan = Recipe(), SearchPlan()
@@ -34,8 +35,10 @@ def main() -> None:
 
         def on_step(step: int, loss: float) -> None:
             progress.update(bar, completed=step + 1, note=f"loss {loss:.2f}")
+            if not progress.console.is_terminal and (step + 1) % 250 == 0:
+                progress.console.print(f"step {step + 1} of {recipe.steps}, loss {loss:.2f}")
 
-        network = train(OFA_PLATES, recipe, options.work / "checkpoint.pt", on_step).eval()
+        network = train(OFA_PLATES, recipe, options.work / "checkpoint.pt", on_step, device=options.device).eval()
         torch.set_num_threads(1)
         searching = progress.add_task("search", total=None, note="")
 

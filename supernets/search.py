@@ -36,7 +36,7 @@ class SearchPlan:
     calibration_pictures: int = 512
     search_pictures: int = 1000
     test_pictures: int = 10_560
-    rungs: int = 7
+    rungs: int = 8
     lowest_accuracy: float = 0.62
     """Smaller networks than this are of no use on the ladder."""
 

@@ -69,8 +69,9 @@ def train(
     checkpoint: Path,
     on_step: Callable[[int, float], None],
     stop_after: int | None = None,
+    device: str = "cpu",
 ) -> ElasticMobileNetV3:
-    """Trains a supernet, or goes on with one.
+    """Trains a supernet, or goes on with one; returns it on the CPU.
 
     Args:
         space: what to train.
@@ -78,13 +79,14 @@ def train(
         checkpoint: file that is written every 250 steps, and read at the start where it exists.
         on_step: called with the step's number and the largest network's loss.
         stop_after: last step of this call, for tests; None for all.
+        device: of torch, to train on.
     """
     torch.manual_seed(recipe.seed)
-    net = ElasticMobileNetV3(space).to(memory_format=torch.channels_last)
+    net = ElasticMobileNetV3(space).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=recipe.weight_decay)
     first = 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location=device)
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
@@ -101,7 +103,7 @@ def train(
         on_step(step, loss)
         if (step + 1) % 250 == 0 or step + 1 == last:
             _save(checkpoint, net, optimizer, step + 1)
-    return net
+    return net.to("cpu")
 
 
 def _save(checkpoint: Path, net: ElasticMobileNetV3, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -129,7 +131,7 @@ def _sandwich_step(net: ElasticMobileNetV3, pictures: plates.Plates, recipe: Rec
     """Adds one step's gradients to the network and returns the largest network's loss."""
     space = net.space
     rng = np.random.default_rng([recipe.seed, step])
-    labels = torch.from_numpy(pictures.labels())
+    labels = torch.from_numpy(pictures.labels()).to(net.classifier.weight.device)
     warm = step < recipe.warm_steps
     high = space.resolutions[len(space.resolutions) // 2 :]
     resolution = recipe.warm_resolution if warm else int(rng.choice([*high, high[-1]]))
@@ -152,5 +154,6 @@ def _sandwich_step(net: ElasticMobileNetV3, pictures: plates.Plates, recipe: Rec
 def _logits(net: ElasticMobileNetV3, pictures: plates.Plates, architecture: Architecture, resolution: int) -> Tensor:
     """Logits by position, shape (batch, plates.LENGTH, classes of one character)."""
     x = torch.from_numpy(plates.resize(pictures.pictures, resolution))
-    logits: Tensor = net(x.to(memory_format=torch.channels_last), architecture)
+    x = x.to(net.classifier.weight.device, memory_format=torch.channels_last)
+    logits: Tensor = net(x, architecture)
     return logits.view(len(x), plates.LENGTH, -1)

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from actors.cluster import BoardError, default_board_path, load_board
 from rich.console import Console
 
+from actors.cluster import BoardError, default_board_path, load_board
 from scheduler.policies import PolicyError
 from supernets.errors import SupernetError
 from workloads.epoch_log import EpochLogError
-from workloads.errors import MixError, number, whole
+from workloads.errors import MixError
 from workloads.loader import load_mix
 from workloads.plan import RunPlan, ladder_of, plan_run, profile_board
 from workloads.progress import ProgressLines
@@ -30,6 +30,9 @@ from workloads.summary import Summary, SummaryError
 from workloads.table import summary_table
 
 _MISTAKES = (MixError, BoardError, SupernetError, PolicyError, ReportError, RunDirError, EpochLogError, SummaryError)
+
+_INTERRUPTED = 130
+"""Exit code that Typer makes of a KeyboardInterrupt."""
 
 app = typer.Typer(
     name="gearshift",
@@ -51,10 +54,11 @@ def main() -> None:
     """Entry point of the command."""
     signal.signal(signal.SIGTERM, _interrupted)
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        print("interrupted; the board is as it was", file=sys.stderr)
-        sys.exit(130)
+        app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            print("gearshift: interrupted; the board is as it was", file=sys.stderr)
+        raise
 
 
 def _interrupted(number_: int, frame: object) -> NoReturn:
@@ -82,9 +86,6 @@ def run(
         with _bad_input():
             if json and len(policies) > 1:
                 raise MixError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
-            number("--epoch-ms", epoch_ms, low=1.0)
-            number("--time-scale", time_scale, low=1.0)
-            whole("--seed", seed, low=0)
             loaded = load_mix(mix)
             from workloads.live import open_board
 
@@ -231,10 +232,14 @@ def _run_directory(out: Path | None, mix: str) -> Path:
         raise MixError(f"--out {str(directory)!r} is a file; give a directory")
     if directory.is_dir() and any(directory.iterdir()):
         raise MixError(f"--out {str(directory)!r} is not empty; give a new directory, or empty it")
+    # Made to see whether it can be, and not left behind: what is checked after this may be wrong too.
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / ".writable").touch()
         (directory / ".writable").unlink()
+        for path in made:
+            path.rmdir()
     except OSError as error:
         raise MixError(
             f"--out {str(directory)!r} can't be written to ({error.strerror}); give another directory"

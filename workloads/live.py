@@ -6,6 +6,7 @@ no part in it: arrivals are in the workers, events and decisions in the manager.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
@@ -50,7 +51,6 @@ from workloads.summary import (
     summarize_app,
     tail_of,
 )
-from workloads.timeline import timeline
 
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -59,6 +59,9 @@ _DRAIN_S = 2.0
 """Most board time that requests left at an application's end may still take."""
 _ANSWER_WALL_S = 60.0
 """Longest wait for an actor to start or to stop; a stalled machine gets this long."""
+
+_RESTORE_WALL_S = 2.0
+"""Longest wait for the board to be given back when a run is cut short."""
 
 Entry = dict[str, Any]
 
@@ -172,12 +175,16 @@ class LiveRun:
         return summary
 
     def kill(self) -> None:
-        """Ends all actors, for the next run on the same Ray."""
+        """Gives the board back and ends all actors, for the next run on the same Ray; whatever has started of it."""
+        with contextlib.suppress(ray.exceptions.RayError):
+            if self._agent is not None:
+                ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
 
     def _actors(self) -> list[Any]:
-        return [self._agent, *self._workers.values(), self._manager]
+        actors = [self._agent, *self._workers.values(), self._manager]
+        return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
         target_ms = self.plan.mix.targets_of(name)[-1].latency_ms
@@ -229,7 +236,7 @@ class LiveRun:
         return ManagerTask(
             board=self.plan.board,
             apps=tuple(self._app_spec(app) for app in self.plan.apps.values()),
-            events=timeline(mix, self.plan.board),
+            events=self.plan.events,
             policy=self.plan.policy,
             objective=mix.objective,
             power_cap_w=mix.power_cap_w,

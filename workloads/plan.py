@@ -14,6 +14,7 @@ import supernets
 from actors.paths import cache_dir
 from actors.profiling import Ladder, profile_ladder
 from scheduler.board import Board
+from scheduler.messages import Event
 from scheduler.policies import make_policy
 from scheduler.profile import Profile
 from supernets import sources
@@ -21,8 +22,9 @@ from supernets.artifact import Artifact
 from supernets.engines import open_model
 from supernets.sources import Source
 from workloads.app import App, Family
-from workloads.errors import MixError
+from workloads.errors import MixError, number, suggestion, whole
 from workloads.mix import Mix
+from workloads.timeline import timeline
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""
@@ -56,10 +58,22 @@ class AppPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunPlan:
-    """One run of a mix on a board under a policy."""
+    """One run of a mix on a board under a policy.
+
+    Attributes:
+        mix: what runs.
+        board: where.
+        events: of the mix, as the manager is told of them.
+        policy: its name.
+        seed: of arrivals, inputs and service times.
+        epoch_s: board time between two decisions.
+        time_scale: wall time over board time.
+        apps: by name, those that come later included.
+    """
 
     mix: Mix
     board: Board
+    events: tuple[tuple[float, Event], ...]
     policy: str
     seed: int
     epoch_s: float
@@ -96,32 +110,40 @@ def plan_run(
         ValueError: for an unknown policy.
     """
     make_policy(policy)
+    whole("seed", seed, low=0)
+    number("epoch_ms", epoch_ms, low=1.0)
+    number("time_scale", time_scale, low=1.0)
     if time_scale > 1 and not board.emulated:
         raise MixError(
-            f"--time-scale {time_scale:g} needs an emulated board, and the clocks of {board.name!r} are real"
+            f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
+            "leave it at 1."
         )
     mix.check_board(board.units)
-    ladders: dict[object, Ladder] = {}
-    profiles: dict[object, Profile] = {}
-    apps = {}
-    for presence in mix.all_apps():
-        app = presence.app
-        if app.supernet not in ladders:
-            ladders[app.supernet] = _ladder(app, weights or {}, on_progress)
-            profiles[app.supernet] = _profile(app, ladders[app.supernet], board, on_progress)
-        ladder = ladders[app.supernet]
-        apps[app.name] = AppPlan(
-            app=app,
+    events = timeline(mix, board)
+    ladders = _ladders(mix, weights or {}, on_progress)
+    sources_ = {}
+    for app in (presence.app for presence in mix.all_apps()):
+        _check_floors(mix, app, ladders[app.supernet])
+        sources_[app.name] = _source(app, ladders[app.supernet], seed)
+    # What takes long comes last, when nothing can be wrong any more.
+    profiles = {
+        supernet: profile_board(_name_of(supernet), ladder, board, on_progress) for supernet, ladder in ladders.items()
+    }
+    apps = {
+        presence.app.name: AppPlan(
+            app=presence.app,
             from_s=presence.from_s,
             to_s=presence.to_s,
-            ladder=ladder,
-            profile=profiles[app.supernet],
-            source=_source(app, ladder, seed),
+            ladder=ladders[presence.app.supernet],
+            profile=profiles[presence.app.supernet],
+            source=sources_[presence.app.name],
         )
-        _check_floors(mix, apps[app.name])
+        for presence in mix.all_apps()
+    }
     return RunPlan(
         mix=mix,
         board=board,
+        events=events,
         policy=policy,
         seed=seed,
         epoch_s=epoch_ms / 1000,
@@ -147,12 +169,31 @@ def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
     return ladder
 
 
-def _ladder(app: App, weights: Mapping[str, Path], on_progress: Progress) -> Ladder:
-    if isinstance(app.supernet, Family):
-        return [
-            (_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in app.supernet.rungs
-        ]
-    return ladder_of(app.supernet, weights.get(app.supernet), on_progress)
+def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> dict[str | Family, Ladder]:
+    """The ladder of each supernet and family in the mix; the names of all are checked before the first is exported."""
+    supernets_ = list(dict.fromkeys(presence.app.supernet for presence in mix.all_apps()))
+    built_in = [supernet for supernet in supernets_ if isinstance(supernet, str)]
+    for name in weights:
+        if name not in built_in:
+            raise MixError(
+                f"weights of {name!r} are given, but no app of mix {mix.name!r} uses it. {suggestion(name, built_in)}"
+            )
+    for name in built_in:
+        supernets.load(name, weights.get(name))
+    return {
+        supernet: _family_ladder(supernet)
+        if isinstance(supernet, Family)
+        else ladder_of(supernet, weights.get(supernet), on_progress)
+        for supernet in supernets_
+    }
+
+
+def _family_ladder(family: Family) -> Ladder:
+    return [(_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in family.rungs]
+
+
+def _name_of(supernet: str | Family) -> str:
+    return supernet if isinstance(supernet, str) else "family"
 
 
 def _own_source(accuracy: float | None) -> str:
@@ -161,7 +202,7 @@ def _own_source(accuracy: float | None) -> str:
 
 
 def _own_model(name: str, path: Path) -> Artifact:
-    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one.
+    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one or of any size.
 
     Raises:
         supernets.SupernetError: if it doesn't.
@@ -180,11 +221,6 @@ def _own_model(name: str, path: Path) -> Artifact:
     return Artifact(
         subnet=name, path=str(path.resolve()), input_shape=shape, weights_hash=hashlib.sha256(content).hexdigest()
     )
-
-
-def _profile(app: App, ladder: Ladder, board: Board, on_progress: Progress) -> Profile:
-    name = app.supernet if isinstance(app.supernet, str) else "family"
-    return profile_board(name, ladder, board, on_progress)
 
 
 def profile_board(
@@ -218,15 +254,12 @@ def _source(app: App, ladder: Ladder, seed: int) -> Source:
     return sources.plate_stream(own) if plates else sources.noise(ladder[0][0].input_shape, own)
 
 
-def _check_floors(mix: Mix, plan: AppPlan) -> None:
-    """An accuracy floor needs accuracies: refuses an app whose sub-networks' are unknown, or all below its floor."""
-    for target in mix.targets_of(plan.app.name):
-        if target.min_accuracy == 0:
-            continue
-        known = {artifact.subnet: accuracy for artifact, accuracy, _ in plan.ladder}
-        for subnet, accuracy in known.items():
-            if accuracy is None:
-                raise MixError(
-                    f"app {plan.app.name!r} has min_accuracy {target.min_accuracy}, but the accuracy of its "
-                    f"sub-network {subnet!r} is unknown; state it in the Family, or drop the floor"
-                )
+def _check_floors(mix: Mix, app: App, ladder: Ladder) -> None:
+    """An accuracy floor needs accuracies: refuses an app with a floor and a sub-network of unknown accuracy."""
+    floors = [target.min_accuracy for target in mix.targets_of(app.name) if target.min_accuracy > 0]
+    unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
+    if floors and unknown:
+        raise MixError(
+            f"app {app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network {unknown[0]!r} is "
+            "unknown; state it in the Family, or drop the floor."
+        )

@@ -1,0 +1,27 @@
+"""What all tests share: one cache of exported networks and profiles, and one Ray for the runs in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from actors.session import RaySession
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Networks are exported and measured once for all tests, and never into the user's own cache."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("GEARSHIFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        # Ray, once imported, would turn authentication on by itself, and warn that it did.
+        environment.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def session(cache: None) -> Iterator[RaySession]:
+    """A started Ray; its tests are marked `ray`."""
+    with RaySession() as started:
+        yield started
