@@ -12,9 +12,10 @@ import json
 import os
 import platform
 import resource
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -134,16 +135,24 @@ def _measure(
     rungs = [_StoredRung(subnet=artifact.subnet, times=[]) for artifact, _, _ in ladder]
     total = len(cpus_by_cores) * len(rungs) * _SAMPLES
     done = 0
+    interrupted = threading.Event()
 
     def count() -> None:
         nonlocal done
+        if interrupted.is_set():
+            raise CancelledError
         done += 1
         on_sample(min(done, total), total)
 
     for cores, cpus in sorted(cpus_by_cores.items()):
         # A thread of its own: affinity is the thread's, and the engine's threads inherit it.
         with ThreadPoolExecutor(1) as pool:
-            times = pool.submit(_measure_on, [artifact for artifact, _, _ in ladder], cpus, engine, count).result()
+            measuring = pool.submit(_measure_on, [artifact for artifact, _, _ in ladder], cpus, engine, count)
+            try:
+                times = measuring.result()
+            except BaseException:  # an interrupt reaches this thread alone, and the pool waits for the other
+                interrupted.set()
+                raise
         for rung, (samples_ms, disturbed) in zip(rungs, times, strict=True):
             rung.times.append(_StoredTime(cores=cores, samples_ms=samples_ms, disturbed=disturbed))
     return _StoredProfile(supernet=supernet, machine=machine_name(), engine=engines.engine_version(engine), rungs=rungs)

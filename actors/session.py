@@ -18,7 +18,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,6 @@ class RaySession:
             RuntimeError: if Ray does not start.
         """
         reap_dead_runs()
-        self._environment = dict(os.environ)
         try:
             self._start()
         except BaseException:  # interrupted on the way, it leaves nothing behind either
@@ -71,25 +70,13 @@ class RaySession:
 
     def _start(self) -> None:
         self.directory.mkdir()
-        os.environ.update(
-            {
-                _TAG: self._tag,
-                "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN": secrets.token_hex(32),
-                "RAY_worker_niceness": "0",  # Ray's default is 15, which lets any other process disturb a request
-                "RAY_prestart_worker_first_driver": "0",
-                "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-                "RAY_USAGE_STATS_ENABLED": "0",
-            }
-        )
         import ray
 
-        # Ray reads its environment when it is first imported, which the caller may have done long ago.
         raylet: Any = importlib.import_module("ray._raylet")
-        raylet.Config.initialize("")
-        raylet.AuthenticationTokenLoader.instance().reset_cache()
-        with _own_handlers():
+        with _environment(self._environment()), _own_handler():
+            # Ray reads its environment when it is first imported, which the caller may have done long ago.
+            raylet.Config.initialize("")
+            raylet.AuthenticationTokenLoader.instance().reset_cache()
             ray.init(
                 address="local",
                 num_cpus=os.cpu_count(),
@@ -104,6 +91,19 @@ class RaySession:
                 logging_level=logging.ERROR,
             )
 
+    def _environment(self) -> dict[str, str]:
+        """What Ray's processes have in their environment; the driver has it only while it starts them."""
+        return {
+            _TAG: self._tag,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_worker_niceness": "0",  # Ray's default is 15, which lets any other process disturb a request
+            "RAY_prestart_worker_first_driver": "0",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
+
     def _stop(self) -> None:
         import ray
 
@@ -111,8 +111,6 @@ class RaySession:
             ray.shutdown()
             _end_processes(self._tag, grace_s=_GRACE_S)
             _remove_directories(self._tag)
-            os.environ.clear()
-            os.environ.update(self._environment)
 
 
 def reap_dead_runs() -> int:
@@ -199,14 +197,30 @@ def _remove_directories(tag: str) -> None:
 
 
 @contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Keeps the process's handler of SIGTERM: Ray puts one of its own in its place."""
+def _environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Changes the environment for a while."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keeps the process's handler of SIGTERM: Ray puts one of its own in its place, which ends the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as end:
+        if end.code == signal.SIGTERM and callable(handler):
+            handler(signal.SIGTERM, None)
+        raise
     finally:
         signal.signal(signal.SIGTERM, handler)
 

@@ -53,6 +53,7 @@ class WorkerStatus:
         epoch: epoch of that gear, -1 before the first.
         prepared: (sub-network, threads) of each network that is ready.
         queue_len: requests waiting.
+        closed_s: board time until which scheduled requests were let in; None while they are.
         switch_ms: from each call of `activate` that changed the gear until the new one was in force, board time.
     """
 
@@ -64,6 +65,7 @@ class WorkerStatus:
     epoch: int
     prepared: tuple[tuple[str, int], ...]
     queue_len: int
+    closed_s: float | None
     switch_ms: tuple[float, ...]
 
 
@@ -217,6 +219,7 @@ class Worker:
                 epoch=engaged.epoch if engaged else -1,
                 prepared=tuple((form.subnet, form.threads) for form in self._gearbox.ready),
                 queue_len=len(self._intake.queue),
+                closed_s=self._closed_s,
                 switch_ms=tuple(self._switch_ms),
             )
 

@@ -123,11 +123,10 @@ def _once_for_all(directory: Path) -> Pair:
         subnet = MBV3_W10.subnet(architecture, _W10_RESOLUTION)
         path = directory / f"{subnet.id}.onnx"
         artifacts[subnet.id] = export_module(net.extract(architecture), MBV3_W10, subnet, path)
-    shape = next(iter(artifacts.values())).input_shape
     return Pair(
         name=MBV3_W10.name,
         artifacts=artifacts,
-        source=sources.noise(shape, seed=0),
+        source=sources.Noise(seed=0),
         pause_ms=60.0,
         architectures=architectures,
     )

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 
 from supernets import plates
-from workloads import App, External, Mix, deploy
+from workloads import App, External, Mix, RequestDroppedError, deploy
 
 
 def main(requests: int = 50) -> None:
@@ -15,12 +15,17 @@ def main(requests: int = 50) -> None:
         apps=[App("gate", supernet="ofa-plates", arrivals=External(), latency_ms=120, min_accuracy=0.75, queue=8)],
     )
     drawn = plates.draw(requests, seed=1, held_out=True)
+    results, right = [], 0
     with deploy(mix) as deployment:
-        results = [deployment.infer("gate", picture) for picture in drawn.pictures]
-    texts = [plates.read(result.output)[0] for result in results]
-    right = sum(text == truth for text, truth in zip(texts, drawn.texts, strict=True))
-    latency_ms = np.median([result.latency_ms for result in results])
-    print(f"{right} of {requests} plates read right, median latency {latency_ms:.1f} ms")
+        for picture, text in zip(drawn.pictures, drawn.texts, strict=True):
+            try:
+                result = deployment.infer("gate", picture)
+            except RequestDroppedError:  # its deadline passed while it waited: the camera has a newer picture by then
+                continue
+            results.append(result)
+            right += plates.read(result.output)[0] == text
+    print(f"{right} of {requests} plates read right, {requests - len(results)} requests dropped")
+    print(f"median latency {np.median([result.latency_ms for result in results]):.1f} ms")
     print("sub-networks:", ", ".join(sorted({result.subnet for result in results})))
 
 

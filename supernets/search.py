@@ -37,7 +37,7 @@ class SearchPlan:
     search_pictures: int = 1000
     test_pictures: int = 10_560
     rungs: int = 8
-    lowest_accuracy: float = 0.62
+    lowest_accuracy: float = 0.60
     """Smaller networks than this are of no use on the ladder."""
 
 
@@ -91,17 +91,28 @@ def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def thinned(front: Sequence[Candidate], rungs: int, lowest_accuracy: float) -> list[Candidate]:
-    """That many of a front: both ends of what is accurate enough, and between them even steps of log latency."""
+    """That many of a front: both ends of what is accurate enough, and between them even steps along it.
+
+    A step is measured in log latency and in accuracy, each as a share of what lies between the ends, so that neither
+    a wide gap of latency nor one of accuracy is left where the front has something in it.
+    """
     usable = [candidate for candidate in front if _accuracy(candidate) >= lowest_accuracy]
     if len(usable) <= rungs:
         return usable
-    log_ms = [math.log(candidate.latency_ms) for candidate in usable]
+    way = _share_of_range([math.log(c.latency_ms) for c in usable]) + _share_of_range([_accuracy(c) for c in usable])
     chosen = [0]
     for rung in range(1, rungs - 1):
-        ideal = log_ms[0] + (log_ms[-1] - log_ms[0]) * rung / (rungs - 1)
+        ideal = way[-1] * rung / (rungs - 1)
         left = range(chosen[-1] + 1, len(usable) - (rungs - 1 - rung))
-        chosen.append(min(left, key=lambda i: abs(log_ms[i] - ideal)))
+        chosen.append(min(left, key=lambda i: abs(way[i] - ideal)))
     return [usable[i] for i in (*chosen, len(usable) - 1)]
+
+
+def _share_of_range(rising: Sequence[float]) -> NDArray[np.float64]:
+    """Where each value lies between the first (0) and the last (1)."""
+    values = np.asarray(rising)
+    shares: NDArray[np.float64] = (values - values[0]) / (values[-1] - values[0])
+    return shares
 
 
 def _accuracy(candidate: Candidate) -> float:

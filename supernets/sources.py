@@ -21,6 +21,7 @@ from supernets.errors import SupernetError
 
 Tensor = NDArray[np.float32]
 POOL = 32 * len(plates.ALPHABET)
+_NOISE = 16
 
 
 class Source(Protocol):
@@ -153,6 +154,31 @@ class Called:
         return self._task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Random inputs without labels, of each model's own shape, for a user's models that bring no data.
+
+    Attributes:
+        seed: the same one gives the same inputs.
+    """
+
+    seed: int
+
+    def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
+        """Some inputs, taken in turn."""
+        rng = np.random.default_rng(self.seed)
+        batch = rng.standard_normal((_NOISE, *artifact.input_shape), dtype=np.float32)
+        return lambda index: batch[index % _NOISE]
+
+    def score(self, index: int, output: Tensor) -> bool | None:
+        """Nobody knows."""
+        return None
+
+    def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
+        """A client's own input, as `ClassTask` does it."""
+        return ClassTask().adapt(np.asarray(picture)[None], artifact.input_shape)
+
+
 def plate_stream(seed: int, count: int = POOL) -> Pool:
     """Held-out plates in which every character stands equally often at every place."""
     drawn = plates.draw(count, seed=seed, held_out=True, stratified=True)
@@ -179,9 +205,3 @@ def plate_folder(directory: Path) -> Pool:
     texts = [f.stem.split("_")[0].upper() for f in files]
     labelled = all(len(text) == plates.LENGTH and set(text) <= set(plates.ALPHABET) for text in texts)
     return Pool(PlateTask(), pictures, texts if labelled else None)
-
-
-def noise(input_shape: tuple[int, ...], seed: int) -> Pool:
-    """Random inputs without labels, for a user's own model that brings no data."""
-    rng = np.random.default_rng(seed)
-    return Pool(ClassTask(), rng.standard_normal((16, *input_shape[1:]), dtype=np.float32), None)

@@ -45,7 +45,7 @@ class Recipe:
     peak_lr: float = 2e-3
     weight_decay: float = 0.02
     hard_after: float = 0.2
-    """Share of the steps after which pictures are as hard as the task's."""
+    """Share of the steps after which pictures are at hardness 1."""
 
     @property
     def steps(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
@@ -246,7 +246,7 @@ def test_a_lost_worker_is_reported_once_restarted_and_gets_its_gear_again():
     assert [lost.app for _, lost in world.of(WorkerLost)] == ["a"]
     starts_s = times(world.of(StartWorker))
     assert len(starts_s) > 2  # it stayed dead for some epochs, and was tried again in each
-    assert min(later - earlier for earlier, later in zip(starts_s, starts_s[1:], strict=False)) > 0.9 * EPOCH_S
+    assert min(later - earlier for earlier, later in pairwise(starts_s)) > 0.9 * EPOCH_S
     (back_s, started), *more = world.of(WorkerStarted)
     assert (started.app, more) == ("a", [])
     again = [what for at_s, what in world.of(Prepare, Pin, Activate) if at_s >= back_s]

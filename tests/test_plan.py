@@ -15,7 +15,7 @@ from scheduler.messages import TargetChanged
 from scheduler.policies import PolicyError
 from supernets import SupernetError
 from workloads.app import App, Family
-from workloads.arrivals import Periodic, Poisson
+from workloads.arrivals import External, Periodic, Poisson
 from workloads.errors import MixError
 from workloads.events import at
 from workloads.mix import Mix
@@ -84,6 +84,7 @@ def test_apps_of_one_family_share_its_ladder_and_have_inputs_of_their_own(family
     made = plan(app(family, "a"), app(family, "b"))
     a, b = made.apps.values()
     assert a.profile is b.profile
+    assert a.source.inputs(a.artifacts["large"])(0).shape == (1, 1, 8, 8)
     artifact = a.artifacts["small"]
     first = a.source.inputs(artifact)(0)
     assert not np.array_equal(first, b.source.inputs(artifact)(0))
@@ -150,7 +151,7 @@ def test_an_unknown_unit_is_refused(family):
 
 def test_an_unknown_supernet_of_any_app_is_refused_before_one_is_exported(family, monkeypatch):
     monkeypatch.setattr("supernets.export", None)
-    with pytest.raises(SupernetError, match=r"supernet 'ofa-plate' is unknown. Did you mean 'ofa-plates'\?"):
+    with pytest.raises(MixError, match=r"app 'b': supernet 'ofa-plate' is unknown. Did you mean 'ofa-plates'\?"):
         plan(app("ofa-plates", "a"), app("ofa-plate", "b"))
 
 
@@ -160,13 +161,19 @@ def test_an_unknown_policy_is_refused(family):
 
 
 def test_weights_that_no_app_uses_are_refused(family, tmp_path):
-    with pytest.raises(MixError, match=r"weights of 'ofa-plate' are given, but no app of mix 'test' uses it."):
+    with pytest.raises(MixError, match=r"weights are given for 'ofa-plate', which no app uses."):
         plan(app(family), weights={"ofa-plate": tmp_path / "mine.safetensors"})
 
 
 def test_a_folder_of_inputs_for_a_family_is_refused(family, tmp_path):
     with pytest.raises(MixError, match=r"app 'gate': source .* is a folder, which only ofa-plates can read"):
         plan(app(family, source=tmp_path))
+
+
+@pytest.mark.parametrize("given", [{"arrivals": External()}, {"source": lambda number: np.zeros((1, 4, 4))}])
+def test_models_of_different_shapes_are_refused_where_one_input_is_given(family, given):
+    with pytest.raises(MixError, match=r"app 'gate': .* different shapes, \(1, 1, 4, 4\), \(1, 1, 8, 8\)"):
+        plan(app(family, **given))
 
 
 def test_a_model_of_two_inputs_is_refused(model):

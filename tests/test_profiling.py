@@ -1,9 +1,10 @@
-"""Profiles: what is measured and kept, and when it is measured again. Nothing here depends on how long anything takes."""
+"""Profiles: what is measured and kept, and when it is measured again, whatever the times themselves are."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,24 @@ def test_progress_is_counted_to_its_end(cache, ladder):
     assert done[0] == 1
     assert done == sorted(done)
     assert done[-1] == total
+
+
+def test_an_interrupt_ends_a_measurement(cache, ladder, monkeypatch):
+    monkeypatch.setattr(profiling, "_SAMPLES", 50_000)
+    monkeypatch.setattr(profiling, "_ROUNDS_AT_MOST", 50_000)
+    measured = Measured(ladder)
+
+    class Interrupting(list):
+        def append(self, count: tuple[int, int]) -> None:
+            super().append(count)
+            if len(self) == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    measured.counts = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        measured.profile()
+    assert 10 <= len(measured.counts) < 100_000
+    assert not cache.exists()
 
 
 def test_a_profile_is_measured_once(cache, ladder):

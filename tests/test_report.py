@@ -345,7 +345,7 @@ def replaced(name: str, old: str, new: str) -> Callable[[Path], None]:
 
 def other_records(run_dir: Path) -> None:
     names = ["entrance", "garage", "yard"]
-    arrays = {prefix + app: np.zeros(3) for app in names for prefix in ("", "arrivals:")}
+    arrays = {prefix + app: np.zeros(3) for app in names for prefix in ("records:", "arrivals:")}
     np.savez(run_dir / REQUESTS_FILE, **arrays)
 
 
@@ -372,7 +372,7 @@ def other_units(run_dir: Path) -> None:
         (cut(REQUESTS_FILE, 2000), r"requests\.npz: is cut short or damaged"),
         (cut(REQUESTS_FILE, 0), r"requests\.npz: is cut short or damaged"),
         (replaced(SUMMARY_FILE, '"schema": 1', '"schema": 9'), r"summary\.json: schema must be 1, not 9"),
-        (replaced(SUMMARY_FILE, '"garage"', '"cellar"'), r"requests\.npz: lacks cellar.*not of one run"),
+        (replaced(SUMMARY_FILE, '"garage"', '"cellar"'), r"requests\.npz: records:cellar.*not of one run"),
         (other_records, r"requests\.npz: entrance: not the records of this version"),
         (damaged_entry, r"epochs\.msgpack: entry 9 of kind 'gear': to.*damaged"),
         (other_units, r"epochs\.msgpack: has other apps or units than summary\.json"),

@@ -19,10 +19,10 @@ from supernets.sources import (
     POOL,
     Called,
     ClassTask,
+    Noise,
     PlateTask,
     Pool,
     Source,
-    noise,
     plate_folder,
     plate_stream,
 )
@@ -212,11 +212,11 @@ def test_a_classifier_takes_inputs_of_its_shape_and_the_largest_output_wins() ->
 
 def test_an_input_of_another_shape_is_refused() -> None:
     with pytest.raises(SupernetError, match=r"must have shape \(3, 4, 5\); got \(3, 4, 4\)"):
-        noise(CLASSIFIER.input_shape, 0).adapt(np.zeros((3, 4, 4), dtype=np.float32), CLASSIFIER)
+        Noise(0).adapt(np.zeros((3, 4, 4), dtype=np.float32), CLASSIFIER)
 
 
 def test_noise_is_of_the_models_shape_by_seed_and_unlabelled() -> None:
-    one, other, third = (noise(CLASSIFIER.input_shape, seed) for seed in (1, 1, 2))
+    one, other, third = (Noise(seed) for seed in (1, 1, 2))
     x = one.inputs(CLASSIFIER)
     assert x(0).shape == CLASSIFIER.input_shape
     assert not np.array_equal(x(0), x(1))

@@ -75,11 +75,11 @@ def test_a_change_of_one_target_carries_the_others():
     )
 )
 def test_a_limit_of_a_unit_carries_the_others_and_none_lifts_one(given_changes):
-    events = [at(place, unit=unit, **given) for place, (unit, given) in enumerate(given_changes)]
+    events = [at(place, unit=unit, **changed) for place, (unit, changed) in enumerate(given_changes)]
     in_force = {unit: {"max_mhz": None, "cores": None, "busy": 0.0} for unit in CORES}
     expected = []
-    for unit, given in given_changes:
-        in_force[unit] = {**in_force[unit], **given}
+    for unit, changed in given_changes:
+        in_force[unit] = {**in_force[unit], **changed}
         now = in_force[unit]
         expected.append(
             UnitLimited(

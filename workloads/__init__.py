@@ -10,6 +10,7 @@ from workloads.events import at
 from workloads.mix import Mix
 
 if TYPE_CHECKING:
+    from actors.serving import RequestDroppedError
     from workloads.live import Deployment, deploy, run
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Mix",
     "Periodic",
     "Poisson",
+    "RequestDroppedError",
     "Saturate",
     "Trace",
     "at",
@@ -30,7 +32,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Loads what runs a mix only when it is asked for: a mix script needs neither Ray nor an engine."""
-    if name in {"Deployment", "deploy", "run"}:
+    if name in {"Deployment", "RequestDroppedError", "deploy", "run"}:
         from workloads import live
 
         return getattr(live, name)

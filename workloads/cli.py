@@ -22,7 +22,7 @@ from supernets.errors import SupernetError
 from workloads.epoch_log import EpochLogError
 from workloads.errors import MixError
 from workloads.loader import load_mix
-from workloads.plan import RunPlan, ladder_of, plan_run, profile_board
+from workloads.plan import RunPlan, check_options, ladder_of, plan_run, profile_board
 from workloads.progress import ProgressLines
 from workloads.report import ReportError, write_report
 from workloads.run_dir import RunDirError
@@ -57,11 +57,13 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # a second one changes nothing: this process is on its way out
             print("gearshift: interrupted; the board is as it was", file=sys.stderr)
         raise
 
 
-def _interrupted(number_: int, frame: object) -> NoReturn:
+def _interrupted(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -90,20 +92,24 @@ def run(
             from workloads.live import open_board
 
             opened = open_board(board, backend)
+            for name in policies:
+                check_options(opened, policy=name, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
             directory = _run_directory(out, loaded.name)
-            plans = [
-                plan_run(
-                    loaded,
-                    opened,
-                    policy=name,
-                    seed=seed,
-                    epoch_ms=epoch_ms,
-                    time_scale=time_scale,
-                    weights=_own_weights(weights),
-                    on_progress=progress.update,
-                )
-                for name in policies
-            ]
+            own_weights = _own_weights(weights)
+            with _blame(mix):
+                plans = [
+                    plan_run(
+                        loaded,
+                        opened,
+                        policy=name,
+                        seed=seed,
+                        epoch_ms=epoch_ms,
+                        time_scale=time_scale,
+                        weights=own_weights,
+                        on_progress=progress.update,
+                    )
+                    for name in policies
+                ]
         summaries = _run_all(plans, directory, progress)
     if json:
         print(summaries[0].to_json())
@@ -204,6 +210,15 @@ def _bad_input() -> Iterator[None]:
     except _MISTAKES as error:
         print(f"gearshift: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+@contextmanager
+def _blame(mix: Path) -> Iterator[None]:
+    """Has the message of a mistake in the mix begin with its file."""
+    try:
+        yield
+    except MixError as error:
+        raise MixError(f"{mix}: {error}") from None
 
 
 def _own_weights(given: list[str] | None) -> dict[str, Path]:

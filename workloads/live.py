@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from actors.agent import BoardTotals
 from actors.clock import BoardClock
-from actors.cluster import check_host, default_board_path, load_board
+from actors.cluster import BoardError, check_host, default_board_path, load_board
 from actors.control_loop import LoopFigures
 from actors.records import Status, read_records
 from actors.remote import ManagerTask, agent_actor, ledger_path, manager_actor, worker_actor, write_clock
-from actors.serving import Result
+from actors.serving import RequestDroppedError, Result
 from actors.session import RaySession
 from actors.worker import WorkerStatus
 from actors.worker_spec import WorkerSpec
@@ -52,6 +52,18 @@ from workloads.summary import (
     tail_of,
 )
 
+__all__ = [
+    "Deployment",
+    "Listener",
+    "LiveRun",
+    "RequestDroppedError",
+    "deploy",
+    "deploy_plan",
+    "open_board",
+    "run",
+    "run_plan",
+]
+
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
 _POLL_WALL_S = 0.2
@@ -67,8 +79,8 @@ Entry = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What a run tells while it goes on."""
+class Listener:
+    """What is told of a run while it goes on: entries of its log, and its time."""
 
     on_entry: Callable[[Entry], None] = lambda entry: None
     on_time: Callable[[float], None] = lambda now_s: None
@@ -136,27 +148,27 @@ class LiveRun:
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
 
-    def watch(self, progress: _Progress) -> None:
+    def watch(self, listener: Listener) -> None:
         """Keeps the log until the mix is over and its applications have drained."""
         end_s = self.plan.mix.duration_s
         with self._sentinel:
             self._clock.sleep_until(0.0)
             while self._clock.now_s() < end_s:
-                self.poll(progress)
+                self.poll(listener)
                 time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
 
-    def poll(self, progress: _Progress) -> None:
+    def poll(self, listener: Listener) -> None:
         """Takes new log entries, and ends applications whose time has come."""
         for entry in ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S):
             self._keep(entry)
-            progress.on_entry(entry)
+            listener.on_entry(entry)
         now_s = self._clock.now_s()
-        progress.on_time(now_s)
+        listener.on_time(now_s)
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.to_s)
 
-    def finish(self, progress: _Progress) -> Summary:
+    def finish(self, listener: Listener) -> Summary:
         """Ends what still runs and adds everything up; also writes the run directory."""
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
@@ -164,7 +176,7 @@ class LiveRun:
                 self._drains[name] = self._drain(name, min(app.to_s, now_s) if self._endless else app.to_s)
         statuses = self._drained()
         figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
-        self.poll(progress)
+        self.poll(listener)
         totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
         ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
         for gap in self._sentinel.gaps:
@@ -282,7 +294,7 @@ class LiveRun:
         apps, records, arrivals = {}, {}, {}
         for name in plan.apps:
             records[name] = read_records(self._records_path(name))
-            arrivals[name] = self._submitted_s(name, records[name])
+            arrivals[name] = self._submitted_s(name, records[name], statuses[name])
             apps[name] = self._app_summary(name, records[name], arrivals[name], statuses[name])
             self._records_path(name).unlink(missing_ok=True)
         write_requests(self._out, records, arrivals)
@@ -309,13 +321,16 @@ class LiveRun:
             host=self._sentinel.result(),
         )
 
-    def _submitted_s(self, name: str, records: NDArray[np.void]) -> NDArray[np.float64]:
+    def _submitted_s(self, name: str, records: NDArray[np.void], status: WorkerStatus | None) -> NDArray[np.float64]:
         """Arrival of every request: scheduled ones from the mix, the others as the worker noted them."""
         app = self.plan.apps[name].app
         if isinstance(app.arrivals, External | Saturate):
             arrived = records[records["status"] == Status.ARRIVED]
             return np.sort(arrived["arrival_s"])
-        return self._arrivals_s[name]
+        arrivals_s = self._arrivals_s[name]
+        # A deployment may end before its mix does: what was scheduled for later never arrived.
+        closed_s = status.closed_s if status and status.closed_s is not None else math.inf
+        return arrivals_s[arrivals_s <= closed_s]
 
     def _app_summary(
         self, name: str, records: NDArray[np.void], arrivals_s: NDArray[np.float64], status: WorkerStatus | None
@@ -367,7 +382,7 @@ def run(
         seed: of arrivals, inputs and service times.
         epoch_ms: board time between two decisions.
         time_scale: wall time over board time.
-        out: run directory; None for a temporary one.
+        out: run directory; None for one that is gone with the run.
         on_progress: told about exports and measurements before the run.
 
     Raises:
@@ -382,8 +397,8 @@ def run(
         time_scale=time_scale,
         on_progress=on_progress,
     )
-    with RaySession() as session:
-        return run_plan(plan, session, Path(out or mkdtemp(prefix="gearshift-")))
+    with _directory(out) as directory, RaySession() as session:
+        return run_plan(plan, session, directory)
 
 
 def run_plan(
@@ -395,12 +410,12 @@ def run_plan(
 ) -> Summary:
     """Runs a plan on a started Ray, into a directory that is made if missing."""
     out.mkdir(parents=True, exist_ok=True)
-    progress = _Progress(on_entry, on_time)
+    listener = Listener(on_entry, on_time)
     live = LiveRun(plan, session, out)
     try:
         live.start()
-        live.watch(progress)
-        return live.finish(progress)
+        live.watch(listener)
+        return live.finish(listener)
     finally:
         live.kill()
 
@@ -413,17 +428,23 @@ def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
     """
     if backend != "ray":
         raise MixError(f"backend {backend!r} is unknown; the back-end of this version is 'ray'")
-    found = board if isinstance(board, Board) else load_board(Path(board) if board else default_board_path())
-    check_host(found)
+    if isinstance(board, Board):
+        check_host(board)
+        return board
+    path = Path(board) if board else default_board_path()
+    found = load_board(path)
+    try:
+        check_host(found)
+    except BoardError as error:
+        raise BoardError(f"{path}: {error}") from None
     return found
 
 
 class Deployment:
     """A running mix that takes requests of clients; made by `deploy`."""
 
-    def __init__(self, live: LiveRun, progress: _Progress) -> None:
+    def __init__(self, live: LiveRun) -> None:
         self._live = live
-        self._progress = progress
         self.summary: Summary | None = None
         """What came of it, once it has ended."""
 
@@ -436,7 +457,7 @@ class Deployment:
 
         Raises:
             KeyError: for an unknown application.
-            actors.serving.RequestDroppedError: if the queue was full, or its deadline had passed.
+            RequestDroppedError: if the queue was full, or its deadline had passed.
         """
         if app not in self._live.plan.apps:
             raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
@@ -463,16 +484,29 @@ def deploy(
     `run`; the mix's duration bounds its own arrivals and events only.
     """
     plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
-    directory = Path(out or mkdtemp(prefix="gearshift-"))
-    directory.mkdir(parents=True, exist_ok=True)
-    with RaySession() as session:
-        live = LiveRun(plan, session, directory, endless=True)
-        progress = _Progress()
-        try:
-            live.start()
-            live.clock.sleep_until(0.0)
-            deployment = Deployment(live, progress)
-            yield deployment
-            deployment.summary = live.finish(progress)
-        finally:
-            live.kill()
+    with _directory(out) as directory, RaySession() as session, deploy_plan(plan, session, directory) as deployment:
+        yield deployment
+
+
+@contextmanager
+def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deployment]:
+    """Runs a plan on a started Ray until the block ends, into a directory that is made if missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    live = LiveRun(plan, session, out, endless=True)
+    try:
+        live.start()
+        live.clock.sleep_until(0.0)
+        deployment = Deployment(live)
+        yield deployment
+        deployment.summary = live.finish(Listener())
+    finally:
+        live.kill()
+
+
+@contextmanager
+def _directory(out: str | Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield Path(out)
+        return
+    with TemporaryDirectory(prefix="gearshift-run-") as directory:
+        yield Path(directory)

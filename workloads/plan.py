@@ -22,6 +22,7 @@ from supernets.artifact import Artifact
 from supernets.engines import open_model
 from supernets.sources import Source
 from workloads.app import App, Family
+from workloads.arrivals import External
 from workloads.errors import MixError, number, suggestion, whole
 from workloads.mix import Mix
 from workloads.timeline import timeline
@@ -109,15 +110,7 @@ def plan_run(
         supernets.SupernetError: for an unknown supernet, or a file that can't be used.
         ValueError: for an unknown policy.
     """
-    make_policy(policy)
-    whole("seed", seed, low=0)
-    number("epoch_ms", epoch_ms, low=1.0)
-    number("time_scale", time_scale, low=1.0)
-    if time_scale > 1 and not board.emulated:
-        raise MixError(
-            f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
-            "leave it at 1."
-        )
+    check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
     mix.check_board(board.units)
     events = timeline(mix, board)
     ladders = _ladders(mix, weights or {}, on_progress)
@@ -152,6 +145,24 @@ def plan_run(
     )
 
 
+def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time_scale: float) -> None:
+    """Checks all of a run but its mix; see `plan_run` for the arguments.
+
+    Raises:
+        MixError: if an option is out of range.
+        ValueError: for an unknown policy.
+    """
+    make_policy(policy)
+    whole("seed", seed, low=0)
+    number("epoch_ms", epoch_ms, low=1.0)
+    number("time_scale", time_scale, low=1.0)
+    if time_scale > 1 and not board.emulated:
+        raise MixError(
+            f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
+            "leave it at 1."
+        )
+
+
 def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
     """The exported ladder of a built-in supernet.
 
@@ -171,15 +182,16 @@ def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
 
 def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> dict[str | Family, Ladder]:
     """The ladder of each supernet and family in the mix; the names of all are checked before the first is exported."""
-    supernets_ = list(dict.fromkeys(presence.app.supernet for presence in mix.all_apps()))
-    built_in = [supernet for supernet in supernets_ if isinstance(supernet, str)]
+    apps = [presence.app for presence in mix.all_apps()]
+    supernets_ = list(dict.fromkeys(app.supernet for app in apps))
+    for app in apps:
+        if isinstance(app.supernet, str) and app.supernet not in supernets.names():
+            mend = suggestion(app.supernet, supernets.names())
+            raise MixError(f"app {app.name!r}: supernet {app.supernet!r} is unknown. {mend}")
     for name in weights:
-        if name not in built_in:
-            raise MixError(
-                f"weights of {name!r} are given, but no app of mix {mix.name!r} uses it. {suggestion(name, built_in)}"
-            )
-    for name in built_in:
-        supernets.load(name, weights.get(name))
+        if name not in supernets_:
+            used = [supernet for supernet in supernets_ if isinstance(supernet, str)]
+            raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
     return {
         supernet: _family_ladder(supernet)
         if isinstance(supernet, Family)
@@ -242,6 +254,12 @@ def profile_board(
 def _source(app: App, ladder: Ladder, seed: int) -> Source:
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
     plates = app.supernet == "ofa-plates"
+    shapes = {artifact.input_shape for artifact, _, _ in ladder}
+    if not plates and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
+        raise MixError(
+            f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
+            "what a source or a client gives fits only one; give models of one shape."
+        )
     if callable(app.source):
         return sources.Called(sources.PlateTask() if plates else sources.ClassTask(), app.source)
     if app.source is not None:
@@ -251,7 +269,7 @@ def _source(app: App, ladder: Ladder, seed: int) -> Source:
                 "give a function that returns inputs"
             )
         return sources.plate_folder(Path(app.source))
-    return sources.plate_stream(own) if plates else sources.noise(ladder[0][0].input_shape, own)
+    return sources.plate_stream(own) if plates else sources.Noise(own)
 
 
 def _check_floors(mix: Mix, app: App, ladder: Ladder) -> None:

@@ -24,6 +24,7 @@ SUMMARY_FILE = "summary.json"
 EPOCHS_FILE = "epochs.msgpack"
 REQUESTS_FILE = "requests.npz"
 
+_RECORDS = "records:"
 _ARRIVALS = "arrivals:"
 _TROUBLES = {"error", "unhealthy", "policy_failed"}
 
@@ -160,7 +161,7 @@ class Run:
 
 
 def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:
-    """Writes `requests.npz`: one array of records for each app, and `arrivals:APP` beside it.
+    """Writes `requests.npz`: for each app its records as `records:APP`, and beside them `arrivals:APP`.
 
     Args:
         run_dir: An existing directory.
@@ -171,7 +172,7 @@ def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Ma
         The file.
     """
     path = run_dir / REQUESTS_FILE
-    arrays: dict[str, NDArray[Any]] = dict(records)
+    arrays: dict[str, NDArray[Any]] = {_RECORDS + app: array for app, array in records.items()}
     arrays.update({_ARRIVALS + app: times_s for app, times_s in arrivals_s.items()})
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
@@ -251,10 +252,10 @@ def _read_requests(path: Path, summary: Summary) -> tuple[dict[str, Records], di
     try:
         with np.load(path, allow_pickle=False) as arrays:
             for app in summary.apps:
-                records[app] = arrays[app]
+                records[app] = arrays[_RECORDS + app]
                 arrivals_s[app] = arrays[_ARRIVALS + app]
     except KeyError as error:
-        raise RunDirError(f"{path}: lacks {error.args[0]}; {_MEND}") from error
+        raise RunDirError(f"{path}: {error.args[0]}; {_MEND}") from error
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise RunDirError(f"{path}: is cut short or damaged: {error}. Run the mix again.") from error
     for app, array in records.items():

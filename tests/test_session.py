@@ -1,0 +1,185 @@
+"""A Ray of one's own: nothing of it is left at its end, and the next start removes what a killed driver left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from actors.session import reap_dead_runs
+
+BASES = [base for base in (Path("/dev/shm"), Path("/tmp")) if base.is_dir()]
+PATIENCE_S = 60
+"""A stalled machine gets this long; nothing here takes long by itself."""
+
+Spawn = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Starts processes that wait for their stdin to close, and ends what is left of them."""
+    processes = []
+
+    def start(code: str = "", **environment: str) -> subprocess.Popen[str]:
+        script = textwrap.dedent(code) + "\nprint('up', flush=True)\nimport sys\nsys.stdin.read()\n"
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def up(process: subprocess.Popen[str]) -> list[str]:
+    """Waits until it has started; what it printed until then."""
+    return list(iter(lambda: process.stdout.readline().strip(), "up"))
+
+
+def tag_of(process: subprocess.Popen[str], *, later_s: int = 0) -> str:
+    """The tag of a run of that driver, or of one with its number that started later."""
+    return f"{process.pid}-{psutil.Process(process.pid).create_time() + later_s:.0f}-{secrets.token_hex(2)}"
+
+
+def directories(name: str) -> list[Path]:
+    for base in BASES:
+        (base / name / "full").mkdir(parents=True)
+    return [base / name for base in BASES]
+
+
+def ends(process: subprocess.Popen[str]) -> bool:
+    try:
+        process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def tagged(pid: int) -> list[str]:
+    """Names of the processes of a driver's runs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("GEARSHIFT_RUN", "").startswith(f"{pid}-"):
+                found.append(process.name())
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_what_a_dead_driver_left_is_reaped(spawn):
+    driver = spawn()
+    up(driver)
+    tag = tag_of(driver)
+    left = [spawn(GEARSHIFT_RUN=tag) for _ in range(2)]
+    kept = directories(f"gearshift-{tag}")
+    for process in left:
+        up(process)
+    driver.kill()  # and not waited for: a zombie is dead
+    while psutil.Process(driver.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert reap_dead_runs() == 2
+    assert all(ends(process) for process in left)
+    assert not any(directory.exists() for directory in kept)
+
+
+def test_a_later_process_of_the_driver_s_number_is_not_the_driver(spawn):
+    driver = spawn()
+    up(driver)
+    left = spawn(GEARSHIFT_RUN=tag_of(driver, later_s=-100))
+    up(left)
+    assert reap_dead_runs() == 1
+    assert ends(left)
+    assert driver.poll() is None
+
+
+def test_nothing_else_is_reaped(spawn):
+    driver = spawn()
+    up(driver)
+    tag = tag_of(driver)
+    others = [spawn(GEARSHIFT_RUN=tag), spawn(GEARSHIFT_RUN="mine"), spawn(GEARSHIFT_RUN="1-2-3"), spawn()]
+    for process in others:
+        up(process)
+    own = f"gearshift-{secrets.token_hex(4)}"
+    kept = [*directories(f"gearshift-{tag}"), *directories(own)]
+    try:
+        assert reap_dead_runs() == 0
+        assert all(process.poll() is None for process in others)
+        assert all((directory / "full").exists() for directory in kept)
+    finally:
+        for directory in kept:
+            (directory / "full").rmdir()
+            directory.rmdir()
+
+
+def test_an_actor_s_process_ends_with_its_driver(spawn):
+    driver = spawn()
+    up(driver)
+    code = """
+        from actors.session import watch_driver
+        watch_driver(lambda: print("restored", flush=True))
+    """
+    actor = spawn(code, GEARSHIFT_RUN=tag_of(driver))
+    late = tag_of(driver)
+    up(actor)
+    driver.kill()
+    driver.wait()
+    assert ends(actor)
+    assert (actor.stdout.read(), actor.returncode) == ("restored\n", 1)
+    # And one that comes to be after its driver is gone ends at once.
+    orphan = spawn(code, GEARSHIFT_RUN=late)
+    assert ends(orphan)
+    assert "restored" in orphan.stdout.read()
+    assert orphan.returncode == 1
+
+
+def test_without_a_driver_there_is_nothing_to_watch(spawn):
+    process = spawn("from actors.session import watch_driver\nwatch_driver(lambda: print('restored'))")
+    assert up(process) == []
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    assert (out, process.returncode) == ("", 0)
+
+
+@pytest.mark.ray
+def test_a_session_leaves_nothing_behind(spawn):
+    code = """
+        import os, signal
+        from actors.session import RaySession
+        environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+        session = RaySession()
+        with session:
+            assert dict(os.environ) == environment
+            assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+            print(session.directory, flush=True)
+            print("up", flush=True)
+            input()
+        assert dict(os.environ) == environment
+        assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+        print("down", flush=True)
+    """
+    process = spawn(code)
+    (directory,) = map(Path, up(process))
+    during = tagged(process.pid)
+    assert "raylet" in during
+    assert directory.is_dir()
+    assert (Path("/tmp") / directory.name).is_dir()
+    out, err = process.communicate("\n", timeout=PATIENCE_S)
+    assert (out, err, process.returncode) == ("down\nup\n", "", 0)
+    assert not tagged(process.pid)
+    assert not [base / directory.name for base in BASES if (base / directory.name).exists()]
