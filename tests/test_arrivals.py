@@ -35,9 +35,7 @@ def test_times_are_sorted_within_the_run_and_repeatable(kind: Arrivals, duration
 
 
 @given(kind=open_loops, duration_s=durations_s, share=st.floats(min_value=0.01, max_value=1), seed=seeds)
-def test_a_shorter_run_is_a_prefix_of_a_longer_one(
-    kind: Arrivals, duration_s: float, share: float, seed: int
-) -> None:
+def test_a_shorter_run_is_a_prefix_of_a_longer_one(kind: Arrivals, duration_s: float, share: float, seed: int) -> None:
     long_s = kind.times_s(duration_s, generator(seed, "a"))
     short_s = kind.times_s(duration_s * share, generator(seed, "a"))
     np.testing.assert_array_equal(short_s, long_s[long_s < duration_s * share])

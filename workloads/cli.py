@@ -34,6 +34,9 @@ _MISTAKES = (MixError, BoardError, SupernetError, PolicyError, ReportError, RunD
 _INTERRUPTED = 130
 """Exit code that Typer makes of a KeyboardInterrupt."""
 
+_TABLE_WIDTH = 110
+"""Columns of the summary table where there is no terminal to fit."""
+
 app = typer.Typer(
     name="gearshift",
     help="Runs several dynamic DNNs on one board: sub-networks, cores and clocks decided together, every epoch.",
@@ -114,7 +117,10 @@ def run(
     if json:
         print(summaries[0].to_json())
         return
-    Console().print(summary_table(summaries, emulated=opened.emulated))
+    console = Console()
+    if not console.is_terminal:
+        console.width = _TABLE_WIDTH
+    console.print(summary_table(summaries, emulated=opened.emulated))
     print(f"gearshift report {_directory_of(plans[0], directory, len(plans))}  draws this run", file=sys.stderr)
 
 
