@@ -15,9 +15,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from actors.clock import BoardClock, VirtualClock
+from workloads import host_watch
 from workloads.host import Gap, HostSentinel, read_steal_s, summarize
 from workloads.host_watch import GAP_S, PERIOD_S, watch
 from workloads.summary import HostSummary
+
+
+def watchers() -> list[psutil.Process]:
+    """Watching processes of this one; other tests may have left children of other kinds."""
+    return [child for child in psutil.Process().children() if host_watch.__file__ in child.cmdline()]
 
 
 class StallingClock(VirtualClock):
@@ -90,7 +96,7 @@ def test_sentinel_watches_each_core_from_a_thread_on_it_in_a_process_of_its_own(
     cpus = sorted(os.sched_getaffinity(0))
     clock = BoardClock(zero_s=time.monotonic() - 20, time_scale=2.0)
     with HostSentinel(cpus, clock) as sentinel:
-        (child,) = psutil.Process().children()
+        (child,) = watchers()
         pinned = [sorted(os.sched_getaffinity(thread.id)) for thread in child.threads()]
         assert [[cpu] for cpu in cpus] == sorted(one for one in pinned if len(one) == 1)[-len(cpus) :]
         time.sleep(0.3)
@@ -110,7 +116,7 @@ def test_a_stall_of_the_watching_process_is_found() -> None:
     (cpu, *_) = sorted(os.sched_getaffinity(0))
     clock = BoardClock(zero_s=time.monotonic())
     with HostSentinel([cpu], clock) as sentinel:
-        (child,) = psutil.Process().children()
+        (child,) = watchers()
         child.suspend()
         stopped_s = clock.now_s()
         time.sleep(0.1)
@@ -126,7 +132,7 @@ def test_a_stall_of_the_watching_process_is_found() -> None:
 
 def test_nothing_is_known_if_the_watching_process_was_killed() -> None:
     with HostSentinel([min(os.sched_getaffinity(0))], BoardClock(zero_s=time.monotonic())) as sentinel:
-        (child,) = psutil.Process().children()
+        (child,) = watchers()
         child.kill()
         child.wait()
     assert sentinel.result() == HostSummary(steal_s=None, stall_ms_max=None, stalled_share=None, void=False)
@@ -149,4 +155,4 @@ def test_watching_process_does_not_outlive_a_killed_run() -> None:
 def test_a_core_that_is_not_there_is_refused_before_anything_starts() -> None:
     with pytest.raises(ValueError, match=r"cpus \[4095\] cannot be watched; this process may use"):
         HostSentinel([min(os.sched_getaffinity(0)), 4095], BoardClock(zero_s=0.0)).start()
-    assert not psutil.Process().children()
+    assert not watchers()
