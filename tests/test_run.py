@@ -35,7 +35,8 @@ from supernets import plates
 from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson, Trace
 from workloads.events import AppAdded, AppRemoved, at
-from workloads.live import Listener, LiveRun, RequestDroppedError, deploy_plan, open_board, run_plan
+from workloads.launch import RequestDroppedError, deploy_plan, open_board, run_plan
+from workloads.live import Listener, LiveRun
 from workloads.loader import load_mix
 from workloads.mix import Mix
 from workloads.plan import RunPlan, plan_run

@@ -11,7 +11,7 @@ from workloads.mix import Mix
 
 if TYPE_CHECKING:
     from actors.serving import RequestDroppedError
-    from workloads.live import Deployment, deploy, run
+    from workloads.launch import Deployment, deploy, run
 
 __all__ = [
     "App",
@@ -33,7 +33,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Loads what runs a mix only when it is asked for: a mix script needs neither Ray nor an engine."""
     if name in {"Deployment", "RequestDroppedError", "deploy", "run"}:
-        from workloads import live
+        from workloads import launch
 
-        return getattr(live, name)
+        return getattr(launch, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -92,7 +92,7 @@ def run(
             if json and len(policies) > 1:
                 raise MixError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
             loaded = load_mix(mix)
-            from workloads.live import open_board
+            from workloads.launch import open_board
 
             opened = open_board(board, backend)
             for name in policies:
@@ -126,7 +126,7 @@ def run(
 
 def _run_all(plans: list[RunPlan], directory: Path, progress: ProgressLines) -> list[Summary]:
     from actors.session import RaySession
-    from workloads.live import run_plan
+    from workloads.launch import run_plan
 
     summaries = []
     progress.line("starting Ray")

@@ -10,11 +10,9 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,24 +21,19 @@ from numpy.typing import NDArray
 
 from actors.agent import BoardTotals
 from actors.clock import BoardClock
-from actors.cluster import BoardError, check_host, default_board_path, load_board
 from actors.control_loop import LoopFigures
 from actors.records import Status, read_records
 from actors.remote import ManagerTask, agent_actor, ledger_path, manager_actor, worker_actor, write_clock
-from actors.serving import RequestDroppedError, Result
 from actors.session import RaySession
 from actors.worker import WorkerStatus
 from actors.worker_spec import WorkerSpec
-from scheduler.board import Board
 from scheduler.manager import AppSpec
 from scheduler.points import ArrivalModel
 from scheduler.views import Gear
 from workloads.arrivals import External, Periodic, Saturate
 from workloads.epoch_log import EpochLogWriter, LogHeader
-from workloads.errors import MixError
 from workloads.host import HostSentinel
-from workloads.mix import Mix
-from workloads.plan import AppPlan, Progress, RunPlan, plan_run
+from workloads.plan import AppPlan, RunPlan
 from workloads.run_dir import write_requests
 from workloads.summary import (
     AppSummary,
@@ -51,18 +44,6 @@ from workloads.summary import (
     summarize_app,
     tail_of,
 )
-
-__all__ = [
-    "Deployment",
-    "Listener",
-    "LiveRun",
-    "RequestDroppedError",
-    "deploy",
-    "deploy_plan",
-    "open_board",
-    "run",
-    "run_plan",
-]
 
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -105,7 +86,7 @@ class LiveRun:
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._log = EpochLogWriter(out / "epochs.msgpack", self._header())
-        self._entries: list[Entry] = []
+        self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._workers: dict[str, Any] = {}
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
@@ -145,17 +126,17 @@ class LiveRun:
         self._pids = {status.app: status.pid for status in begun}
         ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
 
     def watch(self, listener: Listener) -> None:
         """Keeps the log until the mix is over and its applications have drained."""
         end_s = self.plan.mix.duration_s
-        with self._sentinel:
-            self._clock.sleep_until(0.0)
-            while self._clock.now_s() < end_s:
-                self.poll(listener)
-                time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
+        self._clock.sleep_until(0.0)
+        while self._clock.now_s() < end_s:
+            self.poll(listener)
+            time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
 
     def poll(self, listener: Listener) -> None:
         """Takes new log entries, and ends applications whose time has come."""
@@ -177,6 +158,7 @@ class LiveRun:
         statuses = self._drained()
         figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
         self.poll(listener)
+        self._sentinel.stop()
         totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
         ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
         for gap in self._sentinel.gaps:
@@ -193,6 +175,7 @@ class LiveRun:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
+        self._sentinel.stop()
 
     def _actors(self) -> list[Any]:
         actors = [self._agent, *self._workers.values(), self._manager]
@@ -215,7 +198,9 @@ class LiveRun:
         return statuses
 
     def _keep(self, entry: Entry) -> None:
-        self._entries.append(entry)
+        if entry["kind"] == "gear" and entry["to"] is not None:
+            subnet, unit, cores = entry["to"]
+            self._gears[entry["app"]].append(Gear(subnet=subnet, unit=unit, cores=cores))
         fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
         self._log.append(entry["kind"], entry["now_s"], fields)
 
@@ -335,17 +320,12 @@ class LiveRun:
     def _app_summary(
         self, name: str, records: NDArray[np.void], arrivals_s: NDArray[np.float64], status: WorkerStatus | None
     ) -> AppSummary:
-        gears = [
-            Gear(subnet=entry["to"][0], unit=entry["to"][1], cores=entry["to"][2])
-            for entry in self._entries
-            if entry["kind"] == "gear" and entry["app"] == name and entry["to"] is not None
-        ]
         return summarize_app(
             arrivals_s=arrivals_s,
             records=records,
             targets=self.plan.mix.targets_of(name),
             ladder=self.plan.apps[name].profile.rungs,
-            gears=gears,
+            gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
 
@@ -358,155 +338,3 @@ def arrival_model(plan: AppPlan) -> ArrivalModel:
     if isinstance(arrivals, Periodic):
         return ArrivalModel(kind="periodic", rate_hz=arrivals.hz, jitter_ms=arrivals.jitter_ms)
     return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz or 0.0)
-
-
-def run(
-    mix: Mix,
-    *,
-    board: Board | str | Path | None = None,
-    policy: str = "joint",
-    backend: str = "ray",
-    seed: int = 0,
-    epoch_ms: float = 100.0,
-    time_scale: float = 1.0,
-    out: str | Path | None = None,
-    on_progress: Progress = lambda what, done, total: None,
-) -> Summary:
-    """Runs a mix on this machine and returns what came of it.
-
-    Args:
-        mix: what to run.
-        board: a board, or the path of its `cluster.yaml`; None for `./cluster.yaml` or the packaged one.
-        policy: `NETWORKS[+CLOCKS]`.
-        backend: `ray`.
-        seed: of arrivals, inputs and service times.
-        epoch_ms: board time between two decisions.
-        time_scale: wall time over board time.
-        out: run directory; None for one that is gone with the run.
-        on_progress: told about exports and measurements before the run.
-
-    Raises:
-        ValueError: for bad input of any kind; nothing was started.
-    """
-    plan = plan_run(
-        mix,
-        open_board(board, backend),
-        policy=policy,
-        seed=seed,
-        epoch_ms=epoch_ms,
-        time_scale=time_scale,
-        on_progress=on_progress,
-    )
-    with _directory(out) as directory, RaySession() as session:
-        return run_plan(plan, session, directory)
-
-
-def run_plan(
-    plan: RunPlan,
-    session: RaySession,
-    out: Path,
-    on_entry: Callable[[Entry], None] = lambda entry: None,
-    on_time: Callable[[float], None] = lambda now_s: None,
-) -> Summary:
-    """Runs a plan on a started Ray, into a directory that is made if missing."""
-    out.mkdir(parents=True, exist_ok=True)
-    listener = Listener(on_entry, on_time)
-    live = LiveRun(plan, session, out)
-    try:
-        live.start()
-        live.watch(listener)
-        return live.finish(listener)
-    finally:
-        live.kill()
-
-
-def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
-    """A board that this host can play.
-
-    Raises:
-        ValueError: if there is no such board, it is wrong, or this host can't play it.
-    """
-    if backend != "ray":
-        raise MixError(f"backend {backend!r} is unknown; the back-end of this version is 'ray'")
-    if isinstance(board, Board):
-        check_host(board)
-        return board
-    path = Path(board) if board else default_board_path()
-    found = load_board(path)
-    try:
-        check_host(found)
-    except BoardError as error:
-        raise BoardError(f"{path}: {error}") from None
-    return found
-
-
-class Deployment:
-    """A running mix that takes requests of clients; made by `deploy`."""
-
-    def __init__(self, live: LiveRun) -> None:
-        self._live = live
-        self.summary: Summary | None = None
-        """What came of it, once it has ended."""
-
-    def infer(self, app: str, picture: NDArray[np.generic]) -> Result:
-        """Has an application's worker answer one request, and waits for it.
-
-        Args:
-            app: its name.
-            picture: for `ofa-plates` grey, uint8, (height, width); for a user's own model its input.
-
-        Raises:
-            KeyError: for an unknown application.
-            RequestDroppedError: if the queue was full, or its deadline had passed.
-        """
-        if app not in self._live.plan.apps:
-            raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
-        try:
-            result: Result = ray.get(self._live.worker(app).infer.remote(np.asarray(picture)))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        return result
-
-
-@contextmanager
-def deploy(
-    mix: Mix,
-    *,
-    board: Board | str | Path | None = None,
-    policy: str = "joint",
-    seed: int = 0,
-    epoch_ms: float = 100.0,
-    out: str | Path | None = None,
-) -> Iterator[Deployment]:
-    """Runs a mix until the block ends, and lets clients send requests to it.
-
-    Applications with `External()` arrivals are served from `Deployment.infer` alone. The arguments are those of
-    `run`; the mix's duration bounds its own arrivals and events only.
-    """
-    plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
-    with _directory(out) as directory, RaySession() as session, deploy_plan(plan, session, directory) as deployment:
-        yield deployment
-
-
-@contextmanager
-def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deployment]:
-    """Runs a plan on a started Ray until the block ends, into a directory that is made if missing."""
-    out.mkdir(parents=True, exist_ok=True)
-    live = LiveRun(plan, session, out, endless=True)
-    try:
-        live.start()
-        live.clock.sleep_until(0.0)
-        deployment = Deployment(live)
-        yield deployment
-        deployment.summary = live.finish(Listener())
-    finally:
-        live.kill()
-
-
-@contextmanager
-def _directory(out: str | Path | None) -> Iterator[Path]:
-    if out is not None:
-        yield Path(out)
-        return
-    with TemporaryDirectory(prefix="gearshift-run-") as directory:
-        yield Path(directory)

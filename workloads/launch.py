@@ -1,0 +1,199 @@
+"""Starts runs and deployments: from a mix and a board to a summary, in one call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+
+from actors.cluster import BoardError, check_host, default_board_path, load_board
+from actors.serving import RequestDroppedError, Result
+from actors.session import RaySession
+from scheduler.board import Board
+from workloads.errors import MixError
+from workloads.live import Entry, Listener, LiveRun
+from workloads.mix import Mix
+from workloads.plan import Progress, RunPlan, plan_run
+from workloads.summary import Summary
+
+__all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "open_board", "run", "run_plan"]
+
+_LOG_WALL_S = 1.0
+"""How often a deployment's log is taken from the manager."""
+
+
+def run(
+    mix: Mix,
+    *,
+    board: Board | str | Path | None = None,
+    policy: str = "joint",
+    backend: str = "ray",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    time_scale: float = 1.0,
+    out: str | Path | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Summary:
+    """Runs a mix on this machine and returns what came of it.
+
+    Args:
+        mix: what to run.
+        board: a board, or the path of its `cluster.yaml`; None for `./cluster.yaml` or the packaged one.
+        policy: `NETWORKS[+CLOCKS]`.
+        backend: `ray`.
+        seed: of arrivals, inputs and service times.
+        epoch_ms: board time between two decisions.
+        time_scale: wall time over board time.
+        out: run directory; None for one that is gone with the run.
+        on_progress: told about exports and measurements before the run.
+
+    Raises:
+        ValueError: for bad input of any kind; nothing was started.
+    """
+    plan = plan_run(
+        mix,
+        open_board(board, backend),
+        policy=policy,
+        seed=seed,
+        epoch_ms=epoch_ms,
+        time_scale=time_scale,
+        on_progress=on_progress,
+    )
+    with _directory(out) as directory, RaySession() as session:
+        return run_plan(plan, session, directory)
+
+
+def run_plan(
+    plan: RunPlan,
+    session: RaySession,
+    out: Path,
+    on_entry: Callable[[Entry], None] = lambda entry: None,
+    on_time: Callable[[float], None] = lambda now_s: None,
+) -> Summary:
+    """Runs a plan on a started Ray, into a directory that is made if missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    listener = Listener(on_entry, on_time)
+    live = LiveRun(plan, session, out)
+    try:
+        live.start()
+        live.watch(listener)
+        return live.finish(listener)
+    finally:
+        live.kill()
+
+
+def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
+    """A board that this host can play.
+
+    Raises:
+        ValueError: if there is no such board, it is wrong, or this host can't play it.
+    """
+    if backend != "ray":
+        raise MixError(f"backend {backend!r} is unknown; the back-end of this version is 'ray'")
+    if isinstance(board, Board):
+        check_host(board)
+        return board
+    path = Path(board) if board else default_board_path()
+    found = load_board(path)
+    try:
+        check_host(found)
+    except BoardError as error:
+        raise BoardError(f"{path}: {error}") from None
+    return found
+
+
+class Deployment:
+    """A running mix that takes requests of clients; made by `deploy`."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self.summary: Summary | None = None
+        """What came of it, once it has ended."""
+
+    def infer(self, app: str, picture: NDArray[np.generic]) -> Result:
+        """Has an application's worker answer one request, and waits for it.
+
+        Args:
+            app: its name.
+            picture: for `ofa-plates` grey, uint8, (height, width); for a user's own model its input.
+
+        Raises:
+            KeyError: for an unknown application.
+            RequestDroppedError: if the queue was full, or its deadline had passed.
+        """
+        if app not in self._live.plan.apps:
+            raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
+        try:
+            result: Result = ray.get(self._live.worker(app).infer.remote(np.asarray(picture)))
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        return result
+
+
+@contextmanager
+def deploy(
+    mix: Mix,
+    *,
+    board: Board | str | Path | None = None,
+    policy: str = "joint",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    out: str | Path | None = None,
+) -> Iterator[Deployment]:
+    """Runs a mix until the block ends, and lets clients send requests to it.
+
+    Applications with `External()` arrivals are served from `Deployment.infer` alone. The arguments are those of
+    `run`; the mix's duration bounds its own arrivals and events only.
+    """
+    plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
+    with _directory(out) as directory, RaySession() as session, deploy_plan(plan, session, directory) as deployment:
+        yield deployment
+
+
+@contextmanager
+def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deployment]:
+    """Runs a plan on a started Ray until the block ends, into a directory that is made if missing."""
+    out.mkdir(parents=True, exist_ok=True)
+    live = LiveRun(plan, session, out, endless=True)
+    try:
+        live.start()
+        live.clock.sleep_until(0.0)
+        deployment = Deployment(live)
+        with _keeping_log(live):
+            yield deployment
+        deployment.summary = live.finish(Listener())
+    finally:
+        live.kill()
+
+
+@contextmanager
+def _keeping_log(live: LiveRun) -> Iterator[None]:
+    """Takes the log from the manager now and then, which would otherwise hold all of it."""
+    ended = threading.Event()
+
+    def keep() -> None:
+        while not ended.wait(_LOG_WALL_S):
+            live.poll(Listener())
+
+    thread = threading.Thread(target=keep, name="keep-log", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def _directory(out: str | Path | None) -> Iterator[Path]:
+    if out is not None:
+        yield Path(out)
+        return
+    with TemporaryDirectory(prefix="gearshift-run-") as directory:
+        yield Path(directory)
