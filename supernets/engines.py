@@ -72,8 +72,8 @@ def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Threads spin while a request runs, for latency, and sleep between requests, for energy.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    # A pool that spins between requests keeps a core busy that another application may have (docs/decisions.md).
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the engine raises a class of its own for each way a file can be bad
