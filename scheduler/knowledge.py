@@ -24,8 +24,11 @@ from scheduler.views import AppView, Gear, Snapshot, UnitView
 RATE_CHANGE = 0.2
 """Share by which the observed rate must differ from the one last decided on, beyond chance, to count as another."""
 
-RATIO_CHANGE = 0.05
-"""Share by which the service ratio must differ from the one last decided on to count as another."""
+RATIO_CHANGE = 0.1
+"""Share by which the service ratio must differ from the one last decided on to count as another.
+
+One request's service scatters by several per cent, and at a few requests a second the estimate follows some of it.
+"""
 
 MARGIN = 0.05
 """Share of a point's latency that is added for what the runtime itself takes: waking up, handing over."""
