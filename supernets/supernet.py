@@ -229,7 +229,8 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _unreadable(path: Path, error: Exception) -> SupernetError:
-    reason = " ".join(str(error).split())[:160]
+    code = type(error).__name__ == "UnpicklingError"
+    reason = "not an archive of plain tensors" if code else " ".join(str(error).split())[:160]
     return SupernetError(
         f"weights {str(path)!r} can't be read ({reason}); give a .safetensors file, or a .pth that holds tensors only"
     )
