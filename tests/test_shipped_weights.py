@@ -20,8 +20,8 @@ from supernets.supernet import Supernet, load
 
 torch.set_num_threads(1)  # more lose by waiting for each other where other tests run beside them
 
-PICTURES = 32 * len(plates.ALPHABET)  # 1,056
-UNSEEN_SEED = 3  # 0 is of training, 1 of the search, 2 of the claimed measurement
+PICTURES = 1000
+UNSEEN_SEED = 20260101  # 0 is of training, 1 of the search, 2 of the claimed measurement
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def supernet() -> Supernet:
 
 @pytest.fixture(scope="module")
 def unseen() -> plates.Plates:
-    return plates.draw(PICTURES, seed=UNSEEN_SEED, held_out=True, stratified=True)
+    return plates.draw(PICTURES, seed=UNSEEN_SEED, held_out=True)
 
 
 def accuracies(supernet: Supernet) -> list[float]:
@@ -82,9 +82,9 @@ def test_every_rung_has_statistics_of_its_own(supernet: Supernet) -> None:
 
 
 def test_the_claimed_accuracies_hold_on_unseen_plates(supernet: Supernet, unseen: plates.Plates) -> None:
-    """All within a 99 % interval (Bonferroni) of the difference of two shares, of 1,056 and of 10,560 pictures."""
+    """Each within a 99 % interval of the difference of two shares, of 1,000 and of 10,560 pictures."""
     off = {}
-    bound = norm.ppf(1 - 0.01 / 2 / len(supernet.ladder()))
+    bound = norm.ppf(1 - 0.01 / 2)
     for rung in supernet.ladder():
         module = supernet.module(rung)
         read: list[str] = []
