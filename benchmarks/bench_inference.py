@@ -29,10 +29,11 @@ from actors.clock import BoardClock
 from benchmarks.rig import Spread, Stopwatch, completed, cores, pinned, print_table, ratio, start_clock, watched, worker
 from supernets import engines, sources
 from supernets.artifact import Artifact
+from supernets.catalog import OFA_MBV3_W10
 from supernets.export import export, export_module
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture
-from tests.ofa_peer import MBV3_W10, activate, make_peer, translated
+from supernets.subnet import Architecture
+from tests.ofa_peer import activate, make_peer, translated
 
 _WARM_UP_ROUNDS = 5
 _PICTURES = 64
@@ -114,9 +115,9 @@ def _plain_session(path: str, threads: int) -> onnxruntime.InferenceSession:
 
 
 def _once_for_all() -> list[tuple[str, int, Architecture]]:
-    blocks, stages = MBV3_W10.blocks, len(MBV3_W10.stages)
+    blocks, stages = OFA_MBV3_W10.blocks, len(OFA_MBV3_W10.stages)
     middle = Architecture(kernel=(5,) * blocks, expand=(4,) * blocks, depth=(3,) * stages)
-    return [("smallest", 160, MBV3_W10.smallest), ("middle", 192, middle), ("largest", 224, MBV3_W10.largest)]
+    return [("smallest", 160, OFA_MBV3_W10.smallest), ("middle", 192, middle), ("largest", 224, OFA_MBV3_W10.largest)]
 
 
 def _run_once_for_all(
@@ -125,13 +126,13 @@ def _run_once_for_all(
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     x = torch.randn(1, 3, resolution, resolution)
-    peer = make_peer()
+    peer = make_peer(OFA_MBV3_W10)
     activate(peer, architecture)
     _set_statistics(peer, x)
-    ours = ElasticMobileNetV3(MBV3_W10).eval()
+    ours = ElasticMobileNetV3(OFA_MBV3_W10).eval()
     ours.load_state_dict(translated(peer.state_dict()))
-    subnet = MBV3_W10.subnet(architecture, resolution)
-    artifact = export_module(ours.extract(architecture), MBV3_W10, subnet, directory / f"{subnet.id}.onnx")
+    subnet = OFA_MBV3_W10.subnet(architecture, resolution)
+    artifact = export_module(ours.extract(architecture), subnet, tuple(x.shape), directory / f"{subnet.id}.onnx")
     prepared = engines.prepare(artifact, threads=threads)
     stopwatch = Stopwatch(clock)
     with torch.no_grad():

@@ -38,11 +38,12 @@ from benchmarks.rig import (
 )
 from supernets import engines, sources
 from supernets.artifact import Artifact
+from supernets.catalog import OFA_MBV3_W10
 from supernets.export import export, export_module
 from supernets.mobilenet import ElasticMobileNetV3
 from supernets.sources import Source
-from supernets.space import Architecture
-from tests.ofa_peer import MBV3_W10, activate, make_peer
+from supernets.subnet import Architecture
+from tests.ofa_peer import activate, make_peer
 
 _BLOCKS = 5
 _W10_RESOLUTION = 160
@@ -116,15 +117,17 @@ def _plates(directory: Path) -> Pair:
 def _once_for_all(directory: Path) -> Pair:
     """Its smallest and largest network, at one resolution so that both take the same inputs; random weights."""
     torch.manual_seed(0)
-    net = ElasticMobileNetV3(MBV3_W10).eval()
-    architectures = (MBV3_W10.smallest, MBV3_W10.largest)
+    net = ElasticMobileNetV3(OFA_MBV3_W10).eval()
+    architectures = (OFA_MBV3_W10.smallest, OFA_MBV3_W10.largest)
     artifacts = {}
     for architecture in architectures:
-        subnet = MBV3_W10.subnet(architecture, _W10_RESOLUTION)
+        subnet = OFA_MBV3_W10.subnet(architecture, _W10_RESOLUTION)
         path = directory / f"{subnet.id}.onnx"
-        artifacts[subnet.id] = export_module(net.extract(architecture), MBV3_W10, subnet, path)
+        artifacts[subnet.id] = export_module(
+            net.extract(architecture), subnet, OFA_MBV3_W10.input_shape(subnet.resolution), path
+        )
     return Pair(
-        name=MBV3_W10.name,
+        name=OFA_MBV3_W10.name,
         artifacts=artifacts,
         source=sources.Noise(seed=0),
         pause_ms=60.0,
@@ -139,7 +142,7 @@ def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -
     for _, artifact in zip(range(few), cycle(pair.artifacts.values()), strict=False):
         stopwatch.time(RELOAD, engines.open_model, artifact.path)
     if pair.architectures:
-        peer = make_peer().eval()
+        peer = make_peer(OFA_MBV3_W10).eval()
         for _, architecture in zip(range(few), cycle(pair.architectures), strict=False):
             activate(peer, architecture)
             stopwatch.time(COPY, peer.get_active_subnet)

@@ -10,11 +10,13 @@ from tempfile import gettempdir
 
 from supernets import engines
 from supernets.artifact import Artifact
+from supernets.catalog import check_name, load, names, task_of
 from supernets.engines import Prepared
 from supernets.errors import SupernetError
 from supernets.export import export
-from supernets.space import Architecture, Space, SubNet
-from supernets.supernet import Supernet, load, names
+from supernets.space import Space
+from supernets.subnet import Architecture, SubNet
+from supernets.supernet import Supernet
 
 
 def prepare(net: Supernet, subnet: SubNet, engine: str = "auto", threads: int = 1) -> Prepared:
@@ -37,9 +39,11 @@ __all__ = [
     "SubNet",
     "Supernet",
     "SupernetError",
+    "check_name",
     "engines",
     "export",
     "load",
     "names",
     "prepare",
+    "task_of",
 ]

@@ -1,12 +1,20 @@
-"""The supernets that are built in, by name. Knows no torch."""
+"""The supernets that are built in, by name, and how each is opened. Knows no torch."""
 
 from __future__ import annotations
 
-from supernets import plates
-from supernets.space import Space, Stage
+from pathlib import Path
+
+from supernets import plates, published
+from supernets.elastic import ElasticSupernet
+from supernets.errors import SupernetError, did_you_mean
+from supernets.space import Space, Stage, make_divisible
+from supernets.supernet import Supernet
+
+_SHIPPED = Path(__file__).parent / "weights"
 
 OFA_PLATES = Space(
     name="ofa-plates",
+    task="plates",
     in_channels=1,
     aspect=plates.WIDTH // plates.HEIGHT,
     stem_width=24,
@@ -26,4 +34,101 @@ OFA_PLATES = Space(
     resolutions=(16, 24, 32, 40, 48),
 )
 
-SPACES = {OFA_PLATES.name: OFA_PLATES}
+
+def _once_for_all(name: str, width: float) -> Space:
+    """Once-for-all MobileNetV3 at a width multiplier.
+
+    Source: `OFAMobileNetV3` of github.com/mit-han-lab/once-for-all; resolutions from the paper (arXiv 1908.09791).
+    """
+
+    def wide(channels: int) -> int:
+        return make_divisible(channels * width)
+
+    return Space(
+        name=name,
+        task="imagenet",
+        in_channels=3,
+        aspect=1,
+        stem_width=wide(16),
+        first_width=wide(16),
+        stages=(
+            Stage(width=wide(24), stride=2, squeeze_excite=False, activation="relu"),
+            Stage(width=wide(40), stride=2, squeeze_excite=True, activation="relu"),
+            Stage(width=wide(80), stride=2, squeeze_excite=False, activation="hard_swish"),
+            Stage(width=wide(112), stride=1, squeeze_excite=True, activation="hard_swish"),
+            Stage(width=wide(160), stride=2, squeeze_excite=True, activation="hard_swish"),
+        ),
+        final_expand=wide(960),
+        cells=1,
+        feature_mix=wide(1280),
+        classes=1000,
+        kernels=(3, 5, 7),
+        expands=(3, 4, 6),
+        depths=(2, 3, 4),
+        resolutions=tuple(range(128, 225, 4)),
+    )
+
+
+OFA_MBV3_W10 = _once_for_all("ofa-mbv3-w1.0", 1.0)
+OFA_MBV3_W12 = _once_for_all("ofa-mbv3-w1.2", 1.2)
+
+SPACES = {space.name: space for space in (OFA_PLATES, OFA_MBV3_W10, OFA_MBV3_W12)}
+
+
+def names() -> tuple[str, ...]:
+    """The supernets that are built in."""
+    return tuple(SPACES)
+
+
+def check_name(name: str) -> None:
+    """Checks a supernet's name, with or without a ladder's behind a colon.
+
+    Raises:
+        SupernetError: if it is unknown.
+    """
+    supernet = name.partition(":")[0]
+    if supernet not in names():
+        raise SupernetError(f"supernet {supernet!r} is unknown. {did_you_mean(supernet, names())}")
+
+
+def task_of(name: str) -> str:
+    """What the sub-networks of a supernet do, one of `supernets.sources.TASKS`; the name as for `load`."""
+    check_name(name)
+    return SPACES[name.partition(":")[0]].task
+
+
+def load(name: str, weights: str | Path | None = None, ladder: str | Path | None = None) -> Supernet:
+    """Opens a supernet.
+
+    Args:
+        name: one of `names()`, or `NAME:LADDER`.
+        weights: a state dict, bare or under `state_dict`, as `.safetensors` or as a `.pth` without code; None takes
+            the shipped weights, or random ones where none are shipped (`Supernet.weights_source` says which).
+        ladder: a published set (`gpu6`, `gpu7`), or a ladder file; None takes what the weights bring, else the
+            supernet's own.
+
+    Raises:
+        SupernetError: for an unknown name, or files that can't be read or don't fit.
+    """
+    check_name(name)
+    supernet, _, behind_colon = name.partition(":")
+    shipped = _SHIPPED / f"{supernet}.safetensors"
+    file = Path(weights) if weights is not None else shipped if shipped.exists() else None
+    source = "given" if weights is not None else "shipped"
+    published_set, ladder_file = _ladder(supernet, ladder if ladder is not None else behind_colon or None)
+    return ElasticSupernet(SPACES[supernet], file, source, ladder_file, published_set)
+
+
+def _ladder(supernet: str, ladder: str | Path | None) -> tuple[str | None, Path | None]:
+    """The published set and the ladder file that are asked for."""
+    if ladder is None:
+        return None, None
+    sets = [name for name, published_ladder in published.ladders().items() if published_ladder.supernet == supernet]
+    if ladder in sets:
+        return str(ladder), None
+    if Path(ladder).is_file():
+        return None, Path(ladder)
+    mend = did_you_mean(str(ladder), sets) if sets else f"None is published for {supernet}"
+    raise SupernetError(
+        f"ladder {str(ladder)!r} is neither a file, as `gearshift ladder` writes it, nor a published set. {mend}"
+    )

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from supernets.catalog import OFA_PLATES
 from supernets.search import Candidate, SearchPlan, search
-from supernets.supernet import save
 from supernets.training import Recipe, train
+from supernets.weights_file import save
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
 
         ladder = search(network, plan, options.work / "candidates", on_candidate)
     about = {"recipe": repr(recipe), "search": repr(plan), "torch": torch.__version__}
-    save(options.out, network, [(rung.subnet, rung.statistics) for rung in ladder], about)
+    save(options.out, network.state_dict(), [(rung.subnet, rung.statistics) for rung in ladder], about)
     _show(ladder, options.out)
 
 

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.space import Architecture, Space, make_divisible
+from supernets.space import Space, make_divisible
+from supernets.subnet import Architecture
 
 _BN_EPS = 1e-5
 _SQUEEZE = 4

@@ -22,7 +22,7 @@ from supernets import engines, plates
 from supernets.calibration import calibrate, statistics
 from supernets.export import export_module
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture, SubNet
+from supernets.subnet import Architecture, SubNet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +134,7 @@ def _mutated(
         return tuple(b if rng.random() < share else a for a, b in zip(old, new, strict=True))
 
     knobs = parent.subnet.knobs
+    assert isinstance(knobs, Architecture)
     child = Architecture(
         kernel=mixed(knobs.kernel, other.kernel),
         expand=mixed(knobs.expand, other.expand),
@@ -156,9 +157,11 @@ class _Bench:
 
     def measure(self, architecture: Architecture, resolution: int) -> Candidate:
         subnet = self._network.space.subnet(architecture, resolution)
-        module = self._network.extract(subnet.knobs)
+        module = self._network.extract(architecture)
         calibrate(module, self._calibration, resolution)
-        artifact = export_module(module, self._network.space, subnet, self._directory / f"{subnet.id}.onnx")
+        artifact = export_module(
+            module, subnet, self._network.space.input_shape(resolution), self._directory / f"{subnet.id}.onnx"
+        )
         prepared = engines.prepare(artifact)
         self._sessions[subnet.id] = prepared
         accuracy = _exact_match(prepared, self._validation, resolution)

@@ -6,7 +6,7 @@ a pool of pictures for a new resolution) happens in `inputs`, off the request pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -88,6 +88,10 @@ class ClassTask:
     def right(self, output: Tensor, label: object) -> bool:
         """Top-1."""
         return int(output.reshape(-1).argmax()) == label
+
+
+TASKS: Mapping[str, Task] = {"plates": PlateTask()}
+"""What the built-in supernets do, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from supernets.subnet import Architecture, SubNet
+
 
 def make_divisible(value: float, divisor: int = 8) -> int:
     """The multiple of `divisor` nearest to `value`, not below 90 % of it (MobileNetV2's rule for widths)."""
@@ -31,35 +33,6 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Architecture:
-    """One sub-network: kernel and expansion for every block of the space, depth for every stage.
-
-    Entries of blocks beyond a stage's depth are ignored; `Space.canonical` sets them to the smallest option, so that
-    equal networks compare equal.
-    """
-
-    kernel: tuple[int, ...]
-    expand: tuple[int, ...]
-    depth: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SubNet:
-    """A sub-network at a resolution, as a user sees it."""
-
-    id: str
-    knobs: Architecture
-    resolution: int
-    """Input height in pixels."""
-    macs_m: float
-    """Multiply-accumulates of one inference, 10⁶."""
-    accuracy: float | None
-    """Top-1 or exact match as a fraction; None where it is not known."""
-    accuracy_source: str
-    """`measured`, `published` or `unknown`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
     """All that tells one elastic MobileNetV3 from another.
 
@@ -68,6 +41,8 @@ class Space:
     """
 
     name: str
+    task: str
+    """What its networks do, one of `supernets.sources.TASKS`."""
     in_channels: int
     aspect: int
     """Input width over input height."""
@@ -150,6 +125,10 @@ class Space:
                 if value not in allowed:
                     raise ValueError(f"{knob} {value!r} is not in the space of {self.name}; take one of {allowed}")
 
+    def input_shape(self, resolution: int) -> tuple[int, int, int, int]:
+        """Of one inference: (1, channels, resolution, aspect · resolution)."""
+        return 1, self.in_channels, resolution, resolution * self.aspect
+
     def active_blocks(self, architecture: Architecture) -> Iterator[tuple[int, Stage, int, int, int]]:
         """The blocks in use: (index, stage, stride, kernel, expand), from input to output."""
         for number, (stage, depth) in enumerate(zip(self.stages, architecture.depth, strict=True)):
@@ -159,7 +138,12 @@ class Space:
                 yield index, stage, stride, architecture.kernel[index], architecture.expand[index]
 
     def subnet(
-        self, architecture: Architecture, resolution: int, accuracy: float | None = None, source: str = "unknown"
+        self,
+        architecture: Architecture,
+        resolution: int,
+        accuracy: float | None = None,
+        source: str = "unknown",
+        precision: str = "float32",
     ) -> SubNet:
         """The sub-network of an architecture at a resolution, with its MACs and its identifier.
 
@@ -171,13 +155,15 @@ class Space:
         macs_m = self.macs(architecture, resolution) / 1e6
         knobs = f"{architecture.kernel}{architecture.expand}{architecture.depth}"
         tag = hashlib.sha256(knobs.encode()).hexdigest()[:4]
+        suffix = "" if precision == "float32" else f"-{precision}"
         return SubNet(
-            id=f"r{resolution}-{macs_m:.3g}m-{tag}",
+            id=f"r{resolution}-{macs_m:.3g}m-{tag}{suffix}",
             knobs=architecture,
             resolution=resolution,
             macs_m=macs_m,
             accuracy=accuracy,
             accuracy_source=source,
+            precision=precision,
         )
 
     def macs(self, architecture: Architecture, resolution: int) -> int:

@@ -1,236 +1,142 @@
-"""A supernet as a user handles it: its ladder, any point of its space, and modules with that point's weights.
+"""A supernet as a user handles it: its ladder, and modules with one sub-network's weights.
 
-Torch is imported only where a module is asked for, so that reading a ladder stays cheap.
-
-A weights file is a safetensors file of the supernet's state dict. Beside it, under `calibrated/ID/`, it may hold the
-batch-norm statistics of the sub-networks of a ladder, and in its metadata (`ladder`, JSON) what was measured of them.
+What kinds there are stands in `supernets.catalog`, which opens them by name. Torch is imported only where a module is
+asked for, so that reading a ladder stays cheap.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
-from supernets.catalog import SPACES
+from supernets import weights_file
 from supernets.errors import SupernetError, did_you_mean
-from supernets.space import Architecture, Space, SubNet
+from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
-    import torch
-
-    from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
-
-_SHIPPED = Path(__file__).parent / "weights"
-_CALIBRATED = "calibrated"
+    from torch import nn
 
 
-def names() -> tuple[str, ...]:
-    """The supernets that are built in."""
-    return tuple(SPACES)
-
-
-def load(name: str, weights: str | Path | None = None) -> Supernet:
-    """Opens a supernet.
+class Supernet(ABC):
+    """One family of sub-networks with one set of weights.
 
     Args:
-        name: one of `names()`.
-        weights: a state dict, bare or under `state_dict`, as `.safetensors` or as a `.pth` without code; None takes
-            the shipped weights, or random ones where none are shipped (`Supernet.weights_source` says which).
-
-    Raises:
-        SupernetError: for an unknown name, or weights that can't be read or don't fit.
-    """
-    if name not in SPACES:
-        raise SupernetError(f"supernet {name!r} is unknown. {did_you_mean(name, SPACES)}")
-    if weights is not None:
-        return Supernet(SPACES[name], Path(weights), "given")
-    shipped = _SHIPPED / f"{name}.safetensors"
-    return Supernet(SPACES[name], shipped if shipped.exists() else None, "shipped")
-
-
-class Supernet:
-    """One space with one set of weights.
+        name: as in the catalog.
+        task: what its sub-networks do, one of `supernets.sources.TASKS`.
+        weights: file of the state dict; None for random weights.
+        source: where the file comes from, `shipped` or `given`.
+        ladder_file: sub-networks and their batch-norm statistics, made with those weights; None for what the weights
+            bring themselves.
 
     Attributes:
-        space: what sub-networks there are.
-        weights: the file; None for random weights.
         weights_source: `shipped`, `given` or `random`.
+
+    Raises:
+        SupernetError: if a file is missing, can't be read, or the ladder was made with other weights.
     """
 
-    def __init__(self, space: Space, weights: Path | None, source: str) -> None:
-        if weights is not None and not weights.is_file():
-            raise SupernetError(f"weights {str(weights)!r}: no such file")
-        self.space = space
+    def __init__(
+        self, name: str, task: str, weights: Path | None, source: str, ladder_file: Path | None = None
+    ) -> None:
+        self.name = name
+        self.task = task
         self.weights = weights
         self.weights_source = source if weights is not None else "random"
-        if weights is not None and weights.suffix == ".safetensors":
-            self._metadata = _read_metadata(weights)
-        else:
-            self._metadata = {}
+        self._ladder_file = ladder_file or weights
+        self._about = weights_file.read_metadata(self._ladder_file) if self._ladder_file else {}
+        if weights is not None and weights != self._ladder_file:
+            weights_file.read_metadata(weights)
+        if ladder_file is not None:
+            self._check_ladder_file(ladder_file)
 
-    @property
-    def name(self) -> str:
-        """Name of the supernet."""
-        return self.space.name
+    def _check_ladder_file(self, file: Path) -> None:
+        made_for = self._about.get("supernet")
+        if not self._brings_ladder or made_for is None:
+            raise SupernetError(f"{file} is no ladder file; `gearshift ladder` writes one")
+        if made_for != self.name:
+            raise SupernetError(f"{file} is a ladder of {made_for!r}, not of {self.name!r}")
+        if self._about.get("weights_hash") != self.base_hash:
+            raise SupernetError(
+                f"{file} was made with other weights of {self.name} ({self._about.get('weights_hash', '')[:12]}) than "
+                f"these ({self.base_hash[:12]}): its statistics would not fit; give its weights, or make it again"
+            )
+
+    @cached_property
+    def base_hash(self) -> str:
+        """SHA-256 of the weights file; for random weights, of what is drawn."""
+        return weights_file.file_hash([self.weights]) if self.weights else self._random_hash()
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of the weights file, and of the space for random weights."""
-        data = self.weights.read_bytes() if self.weights else repr(self.space).encode()
-        return hashlib.sha256(data).hexdigest()
+        """SHA-256 of all that decides what a sub-network computes: the weights, and the statistics of its ladder."""
+        if self._ladder_file == self.weights:
+            return self.base_hash
+        assert self._ladder_file is not None
+        return hashlib.sha256(f"{self.base_hash}{weights_file.file_hash([self._ladder_file])}".encode()).hexdigest()
 
+    @property
+    def notice(self) -> str | None:
+        """What a user must know before believing an output; None where there is nothing."""
+        if self.weights_source != "random":
+            return None
+        return (
+            f"{self.name} has random weights: its latencies are real, its outputs mean nothing, and published "
+            f"accuracies hold for the official weights only (--weights {self.name}=FILE)"
+        )
+
+    @abstractmethod
     def ladder(self) -> tuple[SubNet, ...]:
         """The sub-networks to choose from, smallest first.
-
-        They come with the weights; weights that bring none get the space's two ends, of unknown accuracy.
 
         Raises:
             SupernetError: if the weights bring a ladder of another space.
         """
-        if "ladder" not in self._metadata:
-            return (
-                self.space.subnet(self.space.smallest, self.space.resolutions[0]),
-                self.space.subnet(self.space.largest, self.space.resolutions[-1]),
-            )
-        try:
-            return tuple(
-                self.space.subnet(
-                    Architecture(kernel=tuple(r["kernel"]), expand=tuple(r["expand"]), depth=tuple(r["depth"])),
-                    r["resolution"],
-                    r["accuracy"],
-                    r["accuracy_source"],
-                )
-                for r in json.loads(self._metadata["ladder"])
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise SupernetError(f"{self.weights} brings a ladder that is none of {self.name}: {error}") from None
 
-    def subnet(self, kernel: Sequence[int], expand: Sequence[int], depth: Sequence[int], resolution: int) -> SubNet:
-        """Any point of the space; uncalibrated unless it is on the ladder.
+    def rung(self, subnet: str) -> SubNet:
+        """The sub-network of the ladder with that identifier.
 
         Raises:
-            SupernetError: for a point outside the space.
+            SupernetError: if the ladder has none.
         """
-        architecture = Architecture(kernel=tuple(kernel), expand=tuple(expand), depth=tuple(depth))
-        try:
-            subnet = self.space.subnet(architecture, resolution)
-        except ValueError as error:
-            raise SupernetError(str(error)) from None
-        point = (subnet.knobs, subnet.resolution)
-        return next((rung for rung in self.ladder() if (rung.knobs, rung.resolution) == point), subnet)
+        rungs = {rung.id: rung for rung in self.ladder()}
+        if subnet not in rungs:
+            raise SupernetError(
+                f"sub-network {subnet!r} is not on the ladder of {self.name}. {did_you_mean(subnet, rungs)}"
+            )
+        return rungs[subnet]
 
-    def module(self, subnet: SubNet) -> StaticMobileNetV3:
+    @abstractmethod
+    def module(self, subnet: SubNet) -> nn.Module:
         """That sub-network as a module of standard layers, in eval mode.
 
-        Its batch-norm statistics are its own where the weights bring them, else the supernet's, sliced.
-        """
-        module = self.network.extract(subnet.knobs)
-        prefix = f"{_CALIBRATED}/{subnet.id}/"
-        if self.weights is not None and self._metadata:
-            with safe_open(self.weights, framework="pt") as file:
-                keys = [key for key in file.keys() if key.startswith(prefix)]  # noqa: SIM118 (it is no mapping)
-                own = {key[len(prefix) :]: file.get_tensor(key) for key in keys}
-            module.load_state_dict(own, strict=False)
-        return module
-
-    @cached_property
-    def network(self) -> ElasticMobileNetV3:
-        """The whole supernet.
+        Its batch-norm statistics are its own where the weights bring them, else the supernet's.
 
         Raises:
-            SupernetError: if the weights don't fit it.
+            SupernetError: if the weights don't fit.
         """
-        import torch
 
-        from supernets.mobilenet import ElasticMobileNetV3
+    @abstractmethod
+    def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
+        """Of one inference: (1, channels, height, width)."""
 
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            network = ElasticMobileNetV3(self.space)
-        if self.weights is not None:
-            state = _read_state(self.weights)
-            expected = network.state_dict()
-            for key, tensor in expected.items():
-                if key not in state:
-                    raise SupernetError(f"{self.weights} lacks {key!r}, so it is no state dict of {self.name}")
-                if state[key].shape != tensor.shape:
-                    raise SupernetError(
-                        f"{self.weights} holds {key!r} of shape {tuple(state[key].shape)}, "
-                        f"but {self.name} has {tuple(tensor.shape)}: weights of another supernet"
-                    )
-            network.load_state_dict({key: state[key] for key in expected})
-        return network.eval()
+    @abstractmethod
+    def _random_hash(self) -> str:
+        """A hash of what the random weights depend on."""
 
+    @property
+    def _brings_ladder(self) -> bool:
+        return "ladder" in self._about
 
-def save(
-    path: Path,
-    network: ElasticMobileNetV3,
-    ladder: Sequence[tuple[SubNet, dict[str, torch.Tensor]]],
-    about: dict[str, str],
-) -> None:
-    """Writes a weights file.
+    def _stored_rungs(self) -> list[dict[str, Any]]:
+        """The ladder that came in a file, as `weights_file.save` wrote it."""
+        rungs: list[dict[str, Any]] = json.loads(self._about["ladder"])
+        return rungs
 
-    Args:
-        path: to write; its directory is made.
-        network: whose state dict to write.
-        ladder: sub-networks, smallest first, with their batch-norm statistics.
-        about: further metadata, as text.
-    """
-    from safetensors.torch import save_file
-
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    rungs = []
-    for subnet, statistics in ladder:
-        tensors |= {f"{_CALIBRATED}/{subnet.id}/{name}": tensor for name, tensor in statistics.items()}
-        rungs.append(
-            {
-                "kernel": subnet.knobs.kernel,
-                "expand": subnet.knobs.expand,
-                "depth": subnet.knobs.depth,
-                "resolution": subnet.resolution,
-                "accuracy": subnet.accuracy,
-                "accuracy_source": subnet.accuracy_source,
-            }
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, {**about, "ladder": json.dumps(rungs)})
-
-
-def _read_metadata(path: Path) -> dict[str, str]:
-    try:
-        with safe_open(path, framework="np") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file; never runs code that a file brings."""
-    import torch
-
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a pickle of garbage can raise whatever its opcodes come to
-        raise _unreadable(path, error) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise SupernetError(f"{path} holds no state dict (a mapping from names to tensors, bare or under 'state_dict')")
-    return state
-
-
-def _unreadable(path: Path, error: Exception) -> SupernetError:
-    code = type(error).__name__ == "UnpicklingError"
-    reason = "not an archive of plain tensors" if code else " ".join(str(error).split())[:160]
-    return SupernetError(
-        f"weights {str(path)!r} can't be read ({reason}); give a .safetensors file, or a .pth that holds tensors only"
-    )
+    def _with_statistics(self, module: nn.Module, subnet: SubNet) -> nn.Module:
+        if self._ladder_file is not None and self._about:
+            module.load_state_dict(weights_file.read_statistics(self._ladder_file, subnet), strict=False)
+        return module

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from supernets import plates
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture, Space
+from supernets.space import Space
+from supernets.subnet import Architecture
 
 _PREFETCH = 3
 

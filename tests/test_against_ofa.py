@@ -7,14 +7,15 @@ import pytest
 import torch
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from ofa.utils.flops_counter import profile
-from ofa_peer import MBV3_W10, activate, make_peer, translated
+from ofa_peer import activate, make_peer, translated
 from tiny_space import off_by, pictures, set_statistics
 
+from supernets.catalog import OFA_MBV3_W10
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture
+from supernets.subnet import Architecture
 
 RNG = np.random.default_rng(0)
-ARCHITECTURES = [MBV3_W10.smallest, MBV3_W10.largest, *(MBV3_W10.random(RNG) for _ in range(3))]
+ARCHITECTURES = [OFA_MBV3_W10.smallest, OFA_MBV3_W10.largest, *(OFA_MBV3_W10.random(RNG) for _ in range(3))]
 IDS = ["smallest", "largest", "random 1", "random 2", "random 3"]
 
 
@@ -22,7 +23,7 @@ IDS = ["smallest", "largest", "random 1", "random 2", "random 3"]
 def peer() -> OFAMobileNetV3:
     """With kernel transforms that are no identities, and scales that are not 1."""
     torch.manual_seed(0)
-    network = make_peer()
+    network = make_peer(OFA_MBV3_W10)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith("_matrix") or ".bn." in name:
@@ -32,7 +33,7 @@ def peer() -> OFAMobileNetV3:
 
 
 def test_there_are_as_many_parameters_of_the_same_shapes(peer: OFAMobileNetV3) -> None:
-    network = ElasticMobileNetV3(MBV3_W10)
+    network = ElasticMobileNetV3(OFA_MBV3_W10)
     theirs = {name: tensor.shape for name, tensor in translated(peer.state_dict()).items()}
     assert {name: tensor.shape for name, tensor in network.state_dict().items()} == theirs
     counts = [sum(parameter.numel() for parameter in net.parameters()) for net in (network, peer)]
@@ -43,10 +44,10 @@ def test_there_are_as_many_parameters_of_the_same_shapes(peer: OFAMobileNetV3) -
 def test_a_sub_network_computes_the_same(peer: OFAMobileNetV3, architecture: Architecture) -> None:
     activate(peer, architecture)
     set_statistics(peer)
-    ours = ElasticMobileNetV3(MBV3_W10).eval()
-    x = pictures(MBV3_W10, 2, 128, seed=1)
+    ours = ElasticMobileNetV3(OFA_MBV3_W10).eval()
+    x = pictures(OFA_MBV3_W10, 2, 128, seed=1)
     with torch.no_grad():
-        peer(pictures(MBV3_W10, 4, 128))
+        peer(pictures(OFA_MBV3_W10, 4, 128))
         ours.load_state_dict(translated(peer.state_dict()))
         expected = peer.eval()(x)
         assert off_by(ours(x, architecture), expected) < 1e-5
@@ -62,4 +63,4 @@ def test_macs_are_those_that_the_package_counts(
     activate(peer, architecture)
     counted, _ = profile(peer.get_active_subnet(), (1, 3, resolution, resolution))
     # The package adds up in single precision, layer by layer.
-    assert MBV3_W10.macs(architecture, resolution) == pytest.approx(counted, rel=1e-6)
+    assert OFA_MBV3_W10.macs(architecture, resolution) == pytest.approx(counted, rel=1e-6)

@@ -24,7 +24,7 @@ from supernets.export import export_module
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     subnet = TINY.subnet(TINY.largest, 24)
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
-    return export_module(lived_in(TINY).extract(subnet.knobs), TINY, subnet, path)
+    return export_module(lived_in(TINY).extract(subnet.knobs), subnet, TINY.input_shape(subnet.resolution), path)
 
 
 @pytest.mark.parametrize("engine", ["auto", *engines.names()])

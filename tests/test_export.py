@@ -13,10 +13,12 @@ from torch import nn
 
 from supernets import engines
 from supernets.catalog import OFA_PLATES
+from supernets.elastic import ElasticSupernet
 from supernets.export import export, export_module, fold
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture, Space, SubNet
-from supernets.supernet import Supernet, save
+from supernets.space import Space
+from supernets.subnet import Architecture, SubNet
+from supernets.weights_file import save
 
 UNEVEN = Architecture(kernel=(5, 3, 7, 3, 7, 5), expand=(2, 4, 1, 4, 1, 2), depth=(2, 3))
 
@@ -27,14 +29,19 @@ def tiny() -> ElasticMobileNetV3:
 
 
 @pytest.fixture(scope="module")
-def tiny_supernet(tiny: ElasticMobileNetV3, tmp_path_factory: pytest.TempPathFactory) -> Supernet:
+def tiny_supernet(tiny: ElasticMobileNetV3, tmp_path_factory: pytest.TempPathFactory) -> ElasticSupernet:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save(path, tiny, [], {})
-    return Supernet(TINY, path, "given")
+    save(path, tiny.state_dict(), [], {})
+    return ElasticSupernet(TINY, path, "given")
 
 
 def served(network: ElasticMobileNetV3, subnet: SubNet, directory: Path, x: torch.Tensor) -> torch.Tensor:
-    artifact = export_module(network.extract(subnet.knobs), network.space, subnet, directory / f"{subnet.id}.onnx")
+    artifact = export_module(
+        network.extract(subnet.knobs),
+        subnet,
+        network.space.input_shape(subnet.resolution),
+        directory / f"{subnet.id}.onnx",
+    )
     prepared = engines.prepare(artifact)
     return torch.from_numpy(np.concatenate([prepared(picture[None].numpy()) for picture in x]))
 
@@ -75,12 +82,13 @@ def test_folding_leaves_no_batch_norm_and_the_module_as_it_was(tiny: ElasticMobi
 
 
 def test_the_file_is_one_float32_graph_of_a_fixed_shape_without_batch_norm(
-    tiny_supernet: Supernet, tmp_path: Path
+    tiny_supernet: ElasticSupernet, tmp_path: Path
 ) -> None:
     artifact = export(tiny_supernet, TINY.subnet(TINY.smallest, 24), tmp_path / "made" / "on demand")
     assert artifact.input_shape == (1, 1, 24, 72)
     assert artifact.weights_hash == tiny_supernet.weights_hash
-    assert [file.name for file in Path(artifact.path).parent.iterdir()] == [Path(artifact.path).name]
+    files = {file.name for file in Path(artifact.path).parent.iterdir()}
+    assert files == {Path(str(made)).name for made in (artifact.path, artifact.program)}  # nothing half-written is left
     graph = onnx.load(artifact.path).graph
     (x,), (y,) = graph.input, graph.output
     assert [size.dim_value for size in x.type.tensor_type.shape.dim] == [1, 1, 24, 72]
@@ -90,16 +98,16 @@ def test_the_file_is_one_float32_graph_of_a_fixed_shape_without_batch_norm(
 
 
 def test_the_same_weights_are_exported_once_and_others_anew(
-    tiny_supernet: Supernet, tiny: ElasticMobileNetV3, tmp_path: Path
+    tiny_supernet: ElasticSupernet, tiny: ElasticMobileNetV3, tmp_path: Path
 ) -> None:
     subnet = TINY.subnet(TINY.smallest, 16)
     first = Path(export(tiny_supernet, subnet, tmp_path).path)
     stamp = first.stat().st_mtime_ns
-    assert export(Supernet(TINY, tiny_supernet.weights, "given"), subnet, tmp_path).path == str(first)
+    assert export(ElasticSupernet(TINY, tiny_supernet.weights, "given"), subnet, tmp_path).path == str(first)
     assert first.stat().st_mtime_ns == stamp
     other_weights = tmp_path / "other.safetensors"
-    save(other_weights, lived_in(TINY, seed=1), [], {})
-    second = export(Supernet(TINY, other_weights, "given"), subnet, tmp_path)
+    save(other_weights, lived_in(TINY, seed=1).state_dict(), [], {})
+    second = export(ElasticSupernet(TINY, other_weights, "given"), subnet, tmp_path)
     assert second.path != str(first)
     x = pictures(TINY, 1, 16).numpy()
     old = engines.prepare(export(tiny_supernet, subnet, tmp_path))(x)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from supernets.catalog import OFA_PLATES
 from supernets.mobilenet import ElasticDepthwise, ElasticMobileNetV3, _column_average
-from supernets.space import Architecture, Space
+from supernets.space import Space
+from supernets.subnet import Architecture
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tiny_space import TINY, lived_in
 from supernets import plates
 from supernets.calibration import calibrate, statistics
 from supernets.search import Candidate, SearchPlan, pareto, search, thinned
-from supernets.space import SubNet
+from supernets.subnet import SubNet
 
 
 def candidate(latency_ms: float, accuracy: float) -> Candidate:

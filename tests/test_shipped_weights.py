@@ -14,9 +14,10 @@ from safetensors import safe_open
 from scipy.stats import norm
 
 from supernets import engines, plates
+from supernets.catalog import load
 from supernets.export import export
-from supernets.space import SubNet
-from supernets.supernet import Supernet, load
+from supernets.subnet import SubNet
+from supernets.supernet import Supernet
 
 torch.set_num_threads(1)  # more lose by waiting for each other where other tests run beside them
 

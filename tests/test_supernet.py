@@ -20,9 +20,10 @@ from tiny_space import TINY, lived_in, off_by, pictures
 
 import supernets
 from supernets import SupernetError
-from supernets.catalog import OFA_PLATES
+from supernets.catalog import OFA_PLATES, load, names
+from supernets.elastic import ElasticSupernet
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.supernet import Supernet, load, names, save
+from supernets.weights_file import save
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def tiny() -> ElasticMobileNetV3:
     return lived_in(TINY)
 
 
-def weights_of(supernet: Supernet) -> dict[str, torch.Tensor]:
+def weights_of(supernet: ElasticSupernet) -> dict[str, torch.Tensor]:
     return supernet.network.state_dict()
 
 
@@ -51,7 +52,7 @@ def test_a_checkpoint_of_torch_is_taken_over(
     path = tmp_path / f"weights{suffix}"
     state = tiny.state_dict()
     torch.save({"state_dict": state, "epoch": 3} if wrapped else state, path)
-    supernet = Supernet(TINY, path, "given")
+    supernet = ElasticSupernet(TINY, path, "given")
     assert supernet.weights_source == "given"
     assert_same(weights_of(supernet), state)
 
@@ -71,8 +72,8 @@ def test_a_saved_supernet_comes_back_with_its_ladder_and_its_statistics(
             if name.endswith(("running_mean", "running_var")):
                 buffer += number + 0.5
         own.append({n: t for n, t in module.named_buffers() if n.endswith(("running_mean", "running_var"))})
-    save(path, tiny, list(zip(rungs, own, strict=True)), {"recipe": "by hand"})
-    supernet = Supernet(TINY, path, "given")
+    save(path, tiny.state_dict(), list(zip(rungs, own, strict=True)), {"recipe": "by hand"})
+    supernet = ElasticSupernet(TINY, path, "given")
     assert supernet.ladder() == tuple(rungs)
     assert_same(weights_of(supernet), tiny.state_dict())
     x = pictures(TINY, 2, 16)
@@ -93,20 +94,20 @@ def test_half_precision_weights_are_taken_over(tiny: ElasticMobileNetV3, tmp_pat
     path = tmp_path / "weights.safetensors"
     halved = {name: t.to(torch.bfloat16) if t.is_floating_point() else t for name, t in tiny.state_dict().items()}
     save_file(halved, path)
-    taken = weights_of(Supernet(TINY, path, "given"))
+    taken = weights_of(ElasticSupernet(TINY, path, "given"))
     assert_same(taken, {name: t.to(taken[name].dtype) for name, t in halved.items()})
 
 
 def test_weights_without_a_ladder_offer_the_two_ends(tiny: ElasticMobileNetV3, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(tiny.state_dict(), path)
-    smallest, largest = Supernet(TINY, path, "given").ladder()
+    smallest, largest = ElasticSupernet(TINY, path, "given").ladder()
     assert (smallest.knobs, smallest.resolution, smallest.accuracy) == (TINY.smallest, 16, None)
     assert (largest.knobs, largest.resolution, largest.accuracy) == (TINY.largest, 24, None)
 
 
 def test_random_weights_are_said_to_be_random_and_are_always_the_same() -> None:
-    one, other = (Supernet(TINY, None, "shipped") for _ in range(2))
+    one, other = (ElasticSupernet(TINY, None, "shipped") for _ in range(2))
     assert one.weights_source == "random"
     state = torch.random.get_rng_state()
     assert_same(weights_of(one), weights_of(other))
@@ -116,10 +117,10 @@ def test_random_weights_are_said_to_be_random_and_are_always_the_same() -> None:
 
 def test_the_hash_is_of_the_weights(tiny: ElasticMobileNetV3, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.safetensors" for name in "abc"]
-    save(paths[0], tiny, [], {})
+    save(paths[0], tiny.state_dict(), [], {})
     paths[1].write_bytes(paths[0].read_bytes())
-    save(paths[2], lived_in(TINY, seed=1), [], {})
-    a, b, c = (Supernet(TINY, path, "given").weights_hash for path in paths)
+    save(paths[2], lived_in(TINY, seed=1).state_dict(), [], {})
+    a, b, c = (ElasticSupernet(TINY, path, "given").weights_hash for path in paths)
     assert a == b != c
 
 
@@ -148,7 +149,7 @@ def refusal(path: Path, name: str = "ofa-plates") -> str:
 
 @pytest.mark.parametrize(
     ("name", "mend"),
-    [("ofa-plate", "Did you mean 'ofa-plates'?"), ("OFA_plates", "Did you mean"), ("zebra", "Known: ofa-plates")],
+    [("ofa-plate", "Did you mean 'ofa-plates'?"), ("OFA_plates", "Did you mean"), ("zebra", "Known: ofa-mbv3-w1.0, ")],
 )
 def test_an_unknown_name_is_refused(name: str, mend: str) -> None:
     with pytest.raises(SupernetError) as caught:
@@ -171,7 +172,7 @@ def test_a_truncated_file_is_refused(tiny: ElasticMobileNetV3, tmp_path: Path, s
     if suffix == ".pth":
         torch.save(tiny.state_dict(), path)
     else:
-        save(path, tiny, [], {})
+        save(path, tiny.state_dict(), [], {})
     whole = path.read_bytes()
     path.write_bytes(whole[: int(kept * len(whole))])
     assert "can't be read" in refusal(path)
@@ -277,8 +278,8 @@ def test_a_sub_network_is_prepared_in_one_step(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nothing exported by an earlier run
     path = tmp_path / "weights.safetensors"
-    save(path, tiny, [], {})
-    supernet = Supernet(TINY, path, "given")
+    save(path, tiny.state_dict(), [], {})
+    supernet = ElasticSupernet(TINY, path, "given")
     x = pictures(TINY, 1, 16)
     with torch.no_grad():
         expected = tiny.extract(TINY.smallest)(x)

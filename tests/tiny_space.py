@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from supernets import plates
 from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Architecture, Space, Stage
+from supernets.space import Space, Stage
+from supernets.subnet import Architecture
 
 torch.set_num_threads(1)  # networks this small only lose by threads, and much where other tests run beside them
 
 TINY = Space(
     name="tiny",
+    task="plates",
     in_channels=1,
     aspect=3,
     stem_width=8,

@@ -22,7 +22,7 @@ from supernets.errors import SupernetError
 from workloads.epoch_log import EpochLogError
 from workloads.errors import MixError
 from workloads.loader import load_mix
-from workloads.plan import RunPlan, check_options, ladder_of, plan_run, profile_board
+from workloads.plan import RunPlan, base_name, check_options, ladder_of, plan_run, profile_board
 from workloads.progress import ProgressLines
 from workloads.report import ReportError, write_report
 from workloads.run_dir import RunDirError
@@ -197,7 +197,7 @@ def profile(
     """Measures a supernet's ladder on this machine anew, and keeps the figures."""
     with ProgressLines() as progress, _bad_input():
         opened = load_board(board or default_board_path())
-        ladder = ladder_of(supernet, _own_weights(weights).get(supernet), progress.update)
+        ladder = ladder_of(supernet, _own_weights(weights).get(base_name(supernet)), progress.update)
         measured = profile_board(supernet, ladder, opened, progress.update, engine, fresh=True)
     for rung in measured.rungs:
         accuracy = "unknown" if rung.accuracy is None else f"{rung.accuracy:.4f} ({rung.accuracy_source})"

@@ -164,7 +164,7 @@ def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time
 
 
 def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
-    """The exported ladder of a built-in supernet.
+    """The exported ladder of a built-in supernet, its name as for `supernets.load`.
 
     Raises:
         supernets.SupernetError: for an unknown name or unusable weights.
@@ -185,17 +185,19 @@ def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> di
     apps = [presence.app for presence in mix.all_apps()]
     supernets_ = list(dict.fromkeys(app.supernet for app in apps))
     for app in apps:
-        if isinstance(app.supernet, str) and app.supernet not in supernets.names():
-            mend = suggestion(app.supernet, supernets.names())
-            raise MixError(f"app {app.name!r}: supernet {app.supernet!r} is unknown. {mend}")
+        if isinstance(app.supernet, str):
+            try:
+                supernets.check_name(app.supernet)
+            except supernets.SupernetError as error:
+                raise MixError(f"app {app.name!r}: {error}") from None
+    used = {base_name(supernet) for supernet in supernets_ if isinstance(supernet, str)}
     for name in weights:
-        if name not in supernets_:
-            used = [supernet for supernet in supernets_ if isinstance(supernet, str)]
+        if name not in used:
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
     return {
         supernet: _family_ladder(supernet)
         if isinstance(supernet, Family)
-        else ladder_of(supernet, weights.get(supernet), on_progress)
+        else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
         for supernet in supernets_
     }
 
@@ -204,8 +206,13 @@ def _family_ladder(family: Family) -> Ladder:
     return [(_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in family.rungs]
 
 
+def base_name(supernet: str) -> str:
+    """A supernet's name without a ladder's behind a colon."""
+    return supernet.partition(":")[0]
+
+
 def _name_of(supernet: str | Family) -> str:
-    return supernet if isinstance(supernet, str) else "family"
+    return base_name(supernet) if isinstance(supernet, str) else "family"
 
 
 def _own_source(accuracy: float | None) -> str:
@@ -253,7 +260,7 @@ def profile_board(
 
 def _source(app: App, ladder: Ladder, seed: int) -> Source:
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    plates = app.supernet == "ofa-plates"
+    plates = isinstance(app.supernet, str) and supernets.task_of(app.supernet) == "plates"
     shapes = {artifact.input_shape for artifact, _, _ in ladder}
     if not plates and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
         raise MixError(

@@ -1,0 +1,134 @@
+"""Supernets of elastic MobileNetV3s: any point of a `Space`, cut out of one set of weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernets import ofa_names, published, weights_file
+from supernets.errors import SupernetError
+from supernets.space import Space
+from supernets.subnet import Architecture, SubNet
+from supernets.supernet import Supernet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
+
+
+class ElasticSupernet(Supernet):
+    """One space with one set of weights.
+
+    Args:
+        space: what sub-networks there are.
+        weights: as for `Supernet`; the official Once-for-all names are understood.
+        source: as for `Supernet`.
+        ladder_file: as for `Supernet`.
+        published_set: name of the published ladder to take, whatever a file brings; None for the file's, else the
+            supernet's default set, else the space's two ends.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        weights: Path | None,
+        source: str,
+        ladder_file: Path | None = None,
+        published_set: str | None = None,
+    ) -> None:
+        super().__init__(space.name, space.task, weights, source, ladder_file)
+        self.space = space
+        self._published_set = published_set
+
+    def ladder(self) -> tuple[SubNet, ...]:
+        """The sub-networks to choose from, smallest first.
+
+        They come with the weights or in a ladder file; else they are a published set, or the space's two ends, of
+        unknown accuracy.
+
+        Raises:
+            SupernetError: if a file brings a ladder of another space.
+        """
+        if self._brings_ladder and self._published_set is None:
+            try:
+                return tuple(self._parsed(rung) for rung in self._stored_rungs())
+            except (ValueError, KeyError, TypeError) as error:
+                raise SupernetError(
+                    f"{self._ladder_file} brings a ladder that is none of {self.name}: {error}"
+                ) from None
+        chosen = self._published_set or published.DEFAULT_LADDERS.get(self.name)
+        if chosen is not None:
+            return tuple(
+                self.space.subnet(rung.knobs, rung.resolution, rung.top1, "published")
+                for rung in published.ladders()[chosen].rungs
+            )
+        return (
+            self.space.subnet(self.space.smallest, self.space.resolutions[0]),
+            self.space.subnet(self.space.largest, self.space.resolutions[-1]),
+        )
+
+    def _parsed(self, rung: dict[str, Any]) -> SubNet:
+        knobs = Architecture(kernel=tuple(rung["kernel"]), expand=tuple(rung["expand"]), depth=tuple(rung["depth"]))
+        return self.space.subnet(
+            knobs,
+            rung["resolution"],
+            rung["accuracy"],
+            rung["accuracy_source"],
+            rung.get("precision", "float32"),
+        )
+
+    def subnet(self, kernel: Sequence[int], expand: Sequence[int], depth: Sequence[int], resolution: int) -> SubNet:
+        """Any point of the space; uncalibrated unless it is on the ladder.
+
+        Raises:
+            SupernetError: for a point outside the space.
+        """
+        architecture = Architecture(kernel=tuple(kernel), expand=tuple(expand), depth=tuple(depth))
+        try:
+            subnet = self.space.subnet(architecture, resolution)
+        except ValueError as error:
+            raise SupernetError(str(error)) from None
+        point = (subnet.knobs, subnet.resolution)
+        return next((rung for rung in self.ladder() if (rung.knobs, rung.resolution) == point), subnet)
+
+    def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
+        """As `Space.input_shape`."""
+        return self.space.input_shape(subnet.resolution)
+
+    def module(self, subnet: SubNet) -> StaticMobileNetV3:
+        """That sub-network of standard layers, in eval mode; see `Supernet.module`."""
+        assert isinstance(subnet.knobs, Architecture)
+        module = self.network.extract(subnet.knobs)
+        self._with_statistics(module, subnet)
+        return module
+
+    @cached_property
+    def network(self) -> ElasticMobileNetV3:
+        """The whole supernet.
+
+        Raises:
+            SupernetError: if the weights don't fit it.
+        """
+        import torch
+
+        from supernets.mobilenet import ElasticMobileNetV3
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = ElasticMobileNetV3(self.space)
+        if self.weights is not None:
+            state = _in_our_names(weights_file.read_state(self.weights))
+            network.load_state_dict(weights_file.fitted(state, network.state_dict(), self.weights, self.name))
+        return network.eval()
+
+    def _random_hash(self) -> str:
+        return hashlib.sha256(repr(self.space).encode()).hexdigest()
+
+
+def _in_our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of ours as it is, an official one translated."""
+    return {ofa_names.our_name(name) or name: tensor for name, tensor in state.items()}

@@ -1,0 +1,159 @@
+"""Published figures that come with gearshift, each with its source and how it was read. Knows no torch.
+
+Every figure of this module was published by others or read off their plots; nothing here was measured by gearshift.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from supernets.subnet import Architecture
+
+_DATA = Path(__file__).parent / "published"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedRung:
+    """One sub-network of a published Dynamic-OFA set.
+
+    Attributes:
+        knobs: its architecture.
+        resolution: in pixels.
+        top1: ImageNet top-1 as a fraction.
+        latency_ms: on Jetson Xavier NX's GPU, as stored with the set.
+        figure_latency_ms: the same as plotted in the comparison figure (digitised, ±0.4 ms); None where it is not.
+    """
+
+    knobs: Architecture
+    resolution: int
+    top1: float
+    latency_ms: float
+    figure_latency_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedLadder:
+    """A published Dynamic-OFA set, smallest first.
+
+    Attributes:
+        supernet: whose sub-networks they are.
+        source: where the set was published.
+        rungs: its sub-networks.
+    """
+
+    supernet: str
+    source: str
+    rungs: tuple[PublishedRung, ...]
+
+
+DEFAULT_LADDERS = {"ofa-mbv3-w1.2": "gpu6"}
+"""The published set that a supernet's ladder is where no file brings one."""
+
+
+@cache
+def ladders() -> dict[str, PublishedLadder]:
+    """The published Dynamic-OFA sets by name: `gpu6` and `gpu7`, both of Once-for-all MobileNetV3 w1.2."""
+    content = json.loads((_DATA / "dynamic_ofa_subnets.json").read_text())
+    return {
+        name: PublishedLadder(
+            supernet="ofa-mbv3-w1.2",
+            source=content["source"],
+            rungs=tuple(_rung(rung) for rung in rungs),
+        )
+        for name, rungs in content["sets"].items()
+    }
+
+
+def _rung(rung: dict[str, object]) -> PublishedRung:
+    def ints(key: str) -> tuple[int, ...]:
+        values = rung[key]
+        assert isinstance(values, list)
+        return tuple(int(value) for value in values)
+
+    def figure(key: str) -> float | None:
+        value = rung.get(key)
+        assert value is None or isinstance(value, int | float)
+        return value
+
+    top1, latency_ms, resolution = figure("top1"), figure("latency_ms"), rung["resolution"]
+    assert top1 is not None
+    assert latency_ms is not None
+    assert isinstance(resolution, int)
+    return PublishedRung(
+        knobs=Architecture(kernel=ints("kernel"), expand=ints("expand"), depth=ints("depth")),
+        resolution=resolution,
+        top1=round(top1 / 100, 5),
+        latency_ms=latency_ms,
+        figure_latency_ms=figure("figure_latency_ms"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class XavierPoint:
+    """One point of the published comparison of dynamic networks on Jetson Xavier NX (digitised).
+
+    Attributes:
+        system: which dynamic network.
+        device: `cpu` or `gpu`.
+        latency_ms: read off the figure, ±10 ms on the CPU and ±0.4 ms on the GPU.
+        top1: as a fraction, ±0.001.
+    """
+
+    system: str
+    device: str
+    latency_ms: float
+    top1: float
+
+
+@cache
+def xavier_points() -> tuple[XavierPoint, ...]:
+    """All points of the comparison, in the order of the figure."""
+    return tuple(
+        XavierPoint(
+            system=row["system"],
+            device=row["device"],
+            latency_ms=float(row["latency_ms"]),
+            top1=round(float(row["top1_percent"]) / 100, 5),
+        )
+        for row in _rows("xavier_nx_dynamic_dnns.csv")
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WidthPoint:
+    """Published cost and accuracy of one width of a slimmable family.
+
+    Attributes:
+        family: such as `US-MBv1`.
+        width: multiplier; None for AutoSlim, which has a width for each layer.
+        macs_m: 10⁶ multiply-accumulates at 224 px.
+        top1: as a fraction.
+    """
+
+    family: str
+    width: float | None
+    macs_m: float
+    top1: float
+
+
+@cache
+def width_points() -> tuple[WidthPoint, ...]:
+    """Slimmable networks, US-Nets and AutoSlim, as their repository publishes them (slimmable_networks, README)."""
+    return tuple(
+        WidthPoint(
+            family=row["family"],
+            width=float(row["width"]) if row["width"] else None,
+            macs_m=float(row["macs_m"]),
+            top1=round(float(row["top1_percent"]) / 100, 5),
+        )
+        for row in _rows("slimmable_macs.csv")
+    )
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    with open(_DATA / file, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
