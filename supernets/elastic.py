@@ -15,8 +15,6 @@ from supernets.subnet import Architecture, SubNet
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
 
 
@@ -40,8 +38,8 @@ class ElasticSupernet(Supernet):
         ladder_file: Path | None = None,
         published_set: str | None = None,
     ) -> None:
-        super().__init__(space.name, space.task, weights, source, ladder_file)
         self.space = space
+        super().__init__(space.name, space.task, weights, source, ladder_file)
         self._published_set = published_set
 
     def ladder(self) -> tuple[SubNet, ...]:
@@ -121,14 +119,11 @@ class ElasticSupernet(Supernet):
             torch.manual_seed(0)
             network = ElasticMobileNetV3(self.space)
         if self.weights is not None:
-            state = _in_our_names(weights_file.read_state(self.weights))
-            network.load_state_dict(weights_file.fitted(state, network.state_dict(), self.weights, self.name))
+            state = weights_file.read_state(self.weights)
+            network.load_state_dict(
+                weights_file.fitted(state, network.state_dict(), self.weights, self.name, ofa_names.our_name)
+            )
         return network.eval()
 
     def _random_hash(self) -> str:
         return hashlib.sha256(repr(self.space).encode()).hexdigest()
-
-
-def _in_our_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of ours as it is, an official one translated."""
-    return {ofa_names.our_name(name) or name: tensor for name, tensor in state.items()}

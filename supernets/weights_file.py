@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,28 +65,35 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def fitted(
-    state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], path: Path, name: str
+    state: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor],
+    path: Path,
+    name: str,
+    our_name: Callable[[str], str | None] = lambda key: key,
 ) -> dict[str, torch.Tensor]:
     """What a network expects, out of a state dict.
 
     Args:
-        state: from parameter's name to what a file holds.
+        state: from the name that a file gives it to a parameter.
         expected: from parameter's name to a tensor of the shape it must have.
         path: of the file, for the message.
         name: of the supernet, for the message.
+        our_name: what the network calls a parameter of the file; None for one that it does not know.
 
     Raises:
         SupernetError: naming the first that is missing, or of another shape with both shapes.
     """
+    file_keys = {our_name(key) or key: key for key in state}
     for key, tensor in expected.items():
-        if key not in state:
+        if key not in file_keys:
             raise SupernetError(f"{path} lacks {key!r}, so it is no state dict of {name}")
-        if state[key].shape != tensor.shape:
+        held = state[file_keys[key]]
+        if held.shape != tensor.shape:
             raise SupernetError(
-                f"{path} holds {key!r} of shape {tuple(state[key].shape)}, "
+                f"{path} holds {file_keys[key]!r} of shape {tuple(held.shape)}, "
                 f"but {name} has {tuple(tensor.shape)}: weights of another supernet"
             )
-    return {key: state[key] for key in expected}
+    return {key: state[file_keys[key]] for key in expected}
 
 
 def read_statistics(path: Path, subnet: SubNet) -> dict[str, torch.Tensor]:
