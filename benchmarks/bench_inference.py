@@ -1,9 +1,13 @@
-"""Inference: the worker against the bare engine, and the exported network against the `ofa` package's dynamic forward.
+"""Inference: a worker against the engines run bare, and against the `ofa` package's dynamic forward.
 
-On `ofa-plates`, request by request in turns: a plain ONNX Runtime session; the engine as prepared here; the worker's
-service (from having its cores to having the result) and its whole step (queue, cores, inference, score, record). On
-Once-for-all MobileNetV3 w1.0: the package's dynamic forward against our export of the same sub-network of the same
-weights, which compute the same (tests/test_against_ofa.py).
+Two ladders. `ofa-plates`, whose smallest networks take a tenth of a millisecond, shows what a worker adds. Once-for-all
+MobileNetV3 w1.2 with the published ladder `gpu6`, and the largest network of its space, shows it at full size; there
+the `ofa` package runs the same sub-networks of the same random weights, which compute the same
+(tests/test_against_ofa.py).
+
+The worker takes each network in the engine that its profile found the fastest. The bare engines are opened as a user
+opens them who sets the number of threads and float32. Contenders take turns in blocks; before each block all is
+quiet for a while, since a pool of threads that still spins for one engine would slow the next.
 
 `python -m benchmarks.bench_inference [--rounds N] [--json FILE]`.
 """
@@ -14,51 +18,81 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
+import openvino
 import torch
+from numpy.typing import NDArray
 from rich.table import Table
 from torch import nn
 
 import supernets
 from actors.clock import BoardClock
+from actors.profiling import Ladder, profile_ladder
 from benchmarks.rig import Spread, Stopwatch, completed, cores, pinned, print_table, ratio, start_clock, watched, worker
-from supernets import engines, sources
+from scheduler.profile import Profile
+from supernets import sources
 from supernets.artifact import Artifact
-from supernets.catalog import OFA_MBV3_W10
-from supernets.export import export, export_module
-from supernets.mobilenet import ElasticMobileNetV3
-from supernets.subnet import Architecture
-from tests.ofa_peer import activate, make_peer, translated
+from supernets.catalog import OFA_MBV3_W12
+from supernets.sources import Source
+from supernets.subnet import Architecture, SubNet
+from tests.ofa_peer import activate, make_peer
 
-_WARM_UP_ROUNDS = 5
+_BLOCKS = 6
+_QUIET_S = 0.05
+"""Longer than any engine's pool spins after its last inference."""
+_WARM_UP = 3
 _PICTURES = 64
+
+WORKER = "worker, service"
+STEP = "worker, whole step"
+BARE = ("ONNX Runtime, bare", "OpenVINO, bare")
+PACKAGE = "ofa package, dynamic forward"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A network to run.
+
+    Attributes:
+        name: as shown.
+        artifact: its file.
+        source: its inputs.
+        engine: what its profile found the fastest, by number of threads.
+        architecture: which sub-network the `ofa` package is to run; None where it has no such network.
+    """
+
+    name: str
+    artifact: Artifact
+    source: Source
+    engine: Mapping[int, str]
+    architecture: Architecture | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300, help="inferences of each network by each contender")
+    parser.add_argument("--rounds", type=int, default=120, help="inferences of each network by each contender")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     clock = start_clock()
     threads = [count for count in (1, 2) if count <= len(cores())]
     cases: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as directory, watched(clock) as sentinel:
+        peer = make_peer(OFA_MBV3_W12, width=1.2).eval()
+        subjects = [*_plates(Path(directory), threads), *_once_for_all(peer, Path(directory), threads)]
         for count in threads:
             with pinned(cores()[:count]):
-                for artifact in _plates(Path(directory)):
-                    stopwatch = _serve_plates(artifact, cores(), options.rounds, clock)
-                    cases.append(_case(f"ofa-plates {artifact.subnet}", count, stopwatch.spreads(sentinel.gaps)))
-                for name, resolution, architecture in _once_for_all():
-                    stopwatch = _run_once_for_all(
-                        architecture, resolution, count, max(20, options.rounds // 6), clock, Path(directory)
-                    )
-                    cases.append(_case(f"w1.0 {name}, {resolution} px", count, stopwatch.spreads(sentinel.gaps)))
+                for subject in subjects:
+                    stopwatch = _compare(subject, peer, count, options.rounds, clock)
+                    cases.append(_case(subject, count, stopwatch.spreads(sentinel.gaps)))
+                    print(f"{subject.name}, threads: {count}", file=sys.stderr, flush=True)
     figures = {"cases": cases, "host": asdict(sentinel.result())}
     _show(figures)
     if options.json:
@@ -66,101 +100,134 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _case(network: str, threads: int, spreads: dict[str, Spread]) -> dict[str, Any]:
-    """The contenders of one network; each one's ratio is to the first, the bare engine or our export."""
-    reference = next(iter(spreads.values()))
-    rows = {name: {**asdict(spread), "ratio": ratio(spread, reference)} for name, spread in spreads.items()}
-    return {"network": network, "threads": threads, "times": rows}
+def _case(subject: Subject, threads: int, spreads: dict[str, Spread]) -> dict[str, Any]:
+    """The contenders of one network; each one's ratio is to the faster of the bare engines."""
+    fastest = min((spreads[name] for name in BARE), key=lambda spread: spread.p50_ms or float("inf"))
+    rows = {name: {**asdict(spread), "ratio": ratio(spread, fastest)} for name, spread in spreads.items()}
+    package = ratio(spreads[PACKAGE], spreads[WORKER]) if PACKAGE in spreads else None
+    return {
+        "network": subject.name,
+        "threads": threads,
+        "engine": subject.engine[threads],
+        "times": rows,
+        "package_over_worker": package,
+    }
 
 
-# ---------------------------------------------------------------- the worker against the bare engine
+# ---------------------------------------------------------------- what is run
 
 
-def _plates(directory: Path) -> list[Artifact]:
+def _plates(directory: Path, threads: Sequence[int]) -> list[Subject]:
     """Smallest, middle and largest of the ladder."""
     net = supernets.load("ofa-plates")
-    ladder = net.ladder()
-    return [export(net, rung, directory) for rung in (ladder[0], ladder[len(ladder) // 2], ladder[-1])]
+    rungs = net.ladder()
+    chosen = (rungs[0], rungs[len(rungs) // 2], rungs[-1])
+    return _subjects(net, chosen, sources.plate_stream(seed=0, count=_PICTURES), directory, threads)
 
 
-def _serve_plates(artifact: Artifact, cpus: Sequence[int], rounds: int, clock: BoardClock) -> Stopwatch:
-    source = sources.plate_stream(seed=0, count=_PICTURES)
-    inputs = source.inputs(artifact)
-    bare = _plain_session(artifact.path, len(cpus))
-    prepared = engines.prepare(artifact, threads=len(cpus))
-    stopwatch = Stopwatch(clock)
-    with worker({artifact.subnet: artifact}, source, cpus, clock) as serving:
-        for index in range(_WARM_UP_ROUNDS):
-            bare.run(None, {"x": inputs(index)})
-            prepared(inputs(index))
-            serving.step()
-        for index in range(rounds):
-            x = inputs(index)
-            stopwatch.time("ONNX Runtime, bare", bare.run, None, {"x": x})
-            stopwatch.time("prepared", prepared, x)
-            stopwatch.time("worker, whole step", serving.step)
-        for record in completed(serving)[_WARM_UP_ROUNDS:]:
-            stopwatch.add("worker, service", float(record["start_s"]), float(record["end_s"]))
-    return stopwatch
+def _once_for_all(peer: nn.Module, directory: Path, threads: Sequence[int]) -> list[Subject]:
+    """The published ladder and the largest network, with the weights of the `ofa` package's supernet."""
+    weights = directory / "ofa.pth"
+    _set_statistics(peer)
+    torch.save({"state_dict": peer.state_dict()}, weights)
+    net = supernets.load("ofa-mbv3-w1.2", weights)
+    largest = OFA_MBV3_W12.subnet(OFA_MBV3_W12.largest, OFA_MBV3_W12.resolutions[-1])
+    return _subjects(net, (*net.ladder(), largest), sources.Noise(seed=0), directory, threads)
 
 
-def _plain_session(path: str, threads: int) -> onnxruntime.InferenceSession:
-    """As a user opens one who sets nothing but the number of threads."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def _subjects(
+    net: supernets.Supernet, rungs: Sequence[SubNet], source: Source, directory: Path, threads: Sequence[int]
+) -> list[Subject]:
+    artifacts = [supernets.export(net, rung, directory) for rung in rungs]
+    profile = _profile(net.name, [(artifact, None, "unknown") for artifact in artifacts], threads)
+    return [
+        Subject(
+            name=f"{net.name} {rung.id}",
+            artifact=artifact,
+            source=source,
+            engine={count: profile.service(rung.id, "cpu", count).engine for count in threads},
+            architecture=rung.knobs if net.task == "imagenet" and isinstance(rung.knobs, Architecture) else None,
+        )
+        for rung, artifact in zip(rungs, artifacts, strict=True)
+    ]
 
 
-# ---------------------------------------------------------------- our export against the ofa package
+def _profile(name: str, ladder: Ladder, threads: Sequence[int]) -> Profile:
+    return profile_ladder(name, ladder, {count: tuple(cores()[:count]) for count in threads})
 
 
-def _once_for_all() -> list[tuple[str, int, Architecture]]:
-    blocks, stages = OFA_MBV3_W10.blocks, len(OFA_MBV3_W10.stages)
-    middle = Architecture(kernel=(5,) * blocks, expand=(4,) * blocks, depth=(3,) * stages)
-    return [("smallest", 160, OFA_MBV3_W10.smallest), ("middle", 192, middle), ("largest", 224, OFA_MBV3_W10.largest)]
-
-
-def _run_once_for_all(
-    architecture: Architecture, resolution: int, threads: int, rounds: int, clock: BoardClock, directory: Path
-) -> Stopwatch:
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    x = torch.randn(1, 3, resolution, resolution)
-    peer = make_peer(OFA_MBV3_W10)
-    activate(peer, architecture)
-    _set_statistics(peer, x)
-    ours = ElasticMobileNetV3(OFA_MBV3_W10).eval()
-    ours.load_state_dict(translated(peer.state_dict()))
-    subnet = OFA_MBV3_W10.subnet(architecture, resolution)
-    artifact = export_module(ours.extract(architecture), subnet, tuple(x.shape), directory / f"{subnet.id}.onnx")
-    prepared = engines.prepare(artifact, threads=threads)
-    stopwatch = Stopwatch(clock)
-    with torch.no_grad():
-        for _ in range(_WARM_UP_ROUNDS):
-            peer(x)
-        for _ in range(rounds):
-            stopwatch.time("our export", prepared, x.numpy())
-            stopwatch.time("ofa package, dynamic forward", peer, x)
-    return stopwatch
-
-
-def _set_statistics(peer: nn.Module, x: torch.Tensor) -> None:
+def _set_statistics(peer: nn.Module) -> None:
     """Batch-norm statistics of one training-mode pass; with the initial ones the signal dies out on its way."""
     for module in peer.train().modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     with torch.no_grad():
-        peer(torch.cat([x, -x]))
+        peer(torch.randn(4, 3, 128, 128, generator=torch.Generator().manual_seed(0)))
     peer.eval()
+
+
+# ---------------------------------------------------------------- who runs it
+
+
+def _compare(subject: Subject, peer: nn.Module, threads: int, rounds: int, clock: BoardClock) -> Stopwatch:
+    torch.set_num_threads(threads)
+    artifact = subject.artifact
+    x = subject.source.inputs(artifact)(0)
+    engines = (_onnxruntime(artifact, x, threads), _openvino(artifact, x, threads))
+    bare = dict(zip(BARE, engines, strict=True))
+    if subject.architecture is not None:
+        activate(peer, subject.architecture)
+        tensor = torch.from_numpy(x)
+        bare[PACKAGE] = lambda: peer(tensor)
+    stopwatch = Stopwatch(clock)
+    block = max(1, rounds // _BLOCKS)
+    alone, cpus, engine = {artifact.subnet: artifact}, cores()[:threads], subject.engine[threads]
+    with worker(alone, subject.source, cpus, clock, engine) as serving, torch.no_grad():
+        for _ in range(_BLOCKS):
+            for name, run in bare.items():
+                _settle(run)
+                for _ in range(block):
+                    stopwatch.time(name, run)
+            _settle(serving.step)
+            done = len(completed(serving))
+            for _ in range(block):
+                stopwatch.time(STEP, serving.step)
+            for record in completed(serving)[done:]:
+                stopwatch.add(WORKER, float(record["start_s"]), float(record["end_s"]))
+    return stopwatch
+
+
+def _settle(run: Callable[[], object]) -> None:
+    """Lets the others' threads come to rest, then warms up."""
+    time.sleep(_QUIET_S)
+    for _ in range(_WARM_UP):
+        run()
+
+
+def _onnxruntime(artifact: Artifact, x: NDArray[np.float32], threads: int) -> Callable[[], object]:
+    """As a user opens one who sets nothing but the number of threads."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"x": x})
+
+
+def _openvino(artifact: Artifact, x: NDArray[np.float32], threads: int) -> Callable[[], object]:
+    """As a user opens one who wants the least latency in float32 and sets the number of threads."""
+    config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    request = openvino.Core().compile_model(artifact.path, "CPU", config).create_infer_request()
+    return lambda: request.infer([x], share_inputs=True, share_outputs=True)
 
 
 def _show(figures: dict[str, Any]) -> None:
     table = Table(title="inference, ms", title_justify="left")
     table.add_column("")
-    for header in ("p50", "p10", "p90", "ratio", "kept", "discarded"):
+    for header in ("p50", "p10", "p90", "over the faster bare engine", "kept", "discarded"):
         table.add_column(header, justify="right")
     for case in figures["cases"]:
-        table.add_row(f"{case['network']}, threads: {case['threads']}")
+        package = case["package_over_worker"]
+        beside = "" if package is None else f"; ofa package {package:.3g}x the worker's"
+        table.add_row(f"{case['network']}, threads: {case['threads']}, worker on {case['engine']}{beside}")
         for name, times in case["times"].items():
             cells = [times[key] for key in ("p50_ms", "p10_ms", "p90_ms", "ratio", "kept", "discarded")]
             table.add_row(f"  {name}", *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))

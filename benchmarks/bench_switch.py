@@ -28,6 +28,7 @@ from benchmarks.rig import (
     Stopwatch,
     completed,
     cores,
+    lost,
     order,
     pinned,
     print_table,
@@ -38,15 +39,13 @@ from benchmarks.rig import (
 )
 from supernets import engines, sources
 from supernets.artifact import Artifact
-from supernets.catalog import OFA_MBV3_W10
-from supernets.export import export, export_module
-from supernets.mobilenet import ElasticMobileNetV3
+from supernets.catalog import OFA_MBV3_W12
+from supernets.export import export
 from supernets.sources import Source
 from supernets.subnet import Architecture
 from tests.ofa_peer import activate, make_peer
 
 _BLOCKS = 5
-_W10_RESOLUTION = 160
 
 SWITCH = "worker.activate"
 WORKER_FIRST = "first inference after it"
@@ -87,9 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as directory, pinned(cores()[:1]), watched(clock) as sentinel:
         for pair in (_plates(Path(directory)), _once_for_all(Path(directory))):
             stopwatch = Stopwatch(clock)
-            for _ in range(_BLOCKS):
-                _block(pair, max(2, options.switches // _BLOCKS), clock, stopwatch)
-            cases[pair.name] = _case(stopwatch.spreads(sentinel.gaps))
+            per_block = max(2, options.switches // _BLOCKS)
+            failures = sum(_block(pair, per_block, clock, stopwatch) for _ in range(_BLOCKS))
+            cases[pair.name] = {**_case(stopwatch.spreads(sentinel.gaps)), "requests_lost": failures}
     figures = {"cases": cases, "host": asdict(sentinel.result())}
     _show(figures)
     if options.json:
@@ -115,40 +114,36 @@ def _plates(directory: Path) -> Pair:
 
 
 def _once_for_all(directory: Path) -> Pair:
-    """Its smallest and largest network, at one resolution so that both take the same inputs; random weights."""
-    torch.manual_seed(0)
-    net = ElasticMobileNetV3(OFA_MBV3_W10).eval()
-    architectures = (OFA_MBV3_W10.smallest, OFA_MBV3_W10.largest)
-    artifacts = {}
-    for architecture in architectures:
-        subnet = OFA_MBV3_W10.subnet(architecture, _W10_RESOLUTION)
-        path = directory / f"{subnet.id}.onnx"
-        artifacts[subnet.id] = export_module(
-            net.extract(architecture), subnet, OFA_MBV3_W10.input_shape(subnet.resolution), path
-        )
+    """Smallest and largest of the published ladder; random weights."""
+    net = supernets.load(OFA_MBV3_W12.name)
+    ladder = net.ladder()
+    ends = (ladder[0], ladder[-1])
     return Pair(
-        name=OFA_MBV3_W10.name,
-        artifacts=artifacts,
+        name=net.name,
+        artifacts={rung.id: export(net, rung, directory) for rung in ends},
         source=sources.Noise(seed=0),
         pause_ms=60.0,
-        architectures=architectures,
+        architectures=tuple(rung.knobs for rung in ends if isinstance(rung.knobs, Architecture)),
     )
 
 
-def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
-    _switch_worker(pair, switches, clock, stopwatch)
+def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:
+    """Returns how many of the worker's requests were lost."""
+    failures = _switch_worker(pair, switches, clock, stopwatch)
     _switch_bare(pair, switches, clock, stopwatch)
     few = max(2, switches // 10)
     for _, artifact in zip(range(few), cycle(pair.artifacts.values()), strict=False):
         stopwatch.time(RELOAD, engines.open_model, artifact.path)
     if pair.architectures:
-        peer = make_peer(OFA_MBV3_W10).eval()
+        peer = make_peer(OFA_MBV3_W12, width=1.2).eval()
         for _, architecture in zip(range(few), cycle(pair.architectures), strict=False):
             activate(peer, architecture)
             stopwatch.time(COPY, peer.get_active_subnet)
+    return failures
 
 
-def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
+def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:
+    """Returns how many requests were lost on the way."""
     subnets = list(pair.artifacts)
     with worker(pair.artifacts, pair.source, cores(), clock) as serving:
         serving.start()
@@ -159,11 +154,12 @@ def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stop
         clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
         serving.drain(clock.now_s())
         serving.join()
-        records = completed(serving)
+        records, failures = completed(serving), lost(serving)
     for before, after in pairwise(records):
         if before["subnet"] != after["subnet"]:
             name = f"{WORKER_FIRST}, {subnets[after['subnet']]}"
             stopwatch.add(name, float(after["start_s"]), float(after["end_s"]))
+    return failures
 
 
 def _switch_bare(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> None:
@@ -193,6 +189,7 @@ def _show(figures: dict[str, Any]) -> None:
         print_table(table)
         for name, value in case["ratios"].items():
             print(f"{name}: {'unknown' if value is None else f'{value:.3g}x'}")
+        print(f"requests dropped or failed while switching: {case['requests_lost']}")
     host = figures["host"]
     print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
 

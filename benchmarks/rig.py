@@ -112,7 +112,7 @@ def watched(clock: BoardClock) -> Iterator[HostSentinel]:
 
 @contextmanager
 def worker(
-    artifacts: Mapping[str, Artifact], source: Source, cpus: Sequence[int], clock: BoardClock
+    artifacts: Mapping[str, Artifact], source: Source, cpus: Sequence[int], clock: BoardClock, engine: str = "auto"
 ) -> Iterator[Worker]:
     """A worker in a closed loop on a board of one unit with a fixed clock, all its networks ready, the first in use.
 
@@ -120,7 +120,7 @@ def worker(
     """
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
-        spec = _spec(artifacts, cpus, clock, Path(directory))
+        spec = _spec(artifacts, cpus, clock, Path(directory), engine)
         ledger = BoardLedger.create(Path(spec.ledger_path), spec.board, slots=1, clock=clock)
         made = Worker(spec, source=source, clock=clock)
         try:
@@ -150,7 +150,15 @@ def completed(made: Worker) -> NDArray[np.void]:
     return done
 
 
-def _spec(artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardClock, directory: Path) -> WorkerSpec:
+def lost(made: Worker) -> int:
+    """How many requests of the worker were dropped or failed."""
+    status = read_records(Path(made.spec.records_path))["status"]
+    return int(np.isin(status, (Status.DROPPED, Status.FAILED)).sum())
+
+
+def _spec(
+    artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardClock, directory: Path, engine: str
+) -> WorkerSpec:
     unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
     # On a fixed clock a service takes what the inference takes; the profile only has to name the networks.
     times = (ServiceTime(kind="cpu", cores=len(cpus), samples_ms=(1.0,)),)
@@ -172,6 +180,7 @@ def _spec(artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardCl
         profile=Profile(supernet="bench", machine="this", rungs=rungs),
         seed=0,
         records_path=str(directory / "records"),
+        engine=engine,
     )
 
 
