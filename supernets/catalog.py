@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supernets import plates, published
+from supernets import plates, published, slimmable, static
 from supernets.elastic import ElasticSupernet
 from supernets.errors import SupernetError, did_you_mean
 from supernets.space import Space, Stage, make_divisible
@@ -77,7 +77,7 @@ SPACES = {space.name: space for space in (OFA_PLATES, OFA_MBV3_W10, OFA_MBV3_W12
 
 def names() -> tuple[str, ...]:
     """The supernets that are built in."""
-    return tuple(SPACES)
+    return (*SPACES, *slimmable.SPACES, static.TORCHVISION, static.ONCE_FOR_ALL)
 
 
 def check_name(name: str) -> None:
@@ -94,7 +94,8 @@ def check_name(name: str) -> None:
 def task_of(name: str) -> str:
     """What the sub-networks of a supernet do, one of `supernets.sources.TASKS`; the name as for `load`."""
     check_name(name)
-    return SPACES[name.partition(":")[0]].task
+    space = SPACES.get(name.partition(":")[0])
+    return space.task if space is not None else "imagenet"
 
 
 def load(name: str, weights: str | Path | None = None, ladder: str | Path | None = None) -> Supernet:
@@ -102,10 +103,11 @@ def load(name: str, weights: str | Path | None = None, ladder: str | Path | None
 
     Args:
         name: one of `names()`, or `NAME:LADDER`.
-        weights: a state dict, bare or under `state_dict`, as `.safetensors` or as a `.pth` without code; None takes
-            the shipped weights, or random ones where none are shipped (`Supernet.weights_source` says which).
-        ladder: a published set (`gpu6`, `gpu7`), or a ladder file; None takes what the weights bring, else the
-            supernet's own.
+        weights: a state dict, bare or under `state_dict` or `model`, as `.safetensors` or as a `.pth` without code;
+            None takes the shipped weights, or random ones where none are shipped (`Supernet.weights_source` says
+            which).
+        ladder: a published set (`gpu6`, `gpu7`), a static network (`small`, `large`, or a published sub-network's
+            identifier), or a ladder file; None takes what the weights bring, else the supernet's own.
 
     Raises:
         SupernetError: for an unknown name, or files that can't be read or don't fit.
@@ -115,20 +117,35 @@ def load(name: str, weights: str | Path | None = None, ladder: str | Path | None
     shipped = _SHIPPED / f"{supernet}.safetensors"
     file = Path(weights) if weights is not None else shipped if shipped.exists() else None
     source = "given" if weights is not None else "shipped"
-    published_set, ladder_file = _ladder(supernet, ladder if ladder is not None else behind_colon or None)
-    return ElasticSupernet(SPACES[supernet], file, source, ladder_file, published_set)
+    chosen, ladder_file = _ladder(supernet, ladder if ladder is not None else behind_colon or None)
+    if supernet in slimmable.SPACES:
+        return slimmable.SlimmableSupernet(slimmable.SPACES[supernet], file, source, ladder_file)
+    if supernet == static.TORCHVISION:
+        return static.TorchvisionMobileNetV3(file, source, ladder_file, chosen)
+    if supernet == static.ONCE_FOR_ALL:
+        return static.StaticOnceForAll(OFA_MBV3_W12, file, source, ladder_file, chosen)
+    return ElasticSupernet(SPACES[supernet], file, source, ladder_file, chosen)
+
+
+def _named_ladders(supernet: str) -> tuple[str, ...]:
+    """Ladders of a supernet that have a name: published sets, or for a static network which one it is."""
+    if supernet == static.TORCHVISION:
+        return static.torchvision_networks()
+    if supernet == static.ONCE_FOR_ALL:
+        return tuple(static.once_for_all_rungs(OFA_MBV3_W12))
+    return tuple(name for name, ladder in published.ladders().items() if ladder.supernet == supernet)
 
 
 def _ladder(supernet: str, ladder: str | Path | None) -> tuple[str | None, Path | None]:
-    """The published set and the ladder file that are asked for."""
+    """The named ladder and the ladder file that are asked for."""
     if ladder is None:
         return None, None
-    sets = [name for name, published_ladder in published.ladders().items() if published_ladder.supernet == supernet]
-    if ladder in sets:
+    known = _named_ladders(supernet)
+    if ladder in known:
         return str(ladder), None
     if Path(ladder).is_file():
         return None, Path(ladder)
-    mend = did_you_mean(str(ladder), sets) if sets else f"None is published for {supernet}"
+    mend = did_you_mean(str(ladder), known) if known else f"None is published for {supernet}"
     raise SupernetError(
         f"ladder {str(ladder)!r} is neither a file, as `gearshift ladder` writes it, nor a published set. {mend}"
     )

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
 
 
+def published_rungs(space: Space, published_set: str) -> tuple[SubNet, ...]:
+    """The sub-networks of a published set, smallest first."""
+    return tuple(
+        space.subnet(rung.knobs, rung.resolution, rung.top1, "published")
+        for rung in published.ladders()[published_set].rungs
+    )
+
+
 class ElasticSupernet(Supernet):
     """One space with one set of weights.
 
@@ -28,6 +36,7 @@ class ElasticSupernet(Supernet):
         ladder_file: as for `Supernet`.
         published_set: name of the published ladder to take, whatever a file brings; None for the file's, else the
             supernet's default set, else the space's two ends.
+        name: as in the catalog; None for the space's.
     """
 
     def __init__(
@@ -37,9 +46,10 @@ class ElasticSupernet(Supernet):
         source: str,
         ladder_file: Path | None = None,
         published_set: str | None = None,
+        name: str | None = None,
     ) -> None:
         self.space = space
-        super().__init__(space.name, space.task, weights, source, ladder_file)
+        super().__init__(name or space.name, space.task, weights, source, ladder_file)
         self._published_set = published_set
 
     def ladder(self) -> tuple[SubNet, ...]:
@@ -51,19 +61,12 @@ class ElasticSupernet(Supernet):
         Raises:
             SupernetError: if a file brings a ladder of another space.
         """
-        if self._brings_ladder and self._published_set is None:
-            try:
-                return tuple(self._parsed(rung) for rung in self._stored_rungs())
-            except (ValueError, KeyError, TypeError) as error:
-                raise SupernetError(
-                    f"{self._ladder_file} brings a ladder that is none of {self.name}: {error}"
-                ) from None
-        chosen = self._published_set or published.DEFAULT_LADDERS.get(self.name)
+        brought = self._brought() if self._published_set is None else None
+        if brought is not None:
+            return brought
+        chosen = self._published_set or published.DEFAULT_LADDERS.get(self.space.name)
         if chosen is not None:
-            return tuple(
-                self.space.subnet(rung.knobs, rung.resolution, rung.top1, "published")
-                for rung in published.ladders()[chosen].rungs
-            )
+            return published_rungs(self.space, chosen)
         return (
             self.space.subnet(self.space.smallest, self.space.resolutions[0]),
             self.space.subnet(self.space.largest, self.space.resolutions[-1]),

@@ -154,6 +154,50 @@ def width_points() -> tuple[WidthPoint, ...]:
     )
 
 
+@cache
+def autoslim_channels() -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Output channels of every layer of the AutoSlim networks, by family as in `width_points`, smallest first.
+
+    From input to output: the stem; of each block its depthwise convolution, where its width is free, and its output;
+    the last convolution (MobileNet V1 has none); the classes. Source: `channel_num_list` of the slimmable_networks
+    repository's `apps/autoslim_*_train_val.yml`; its comment gives the largest MnasNet 539 M MACs, its README 532 M,
+    which is what these numbers come to.
+    """
+    families = json.loads((_DATA / "autoslim_channels.json").read_text())["families"]
+    return {family: tuple(tuple(network) for network in networks) for family, networks in families.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StaticPoint:
+    """A static network of a library, with its published accuracy.
+
+    Attributes:
+        network: as the library calls it.
+        weights: whose accuracy it is, as the library calls them.
+        macs_m: 10⁶ multiply-accumulates at 224 px, counted on the network.
+        top1: as a fraction, as the library publishes it.
+    """
+
+    network: str
+    weights: str
+    macs_m: float
+    top1: float
+
+
+@cache
+def torchvision_points() -> tuple[StaticPoint, ...]:
+    """MobileNetV3 of torchvision with its default weights (`MobileNet_V3_{Small,Large}_Weights.DEFAULT`, 0.29)."""
+    return tuple(
+        StaticPoint(
+            network=row["network"],
+            weights=row["weights"],
+            macs_m=float(row["macs_m"]),
+            top1=round(float(row["top1_percent"]) / 100, 5),
+        )
+        for row in _rows("torchvision_mobilenet_v3.csv")
+    )
+
+
 def _rows(file: str) -> list[dict[str, str]]:
     with open(_DATA / file, encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

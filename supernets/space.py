@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from supernets.subnet import Architecture, SubNet
+from supernets.subnet import Architecture, SubNet, at_precision
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
@@ -155,16 +155,15 @@ class Space:
         macs_m = self.macs(architecture, resolution) / 1e6
         knobs = f"{architecture.kernel}{architecture.expand}{architecture.depth}"
         tag = hashlib.sha256(knobs.encode()).hexdigest()[:4]
-        suffix = "" if precision == "float32" else f"-{precision}"
-        return SubNet(
-            id=f"r{resolution}-{macs_m:.3g}m-{tag}{suffix}",
+        subnet = SubNet(
+            id=f"r{resolution}-{macs_m:.3g}m-{tag}",
             knobs=architecture,
             resolution=resolution,
             macs_m=macs_m,
-            accuracy=accuracy,
-            accuracy_source=source,
-            precision=precision,
+            accuracy=None,
+            accuracy_source="unknown",
         )
+        return replace(at_precision(subnet, precision), accuracy=accuracy, accuracy_source=source)
 
     def macs(self, architecture: Architecture, resolution: int) -> int:
         """Multiply-accumulates of one inference: convolutions and linear layers, as usual without norms."""

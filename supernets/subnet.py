@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 
@@ -46,7 +46,7 @@ class SubNet:
         resolution: input height in pixels.
         macs_m: multiply-accumulates of one inference, 10⁶.
         accuracy: top-1 or exact match as a fraction; None where it is not known.
-        accuracy_source: `measured`, `published` or `unknown`.
+        accuracy_source: `measured`, `predicted`, `published` or `unknown`.
         precision: what it computes in, one of `supernets.artifact.PRECISIONS`; its accuracy is at that precision.
     """
 
@@ -57,3 +57,17 @@ class SubNet:
     accuracy: float | None
     accuracy_source: str
     precision: str = "float32"
+
+
+def at_precision(subnet: SubNet, precision: str) -> SubNet:
+    """The sub-network computing in that precision, with an identifier of its own; its accuracy there is not known."""
+    if precision == subnet.precision:
+        return subnet
+    float32_id = subnet.id.removesuffix(f"-{subnet.precision}")
+    return replace(
+        subnet,
+        id=float32_id if precision == "float32" else f"{float32_id}-{precision}",
+        precision=precision,
+        accuracy=None,
+        accuracy_source="unknown",
+    )

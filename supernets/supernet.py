@@ -57,13 +57,18 @@ class Supernet(ABC):
         made_for = self._about.get("supernet")
         if not self._brings_ladder or made_for is None:
             raise SupernetError(f"{file} is no ladder file; `gearshift ladder` writes one")
-        if made_for != self.name:
-            raise SupernetError(f"{file} is a ladder of {made_for!r}, not of {self.name!r}")
+        if made_for != self.weights_name:
+            raise SupernetError(f"{file} is a ladder of {made_for!r}, not of {self.weights_name!r}")
         if self._about.get("weights_hash") != self.base_hash:
             raise SupernetError(
                 f"{file} was made with other weights of {self.name} ({self._about.get('weights_hash', '')[:12]}) than "
                 f"these ({self.base_hash[:12]}): its statistics would not fit; give its weights, or make it again"
             )
+
+    @property
+    def weights_name(self) -> str:
+        """The supernet that weights and ladder files are of."""
+        return self.name
 
     @cached_property
     def base_hash(self) -> str:
@@ -119,6 +124,10 @@ class Supernet(ABC):
             SupernetError: if the weights don't fit.
         """
 
+    def calibrated(self, subnet: SubNet) -> bool:
+        """Whether the batch-norm statistics of that sub-network are its own; else they are the supernet's, sliced."""
+        return self._ladder_file is not None and bool(weights_file.read_statistics(self._ladder_file, subnet))
+
     @abstractmethod
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
         """Of one inference: (1, channels, height, width)."""
@@ -131,10 +140,22 @@ class Supernet(ABC):
     def _brings_ladder(self) -> bool:
         return "ladder" in self._about
 
-    def _stored_rungs(self) -> list[dict[str, Any]]:
-        """The ladder that came in a file, as `weights_file.save` wrote it."""
-        rungs: list[dict[str, Any]] = json.loads(self._about["ladder"])
-        return rungs
+    def _brought(self) -> tuple[SubNet, ...] | None:
+        """The ladder that came in a file; None where none did.
+
+        Raises:
+            SupernetError: if it is of another space.
+        """
+        if not self._brings_ladder:
+            return None
+        try:
+            return tuple(self._parsed(rung) for rung in json.loads(self._about["ladder"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SupernetError(f"{self._ladder_file} brings a ladder that is none of {self.name}: {error}") from None
+
+    @abstractmethod
+    def _parsed(self, rung: dict[str, Any]) -> SubNet:
+        """The sub-network that `weights_file.save` wrote; a ValueError, KeyError or TypeError if there is none."""
 
     def _with_statistics(self, module: nn.Module, subnet: SubNet) -> nn.Module:
         if self._ladder_file is not None and self._about:

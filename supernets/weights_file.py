@@ -57,10 +57,13 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a pickle of garbage can raise whatever its opcodes come to
         raise _unreadable(path, error) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise SupernetError(f"{path} holds no state dict (a mapping from names to tensors, bare or under 'state_dict')")
+        raise SupernetError(
+            f"{path} holds no state dict (a mapping from names to tensors, bare or under 'state_dict' or 'model')"
+        )
     return state
 
 
@@ -129,7 +132,7 @@ def save(
         rungs.append(_stored(subnet))
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
-    save_file(tensors, fresh, {**about, "ladder": json.dumps(rungs)})
+    save_file(tensors, fresh, {**about, "ladder": json.dumps(rungs)} if rungs else dict(about))
     fresh.replace(path)
 
 

@@ -214,3 +214,9 @@ def test_a_file_that_brings_no_ladder_is_refused_as_one(official: State, tmp_pat
     save_file(official, path)
     with pytest.raises(SupernetError, match="is no ladder file"):
         load(W10, ladder=path)
+
+
+def test_weights_that_were_saved_without_a_ladder_bring_none(official: State, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(path, official, [], {"made_by": "hand"})
+    assert load(W10, path).ladder() == load(W10).ladder()

@@ -149,7 +149,7 @@ def refusal(path: Path, name: str = "ofa-plates") -> str:
 
 @pytest.mark.parametrize(
     ("name", "mend"),
-    [("ofa-plate", "Did you mean 'ofa-plates'?"), ("OFA_plates", "Did you mean"), ("zebra", "Known: ofa-mbv3-w1.0, ")],
+    [("ofa-plate", "Did you mean 'ofa-plates'?"), ("OFA_plates", "Did you mean"), ("zebra", "Known: autoslim-mbv1, ")],
 )
 def test_an_unknown_name_is_refused(name: str, mend: str) -> None:
     with pytest.raises(SupernetError) as caught:

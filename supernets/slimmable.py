@@ -1,0 +1,352 @@
+"""Slimmable networks: MobileNets of several widths in one set of weights. Knows no torch.
+
+A narrower network uses the first channels of each layer of the wider, with batch norms of its own (*switchable*). Of
+three kinds, all by Yu et al.: *slimmable* has a few widths (arXiv 1812.08928); *universally slimmable* (US) any width
+between two ends (arXiv 1903.05134); *AutoSlim* a few networks whose layers each have a width of their own
+(arXiv 1903.11728). Structure and widths are those of github.com/JiahuiYu/slimmable_networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from supernets import published, weights_file
+from supernets.errors import SupernetError
+from supernets.space import make_divisible
+from supernets.subnet import Fixed, SubNet, Width, at_precision
+from supernets.supernet import Supernet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from supernets.slimmable_networks import StaticMobileNet
+
+RESOLUTION = 224
+CLASSES = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channels:
+    """Output channels of the convolutions of one network.
+
+    Attributes:
+        stem: of the first.
+        mid: of each block's depthwise convolution.
+        out: of each block.
+        tail: of the 1x1 convolution before the classifier; None where there is none.
+    """
+
+    stem: int
+    mid: tuple[int, ...]
+    out: tuple[int, ...]
+    tail: int | None
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int, int], ...]:
+        """Of each block: channels of its input, its depthwise convolution and its output."""
+        return tuple(zip((self.stem, *self.out[:-1]), self.mid, self.out, strict=True))
+
+    @property
+    def features(self) -> int:
+        """What the classifier takes."""
+        return self.tail or self.out[-1]
+
+    def scaled(self, width: float) -> Channels:
+        """At a width multiplier: a block's expansion ratio stays, and so does the tail."""
+        stem, *out = (make_divisible(channels * width) for channels in (self.stem, *self.out))
+        ratios = (mid // channels for channels, mid, _ in self.blocks)
+        mid = tuple(channels * ratio for channels, ratio in zip((stem, *out[:-1]), ratios, strict=True))
+        return Channels(stem=stem, mid=mid, out=tuple(out), tail=self.tail)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backbone:
+    """What does not change with the width.
+
+    Attributes:
+        kernels: of each block's depthwise convolution.
+        strides: of each block.
+        inverted: blocks are MobileNet V2's (expansion, no activation behind the last convolution, a residual
+            connection); else MobileNet V1's.
+    """
+
+    kernels: tuple[int, ...]
+    strides: tuple[int, ...]
+    inverted: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlimmableSpace:
+    """All that tells one slimmable network from another.
+
+    Attributes:
+        name: of the supernet.
+        family: its name in `published.width_points`.
+        backbone: of all its networks.
+        switches: the networks that have batch norms of their own, smallest first.
+        switched_tail: so has the tail; else all share its batch norm.
+        full: where any width between the first and the last will do (universally slimmable), the network of width 1;
+            all share the batch norms' weights and biases, and only running statistics are switched. Else None.
+        ladder: those of the switches that a ladder has unless told.
+    """
+
+    name: str
+    family: str
+    backbone: Backbone
+    switches: tuple[tuple[Width | Fixed, Channels], ...]
+    switched_tail: bool
+    full: Channels | None
+    ladder: tuple[Width | Fixed, ...]
+
+    @property
+    def largest(self) -> Channels:
+        """What the weights are large enough for: layer by layer the widest."""
+        networks = [channels for _, channels in self.switches]
+        return Channels(
+            stem=max(network.stem for network in networks),
+            mid=tuple(max(mid) for mid in zip(*(network.mid for network in networks), strict=True)),
+            out=tuple(max(out) for out in zip(*(network.out for network in networks), strict=True)),
+            tail=max((network.tail for network in networks if network.tail is not None), default=None),
+        )
+
+    @property
+    def residual(self) -> tuple[bool, ...]:
+        """Which blocks add their input to their output: where both are as wide in every network."""
+        return tuple(
+            self.backbone.inverted
+            and stride == 1
+            and all(network.blocks[block][0] == network.out[block] for _, network in self.switches)
+            for block, stride in enumerate(self.backbone.strides)
+        )
+
+    def channels(self, knobs: Width | Fixed) -> Channels:
+        """Of the network with those knobs.
+
+        Raises:
+            ValueError: for one that is not of this space, naming what is.
+        """
+        known = dict(self.switches)
+        if knobs in known:
+            return known[knobs]
+        names = [_label(switch) for switch in known]
+        if self.full is None:
+            raise ValueError(f"{_label(knobs)} is not in {self.name}; take one of {', '.join(names)}")
+        widths = [switch.multiplier for switch in known if isinstance(switch, Width)]
+        if not isinstance(knobs, Width) or not widths[0] <= knobs.multiplier <= widths[-1]:
+            raise ValueError(f"{_label(knobs)} is not in {self.name}; take any from {names[0]} to {names[-1]}")
+        return self.full.scaled(knobs.multiplier)
+
+    def switch(self, knobs: Width | Fixed) -> int:
+        """The number of the switch whose statistics a network takes: its own, or between two the wider's."""
+        own = [switch for switch, _ in self.switches]
+        if knobs in own:
+            return own.index(knobs)
+        assert isinstance(knobs, Width)
+        return bisect([switch.multiplier for switch in own if isinstance(switch, Width)], knobs.multiplier)
+
+    def macs(self, channels: Channels) -> int:
+        """Multiply-accumulates of one inference at 224 px: convolutions and the classifier, as usual without norms."""
+        size = RESOLUTION // 2
+        total = size * size * 3 * 9 * channels.stem
+        for (before, mid, out), kernel, stride in zip(
+            channels.blocks, self.backbone.kernels, self.backbone.strides, strict=True
+        ):
+            total += size * size * before * mid if mid != before else 0
+            size = -(-size // stride)
+            total += size * size * mid * (kernel * kernel + out)
+        total += size * size * channels.out[-1] * (channels.tail or 0)
+        return total + channels.features * CLASSES
+
+
+def _label(knobs: Width | Fixed) -> str:
+    return f"width {knobs.multiplier}" if isinstance(knobs, Width) else knobs.network
+
+
+_MBV1 = Backbone(kernels=(3,) * 13, strides=(1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1), inverted=False)
+_MBV1_CHANNELS = Channels(
+    stem=32,
+    mid=(32, 64, 128, 128, 256, 256, *(512,) * 6, 1024),
+    out=(64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024),
+    tail=None,
+)
+_MBV2 = Backbone(kernels=(3,) * 17, strides=(1, 2, 1, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1, 1, 1), inverted=True)
+_MBV2_OUT = (16, *(24,) * 2, *(32,) * 3, *(64,) * 4, *(96,) * 3, *(160,) * 3, 320)
+_MBV2_CHANNELS = Channels(stem=32, mid=(32, *(6 * channels for channels in _MBV2_OUT[:-1])), out=_MBV2_OUT, tail=1280)
+_MNASNET = Backbone(
+    kernels=(*(3,) * 4, *(5,) * 6, *(3,) * 2, *(5,) * 4, 3),
+    strides=(1, 2, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 1),
+    inverted=True,
+)
+
+
+def _slimmable(name: str, family: str, backbone: Backbone, full: Channels, widths: Sequence[float]) -> SlimmableSpace:
+    switches = tuple((Width(width), full.scaled(width)) for width in widths)
+    return SlimmableSpace(
+        name=name,
+        family=family,
+        backbone=backbone,
+        switches=switches,
+        switched_tail=False,
+        full=None,
+        ladder=tuple(width for width, _ in switches),
+    )
+
+
+def _universally(
+    name: str, family: str, backbone: Backbone, full: Channels, narrowest: int, ladder: Sequence[float]
+) -> SlimmableSpace:
+    """With statistics for every 25 thousandths from `narrowest` to 1, and the widths of a ladder among them."""
+    widths = [thousandths / 1000 for thousandths in range(narrowest, 1001, 25)]
+    few_widths = _slimmable(name, family, backbone, full, widths)
+    return replace(few_widths, full=full, ladder=tuple(Width(width) for width in ladder))
+
+
+def _autoslim(name: str, family: str, backbone: Backbone) -> SlimmableSpace:
+    switches = tuple(
+        (Fixed(f"{point.macs_m:g}m"), _listed(numbers, backbone.inverted))
+        for point, numbers in zip(_points(family), published.autoslim_channels()[family], strict=True)
+    )
+    return SlimmableSpace(
+        name=name,
+        family=family,
+        backbone=backbone,
+        switches=switches,
+        switched_tail=True,
+        full=None,
+        ladder=tuple(network for network, _ in switches),
+    )
+
+
+def _listed(numbers: tuple[int, ...], inverted: bool) -> Channels:
+    """The channels of a network of `published.autoslim_channels`; its first block does not expand."""
+    if not inverted:
+        stem, *out, _ = numbers
+        return Channels(stem=stem, mid=(stem, *out[:-1]), out=tuple(out), tail=None)
+    stem, first, *blocks, tail, _ = numbers
+    return Channels(stem=stem, mid=(stem, *blocks[::2]), out=(first, *blocks[1::2]), tail=tail)
+
+
+def _points(family: str) -> list[published.WidthPoint]:
+    """What is published of a family's networks, smallest first."""
+    points = [point for point in published.width_points() if point.family == family]
+    return sorted(points, key=lambda point: (point.macs_m, point.width or 0))
+
+
+# The ladders of the US networks are some of the published widths, spread evenly from end to end.
+_US_MBV1_LADDER = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+_US_MBV2_LADDER = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+SPACES = {
+    space.name: space
+    for space in (
+        _slimmable("slimmable-mbv1", "Slimmable-MBv1", _MBV1, _MBV1_CHANNELS, (0.25, 0.5, 0.75, 1.0)),
+        _slimmable("slimmable-mbv2", "Slimmable-MBv2", _MBV2, _MBV2_CHANNELS, (0.35, 0.5, 0.75, 1.0)),
+        _universally("us-mbv1", "US-MBv1", _MBV1, _MBV1_CHANNELS, 250, _US_MBV1_LADDER),
+        _universally("us-mbv2", "US-MBv2", _MBV2, _MBV2_CHANNELS, 350, _US_MBV2_LADDER),
+        _autoslim("autoslim-mbv1", "AutoSlim-MBv1", _MBV1),
+        _autoslim("autoslim-mbv2", "AutoSlim-MBv2", _MBV2),
+        _autoslim("autoslim-mnasnet", "AutoSlim-MnasNet", _MNASNET),
+    )
+}
+
+
+class SlimmableSupernet(Supernet):
+    """One slimmable network with one set of weights.
+
+    Official files are read as they are: a state dict, bare or under `model`, with names that may begin with `module.`.
+
+    Args:
+        space: which networks there are.
+        weights: as for `Supernet`.
+        source: as for `Supernet`.
+        ladder_file: as for `Supernet`.
+    """
+
+    def __init__(self, space: SlimmableSpace, weights: Path | None, source: str, ladder_file: Path | None) -> None:
+        self.space = space
+        super().__init__(space.name, "imagenet", weights, source, ladder_file)
+
+    def ladder(self) -> tuple[SubNet, ...]:
+        """The networks that a file brings, else those published (US: some of them), smallest first."""
+        brought = self._brought()
+        return tuple(self._subnet(knobs) for knobs in self.space.ladder) if brought is None else brought
+
+    def subnet(self, width: float) -> SubNet:
+        """The network of a width; for US any between the ends, with a published accuracy or none.
+
+        Raises:
+            SupernetError: for a width outside the space.
+        """
+        try:
+            subnet = self._subnet(Width(float(width)))
+        except ValueError as error:
+            raise SupernetError(str(error)) from None
+        return next((rung for rung in self.ladder() if rung.id == subnet.id), subnet)
+
+    def _subnet(self, knobs: Width | Fixed) -> SubNet:
+        """With its published accuracy where there is one."""
+        macs_m = self.space.macs(self.space.channels(knobs)) / 1e6
+        own = [switch for switch, _ in self.space.switches]
+        known = knobs in own
+        name = f"w{knobs.multiplier}-{macs_m:.0f}m" if isinstance(knobs, Width) else knobs.network
+        return SubNet(
+            id=name,
+            knobs=knobs,
+            resolution=RESOLUTION,
+            macs_m=macs_m,
+            accuracy=_points(self.space.family)[own.index(knobs)].top1 if known else None,
+            accuracy_source="published" if known else "unknown",
+        )
+
+    def _parsed(self, rung: dict[str, Any]) -> SubNet:
+        knobs = Width(float(rung["multiplier"])) if "multiplier" in rung else Fixed(str(rung["network"]))
+        subnet = at_precision(self._subnet(knobs), rung.get("precision", "float32"))
+        return replace(subnet, accuracy=rung["accuracy"], accuracy_source=rung["accuracy_source"])
+
+    def calibrated(self, subnet: SubNet) -> bool:
+        """Whether it is one of those with batch norms of their own, or a ladder file brings statistics."""
+        return subnet.knobs in dict(self.space.switches) or super().calibrated(subnet)
+
+    def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
+        """Always (1, 3, 224, 224)."""
+        return 1, 3, subnet.resolution, subnet.resolution
+
+    def module(self, subnet: SubNet) -> StaticMobileNet:
+        """That network; its weights are views of the supernet's. See `Supernet.module`.
+
+        A US network between two that have statistics takes the wider's, until a ladder file brings its own.
+        """
+        from supernets import slimmable_networks
+
+        assert isinstance(subnet.knobs, Width | Fixed)
+        module = slimmable_networks.cut(self.space, subnet.knobs, self.state)
+        self._with_statistics(module, subnet)
+        return module
+
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """The weights of all networks, by the official names.
+
+        Raises:
+            SupernetError: if the weights don't fit.
+        """
+        from supernets import slimmable_networks
+
+        if self.weights is None:
+            return slimmable_networks.random_state(self.space)
+        return weights_file.fitted(
+            weights_file.read_state(self.weights),
+            slimmable_networks.expected_state(self.space),
+            self.weights,
+            self.name,
+            lambda key: key.removeprefix("module."),
+        )
+
+    def _random_hash(self) -> str:
+        return hashlib.sha256(repr(self.space).encode()).hexdigest()

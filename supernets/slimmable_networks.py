@@ -1,0 +1,143 @@
+"""Slimmable networks as torch modules: any one network, cut out of the weights of all.
+
+`StaticMobileNet` is one network, of standard layers; it is what is exported and served. The weights of all networks
+are a state dict with the names of the official repository (github.com/JiahuiYu/slimmable_networks): a convolution's
+weight stands once, as large as its widest; a batch norm's values stand once for each network, in `bn.NUMBER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from supernets.slimmable import CLASSES, Channels, SlimmableSpace
+from supernets.subnet import Fixed, Width
+
+
+def _convolution(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU6(),
+    ]
+
+
+class Block(nn.Module):
+    """A depthwise convolution, and a 1x1 convolution to the block's width.
+
+    Args:
+        widths: channels of input, depthwise convolution and output; an inverted block first expands if it must.
+        kernel: of the depthwise convolution.
+        stride: of the depthwise convolution.
+        inverted: MobileNet V2's, whose output has no activation; else MobileNet V1's.
+        residual: whether the input is added to the output.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], kernel: int, stride: int, inverted: bool, residual: bool) -> None:
+        super().__init__()
+        before, mid, out = widths
+        layers = _convolution(before, mid) if mid != before else []
+        layers += _convolution(mid, mid, kernel, stride, groups=mid)
+        layers += _convolution(mid, out)[: 2 if inverted else 3]
+        self.body = nn.Sequential(*layers)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps x (n, input, h, w) to (n, output, h / stride, w / stride)."""
+        y: Tensor = self.body(x)
+        return x + y if self.residual else y
+
+
+class StaticMobileNet(nn.Module):
+    """One network of a slimmable space, with weights of its own."""
+
+    def __init__(self, space: SlimmableSpace, channels: Channels) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Sequential(*_convolution(3, channels.stem, 3, 2))]
+        for widths, kernel, stride, residual in zip(
+            channels.blocks, space.backbone.kernels, space.backbone.strides, space.residual, strict=True
+        ):
+            layers.append(Block(widths, kernel, stride, space.backbone.inverted, residual))
+        if channels.tail is not None:
+            layers.append(nn.Sequential(*_convolution(channels.out[-1], channels.tail)))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Linear(channels.features, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, 1000) for x (n, 3, 224, 224)."""
+        logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
+        return logits
+
+
+def cut(space: SlimmableSpace, knobs: Width | Fixed, state: Mapping[str, Tensor]) -> StaticMobileNet:
+    """One network, in eval mode.
+
+    Args:
+        space: of the weights.
+        knobs: which network.
+        state: the weights of all, named and shaped as `expected_state`. The network's are views of them, but its
+            running statistics are its own, since calibration replaces them.
+    """
+    static = _empty(space, space.channels(knobs))
+    names = _stored_names(space, static, space.switch(knobs))
+    own = {}
+    for name, tensor in static.state_dict().items():
+        stored = state[names[name]] if name in names else torch.zeros_like(tensor, device="cpu")
+        values = stored[tuple(slice(size) for size in tensor.shape)]
+        own[name] = values.clone() if name.endswith(("running_mean", "running_var")) else values
+    static.load_state_dict(own, assign=True)
+    return static.eval()
+
+
+def expected_state(space: SlimmableSpace) -> dict[str, Tensor]:
+    """Names and shapes of the weights of all networks; the tensors hold nothing."""
+    network = _empty(space, space.largest)
+    largest = network.state_dict()
+    expected = {}
+    for switch, (_, channels) in enumerate(space.switches):
+        own = _empty(space, channels).state_dict()
+        for name, stored in _stored_names(space, network, switch).items():
+            expected[stored] = largest[name] if stored == name else own[name]
+    return expected
+
+
+def random_state(space: SlimmableSpace) -> dict[str, Tensor]:
+    """Random weights, always the same, and batch norms that do nothing yet."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, tensor in expected_state(space).items():
+        if tensor.ndim > 1:  # normal, of the variance that keeps ReLU's activations of one size (He et al., 2015)
+            deviation = (2 / tensor[0].numel()) ** 0.5
+            state[name] = torch.randn(tensor.shape, generator=generator) * deviation
+        else:
+            one = name.endswith(("weight", "running_var"))
+            state[name] = torch.ones(tensor.shape) if one else torch.zeros(tensor.shape)
+    return state
+
+
+def _empty(space: SlimmableSpace, channels: Channels) -> StaticMobileNet:
+    with torch.device("meta"):
+        return StaticMobileNet(space, channels)
+
+
+def _stored_names(space: SlimmableSpace, static: StaticMobileNet, switch: int) -> dict[str, str]:
+    """From the name of a parameter or statistic in a network to its name in the weights of all.
+
+    Args:
+        space: of the weights.
+        static: the network.
+        switch: the number of the batch norms it takes.
+    """
+    norms = {name for name, module in static.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    if space.backbone.inverted and not space.switched_tail:
+        norms.remove(f"features.{len(space.backbone.strides) + 1}.1")
+    names = {}
+    for name in static.state_dict():
+        module, _, leaf = name.rpartition(".")
+        if leaf == "num_batches_tracked":
+            continue
+        shared = module not in norms or (space.full is not None and leaf in ("weight", "bias"))
+        names[name] = name if shared else f"{module}.bn.{switch}.{leaf}"
+    return names
