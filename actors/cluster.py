@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from actors.devices import BACK_ENDS
+from actors.devices.cuda import cuda_devices
 from scheduler.board import Board, BoardUnit
 from scheduler.problem import did_you_mean
 
@@ -116,7 +117,7 @@ def load_board(path: str | os.PathLike[str]) -> Board:
 
 
 def check_host(board: Board) -> None:
-    """Checks that this machine is that board: its CPUs are here and ours to use, its clocks ones we can set.
+    """Checks that this machine is that board: its CPUs and GPUs are here and ours to use, its clocks ones we can set.
 
     Raises:
         BoardError: if not, with the unit and the mend.
@@ -125,8 +126,6 @@ def check_host(board: Board) -> None:
     for unit in board.units:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
-        if unit.kind != "cpu":
-            raise BoardError(f"{where}: kind {unit.kind!r} cannot be run here yet; {elsewhere}.")
         if unit.dvfs not in BACK_ENDS:
             raise BoardError(
                 f"{where}: dvfs {unit.dvfs!r} cannot be driven here yet; use one of: {', '.join(BACK_ENDS)}, "
@@ -138,6 +137,7 @@ def check_host(board: Board) -> None:
                     f"{where}: CPU {cpu} is not there, or not allowed to this process. Use some of "
                     f"{sorted(allowed)}, or {elsewhere}."
                 )
+    check_gpus(board)
     domains = [unit.domain for unit in board.units if unit.domain is not None]
     for domain in domains:
         if domains.count(domain) > 1:
@@ -145,6 +145,22 @@ def check_host(board: Board) -> None:
                 f"Board {board.name!r}: units that share a clock (domain {domain!r}) cannot be driven here yet; "
                 f"describe them as one unit, or simulate the board with --backend sim."
             )
+
+
+def check_gpus(board: Board) -> None:
+    """Checks that this machine has a GPU for each GPU unit.
+
+    Raises:
+        BoardError: if not, naming the first unit that has none, and the mend.
+    """
+    gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
+    found = cuda_devices() if gpus else ()
+    if len(found) < len(gpus):
+        here = f"only {len(found)} ({', '.join(found)})" if found else "none"
+        raise BoardError(
+            f"Board {board.name!r}, unit {gpus[len(found)]!r}: kind 'gpu' needs a CUDA device of its own, and torch "
+            f"finds {here} on this machine. Remove the unit, or simulate it with --backend sim."
+        )
 
 
 def _content(file: str) -> dict[Any, Any]:

@@ -11,25 +11,33 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
+from actors import pinning
+from actors.devices.cuda import device_name
+from actors.executor_client import own_executor
 from actors.paths import cache_dir
-from scheduler.profile import Profile, RungProfile, ServiceTime
+from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import engines
 from supernets.artifact import Artifact
+from supernets.latency import timed
 
+_SCHEMA_VERSION = 2
 _SAMPLES = 200
-_ROUNDS_AT_MOST = 2000
+_ROUNDS_AT_MOST = 4
+"""Inferences of a network for each undisturbed one that is wanted, before it is given up."""
+
+_SETTLE_S = 0.002
 _FAR = 1.4
 """A sample above this multiple of the median of the faster half was disturbed."""
 
@@ -39,7 +47,9 @@ Ladder = Sequence[tuple[Artifact, float | None, str]]
 
 class _StoredTime(BaseModel):
     model_config = ConfigDict(extra="forbid")
+    kind: Literal["cpu", "gpu"]
     cores: int
+    engine: str
     samples_ms: Annotated[list[PositiveFloat], Field(min_length=1)]
     disturbed: int
 
@@ -52,10 +62,9 @@ class _StoredRung(BaseModel):
 
 class _StoredProfile(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    schema_version: int = 1
+    schema_version: int = _SCHEMA_VERSION
     supernet: str
     machine: str
-    engine: str
     rungs: list[_StoredRung]
 
 
@@ -83,14 +92,51 @@ def profile_ladder(
         supernet: its name, for the cache and the reader.
         ladder: what to measure.
         cpus_by_cores: for each number of cores, the CPUs to measure on.
-        engine: as for `supernets.engines.prepare`.
+        engine: as for `supernets.engines.prepare`; with `auto` each network is measured with every engine that can
+            compute in its precision, and gets one by `scheduler.profile.fastest_engines`.
         fresh: measure even if the cache has it.
         on_sample: called with how many samples are taken, and of how many.
+
+    Raises:
+        SupernetError: for an unknown engine, or a file that an engine can't load.
     """
-    path = _cache_path(supernet, ladder, sorted(cpus_by_cores), engine)
+    path = _cache_path(supernet, ladder, [engines.engine_version(engine), sorted(cpus_by_cores)])
+    return _found_or(lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample), path, ladder, fresh)
+
+
+def profile_gpu(
+    supernet: str,
+    ladder: Ladder,
+    device: str,
+    *,
+    fresh: bool = False,
+    on_sample: Callable[[int, int], None] = lambda done, total: None,
+) -> Profile:
+    """The profile of a ladder on a GPU of this machine, from the cache or measured now.
+
+    It is measured through an executor in a process of its own, as requests are served, so the way there and back is
+    part of every time.
+
+    Args:
+        supernet: its name, for the cache and the reader.
+        ladder: what to measure; every artifact has a torch program.
+        device: as torch names it.
+        fresh: measure even if the cache has it.
+        on_sample: called with how many samples are taken, and of how many.
+
+    Raises:
+        ExecutorLostError: if the device can't be used.
+        ExecutorError: if the device won't take a network.
+    """
+    path = _cache_path(supernet, ladder, [engines.engine_version("torch"), device_name(device)])
+    return _found_or(lambda: _measure_gpu(supernet, ladder, device, on_sample), path, ladder, fresh)
+
+
+def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Ladder, fresh: bool) -> Profile:
+    """The profile stored at that path; where there is none that fits, it is measured and stored."""
     stored = None if fresh else _read(path)
     if stored is None or [rung.subnet for rung in stored.rungs] != [artifact.subnet for artifact, _, _ in ladder]:
-        stored = _measure(supernet, ladder, cpus_by_cores, engine, on_sample)
+        stored = measure_now()
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(f".{os.getpid()}")  # another run may measure the same ladder now
         new.write_text(stored.model_dump_json())
@@ -98,19 +144,19 @@ def profile_ladder(
     rungs = []
     for rung, (_, accuracy, source) in zip(stored.rungs, ladder, strict=True):
         times = tuple(
-            ServiceTime(kind="cpu", cores=time_.cores, samples_ms=tuple(time_.samples_ms)) for time_ in rung.times
+            ServiceTime(kind=time_.kind, cores=time_.cores, samples_ms=tuple(time_.samples_ms), engine=time_.engine)
+            for time_ in rung.times
         )
         rungs.append(RungProfile(subnet=rung.subnet, accuracy=accuracy, accuracy_source=source, times=times))
-    return Profile(supernet=supernet, machine=stored.machine, rungs=tuple(rungs))
+    return Profile(supernet=stored.supernet, machine=stored.machine, rungs=tuple(rungs))
 
 
-def _cache_path(supernet: str, ladder: Ladder, cores: list[int], engine: str) -> Path:
+def _cache_path(supernet: str, ladder: Ladder, measured_with: list[object]) -> Path:
     depends_on = [
         machine_name(),
         os.cpu_count(),
-        engines.engine_version(engine),
-        [(artifact.subnet, artifact.weights_hash) for artifact, _, _ in ladder],
-        cores,
+        [(artifact.subnet, artifact.weights_hash, artifact.precision) for artifact, _, _ in ladder],
+        measured_with,
     ]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "profiles" / f"{supernet}-{key}.json"
@@ -122,7 +168,44 @@ def _read(path: Path) -> _StoredProfile | None:
         stored = _StoredProfile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
-    return stored if stored.schema_version == 1 else None
+    return stored if stored.schema_version == _SCHEMA_VERSION else None
+
+
+def measure(
+    prepared: Sequence[engines.Prepared],
+    inputs: Sequence[NDArray[np.float32]],
+    on_sample: Callable[[], None] = lambda: None,
+    *,
+    samples: int = _SAMPLES,
+    patience: int = _ROUNDS_AT_MOST,
+    settle_before: Collection[int] = (),
+) -> list[tuple[list[float], int]]:
+    """Times networks in turns on the calling thread, so that a stall hits all of them.
+
+    Args:
+        prepared: networks to run.
+        inputs: one for each network.
+        on_sample: called after each inference.
+        samples: undisturbed inferences of each network that are wanted.
+        patience: turns for each of those before the machine is taken for one that is never calm.
+        settle_before: numbers of networks before which nothing runs for a moment: where the turn of another engine
+            begins, whose predecessor's threads may still look for work.
+
+    Returns:
+        For each network its undisturbed times in ms, rising, and how many more were disturbed.
+    """
+    calm: list[list[float]] = [[] for _ in prepared]
+    taken_away: list[list[float]] = [[] for _ in prepared]
+    for _ in range(patience * samples):
+        if all(len(times_ms) >= samples for times_ms in calm):
+            break
+        for number, (network, x) in enumerate(zip(prepared, inputs, strict=True)):
+            if number in settle_before:
+                time.sleep(_SETTLE_S)
+            took_ms, undisturbed = timed(network, x)
+            (calm if undisturbed else taken_away)[number].append(took_ms)
+            on_sample()
+    return [_kept(*times_ms, enough=samples // 10) for times_ms in zip(calm, taken_away, strict=True)]
 
 
 def _measure(
@@ -132,8 +215,10 @@ def _measure(
     engine: str,
     on_sample: Callable[[int, int], None],
 ) -> _StoredProfile:
-    rungs = [_StoredRung(subnet=artifact.subnet, times=[]) for artifact, _, _ in ladder]
-    total = len(cpus_by_cores) * len(rungs) * _SAMPLES
+    artifacts = [artifact for artifact, _, _ in ladder]
+    # Engine by engine, the same ones for all: a ladder has one precision.
+    candidates = engines.candidates(artifacts[0].precision) if engine == "auto" else (engine,)
+    total = len(cpus_by_cores) * len(candidates) * len(artifacts) * _SAMPLES
     done = 0
     interrupted = threading.Event()
 
@@ -144,52 +229,85 @@ def _measure(
         done += 1
         on_sample(min(done, total), total)
 
+    others = pinning.threads()
+    measured: dict[tuple[str, int], dict[str, tuple[list[float], int]]] = {}
     for cores, cpus in sorted(cpus_by_cores.items()):
         # A thread of its own: affinity is the thread's, and the engine's threads inherit it.
         with ThreadPoolExecutor(1) as pool:
-            measuring = pool.submit(_measure_on, [artifact for artifact, _, _ in ladder], cpus, engine, count)
+            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, others, count)
             try:
                 times = measuring.result()
             except BaseException:  # an interrupt reaches this thread alone, and the pool waits for the other
                 interrupted.set()
                 raise
-        for rung, (samples_ms, disturbed) in zip(rungs, times, strict=True):
-            rung.times.append(_StoredTime(cores=cores, samples_ms=samples_ms, disturbed=disturbed))
-    return _StoredProfile(supernet=supernet, machine=machine_name(), engine=engines.engine_version(engine), rungs=rungs)
+        for number, artifact in enumerate(artifacts):
+            by_engine = zip(candidates, times[number :: len(artifacts)], strict=True)
+            measured[artifact.subnet, cores] = dict(by_engine)
+    chosen = fastest_engines(
+        {form: {name: median(samples) for name, (samples, _) in times.items()} for form, times in measured.items()}
+    )
+    rungs = [_StoredRung(subnet=artifact.subnet, times=[]) for artifact in artifacts]
+    for rung in rungs:
+        for cores in sorted(cpus_by_cores):
+            name = chosen[rung.subnet, cores]
+            samples_ms, disturbed = measured[rung.subnet, cores][name]
+            rung.times.append(
+                _StoredTime(kind="cpu", cores=cores, engine=name, samples_ms=samples_ms, disturbed=disturbed)
+            )
+    return _StoredProfile(supernet=supernet, machine=machine_name(), rungs=rungs)
+
+
+def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable[[int, int], None]) -> _StoredProfile:
+    artifacts = [artifact for artifact, _, _ in ladder]
+    total = len(artifacts) * _SAMPLES
+    taken = iter(range(1, _ROUNDS_AT_MOST * total + 1))
+    with own_executor(device) as executor:
+        networks = [executor.prepare(artifact) for artifact in artifacts]
+        times = measure(
+            networks, _inputs(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES
+        )
+    rungs = [
+        _StoredRung(
+            subnet=artifact.subnet,
+            times=[
+                _StoredTime(
+                    kind="gpu",
+                    cores=1,
+                    engine=f"torch ({device.partition(':')[0]})",
+                    samples_ms=samples_ms,
+                    disturbed=disturbed,
+                )
+            ],
+        )
+        for artifact, (samples_ms, disturbed) in zip(artifacts, times, strict=True)
+    ]
+    return _StoredProfile(supernet=supernet, machine=f"{machine_name()}, {device_name(device)}", rungs=rungs)
 
 
 def _measure_on(
-    artifacts: Sequence[Artifact], cpus: tuple[int, ...], engine: str, count: Callable[[], None]
+    artifacts: Sequence[Artifact],
+    cpus: tuple[int, ...],
+    candidates: Sequence[str],
+    others: Collection[int],
+    count: Callable[[], None],
 ) -> list[tuple[list[float], int]]:
-    """Samples of each artifact and how many more were disturbed; the artifacts in turns, so that a stall hits all."""
+    """`measure` on those CPUs: all artifacts with the first engine, then all with the next."""
     os.sched_setaffinity(0, cpus)
-    sessions = [engines.prepare(artifact, engine, threads=len(cpus)) for artifact in artifacts]
+    networks = [engines.prepare(artifact, name, threads=len(cpus)) for name in candidates for artifact in artifacts]
+    inputs = _inputs(artifacts) * len(candidates)
+    turns = range(0, len(networks), len(artifacts)) if len(candidates) > 1 else ()
+    return measure(networks, inputs, count, samples=_SAMPLES, settle_before=turns)
+
+
+def _inputs(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
+    """An input of noise for each."""
     rng = np.random.default_rng(0)
-    inputs = [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]
-    calm: list[list[float]] = [[] for _ in artifacts]
-    taken_away: list[list[float]] = [[] for _ in artifacts]
-    for _ in range(_ROUNDS_AT_MOST):
-        if all(len(samples) >= _SAMPLES for samples in calm):
-            break
-        for number, (session, x) in enumerate(zip(sessions, inputs, strict=True)):
-            took_ms, undisturbed = _timed(session, x)
-            (calm if undisturbed else taken_away)[number].append(took_ms)
-            count()
-    return [_kept(*samples) for samples in zip(calm, taken_away, strict=True)]
+    return [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]
 
 
-def _kept(calm: list[float], taken_away: list[float]) -> tuple[list[float], int]:
+def _kept(calm: list[float], taken_away: list[float], enough: int = _SAMPLES // 10) -> tuple[list[float], int]:
     """The undisturbed samples, rising, and how many were not; on a machine that is never calm, the fastest of all."""
-    ordered = sorted(calm if len(calm) >= _SAMPLES // 10 else calm + taken_away)
+    ordered = sorted(calm if len(calm) >= max(enough, 1) else calm + taken_away)
     typical = ordered[len(ordered) // 4]
     kept = [round(ms, 4) for ms in ordered if ms <= _FAR * typical]
     return kept, len(calm) + len(taken_away) - len(kept)
-
-
-def _timed(session: engines.Prepared, x: NDArray[np.float32]) -> tuple[float, bool]:
-    """Milliseconds of one inference, and whether the kernel left the thread alone meanwhile."""
-    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
-    start = time.perf_counter()
-    session(x)
-    took_ms = (time.perf_counter() - start) * 1e3
-    return took_ms, resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw == before

@@ -1,4 +1,4 @@
-"""The Ray actors: thin wrappers around the worker, the board agent and the control loop, and the calls between them.
+"""The Ray actors: thin wrappers around the worker, the executor, the board agent and the control loop.
 
 Only what Ray makes necessary is here. Messages travel as msgpack (`actors.wire`), so that an actor may live in
 another Python than the manager's. Specs and sources are handed over by Ray at the start.
@@ -12,7 +12,7 @@ import os
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from ray import cloudpickle
 
 from actors.agent import BoardAgent, BoardTotals
 from actors.clock import BoardClock
-from actors.control_loop import ControlLoop, LoopFigures, LostError
+from actors.control_loop import ControlLoop, LoopFigures
+from actors.executor import Executor, ExecutorServer, engine_on
+from actors.ray_transport import RayTransport
 from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
-from actors.wire import decode, decode_effect, decode_message, encode
+from actors.wire import decode, decode_effect, encode
 from actors.worker import Worker, WorkerStatus
 from actors.worker_spec import WorkerSpec
 from scheduler.board import Board
@@ -35,17 +37,13 @@ from scheduler.manager import AppSpec, Manager
 from scheduler.messages import (
     Activate,
     ClockSet,
-    Effect,
     Event,
-    Message,
     Pin,
     Pinned,
     Prepare,
     SetClock,
-    StartWorker,
     Telemetry,
     UnitLimited,
-    WorkerStarted,
 )
 from scheduler.policies import make_policy
 from scheduler.problem import Objective
@@ -151,6 +149,18 @@ class WorkerActor:
         return self._worker
 
 
+class ExecutorActor:
+    """A GPU's executor in a process of its own; when Ray starts it again, it serves again at once."""
+
+    def __init__(self, path: str, device: str) -> None:
+        watch_driver(lambda: None)
+        self._server = ExecutorServer(Executor(engine_on(device)), Path(path))
+
+    def pid(self) -> int:
+        """Its process."""
+        return os.getpid()
+
+
 class AgentActor:
     """The board agent in a process of its own."""
 
@@ -180,6 +190,11 @@ class AgentActor:
         assert isinstance(order, SetClock)
         clock = agent.set_clock(order.unit, order.clock)
         return encode(ClockSet(unit=order.unit, clock=clock, epoch=order.epoch))
+
+    @ray.method(concurrency_group="control")
+    def watch(self, pid: int) -> None:
+        """Counts a process as ours in the machine's load."""
+        self._running().watch(pid)
 
     @ray.method(concurrency_group="control")
     def telemetry(self) -> bytes:
@@ -226,72 +241,6 @@ class AgentActor:
     def _running(self) -> BoardAgent:
         assert self._agent is not None
         return self._agent
-
-
-class RayTransport:
-    """Calls of the control loop to the actors.
-
-    Args:
-        workers: actor handles by application.
-        agent: actor handle.
-        pids: of the workers' processes.
-    """
-
-    def __init__(self, workers: Mapping[str, Any], agent: Any, pids: Mapping[str, int]) -> None:
-        self._workers = dict(workers)
-        self._agent = agent
-        self._pids = dict(pids)
-        self._starting: dict[Hashable, str] = {}
-
-    def ask_app(self, app: str) -> Hashable:
-        """Asks a worker for telemetry."""
-        token: Hashable = self._workers[app].telemetry.remote()
-        return token
-
-    def ask_board(self) -> Hashable:
-        """Asks the board agent for telemetry."""
-        token: Hashable = self._agent.telemetry.remote()
-        return token
-
-    def send(self, effect: Effect) -> Hashable:
-        """Carries an effect to the worker or the agent."""
-        token: Hashable
-        if isinstance(effect, StartWorker):
-            token = self._workers[effect.app].begin.remote(self._agent.reap.remote(effect.app))
-            self._starting[token] = effect.app
-        elif isinstance(effect, Prepare | Activate):
-            token = self._workers[effect.app].obey.remote(encode(effect))
-        else:
-            pid = self._pids[effect.app] if isinstance(effect, Pin) else 0
-            token = self._agent.obey.remote(encode(effect), pid)
-        return token
-
-    def limit(self, change: UnitLimited) -> None:
-        """Has the board agent apply a limit."""
-        self._agent.limit.remote(encode(change))
-
-    def answered(self, tokens: Sequence[Hashable], timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
-        """Waits until at least one of the calls is answered, or the time is over."""
-        if not tokens:
-            threading.Event().wait(timeout_s)
-            return []
-        first, _ = ray.wait(list(tokens), num_returns=1, timeout=timeout_s)
-        done, _ = ray.wait(list(tokens), num_returns=len(tokens), timeout=0) if first else ([], None)
-        return [(token, self._answer(token)) for token in done]
-
-    def _answer(self, token: Any) -> Message | Exception:
-        app = self._starting.pop(token, None)
-        try:
-            raw = ray.get(token)
-        except ray.exceptions.RayActorError as error:
-            return LostError(str(error).splitlines()[0])
-        except ray.exceptions.RayTaskError as error:
-            cause = getattr(error, "cause", error)
-            return RuntimeError(f"{type(cause).__name__}: {cause}")
-        if app is not None:
-            self._pids[app] = raw.pid
-            return WorkerStarted(app=app)
-        return decode_message(raw)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -382,6 +331,15 @@ def worker_actor(spec: WorkerSpec, source: Source, on_result: Callable[..., obje
     file.write_bytes(cloudpickle.dumps((spec, source, on_result)))
     actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)
     return actor.remote(str(file))
+
+
+def executor_actor(path: Path, device: str) -> Any:
+    """Starts the executor of a GPU, which is Ray's too, and serves at that path once it is ready; returns its handle.
+
+    Where the device is this machine's CPU, which tests use, it takes no GPU of Ray's.
+    """
+    gpus = 1 if device.startswith("cuda") else 0
+    return ray.remote(num_cpus=0, num_gpus=gpus, max_restarts=-1)(ExecutorActor).remote(str(path), device)
 
 
 def agent_actor(board: Board, apps: Sequence[str], directory: Path) -> Any:

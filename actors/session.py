@@ -39,11 +39,15 @@ _GRACE_S = 3.0
 class RaySession:
     """A local Ray for one driver, as a context manager.
 
+    Args:
+        gpus: how many Ray is to count. It is told rather than asked: on a Jetson it would find none.
+
     Attributes:
         directory: in shared memory where the system has it, for the ledger; gone with the session.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: int = 0) -> None:
+        self._gpus = gpus
         started_s = psutil.Process().create_time()
         self._tag = f"{os.getpid()}-{started_s:.0f}-{secrets.token_hex(2)}"
         self.directory = next(base for base in _BASES if base.is_dir()) / f"{_PREFIX}{self._tag}"
@@ -80,7 +84,7 @@ class RaySession:
             ray.init(
                 address="local",
                 num_cpus=os.cpu_count(),
-                num_gpus=0,
+                num_gpus=self._gpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
@@ -101,6 +105,8 @@ class RaySession:
             "RAY_prestart_worker_first_driver": "0",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            # A run's plan says which device is whose; Ray would renumber those that an actor sees.
+            "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
 

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
-from actors.gearbox import Gearbox
+from actors.executor_client import ExecutorClient
+from actors.gearbox import CPU, Form, Gearbox
 from actors.ledger import BoardLedger
 from actors.records import RECORD, read_records
 from actors.request_queue import Drop, Intake, Request, RequestQueue, remains
@@ -31,6 +32,8 @@ from actors.tally import Tally
 from actors.worker_spec import WorkerSpec
 from scheduler.messages import Activate, Activated, AppTelemetry, Prepare, Prepared
 from scheduler.views import Gear
+from supernets import engines
+from supernets.artifact import Artifact
 from supernets.sources import Source
 
 __all__ = ["Worker", "WorkerSpec", "WorkerStatus"]
@@ -51,7 +54,7 @@ class WorkerStatus:
         serving: whether it still steps.
         gear: gear in force; None before the first.
         epoch: epoch of that gear, -1 before the first.
-        prepared: (sub-network, threads) of each network that is ready.
+        prepared: what is ready, least recently used first.
         queue_len: requests waiting.
         closed_s: board time until which scheduled requests were let in; None while they are.
         switch_ms: from each call of `activate` that changed the gear until the new one was in force, board time.
@@ -63,7 +66,7 @@ class WorkerStatus:
     serving: bool
     gear: Gear | None
     epoch: int
-    prepared: tuple[tuple[str, int], ...]
+    prepared: tuple[Form, ...]
     queue_len: int
     closed_s: float | None
     switch_ms: tuple[float, ...]
@@ -93,7 +96,10 @@ class Worker:
         self.spec = spec
         self._clock = clock
         self._ledger = BoardLedger.attach(Path(spec.ledger_path), spec.board, clock=clock)
-        self._gearbox = Gearbox(spec.artifacts, source, engine=spec.engine, bound=spec.max_prepared)
+        self._executors = {unit: ExecutorClient(unit, Path(path)) for unit, path in spec.executors.items()}
+        self._gearbox = Gearbox(
+            spec.artifacts, source, prepare=self._load, form_of=self._form_of, bound_mb=spec.memory_mb
+        )
         self._intake, self._tally = _take_over(spec, resume_from_s)
         self._server = Server(
             spec, source=source, clock=clock, ledger=self._ledger, tally=self._tally, on_result=on_result
@@ -217,7 +223,7 @@ class Worker:
                 serving=not self._over,
                 gear=engaged.gear if engaged else None,
                 epoch=engaged.epoch if engaged else -1,
-                prepared=tuple((form.subnet, form.threads) for form in self._gearbox.ready),
+                prepared=self._gearbox.ready,
                 queue_len=len(self._intake.queue),
                 closed_s=self._closed_s,
                 switch_ms=tuple(self._switch_ms),
@@ -274,6 +280,8 @@ class Worker:
         self.join()
         self._finish()
         self._gearbox.close()
+        for executor in self._executors.values():
+            executor.close()
         self._tally.close()
         self._ledger.close()
 
@@ -294,6 +302,17 @@ class Worker:
             return self._next_s()
         self._serve(request, engaged)
         return self._clock.now_s()
+
+    def _form_of(self, gear: Gear) -> Form:
+        unit = self.spec.board.unit(gear.unit)
+        return Form(gear.subnet, CPU if unit.kind == "cpu" else unit.name, gear.cores)
+
+    def _load(self, artifact: Artifact, form: Form) -> engines.Prepared:
+        """Prepares with the engine that the profile has for that form; a GPU's executor does it by itself."""
+        if form.where != CPU:
+            return self._executors[form.where].prepare(artifact)
+        time = self.spec.profile.service(form.subnet, "cpu", form.threads)
+        return engines.prepare(artifact, time.engine, form.threads)
 
     def _run(self, clock: BoardClock) -> None:
         try:

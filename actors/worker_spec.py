@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from scheduler.board import Board
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
+
+MEMORY_MB = 160.0
+"""With these a worker stays within 300 MB: without a network it takes 70, Ray included, a pool of inputs at four
+resolutions 30, and the C library keeps some 30 of what dropped networks used (benchmarks/bench_prepare.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -32,8 +36,8 @@ class WorkerSpec:
         profile: what was measured of that ladder.
         seed: of the run.
         records_path: file for its records.
-        engine: as in `supernets.engines.prepare`.
-        max_prepared: most networks kept ready, at least 2.
+        executors: by GPU unit, the socket of its executor.
+        memory_mb: most memory of networks kept ready; the engaged and the next are kept whatever they take.
     """
 
     app: str
@@ -50,5 +54,5 @@ class WorkerSpec:
     profile: Profile
     seed: int
     records_path: str
-    engine: str = "auto"
-    max_prepared: int = 4
+    executors: Mapping[str, str] = field(default_factory=dict)
+    memory_mb: float = MEMORY_MB

@@ -7,7 +7,15 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = ("bench_solve", "bench_inference", "bench_switch", "bench_control")
+NAMES = (
+    "bench_solve",
+    "bench_inference",
+    "bench_switch",
+    "bench_prepare",
+    "bench_control",
+    "bench_executor",
+    "bench_latency_predictor",
+)
 
 
 def main() -> int:

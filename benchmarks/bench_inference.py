@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from torch import nn
 
 import supernets
 from actors.clock import BoardClock
+from actors.pinning import gather
 from actors.profiling import Ladder, profile_ladder
 from benchmarks.rig import Spread, Stopwatch, completed, cores, pinned, print_table, ratio, start_clock, watched, worker
 from scheduler.profile import Profile
@@ -84,6 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     clock = start_clock()
     threads = [count for count in (1, 2) if count <= len(cores())]
     cases: list[dict[str, Any]] = []
+    openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")  # it counts its CPUs at its first use, before any pin
     with tempfile.TemporaryDirectory() as directory, watched(clock) as sentinel:
         peer = make_peer(OFA_MBV3_W12, width=1.2).eval()
         subjects = [*_plates(Path(directory), threads), *_once_for_all(peer, Path(directory), threads)]
@@ -183,6 +186,9 @@ def _compare(subject: Subject, peer: nn.Module, threads: int, rounds: int, clock
     block = max(1, rounds // _BLOCKS)
     alone, cpus, engine = {artifact.subnet: artifact}, cores()[:threads], subject.engine[threads]
     with worker(alone, subject.source, cpus, clock, engine) as serving, torch.no_grad():
+        for run in (*bare.values(), serving.step):
+            _settle(run)
+        gather({threading.get_native_id()}, lambda: cpus)  # OpenVINO's pool outlives its networks, and their pins
         for _ in range(_BLOCKS):
             for name, run in bare.items():
                 _settle(run)

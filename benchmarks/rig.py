@@ -112,15 +112,20 @@ def watched(clock: BoardClock) -> Iterator[HostSentinel]:
 
 @contextmanager
 def worker(
-    artifacts: Mapping[str, Artifact], source: Source, cpus: Sequence[int], clock: BoardClock, engine: str = "auto"
+    artifacts: Mapping[str, Artifact],
+    source: Source,
+    cpus: Sequence[int],
+    clock: BoardClock,
+    engine: str = "auto",
+    memory_mb: float = math.inf,
 ) -> Iterator[Worker]:
-    """A worker in a closed loop on a board of one unit with a fixed clock, all its networks ready, the first in use.
+    """A worker in a closed loop on a board of one unit with a fixed clock, the first of its networks in use.
 
-    Leaving the context stops it. `completed` has its requests.
+    All are ready, as far as the bound of its memory allows. Leaving the context stops it. `completed` has its requests.
     """
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
-        spec = _spec(artifacts, cpus, clock, Path(directory), engine)
+        spec = _spec(artifacts, cpus, clock, Path(directory), engine, memory_mb)
         ledger = BoardLedger.create(Path(spec.ledger_path), spec.board, slots=1, clock=clock)
         made = Worker(spec, source=source, clock=clock)
         try:
@@ -157,11 +162,18 @@ def lost(made: Worker) -> int:
 
 
 def _spec(
-    artifacts: Mapping[str, Artifact], cpus: Sequence[int], clock: BoardClock, directory: Path, engine: str
+    artifacts: Mapping[str, Artifact],
+    cpus: Sequence[int],
+    clock: BoardClock,
+    directory: Path,
+    engine: str,
+    memory_mb: float,
 ) -> WorkerSpec:
     unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
-    # On a fixed clock a service takes what the inference takes; the profile only has to name the networks.
-    times = (ServiceTime(kind="cpu", cores=len(cpus), samples_ms=(1.0,)),)
+    # On a fixed clock a service takes what the inference takes; the profile only has to name networks and engine.
+    times = tuple(
+        ServiceTime(kind="cpu", cores=count, samples_ms=(1.0,), engine=engine) for count in range(1, len(cpus) + 1)
+    )
     rungs = tuple(
         RungProfile(subnet=subnet, accuracy=None, accuracy_source="unknown", times=times) for subnet in artifacts
     )
@@ -180,7 +192,7 @@ def _spec(
         profile=Profile(supernet="bench", machine="this", rungs=rungs),
         seed=0,
         records_path=str(directory / "records"),
-        engine=engine,
+        memory_mb=memory_mb,
     )
 
 

@@ -6,7 +6,36 @@ Times are of the machine that measured, at its top clock; `BoardUnit.pace` turns
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+_WORTH_ANOTHER = 1.05
+"""How many times slower a ladder's engine has to be for one form before that form gets another engine: a second
+engine costs a worker tens of megabytes, and differences below this are within the noise of a measurement."""
+
+Form = TypeVar("Form", bound=Hashable)
+
+
+def fastest_engines(times_ms: Mapping[Form, Mapping[str, float]]) -> dict[Form, str]:
+    """The engine for each form of a ladder's networks: the same for all, unless another is clearly faster for one.
+
+    Args:
+        times_ms: for each form the typical time of each engine; the same engines for all.
+
+    Returns:
+        For each form the engine of the least geometric mean over all forms, the first of equals, or the fastest for
+        that form where it is more than 5 % faster.
+    """
+    engines = list(next(iter(times_ms.values()), ()))
+    if not engines:
+        return {}
+    of_ladder = min(engines, key=lambda engine: math.fsum(math.log(times[engine]) for times in times_ms.values()))
+    chosen = {}
+    for form, times in times_ms.items():
+        fastest = min(engines, key=times.__getitem__)
+        chosen[form] = fastest if times[of_ladder] > _WORTH_ANOTHER * times[fastest] else of_ladder
+    return chosen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,11 +46,13 @@ class ServiceTime:
         kind: `cpu` or `gpu`.
         cores: how many, and as many threads.
         samples_ms: rising.
+        engine: the execution engine that they were measured with; `auto` where it was not chosen by measurement.
     """
 
     kind: str
     cores: int
     samples_ms: tuple[float, ...]
+    engine: str = "auto"
 
     @property
     def mean_ms(self) -> float:
@@ -40,7 +71,7 @@ class RungProfile:
     Attributes:
         subnet: its identifier.
         accuracy: as a fraction on held-out data; None where unknown.
-        accuracy_source: `measured`, `published` or `unknown`.
+        accuracy_source: `measured`, `predicted`, `published` or `unknown`.
         times: one entry for each number of cores measured.
     """
 

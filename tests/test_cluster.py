@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from actors import cluster
 from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
+from actors.devices.cuda import cuda_devices
+from scheduler.board import BoardUnit
 
 ROOT = Path(__file__).parent.parent
 BOARDS = Path(cluster.__file__).parent / "boards"
@@ -179,7 +181,7 @@ def test_a_board_with_any_value_replaced_is_read_or_refused_in_one_line(tmp_path
 
 def small(**changes):
     board = packaged_board("two-core-host")
-    first = replace(board.units[0], cpus=(min(os.sched_getaffinity(0)),), **changes)
+    first = replace(board.units[0], **{"cpus": (min(os.sched_getaffinity(0)),), **changes})
     return replace(board, units=(first,))
 
 
@@ -192,13 +194,55 @@ def test_a_board_that_this_machine_can_be_passes():
     ("changes", "message"),
     [
         ({"dvfs": "cpufreq"}, "unit 'big': dvfs 'cpufreq' cannot be driven here yet; use one of: emulated, fixed"),
-        ({"kind": "gpu", "dvfs": "nvml"}, "unit 'big': kind 'gpu' cannot be run here yet"),
+        ({"kind": "gpu", "dvfs": "nvml", "cpus": ()}, "unit 'big': dvfs 'nvml' cannot be driven here yet"),
     ],
 )
 def test_what_cannot_be_driven_names_the_unit_and_the_mend(changes, message):
     with pytest.raises(BoardError, match=message) as caught:
         check_host(small(**changes))
     assert "--backend sim" in str(caught.value)
+
+
+GPUS = [
+    BoardUnit(name=name, kind="gpu", cpus=(), dvfs=dvfs, mhz=(1000.0,), static_w=None, dynamic_w=None)
+    for name, dvfs in (("gpu", "fixed"), ("second", "emulated"))
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "units", "lacking"),
+    [
+        ((), [], None),
+        ((), GPUS[:1], "unit 'gpu': kind 'gpu' needs a CUDA device of its own, and torch finds none on this machine"),
+        (("A 1",), GPUS[:1], None),
+        (("A 1",), GPUS, r"unit 'second': .* torch finds only 1 \(A 1\) on this machine\. Remove the unit"),
+        (("A 1", "A 1"), GPUS, None),
+    ],
+)
+def test_each_gpu_unit_needs_a_device(monkeypatch, found, units, lacking):
+    monkeypatch.setattr("actors.cluster.cuda_devices", lambda: found)
+    board = small()
+    board = replace(board, units=(*board.units, *units))
+    if lacking is None:
+        check_host(board)
+    else:
+        with pytest.raises(BoardError, match=lacking) as caught:
+            check_host(board)
+        assert "--backend sim" in str(caught.value)
+
+
+def test_a_board_without_a_gpu_does_not_ask_for_one(monkeypatch):
+    monkeypatch.setattr("actors.cluster.cuda_devices", None)
+    check_host(small())
+
+
+def test_cuda_is_asked_outside_this_process():
+    """Asked of torch here, it says the same; and it left no context in this process."""
+    import torch
+
+    found = cuda_devices()
+    assert not torch.cuda.is_initialized()
+    assert len(found) == torch.cuda.device_count()
 
 
 def test_a_cpu_that_is_not_there_is_named():
@@ -290,3 +334,10 @@ def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board,
     assert unit.mhz == tuple(mhz)
     assert unit.dynamic_w == pytest.approx(dynamic_w, abs=5.1e-5)
     assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)
+
+
+def test_the_documented_board_with_a_gpu_can_be_read(tmp_path):
+    text = (ROOT / "docs" / "boards.md").read_text()
+    (tmp_path / "cluster.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
+    board = load_board(tmp_path / "cluster.yaml")
+    assert [(unit.name, unit.kind, unit.cores) for unit in board.units] == [("cpu", "cpu", 2), ("gpu", "gpu", 1)]

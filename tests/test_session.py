@@ -160,13 +160,14 @@ def test_without_a_driver_there_is_nothing_to_watch(spawn):
 def test_a_session_leaves_nothing_behind(spawn):
     code = """
         import os, signal
+        import ray  # which sets a variable of its own for good
         from actors.session import RaySession
         environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-        session = RaySession()
+        session = RaySession(gpus=3)  # as it is told, whatever it would find
         with session:
             assert dict(os.environ) == environment
             assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-            print(session.directory, flush=True)
+            print(session.directory, ray.cluster_resources()["GPU"], flush=True)
             print("up", flush=True)
             input()
         assert dict(os.environ) == environment
@@ -174,7 +175,9 @@ def test_a_session_leaves_nothing_behind(spawn):
         print("down", flush=True)
     """
     process = spawn(code)
-    (directory,) = map(Path, up(process))
+    ((name, gpus),) = map(str.split, up(process))
+    assert gpus == "3.0"
+    directory = Path(name)
     during = tagged(process.pid)
     assert "raylet" in during
     assert directory.is_dir()

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_networks import Numbers, board, ladder, profile
+from tiny_networks import Numbers, board, gpu_times, ladder, profile, with_gpu
 
 from actors.clock import BoardClock, VirtualClock
-from actors.gearbox import GearboxError
+from actors.executor import Executor, ExecutorServer
+from actors.gearbox import Form, GearboxError
 from actors.ledger import BoardLedger
 from actors.records import RECORD, Status, read_records
 from actors.request_queue import DROP_RULES
@@ -29,9 +30,10 @@ from actors.worker import Worker
 from actors.worker_spec import WorkerSpec
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
+from supernets import engines
 
 PATIENCE_S = 60  # the machine may stall; a test that is right never waits so long
-CPUS = {"big": (0,), "little": (1,), "pair": (0, 1)}
+CPUS = {"big": (0,), "little": (1,), "pair": (0, 1), "gpu": ()}
 SMALL = Gear(subnet="small", unit="big", cores=1)  # 20 ms at the top clock
 LARGE = Gear(subnet="large", unit="big", cores=1)  # 80 ms
 LITTLE = Gear(subnet="small", unit="little", cores=1)
@@ -61,7 +63,7 @@ class Rig:
         self, directory: Path, *, clock=None, source=None, on_result=None, resume_from_s=None, dvfs="emulated", **spec
     ):
         self.clock = clock or ScriptedClock()
-        self.board = board(dvfs)
+        self.board = spec.pop("board", None) or board(dvfs)
         ledger = directory / "ledger"
         if ledger.exists():
             self.ledger = BoardLedger.attach(ledger, self.board, clock=self.clock)
@@ -100,7 +102,9 @@ class Rig:
         return self.worker.prepare(Prepare(app="a", gear=gear, epoch=epoch))
 
     def activate(self, gear, epoch=0, cpus=None):
-        return self.worker.activate(Activate(app="a", gear=gear, cpus=cpus or CPUS[gear.unit], epoch=epoch))
+        return self.worker.activate(
+            Activate(app="a", gear=gear, cpus=CPUS[gear.unit] if cpus is None else cpus, epoch=epoch)
+        )
 
     def shift(self, gear, epoch=0):
         self.prepare(gear, epoch)
@@ -183,7 +187,7 @@ class TestService:
         assert [row["cores"] for row in one.ends.values()] == [2, 2]
         assert one.ends[1]["end_s"] == pytest.approx(0.020)
         assert np.subtract(busy_s[1], busy_s[0]) == pytest.approx([0.020, 0.020])
-        assert one.worker.status().prepared == (("small", 2),)
+        assert one.worker.status().prepared == (Form("small", "cpu", 2),)
 
     def test_draws_depend_on_the_request_and_not_on_the_gear(self, tmp_path):
         samples_ms = tuple(float(value) for value in range(1, 11))
@@ -757,3 +761,82 @@ def test_a_worker_imports_no_torch(tmp_path):
     code = textwrap.dedent(script).format(tests=str(Path(__file__).parent), directory=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "[]\n", done.stderr
+
+
+class TestGpu:
+    """A gear on a GPU: the network runs in the executor, the token is the ledger's, and no CPU is needed."""
+
+    GPU = Gear(subnet="small", unit="gpu", cores=1)  # 4 ms at the top clock
+    GPU_LARGE = Gear(subnet="large", unit="gpu", cores=1)  # 8 ms
+
+    @pytest.fixture
+    def executor(self, tmp_path):
+        executor = Executor(engines.prepare)
+        server = ExecutorServer(executor, tmp_path / "socket")
+        yield executor
+        server.close()
+
+    @pytest.fixture
+    def on_gpu(self, rig, executor, tmp_path):
+        def make(dvfs="emulated", **facts):
+            return rig(
+                board=with_gpu(board(dvfs), dvfs),
+                profile=gpu_times(profile(), small=2.0, large=4.0),
+                executors={"gpu": str(tmp_path / "socket")},
+                **facts,
+            )
+
+        return make
+
+    def test_requests_run_in_the_executor_and_take_the_gpus_token(self, on_gpu, executor):
+        one = on_gpu(arrivals_s=[0.1, 0.1, 0.2])
+        one.ledger.set_unit("gpu", mhz=1000.0)
+        one.shift(self.GPU)
+        assert [artifact.subnet for artifact in executor.ready] == ["small"]
+        one.run_until(1)
+        assert [row["end_s"] for row in one.ends.values()] == pytest.approx([0.104, 0.108, 0.204])
+        assert [row["correct"] for row in one.ends.values()] == [1, 1, 1]
+        assert [row["unit"] for row in one.ends.values()] == [3, 3, 3]
+        assert one.ledger.read("gpu").busy_s == pytest.approx((0.012,))
+        assert one.ledger.read("big").busy_s == (0.0,)
+
+    def test_from_a_core_to_the_gpu_and_back_between_two_requests(self, on_gpu):
+        one = on_gpu(arrivals_s=[0.1, 0.2, 0.3, 0.4], source=Numbers())
+        one.ledger.set_unit("gpu", mhz=1000.0)
+        one.shift(SMALL)
+        one.clock.script.append((0.15, lambda: one.shift(self.GPU_LARGE, epoch=1)))
+        one.clock.script.append((0.25, lambda: one.shift(SMALL, epoch=2)))
+        one.clock.script.append((0.35, lambda: one.shift(self.GPU, epoch=3)))
+        one.run_until(1)
+        rows = one.ends
+        assert [(rows[index]["subnet"], rows[index]["unit"]) for index in range(4)] == [(0, 0), (1, 3), (0, 0), (0, 3)]
+        assert [rows[index]["correct"] for index in range(4)] == [1, 0, 1, 1]
+
+    def test_on_a_fixed_gpu_the_service_is_what_it_took(self, on_gpu):
+        one = on_gpu(dvfs="fixed", arrivals_s=[0.5])
+        one.shift(self.GPU)
+        one.run_until(1)
+        assert (one.ends[0]["service_ms"], one.ends[0]["status"]) == (0.0, Status.COMPLETED)
+
+    def test_a_bad_input_fails_only_its_request(self, on_gpu):
+        one = on_gpu(arrivals_s=[0.1, 0.2, 0.3], source=Numbers(broken={1}))
+        one.shift(self.GPU)
+        one.run_until(1)
+        assert list(one.statuses().values()) == [Status.COMPLETED, Status.FAILED, Status.COMPLETED]
+        assert "takes an input of (1, 1, 4, 4), not (2, 3)" in next(iter(one.worker.errors()))
+
+    def test_an_unknown_gpu_or_network_is_refused(self, on_gpu):
+        one = on_gpu()
+        with pytest.raises(GearboxError, match="small on gpu must be prepared before"):
+            one.activate(self.GPU)
+
+    def test_a_stopped_worker_gives_its_networks_back(self, on_gpu, executor):
+        executor._bound_mb = 0.0
+        one = on_gpu(arrivals_s=[0.1])
+        one.shift(self.GPU)
+        assert executor.ready
+        one.worker.stop()
+        deadline_s = time.monotonic() + PATIENCE_S
+        while executor.ready and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert not executor.ready

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +65,43 @@ def profile(small_ms: tuple[float, ...] = (10.0,), large_ms: tuple[float, ...] =
 def ladder(directory: Path) -> dict[str, Artifact]:
     """Two networks that return the mean of their input times their scale, each for another input shape."""
     return {subnet: network(directory, subnet) for subnet in SCALES}
+
+
+def with_gpu(board: Board, dvfs: str = "emulated", speed: float = 0.5) -> Board:
+    """The board and a GPU."""
+    gpu = BoardUnit(
+        name="gpu",
+        kind="gpu",
+        cpus=(),
+        dvfs=dvfs,
+        mhz=(500.0, 1000.0) if dvfs == "emulated" else (1000.0,),
+        static_w=(0.1, 0.2) if dvfs == "emulated" else (0.2,),
+        dynamic_w=(0.1, 0.2) if dvfs == "emulated" else (0.2,),
+        speed=speed,
+    )
+    return replace(board, units=(*board.units, gpu))
+
+
+def gpu_times(profile: Profile, **service_ms: float) -> Profile:
+    """The profile and such times of its sub-networks on a GPU."""
+    rungs = []
+    for rung in profile.rungs:
+        time = ServiceTime(kind="gpu", cores=1, samples_ms=(service_ms[rung.subnet],), engine="torch (cpu)")
+        rungs.append(replace(rung, times=(*rung.times, time)))
+    return replace(profile, rungs=tuple(rungs))
+
+
+def with_program(artifact: Artifact) -> Artifact:
+    """The network as a torch program too, for the torch engine."""
+    import torch
+
+    class Scaled(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x.mean() * SCALES[artifact.subnet]).reshape(1)
+
+    path = Path(artifact.path).with_suffix(".pt2")
+    torch.export.save(torch.export.export(Scaled(), (torch.zeros(artifact.input_shape),)), path)
+    return replace(artifact, program=str(path))
 
 
 def network(directory: Path, subnet: str) -> Artifact:

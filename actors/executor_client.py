@@ -1,0 +1,217 @@
+"""A worker's end of the executors: networks that run in another process, as if they were here.
+
+When an executor dies, the request that it was running fails, and so do those that come before it is back; each
+network is held anew in the background as soon as it is. So a gear on a GPU heals without anybody's doing.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.executor_wire import Held, Ran, Run, TensorMemory, open_socket, receive, send
+from actors.wire import WireError
+from supernets.artifact import Artifact
+
+_HOLD_WALL_S = 300.0
+"""Longest wait for a network to be prepared on a machine that stalls."""
+_RUN_WALL_S = 30.0
+"""Longest wait for one inference."""
+_START_WALL_S = 60.0
+"""Longest wait for an executor that is being started, again or for the first time."""
+_AGAIN_WALL_S = 0.1
+
+
+class ExecutorError(RuntimeError):
+    """The executor refused: the network can't be prepared, or did not take this request."""
+
+
+class ExecutorLostError(RuntimeError):
+    """The executor's process ended, or does not answer."""
+
+
+class ExecutorClient:
+    """The networks that one process holds in the executor of one unit.
+
+    Args:
+        unit: its name, for messages.
+        path: of the executor's socket.
+    """
+
+    def __init__(self, unit: str, path: Path) -> None:
+        self.unit = unit
+        self._path = path
+        self._networks: weakref.WeakSet[RemoteNetwork] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._mending = False
+        self._closed = threading.Event()
+
+    def prepare(self, artifact: Artifact) -> RemoteNetwork:
+        """Has the executor hold a network for as long as what this returns exists.
+
+        Raises:
+            ExecutorError: if it can't be prepared.
+            ExecutorLostError: if there is no executor, and none comes.
+        """
+        network = RemoteNetwork(self, artifact, self._connect(artifact, time.monotonic() + _START_WALL_S))
+        with self._lock:
+            self._networks.add(network)
+        return network
+
+    def lost(self, network: RemoteNetwork) -> None:
+        """Holds all networks anew in the background once there is an executor again, this one first."""
+        with self._lock:
+            for other in self._networks:
+                other.link = None
+            if self._mending or self._closed.is_set():
+                return
+            self._mending = True
+        threading.Thread(target=self._mend, args=(network,), name=f"executor {self.unit}", daemon=True).start()
+
+    def close(self) -> None:
+        """Gives all networks back, and waits for no executor any more."""
+        self._closed.set()
+        with self._lock:
+            for network in self._networks:
+                network.link = None
+
+    def _connect(self, artifact: Artifact, until_s: float) -> Link:
+        """A connection that holds a network, tried until that monotonic time."""
+        while True:
+            try:
+                return Link(self._path, artifact)
+            except WireError as error:
+                raise ExecutorError(f"the executor of unit {self.unit!r} speaks another language: {error}") from None
+            except OSError as error:
+                if self._closed.wait(_AGAIN_WALL_S) or time.monotonic() > until_s:
+                    raise ExecutorLostError(f"the executor of unit {self.unit!r} can't be reached: {error}") from None
+
+    def _mend(self, first: RemoteNetwork) -> None:
+        while True:
+            with self._lock:
+                broken = [network for network in self._networks if network.link is None and network.refused is None]
+                if not broken or self._closed.is_set():
+                    self._mending = False
+                    return
+            network = min(broken, key=lambda network: network is not first)
+            try:
+                network.link = self._connect(network.artifact, math.inf)
+            except ExecutorLostError:
+                continue  # closed
+            except ExecutorError as error:
+                network.refused = str(error)
+
+
+class RemoteNetwork:
+    """A network held in an executor, for one thread: an `engines.Prepared`.
+
+    Attributes:
+        artifact: what it was prepared from.
+        memory_mb: what it takes in the executor.
+        link: its connection; None while the executor is being started again.
+        refused: why a new executor would not have it; None while it would.
+    """
+
+    def __init__(self, client: ExecutorClient, artifact: Artifact, link: Link) -> None:
+        self.artifact = artifact
+        self.memory_mb = link.held.memory_mb
+        self.link: Link | None = link
+        self.refused: str | None = None
+        self._client = client
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output for one input of `artifact.input_shape`.
+
+        Raises:
+            ValueError: if the input has another shape.
+            ExecutorError: if this request failed there.
+            ExecutorLostError: if the executor ended meanwhile, or is not back yet.
+        """
+        if x.shape != self.artifact.input_shape:
+            raise ValueError(f"{self.artifact.subnet} takes an input of {self.artifact.input_shape}, not {x.shape}")
+        link, where = self.link, f"the executor of unit {self._client.unit!r}"
+        if link is None:
+            raise ExecutorLostError(self.refused or f"{where} is being started again")
+        try:
+            return link.run(x)
+        except (OSError, WireError) as error:
+            self._client.lost(self)
+            raise ExecutorLostError(f"{where} ended, or does not answer: {error}") from None
+
+
+class Link:
+    """One connection: a network held by an executor, and the memory for its input and output."""
+
+    def __init__(self, path: Path, artifact: Artifact) -> None:
+        """Connects, and waits until the network is ready.
+
+        Raises:
+            OSError: if there is no executor.
+            WireError: if it is of another version.
+            ExecutorError: if the network can't be prepared.
+        """
+        self._socket = open_socket()
+        weakref.finalize(self, self._socket.close)  # the executor takes the network back when the last user is gone
+        self._socket.connect(str(path))
+        self._socket.settimeout(_HOLD_WALL_S)
+        send(self._socket, artifact)
+        self.held, files = receive(self._socket, Held, files_at_most=1)
+        if self.held.error is not None:
+            raise ExecutorError(self.held.error)
+        try:
+            self._memory = TensorMemory(files[0], artifact.input_shape, self.held.output_shape)
+        finally:
+            os.close(files[0])
+        self._socket.settimeout(_RUN_WALL_S)
+
+    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The output, which is the caller's own.
+
+        Raises:
+            OSError: if the executor is gone, or does not answer.
+            WireError: if what it answers makes no sense.
+            ExecutorError: if the network raised.
+        """
+        self._memory.input[...] = x
+        send(self._socket, Run())
+        ran, _ = receive(self._socket, Ran)
+        if ran.error is not None:
+            raise ExecutorError(ran.error)
+        return self._memory.output.copy()
+
+
+@contextmanager
+def own_executor(device: str) -> Iterator[ExecutorClient]:
+    """An executor of one's own for a while, in a process that ends with this one at the latest.
+
+    Raises:
+        ExecutorLostError: if it does not start, with what it said.
+    """
+    with TemporaryDirectory(prefix="gearshift-executor-") as directory:
+        path = Path(directory) / "socket"
+        command = [sys.executable, "-m", "actors.executor", str(path), device]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+            assert process.stdout
+            assert process.stderr
+            client = ExecutorClient(device, path)
+            try:
+                if not process.stdout.readline():
+                    said = process.stderr.read().strip().splitlines()
+                    raise ExecutorLostError(f"the executor on {device!r} does not start: {' '.join(said[-1:])}")
+                yield client
+            finally:
+                client.close()
+                process.kill()

@@ -1,0 +1,120 @@
+"""What a worker and a GPU's executor say to each other: packets on a Unix socket, tensors in memory that both map.
+
+A connection stands for one network that the worker holds. Its first packet is the `Artifact`; the answer is a `Held`,
+and with it comes the file of the memory where input and output go, one behind the other. From then on each `Run`
+is answered by a `Ran`. The connection's end gives the network back, however it comes: a worker that is killed leaves
+nothing behind, and an executor that is killed leaves nobody waiting.
+
+Packets are `actors.wire` messages with its schema version, so either side may be of another Python; there are no
+pickles. A packet comes whole or not at all (SOCK_SEQPACKET), so there are no frames to cut short. Tensors do not
+travel through the socket, which was measured to be slower by more than it may (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import socket
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.wire import WireError, decode, encode
+
+_PACKET_BYTES = 1 << 16
+_FLOAT = np.dtype(np.float32).itemsize  # bytes
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """Answer to an artifact.
+
+    Attributes:
+        output_shape: of its network.
+        memory_mb: what the network takes in the executor.
+        error: why it can't be held; None where it is.
+    """
+
+    output_shape: tuple[int, ...] = ()
+    memory_mb: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """The input is in its place: run the network."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """The output is in its place, unless there is an error."""
+
+    error: str | None = None
+
+
+def open_socket() -> socket.socket:
+    """A socket of the kind that carries packets."""
+    return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(connection: socket.socket, message: object, *files: int) -> None:
+    """Sends a message, and open files with it.
+
+    Raises:
+        OSError: if the other side is gone.
+    """
+    socket.send_fds(connection, [encode(message)], files)
+
+
+def receive(connection: socket.socket, expected: type[_T], files_at_most: int = 0) -> tuple[_T, list[int]]:
+    """Waits for a message of that kind; returns it, and the files that came with it, which the caller has to close.
+
+    Raises:
+        ConnectionError: if the other side is gone.
+        TimeoutError: if the socket has a timeout and nothing came.
+        WireError: if what came is something else, or of another version.
+    """
+    packet, files, flags, _ = socket.recv_fds(connection, _PACKET_BYTES, files_at_most)
+    if not packet:
+        raise ConnectionResetError("the other side is gone")
+    try:
+        if flags & socket.MSG_TRUNC:
+            raise WireError(f"a packet of more than {_PACKET_BYTES} bytes")
+        return decode(packet, expected), files
+    except WireError:
+        for file in files:
+            os.close(file)
+        raise
+
+
+class TensorMemory:
+    """An input and an output in memory that two processes map.
+
+    Attributes:
+        input: float32, of the network's input shape.
+        output: float32, of its output shape.
+    """
+
+    def __init__(self, file: int, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        """Maps an open file of `size` bytes; it may be closed afterwards."""
+        memory = mmap.mmap(file, self.size(input_shape, output_shape))
+        between = _FLOAT * math.prod(input_shape)
+        self.input: NDArray[np.float32] = np.ndarray(input_shape, np.float32, memory)
+        self.output: NDArray[np.float32] = np.ndarray(output_shape, np.float32, memory, between)
+
+    @staticmethod
+    def size(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Bytes of both."""
+        return _FLOAT * (math.prod(input_shape) + math.prod(output_shape))
+
+    @staticmethod
+    def create(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Makes the file, which has no name and goes with the last who has it open or mapped."""
+        file = os.memfd_create("gearshift-tensors")
+        os.ftruncate(file, TensorMemory.size(input_shape, output_shape))
+        return file

@@ -1,0 +1,313 @@
+"""Preparing: how long it takes, what it costs, whether it speeds up inference, and whether the served app notices.
+
+On the six published `gpu6` networks of ofa-mbv3-w1.2 (random weights: what is measured does not depend on them), on
+one and two threads:
+
+- *prepare*: the first time (nothing kept beside the file) and again, and the memory of one network more, each engine
+  in a process of its own that has what a worker has imported;
+- *worker*: memory of a whole worker that has been asked for all twelve forms, under its default bound;
+- *inference*: what `engines.prepare` gives against each engine bare, as a user opens it who sets nothing but threads
+  and precision, in blocks with pauses in between, since one engine's pool that spins disturbs the other;
+- *serving*: a worker on one core in a closed loop: alone, while another process computes on the other cores (which on
+  a shared machine slows it down too), and while it prepares others of its ladder there.
+
+`python -m benchmarks.bench_prepare [--rounds N] [--json FILE]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict
+from itertools import count as counted
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import psutil
+from numpy.typing import NDArray
+from rich.table import Table
+
+import supernets
+from actors.clock import BoardClock
+from actors.pinning import gather, pin
+from actors.pinning import threads as threads_of_this_process
+from actors.worker import Worker
+from actors.worker_spec import MEMORY_MB
+from benchmarks.rig import (
+    APP,
+    UNIT,
+    Stopwatch,
+    completed,
+    cores,
+    pinned,
+    print_table,
+    ratio,
+    start_clock,
+    watched,
+    worker,
+)
+from scheduler.messages import Prepare
+from scheduler.views import Gear
+from supernets import engines
+from supernets.artifact import Artifact
+from supernets.export import export
+from supernets.sources import Noise
+
+_LADDER = "ofa-mbv3-w1.2:gpu6"
+_ENGINES = ("onnxruntime", "openvino")
+_BLOCK = 8
+_PAUSE_S = 0.1
+_SERVING_ROUNDS = 5
+_SERVING_S = 2.0
+
+Run = Callable[[NDArray[np.float32]], object]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the tables; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200, help="inferences of each network by each contender")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(argv)
+    clock = start_clock()
+    threads = [number for number in (1, 2) if number <= len(cores())]
+    with tempfile.TemporaryDirectory() as directory, watched(clock) as sentinel:
+        net = supernets.load(_LADDER)
+        ladder = [export(net, rung, Path(directory)) for rung in net.ladder()]
+        prepared = {engine: _in_process(_prepare_all, engine, ladder, threads) for engine in _ENGINES}
+        memory = {engine: _in_process(_worker_memory, engine, ladder, threads) for engine in _ENGINES}
+        engines.prepare(ladder[0], "openvino")  # it counts the CPUs when it is first used: before any are taken away
+        inference = {}
+        others = threads_of_this_process()
+        for number in threads:
+            with pinned(cores()[:number]):
+                for artifact in ladder:
+                    spreads = _infer(artifact, number, options.rounds, clock, others).spreads(sentinel.gaps)
+                    inference[f"{artifact.subnet}, threads: {number}"] = {
+                        name: {**asdict(spread), "ratio": ratio(spread, spreads[f"{name.split(',')[0]}, bare"])}
+                        for name, spread in spreads.items()
+                    }
+        serving = {name: asdict(spread) for name, spread in _serve(ladder, clock).spreads(sentinel.gaps).items()}
+    figures = {
+        "prepare": prepared,
+        "worker": memory,
+        "inference": inference,
+        "serving": serving,
+        "host": asdict(sentinel.result()),
+    }
+    _show(figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def _in_process(function: Callable[..., object], *arguments: object) -> Any:
+    """What a function returns in a fresh process: memory that others used before is not counted."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+# ---------------------------------------------------------------- preparing, and what it costs
+
+
+def _prepare_all(engine: str, ladder: Sequence[Artifact], threads: Sequence[int]) -> list[dict[str, Any]]:
+    """Each network prepared for the first time, dropped, and prepared again and kept; one row each."""
+    _import_what_a_worker_imports()
+    engines.prepare(ladder[0], engine)  # what the engine takes and does once is no network's
+    kept, rows = [], []
+    for count in threads:
+        for artifact in ladder:
+            for found in Path(artifact.path).parent.glob(f"{Path(artifact.path).stem}.*.optimised"):
+                if engine == "onnxruntime" and count == 1:
+                    shutil.rmtree(found)
+            start_s = time.perf_counter()
+            engines.prepare(artifact, engine, count)
+            again_s = time.perf_counter()
+            before_mb = engines.footprint_mb(kept)
+            kept.append(engines.prepare(artifact, engine, count))
+            end_s = time.perf_counter()
+            rows.append(
+                {
+                    "subnet": artifact.subnet,
+                    "threads": count,
+                    "first_s": again_s - start_s,
+                    "again_s": end_s - again_s,
+                    "more_mb": engines.footprint_mb(kept) - before_mb,
+                    "private_mb": kept[-1].memory_mb,
+                }
+            )
+    return rows
+
+
+def _import_what_a_worker_imports() -> None:
+    import actors.remote
+
+    assert actors.remote.WorkerActor
+
+
+def _worker_memory(engine: str, ladder: Sequence[Artifact], threads: Sequence[int]) -> dict[str, Any]:
+    """Memory of a worker before it has a network, and after it was asked for every form.
+
+    What engines keep beside the files is there already, as it is after profiling.
+    """
+    _import_what_a_worker_imports()
+    before = _memory()
+    artifacts = {artifact.subnet: artifact for artifact in ladder}
+    cpus = cores()[: max(threads)]
+    with worker(artifacts, Noise(seed=0), cpus, start_clock(), engine, MEMORY_MB) as serving:
+        forms = [(artifact.subnet, count) for count in threads for artifact in ladder]
+        for epoch, (subnet, count) in enumerate(forms, start=1):
+            gear = Gear(subnet=subnet, unit=UNIT, cores=count)
+            serving.prepare(Prepare(app=APP, gear=gear, epoch=epoch))
+        time.sleep(1)  # what there is room for follows
+        return {"before": before, "after": _memory(), "ready": len(serving.status().prepared), "of": len(forms)}
+
+
+def _memory() -> dict[str, float]:
+    process = psutil.Process()
+    full = process.memory_full_info()
+    # The engine maps each tensor by itself, and for each of its sessions; shares of a page add up to the page.
+    weights = sum(mapped.pss for mapped in process.memory_maps(grouped=False) if mapped.path.endswith("/weights"))
+    return {
+        "private_mb": engines.private_mb(),
+        "weights_mb": weights / 1e6,
+        "uss_mb": full.uss / 1e6,
+        "pss_mb": full.pss / 1e6,
+    }
+
+
+# ---------------------------------------------------------------- inference against the bare engines
+
+
+def _infer(artifact: Artifact, threads: int, rounds: int, clock: BoardClock, others: Collection[int]) -> Stopwatch:
+    x = np.random.default_rng(0).standard_normal(artifact.input_shape, dtype=np.float32)
+    contenders: dict[str, Run] = {
+        "onnxruntime, bare": _bare_onnxruntime(artifact, threads),
+        "onnxruntime, prepared": engines.prepare(artifact, "onnxruntime", threads),
+        "openvino, bare": _bare_openvino(artifact, threads),
+        "openvino, prepared": engines.prepare(artifact, "openvino", threads),
+    }
+    gather(others, cores)  # an engine's pool may have been started for fewer threads
+    stopwatch = Stopwatch(clock)
+    for _ in range(max(1, rounds // _BLOCK)):
+        for name, run in contenders.items():
+            clock.sleep_until(clock.now_s() + _PAUSE_S)
+            run(x)
+            for _ in range(_BLOCK):
+                stopwatch.time(name, run, x)
+    return stopwatch
+
+
+def _bare_onnxruntime(artifact: Artifact, threads: int) -> Run:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"x": x})
+
+
+def _bare_openvino(artifact: Artifact, threads: int) -> Run:
+    import openvino  # here: a worker that does not use it does not import it
+
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    request = openvino.Core().compile_model(artifact.path, "CPU", settings).create_infer_request()
+    return lambda x: request.infer([x])
+
+
+# ---------------------------------------------------------------- serving meanwhile
+
+
+def _serve(ladder: Sequence[Artifact], clock: BoardClock) -> Stopwatch:
+    """The smallest network's requests on the first core, with something else beside them or not, in turns."""
+    stopwatch, everywhere = Stopwatch(clock), cores()
+    artifacts = {artifact.subnet: artifact for artifact in ladder}
+    for engine in _ENGINES:
+        with worker(artifacts, Noise(seed=0), cores()[:1], clock, engine, MEMORY_MB) as serving:
+            serving.start()
+            pin(os.getpid(), cores()[:1])  # as the board agent does
+            epochs = counted(1)
+            for _ in range(_SERVING_ROUNDS):
+                for name, beside in (("alone", _idle), ("others busy", _compute), ("preparing", _prepare_others)):
+                    start_s, first = clock.now_s(), len(completed(serving))
+                    beside(serving, clock, start_s + _SERVING_S, epochs)
+                    for record in completed(serving)[first + 1 :]:
+                        stopwatch.add(f"{engine}, {name}", float(record["start_s"]), float(record["end_s"]))
+            serving.drain(clock.now_s())
+            serving.join()
+            pin(os.getpid(), everywhere)
+    return stopwatch
+
+
+def _idle(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+    clock.sleep_until(until_s)
+
+
+def _compute(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+    """One process that computes on the cores the worker does not serve on, as nice as a thread that prepares."""
+    code = f"import os; os.sched_setaffinity(0, {set(cores()[1:] or cores())}); os.nice(5)\nwhile True: pass"
+    computing = subprocess.Popen([sys.executable, "-c", code])
+    clock.sleep_until(until_s)
+    computing.kill()
+    computing.wait()
+
+
+def _prepare_others(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+    others = list(serving.spec.artifacts)[1:]
+    while clock.now_s() < until_s:
+        epoch = next(epochs)
+        gear = Gear(subnet=others[epoch % len(others)], unit=UNIT, cores=1)
+        serving.prepare(Prepare(app=APP, gear=gear, epoch=epoch))
+
+
+# ---------------------------------------------------------------- tables
+
+
+def _show(figures: dict[str, Any]) -> None:
+    table = _table("preparing", "first, s", "again, s", "one more, MB", "of it private, MB")
+    for engine, rows in figures["prepare"].items():
+        for row in rows:
+            cells = (f"{row[key]:.3g}" for key in ("first_s", "again_s", "more_mb", "private_mb"))
+            table.add_row(f"{engine} {row['subnet']}, threads: {row['threads']}", *cells)
+        medians = (f"{float(np.median([row[key] for row in rows])):.3g}" for key in ("first_s", "again_s"))
+        table.add_row(f"{engine}, median", *medians, f"{sum(row['more_mb'] for row in rows):.0f} in all")
+    print_table(table)
+    table = _table("a worker asked for all forms, MB", "private + weights", "uss", "pss", "forms ready")
+    for engine, row in figures["worker"].items():
+        for when, ready in (("before", 0), ("after", row["ready"])):
+            memory = row[when]
+            total_mb = memory["private_mb"] + memory["weights_mb"]
+            cells = (f"{value:.0f}" for value in (total_mb, memory["uss_mb"], memory["pss_mb"]))
+            table.add_row(f"{engine}, {when}", *cells, f"{ready} of {row['of']}")
+    print_table(table)
+    print(f"bound of its networks: {MEMORY_MB:.0f} MB. Weights that two of its networks map are not in uss.")
+    for title, cases in (("inference, ms", figures["inference"]), ("serving, ms", {"": figures["serving"]})):
+        table = _table(title, "p50", "p10", "p90", "p99", "ratio", "kept", "discarded")
+        for network, contenders in cases.items():
+            for name, times in contenders.items():
+                keys = ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "ratio", "kept", "discarded")
+                values = (times.get(key) for key in keys)
+                table.add_row(f"{network} {name}", *("" if value is None else f"{value:.4g}" for value in values))
+        print_table(table)
+    host = figures["host"]
+    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
+
+
+def _table(title: str, *headers: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for header in headers:
+        table.add_column(header, justify="right")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

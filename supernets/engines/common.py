@@ -1,0 +1,114 @@
+"""What all engines share: what a prepared network is, what it costs, and giving memory back. Knows no engine."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE_BYTES = 4 << 20
+"""Above what a request allocates: a picture of 224 pixels is 0.6 MB."""
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From an input of `Artifact.input_shape` to an output that nothing overwrites later."""
+
+
+class Prepared(Protocol):
+    """A sub-network ready to run, on a fixed number of threads, for one request at a time."""
+
+    @property
+    def memory_mb(self) -> float:
+        """Memory that it takes and that no other prepared network shares."""
+        ...
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output for one input of `Artifact.input_shape`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Weights mapped from a file: in memory once, however many networks, threads and processes use them."""
+
+    path: str
+    mb: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What an engine makes of an artifact.
+
+    Attributes:
+        run: the network.
+        mapped: the file of its weights, where the engine maps them.
+        device_mb: its memory on a device that is not the CPU; None where it computes in this process's memory.
+    """
+
+    run: Run
+    mapped: Mapped | None = None
+    device_mb: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Network:
+    """A network prepared in this process, a `Prepared`.
+
+    Attributes:
+        engine: its name.
+        run: the network.
+        memory_mb: measured around loading and warming up; mapped weights are not in it.
+        mapped: weights that it shares with others; None where it has none.
+    """
+
+    engine: str
+    run: Run
+    memory_mb: float
+    mapped: Mapped | None
+
+    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's output."""
+        return self.run(x)
+
+
+def footprint_mb(networks: Iterable[Prepared]) -> float:
+    """Memory of several networks together, weights that they share counted once."""
+    own, shared = 0.0, set()
+    for network in networks:
+        own += network.memory_mb
+        if isinstance(network, Network) and network.mapped is not None:
+            shared.add(network.mapped)
+    return own + sum(mapped.mb for mapped in shared)
+
+
+def private_mb() -> float:
+    """Memory that this process alone has written to.
+
+    Mapped files are not in it: the kernel counts a page of a file that a process maps twice as shared, so a process's
+    unique set size falls when a second network maps the weights of the first.
+    """
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("the kernel does not say how much memory this process uses")
+
+
+def return_large_blocks() -> None:
+    """Has the C library, where it is glibc, give large blocks back at once instead of keeping them for its threads.
+
+    A worker prepares on threads of their own, and each would leave a heap of the size of a network behind.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def release_memory() -> None:
+    """Gives what dropped networks used back to the system, as far as the C library can; glibc can."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

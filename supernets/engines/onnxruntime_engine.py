@@ -1,0 +1,216 @@
+"""ONNX Runtime on the CPU, in float32.
+
+A network of ours is optimised once and kept beside its file: as ONNX Runtime rewrote it for this processor, with its
+weights in a file of their own that is mapped. So it loads in 10 ms, and all its forms share the weights.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import math
+import shutil
+import zlib
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from supernets.artifact import Artifact
+from supernets.engines.common import Loaded, Mapped, Run, release_memory
+from supernets.errors import SupernetError
+
+if TYPE_CHECKING:
+    import onnx
+
+_SPIN_US = 1000
+"""How long a pool's threads look for work before they sleep (docs/decisions.md). ONNX Runtime 1.26 and later; older
+ones don't know the setting and spin for longer."""
+_ALIGNMENT = 64
+"""Of each tensor in a file of weights: a cache line, and the widest vector register. ONNX Runtime aligns none, and
+reads that cross lines cost up to 7 % (docs/decisions.md)."""
+_EXTERNAL_BYTES = 1024
+"""Smaller tensors stay in the model itself."""
+_MODEL, _WEIGHTS, _ABOUT = "model.onnx", "weights", "about.json"
+
+# Errors and nothing less: the warnings speak of optimisations that the user can't act on.
+onnxruntime.set_default_logger_severity(3)
+
+
+def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An ONNX Runtime session on the CPU, in float32 and with its own optimisations.
+
+    Raises:
+        SupernetError: if the file is no model that the engine can load.
+    """
+    return _open(path, _options(threads))
+
+
+def load(artifact: Artifact, threads: int, device: str) -> Loaded:
+    """A network as a session of its own; the sessions share weights, and the memory that they use during a run."""
+    source = Path(artifact.path)
+    if artifact.program is None:  # a user's own file: nothing is written beside it
+        return Loaded(run=_run(open_model(artifact.path, threads)))
+    kept = _kept_at(source)
+    try:
+        return _open_kept(kept, threads)
+    except (OSError, ValueError, KeyError):  # not there, or spoiled; a SupernetError is a ValueError
+        shutil.rmtree(kept, ignore_errors=True)
+    try:
+        _optimise(source, kept)
+        release_memory()  # now: what the session allocates next would keep much of it
+        return _open_kept(kept, threads)
+    except OSError:  # no room, or no leave to write
+        return Loaded(run=_run(open_model(artifact.path, threads)))
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_US))
+    return options
+
+
+def _open(path: str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the engine raises a class of its own for each way a file can be bad
+        reason = " ".join(str(error).split())[:200]
+        raise SupernetError(f"{path} is not a model that ONNX Runtime can load: {reason}") from error
+
+
+def _run(session: onnxruntime.InferenceSession) -> Run:
+    name = session.get_inputs()[0].name
+    outputs = [session.get_outputs()[0].name]
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        y: NDArray[np.float32] = session.run(outputs, {name: x})[0]
+        return y
+
+    return run
+
+
+# ---------------------------------------------------------------- the optimised form: a directory beside the file
+
+
+def _kept_at(source: Path) -> Path:
+    """Where the optimised form of a file is kept for this processor and this version of the engine."""
+    try:
+        stat = source.stat()
+    except OSError as error:
+        raise SupernetError(f"{source} is not a model that ONNX Runtime can load: {error.strerror}") from error
+    depends_on = [onnxruntime.__version__, _processor(), stat.st_size, stat.st_mtime_ns, _ALIGNMENT]
+    return source.with_suffix(f".{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:12]}.optimised")
+
+
+@cache
+def _processor() -> str:
+    """What the kernel says of the first processor that decides on kernels and layouts."""
+    lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+    return "\n".join(line for line in lines if line.lower().startswith(("model", "flags", "features", "cpu part")))
+
+
+def _optimise(source: Path, kept: Path) -> None:
+    """Makes the optimised form. It appears whole; where several make it at once, one's is kept.
+
+    Raises:
+        SupernetError: if the engine can't load the source.
+        OSError: if it can't be written.
+    """
+    import onnx  # here: what is kept already is loaded without it
+
+    with TemporaryDirectory(dir=kept.parent, prefix=".optimise-") as name:
+        made = Path(name) / "made"
+        made.mkdir()
+        options = _options(threads=1)
+        options.optimized_model_filepath = str(made / _MODEL)
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _WEIGHTS)
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", str(_EXTERNAL_BYTES)
+        )
+        _open(str(source), options)
+        model = onnx.load(str(made / _MODEL), load_external_data=False)
+        _align(model, made / _WEIGHTS)
+        onnx.save(model, str(made / _MODEL))
+        prepacks = not _multiplies_single_rows(onnx.load(str(source), load_external_data=False))
+        crc = {file.name: _crc(file) for file in made.iterdir()}
+        (made / _ABOUT).write_text(json.dumps({"crc": crc, "prepacks": prepacks}))
+        try:
+            made.rename(kept)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # those: another made it meanwhile
+                raise
+
+
+def _align(model: onnx.ModelProto, weights: Path) -> None:
+    """Moves each tensor in a model's file of weights to a multiple of the alignment."""
+    content = weights.read_bytes() if weights.exists() else b""
+    end = 0
+    with weights.open("wb") as file:
+        for tensor in model.graph.initializer:
+            place = {entry.key: entry for entry in tensor.external_data}
+            if place:
+                start, length = int(place["offset"].value), int(place["length"].value)
+                place["offset"].value = str(end)
+                end += file.write(content[start : start + length] + bytes(-length % _ALIGNMENT))
+
+
+def _multiplies_single_rows(model: onnx.ModelProto) -> bool:
+    """Whether all matrix products of a network are of one row, so that repacking their weights gains nothing.
+
+    It would cost memory: repacked weights are each session's own.
+    """
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.value_info}
+    products = [shapes.get(node.input[0], ()) for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
+    return all(dims and math.prod(dim.dim_value for dim in dims[:-1]) == 1 for dims in products)
+
+
+def _open_kept(kept: Path, threads: int) -> Loaded:
+    """A session of an optimised form.
+
+    Raises:
+        OSError: if it is not there.
+        ValueError, KeyError: if it is not what was made.
+    """
+    about = json.loads((kept / _ABOUT).read_text())
+    for name, crc in about["crc"].items():
+        if _crc(kept / name) != crc:
+            raise ValueError(f"{kept / name} was changed since it was made")
+    options = _options(threads)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry("session.disable_prepacking", "0" if about["prepacks"] else "1")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    weights_mb = (kept / _WEIGHTS).stat().st_size / 1e6
+    return Loaded(
+        run=_run(_open(str(kept / _MODEL), options)), mapped=Mapped(str(kept), weights_mb) if weights_mb else None
+    )
+
+
+def _crc(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+@cache
+def start() -> None:
+    """Makes one arena for all sessions that want it: one network runs at a time, and what it used the next one uses."""
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = {
+        "arena_extend_strategy": 1,
+        "max_mem": 0,
+        "initial_chunk_size_bytes": -1,
+        "max_dead_bytes_per_chunk": -1,
+    }
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(as_requested))
