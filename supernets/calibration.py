@@ -1,35 +1,44 @@
-"""Batch-norm calibration of a sub-network, on plates.
+"""Batch-norm calibration of a sub-network.
 
 A supernet's running statistics are a mixture over all sub-networks it was trained as, and fit none; every sub-network
-used gets its own, averaged over training pictures (Slimmable networks, arXiv 1812.08928; US-Nets, arXiv 1903.05134).
+used gets its own, averaged over training pictures (Slimmable networks, arXiv 1812.08928; US-Nets, arXiv 1903.05134;
+Once-for-all resets them on 2,000 pictures too).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
-
-from supernets import plates
-from supernets.mobilenet import StaticMobileNetV3
-
-_BATCH = 64
+from torch import Tensor, nn
 
 
-def calibrate(network: StaticMobileNetV3, pictures: plates.Plates, resolution: int) -> None:
-    """Replaces the network's batch-norm statistics by averages over the pictures (uint8, at native size)."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+def calibrate(module: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replaces the module's batch-norm statistics by their average over all inputs, and leaves it in eval mode.
+
+    Args:
+        module: any network with batch norms.
+        batches: inputs as the module takes them, (n, channels, height, width); a batch counts by its size. Each norm
+            needs more than one value per channel and batch.
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    module.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
         norm.train()
+    seen = 0
     with torch.no_grad():
-        for start in range(0, len(pictures.pictures), _BATCH):
-            network(torch.from_numpy(plates.resize(pictures.pictures[start : start + _BATCH], resolution)))
-    for norm in norms:
-        norm.momentum = 0.1
-    network.eval()
+        for x in batches:
+            seen += len(x)
+            for norm in norms:
+                norm.momentum = len(x) / seen
+            module(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
 
 
-def statistics(network: StaticMobileNetV3) -> dict[str, torch.Tensor]:
-    """The network's batch-norm statistics by name."""
-    return {n: t.clone() for n, t in network.state_dict().items() if n.endswith(("running_mean", "running_var"))}
+def statistics(module: nn.Module) -> dict[str, Tensor]:
+    """The module's batch-norm statistics by name, as copies."""
+    return {n: t.clone() for n, t in module.state_dict().items() if n.endswith(("running_mean", "running_var"))}

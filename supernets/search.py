@@ -1,208 +1,272 @@
-"""Chooses the ladder of a plate supernet: a search over measured latency and held-out accuracy.
+"""Searches the ladder of a supernet for a machine: measures, fits a latency predictor, evolves, and measures again.
 
-An evolutionary search over architectures and resolutions: random points first, then mutations of those on the Pareto
-front. Each candidate is calibrated, exported, timed in the engine that serves it and read on held-out plates. The
-front is then thinned out and read again on many more plates that the search never saw, since picking the best of
-many on few pictures flatters them.
+What takes long is kept in a work file as it is measured. The search itself depends on nothing but that, the accuracy
+source and the seed, so an interrupted or repeated search ends in the same ladder.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from supernets import engines, plates
-from supernets.calibration import calibrate, statistics
-from supernets.export import export_module
-from supernets.mobilenet import ElasticMobileNetV3
-from supernets.subnet import Architecture, SubNet
+from supernets import engines
+from supernets.accuracy_source import AccuracySource, Calibration
+from supernets.elastic import ElasticSupernet
+from supernets.errors import SupernetError
+from supernets.evolution import Encoding, EvolutionPlan, Genes, pareto
+from supernets.latency import (
+    FloatArray,
+    LatencyPredictor,
+    PredictorError,
+    Watch,
+    fitted_rates,
+    on_cpus,
+    relative_latencies,
+    sample_networks,
+    undisturbed_ms,
+)
+from supernets.subnet import SubNet
+from supernets.work_file import WorkFile
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and of how much."""
+
+Prepare = Callable[[ElasticSupernet, SubNet], Watch]
+"""Makes a sub-network ready to be timed; `Bench.watch` does."""
+
+_SAMPLE_SEED = 0
+"""Of the networks that are measured; not the search's, so that searches of any seed share the measurements."""
+_CLOSE = 1 + 1e-9
+"""A limit at the fastest sub-network's own latency admits it, however a sum is rounded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchPlan:
-    """How far to search; the defaults made the shipped ladder."""
+    """How far to search.
 
-    seed: int = 1
-    random_points: int = 40
-    generations: int = 4
-    children: int = 16
-    calibration_pictures: int = 512
-    search_pictures: int = 1000
-    test_pictures: int = 10_560
-    rungs: int = 8
-    lowest_accuracy: float = 0.60
-    """Smaller networks than this are of no use on the ladder."""
+    Attributes:
+        rungs: how many are looked for, at limits spread evenly in log latency from the fastest to the slowest.
+        limits_ms: the limits themselves, instead.
+        pace: milliseconds of this machine that the one which the ladder is for gets through in a millisecond; limits
+            and the rungs' latencies are the other's.
+        lowest_accuracy: rungs below this are left out.
+        training_networks: measured to fit the latency predictor.
+        held_out_networks: measured to say how far it is off.
+        evolution: the search under these limits.
+    """
+
+    rungs: int = 6
+    limits_ms: tuple[float, ...] = ()
+    pace: float = 1.0
+    lowest_accuracy: float = 0.0
+    training_networks: int = 40
+    held_out_networks: int = 40
+    evolution: EvolutionPlan = field(default_factory=EvolutionPlan)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """A measured sub-network: accuracy inside `subnet`, latency of one inference on one core, its own statistics."""
+class Bench:
+    """What networks are measured in.
+
+    Attributes:
+        engine: as for `engines.prepare`.
+        threads: of it.
+        cpus: to measure on; none for wherever this thread is. Exports, which take longest, may use any.
+        device: as for `engines.prepare`.
+    """
+
+    engine: str
+    threads: int
+    cpus: tuple[int, ...] = ()
+    device: str = "cpu"
+
+    def watch(self, net: ElasticSupernet, subnet: SubNet) -> Watch:
+        """The sub-network, ready to be timed; nothing of it is left on disk."""
+        from supernets.export import export_module
+
+        shape = net.input_shape(subnet)
+        with TemporaryDirectory() as directory:
+            artifact = export_module(net.module(subnet), subnet, shape, Path(directory) / "network.onnx")
+            with on_cpus(self.cpus):
+                return Watch(engines.prepare(artifact, self.engine, self.threads, self.device), shape, self.cpus)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """A sub-network of the new ladder.
+
+    Attributes:
+        subnet: with its accuracy.
+        latency_ms: of one inference, as measured here and at the plan's pace.
+        predicted_ms: what the search took it for.
+        statistics: its own batch-norm statistics; empty where it has the supernet's.
+    """
 
     subnet: SubNet
     latency_ms: float
-    statistics: dict[str, torch.Tensor]
+    predicted_ms: float
+    statistics: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewLadder:
+    """What a search found.
+
+    Attributes:
+        rungs: fastest first, each more accurate than the one before.
+        beaten: measured again, and then no better than another or not accurate enough.
+        error: of the latency predictor.
+    """
+
+    rungs: tuple[Rung, ...]
+    beaten: tuple[Rung, ...]
+    error: PredictorError
 
 
 def search(
-    network: ElasticMobileNetV3, plan: SearchPlan, directory: Path, on_candidate: Callable[[int, int], None]
-) -> list[Candidate]:
-    """The ladder, smallest first.
+    net: ElasticSupernet,
+    source: AccuracySource,
+    prepare: Prepare,
+    plan: SearchPlan,
+    work: WorkFile,
+    calibration: Calibration | None = None,
+    on_progress: Progress = lambda what, done, total: None,
+) -> NewLadder:
+    """The ladder of a supernet on this machine.
 
     Args:
-        network: the trained supernet.
+        net: whose.
+        source: of accuracies; says which sub-networks there are to choose from.
+        prepare: makes one ready to be timed.
         plan: how far to search.
-        directory: for exported candidates.
-        on_candidate: called with how many candidates are done, and of how many.
+        work: what was measured before; this adds to it.
+        calibration: for statistics of the rungs' own; None leaves them the supernet's.
+        on_progress: told about measurements and generations.
+
+    Raises:
+        SupernetError: if no sub-network is within a limit, or none is accurate enough.
     """
-    rng = np.random.default_rng(plan.seed)
-    bench = _Bench(network, plan, directory)
-    total = plan.random_points + plan.generations * plan.children + 2
-    ends = [
-        (network.space.smallest, network.space.resolutions[0]),
-        (network.space.largest, network.space.resolutions[-1]),
-    ]
-    points = ends + [(network.space.random(rng), _resolution(network, rng)) for _ in range(plan.random_points)]
-    found: dict[str, Candidate] = {}
-    for generation in range(plan.generations + 1):
-        for architecture, resolution in points:
-            candidate = bench.measure(architecture, resolution)
-            found[candidate.subnet.id] = candidate
-            on_candidate(len(found), total)
-        if generation < plan.generations:
-            front = pareto(list(found.values()))
-            points = [_mutated(network, front[rng.integers(len(front))], rng) for _ in range(plan.children)]
-    return bench.final(thinned(pareto(list(found.values())), plan.rungs, plan.lowest_accuracy))
-
-
-def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other beats in both latency and accuracy, fastest first."""
-    front: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.latency_ms, -_accuracy(c))):
-        if not front or _accuracy(candidate) > _accuracy(front[-1]):
-            front.append(candidate)
-    return front
-
-
-def thinned(front: Sequence[Candidate], rungs: int, lowest_accuracy: float) -> list[Candidate]:
-    """That many of a front: both ends of what is accurate enough, and between them even steps along it.
-
-    A step is measured in log latency and in accuracy, each as a share of what lies between the ends, so that neither
-    a wide gap of latency nor one of accuracy is left where the front has something in it.
-    """
-    usable = [candidate for candidate in front if _accuracy(candidate) >= lowest_accuracy]
-    if len(usable) <= rungs:
-        return usable
-    way = _share_of_range([math.log(c.latency_ms) for c in usable]) + _share_of_range([_accuracy(c) for c in usable])
-    chosen = [0]
-    for rung in range(1, rungs - 1):
-        ideal = way[-1] * rung / (rungs - 1)
-        left = range(chosen[-1] + 1, len(usable) - (rungs - 1 - rung))
-        chosen.append(min(left, key=lambda i: abs(way[i] - ideal)))
-    return [usable[i] for i in (*chosen, len(usable) - 1)]
-
-
-def _share_of_range(rising: Sequence[float]) -> NDArray[np.float64]:
-    """Where each value lies between the first (0) and the last (1)."""
-    values = np.asarray(rising)
-    shares: NDArray[np.float64] = (values - values[0]) / (values[-1] - values[0])
-    return shares
-
-
-def _accuracy(candidate: Candidate) -> float:
-    assert candidate.subnet.accuracy is not None
-    return candidate.subnet.accuracy
-
-
-def _resolution(network: ElasticMobileNetV3, rng: np.random.Generator) -> int:
-    return int(rng.choice(network.space.resolutions))
-
-
-def _mutated(
-    network: ElasticMobileNetV3, parent: Candidate, rng: np.random.Generator, share: float = 0.25
-) -> tuple[Architecture, int]:
-    """The parent with each knob drawn anew at that chance."""
-    other = network.space.random(rng)
-
-    def mixed(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(b if rng.random() < share else a for a, b in zip(old, new, strict=True))
-
-    knobs = parent.subnet.knobs
-    assert isinstance(knobs, Architecture)
-    child = Architecture(
-        kernel=mixed(knobs.kernel, other.kernel),
-        expand=mixed(knobs.expand, other.expand),
-        depth=mixed(knobs.depth, other.depth),
+    predictor, error = _predictor(net, source.encoding, prepare, plan, work, on_progress)
+    limits_ms = plan.limits_ms or _spread(predictor(source.extremes()), plan.rungs)
+    evolved = source.choose(
+        predictor, limits_ms, plan.evolution, lambda done, total: on_progress("search", done, total)
     )
-    resolution = _resolution(network, rng) if rng.random() < share else parent.subnet.resolution
-    return network.space.canonical(child), resolution
-
-
-class _Bench:
-    """Measures candidates, each in the engine that will serve it."""
-
-    def __init__(self, network: ElasticMobileNetV3, plan: SearchPlan, directory: Path) -> None:
-        self._network = network
-        self._directory = directory
-        self._plan = plan
-        self._calibration = plates.draw(plan.calibration_pictures, seed=plan.seed, held_out=False)
-        self._validation = plates.draw(plan.search_pictures, seed=plan.seed, held_out=True)
-        self._sessions: dict[str, engines.Prepared] = {}
-
-    def measure(self, architecture: Architecture, resolution: int) -> Candidate:
-        subnet = self._network.space.subnet(architecture, resolution)
-        module = self._network.extract(architecture)
-        calibrate(module, self._calibration, resolution)
-        artifact = export_module(
-            module, subnet, self._network.space.input_shape(resolution), self._directory / f"{subnet.id}.onnx"
+    genes = np.unique(evolved.genes, axis=0)
+    predicted_ms = predictor(genes)
+    subnets = [net.space.subnet(*source.encoding.decoded(row)) for row in genes]
+    latencies_ms = [ms / plan.pace for ms in _measured_again(net, subnets, prepare, work, on_progress)]
+    rungs = []
+    for number, (subnet, latency_ms, expected_ms) in enumerate(zip(subnets, latencies_ms, predicted_ms, strict=True)):
+        on_progress("finish the rungs", number, len(subnets))
+        rungs.append(
+            Rung(
+                subnet=source.final(subnet),
+                latency_ms=latency_ms,
+                predicted_ms=float(expected_ms),
+                statistics=_statistics(net, subnet, calibration),
+            )
         )
-        prepared = engines.prepare(artifact)
-        self._sessions[subnet.id] = prepared
-        accuracy = _exact_match(prepared, self._validation, resolution)
-        return Candidate(
-            subnet=replace(subnet, accuracy=accuracy, accuracy_source="measured"),
-            latency_ms=_latency_ms([prepared], [np.zeros(artifact.input_shape, np.float32)], rounds=40)[0],
-            statistics=statistics(module),
+    on_progress("finish the rungs", len(subnets), len(subnets))
+    accuracies = [rung.subnet.accuracy or 0.0 for rung in rungs]
+    front = [i for i in pareto(latencies_ms, accuracies) if accuracies[i] >= plan.lowest_accuracy]
+    if not front:
+        raise SupernetError(
+            f"the most accurate sub-network found has {max(accuracies):.3f}, below the lowest accuracy of "
+            f"{plan.lowest_accuracy:g}; lower that, or raise the latency limits"
         )
-
-    def final(self, chosen: Sequence[Candidate]) -> list[Candidate]:
-        """The chosen measured again: on the test plates, and timed in turns; what is then beaten is left out."""
-        test = plates.draw(self._plan.test_pictures, seed=self._plan.seed + 1, held_out=True, stratified=True)
-        sessions = [self._sessions[c.subnet.id] for c in chosen]
-        inputs = [plates.resize(test.pictures[:1], c.subnet.resolution) for c in chosen]
-        latencies = _latency_ms(sessions, inputs, rounds=300)
-        measured = []
-        for candidate, session, latency_ms in zip(chosen, sessions, latencies, strict=True):
-            accuracy = _exact_match(session, test, candidate.subnet.resolution)
-            subnet = replace(candidate.subnet, accuracy=round(accuracy, 4))
-            measured.append(replace(candidate, subnet=subnet, latency_ms=latency_ms))
-        return pareto(measured)
+    beaten = tuple(rung for index, rung in enumerate(rungs) if index not in front)
+    return NewLadder(rungs=tuple(rungs[index] for index in front), beaten=beaten, error=error)
 
 
-def _exact_match(prepared: engines.Prepared, pictures: plates.Plates, resolution: int) -> float:
-    """Share of the pictures of which all characters are read right."""
-    right = 0
-    for start in range(0, len(pictures.texts), 256):
-        x = plates.resize(pictures.pictures[start : start + 256], resolution)
-        read = [plates.read(prepared(x[i : i + 1]))[0] for i in range(len(x))]
-        right += sum(a == b for a, b in zip(read, pictures.texts[start : start + 256], strict=True))
-    return right / len(pictures.texts)
+def _spread(latencies_ms: FloatArray, count: int) -> tuple[float, ...]:
+    """Limits from the fastest to the slowest, even in log latency."""
+    limits_ms = np.geomspace(latencies_ms.min(), latencies_ms.max(), count) * _CLOSE
+    return tuple(float(limit) for limit in limits_ms)
 
 
-def _latency_ms(
-    sessions: Sequence[engines.Prepared], inputs: Sequence[NDArray[np.float32]], rounds: int
+def _predictor(
+    net: ElasticSupernet,
+    chosen_from: Encoding,
+    prepare: Prepare,
+    plan: SearchPlan,
+    work: WorkFile,
+    on_progress: Progress,
+) -> tuple[LatencyPredictor, PredictorError]:
+    """The predictor for the sub-networks to choose from, fitted on the whole space, and its error there."""
+    genes, latency_ms = measured_sample(net, prepare, plan, work, on_progress)
+    count, whole = plan.training_networks, Encoding(net.space)
+    rates = fitted_rates(whole, genes[:count], latency_ms[:count])
+    error = PredictorError.of(LatencyPredictor(whole, rates)(genes[count:]), latency_ms[count:])
+    return LatencyPredictor(chosen_from, rates / plan.pace), error
+
+
+def measured_sample(
+    net: ElasticSupernet, prepare: Prepare, plan: SearchPlan, work: WorkFile, on_progress: Progress
+) -> tuple[Genes, FloatArray]:
+    """Sub-networks of the whole space (n, genes) and their latencies (n,): those to fit to, then those held out."""
+    whole = Encoding(net.space)
+    rng = np.random.default_rng(_SAMPLE_SEED)
+    training = sample_networks(whole, plan.training_networks, rng)
+    genes = np.concatenate([training, whole.random(plan.held_out_networks, rng)])
+    return genes, _measured(net, whole, genes, prepare, work, on_progress)
+
+
+def _measured(
+    net: ElasticSupernet, encoding: Encoding, genes: Genes, prepare: Prepare, work: WorkFile, on_progress: Progress
+) -> FloatArray:
+    """Latencies (n,) of sub-networks (n, genes), those that the work file does not have measured now."""
+    subnets = [net.space.subnet(*encoding.decoded(row)) for row in genes]
+    known, reference = work.section("relative_latency"), work.section("reference")
+    missing = list({subnet.id: subnet for subnet in subnets if subnet.id not in known}.values())
+    # In an order of their own, so that what passes by on a machine does not fall on networks of one kind.
+    missing = [missing[index] for index in np.random.default_rng(_SAMPLE_SEED).permutation(len(missing))]
+
+    def keep(latency_ms: float) -> None:
+        reference["latency_ms"] = [*reference.get("latency_ms", []), latency_ms]
+
+    for done, (subnet, ratio) in enumerate(zip(missing, _relative(net, missing, prepare, keep), strict=True)):
+        known[subnet.id] = ratio
+        on_progress("measure sub-networks", done + 1, len(missing))
+    return np.array([known[subnet.id] for subnet in subnets]) * undisturbed_ms(reference["latency_ms"])
+
+
+def _measured_again(
+    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: Prepare, work: WorkFile, on_progress: Progress
 ) -> list[float]:
-    """Lower quartile of each session's times, the sessions in turns, so that a stall hits them alike."""
-    times: list[list[float]] = [[] for _ in sessions]
-    for _ in range(rounds):
-        for session, x, kept in zip(sessions, inputs, times, strict=True):
-            start = time.perf_counter()
-            session(x)
-            kept.append((time.perf_counter() - start) * 1e3)
-    return [float(np.percentile(kept, 25)) for kept in times]
+    """Latencies of the chosen, measured in turns; from the work file where just these were measured before."""
+    known, reference = work.section("chosen_latency_ms"), work.section("reference")
+    key = " ".join(subnet.id for subnet in subnets)
+    if key not in known:
+        found = []
+        for ratio in _relative(net, subnets, prepare, lambda latency_ms: None):
+            found.append(ratio * undisturbed_ms(reference["latency_ms"]))
+            on_progress("measure the chosen", len(found), len(subnets))
+        known[key] = found
+    again: list[float] = known[key]
+    return again
+
+
+def _relative(
+    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: Prepare, on_reference: Callable[[float], None]
+) -> Iterator[float]:
+    """Each one's latency over that of the largest at the middle resolution."""
+    if subnets:
+        space = net.space
+        reference = prepare(net, space.subnet(space.largest, space.resolutions[len(space.resolutions) // 2]))
+        yield from relative_latencies(reference, (prepare(net, subnet) for subnet in subnets), on_reference)
+
+
+def _statistics(net: ElasticSupernet, subnet: SubNet, calibration: Calibration | None) -> Mapping[str, torch.Tensor]:
+    if calibration is None:
+        return {}
+    from supernets.calibration import statistics
+
+    return statistics(calibration.module(net, subnet))

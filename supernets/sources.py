@@ -7,7 +7,7 @@ a pool of pictures for a new resolution) happens in `inputs`, off the request pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from supernets import plates
+from supernets import images, plates
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
 
@@ -90,7 +90,21 @@ class ClassTask:
         return int(output.reshape(-1).argmax()) == label
 
 
-TASKS: Mapping[str, Task] = {"plates": PlateTask()}
+class ImageTask(ClassTask):
+    """ImageNet classification: RGB uint8 pictures (n, height, width, 3) of any size in, the largest output wins."""
+
+    def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
+        """Scaled, cropped and normalised as `images` does it, (n, 3, resolution, resolution)."""
+        if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape:
+            raise SupernetError(
+                f"a picture for an ImageNet network must be RGB, uint8, of shape (height, width, 3); "
+                f"got {pictures.dtype} of shape {pictures.shape[1:]}"
+            )
+        crops = [images.cropped(Image.fromarray(picture), input_shape[2]) for picture in pictures]
+        return images.normalised(np.stack(crops))
+
+
+TASKS: Mapping[str, Task] = {"plates": PlateTask(), "imagenet": ImageTask()}
 """What the built-in supernets do, by name."""
 
 
@@ -160,13 +174,15 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Random inputs without labels, of each model's own shape, for a user's models that bring no data.
+    """Random inputs without labels, of each model's own shape, for models that bring no data.
 
     Attributes:
         seed: the same one gives the same inputs.
+        task: what a client's own pictures are for.
     """
 
     seed: int
+    task: Task = field(default_factory=ClassTask)
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Some inputs, taken in turn."""
@@ -179,8 +195,8 @@ class Noise:
         return None
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """A client's own input, as `ClassTask` does it."""
-        return ClassTask().adapt(np.asarray(picture)[None], artifact.input_shape)
+        """As the task does it."""
+        return self.task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
 def plate_stream(seed: int, count: int = POOL) -> Pool:
@@ -197,7 +213,7 @@ def plate_folder(directory: Path) -> Pool:
     """
     if not directory.is_dir():
         raise SupernetError(f"source {str(directory)!r} is not a folder; give one that holds pictures")
-    files = sorted(f for f in directory.iterdir() if f.suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp"})
+    files = sorted(f for f in directory.iterdir() if f.suffix.lower() in images.SUFFIXES)
     if not files:
         raise SupernetError(f"source {str(directory)!r} holds no picture; .png, .jpg and .bmp files count")
     try:

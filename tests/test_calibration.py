@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -17,8 +18,14 @@ RESOLUTION = 24
 
 
 @pytest.fixture(scope="module")
-def pictures() -> plates.Plates:
-    return plates.draw(192, seed=0, held_out=False)  # three batches
+def pictures() -> Tensor:
+    drawn = plates.draw(160, seed=0, held_out=False)
+    return torch.from_numpy(plates.resize(drawn.pictures, RESOLUTION))
+
+
+def batches(pictures: Tensor) -> Iterator[Tensor]:
+    """Two of 64, and one of 32."""
+    yield from pictures.split(64)
 
 
 @pytest.fixture
@@ -26,9 +33,9 @@ def network() -> StaticMobileNetV3:
     return lived_in(TINY).extract(TINY.largest)
 
 
-def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV3, pictures: Tensor) -> None:
     """Of one batch, exactly: against what a training-mode pass of a copy brings to each norm."""
-    one_batch = plates.Plates(pictures=pictures.pictures[:64], texts=pictures.texts[:64])
+    one_batch = pictures[:64]
     witness = copy.deepcopy(network)
     seen: dict[str, Tensor] = {}
     for name, module in witness.named_modules():
@@ -36,8 +43,8 @@ def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV
             module.train()
             module.register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0]}))
     with torch.no_grad():
-        witness(torch.from_numpy(plates.resize(one_batch.pictures, RESOLUTION)))
-    calibrate(network, one_batch, RESOLUTION)
+        witness(one_batch)
+    calibrate(network, [one_batch])
     assert len(seen) == 4 + 3 * sum(TINY.largest.depth)
     for name, x in seen.items():
         norm = network.get_submodule(name)
@@ -46,19 +53,16 @@ def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV
         torch.testing.assert_close(norm.running_var, x.var((0, 2, 3)), atol=1e-5, rtol=1e-5)
 
 
-def test_the_statistics_are_a_plain_average_over_all_pictures(
-    network: StaticMobileNetV3, pictures: plates.Plates
-) -> None:
-    x = torch.from_numpy(plates.resize(pictures.pictures, RESOLUTION))
+def test_the_statistics_are_a_plain_average_over_all_pictures(network: StaticMobileNetV3, pictures: Tensor) -> None:
     with torch.no_grad():
-        stem = network.stem(x)
-    calibrate(network, pictures, RESOLUTION)
+        stem = network.stem(pictures)
+    calibrate(network, batches(pictures))
     torch.testing.assert_close(network.stem_bn.running_mean, stem.mean((0, 2, 3)), atol=1e-5, rtol=1e-5)
 
 
-def test_only_the_statistics_change(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
+def test_only_the_statistics_change(network: StaticMobileNetV3, pictures: Tensor) -> None:
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    calibrate(network, pictures, RESOLUTION)
+    calibrate(network, batches(pictures))
     own = statistics(network)
     assert own.keys() == {name for name in before if name.endswith(("running_mean", "running_var"))}
     for name, tensor in network.state_dict().items():
@@ -70,12 +74,12 @@ def test_only_the_statistics_change(network: StaticMobileNetV3, pictures: plates
     assert not any(module.training for module in network.modules())
 
 
-def test_what_was_there_before_leaves_no_trace(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
-    calibrate(network, pictures, RESOLUTION)
+def test_what_was_there_before_leaves_no_trace(network: StaticMobileNetV3, pictures: Tensor) -> None:
+    calibrate(network, batches(pictures))
     once = statistics(network)
-    calibrate(network, pictures, 16)
+    calibrate(network, [pictures[:, :, ::2, ::2]])
     assert not torch.equal(once["stem_bn.running_mean"], network.stem_bn.running_mean)  # type: ignore[arg-type]
-    calibrate(network, pictures, RESOLUTION)
+    calibrate(network, batches(pictures))
     for name, tensor in statistics(network).items():
         assert torch.equal(tensor, once[name]), name
 
@@ -89,9 +93,9 @@ def test_kept_statistics_are_copies(network: StaticMobileNetV3) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in kept.items())
 
 
-def test_calibration_matters(network: StaticMobileNetV3, pictures: plates.Plates) -> None:
-    x = torch.from_numpy(plates.resize(pictures.pictures[:4], RESOLUTION))
+def test_calibration_matters(network: StaticMobileNetV3, pictures: Tensor) -> None:
+    x = pictures[:4]
     with torch.no_grad():
         inherited = network(x)
-        calibrate(network, pictures, RESOLUTION)
+        calibrate(network, batches(pictures))
         assert off_by(network(x), inherited) > 0.05

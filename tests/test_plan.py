@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from tiny_networks import board, network
+from tiny_networks import board, network, with_gpu, with_program
 
+from actors.cluster import BoardError
 from scheduler.messages import TargetChanged
 from scheduler.policies import PolicyError
 from supernets import SupernetError
@@ -19,7 +21,7 @@ from workloads.arrivals import External, Periodic, Poisson
 from workloads.errors import MixError
 from workloads.events import at
 from workloads.mix import Mix
-from workloads.plan import RunPlan, plan_run
+from workloads.plan import RunPlan, plan_run, profile_board
 
 
 @pytest.fixture
@@ -102,6 +104,32 @@ def test_a_profile_is_measured_once(family):
     assert not steps
 
 
+def test_each_gpu_unit_gets_a_device_and_a_model_without_a_torch_program_no_times_there(family, monkeypatch):
+    monkeypatch.setattr("workloads.plan.profile_gpu", None)
+    made = plan(app(family), on=with_gpu(board()))
+    assert (made.devices, made.gpus) == ({"gpu": "cuda:0"}, 1)
+    assert {time.kind for rung in made.apps["gate"].profile.rungs for time in rung.times} == {"cpu"}
+    assert (plan(app(family)).devices, plan(app(family)).gpus) == ({}, 0)
+
+
+def test_a_ladder_with_torch_programs_has_times_on_both(tmp_path, monkeypatch):
+    ladder = [(with_program(network(tmp_path, name)), 0.5, "published") for name in ("small", "large")]
+    profile = profile_board("tiny", ladder, with_gpu(board()), lambda *step: None, devices={"gpu": "cpu"})
+    for rung in profile.rungs:
+        assert [(time.kind, time.cores) for time in rung.times] == [("cpu", 1), ("cpu", 2), ("gpu", 1)]
+    only_gpu = with_gpu(replace(board(), units=()))
+    monkeypatch.setattr("workloads.plan.profile_ladder", None)
+    profile = profile_board("tiny", ladder, only_gpu, lambda *step: None, devices={"gpu": "cpu"})
+    assert [[time.kind for time in rung.times] for rung in profile.rungs] == [["gpu"], ["gpu"]]
+
+
+def test_a_gpu_that_fails_is_said_in_one_message(tmp_path, monkeypatch):
+    ladder = [(with_program(network(tmp_path, "small")), 0.5, "published")]
+    only_gpu = with_gpu(replace(board(), units=()))
+    with pytest.raises(BoardError, match=r"Board 'test': tiny can't be profiled on device 'nowhere:0': .*nowhere"):
+        profile_board("tiny", ladder, only_gpu, lambda *step: None, devices={"gpu": "nowhere:0"})
+
+
 # ---------------------------------------------------------------- what is refused
 
 
@@ -123,6 +151,11 @@ def test_a_floor_over_an_unknown_accuracy_is_refused(tmp_path):
 def test_without_a_floor_an_unknown_accuracy_is_no_mistake(tmp_path):
     made = plan(app(Family([(network(tmp_path, "small").path, None)])))
     assert [rung.accuracy for rung in made.apps["gate"].profile.rungs] == [None]
+
+
+def test_own_models_on_a_board_of_gpus_alone_are_refused(family):
+    with pytest.raises(MixError, match=r"app 'gate': models of one's own run on CPU units only, and board 'test' has"):
+        plan(app(family), on=with_gpu(replace(board(), units=())))
 
 
 def test_a_time_scale_is_refused_where_clocks_are_real(family):
@@ -166,7 +199,7 @@ def test_weights_that_no_app_uses_are_refused(family, tmp_path):
 
 
 def test_a_folder_of_inputs_for_a_family_is_refused(family, tmp_path):
-    with pytest.raises(MixError, match=r"app 'gate': source .* is a folder, which only ofa-plates can read"):
+    with pytest.raises(MixError, match=r"app 'gate': source .* is a folder, which only a built-in supernet can read"):
         plan(app(family, source=tmp_path))
 
 

@@ -26,6 +26,7 @@ import ray
 from tiny_networks import network
 
 from actors.cluster import packaged_board
+from actors.gearbox import Form
 from actors.pinning import allowed
 from actors.records import Status
 from actors.session import RaySession, reap_dead_runs
@@ -321,7 +322,7 @@ def test_every_thread_of_a_worker_is_on_the_cpus_of_its_gear(tmp_path, tiny, wat
             if status.gear is None or status.gear.cores != cores or len(masks) != 1:
                 return None
             # The engine that serves has as many threads as the gear has cores.
-            assert (status.gear.subnet, cores) in status.prepared
+            assert Form(status.gear.subnet, "cpu", cores) in status.prepared
             (mask,) = masks
             return mask if len(mask) == cores and set(mask) <= set(cpus) else None
 

@@ -192,6 +192,12 @@ def test_accuracy_of_an_unknown_subnetwork_is_unknown() -> None:
     assert app.segments[0].accuracy is None
 
 
+def test_a_predicted_accuracy_is_not_one_that_was_delivered() -> None:
+    rows = [record(0, 0.0, 1.0), record(1, 1.0, 1.0, subnet=1)]
+    app = summarize(rows, [0.0, 1.0], ladder=[rung("s", 0.6, "measured"), rung("l", 0.9, "predicted")])
+    assert (app.accuracy.value, app.accuracy.n, app.accuracy.source) == (None, 0, "unknown")
+
+
 # ---------------------------------------------------------------- verdict
 
 

@@ -7,35 +7,25 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
-from actors.cluster import BoardError, default_board_path, load_board
-from scheduler.policies import PolicyError
-from supernets.errors import SupernetError
-from workloads.epoch_log import EpochLogError
+from workloads.cli_options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli_supernets import accuracy, ladder, profile
 from workloads.errors import MixError
 from workloads.loader import load_mix
-from workloads.plan import RunPlan, base_name, check_options, ladder_of, plan_run, profile_board
+from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.progress import ProgressLines
-from workloads.report import ReportError, write_report
-from workloads.run_dir import RunDirError
-from workloads.summary import Summary, SummaryError
+from workloads.report import write_report
+from workloads.summary import Summary
 from workloads.table import summary_table
-
-_MISTAKES = (MixError, BoardError, SupernetError, PolicyError, ReportError, RunDirError, EpochLogError, SummaryError)
 
 _INTERRUPTED = 130
 """Exit code that Typer makes of a KeyboardInterrupt."""
-
-_TABLE_WIDTH = 110
-"""Columns of the summary table where there is no terminal to fit."""
 
 app = typer.Typer(
     name="gearshift",
@@ -44,13 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-_Board = Annotated[
-    Path | None, typer.Option("--board", help="cluster.yaml; else ./cluster.yaml, else the packaged one")
-]
-_Weights = Annotated[
-    list[str] | None, typer.Option("--weights", help="SUPERNET=FILE: own weights of a supernet; may be given again")
-]
 
 
 def main() -> None:
@@ -73,7 +56,7 @@ def _interrupted(number: int, frame: object) -> NoReturn:
 @app.command()
 def run(
     mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="script with a function `mix() -> Mix`")],
-    board: _Board = None,
+    board: BoardOption = None,
     backend: Annotated[str, typer.Option(help="ray")] = "ray",
     policy: Annotated[
         list[str] | None, typer.Option("--policy", help="NETWORKS[+CLOCKS]; given again, they run one after another")
@@ -81,14 +64,14 @@ def run(
     seed: Annotated[int, typer.Option(help="of arrivals, inputs and service times")] = 0,
     epoch_ms: Annotated[float, typer.Option(help="board time between two decisions")] = 100.0,
     time_scale: Annotated[float, typer.Option(help="wall time over board time, on an emulated board")] = 1.0,
-    weights: _Weights = None,
+    weights: WeightsOption = None,
     out: Annotated[Path | None, typer.Option(help="run directory; may exist if empty")] = None,
     json: Annotated[bool, typer.Option("--json", help="print the summary as JSON, and nothing else")] = False,
 ) -> None:
     """Runs a mix on this machine and prints what came of it."""
     policies = policy or ["joint"]
     with ProgressLines() as progress:
-        with _bad_input():
+        with bad_input():
             if json and len(policies) > 1:
                 raise MixError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
             loaded = load_mix(mix)
@@ -97,8 +80,8 @@ def run(
             opened = open_board(board, backend)
             for name in policies:
                 check_options(opened, policy=name, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
-            directory = _run_directory(out, loaded.name)
-            own_weights = _own_weights(weights)
+            directory = run_directory(out, loaded.name)
+            files = own_weights(weights)
             with _blame(mix):
                 plans = [
                     plan_run(
@@ -108,19 +91,18 @@ def run(
                         seed=seed,
                         epoch_ms=epoch_ms,
                         time_scale=time_scale,
-                        weights=own_weights,
+                        weights=files,
                         on_progress=progress.update,
                     )
                     for name in policies
                 ]
+        for notice in notices(plans[0], files):
+            progress.line(notice)
         summaries = _run_all(plans, directory, progress)
     if json:
         print(summaries[0].to_json())
         return
-    console = Console()
-    if not console.is_terminal:
-        console.width = _TABLE_WIDTH
-    console.print(summary_table(summaries, emulated=opened.emulated))
+    print_result(summary_table(summaries, emulated=opened.emulated))
     print(f"gearshift report {_directory_of(plans[0], directory, len(plans))}  draws this run", file=sys.stderr)
 
 
@@ -130,7 +112,7 @@ def _run_all(plans: list[RunPlan], directory: Path, progress: ProgressLines) -> 
 
     summaries = []
     progress.line("starting Ray")
-    with RaySession() as session:
+    with RaySession(plans[0].gpus) as session:
         for plan in plans:
             shown = _Shown(plan, progress)
             summaries.append(
@@ -183,39 +165,38 @@ def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="directory of a run")],
 ) -> None:
     """Writes report.html into a run's directory, with plots."""
-    with _bad_input():
+    with bad_input():
         print(write_report(run_dir))
 
 
+for command in (profile, accuracy, ladder):
+    app.command()(command)
+
+
 @app.command()
-def profile(
-    supernet: Annotated[str, typer.Argument(help="name of a built-in supernet")],
-    board: _Board = None,
-    weights: _Weights = None,
-    engine: Annotated[str, typer.Option(help="execution engine")] = "auto",
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="which result, such as dynamic-ofa")],
+    published_only: Annotated[bool, typer.Option("--published-only", help="recompute, and measure nothing")] = False,
+    engine: Annotated[str, typer.Option(help="execution engine of what is measured")] = "onnxruntime",
+    samples: Annotated[int, typer.Option(min=1, help="inferences of each network on each number of cores")] = 50,
+    out: Annotated[Path | None, typer.Option(help="directory for results and report; may exist if empty")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the results as JSON, and nothing else")] = False,
 ) -> None:
-    """Measures a supernet's ladder on this machine anew, and keeps the figures."""
-    with ProgressLines() as progress, _bad_input():
-        opened = load_board(board or default_board_path())
-        ladder = ladder_of(supernet, _own_weights(weights).get(base_name(supernet)), progress.update)
-        measured = profile_board(supernet, ladder, opened, progress.update, engine, fresh=True)
-    for rung in measured.rungs:
-        accuracy = "unknown" if rung.accuracy is None else f"{rung.accuracy:.4f} ({rung.accuracy_source})"
-        for time_ in rung.times:
-            quantiles = "  ".join(
-                f"p{share:.0%}".rstrip("%") + f" {time_.quantile_ms(share):.3f}" for share in (0.5, 0.95)
-            )
-            print(f"{rung.subnet:20} {time_.cores} core(s)  {quantiles} ms   accuracy {accuracy}")
+    """Runs a result of a paper again: its published figures recomputed, and measured on this machine."""
+    from workloads.outcome import REPORT_FILE, Options
+    from workloads.reproduce import reproduction
 
-
-@contextmanager
-def _bad_input() -> Iterator[None]:
-    """Turns a user's mistake into one message and exit code 2."""
-    try:
-        yield
-    except _MISTAKES as error:
-        print(f"gearshift: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    with ProgressLines() as progress, bad_input():
+        chosen = reproduction(name)
+        directory = run_directory(out, name)
+        outcome = chosen(Options(published_only=published_only, engine=engine, samples=samples), progress.update)
+    outcome.write(directory)
+    if json:
+        print(outcome.to_json())
+    else:
+        for table in outcome.tables():
+            print_result(table)
+    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
 
 
 @contextmanager
@@ -225,47 +206,6 @@ def _blame(mix: Path) -> Iterator[None]:
         yield
     except MixError as error:
         raise MixError(f"{mix}: {error}") from None
-
-
-def _own_weights(given: list[str] | None) -> dict[str, Path]:
-    """The files of `--weights SUPERNET=FILE`.
-
-    Raises:
-        MixError: for an option of another form.
-    """
-    weights = {}
-    for option in given or []:
-        name, equals, file = option.partition("=")
-        if not equals or not name or not file:
-            raise MixError(f"--weights {option!r} must be SUPERNET=FILE, as in ofa-plates=mine.safetensors")
-        weights[name] = Path(file)
-    return weights
-
-
-def _run_directory(out: Path | None, mix: str) -> Path:
-    """The directory to write to, checked: it must be empty or not there, and we must be able to make it.
-
-    Raises:
-        MixError: if it can't be used.
-    """
-    directory = out or Path("runs") / f"{mix}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if directory.exists() and not directory.is_dir():
-        raise MixError(f"--out {str(directory)!r} is a file; give a directory")
-    if directory.is_dir() and any(directory.iterdir()):
-        raise MixError(f"--out {str(directory)!r} is not empty; give a new directory, or empty it")
-    # Made to see whether it can be, and not left behind: what is checked after this may be wrong too.
-    made = [path for path in (directory, *directory.parents) if not path.exists()]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / ".writable").touch()
-        (directory / ".writable").unlink()
-        for path in made:
-            path.rmdir()
-    except OSError as error:
-        raise MixError(
-            f"--out {str(directory)!r} can't be written to ({error.strerror}); give another directory"
-        ) from None
-    return directory
 
 
 def _directory_of(plan: RunPlan, directory: Path, runs: int) -> Path:

@@ -65,7 +65,7 @@ def run(
         time_scale=time_scale,
         on_progress=on_progress,
     )
-    with _directory(out) as directory, RaySession() as session:
+    with _directory(out) as directory, RaySession(plan.gpus) as session:
         return run_plan(plan, session, directory)
 
 
@@ -152,7 +152,11 @@ def deploy(
     `run`; the mix's duration bounds its own arrivals and events only.
     """
     plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
-    with _directory(out) as directory, RaySession() as session, deploy_plan(plan, session, directory) as deployment:
+    with (
+        _directory(out) as directory,
+        RaySession(plan.gpus) as session,
+        deploy_plan(plan, session, directory) as deployment,
+    ):
         yield deployment
 
 

@@ -23,7 +23,15 @@ from actors.agent import BoardTotals
 from actors.clock import BoardClock
 from actors.control_loop import LoopFigures
 from actors.records import Status, read_records
-from actors.remote import ManagerTask, agent_actor, ledger_path, manager_actor, worker_actor, write_clock
+from actors.remote import (
+    ManagerTask,
+    agent_actor,
+    executor_actor,
+    ledger_path,
+    manager_actor,
+    worker_actor,
+    write_clock,
+)
 from actors.session import RaySession
 from actors.worker import WorkerStatus
 from actors.worker_spec import WorkerSpec
@@ -87,6 +95,7 @@ class LiveRun:
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._log = EpochLogWriter(out / "epochs.msgpack", self._header())
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
+        self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
@@ -108,11 +117,17 @@ class LiveRun:
         """The actor handle of an application's worker."""
         return self._workers[app]
 
+    def executor(self, unit: str) -> Any:
+        """The actor handle of a GPU unit's executor."""
+        return self._executors[unit]
+
     def start(self) -> None:
         """Starts all actors; when it returns, t = 0 is `_LEAD_WALL_S` away at most."""
         plan, directory = self.plan, self._directory
         directory.mkdir()
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory)
+        for unit, device in plan.devices.items():
+            self._executors[unit] = executor_actor(self._executor_path(unit), device)
         for slot, (name, app) in enumerate(plan.apps.items()):
             spec = self._spec(app, slot, self._arrivals_s[name])
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
@@ -122,6 +137,8 @@ class LiveRun:
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
         ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
+        for executor in self._executors.values():
+            self._agent.watch.remote(executor.pid.remote())
         begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
         self._pids = {status.app: status.pid for status in begun}
         ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
@@ -178,7 +195,7 @@ class LiveRun:
         self._sentinel.stop()
 
     def _actors(self) -> list[Any]:
-        actors = [self._agent, *self._workers.values(), self._manager]
+        actors = [self._agent, *self._executors.values(), *self._workers.values(), self._manager]
         return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
@@ -223,7 +240,12 @@ class LiveRun:
             profile=plan.profile,
             seed=self.plan.seed,
             records_path=str(self._records_path(app.name)),
+            executors={unit: str(self._executor_path(unit)) for unit in self.plan.devices},
         )
+
+    def _executor_path(self, unit: str) -> Path:
+        # By number: a socket's path has at most 107 characters, and a unit's name may be long.
+        return self._directory / f"executor-{list(self.plan.devices).index(unit)}"
 
     def _records_path(self, app: str) -> Path:
         return self._out / f"records-{app}.bin"

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import supernets
+from actors.cluster import BoardError
+from actors.executor_client import ExecutorError, ExecutorLostError
 from actors.paths import cache_dir
-from actors.profiling import Ladder, profile_ladder
+from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.policies import make_policy
@@ -20,6 +22,7 @@ from scheduler.profile import Profile
 from supernets import sources
 from supernets.artifact import Artifact
 from supernets.engines import open_model
+from supernets.image_folder import image_pool
 from supernets.sources import Source
 from workloads.app import App, Family
 from workloads.arrivals import External
@@ -70,6 +73,7 @@ class RunPlan:
         epoch_s: board time between two decisions.
         time_scale: wall time over board time.
         apps: by name, those that come later included.
+        devices: by GPU unit, the device that its executor computes on.
     """
 
     mix: Mix
@@ -80,6 +84,18 @@ class RunPlan:
     epoch_s: float
     time_scale: float
     apps: Mapping[str, AppPlan]
+    devices: Mapping[str, str]
+
+    @property
+    def gpus(self) -> int:
+        """How many of them are GPUs of this machine."""
+        return sum(device.startswith("cuda") for device in self.devices.values())
+
+
+def devices_of(board: Board) -> dict[str, str]:
+    """The device of each GPU unit, as torch names it: the board's n-th is CUDA's n-th."""
+    gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
+    return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
 
 
 def plan_run(
@@ -91,6 +107,7 @@ def plan_run(
     epoch_ms: float = 100.0,
     time_scale: float = 1.0,
     weights: Mapping[str, Path] | None = None,
+    devices: Mapping[str, str] | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> RunPlan:
     """Checks a run and makes all that it needs, exported networks and profiles from the cache where it has them.
@@ -103,10 +120,12 @@ def plan_run(
         epoch_ms: board time between two decisions.
         time_scale: wall time over board time.
         weights: own weights by supernet's name.
+        devices: by GPU unit; None for those of this machine (see `devices_of`).
         on_progress: told about exports and measurements.
 
     Raises:
         MixError: if mix and board don't fit, or an option is out of range.
+        BoardError: if the board's GPU can't be used.
         supernets.SupernetError: for an unknown supernet, or a file that can't be used.
         ValueError: for an unknown policy.
     """
@@ -118,9 +137,12 @@ def plan_run(
     for app in (presence.app for presence in mix.all_apps()):
         _check_floors(mix, app, ladders[app.supernet])
         sources_[app.name] = _source(app, ladders[app.supernet], seed)
+        _check_units(app, ladders[app.supernet], board)
+    devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
     profiles = {
-        supernet: profile_board(_name_of(supernet), ladder, board, on_progress) for supernet, ladder in ladders.items()
+        supernet: profile_board(_name_of(supernet), ladder, board, on_progress, devices=devices)
+        for supernet, ladder in ladders.items()
     }
     apps = {
         presence.app.name: AppPlan(
@@ -142,7 +164,23 @@ def plan_run(
         epoch_s=epoch_ms / 1000,
         time_scale=time_scale,
         apps=apps,
+        devices=devices,
     )
+
+
+def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
+    """What a user must know before believing a run's figures; weights as for `plan_run`."""
+    named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
+    nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
+    said = list(dict.fromkeys(net.notice for net in nets if net.notice))
+    return said + [
+        f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
+        "folder of pictures, a Camera or a function as its source"
+        for name, app in plan.apps.items()
+        if isinstance(app.source, sources.Noise)
+        and isinstance(app.app.supernet, str)
+        and not isinstance(app.app.arrivals, External)
+    ]
 
 
 def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time_scale: float) -> None:
@@ -243,40 +281,93 @@ def _own_model(name: str, path: Path) -> Artifact:
 
 
 def profile_board(
-    name: str, ladder: Ladder, board: Board, on_progress: Progress, engine: str = "auto", fresh: bool = False
+    name: str,
+    ladder: Ladder,
+    board: Board,
+    on_progress: Progress,
+    engine: str = "auto",
+    fresh: bool = False,
+    devices: Mapping[str, str] | None = None,
 ) -> Profile:
-    """The profile of a ladder for every number of cores that the board's CPU units offer."""
+    """The profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
+
+    Several GPUs of a board differ by their `speed`, as its CPU units do; the first is measured. Models that have no
+    torch program get no times there, and so no place.
+
+    Raises:
+        BoardError: if the GPU can't be used.
+        supernets.SupernetError: for an unknown engine.
+    """
+    profiles = []
     units = [unit for unit in board.units if unit.kind == "cpu"]
-    most = max(units, key=lambda unit: unit.cores)
-    return profile_ladder(
-        name,
-        ladder,
-        {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
-        engine=engine,
-        fresh=fresh,
-        on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
-    )
+    if units:
+        most = max(units, key=lambda unit: unit.cores)
+        on_cpus = profile_ladder(
+            name,
+            ladder,
+            {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
+            engine=engine,
+            fresh=fresh,
+            on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
+        )
+        profiles.append(on_cpus)
+    on = list((devices_of(board) if devices is None else devices).values())
+    if on and _runs_on_gpu(ladder):
+        try:
+            on_gpu = profile_gpu(
+                name,
+                ladder,
+                on[0],
+                fresh=fresh,
+                on_sample=lambda done, total: on_progress(f"profile {name} on {on[0]}", done, total),
+            )
+        except (ExecutorError, ExecutorLostError) as error:
+            raise BoardError(f"Board {board.name!r}: {name} can't be profiled on device {on[0]!r}: {error}") from None
+        profiles.append(on_gpu)
+    times = {
+        artifact.subnet: tuple(time for profile in profiles for time in profile.rung(artifact.subnet).times)
+        for artifact, _, _ in ladder
+    }
+    last = profiles[-1]  # a GPU's names both processors
+    return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+
+
+def _runs_on_gpu(ladder: Ladder) -> bool:
+    return all(artifact.program is not None for artifact, _, _ in ladder)
+
+
+def _check_units(app: App, ladder: Ladder, board: Board) -> None:
+    """Refuses an app whose models run on none of the board's units."""
+    if not _runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
+        raise MixError(
+            f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
+            "built-in supernet, or another board."
+        )
 
 
 def _source(app: App, ladder: Ladder, seed: int) -> Source:
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    plates = isinstance(app.supernet, str) and supernets.task_of(app.supernet) == "plates"
+    kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
+    task = sources.TASKS[kind] if kind else sources.ClassTask()
     shapes = {artifact.input_shape for artifact, _, _ in ladder}
-    if not plates and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
+    if kind is None and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
         raise MixError(
             f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
             "what a source or a client gives fits only one; give models of one shape."
         )
     if callable(app.source):
-        return sources.Called(sources.PlateTask() if plates else sources.ClassTask(), app.source)
-    if app.source is not None:
-        if not plates:
-            raise MixError(
-                f"app {app.name!r}: source {str(app.source)!r} is a folder, which only ofa-plates can read; "
-                "give a function that returns inputs"
-            )
-        return sources.plate_folder(Path(app.source))
-    return sources.plate_stream(own) if plates else sources.Noise(own)
+        return sources.Called(task, app.source)
+    if app.source is None:
+        return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
+    if kind is None:
+        raise MixError(
+            f"app {app.name!r}: source {str(app.source)!r} is a folder, which only a built-in supernet can read; "
+            "give a function that returns inputs"
+        )
+    try:
+        return sources.plate_folder(Path(app.source)) if kind == "plates" else image_pool(Path(app.source), own)
+    except supernets.SupernetError as error:
+        raise MixError(f"app {app.name!r}: {error}") from None
 
 
 def _check_floors(mix: Mix, app: App, ladder: Ladder) -> None:

@@ -6,11 +6,9 @@ random identifiers), carries its text as text, and takes its neutral colours fro
 read in light and in dark. Nothing here reads files.
 """
 
-import io
 import math
 import re
 import textwrap
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,40 +26,12 @@ from actors.records import Status
 from workloads.arrivals import FloatArray
 from workloads.run_dir import LoggedGear, Run
 from workloads.summary import first_ends, is_on_time, latencies_ms
-
-INK, MUTED, GRID, LATE = "#1f2328", "#656d76", "#d8dee4", "#d1242f"
-
-CSS_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", LATE: "var(--late)"}
-"""Colours that the page decides."""
+from workloads.svg import INK, LATE, MUTED, STYLE, to_svg
 
 # Told apart by people who see few colours, and on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")
 
 _WIDTH_IN, _LEFT_IN, _RIGHT_IN = 10.0, 1.2, 1.25
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.size": 8.5,
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "text.color": INK,
-    "axes.edgecolor": GRID,
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 7.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.color": GRID,
-    "xtick.labelcolor": MUTED,
-    "ytick.color": GRID,
-    "ytick.labelcolor": MUTED,
-    "ytick.major.size": 0.0,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-}
 
 _MOST_MARKS = 6000
 """A plot of more dots than this holds them as one picture: as shapes they would make the page heavy."""
@@ -96,12 +66,12 @@ def plot_app(run: Run, app: str) -> str:
         An SVG element.
     """
     rungs = run.header.ladders[app]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, (latency, gear) = _figure(heights_in=(1.75, 0.24 * len(rungs) + 0.12))
         _draw_latency(latency, run, app)
         _draw_gears(gear, run, app)
         _draw_marks((latency, gear), run, about=app)
-        return _svg(figure, salt=app)
+        return to_svg(figure, salt=app)
 
 
 def plot_units(run: Run) -> str:
@@ -112,7 +82,7 @@ def plot_units(run: Run) -> str:
     """
     units = list(run.header.units_mhz)
     has_power = any(point.power_w is not None for epoch in run.epochs for point in epoch.units.values())
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure, axes = _figure(heights_in=[0.75] * len(units) + [0.75] + [0.95] * has_power)
         for unit, clock in zip(units, axes, strict=False):
             _draw_clock(clock, run, unit)
@@ -120,7 +90,7 @@ def plot_units(run: Run) -> str:
         if has_power:
             _draw_power(axes[-1], run)
         _draw_marks(axes, run, about=None)
-        return _svg(figure, salt="units")
+        return to_svg(figure, salt="units")
 
 
 # ---------------------------------------------------------------- one app
@@ -427,22 +397,3 @@ def _cores(cores: int) -> str:
 
 def _shortened(text: str, length: int = 18) -> str:
     return text if len(text) <= length else f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
-
-
-def _svg(figure: Figure, salt: str) -> str:
-    """The figure as an element of a page, the same bytes for the same run."""
-    out = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
-        # The page's fonts, not ours, must have the letters of a user's names.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True, dpi=150)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # Groups are numbered from 1 in every figure; a page's identifiers must be unique, and nothing refers to these.
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r'^<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg)
-    svg = re.sub(r'height="[^"]*pt" |width="[^"]*pt" ', "", svg, count=2)
-    for colour, variable in CSS_COLOURS.items():
-        svg = svg.replace(colour, variable)
-    return svg

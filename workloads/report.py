@@ -4,12 +4,12 @@ One page that needs nothing else: inline SVG, no script, no network. It is made 
 (`workloads.run_dir`) and is the same bytes for the same directory.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from os import PathLike
 from pathlib import Path
 
+from workloads.page import page, plot, section, table
 from workloads.plots import Mark, marks_of, plot_app, plot_units
 from workloads.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
 from workloads.summary import AppSummary, Summary, Tail
@@ -68,21 +68,15 @@ def render(run: Run) -> str:
     title = f"{run.summary.mix}: {run.summary.policy} on {run.summary.board}"
     body = [
         _header(run),
-        _section("Summary", _summary_table(run.summary), _segments_table(run.summary)),
-        _section("What changed and why", _events_table(run)),
-        *([_section("What went wrong", _troubles_table(run))] if run.troubles else []),
-        *(_section(app, _plot(plot_app(run, app))) for app in run.summary.apps),
-        _section("The board", _plot(plot_units(run))),
-        _section("Every change of gear", _gears_table(run)),
-        _section("How this was measured", _method(run)),
+        section("Summary", _summary_table(run.summary), _segments_table(run.summary)),
+        section("What changed and why", _events_table(run)),
+        *([section("What went wrong", _troubles_table(run))] if run.troubles else []),
+        *(section(app, plot(plot_app(run, app))) for app in run.summary.apps),
+        section("The board", plot(plot_units(run))),
+        section("Every change of gear", _gears_table(run)),
+        section("How this was measured", _method(run)),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_CSS}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(body)
-        + "\n</main>\n</body>\n</html>\n"
-    )
+    return page(title, body)
 
 
 # ---------------------------------------------------------------- sections
@@ -135,7 +129,7 @@ def _summary_table(summary: Summary) -> str:
         ]
         for name, app in summary.apps.items()
     ]
-    return _table(
+    return table(
         [
             "app",
             "on time",
@@ -182,7 +176,7 @@ def _segments_table(summary: Summary) -> str:
     if not rows:
         return ""
     heads = ["app", "from, s", "target, ms", "floor", "on time", "accuracy", "requests"]
-    return "<h3>By the target in force</h3>" + _table(heads, rows)
+    return "<h3>By the target in force</h3>" + table(heads, rows)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +207,7 @@ def _events_table(run: Run) -> str:
             ]
         )
     heads = ["", "at, s", "what happened", f"what changed within {FOLLOWS_S:g} s", "last change after, s"]
-    return _table(heads, rows, kind="events")
+    return table(heads, rows, kind="events")
 
 
 def _consequences(run: Run, at_s: float, from_s: float, until_s: float) -> list[_Consequence]:
@@ -238,7 +232,7 @@ def _consequences(run: Run, at_s: float, from_s: float, until_s: float) -> list[
 
 def _troubles_table(run: Run) -> str:
     rows = [[f"{one.now_s:.3f}", escape(one.kind), escape(one.text)] for one in run.troubles]
-    return _table(["at, s", "what", "details"], rows)
+    return table(["at, s", "what", "details"], rows)
 
 
 def _gears_table(run: Run) -> str:
@@ -254,9 +248,9 @@ def _gears_table(run: Run) -> str:
         ]
         for change in run.gears
     ]
-    table = _table(["at, s", "app", "from", "to", "why"], rows)
+    gears = table(["at, s", "app", "from", "to", "why"], rows)
     is_open = " open" if len(rows) <= _OPEN_ROWS else ""
-    return f"<details{is_open}><summary>{len(rows)} changes</summary>{table}</details>"
+    return f"<details{is_open}><summary>{len(rows)} changes</summary>{gears}</details>"
 
 
 def _method(run: Run) -> str:
@@ -293,24 +287,6 @@ def _method(run: Run) -> str:
 # ---------------------------------------------------------------- pieces
 
 
-def _section(title: str, *parts: str) -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
-
-
-def _plot(svg: str) -> str:
-    return f'<div class="plot">{svg}</div>'
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table; heads are text, cells are HTML."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>\n{body}\n</tbody></table></div>"
-    )
-
-
 def _verdict_class(app: AppSummary) -> str:
     return app.verdict.replace(" ", "-")
 
@@ -335,41 +311,3 @@ def _tail(tail: Tail) -> str:
     if tail.p50 is None:
         return UNKNOWN
     return f"{milliseconds(tail.p50)} ms (p99 {milliseconds(tail.p99)} ms)"
-
-
-_CSS = """
-:root { color-scheme: light dark; --ink: #1f2328; --muted: #656d76; --grid: #d8dee4; --late: #d1242f;
-  --paper: #ffffff; --panel: #f6f8fa; --met: #1a7f37; --missed: #cf222e; --not-shown: #9a6700; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --muted: #8d96a0; --grid: #30363d; --late: #ff6b5e;
-  --paper: #0d1117; --panel: #161b22; --met: #3fb950; --missed: #ff6b5e; --not-shown: #d29922; } }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 48px; }
-h1 { margin: 0; font-size: 28px; } h2 { margin: 36px 0 8px; font-size: 19px; }
-h3 { margin: 20px 0 4px; font-size: 15px; }
-header p { margin: 4px 0; }
-.tags span { display: inline-block; margin: 4px 8px 4px 0; padding: 0 10px; border: 1px solid var(--grid);
-  border-radius: 12px; color: var(--muted); font-size: 13px; }
-.void { padding: 8px 12px; border-left: 4px solid var(--missed); background: var(--panel); font-weight: 600; }
-.cards { display: flex; flex-wrap: wrap; gap: 12px; margin: 16px 0 0; padding: 0; list-style: none; }
-.card { flex: 1 1 150px; padding: 10px 14px; border-radius: 8px; background: var(--panel);
-  border-top: 3px solid var(--grid); color: var(--muted); font-size: 13px; }
-.card b { display: block; color: var(--ink); font-size: 14px; }
-.card .big { display: block; color: var(--ink); font-size: 24px; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.card .verdict { display: block; font-weight: 600; }
-.card.met { border-color: var(--met); } .card.missed { border-color: var(--missed); }
-.card.not-shown { border-color: var(--not-shown); }
-span.met, .met .verdict { color: var(--met); } span.missed, .missed .verdict { color: var(--missed); }
-span.not-shown, .not-shown .verdict { color: var(--not-shown); }
-.scroll, .plot { overflow-x: auto; }
-.plot svg { display: block; width: 100%; min-width: 680px; height: auto; }
-.plot svg text { font-family: system-ui, sans-serif !important; }
-table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th { text-align: left; vertical-align: bottom; color: var(--muted); font-weight: 500; max-width: 150px; }
-th, td { padding: 5px 18px 5px 0; border-bottom: 1px solid var(--grid); }
-td { vertical-align: top; white-space: nowrap; } td:last-child { white-space: normal; }
-td li { min-width: 300px; white-space: normal; }
-td:first-child { font-weight: 600; }
-td ul { margin: 0; padding: 0; list-style: none; }
-small { color: var(--muted); } td > small { white-space: nowrap; } li small { display: block; margin: 0 0 3px; }
-details summary { cursor: pointer; color: var(--muted); }
-"""

@@ -391,7 +391,8 @@ def _accuracy_by_request(
     if is_labelled.any():
         return np.where(is_labelled, ended["correct"], np.nan), "measured"
     used = [ladder[place] for place in np.unique(ended["subnet"][is_completed])]
-    if not used or any(rung.accuracy is None for rung in used):
+    # A prediction is good enough to choose by, but nobody has seen that accuracy.
+    if not used or any(rung.accuracy is None or rung.accuracy_source == "predicted" for rung in used):
         return unknown, "unknown"
     # A rung that was not completed on may have no accuracy; it is not looked up either.
     known = np.array([np.nan if rung.accuracy is None else rung.accuracy for rung in ladder])

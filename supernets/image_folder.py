@@ -1,0 +1,186 @@
+"""Folders of labelled pictures, laid out as ImageNet's validation set: DIR/CLASS/picture. Knows no torch.
+
+A class is a folder named by its WordNet id (`n01440764`), whichever of the thousand are there, or by the number of
+the network's output (`0` to `999`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from supernets import images
+from supernets.artifact import Artifact
+from supernets.errors import SupernetError
+from supernets.sources import ImageTask, Tensor
+
+POOL = 128
+"""Pictures that an application takes in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
+
+_READERS = 4
+_READ_AHEAD = 64
+_CLASSES = "named by its WordNet id (n01440764), or by the network's output (0 to 999)"
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class ImageFolder:
+    """The pictures of DIR/CLASS/, read from disk as they are asked for.
+
+    Args:
+        directory: DIR.
+
+    Raises:
+        SupernetError: if there is no such folder, or it is laid out in another way.
+    """
+
+    task = ImageTask()
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._files: list[str] = []  # relative to the directory, class by class
+        self._labels: list[int] = []  # one each
+        self._sizes: list[int] = []  # of the classes
+        try:
+            for folder, label in _class_folders(directory):
+                names = sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in images.SUFFIXES)
+                self._files += [f"{folder.name}/{name}" for name in names]
+                self._labels += [label] * len(names)
+                self._sizes.append(len(names))
+        except OSError as error:
+            raise SupernetError(f"{error.filename} can't be read: {error.strerror}") from None
+        if len(self) == 0:
+            endings = ", ".join(sorted(images.SUFFIXES))
+            raise SupernetError(f"the folders of {directory} hold no picture; files count that end in {endings}")
+
+    def __str__(self) -> str:
+        return str(self.directory)
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self._files)
+
+    def chosen(self, limit: int | None = None, seed: int = 0) -> Iterator[tuple[Path, int]]:
+        """Files and labels in an order by seed, of which every beginning has as much of each class as it can."""
+        rng = np.random.default_rng(seed)
+        rank = np.concatenate([rng.permutation(size) for size in self._sizes])  # each picture's place in its class
+        turn = np.repeat(rng.permutation(len(self._sizes)), self._sizes)  # its class's place in each round
+        for picture in np.lexsort((turn, rank))[:limit]:
+            yield self.directory / self._files[picture], self._labels[picture]
+
+    def batches(
+        self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
+    ) -> Iterator[tuple[Tensor, Sequence[object]]]:
+        """As `evaluation.LabelledData.batches`; a few threads read ahead."""
+        pictures = _ahead(lambda item: (_crop(item[0], input_shape), item[1]), self.chosen(limit, seed))
+        while batch := list(islice(pictures, size)):
+            yield images.normalised(np.stack([pixels for pixels, _ in batch])), [label for _, label in batch]
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePool:
+    """Some pictures of a folder as the inputs of an application, taken in turn.
+
+    Only their crops are kept, as bytes; scaling them to floats is left to the request (0.07 ms at 224 pixels), since
+    floats would take four times the memory.
+
+    Attributes:
+        files: the pictures.
+        labels: one each.
+    """
+
+    files: Sequence[Path]
+    labels: Sequence[int]
+
+    def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
+        """All pictures at the network's resolution; a request's is the one of its number, modulo their count."""
+        crops = np.stack(list(_ahead(lambda file: _crop(file, artifact.input_shape), self.files)))
+        return lambda index: images.normalised(crops[index % len(crops)][None])
+
+    def score(self, index: int, output: Tensor) -> bool | None:
+        """Top-1."""
+        return ImageTask().right(output, self.labels[index % len(self.labels)])
+
+    def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
+        """As the task does it."""
+        return ImageTask().adapt(np.asarray(picture)[None], artifact.input_shape)
+
+
+def image_pool(directory: Path, seed: int, count: int = POOL) -> ImagePool:
+    """Pictures of a folder in equal parts of its classes, as far as the count allows; each is read once, to check it.
+
+    Raises:
+        SupernetError: as for `ImageFolder`, and if one of the pictures can't be read.
+    """
+    files, labels = zip(*ImageFolder(directory.resolve()).chosen(count, seed), strict=True)
+    for _ in _ahead(images.read, files):
+        pass
+    return ImagePool(files, labels)
+
+
+def _crop(file: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return images.cropped(images.read(file), input_shape[2])
+
+
+def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+    """What the function makes of each item, in order, by a few threads and never far ahead."""
+    waiting: deque[Future[_R]] = deque()
+    pool = ThreadPoolExecutor(_READERS)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > _READ_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _class_folders(directory: Path) -> list[tuple[Path, int]]:
+    """Each folder of a class and its label.
+
+    Raises:
+        SupernetError: if the directory is none, or not all of its folders are classes.
+    """
+    if not directory.is_dir():
+        kind = "is a file" if directory.exists() else "does not exist"
+        raise SupernetError(f"{directory} {kind}; give a folder that holds pictures as CLASS/picture.JPEG")
+    folders = sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not folders:
+        flat = any(path.suffix.lower() in images.SUFFIXES for path in directory.iterdir())
+        what = "holds pictures, but not in folders by class" if flat else "holds no picture"
+        raise SupernetError(f"{directory} {what}; sort them into folders, as CLASS/picture.JPEG: {_CLASSES}")
+    labelled = []
+    for folder in folders:
+        label = _label(folder.name)
+        if label is None:
+            inner = next((f for f in folders if any(_label(path.name) is not None for path in f.iterdir())), None)
+            mend = f"Did you mean {inner}?" if inner else f"A class is {_CLASSES}"
+            raise SupernetError(f"{directory}: folder {folder.name!r} is no class of ImageNet. {mend}")
+        labelled.append((folder, label))
+    return labelled
+
+
+def _label(name: str) -> int | None:
+    """The network's output that stands for a class folder; None where the name is no class."""
+    if name.isdecimal():
+        return int(name) if int(name) < len(_synsets()) else None
+    return _synsets().get(name)
+
+
+@cache
+def _synsets() -> dict[str, int]:
+    lines = (Path(__file__).parent / "published" / "imagenet_synsets.txt").read_text().splitlines()
+    return {line: label for label, line in enumerate(line for line in lines if not line.startswith("#"))}

@@ -1,0 +1,301 @@
+"""`gearshift accuracy`: how often the sub-networks of a supernet are right on the user's own labelled pictures.
+
+Each is measured in the engine that serves it, picture by picture; where pictures to calibrate with are given, its
+batch-norm statistics are averaged over them first. What was measured can be written to a ladder file, for a run to use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+from safetensors import SafetensorError
+
+import supernets
+from actors.paths import cache_dir
+from supernets import SubNet, Supernet, engines, weights_file
+from supernets.artifact import PRECISIONS, Artifact
+from supernets.errors import SupernetError, did_you_mean
+from supernets.evaluation import LabelledData, PlateData, Score, accuracy
+from supernets.image_folder import ImageFolder
+from supernets.subnet import at_precision
+from workloads.plan import Progress
+from workloads.summary import wilson_interval
+from workloads.table import UNKNOWN, share
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DRAWN = "drawn"
+"""What stands for a folder where pictures are drawn by seed: those of `ofa-plates`."""
+
+_CALIBRATION_BATCH = 64
+_SHOWN_EVERY = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What the sub-networks are measured on, and how.
+
+    Attributes:
+        data: labelled pictures.
+        limit: at most that many of them; None takes all.
+        seed: of which.
+        engine: one of `engines.names()`.
+        precision: to compute in; None is each sub-network's own.
+        calibration: training pictures for batch-norm statistics; None leaves the statistics as they are.
+        calibration_pictures: at most that many of them.
+
+    Raises:
+        SupernetError: for an unknown engine or precision.
+    """
+
+    data: LabelledData
+    limit: int | None
+    seed: int
+    engine: str
+    precision: str | None
+    calibration: LabelledData | None
+    calibration_pictures: int
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("auto", *engines.names()):
+            raise SupernetError(f"--engine {self.engine!r} is unknown. {did_you_mean(self.engine, engines.names())}")
+        if self.precision is not None and self.precision not in PRECISIONS:
+            raise SupernetError(
+                f"--precision {self.precision!r} is unknown. {did_you_mean(self.precision, PRECISIONS)}"
+            )
+
+    @property
+    def pictures(self) -> int:
+        """How many are measured on."""
+        return min(len(self.data), self.limit or len(self.data))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """One sub-network's accuracy.
+
+    Attributes:
+        subnet: with the accuracy measured.
+        score: it.
+        before: the sub-network as the ladder has it, with the accuracy published or measured before.
+        statistics: its own batch-norm statistics; empty where it has the supernet's.
+        origin: of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet.
+    """
+
+    subnet: SubNet
+    score: Score
+    before: SubNet
+    statistics: Mapping[str, Tensor]
+    origin: str
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.score.right, self.score.n)
+
+
+def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) -> LabelledData:
+    """The pictures that an option asks for.
+
+    Args:
+        task: of the supernet.
+        given: a folder, or `drawn`; None is `drawn`.
+        option: its name, for the message.
+        held_out: False for pictures to calibrate with.
+
+    Raises:
+        SupernetError: if there are none, or not of that task.
+    """
+    drawn = given is None or given == DRAWN
+    if task == "plates":
+        if not drawn:
+            raise SupernetError(f"{option} {given!r}: plates are drawn by seed; take {option} {DRAWN}")
+        return PlateData(held_out=held_out)
+    if drawn:
+        raise SupernetError(
+            f"{option} must be a folder of ImageNet pictures as CLASS/picture.JPEG, where CLASS is a WordNet id: "
+            f"{option} DIR"
+        )
+    return ImageFolder(Path(str(given)))
+
+
+def measure(
+    net: Supernet, rungs: Sequence[SubNet], how: Evaluation, on_progress: Progress = lambda what, done, total: None
+) -> Iterator[Measured]:
+    """Measures one sub-network after the other.
+
+    Raises:
+        SupernetError: for a picture that can't be read, or an engine that can't run them.
+    """
+    threads = len(os.sched_getaffinity(0))
+    for rung in rungs:
+        subnet = at_precision(rung, how.precision or rung.precision)
+        with TemporaryDirectory() as directory:
+            artifact, statistics, origin = _exported(net, rung, subnet, how, Path(directory), on_progress)
+            run = engines.prepare(artifact, how.engine, threads)
+
+            def shown(done: int, what: str = f"accuracy {subnet.id}") -> None:
+                if done % _SHOWN_EVERY == 0 or done == how.pictures:
+                    on_progress(what, done, how.pictures)
+
+            score = accuracy(run, how.data, artifact.input_shape, how.limit, how.seed, shown)
+        yield Measured(
+            subnet=replace(subnet, accuracy=round(score.accuracy, 4), accuracy_source="measured"),
+            score=score,
+            before=rung,
+            statistics=statistics,
+            origin=origin,
+        )
+
+
+def _exported(
+    net: Supernet, rung: SubNet, subnet: SubNet, how: Evaluation, directory: Path, on_progress: Progress
+) -> tuple[Artifact, Mapping[str, Tensor], str]:
+    """The sub-network's files, its own batch-norm statistics, and where they are from."""
+    from supernets.calibration import calibrate, statistics
+    from supernets.export import export_module
+
+    module = net.module(rung)
+    origin = "own" if net.calibrated(rung) else "inherited"
+    if how.calibration is not None:
+        calibrate(module, _inputs(how, how.calibration, net.input_shape(rung), f"calibrate {rung.id}", on_progress))
+        origin = "calibrated"
+    kept = {} if origin == "inherited" else statistics(module)
+    if origin != "calibrated" and subnet == rung:
+        return supernets.export(net, rung, cache_dir() / "exported"), kept, origin
+    path = directory / f"{subnet.id}.onnx"
+    return export_module(module, subnet, net.input_shape(rung), path), kept, origin
+
+
+def _inputs(
+    how: Evaluation, pictures: LabelledData, shape: tuple[int, ...], what: str, on_progress: Progress
+) -> Iterator[Tensor]:
+    import torch
+
+    total, done = min(len(pictures), how.calibration_pictures), 0
+    for x, _ in pictures.batches(shape, _CALIBRATION_BATCH, how.calibration_pictures, how.seed):
+        yield torch.from_numpy(x)
+        done += len(x)
+        on_progress(what, done, total)
+
+
+def notes(net: Supernet, rungs: Sequence[SubNet], how: Evaluation) -> list[str]:
+    """What a user must know before believing the figures."""
+    said = [net.notice] if net.notice else []
+    inherited = [rung.id for rung in rungs if not net.calibrated(rung)]
+    if inherited and how.calibration is None and net.weights_source != "random":
+        said.append(
+            f"{len(inherited)} of {len(rungs)} sub-networks have the supernet's batch-norm statistics, which fit "
+            "none of them exactly and cost accuracy; --calibrate DIR averages their own over training pictures"
+        )
+    folders = [data.directory for data in (how.data, how.calibration) if isinstance(data, ImageFolder)]
+    if len(folders) == 2 and folders[0].samefile(folders[1]):
+        said.append("the statistics are averaged over the very pictures that are measured on, which flatters them")
+    return said
+
+
+def check_ladder_file(path: Path) -> None:
+    """Refuses a file that could not be written or taken as a ladder, before anything is measured.
+
+    Raises:
+        SupernetError: saying what would do.
+    """
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise SupernetError(f"--write {str(path)!r} must be a file that ends in .safetensors")
+    existing = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise SupernetError(f"--write {str(path)!r}: {existing} is no directory that can be written to")
+
+
+def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: Evaluation) -> None:
+    """Writes a ladder file, which `supernets.load` takes as `NAME:FILE`.
+
+    Raises:
+        SupernetError: if it can't be written.
+    """
+    about = {
+        "supernet": net.weights_name,
+        "weights_hash": net.base_hash,
+        "made_by": "gearshift accuracy",
+        "data": str(how.data),
+        "pictures": str(measured[0].score.n),
+        "seed": str(how.seed),
+        "engine": engines.engine_version(how.engine),
+        "calibration_pictures": str(how.calibration_pictures if how.calibration is not None else 0),
+    }
+    try:
+        weights_file.save(path, {}, [(rung.subnet, rung.statistics) for rung in measured], about)
+    except (OSError, SafetensorError) as error:
+        raise SupernetError(f"{path} can't be written: {error}") from None
+
+
+def as_json(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> dict[str, Any]:
+    """All of it, for `--json`."""
+    return {
+        "schema": 1,
+        "supernet": net.name,
+        "weights": {"source": net.weights_source, "sha256": net.weights_hash},
+        "data": str(how.data),
+        "seed": how.seed,
+        "engine": engines.engine_version(how.engine),
+        "calibration_pictures": how.calibration_pictures if how.calibration is not None else 0,
+        "notes": notes(net, [rung.before for rung in measured], how),
+        "rungs": [
+            {
+                "subnet": rung.subnet.id,
+                "resolution": rung.subnet.resolution,
+                "macs_m": round(rung.subnet.macs_m, 3),
+                "precision": rung.subnet.precision,
+                "statistics": rung.origin,
+                "n": rung.score.n,
+                "right": rung.score.right,
+                "accuracy": rung.score.accuracy,
+                "interval_95": list(rung.interval),
+                "top5": None if rung.score.top5 is None else rung.score.top5 / rung.score.n,
+                "before": {"value": rung.before.accuracy, "source": rung.before.accuracy_source},
+            }
+            for rung in measured
+        ],
+    }
+
+
+def accuracy_table(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> Table:
+    """One row for each sub-network, of at most 110 columns."""
+    top1 = "exact match" if net.task == "plates" else "top-1"
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(
+            f"{net.name} ({net.weights_source} weights) on {how.data}, {measured[0].score.n} pictures, {how.engine}",
+            style="bold",
+        ),
+        title_justify="left",
+        title_style="",
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.add_column("sub-network", overflow="fold")
+    for heading in ("px", "MMACs", top1, "95 % interval", "top-5", "on the ladder"):
+        table.add_column(heading, justify="right")
+    table.add_column("statistics")
+    for rung in measured:
+        low, high = rung.interval
+        table.add_row(
+            rung.subnet.id,
+            str(rung.subnet.resolution),
+            f"{rung.subnet.macs_m:.3g}",
+            share(rung.score.accuracy),
+            f"{100 * low:.1f} – {share(high)}",
+            "" if rung.score.top5 is None else share(rung.score.top5 / rung.score.n),
+            UNKNOWN if rung.before.accuracy is None else f"{share(rung.before.accuracy)} {rung.before.accuracy_source}",
+            rung.origin,
+        )
+    return table

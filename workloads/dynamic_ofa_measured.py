@@ -1,0 +1,205 @@
+"""The comparison measured on this machine: latency of every network on one and two cores, with its published top-1.
+
+All networks run in one engine and in turns, so that whatever disturbs the machine disturbs them alike.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from actors import profiling
+from actors.clock import BoardClock
+from actors.load import HostMeter
+from actors.profiling import Ladder
+from supernets import engines
+from supernets.errors import SupernetError, did_you_mean
+from workloads.dynamic_ofa import HOST, OURS, RIVAL, Point
+from workloads.host import HostSentinel
+from workloads.plan import Progress, ladder_of
+from workloads.summary import HostSummary
+
+SYSTEMS = {
+    OURS: "ofa-mbv3-w1.2:gpu6",
+    RIVAL: "autoslim-mnasnet",
+    "AutoSlim-MBv1": "autoslim-mbv1",
+    "AutoSlim-MBv2": "autoslim-mbv2",
+    "Slimmable-MBv1": "slimmable-mbv1",
+    "Slimmable-MBv2": "slimmable-mbv2",
+    "US-MBv1": "us-mbv1",
+    "US-MBv2": "us-mbv2",
+    "MobileNetV3": "torchvision-mbv3",
+    "static OFA": "ofa-mbv3-static",
+}
+"""The supernet of each system; names as in the published comparison, where it is there."""
+
+_CORES = (1, 2)
+_PATIENCE = 2
+"""Turns for each sample: on a busy machine the command ends in twice the time, with fewer undisturbed samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """What was measured, and how.
+
+    Attributes:
+        points: one for each network and number of cores.
+        machine: the processor.
+        engine: the one that ran all networks.
+        engine_version: of its library, and of how it is set here.
+        samples: inferences asked of each network and number of cores.
+        disturbed: inferences left out, of all.
+        host: how much the machine stalled meanwhile.
+        others: CPUs that other processes kept busy meanwhile, on average.
+    """
+
+    points: Sequence[Point]
+    machine: str
+    engine: str
+    engine_version: str
+    samples: int
+    disturbed: int
+    host: HostSummary
+    others: float
+
+    def conditions(self) -> dict[str, Any]:
+        """All but the points."""
+        return {
+            "machine": self.machine,
+            "engine": self.engine,
+            "engine_version": self.engine_version,
+            "samples": self.samples,
+            "disturbed": self.disturbed,
+            "host": asdict(self.host),
+            "others": self.others,
+        }
+
+
+def host_cpus() -> dict[int, tuple[int, ...]]:
+    """For one and two cores, the CPUs to measure on, as far as this process may use them."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return {cores: tuple(allowed[:cores]) for cores in _CORES if cores <= len(allowed)}
+
+
+def check_engine(engine: str) -> None:
+    """Checks the engine's name, before minutes go into exports.
+
+    Raises:
+        supernets.SupernetError: if it is unknown, or `auto`, which may take another engine for each network.
+    """
+    if engine not in engines.names():
+        raise SupernetError(
+            f"engine {engine!r} is none that runs every network. {did_you_mean(engine, engines.names())}"
+        )
+
+
+def export_ladders(on_progress: Progress) -> dict[str, Ladder]:
+    """The networks of every system, exported with random weights; made once and kept.
+
+    Raises:
+        supernets.SupernetError: if a network can't be made here.
+    """
+    return {system: ladder_of(supernet, None, on_progress) for system, supernet in SYSTEMS.items()}
+
+
+def measure(
+    ladders: Mapping[str, Ladder],
+    cpus_by_cores: Mapping[int, tuple[int, ...]],
+    *,
+    engine: str,
+    samples: int,
+    on_progress: Progress,
+) -> Measurement:
+    """Measures the latency of every network, all in turns, first on one core and then on more.
+
+    Args:
+        ladders: the networks of each system.
+        cpus_by_cores: for each number of cores, the CPUs to measure on.
+        engine: one of `supernets.engines.names()`, for all.
+        samples: inferences of each network on each number of cores.
+        on_progress: told how many are done.
+
+    Raises:
+        supernets.SupernetError: if the engine is unknown or can't run a network.
+    """
+    clock = BoardClock(time.monotonic())
+    points: list[Point] = []
+    disturbed = 0
+    meter = HostMeter()
+    with HostSentinel(max(cpus_by_cores.values(), key=len), clock) as sentinel:
+        for cpus in cpus_by_cores.values():
+            with _pinned(cpus):
+                measured, left_out = _measure_on(len(cpus), ladders, engine, samples, on_progress)
+            points += measured
+            disturbed += left_out
+        others = meter.read().others
+    return Measurement(
+        points=points,
+        machine=profiling.machine_name(),
+        engine=engine,
+        engine_version=engines.engine_version(engine),
+        samples=samples,
+        disturbed=disturbed,
+        host=sentinel.result(),
+        others=others,
+    )
+
+
+@contextmanager
+def _pinned(cpus: Sequence[int]) -> Iterator[None]:
+    """This thread, and whatever threads it starts, on those CPUs."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _measure_on(
+    cores: int, ladders: Mapping[str, Ladder], engine: str, samples: int, on_progress: Progress
+) -> tuple[list[Point], int]:
+    """The points of all networks, with as many threads as cores, and how many inferences were disturbed."""
+    networks = [(system, *rung) for system, ladder in ladders.items() for rung in ladder]
+    where = "1 core" if cores == 1 else f"{cores} cores"
+    prepared, inputs = [], []
+    rng = np.random.default_rng(0)
+    for done, (_, artifact, _, _) in enumerate(networks, start=1):
+        network = engines.prepare(artifact, engine, threads=cores)
+        # Twice in a row: the first inference brings the network's weights back into the caches, the second counts.
+        prepared += [network, network]
+        inputs += [rng.standard_normal(artifact.input_shape, dtype=np.float32)] * 2
+        on_progress(f"prepare for {where}", done, len(networks))
+    total, done = samples * len(prepared), 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_progress(f"measure on {where}", min(done, total), total)
+
+    taken = profiling.measure(prepared, inputs, count, samples=samples, patience=_PATIENCE)
+    points = []
+    for (system, artifact, top1, source), (samples_ms, _) in zip(networks, taken[1::2], strict=True):
+        p10_ms, p50_ms, p90_ms = (round(float(ms), 4) for ms in np.percentile(samples_ms, (10, 50, 90)))
+        points.append(
+            Point(
+                system=system,
+                subnet=artifact.subnet,
+                device=HOST,
+                cores=cores,
+                latency_ms=p50_ms,
+                p10_ms=p10_ms,
+                p90_ms=p90_ms,
+                n=len(samples_ms),
+                top1=top1,
+                latency_source="measured",
+                accuracy_source=source,
+            )
+        )
+    return points, sum(disturbed for _, disturbed in taken[1::2])

@@ -1,0 +1,146 @@
+"""What a reproduction of a published result is asked, and what it hands back: tables, figures, rows, one JSON object.
+
+A sheet's cells are text, so that the terminal and the page say the same. Knows none of the reproductions.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from workloads import page
+
+RESULTS_CSV, RESULTS_JSON, REPORT_FILE = "results.csv", "results.json", "report.html"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What a user asks of a reproduction.
+
+    Attributes:
+        published_only: measure nothing.
+        engine: execution engine of what is measured.
+        samples: inferences of each network.
+    """
+
+    published_only: bool = False
+    engine: str = "onnxruntime"
+    samples: int = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """A table.
+
+    Attributes:
+        title: what it shows.
+        heads: one for each column.
+        rows: cells as text, as many as heads.
+        notes: sentences below it.
+        printed: whether it goes to the terminal too, or to the page alone.
+    """
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+    printed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A drawing: its title, what a reader must know beside it, and an SVG element."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """A published result beside what came out here.
+
+    Attributes:
+        title: the page's.
+        lead: what was done, in a sentence or two.
+        warnings: what makes figures doubtful, such as a disturbed host.
+        sheets: in the order to read them.
+        figures: drawings.
+        rows: the results, all with the same keys in the same order; None is unknown.
+        data: the JSON object.
+    """
+
+    title: str
+    lead: str
+    warnings: Sequence[str]
+    sheets: Sequence[Sheet]
+    figures: Sequence[Figure]
+    rows: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any]
+
+    def to_json(self) -> str:
+        """The object as text; what is unknown is null."""
+        return json.dumps(self.data, indent=2, allow_nan=False)
+
+    def tables(self) -> list[Table | Text]:
+        """What goes to the terminal."""
+        shown: list[Table | Text] = [_table(sheet) for sheet in self.sheets if sheet.printed]
+        return [*shown, *(Text(warning, style="bold red") for warning in self.warnings)]
+
+    def write(self, directory: Path) -> None:
+        """Writes results.csv, results.json and report.html into a directory, made if missing."""
+        directory.mkdir(parents=True, exist_ok=True)
+        with open(directory / RESULTS_CSV, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        (directory / RESULTS_JSON).write_text(self.to_json() + "\n", encoding="utf-8")
+        (directory / REPORT_FILE).write_text(self.to_html(), encoding="utf-8")
+
+    def to_html(self) -> str:
+        """The page."""
+        body = [
+            f"<header><h1>{escape(self.title)}</h1><p>{escape(self.lead)}</p></header>",
+            *(f'<p class="void">{escape(warning)}</p>' for warning in self.warnings),
+            *(
+                page.section(figure.title, page.plot(figure.svg), f"<p>{escape(figure.caption)}</p>")
+                for figure in self.figures
+            ),
+            *(
+                page.section(
+                    sheet.title,
+                    page.table(sheet.heads, [[escape(cell) for cell in row] for row in sheet.rows]),
+                    *(f"<p>{escape(note)}</p>" for note in sheet.notes),
+                )
+                for sheet in self.sheets
+            ),
+        ]
+        return page.page(self.title, body)
+
+
+def _table(sheet: Sheet) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(sheet.title, style="bold"),
+        title_justify="left",
+        title_style="",
+        show_edge=False,
+        pad_edge=False,
+        caption=Text("\n").join([Text(), *map(Text, sheet.notes), Text()]),
+        caption_justify="left",
+        caption_style="",
+    )
+    for head in sheet.heads:
+        table.add_column(head, overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*map(Text, row))
+    return table

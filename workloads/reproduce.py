@@ -1,0 +1,26 @@
+"""The results of papers that `gearshift reproduce NAME` runs again, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from supernets.errors import did_you_mean
+from workloads import dynamic_ofa_outcome
+from workloads.errors import MixError
+from workloads.outcome import Options, Outcome
+from workloads.plan import Progress
+
+REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
+    "dynamic-ofa": dynamic_ofa_outcome.reproduce,
+}
+
+
+def reproduction(name: str) -> Callable[[Options, Progress], Outcome]:
+    """What runs that result again.
+
+    Raises:
+        MixError: for an unknown name.
+    """
+    if name not in REPRODUCTIONS:
+        raise MixError(f"reproduction {name!r} is unknown. {did_you_mean(name, REPRODUCTIONS)}")
+    return REPRODUCTIONS[name]

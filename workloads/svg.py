@@ -1,0 +1,62 @@
+"""What the plots of all pages share: colours, style, and the way from a figure to inline SVG.
+
+The SVG depends on what is drawn alone (no date, no random identifiers), carries its text as text, and takes its
+neutral colours from the page (`workloads.page`), so that it can be read in light and in dark.
+"""
+
+import io
+import re
+import warnings
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID, LATE = "#1f2328", "#656d76", "#d8dee4", "#d1242f"
+
+CSS_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", LATE: "var(--late)"}
+"""Colours that the page decides."""
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "text.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 7.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "xtick.color": GRID,
+    "xtick.labelcolor": MUTED,
+    "ytick.color": GRID,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0.0,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+}
+
+
+def to_svg(figure: Figure, salt: str) -> str:
+    """The figure as an element of a page, the same bytes for the same run."""
+    out = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
+        # The page's fonts, not ours, must have the letters of a user's names.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True, dpi=150)
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Groups are numbered from 1 in every figure; a page's identifiers must be unique, and nothing refers to these.
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r'^<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg)
+    svg = re.sub(r'height="[^"]*pt" |width="[^"]*pt" ', "", svg, count=2)
+    for colour, variable in CSS_COLOURS.items():
+        svg = svg.replace(colour, variable)
+    return svg
