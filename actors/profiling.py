@@ -32,7 +32,7 @@ from supernets import engines
 from supernets.artifact import Artifact
 from supernets.latency import timed
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SAMPLES = 200
 _ROUNDS_AT_MOST = 4
 """Inferences of a network for each undisturbed one that is wanted, before it is given up."""
@@ -182,10 +182,13 @@ def measure(
 ) -> list[tuple[list[float], int]]:
     """Times networks in turns on the calling thread, so that a stall hits all of them.
 
+    In its turn each network runs twice, and the second time counts: the first brings its weights back into the caches
+    that the others filled, and how much that costs is the order's doing, not the network's.
+
     Args:
         prepared: networks to run.
         inputs: one for each network.
-        on_sample: called after each inference.
+        on_sample: called after each sample.
         samples: undisturbed inferences of each network that are wanted.
         patience: turns for each of those before the machine is taken for one that is never calm.
         settle_before: numbers of networks before which nothing runs for a moment: where the turn of another engine
@@ -202,6 +205,7 @@ def measure(
         for number, (network, x) in enumerate(zip(prepared, inputs, strict=True)):
             if number in settle_before:
                 time.sleep(_SETTLE_S)
+            network(x)
             took_ms, undisturbed = timed(network, x)
             (calm if undisturbed else taken_away)[number].append(took_ms)
             on_sample()

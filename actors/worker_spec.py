@@ -12,9 +12,10 @@ from scheduler.board import Board
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 
-MEMORY_MB = 160.0
-"""With these a worker stays within 300 MB: without a network it takes 70, Ray included, a pool of inputs at four
-resolutions 30, and the C library keeps some 30 of what dropped networks used (benchmarks/bench_prepare.py)."""
+MEMORY_MB = 140.0
+"""With these a worker on ONNX Runtime stays within 300 MB of unique memory: without a network it takes 85, Ray and
+libraries that no other process maps included, and the C library keeps some 30 of what dropped networks used
+(benchmarks/bench_prepare.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -80,7 +80,7 @@ class Subject:
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=120, help="inferences of each network by each contender")
+    parser.add_argument("--rounds", type=int, default=90, help="inferences of each network by each contender")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     clock = start_clock()

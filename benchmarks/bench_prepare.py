@@ -1,4 +1,4 @@
-"""Preparing: how long it takes, what it costs, whether it speeds up inference, and whether the served app notices.
+"""Preparing: how long it takes, what it costs, and whether the served app notices.
 
 On the six published `gpu6` networks of ofa-mbv3-w1.2 (random weights: what is measured does not depend on them), on
 one and two threads:
@@ -6,12 +6,10 @@ one and two threads:
 - *prepare*: the first time (nothing kept beside the file) and again, and the memory of one network more, each engine
   in a process of its own that has what a worker has imported;
 - *worker*: memory of a whole worker that has been asked for all twelve forms, under its default bound;
-- *inference*: what `engines.prepare` gives against each engine bare, as a user opens it who sets nothing but threads
-  and precision, in blocks with pauses in between, since one engine's pool that spins disturbs the other;
 - *serving*: a worker on one core in a closed loop: alone, while another process computes on the other cores (which on
   a shared machine slows it down too), and while it prepares others of its ladder there.
 
-`python -m benchmarks.bench_prepare [--rounds N] [--json FILE]`.
+`python -m benchmarks.bench_prepare [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -25,22 +23,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import count as counted
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import psutil
-from numpy.typing import NDArray
 from rich.table import Table
 
 import supernets
 from actors.clock import BoardClock
-from actors.pinning import gather, pin
-from actors.pinning import threads as threads_of_this_process
+from actors.pinning import pin
 from actors.worker import Worker
 from actors.worker_spec import MEMORY_MB
 from benchmarks.rig import (
@@ -49,9 +44,7 @@ from benchmarks.rig import (
     Stopwatch,
     completed,
     cores,
-    pinned,
     print_table,
-    ratio,
     start_clock,
     watched,
     worker,
@@ -65,18 +58,13 @@ from supernets.sources import Noise
 
 _LADDER = "ofa-mbv3-w1.2:gpu6"
 _ENGINES = ("onnxruntime", "openvino")
-_BLOCK = 8
-_PAUSE_S = 0.1
 _SERVING_ROUNDS = 5
 _SERVING_S = 2.0
-
-Run = Callable[[NDArray[np.float32]], object]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the tables; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="inferences of each network by each contender")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     clock = start_clock()
@@ -86,22 +74,10 @@ def main(argv: list[str] | None = None) -> int:
         ladder = [export(net, rung, Path(directory)) for rung in net.ladder()]
         prepared = {engine: _in_process(_prepare_all, engine, ladder, threads) for engine in _ENGINES}
         memory = {engine: _in_process(_worker_memory, engine, ladder, threads) for engine in _ENGINES}
-        engines.prepare(ladder[0], "openvino")  # it counts the CPUs when it is first used: before any are taken away
-        inference = {}
-        others = threads_of_this_process()
-        for number in threads:
-            with pinned(cores()[:number]):
-                for artifact in ladder:
-                    spreads = _infer(artifact, number, options.rounds, clock, others).spreads(sentinel.gaps)
-                    inference[f"{artifact.subnet}, threads: {number}"] = {
-                        name: {**asdict(spread), "ratio": ratio(spread, spreads[f"{name.split(',')[0]}, bare"])}
-                        for name, spread in spreads.items()
-                    }
         serving = {name: asdict(spread) for name, spread in _serve(ladder, clock).spreads(sentinel.gaps).items()}
     figures = {
         "prepare": prepared,
         "worker": memory,
-        "inference": inference,
         "serving": serving,
         "host": asdict(sentinel.result()),
     }
@@ -186,43 +162,6 @@ def _memory() -> dict[str, float]:
     }
 
 
-# ---------------------------------------------------------------- inference against the bare engines
-
-
-def _infer(artifact: Artifact, threads: int, rounds: int, clock: BoardClock, others: Collection[int]) -> Stopwatch:
-    x = np.random.default_rng(0).standard_normal(artifact.input_shape, dtype=np.float32)
-    contenders: dict[str, Run] = {
-        "onnxruntime, bare": _bare_onnxruntime(artifact, threads),
-        "onnxruntime, prepared": engines.prepare(artifact, "onnxruntime", threads),
-        "openvino, bare": _bare_openvino(artifact, threads),
-        "openvino, prepared": engines.prepare(artifact, "openvino", threads),
-    }
-    gather(others, cores)  # an engine's pool may have been started for fewer threads
-    stopwatch = Stopwatch(clock)
-    for _ in range(max(1, rounds // _BLOCK)):
-        for name, run in contenders.items():
-            clock.sleep_until(clock.now_s() + _PAUSE_S)
-            run(x)
-            for _ in range(_BLOCK):
-                stopwatch.time(name, run, x)
-    return stopwatch
-
-
-def _bare_onnxruntime(artifact: Artifact, threads: int) -> Run:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"x": x})
-
-
-def _bare_openvino(artifact: Artifact, threads: int) -> Run:
-    import openvino  # here: a worker that does not use it does not import it
-
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(artifact.path, "CPU", settings).create_infer_request()
-    return lambda x: request.infer([x])
-
-
 # ---------------------------------------------------------------- serving meanwhile
 
 
@@ -289,14 +228,11 @@ def _show(figures: dict[str, Any]) -> None:
             table.add_row(f"{engine}, {when}", *cells, f"{ready} of {row['of']}")
     print_table(table)
     print(f"bound of its networks: {MEMORY_MB:.0f} MB. Weights that two of its networks map are not in uss.")
-    for title, cases in (("inference, ms", figures["inference"]), ("serving, ms", {"": figures["serving"]})):
-        table = _table(title, "p50", "p10", "p90", "p99", "ratio", "kept", "discarded")
-        for network, contenders in cases.items():
-            for name, times in contenders.items():
-                keys = ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "ratio", "kept", "discarded")
-                values = (times.get(key) for key in keys)
-                table.add_row(f"{network} {name}", *("" if value is None else f"{value:.4g}" for value in values))
-        print_table(table)
+    table = _table("serving, ms", "p50", "p10", "p90", "p99", "kept", "discarded")
+    for name, times in figures["serving"].items():
+        keys = ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "kept", "discarded")
+        table.add_row(name, *("unknown" if times[key] is None else f"{times[key]:.4g}" for key in keys))
+    print_table(table)
     host = figures["host"]
     print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
 

@@ -21,7 +21,7 @@ from supernets.errors import SupernetError
 
 Tensor = NDArray[np.float32]
 POOL = 32 * len(plates.ALPHABET)
-_NOISE = 16
+_NOISE = 4
 
 
 class Source(Protocol):

@@ -181,9 +181,9 @@ def test_networks_are_measured_in_turns(monkeypatch):
         lambda: samples.append(1),
         settle_before={2},
     )
-    assert ran[:6] == list("abcabc")
-    assert len(ran) == len(samples) == sum(len(kept) + disturbed for kept, disturbed in results)
-    assert slept == list(range(2, len(ran), 3))
+    assert ran[:12] == list("aabbccaabbcc")  # the second of two counts
+    assert len(ran) == 2 * len(samples) == 2 * sum(len(kept) + disturbed for kept, disturbed in results)
+    assert slept == list(range(4, len(ran), 6))
 
 
 FORMS = [(subnet, cores) for subnet in "ab" for cores in (1, 2)]

@@ -574,7 +574,7 @@ class TestResuming:
         assert second.statuses() == {0: Status.FAILED, 1: Status.FAILED, 2: Status.COMPLETED}
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     arrivals_s=st.lists(st.floats(0, 2), max_size=25).map(sorted),
     clients_s=st.lists(st.floats(0, 2), max_size=5),

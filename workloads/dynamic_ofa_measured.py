@@ -171,10 +171,8 @@ def _measure_on(
     prepared, inputs = [], []
     rng = np.random.default_rng(0)
     for done, (_, artifact, _, _) in enumerate(networks, start=1):
-        network = engines.prepare(artifact, engine, threads=cores)
-        # Twice in a row: the first inference brings the network's weights back into the caches, the second counts.
-        prepared += [network, network]
-        inputs += [rng.standard_normal(artifact.input_shape, dtype=np.float32)] * 2
+        prepared.append(engines.prepare(artifact, engine, threads=cores))
+        inputs.append(rng.standard_normal(artifact.input_shape, dtype=np.float32))
         on_progress(f"prepare for {where}", done, len(networks))
     total, done = samples * len(prepared), 0
 
@@ -185,7 +183,7 @@ def _measure_on(
 
     taken = profiling.measure(prepared, inputs, count, samples=samples, patience=_PATIENCE)
     points = []
-    for (system, artifact, top1, source), (samples_ms, _) in zip(networks, taken[1::2], strict=True):
+    for (system, artifact, top1, source), (samples_ms, _) in zip(networks, taken, strict=True):
         p10_ms, p50_ms, p90_ms = (round(float(ms), 4) for ms in np.percentile(samples_ms, (10, 50, 90)))
         points.append(
             Point(
@@ -202,4 +200,4 @@ def _measure_on(
                 accuracy_source=source,
             )
         )
-    return points, sum(disturbed for _, disturbed in taken[1::2])
+    return points, sum(disturbed for _, disturbed in taken)
