@@ -37,11 +37,12 @@ import supernets
 from actors.clock import BoardClock
 from actors.pinning import gather
 from actors.profiling import Ladder, profile_ladder
-from benchmarks.rig import Spread, Stopwatch, completed, cores, pinned, print_table, ratio, start_clock, watched, worker
+from benchmarks.rig import Spread, Stopwatch, completed, cores, print_table, ratio, start_clock, watched, worker
 from scheduler.profile import Profile
 from supernets import sources
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
+from supernets.latency import on_cpus
 from supernets.sources import Source
 from supernets.subnet import Architecture, SubNet
 from tests.ofa_peer import activate, make_peer
@@ -91,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         peer = make_peer(OFA_MBV3_W12, width=1.2).eval()
         subjects = [*_plates(Path(directory), threads), *_once_for_all(peer, Path(directory), threads)]
         for count in threads:
-            with pinned(cores()[:count]):
+            with on_cpus(cores()[:count]):
                 for subject in subjects:
                     stopwatch = _compare(subject, peer, count, options.rounds, clock)
                     cases.append(_case(subject, count, stopwatch.spreads(sentinel.gaps)))

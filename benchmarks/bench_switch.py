@@ -30,7 +30,6 @@ from benchmarks.rig import (
     cores,
     lost,
     order,
-    pinned,
     print_table,
     ratio,
     start_clock,
@@ -41,6 +40,7 @@ from supernets import engines, sources
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
 from supernets.export import export
+from supernets.latency import on_cpus
 from supernets.sources import Source
 from supernets.subnet import Architecture
 from tests.ofa_peer import activate, make_peer
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     clock = start_clock()
     torch.set_num_threads(1)
     cases: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as directory, pinned(cores()[:1]), watched(clock) as sentinel:
+    with tempfile.TemporaryDirectory() as directory, on_cpus(cores()[:1]), watched(clock) as sentinel:
         for pair in (_plates(Path(directory)), _once_for_all(Path(directory))):
             stopwatch = Stopwatch(clock)
             per_block = max(2, options.switches // _BLOCKS)

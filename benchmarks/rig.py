@@ -93,17 +93,6 @@ def cores() -> list[int]:
 
 
 @contextmanager
-def pinned(cpus: Sequence[int]) -> Iterator[None]:
-    """This thread, and whatever it starts, on those CPUs."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
-@contextmanager
 def watched(clock: BoardClock) -> Iterator[HostSentinel]:
     """A sentinel on all cores of this process."""
     with HostSentinel(cores(), clock) as sentinel:

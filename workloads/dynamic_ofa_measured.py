@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from actors.load import HostMeter
 from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, did_you_mean
+from supernets.latency import on_cpus
 from workloads.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.host import HostSentinel
 from workloads.plan import Progress, ladder_of
@@ -134,7 +134,7 @@ def measure(
     meter = HostMeter()
     with HostSentinel(max(cpus_by_cores.values(), key=len), clock) as sentinel:
         for cpus in cpus_by_cores.values():
-            with _pinned(cpus):
+            with on_cpus(cpus):
                 measured, left_out = _measure_on(len(cpus), ladders, engine, samples, on_progress)
             points += measured
             disturbed += left_out
@@ -149,17 +149,6 @@ def measure(
         host=sentinel.result(),
         others=others,
     )
-
-
-@contextmanager
-def _pinned(cpus: Sequence[int]) -> Iterator[None]:
-    """This thread, and whatever threads it starts, on those CPUs."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def _measure_on(
