@@ -38,7 +38,7 @@ _FIRST_FIT = 10
 def main(argv: list[str] | None = None) -> int:
     """Prints the table; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=60, help="measured to fit")
+    parser.add_argument("--networks", type=int, default=40, help="measured to fit")
     parser.add_argument("--held-out", type=int, default=40, help="measured to compare with")
     parser.add_argument("--engine", default="onnxruntime")
     parser.add_argument("--work", type=Path, help="keeps the measurements; else they are not kept")
