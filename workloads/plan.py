@@ -219,7 +219,7 @@ def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
 
 
 def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> dict[str | Family, Ladder]:
-    """The ladder of each supernet and family in the mix; the names of all are checked before the first is exported."""
+    """The ladder of each supernet and family in the mix; all are looked up before the first is exported."""
     apps = [presence.app for presence in mix.all_apps()]
     supernets_ = list(dict.fromkeys(app.supernet for app in apps))
     for app in apps:
@@ -232,6 +232,9 @@ def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> di
     for name in weights:
         if name not in used:
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
+    for supernet in supernets_:  # a ladder's name or a file can be wrong too, and an export takes long
+        if isinstance(supernet, str):
+            supernets.load(supernet, weights.get(base_name(supernet))).ladder()
     return {
         supernet: _family_ladder(supernet)
         if isinstance(supernet, Family)
