@@ -6,6 +6,45 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class IdleState:
+    """A state that a core falls into once it has been idle for long enough.
+
+    Attributes:
+        residency_us: how long it has been idle by then.
+        exit_us: how much later than at once the next request there begins.
+    """
+
+    residency_us: float
+    exit_us: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thermal:
+    """How a unit heats up, and how the kernel then holds its clock down.
+
+    The unit is one resistance and one capacity to the ambient: at constant power P its temperature nears
+    ambient + P · `c_per_w` with the time constant `tau_s`. Every `polling_ms` the kernel's step-wise thermal governor
+    takes the highest clock it allows one step down while the trip is exceeded and the temperature rises, and one step
+    up while it is not exceeded and falls (`drivers/thermal/gov_step_wise.c`).
+
+    Attributes:
+        c_per_w: thermal resistance.
+        tau_s: time constant.
+        trip_c: temperature above which the clock is held down.
+        polling_ms: between two looks.
+        static_per_c: by which share of itself `static_w` rises per degree, about `reference_c`.
+        reference_c: temperature at which `static_w` is as stated.
+    """
+
+    c_per_w: float
+    tau_s: float
+    trip_c: float
+    polling_ms: float = 1000.0
+    static_per_c: float = 0.0
+    reference_c: float = 45.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BoardUnit:
     """Cores (or a GPU) that share one clock.
 
@@ -21,6 +60,10 @@ class BoardUnit:
         memory_share: part of an inference that the clock does not stretch.
         host: a GPU's CPU unit.
         domain: units of one domain have one clock.
+        transition_us: from asking for a clock until it is in force; the old one is until then.
+        idle_states: the shallowest first.
+        idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
+        thermal: None where it never gets too hot.
     """
 
     name: str
@@ -34,6 +77,10 @@ class BoardUnit:
     memory_share: float = 0.0
     host: str | None = None
     domain: str | None = None
+    transition_us: float = 0.0
+    idle_states: tuple[IdleState, ...] = ()
+    idle_share: float = 1.0
+    thermal: Thermal | None = None
 
     @property
     def cores(self) -> int:
@@ -58,6 +105,7 @@ class Board:
         base_w: power of all that is not a unit; None where unknown.
         sensor: name of the power sensor, or `none`.
         power_source: where the power figures come from, as shown to users.
+        ambient_c: temperature around it at the start, for units with a thermal model.
     """
 
     name: str
@@ -65,6 +113,7 @@ class Board:
     base_w: float | None
     sensor: str
     power_source: str
+    ambient_c: float = 25.0
 
     def unit(self, name: str) -> BoardUnit:
         """The unit of that name.

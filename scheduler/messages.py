@@ -174,10 +174,17 @@ class PowerCapped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AmbientChanged:
+    """The temperature around the board from here on. What comes of it, a held-down clock, is told when it comes."""
+
+    ambient_c: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
     """Something changed that the manager is told of rather than finds out."""
 
-    change: TargetChanged | AppAdded | AppRemoved | UnitLimited | PowerCapped
+    change: TargetChanged | AppAdded | AppRemoved | UnitLimited | PowerCapped | AmbientChanged
     text: str
     """As shown in logs and reports."""
 

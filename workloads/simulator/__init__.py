@@ -1,0 +1,6 @@
+"""The simulator: the real manager and policies on a board that exists in virtual time only."""
+
+from workloads.simulator.plan import Costs, SimulationError, SimulationPlan, plan_simulation
+from workloads.simulator.simulate import Residency, Simulated, simulate
+
+__all__ = ["Costs", "Residency", "Simulated", "SimulationError", "SimulationPlan", "plan_simulation", "simulate"]

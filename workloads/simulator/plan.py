@@ -1,0 +1,140 @@
+"""A simulation as it is planned: a mix, a board of any kind, a policy, and the profiles of the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from actors.policies import load_policy
+from actors.stored_profiles import packaged_profile
+from scheduler.board import Board
+from scheduler.messages import Event
+from scheduler.policies import Policy
+from scheduler.profile import Profile
+from workloads.app import Family
+from workloads.arrivals import External
+from workloads.errors import MixError, number, whole
+from workloads.mix import Mix
+from workloads.timeline import timeline
+
+
+class SimulationError(RuntimeError):
+    """A simulation that could not go on: the policy at fault and what it did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """What managing a board costs on it: CPU time of the manager and its workers, at a core's top clock, and delays.
+
+    The CPU time is spent on the last core of the CPU unit whose top clock takes the least power, counts as busy
+    there, and delays a request that has that core. Defaults are measured: docs/measurements.md, "What managing costs".
+
+    Attributes:
+        epoch_ms: CPU time of one epoch, whatever the number of applications.
+        epoch_app_ms: and for each application.
+        decision_ms: CPU time of one decision.
+        decision_app_ms: and for each application.
+        prepare_ms: CPU time to make a network ready that this application has not had ready before, on the core named
+            above; the new gear waits for it.
+        call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
+    """
+
+    epoch_ms: float = 0.1
+    epoch_app_ms: float = 0.05
+    decision_ms: float = 0.5
+    decision_app_ms: float = 0.5
+    prepare_ms: float = 100.0
+    call_ms: float = 0.5
+
+    @classmethod
+    def none(cls) -> Costs:
+        """Managing is free and at once; an oracle's."""
+        return cls(
+            epoch_ms=0.0, epoch_app_ms=0.0, decision_ms=0.0, decision_app_ms=0.0, prepare_ms=0.0, call_ms=0.0
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationPlan:
+    """One simulated run.
+
+    Attributes:
+        mix: what runs.
+        board: where.
+        events: of the mix, as the manager is told of them.
+        policy: its name.
+        make_policy: makes it, fresh.
+        seed: of arrivals and service times.
+        epoch_s: between two decisions.
+        profiles: by application, those that come later included.
+        costs: of managing.
+    """
+
+    mix: Mix
+    board: Board
+    events: tuple[tuple[float, Event], ...]
+    policy: str
+    make_policy: Callable[[], Policy]
+    seed: int
+    epoch_s: float
+    profiles: Mapping[str, Profile]
+    costs: Costs
+
+
+def plan_simulation(
+    mix: Mix,
+    board: Board,
+    *,
+    policy: str = "joint",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    profiles: Mapping[str | Family, Profile] | None = None,
+    costs: Costs | None = None,
+) -> SimulationPlan:
+    """Checks a simulation and finds the profiles that it needs.
+
+    Args:
+        mix: what to run.
+        board: where; any board that is described right.
+        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
+        seed: of arrivals and service times.
+        epoch_ms: between two decisions.
+        profiles: by supernet as the apps name it; where one is missing, the packaged one is used.
+        costs: of managing; None for the measured ones.
+
+    Raises:
+        MixError: if mix and board don't fit, an option is out of range, or no profile is known.
+        PolicyError: for an unknown policy.
+    """
+    load_policy(policy)
+    whole("seed", seed, low=0)
+    number("epoch_ms", epoch_ms, low=1.0)
+    mix.check_board(board.units)
+    events = timeline(mix, board)
+    found: dict[str, Profile] = {}
+    for app in (presence.app for presence in mix.all_apps()):
+        if isinstance(app.arrivals, External):
+            raise MixError(
+                f"app {app.name!r}: arrivals is External(), and a simulation has no clients; give Poisson(hz=...), "
+                "Periodic(hz=...) or a Trace."
+            )
+        profile = (profiles or {}).get(app.supernet)
+        if profile is None and isinstance(app.supernet, str):
+            profile = packaged_profile(app.supernet)
+        if profile is None:
+            raise MixError(
+                f"app {app.name!r}: no profile of supernet {app.supernet!r} is packaged; measure it here first with "
+                f"`gearshift profile`."
+            )
+        found[app.name] = profile
+    return SimulationPlan(
+        mix=mix,
+        board=board,
+        events=events,
+        policy=policy,
+        make_policy=lambda: load_policy(policy),
+        seed=seed,
+        epoch_s=epoch_ms / 1000,
+        profiles=found,
+        costs=costs or Costs(),
+    )
