@@ -36,11 +36,12 @@ from actors.session import RaySession
 from actors.worker import WorkerStatus
 from actors.worker_spec import WorkerSpec
 from scheduler.manager import AppSpec
-from scheduler.points import ArrivalModel
 from scheduler.views import Gear
-from workloads.arrivals import External, Periodic, Saturate
+from workloads.arrivals import External, Saturate
+from workloads.briefing import DRAIN_S, app_spec, drained_s
 from workloads.epoch_log import EpochLogWriter, LogHeader
 from workloads.host import HostSentinel
+from workloads.mix import Presence
 from workloads.plan import AppPlan, RunPlan
 from workloads.run_dir import write_requests
 from workloads.summary import (
@@ -56,8 +57,6 @@ from workloads.summary import (
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
 _POLL_WALL_S = 0.2
-_DRAIN_S = 2.0
-"""Most board time that requests left at an application's end may still take."""
 _ANSWER_WALL_S = 60.0
 """Longest wait for an actor to start or to stop; a stalled machine gets this long."""
 
@@ -131,7 +130,7 @@ class LiveRun:
         for slot, (name, app) in enumerate(plan.apps.items()):
             spec = self._spec(app, slot, self._arrivals_s[name])
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
-        manager_until_s = math.inf if self._endless else plan.mix.duration_s + _DRAIN_S
+        manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
         self._manager = manager_actor(self._task(manager_until_s), directory)
         ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=_ANSWER_WALL_S)
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
@@ -199,8 +198,7 @@ class LiveRun:
         return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
-        target_ms = self.plan.mix.targets_of(name)[-1].latency_ms
-        until_s = end_s + min(_DRAIN_S, 2 * target_ms / 1000)
+        until_s = drained_s(self.plan.mix, name, end_s)
         timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
@@ -264,17 +262,7 @@ class LiveRun:
         )
 
     def _app_spec(self, plan: AppPlan) -> AppSpec:
-        first = self.plan.mix.targets_of(plan.app.name)[0]
-        return AppSpec(
-            app=plan.app.name,
-            profile=plan.profile,
-            arrivals=arrival_model(plan),
-            target_ms=first.latency_ms,
-            min_accuracy=first.min_accuracy,
-            weight=first.weight,
-            slo=first.slo,
-            present=plan.from_s <= 0,
-        )
+        return app_spec(self.plan.mix, Presence(app=plan.app, from_s=plan.from_s, to_s=plan.to_s), plan.profile)
 
     def _header(self) -> LogHeader:
         plan = self.plan
@@ -350,13 +338,3 @@ class LiveRun:
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
-
-
-def arrival_model(plan: AppPlan) -> ArrivalModel:
-    """How an application's requests arrive, as the scheduler models it; an unknown rate is learned."""
-    arrivals = plan.app.arrivals
-    if isinstance(arrivals, Saturate):
-        return ArrivalModel(kind="saturate", rate_hz=0.0)
-    if isinstance(arrivals, Periodic):
-        return ArrivalModel(kind="periodic", rate_hz=arrivals.hz, jitter_ms=arrivals.jitter_ms)
-    return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz or 0.0)

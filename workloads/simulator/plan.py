@@ -49,9 +49,7 @@ class Costs:
     @classmethod
     def none(cls) -> Costs:
         """Managing is free and at once; an oracle's."""
-        return cls(
-            epoch_ms=0.0, epoch_app_ms=0.0, decision_ms=0.0, decision_app_ms=0.0, prepare_ms=0.0, call_ms=0.0
-        )
+        return cls(epoch_ms=0.0, epoch_app_ms=0.0, decision_ms=0.0, decision_app_ms=0.0, prepare_ms=0.0, call_ms=0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

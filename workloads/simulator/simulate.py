@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.arrivals import FloatArray
+from actors.records import Status
+from scheduler.board import Board
+from scheduler.manager import Manager
+from scheduler.views import Gear
+from workloads.arrivals import FloatArray, Saturate
+from workloads.briefing import app_spec, drained_s
+from workloads.mix import Presence
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.board import Residency, SimulatedBoard
+from workloads.simulator.driver import Driver, Entry
 from workloads.simulator.plan import SimulationPlan
-from workloads.summary import Summary
+from workloads.simulator.server import Server
+from workloads.summary import (
+    AppSummary,
+    EnergySummary,
+    ManagerSummary,
+    Summary,
+    Tail,
+    UnitSummary,
+    summarize_app,
+)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Residency:
-    """Where a unit's time went over the run, by clock: enough to price the run again under other power figures.
-
-    Attributes:
-        mhz: its clocks.
-        time_s: at each clock, in all.
-        idle_s: at each clock, while none of its cores was busy.
-        busy_s: core time taken at each clock, summed over cores; other load and managing included.
-        managing_s: of it, what managing took.
-    """
-
-    mhz: tuple[float, ...]
-    time_s: tuple[float, ...]
-    idle_s: tuple[float, ...]
-    busy_s: tuple[float, ...]
-    managing_s: tuple[float, ...]
+_LEAD_S = 1.0
+"""Board time from the start of managing to t = 0: the first gears are in force by then."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +52,7 @@ class Simulated:
     summary: Summary
     records: Mapping[str, NDArray[np.void]]
     arrivals_s: Mapping[str, FloatArray]
-    entries: list[dict[str, Any]]
+    entries: list[Entry]
     residency: Mapping[str, Residency]
     managing_j: float | None
     decisions: int
@@ -66,4 +68,171 @@ def simulate(plan: SimulationPlan, *, log: bool = True) -> Simulated:
     Raises:
         SimulationError: if the policy raises, or asks for what can't be done.
     """
-    raise NotImplementedError
+    return _Simulation(plan, log).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Meters:
+    """A unit's meters at a moment."""
+
+    residency: Residency
+    energy_j: float
+    clock_changes: int
+
+
+class _Simulation:
+    """One run: put together, driven to the end of its last drain, and added up."""
+
+    def __init__(self, plan: SimulationPlan, log: bool) -> None:
+        self._plan = plan
+        self._keeps_log = log
+        self._agenda = agenda = Agenda(-_LEAD_S)
+        self._arrivals_s = plan.mix.arrivals_s(plan.seed)
+        self._board = SimulatedBoard(plan.board, agenda, self._held_down)
+        self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
+        self._servers = {
+            name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())
+        }
+        self._entries: list[Entry] = []
+        self._gears: dict[str, list[Gear]] = {name: [] for name in self._presences}
+        self._manager = Manager(
+            board=plan.board,
+            apps=[app_spec(plan.mix, one, plan.profiles[name]) for name, one in self._presences.items()],
+            policy=plan.make_policy(),
+            objective=plan.mix.objective,
+            power_cap_w=plan.mix.power_cap_w,
+            epoch_s=plan.epoch_s,
+        )
+        self._driver = Driver(
+            self._manager,
+            board=self._board,
+            servers=self._servers,
+            agenda=agenda,
+            costs=plan.costs,
+            events=plan.events,
+            present=frozenset(name for name, presence in self._presences.items() if presence.from_s <= 0),
+            epoch_s=plan.epoch_s,
+            policy=plan.policy,
+            log=self._keep,
+        )
+        self._last_s = plan.mix.duration_s
+        for name, presence in self._presences.items():
+            agenda.at(presence.to_s, self._leave, name)
+
+    def run(self) -> Simulated:
+        """Runs to the end."""
+        self._agenda.run(0.0)
+        before = self._meters()
+        self._agenda.run(self._plan.mix.duration_s)
+        after = self._meters()
+        self._agenda.run(self._last_s)
+        return self._added_up(before, after)
+
+    def _server(self, presence: Presence, slot: int) -> Server:
+        app = presence.app
+        return Server(
+            app,
+            slot=slot,
+            profile=self._plan.profiles[app.name],
+            targets=self._plan.mix.targets_of(app.name),
+            arrivals_s=self._arrivals_s[app.name],
+            until_s=presence.to_s,
+            seed=self._plan.seed,
+            units=self._board.units,
+            agenda=self._agenda,
+        )
+
+    # ------------------------------------------------------------ on the way
+
+    def _leave(self, name: str) -> None:
+        end_s = drained_s(self._plan.mix, name, self._presences[name].to_s)
+        self._last_s = max(self._last_s, end_s)
+        self._servers[name].drain(end_s)
+
+    def _held_down(self, unit: str, max_mhz: float | None) -> None:
+        self._driver.held_down(unit, max_mhz)
+
+    def _keep(self, entry: Entry) -> None:
+        if entry["kind"] == "gear" and entry["to"] is not None:
+            subnet, unit, cores = entry["to"]
+            self._gears[entry["app"]].append(Gear(subnet=subnet, unit=unit, cores=cores))
+        if self._keeps_log:
+            self._entries.append(entry)
+
+    def _meters(self) -> dict[str, _Meters]:
+        return {
+            name: _Meters(self._board.residency(name), unit.energy_j + self._board.leaked_j(name), unit.clock_changes)
+            for name, unit in self._board.units.items()
+        }
+
+    # ------------------------------------------------------------ what came of it
+
+    def _added_up(self, before: Mapping[str, _Meters], after: Mapping[str, _Meters]) -> Simulated:
+        plan = self._plan
+        records = {name: server.records() for name, server in self._servers.items()}
+        arrivals_s = {name: self._submitted_s(name, records[name]) for name in self._servers}
+        residency = {name: after[name].residency.since(before[name].residency) for name in after}
+        powered = _is_powered(plan.board)
+        units_j = math.fsum(after[name].energy_j - before[name].energy_j for name in after) if powered else None
+        base_w, duration_s = plan.board.base_w, plan.mix.duration_s
+        summary = Summary(
+            mix=plan.mix.name,
+            board=plan.board.name,
+            backend="sim",
+            policy=plan.policy,
+            seed=plan.seed,
+            duration_s=duration_s,
+            time_scale=1.0,
+            apps={name: self._app_summary(name, records[name], arrivals_s[name]) for name in self._servers},
+            units={
+                name: self._unit_summary(name, residency[name], after[name].clock_changes - before[name].clock_changes)
+                for name in after
+            },
+            energy=EnergySummary(
+                units_j=units_j,
+                board_j=None if units_j is None or base_w is None else units_j + base_w * duration_s,
+                source="modelled" if powered else "unknown",
+            ),
+            manager=ManagerSummary(epochs=self._driver.epochs, solve_ms=Tail(), apply_ms=Tail(), overruns=0),
+            host=None,
+        )
+        return Simulated(
+            summary=summary,
+            records=records,
+            arrivals_s=arrivals_s,
+            entries=self._entries,
+            residency=residency,
+            managing_j=math.fsum(residency[unit.name].managing_j(unit) for unit in plan.board.units)
+            if powered
+            else None,
+            decisions=self._manager.decisions,
+        )
+
+    def _submitted_s(self, name: str, records: NDArray[np.void]) -> FloatArray:
+        """Arrival of every request: of a closed loop those that it noted, else the scheduled ones."""
+        if not isinstance(self._presences[name].app.arrivals, Saturate):
+            return self._arrivals_s[name]
+        arrived: FloatArray = np.sort(records["arrival_s"][records["status"] == Status.ARRIVED])
+        return arrived
+
+    def _app_summary(self, name: str, records: NDArray[np.void], arrivals_s: FloatArray) -> AppSummary:
+        return summarize_app(
+            arrivals_s=arrivals_s,
+            records=records,
+            targets=self._plan.mix.targets_of(name),
+            ladder=self._plan.profiles[name].rungs,
+            gears=self._gears[name],
+        )
+
+    def _unit_summary(self, name: str, residency: Residency, clock_changes: int) -> UnitSummary:
+        duration_s = self._plan.mix.duration_s
+        cores = self._plan.board.unit(name).cores
+        return UnitSummary(
+            busy=min(1.0, math.fsum(residency.busy_s) / (cores * duration_s)),
+            clock_changes=clock_changes,
+            mean_mhz=math.fsum(mhz * s for mhz, s in zip(residency.mhz, residency.time_s, strict=True)) / duration_s,
+        )
+
+
+def _is_powered(board: Board) -> bool:
+    return all(unit.static_w is not None and unit.dynamic_w is not None for unit in board.units)

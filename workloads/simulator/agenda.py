@@ -1,0 +1,40 @@
+"""What is to happen and when, in virtual time: the heart of a discrete-event simulation.
+
+Things due at one moment happen in the order in which they were put down, so that a run is the same every time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+
+class Agenda:
+    """A queue of calls by time.
+
+    Attributes:
+        now_s: the present, board time; it moves only in `run`.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        self.now_s = now_s
+        self._due: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._count = 0
+
+    def at(self, at_s: float, call: Callable[[Any], None], argument: Any = None) -> None:
+        """Has a call made at that time, with that argument; a time that has passed is now, infinity never."""
+        if at_s < math.inf:
+            self._count += 1
+            heappush(self._due, (at_s, self._count, call, argument))
+
+    def run(self, until_s: float) -> None:
+        """Makes all calls that are due until then, that moment included."""
+        due = self._due
+        while due and due[0][0] <= until_s:
+            at_s, _, call, argument = heappop(due)
+            if at_s > self.now_s:
+                self.now_s = at_s
+            call(argument)
+        self.now_s = max(self.now_s, until_s)

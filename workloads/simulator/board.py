@@ -1,0 +1,196 @@
+"""A simulated board: its units, their heat, the core that managing takes its time from, and the energy of it all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scheduler.board import Board, BoardUnit
+from scheduler.governors import make_governor
+from scheduler.messages import UnitLimited, UnitTelemetry
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.heat import Heat
+from workloads.simulator.unit import SimulatedUnit
+
+_HEAT_STEP_S = 0.1
+"""How often temperatures are brought up to date; small beside any time constant."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Residency:
+    """Where a unit's time went over the run, by clock: enough to price the run again under other power figures.
+
+    Attributes:
+        mhz: its clocks.
+        time_s: at each clock, in all.
+        idle_s: at each clock, while none of its cores was busy.
+        busy_s: core time taken at each clock, summed over cores; other load and managing included.
+        managing_s: of it, what managing took.
+    """
+
+    mhz: tuple[float, ...]
+    time_s: tuple[float, ...]
+    idle_s: tuple[float, ...]
+    busy_s: tuple[float, ...]
+    managing_s: tuple[float, ...]
+
+    def since(self, before: Residency) -> Residency:
+        """What came after another moment of the same unit."""
+        return Residency(
+            mhz=self.mhz,
+            time_s=_less(self.time_s, before.time_s),
+            idle_s=_less(self.idle_s, before.idle_s),
+            busy_s=_less(self.busy_s, before.busy_s),
+            managing_s=_less(self.managing_s, before.managing_s),
+        )
+
+    def energy_j(self, unit: BoardUnit) -> float | None:
+        """Energy of that unit at its stated power, heat left out; None where that is unknown.
+
+        static_w · (time - (1 - idle_share) · idle time) + dynamic_w · busy core time, summed over clocks.
+        """
+        if unit.static_w is None or unit.dynamic_w is None:
+            return None
+        saved_s = [(1 - unit.idle_share) * idle_s for idle_s in self.idle_s]
+        static_j = [w * (s - saved) for w, s, saved in zip(unit.static_w, self.time_s, saved_s, strict=True)]
+        dynamic_j = [w * s for w, s in zip(unit.dynamic_w, self.busy_s, strict=True)]
+        return math.fsum(static_j) + math.fsum(dynamic_j)
+
+    def managing_j(self, unit: BoardUnit) -> float:
+        """Dynamic energy of managing; 0 where power is unknown."""
+        return math.fsum(w * s for w, s in zip(unit.dynamic_w or (), self.managing_s, strict=False))
+
+
+def _less(after: tuple[float, ...], before: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(a - b for a, b in zip(after, before, strict=True))
+
+
+class SimulatedBoard:
+    """All units of a board.
+
+    Args:
+        board: its description.
+        agenda: of the simulation.
+        held_down: called with a unit's name when heat changes the highest clock that it may take.
+
+    Attributes:
+        units: by name, in the board's order.
+    """
+
+    def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
+        self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
+        self._board = board
+        self._agenda = agenda
+        self._held_down = held_down
+        self._housekeeper = self.units[_housekeeper(board)]
+        self._heats = {
+            unit.name: Heat(unit, unit.thermal, board.ambient_c)
+            for unit in board.units
+            if unit.thermal is not None and unit.static_w is not None and unit.dynamic_w is not None
+        }
+        self._hot: dict[str, float | None] = {}
+        self._priced_j = {unit.name: 0.0 for unit in board.units}
+        self._leaked_j = {unit.name: 0.0 for unit in board.units}
+        self._reported_busy_s = {unit.name: 0.0 for unit in board.units}
+        self._reported_j = {unit.name: 0.0 for unit in board.units}
+        self._reported_s = agenda.now_s
+        if self._heats:
+            agenda.at(agenda.now_s + _HEAT_STEP_S, self._heat_up)
+        for name, heat in self._heats.items():
+            agenda.at(agenda.now_s + heat.polling_s, self._poll_heat, name)
+
+    # ------------------------------------------------------------ what is done to it
+
+    def set_clock(self, unit: str, clock: float | str) -> float | str:
+        """Asks for a clock in MHz, or hands a unit to a governor; returns what is granted."""
+        simulated = self.units[unit]
+        if isinstance(clock, str):
+            simulated.set_clock(clock, make_governor(clock, max_mhz=simulated.spec.mhz[-1]))
+            return clock
+        simulated.set_clock(clock, None)
+        return next((one for one in simulated.allowed if one >= clock), simulated.allowed[-1])
+
+    def limit(self, limits: UnitLimited) -> None:
+        """Changes what a unit may do, from now on."""
+        self.units[limits.unit].limit(
+            max_mhz=limits.max_mhz, cores_online=limits.cores_online, other_load=limits.other_load
+        )
+
+    def set_ambient(self, ambient_c: float) -> None:
+        """Changes the temperature around the board."""
+        for heat in self._heats.values():
+            heat.ambient_c = ambient_c
+
+    def spend(self, cpu_ms: float, *, urgent: bool) -> float:
+        """Takes CPU time for managing, as `SimulatedUnit.spend`."""
+        return self._housekeeper.spend(cpu_ms, urgent=urgent)
+
+    # ------------------------------------------------------------ heat
+
+    def _heat_up(self, _: object) -> None:
+        for name, heat in self._heats.items():
+            self.units[name].settle()
+            stated_j = self.units[name].energy_j
+            spent_j, self._priced_j[name] = stated_j - self._priced_j[name], stated_j
+            spec = self.units[name].spec
+            assert spec.static_w is not None
+            leaked_j = heat.leakage() * spec.static_w[spec.mhz.index(self.units[name].mhz)] * _HEAT_STEP_S
+            self._leaked_j[name] += leaked_j
+            heat.pass_time(_HEAT_STEP_S, (spent_j + leaked_j) / _HEAT_STEP_S)
+        self._agenda.at(self._agenda.now_s + _HEAT_STEP_S, self._heat_up)
+
+    def _poll_heat(self, name: str) -> None:
+        heat = self._heats[name]
+        allowed_mhz = heat.poll()
+        if allowed_mhz != self._hot.get(name):
+            self._hot[name] = allowed_mhz
+            self.units[name].hold_down(allowed_mhz)
+            self._held_down(name, allowed_mhz)
+        self._agenda.at(self._agenda.now_s + heat.polling_s, self._poll_heat, name)
+
+    # ------------------------------------------------------------ what is read of it
+
+    def telemetry(self) -> tuple[UnitTelemetry, ...]:
+        """Every unit now, and its load and power since the last call."""
+        span_s = self._agenda.now_s - self._reported_s
+        self._reported_s = self._agenda.now_s
+        return tuple(self._unit_telemetry(name, span_s) for name in self.units)
+
+    def _unit_telemetry(self, name: str, span_s: float) -> UnitTelemetry:
+        unit = self.units[name]
+        busy_s = math.fsum(unit.core_busy_s())
+        old_s, self._reported_busy_s[name] = self._reported_busy_s[name], busy_s
+        busy, power_w = 0.0, None
+        if span_s > 0:
+            busy = min(1.0, max(0.0, (busy_s - old_s) / (span_s * max(1, unit.cores_online))))
+            if unit.spec.static_w is not None:
+                spent_j = unit.energy_j + self._leaked_j[name]
+                power_w = (spent_j - self._reported_j[name]) / span_s
+                self._reported_j[name] = spent_j
+        heat = self._heats.get(name)
+        return UnitTelemetry(
+            name=name, mhz_now=unit.mhz, busy=busy, temp_c=heat.temp_c if heat else None, power_w=power_w
+        )
+
+    def residency(self, name: str) -> Residency:
+        """Where a unit's time went since the start of the simulation."""
+        unit = self.units[name]
+        unit.settle()
+        return Residency(
+            mhz=unit.spec.mhz,
+            time_s=tuple(unit.time_s),
+            idle_s=tuple(unit.idle_s),
+            busy_s=tuple(unit.busy_s),
+            managing_s=tuple(unit.managing_s),
+        )
+
+    def leaked_j(self, name: str) -> float:
+        """What heat has added to a unit's energy since the start of the simulation."""
+        return self._leaked_j[name]
+
+
+def _housekeeper(board: Board) -> str:
+    """The CPU unit whose top clock takes the least power, or the last one where that is unknown."""
+    cpus = [unit for unit in board.units if unit.kind == "cpu"] or list(board.units)
+    return min(reversed(cpus), key=lambda unit: unit.dynamic_w[-1] if unit.dynamic_w else 0.0).name

@@ -1,0 +1,191 @@
+"""The manager's driver in virtual time: brings it telemetry, events and answers, and carries out its effects.
+
+The counterpart of `actors.control_loop`. What managing costs is `Costs`: the manager does one thing after another, an
+effect leaves when it has decided, is carried out a call later, and its acknowledgement takes as long again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from scheduler.manager import Manager
+from scheduler.messages import (
+    Activate,
+    Activated,
+    AmbientChanged,
+    AppAdded,
+    AppRemoved,
+    ClockSet,
+    Effect,
+    Event,
+    Log,
+    Message,
+    Pin,
+    Pinned,
+    Prepare,
+    Prepared,
+    SetClock,
+    Telemetry,
+    Tick,
+    UnitLimited,
+)
+from scheduler.views import Gear
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.board import SimulatedBoard
+from workloads.simulator.plan import Costs, SimulationError
+from workloads.simulator.server import Server
+
+Entry = dict[str, Any]
+
+
+class Driver:
+    """Drives one manager through a simulation.
+
+    Args:
+        manager: to drive.
+        board: the simulated one.
+        servers: by application, those that come later included.
+        agenda: of the simulation.
+        costs: of managing.
+        events: what the mix has happen, (at_s, event), rising.
+        present: applications that are there from the start.
+        epoch_s: between two decisions.
+        policy: its name, for messages.
+        log: called with each entry of the epoch log.
+
+    Attributes:
+        epochs: ticks so far.
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        *,
+        board: SimulatedBoard,
+        servers: Mapping[str, Server],
+        agenda: Agenda,
+        costs: Costs,
+        events: tuple[tuple[float, Event], ...],
+        present: frozenset[str],
+        epoch_s: float,
+        policy: str,
+        log: Callable[[Entry], None],
+    ) -> None:
+        self.epochs = 0
+        self._manager = manager
+        self._board = board
+        self._servers = servers
+        self._agenda = agenda
+        self._costs = costs
+        self._present = set(present)
+        self._epoch_s = epoch_s
+        self._policy = policy
+        self._write = log
+        self._limits: dict[str, UnitLimited] = {}
+        self._heat_mhz: dict[str, float | None] = {}
+        self._free_s = agenda.now_s
+        self._ready: set[tuple[str, Gear]] = set()
+        self._started_s = agenda.now_s
+        for name, unit in board.units.items():
+            self._limits[name] = UnitLimited(unit=name, max_mhz=None, cores_online=unit.spec.cores, other_load=0.0)
+        for at_s, event in events:
+            agenda.at(at_s, self._happens, event)
+        agenda.at(agenda.now_s, self._tick)
+
+    def held_down(self, unit: str, max_mhz: float | None) -> None:
+        """Tells the manager that heat changed the highest clock of a unit; None is no limit."""
+        self._heat_mhz[unit] = max_mhz
+        text = f"{unit}: {'cool again' if max_mhz is None else f'too hot, at most {max_mhz:g} MHz'}"
+        self._tell(Event(change=self._limits_in_force(unit), text=text))
+
+    # ------------------------------------------------------------ what happens
+
+    def _tick(self, _: object) -> None:
+        costs = self._costs
+        self._busy_with(costs.epoch_ms + costs.epoch_app_ms * len(self._present))
+        reports = tuple(server.telemetry() for name, server in self._servers.items() if name in self._present)
+        units = self._board.telemetry()
+        powers = [unit.power_w for unit in units if unit.power_w is not None]
+        power_w = sum(powers) if len(powers) == len(units) else None
+        self._tell(Telemetry(apps=reports, units=units, power_w=power_w))
+        self.epochs += 1
+        self._tell(Tick(epoch=self.epochs))
+        # By multiplication, so that a thousand epochs of 0.1 s end at 100 s.
+        self._agenda.at(self._started_s + self.epochs * self._epoch_s, self._tick)
+
+    def _happens(self, event: Event) -> None:
+        change = event.change
+        if isinstance(change, UnitLimited):
+            self._limits[change.unit] = change
+            self._board.limit(change)
+            event = replace(event, change=self._limits_in_force(change.unit))
+        elif isinstance(change, AmbientChanged):
+            self._board.set_ambient(change.ambient_c)
+        elif isinstance(change, AppAdded):
+            self._present.add(change.app)
+        elif isinstance(change, AppRemoved):
+            self._present.discard(change.app)
+        self._tell(event)
+
+    def _limits_in_force(self, unit: str) -> UnitLimited:
+        """The mix's limits and those of heat together."""
+        limits, heat_mhz = self._limits[unit], self._heat_mhz.get(unit)
+        caps = [cap for cap in (limits.max_mhz, heat_mhz) if cap is not None]
+        return replace(limits, max_mhz=min(caps, default=None))
+
+    # ------------------------------------------------------------ messages and effects
+
+    def _tell(self, message: Message) -> None:
+        decisions = self._manager.decisions
+        effects = self._manager.on(message, self._agenda.now_s)
+        if self._manager.decisions > decisions:
+            self._busy_with(self._costs.decision_ms + self._costs.decision_app_ms * len(self._present))
+        sent_s = max(self._agenda.now_s, self._free_s) + 1e-3 * self._costs.call_ms
+        for effect in effects:
+            if isinstance(effect, Log):
+                self._log(effect)
+            else:
+                self._agenda.at(sent_s, self._carry_out, effect)
+
+    def _busy_with(self, cpu_ms: float) -> None:
+        """The manager computes; what it sends after that leaves later."""
+        took_s = self._board.spend(cpu_ms, urgent=True)
+        self._free_s = max(self._free_s, self._agenda.now_s) + took_s
+
+    def _log(self, log: Log) -> None:
+        if log.kind == "policy_failed":
+            raise SimulationError(
+                f"policy {self._policy!r} failed at {max(0.0, self._agenda.now_s):g} s: {log.fields['error']}"
+            )
+        self._write({"kind": log.kind, "now_s": self._agenda.now_s, **log.fields})
+
+    def _carry_out(self, effect: Effect) -> None:
+        now_s = self._agenda.now_s
+        answered_s = now_s + 1e-3 * self._costs.call_ms
+        match effect:
+            case Prepare(app=app, gear=gear, epoch=epoch):
+                prepared = Prepared(app=app, gear=gear, epoch=epoch)
+                self._agenda.at(answered_s + self._prepare(app, gear), self._tell_later, prepared)
+            case Pin(app=app, unit=unit, cpus=cpus, epoch=epoch):
+                self._agenda.at(answered_s, self._tell_later, Pinned(app=app, unit=unit, cpus=cpus, epoch=epoch))
+            case Activate(app=app, gear=gear, cpus=cpus, epoch=epoch):
+                self._servers[app].activate(gear, cpus, epoch)
+                self._agenda.at(answered_s, self._tell_later, Activated(app=app, gear=gear, epoch=epoch))
+            case SetClock(unit=unit, clock=clock, epoch=epoch):
+                granted = self._board.set_clock(unit, clock)
+                in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
+                self._agenda.at(in_force_s, self._tell_later, ClockSet(unit=unit, clock=granted, epoch=epoch))
+
+    def _tell_later(self, message: Message) -> None:
+        self._tell(message)
+
+    def _prepare(self, app: str, gear: Gear) -> float:
+        """Makes a network ready, once for each gear's kind of place; returns how long it takes, in seconds."""
+        kind = self._board.units[gear.unit].spec.kind
+        form = (app, replace(gear, unit=kind))
+        if form in self._ready:
+            return 0.0
+        self._ready.add(form)
+        return self._board.spend(self._costs.prepare_ms, urgent=False)

@@ -1,0 +1,255 @@
+"""One application of a simulation: its requests, its queue, and the gear that serves them one at a time.
+
+The rules are those of a worker (`actors.worker`): the same queue and drop rules, the same luck of each request, a gear
+that changes between two requests, and a drain at the end. What is left out is the network itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actors.draws import Draws
+from actors.records import RECORD, Status
+from actors.request_queue import Intake, Request, RequestQueue
+from scheduler.messages import AppTelemetry
+from scheduler.profile import Profile
+from scheduler.views import Gear
+from workloads.app import App
+from workloads.arrivals import FloatArray, Saturate
+from workloads.mix import Target
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.unit import SimulatedUnit, Taking
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Engaged:
+    """A gear in force, with all that a request needs looked up."""
+
+    gear: Gear
+    cores: tuple[int, ...]
+    """Their places in the unit."""
+    unit: SimulatedUnit
+    unit_number: int
+    subnet: int
+    samples_ms: tuple[float, ...]
+    mean_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Serving:
+    """A request that waits for the cores of a gear, or has them."""
+
+    request: Request
+    engaged: _Engaged
+    taking: Taking
+
+
+class Server:
+    """Serves one application's requests.
+
+    Args:
+        app: as the mix declares it.
+        slot: its number.
+        profile: of its ladder.
+        targets: in order of time.
+        arrivals_s: scheduled arrivals.
+        until_s: when its time ends.
+        seed: of service times.
+        units: by name, in the order of the board.
+        agenda: of the simulation.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        slot: int,
+        profile: Profile,
+        targets: tuple[Target, ...],
+        arrivals_s: FloatArray,
+        until_s: float,
+        seed: int,
+        units: Mapping[str, SimulatedUnit],
+        agenda: Agenda,
+    ) -> None:
+        self._name = app.name
+        self._slot = slot
+        self._profile = profile
+        self._units = units
+        self._agenda = agenda
+        self._draws = Draws(seed, app.name)
+        self._saturate = isinstance(app.arrivals, Saturate)
+        self._until_s = until_s
+        self._intake = Intake(
+            arrivals_s=arrivals_s,
+            segments=tuple((target.from_s, target.latency_ms) for target in targets),
+            queue=RequestQueue(app.queue_bound(), app.drop),
+        )
+        self._engaged: _Engaged | None = None
+        self._epoch = -1
+        self._serving: _Serving | None = None
+        self._running = False
+        self._looks_s = math.inf
+        self._closed = self._over = False
+        self._records: list[tuple[float, ...]] = []
+        self._reported_arrivals = self._finished = self._on_time = 0
+        self._latencies_ms: list[float] = []
+        self._ratios: list[float] = []
+        agenda.at(targets[0].from_s, self._woken)
+
+    # ------------------------------------------------------------ control
+
+    def activate(self, gear: Gear, cpus: tuple[int, ...], epoch: int) -> None:
+        """Changes gear: the next request to get its cores gets those of this gear, and runs in it."""
+        unit = self._units[gear.unit]
+        time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
+        self._epoch = epoch
+        self._engaged = _Engaged(
+            gear=gear,
+            cores=tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,),
+            unit=unit,
+            unit_number=list(self._units).index(gear.unit),
+            subnet=[rung.subnet for rung in self._profile.rungs].index(gear.subnet),
+            samples_ms=time.samples_ms,
+            mean_ms=time.mean_ms,
+        )
+        if not self._running:
+            self._look()
+
+    def drain(self, end_s: float) -> None:
+        """Lets no more requests in; what is left at `end_s` stays without an end."""
+        self._admit()
+        self._intake.close()
+        self._closed = True
+        self._agenda.at(end_s, self._stop)
+
+    def telemetry(self) -> AppTelemetry:
+        """What happened since the last call."""
+        self._admit()
+        arrived = self._intake.arrived - self._reported_arrivals
+        self._reported_arrivals += arrived
+        ratios = self._ratios
+        report = AppTelemetry(
+            app=self._name,
+            arrived=arrived,
+            finished=self._finished,
+            on_time=self._on_time,
+            queue_len=len(self._intake.queue),
+            latencies_ms=tuple(self._latencies_ms),
+            service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
+            gear=self._engaged.gear if self._engaged else None,
+            epoch=self._epoch,
+        )
+        self._finished = self._on_time = 0
+        self._latencies_ms, self._ratios = [], []
+        return report
+
+    def records(self) -> NDArray[np.void]:
+        """What became of its requests, of dtype `RECORD`."""
+        return np.array(self._records, dtype=RECORD)
+
+    # ------------------------------------------------------------ requests
+
+    def _woken(self, _: object) -> None:
+        self._looks_s = math.inf
+        if not self._running:
+            self._look()
+
+    def _look(self) -> None:
+        """Does what there is to do while none of its requests has cores."""
+        if self._over:
+            return
+        self._admit()
+        head = self._intake.queue.head
+        if head is None and self._saturate and self._engaged:
+            head = self._renewed()
+        serving = self._serving
+        if serving and (head is not serving.request or self._engaged is not serving.engaged):
+            self._give_up(serving)
+        if head and self._engaged and not self._serving:
+            self._take(head, self._engaged)
+        if not self._running:  # the one that waits may become too late, or be pushed out
+            self._look_at(min(self._intake.next_s, head.deadline_s if head else math.inf))
+
+    def _look_at(self, at_s: float) -> None:
+        if at_s < self._looks_s:
+            self._looks_s = at_s
+            self._agenda.at(at_s, self._woken)
+
+    def _renewed(self) -> Request | None:
+        """In a closed loop the next request arrives when there is nothing to do."""
+        now_s = self._agenda.now_s
+        if self._closed or now_s >= self._until_s:
+            return None
+        request, _ = self._intake.arrive(now_s)
+        self._record(request, Status.ARRIVED, math.nan)
+        return request
+
+    def _admit(self) -> None:
+        if self._over:
+            return
+        for drop in self._intake.admit(self._agenda.now_s):
+            self._record(drop.request, Status.DROPPED, drop.at_s)
+            self._finished += 1
+
+    def _take(self, request: Request, engaged: _Engaged) -> None:
+        draw_ms = self._draws.of(engaged.samples_ms, request.index)
+        taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._begun, self._ended)
+        self._serving = _Serving(request=request, engaged=engaged, taking=taking)
+        engaged.unit.take(taking)
+
+    def _give_up(self, serving: _Serving) -> None:
+        self._serving = None
+        serving.engaged.unit.withdraw(serving.taking)
+
+    def _begun(self) -> None:
+        self._running = True
+        self._intake.queue.pop()
+
+    def _ended(self) -> None:
+        served = self._serving
+        assert served is not None
+        self._serving, self._running = None, False
+        request, now_s = served.request, self._agenda.now_s
+        latency_ms = (now_s - request.arrival_s) * 1000
+        self._record(request, Status.COMPLETED, now_s, served)
+        self._finished += 1
+        self._on_time += latency_ms <= request.target_ms
+        self._latencies_ms.append(latency_ms)
+        self._ratios.append(served.taking.work_ms / served.engaged.mean_ms)
+        self._look()
+
+    def _stop(self, _: object) -> None:
+        self._over = True
+        if self._serving and self._running:
+            self._serving.engaged.unit.stop(self._serving.taking)
+        elif self._serving:
+            self._give_up(self._serving)
+
+    def _record(self, request: Request, status: Status, end_s: float, served: _Serving | None = None) -> None:
+        start_s = service_ms = math.nan
+        subnet, unit, cores = -1, -1, 0
+        if served is not None:
+            start_s = served.taking.start_s
+            service_ms = (end_s - start_s) * 1000
+            subnet, unit, cores = served.engaged.subnet, served.engaged.unit_number, served.engaged.gear.cores
+        self._records.append(
+            (
+                request.index,
+                request.arrival_s,
+                start_s,
+                end_s,
+                request.target_ms,
+                service_ms,
+                status,
+                -1,
+                subnet,
+                unit,
+                cores,
+            )
+        )
