@@ -22,7 +22,7 @@ from supernets.space import Space, Stage
 from workloads.app import App
 from workloads.arrivals import External, Periodic
 from workloads.errors import MixError
-from workloads.launch import open_board, run_plan
+from workloads.boards import open_board, run_plan
 from workloads.mix import Mix
 from workloads.plan import RunPlan, notices, plan_run
 from workloads.summary import wilson_interval

@@ -25,7 +25,7 @@ from supernets.space import Space
 from supernets.subnet import Architecture
 from workloads import ladder_search
 from workloads.cli import app
-from workloads.launch import open_board
+from workloads.boards import open_board
 
 BOARD = """
 name: one-unit

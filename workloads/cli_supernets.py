@@ -12,7 +12,8 @@ import typer
 import supernets
 from actors.cluster import check_gpus, default_board_path, load_board
 from workloads.cli_options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
-from workloads.plan import ladder_of, profile_board
+from workloads.ladders import ladder_of
+from workloads.plan import profile_board
 from workloads.progress import ProgressLines
 
 
@@ -124,7 +125,7 @@ def ladder(
     """Searches a new ladder of a supernet for a board; interrupted, it goes on from what it has measured."""
     from workloads import ladder_search as command
     from workloads.accuracy import check_ladder_file
-    from workloads.launch import open_board
+    from workloads.boards import open_board
 
     with ProgressLines() as progress, bad_input():
         where = command.place(open_board(board), unit, cores)

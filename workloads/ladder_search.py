@@ -31,7 +31,8 @@ from supernets.search import Bench, NewLadder, Rung, SearchPlan, search
 from supernets.work_file import WorkFile
 from workloads.accuracy import DRAWN, labelled_data
 from workloads.errors import MixError
-from workloads.plan import Progress, devices_of
+from workloads.ladders import Progress
+from workloads.plan import devices_of
 from workloads.table import share
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")

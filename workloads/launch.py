@@ -12,17 +12,21 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.cluster import BoardError, check_host, default_board_path, load_board
 from actors.serving import RequestDroppedError, Result
 from actors.session import RaySession
 from scheduler.board import Board
+from workloads.boards import open_board
 from workloads.errors import MixError
+from workloads.ladders import Progress
 from workloads.live import Entry, Listener, LiveRun
 from workloads.mix import Mix
-from workloads.plan import Progress, RunPlan, plan_run
+from workloads.plan import RunPlan, plan_run
+from workloads.simulator import plan_simulation, simulate
+from workloads.simulator.profiles import profiles_for
+from workloads.simulator.record import write_simulated
 from workloads.summary import Summary
 
-__all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "open_board", "run", "run_plan"]
+__all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
 
 _LOG_WALL_S = 1.0
 """How often a deployment's log is taken from the manager."""
@@ -40,25 +44,36 @@ def run(
     out: str | Path | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> Summary:
-    """Runs a mix on this machine and returns what came of it.
+    """Runs a mix on this machine, or simulates it, and returns what came of it.
 
     Args:
         mix: what to run.
-        board: a board, or the path of its `cluster.yaml`; None for `./cluster.yaml` or the packaged one.
-        policy: `NETWORKS[+CLOCKS]`.
-        backend: `ray`.
+        board: as for `workloads.boards.open_board`.
+        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
+        backend: `ray` to run it here, `sim` to simulate it, on any board.
         seed: of arrivals, inputs and service times.
         epoch_ms: board time between two decisions.
-        time_scale: wall time over board time.
+        time_scale: wall time over board time; 1 in simulation.
         out: run directory; None for one that is gone with the run.
         on_progress: told about exports and measurements before the run.
 
     Raises:
         ValueError: for bad input of any kind; nothing was started.
+        SimulationError: if a simulated policy fails.
     """
+    opened = open_board(board, backend)
+    if backend == "sim":
+        if time_scale != 1:
+            raise MixError(f"time_scale {time_scale!r} slows a real run down; a simulation's is 1.")
+        profiles = profiles_for(mix, opened, on_progress=on_progress)
+        simulation = plan_simulation(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms, profiles=profiles)
+        simulated = simulate(simulation)
+        if out is not None:
+            write_simulated(simulation, simulated, Path(out))
+        return simulated.summary
     plan = plan_run(
         mix,
-        open_board(board, backend),
+        opened,
         policy=policy,
         seed=seed,
         epoch_ms=epoch_ms,
@@ -86,26 +101,6 @@ def run_plan(
         return live.finish(listener)
     finally:
         live.kill()
-
-
-def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
-    """A board that this host can play.
-
-    Raises:
-        ValueError: if there is no such board, it is wrong, or this host can't play it.
-    """
-    if backend != "ray":
-        raise MixError(f"backend {backend!r} is unknown; the back-end of this version is 'ray'")
-    if isinstance(board, Board):
-        check_host(board)
-        return board
-    path = Path(board) if board else default_board_path()
-    found = load_board(path)
-    try:
-        check_host(found)
-    except BoardError as error:
-        raise BoardError(f"{path}: {error}") from None
-    return found
 
 
 class Deployment:

@@ -38,7 +38,7 @@ from actors.worker_spec import WorkerSpec
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
 from workloads.arrivals import External, Saturate
-from workloads.briefing import DRAIN_S, app_spec, drained_s
+from workloads.briefing import DRAIN_S, app_spec, drained_s, log_header
 from workloads.epoch_log import EpochLogWriter, LogHeader
 from workloads.host import HostSentinel
 from workloads.mix import Presence
@@ -266,16 +266,14 @@ class LiveRun:
 
     def _header(self) -> LogHeader:
         plan = self.plan
-        return LogHeader(
-            mix=plan.mix.name,
-            board=plan.board.name,
+        return log_header(
+            plan.mix,
+            plan.board,
             policy=plan.policy,
             seed=plan.seed,
+            epoch_s=plan.epoch_s,
             time_scale=plan.time_scale,
-            epoch_ms=plan.epoch_s * 1000,
             emulated=plan.board.emulated,
-            power_source=plan.board.power_source,
-            units_mhz={unit.name: unit.mhz for unit in plan.board.units},
             ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
         )
 

@@ -6,14 +6,13 @@ What a user can get wrong is found here, so that a bad mix never leaves a half-s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import supernets
 from actors.cluster import BoardError
 from actors.executor_client import ExecutorError, ExecutorLostError
-from actors.paths import cache_dir
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board
 from scheduler.messages import Event
@@ -21,17 +20,14 @@ from scheduler.policies import make_policy
 from scheduler.profile import Profile
 from supernets import sources
 from supernets.artifact import Artifact
-from supernets.engines import open_model
 from supernets.image_folder import image_pool
 from supernets.sources import Source
-from workloads.app import App, Family
+from workloads.app import App
 from workloads.arrivals import External
-from workloads.errors import MixError, number, suggestion, whole
+from workloads.errors import MixError, number, whole
+from workloads.ladders import Progress, base_name, ladders_of, supernet_label
 from workloads.mix import Mix
 from workloads.timeline import timeline
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and of how much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +128,7 @@ def plan_run(
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
     mix.check_board(board.units)
     events = timeline(mix, board)
-    ladders = _ladders(mix, weights or {}, on_progress)
+    ladders = ladders_of(mix, weights or {}, on_progress)
     sources_ = {}
     for app in (presence.app for presence in mix.all_apps()):
         _check_floors(mix, app, ladders[app.supernet])
@@ -141,7 +137,7 @@ def plan_run(
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
     profiles = {
-        supernet: profile_board(_name_of(supernet), ladder, board, on_progress, devices=devices)
+        supernet: profile_board(supernet_label(supernet), ladder, board, on_progress, devices=devices)
         for supernet, ladder in ladders.items()
     }
     apps = {
@@ -199,88 +195,6 @@ def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time
             f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
             "leave it at 1."
         )
-
-
-def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
-    """The exported ladder of a built-in supernet, its name as for `supernets.load`.
-
-    Raises:
-        supernets.SupernetError: for an unknown name or unusable weights.
-    """
-    net = supernets.load(name, weights)
-    rungs = net.ladder()
-    ladder = []
-    for done, subnet in enumerate(rungs):
-        on_progress(f"export {name}", done, len(rungs))
-        artifact = supernets.export(net, subnet, cache_dir() / "exported")
-        ladder.append((artifact, subnet.accuracy, subnet.accuracy_source))
-    on_progress(f"export {name}", len(rungs), len(rungs))
-    return ladder
-
-
-def _ladders(mix: Mix, weights: Mapping[str, Path], on_progress: Progress) -> dict[str | Family, Ladder]:
-    """The ladder of each supernet and family in the mix; all are looked up before the first is exported."""
-    apps = [presence.app for presence in mix.all_apps()]
-    supernets_ = list(dict.fromkeys(app.supernet for app in apps))
-    for app in apps:
-        if isinstance(app.supernet, str):
-            try:
-                supernets.check_name(app.supernet)
-            except supernets.SupernetError as error:
-                raise MixError(f"app {app.name!r}: {error}") from None
-    used = {base_name(supernet) for supernet in supernets_ if isinstance(supernet, str)}
-    for name in weights:
-        if name not in used:
-            raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
-    for supernet in supernets_:  # a ladder's name or a file can be wrong too, and an export takes long
-        if isinstance(supernet, str):
-            supernets.load(supernet, weights.get(base_name(supernet))).ladder()
-    return {
-        supernet: _family_ladder(supernet)
-        if isinstance(supernet, Family)
-        else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
-        for supernet in supernets_
-    }
-
-
-def _family_ladder(family: Family) -> Ladder:
-    return [(_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in family.rungs]
-
-
-def base_name(supernet: str) -> str:
-    """A supernet's name without a ladder's behind a colon."""
-    return supernet.partition(":")[0]
-
-
-def _name_of(supernet: str | Family) -> str:
-    return base_name(supernet) if isinstance(supernet, str) else "family"
-
-
-def _own_source(accuracy: float | None) -> str:
-    """Whoever declared a family vouches for its accuracies; to us they are as good as published."""
-    return "unknown" if accuracy is None else "published"
-
-
-def _own_model(name: str, path: Path) -> Artifact:
-    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one or of any size.
-
-    Raises:
-        supernets.SupernetError: if it doesn't.
-    """
-    session = open_model(str(path))
-    inputs = session.get_inputs()
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-        kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
-        raise supernets.SupernetError(f"{path} must take one input of type tensor(float); it takes {kinds}")
-    shape = tuple(size if isinstance(size, int) else 1 for size in inputs[0].shape[:1]) + tuple(inputs[0].shape[1:])
-    if not all(isinstance(size, int) and size > 0 for size in shape) or shape[0] != 1:
-        raise supernets.SupernetError(
-            f"{path} must take one input of a fixed shape (1, ...); it takes {inputs[0].shape}. Export it like that"
-        )
-    content = path.read_bytes()
-    return Artifact(
-        subnet=name, path=str(path.resolve()), input_shape=shape, weights_hash=hashlib.sha256(content).hexdigest()
-    )
 
 
 def profile_board(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from supernets.errors import did_you_mean
 from workloads import dynamic_ofa_outcome
 from workloads.errors import MixError
+from workloads.ladders import Progress
 from workloads.outcome import Options, Outcome
-from workloads.plan import Progress
 
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
     "dynamic-ofa": dynamic_ofa_outcome.reproduce,

@@ -106,6 +106,8 @@ def joules(value: float | None) -> str:
 
 def energy_words(summary: Summary, emulated: bool) -> str:
     """Where the energy comes from, such as `modelled, emulated clocks`."""
+    if summary.backend == "sim":
+        return f"{summary.energy.source}, simulated"
     return summary.energy.source + (", emulated clocks" if emulated else "")
 
 

@@ -26,16 +26,17 @@ class SimulationError(RuntimeError):
 class Costs:
     """What managing a board costs on it: CPU time of the manager and its workers, at a core's top clock, and delays.
 
-    The CPU time is spent on the last core of the CPU unit whose top clock takes the least power, counts as busy
-    there, and delays a request that has that core. Defaults are measured: docs/measurements.md, "What managing costs".
+    The CPU time is spent in the CPU unit whose top clock takes the least power, on an idle core if there is one, and
+    counts as busy there; where there is none it delays the request that has the last core. Defaults are measured, on
+    a machine that docs/measurements.md names ("What managing costs").
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
         epoch_app_ms: and for each application.
         decision_ms: CPU time of one decision.
         decision_app_ms: and for each application.
-        prepare_ms: CPU time to make a network ready that this application has not had ready before, on the core named
-            above; the new gear waits for it.
+        prepare_ms: CPU time to make a network ready that this application has not had ready before, beside what
+            else runs there; the new gear waits for it.
         call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
     """
 

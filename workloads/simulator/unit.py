@@ -206,7 +206,7 @@ class SimulatedUnit:
     # ------------------------------------------------------------ managing
 
     def spend(self, cpu_ms: float, *, urgent: bool) -> float:
-        """Takes CPU time on the last core online for something that is no request.
+        """Takes CPU time for something that is no request, on an idle core, or else on the last one online.
 
         Args:
             cpu_ms: at the unit's top clock.
@@ -221,7 +221,8 @@ class SimulatedUnit:
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
         self.busy_s[self._place] += took_s
         self.managing_s[self._place] += took_s
-        core = self._cores[max(0, self.cores_online - 1)]
+        online = self._cores[: max(1, self.cores_online)]
+        core = next((core for core in online if core.holder is None), online[-1])
         core.busy_s += took_s
         self.energy_j += took_s * self._dynamic_w[self._place]
         if not (self._taken or self._other_load):  # it was counted as idle, or is going to be

@@ -1,0 +1,200 @@
+"""`gearshift run`: a mix on this machine, or in simulation, under one policy or several one after another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scheduler.board import Board
+from workloads.boards import BACKENDS, open_board
+from workloads.cli_options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.errors import MixError, choice
+from workloads.loader import load_mix
+from workloads.mix import Mix
+from workloads.plan import RunPlan, check_options, notices, plan_run
+from workloads.progress import ProgressLines
+from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
+from workloads.simulator.profiles import profiles_for
+from workloads.simulator.record import write_simulated
+from workloads.summary import Summary
+from workloads.table import summary_table
+
+
+def run(
+    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="script with a function `mix() -> Mix`")],
+    board: BoardOption = None,
+    backend: Annotated[str, typer.Option(help="ray: on this machine; sim: in simulation, on any board")] = "ray",
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="NETWORKS[+CLOCKS] or FILE.py:Class; given again, they run one after another"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="of arrivals, inputs and service times")] = 0,
+    epoch_ms: Annotated[float, typer.Option(help="board time between two decisions")] = 100.0,
+    time_scale: Annotated[float, typer.Option(help="wall time over board time, on an emulated board")] = 1.0,
+    weights: WeightsOption = None,
+    measured: Annotated[
+        bool, typer.Option("--measured", help="simulate with profiles of this machine, not those that gearshift has")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="run directory; may exist if empty")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the summary as JSON, and nothing else")] = False,
+) -> None:
+    """Runs a mix on this machine, or simulates it, and prints what came of it."""
+    policies = policy or ["joint"]
+    with ProgressLines() as progress:
+        with bad_input():
+            if json and len(policies) > 1:
+                raise MixError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
+            choice("--backend", backend, BACKENDS)
+            if backend == "ray" and measured:
+                raise MixError("--measured is for --backend sim; on this machine profiles are always measured here")
+            if backend == "sim" and time_scale != 1:
+                raise MixError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
+            loaded = load_mix(mix)
+            opened = open_board(board, backend)
+            for name in policies:
+                check_options(opened, policy=name, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
+            directory = run_directory(out, loaded.name)
+            files = own_weights(weights)
+            runs = _Runs(loaded, opened, policies, directory, progress, seed=seed, epoch_ms=epoch_ms)
+            with _blame(mix):
+                start = runs.simulated(files, measured) if backend == "sim" else runs.real(files, time_scale)
+        summaries = start()
+    if json:
+        print(summaries[0].to_json())
+        return
+    print_result(summary_table(summaries, emulated=opened.emulated))
+    print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
+
+
+class _Runs:
+    """The runs of one command: each is planned before the first one starts."""
+
+    def __init__(
+        self,
+        mix: Mix,
+        board: Board,
+        policies: list[str],
+        directory: Path,
+        progress: ProgressLines,
+        *,
+        seed: int,
+        epoch_ms: float,
+    ) -> None:
+        self._mix = mix
+        self._board = board
+        self._policies = policies
+        self._directory = directory
+        self._progress = progress
+        self._seed = seed
+        self._epoch_ms = epoch_ms
+
+    def directory_of(self, policy: str) -> Path:
+        """Where the run of a policy is kept."""
+        return self._directory if len(self._policies) == 1 else self._directory / policy.replace("/", "_")
+
+    def simulated(self, weights: dict[str, Path], measured: bool) -> Callable[[], list[Summary]]:
+        """Plans simulations; what is returned runs them."""
+        on_progress = self._progress.update
+        profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
+        plans = [
+            plan_simulation(
+                self._mix, self._board, policy=policy, seed=self._seed, epoch_ms=self._epoch_ms, profiles=profiles
+            )
+            for policy in self._policies
+        ]
+        return lambda: [self._simulate(plan) for plan in plans]
+
+    def _simulate(self, plan: SimulationPlan) -> Summary:
+        shown = _Shown(self._mix, plan.policy, "simulated", self._progress)
+        try:
+            simulated = simulate(plan)
+        except SimulationError as error:
+            print(f"gearshift: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        for entry in simulated.entries:
+            shown.entry(entry)
+        write_simulated(plan, simulated, self.directory_of(plan.policy))
+        return simulated.summary
+
+    def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], list[Summary]]:
+        """Plans runs on this machine; what is returned starts Ray and runs them."""
+        plans = [
+            plan_run(
+                self._mix,
+                self._board,
+                policy=policy,
+                seed=self._seed,
+                epoch_ms=self._epoch_ms,
+                time_scale=time_scale,
+                weights=weights,
+                on_progress=self._progress.update,
+            )
+            for policy in self._policies
+        ]
+        for notice in notices(plans[0], weights):
+            self._progress.line(notice)
+        return lambda: self._run(plans)
+
+    def _run(self, plans: list[RunPlan]) -> list[Summary]:
+        from actors.session import RaySession
+        from workloads.launch import run_plan
+
+        summaries = []
+        self._progress.line("starting Ray")
+        with RaySession(plans[0].gpus) as session:
+            for plan in plans:
+                shown = _Shown(self._mix, plan.policy, "emulated" if plan.board.emulated else "", self._progress)
+                out = self.directory_of(plan.policy)
+                summaries.append(run_plan(plan, session, out, shown.entry, shown.time))
+        return summaries
+
+
+class _Shown:
+    """The lines and the bar of one run."""
+
+    def __init__(self, mix: Mix, policy: str, how: str, progress: ProgressLines) -> None:
+        self._progress = progress
+        self._duration_s = mix.duration_s
+        self._title = f"{mix.name} under {policy}" + (f" ({how})" if how else "")
+
+    def time(self, now_s: float) -> None:
+        self._progress.update(self._title, min(max(now_s, 0.0), self._duration_s), self._duration_s)
+
+    def entry(self, entry: dict[str, Any]) -> None:
+        text = _words(entry)
+        if text:
+            self._progress.line(f"{entry['now_s']:8.2f} s  {text}")
+
+
+def _words(entry: dict[str, Any]) -> str | None:
+    """A log entry as a line; None for one that is not shown."""
+    match entry["kind"]:
+        case "event":
+            return f"event   {entry['text']}"
+        case "gear":
+            return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
+        case "lost":
+            return f"lost    {entry['app']}: {entry['reason']}"
+        case "unhealthy":
+            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "policy_failed" | "error":
+            return f"error   {entry}"
+    return None
+
+
+def _gear(gear: list[Any] | None) -> str:
+    return "nothing" if gear is None else f"{gear[0]} on {gear[2]} x {gear[1]}"
+
+
+@contextmanager
+def _blame(mix: Path) -> Iterator[None]:
+    """Has the message of a mistake in the mix begin with its file."""
+    try:
+        yield
+    except MixError as error:
+        raise MixError(f"{mix}: {error}") from None

@@ -1,0 +1,115 @@
+"""The ladders of a mix: exported networks of supernets and users' own models, with what is known of their accuracy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import supernets
+from actors.paths import cache_dir
+from actors.profiling import Ladder
+from supernets.artifact import Artifact
+from supernets.engines import open_model
+from workloads.app import Family
+from workloads.errors import MixError, suggestion
+from workloads.mix import Mix
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and of how much."""
+
+
+def ladders_of(
+    mix: Mix, weights: Mapping[str, Path], on_progress: Progress, without: Collection[str | Family] = ()
+) -> dict[str | Family, Ladder]:
+    """The ladder of each supernet and family in a mix; all are looked up before the first is exported.
+
+    Args:
+        mix: the mix.
+        weights: own weights by supernet's name.
+        on_progress: told about exports.
+        without: supernets and families whose ladders are not needed.
+
+    Raises:
+        MixError: for an unknown supernet, or weights that no app uses.
+        supernets.SupernetError: for a file that can't be used.
+    """
+    apps = [presence.app for presence in mix.all_apps() if presence.app.supernet not in without]
+    supernets_ = list(dict.fromkeys(app.supernet for app in apps))
+    for app in apps:
+        if isinstance(app.supernet, str):
+            try:
+                supernets.check_name(app.supernet)
+            except supernets.SupernetError as error:
+                raise MixError(f"app {app.name!r}: {error}") from None
+    used = {base_name(supernet) for supernet in supernets_ if isinstance(supernet, str)}
+    for name in weights:
+        if name not in used:
+            raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
+    for supernet in supernets_:  # a ladder's name or a file can be wrong too, and an export takes long
+        if isinstance(supernet, str):
+            supernets.load(supernet, weights.get(base_name(supernet))).ladder()
+    return {
+        supernet: _family_ladder(supernet)
+        if isinstance(supernet, Family)
+        else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
+        for supernet in supernets_
+    }
+
+
+def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
+    """The exported ladder of a built-in supernet, its name as for `supernets.load`.
+
+    Raises:
+        supernets.SupernetError: for an unknown name or unusable weights.
+    """
+    net = supernets.load(name, weights)
+    rungs = net.ladder()
+    ladder = []
+    for done, subnet in enumerate(rungs):
+        on_progress(f"export {name}", done, len(rungs))
+        artifact = supernets.export(net, subnet, cache_dir() / "exported")
+        ladder.append((artifact, subnet.accuracy, subnet.accuracy_source))
+    on_progress(f"export {name}", len(rungs), len(rungs))
+    return ladder
+
+
+def base_name(supernet: str) -> str:
+    """A supernet's name without a ladder's behind a colon."""
+    return supernet.partition(":")[0]
+
+
+def supernet_label(supernet: str | Family) -> str:
+    """What progress and stored profiles call it."""
+    return base_name(supernet) if isinstance(supernet, str) else "family"
+
+
+def _family_ladder(family: Family) -> Ladder:
+    return [(_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in family.rungs]
+
+
+def _own_source(accuracy: float | None) -> str:
+    """Whoever declared a family vouches for its accuracies; to us they are as good as published."""
+    return "unknown" if accuracy is None else "published"
+
+
+def _own_model(name: str, path: Path) -> Artifact:
+    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one or of any size.
+
+    Raises:
+        supernets.SupernetError: if it doesn't.
+    """
+    session = open_model(str(path))
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+        kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+        raise supernets.SupernetError(f"{path} must take one input of type tensor(float); it takes {kinds}")
+    shape = tuple(size if isinstance(size, int) else 1 for size in inputs[0].shape[:1]) + tuple(inputs[0].shape[1:])
+    if not all(isinstance(size, int) and size > 0 for size in shape) or shape[0] != 1:
+        raise supernets.SupernetError(
+            f"{path} must take one input of a fixed shape (1, ...); it takes {inputs[0].shape}. Export it like that"
+        )
+    content = path.read_bytes()
+    return Artifact(
+        subnet=name, path=str(path.resolve()), input_shape=shape, weights_hash=hashlib.sha256(content).hexdigest()
+    )
