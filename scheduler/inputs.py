@@ -26,8 +26,6 @@ class AppInputs:
     rate_hz: float
     service_ratio: float
     margin: float
-    backlog: bool
-    """Whether at least two requests wait, and as many as arrive within one target: the last of them will be late."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -245,7 +245,6 @@ class Knowledge:
                 rate_hz=rate_hz,
                 service_ratio=known.service_ratio,
                 margin=MARGIN + known.caution.margin,
-                backlog=known.queue_len >= max(2.0, rate_hz * targets.target_ms / 1000),
             )
         return Inputs(apps=apps, units=dict(self._units), power_cap_w=self.power_cap_w)
 

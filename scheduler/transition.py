@@ -189,7 +189,9 @@ class Transition:
         if worker is None:
             return []
         worker.healthy = True
-        return [] if gear is None else self._activated(Activated(app=app, gear=gear, epoch=epoch))
+        if gear is None or (epoch == worker.epoch and worker.certain):  # nothing new: so it is nearly always
+            return []
+        return self._activated(Activated(app=app, gear=gear, epoch=epoch))
 
     def clock_seen(self, unit: str, mhz: float) -> None:
         """A unit was seen at that clock."""
