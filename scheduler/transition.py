@@ -136,6 +136,8 @@ class Transition:
     def __init__(self, board: Board) -> None:
         self._apps: dict[str, _App] = {}
         self._units = {unit.name: _Unit() for unit in board.units}
+        self._still = False
+        """Whether nothing has happened since there was last nothing to ask for: so it is in nearly every epoch."""
 
     # ------------------------------------------------------------ what is the case
 
@@ -163,10 +165,12 @@ class Transition:
 
     def join(self, app: str, *, running: bool) -> None:
         """An application begins; its worker runs, or is still to come back."""
+        self._still = False
         self._apps[app] = _App(running=running)
 
     def leave(self, app: str) -> None:
         """An application ends: its cores are free from here on."""
+        self._still = False
         self._apps.pop(app, None)
 
     def lost(self, app: str, epoch: int) -> None:
@@ -176,11 +180,13 @@ class Transition:
             app: its name.
             epoch: a number above that of all plans so far, so that late answers of the dead worker are told apart.
         """
+        self._still = False
         goal = self._apps[app].goal
         self._apps[app] = _App(running=False, goal=goal and replace(goal, epoch=epoch))
 
     def started(self, app: str) -> None:
         """An application's worker is there again, warm, in no gear."""
+        self._still = False
         self._apps[app].running = True
 
     def heard(self, app: str, gear: Gear | None, epoch: int) -> list[Effect]:
@@ -188,14 +194,19 @@ class Transition:
         worker = self._apps.get(app)
         if worker is None:
             return []
-        worker.healthy = True
-        if gear is None or (epoch == worker.epoch and worker.certain):  # nothing new: so it is nearly always
+        was_healthy, worker.healthy = worker.healthy, True
+        if was_healthy and (gear is None or (epoch == worker.epoch and worker.certain)):
+            return []
+        self._still = False
+        if gear is None:
             return []
         return self._activated(Activated(app=app, gear=gear, epoch=epoch))
 
     def clock_seen(self, unit: str, mhz: float) -> None:
         """A unit was seen at that clock."""
-        self._units[unit].mhz = mhz
+        if self._units[unit].mhz != mhz:
+            self._units[unit].mhz = mhz
+            self._still = False
 
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], epoch: int, why: str) -> None:
         """Take a plan as the new goal; of the one before, what is not acknowledged yet is superseded.
@@ -206,6 +217,7 @@ class Transition:
             epoch: the plan's number; each plan has a larger one than the plan before.
             why: the reason, for the log.
         """
+        self._still = False
         for name, gear in plan.gears.items():
             app = self._apps[name]
             if app.goal is None or (app.goal.gear, app.goal.cpus) != (gear, cpus[name]):
@@ -223,6 +235,7 @@ class Transition:
         Returns:
             What there is to log.
         """
+        self._still = False
         if isinstance(ack, ClockSet):
             return self._clock_set(ack)
         if isinstance(ack, Activated):
@@ -245,6 +258,7 @@ class Transition:
         effects: list[Effect] = []
         for name, app in self._apps.items():
             if app.asked and now_s - app.asked_s >= ACK_TIMEOUT_S:
+                self._still = False
                 waiting_for = type(app.asked).__name__
                 effects.append(Log(kind="unhealthy", fields={"app": name, "waiting_for": waiting_for}))
                 app.healthy, app.asked, app.prepared = False, None, False
@@ -258,6 +272,8 @@ class Transition:
 
     def advance(self, now_s: float) -> list[Effect]:
         """All that can be asked for now and has not been."""
+        if self._still:
+            return []
         effects: list[Effect] = []
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
@@ -279,6 +295,7 @@ class Transition:
             effect = self._next_step(name, self._apps[name])
             if effect:
                 effects.append(self._ask(self._apps[name], effect, now_s))
+        self._still = not effects
         return effects
 
     def _next_step(self, name: str, app: _App) -> Prepare | Pin | Activate | None:
