@@ -141,7 +141,8 @@ class Intake:
     ) -> None:
         self.queue = queue
         self.arrived = 0
-        self._arrivals_s = arrivals_s
+        # Seen through a memoryview an item is a plain float at once; NumPy's scalars compare slowly.
+        self._arrivals_s = np.ascontiguousarray(arrivals_s, dtype=np.float64).data
         self._from_s = [from_s for from_s, _ in segments]
         self._targets_ms = [target_ms for _, target_ms in segments]
         self._scheduled = first
@@ -183,7 +184,7 @@ class Intake:
 
     def scheduled(self, index: int) -> Request:
         """The scheduled request of that number."""
-        arrival_s = float(self._arrivals_s[index])
+        arrival_s = self._arrivals_s[index]
         return Request(index, arrival_s, self.target_ms(arrival_s))
 
     def _offer(self, request: Request) -> list[Drop]:
@@ -191,9 +192,8 @@ class Intake:
         return self.queue.offer(request, request.arrival_s)
 
     def _look_ahead(self) -> None:
-        # A plain float: it is compared on every look, and NumPy's scalars compare slowly.
         ahead = not self._closed and self._scheduled < len(self._arrivals_s)
-        self._next_s = float(self._arrivals_s[self._scheduled]) if ahead else math.inf
+        self._next_s = self._arrivals_s[self._scheduled] if ahead else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

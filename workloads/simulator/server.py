@@ -40,7 +40,7 @@ class _Engaged:
     mean_ms: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
 class _Serving:
     """A request that waits for the cores of a gear, or has them."""
 
@@ -191,16 +191,17 @@ class Server:
         return request
 
     def _admit(self) -> None:
-        if self._over:
+        intake, now_s = self._intake, self._agenda.now_s
+        if self._over or (intake.next_s > now_s and not intake.queue.head):
             return
-        for drop in self._intake.admit(self._agenda.now_s):
+        for drop in intake.admit(now_s):
             self._record(drop.request, Status.DROPPED, drop.at_s)
             self._finished += 1
 
     def _take(self, request: Request, engaged: _Engaged) -> None:
         draw_ms = self._draws.of(engaged.samples_ms, request.index)
         taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._begun, self._ended)
-        self._serving = _Serving(request=request, engaged=engaged, taking=taking)
+        self._serving = _Serving(request, engaged, taking)
         engaged.unit.take(taking)
 
     def _give_up(self, serving: _Serving) -> None:

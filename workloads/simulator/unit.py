@@ -149,7 +149,7 @@ class SimulatedUnit:
     def _serve(self) -> None:
         """Gives free cores to those who wait for them, by deadline."""
         claimed: set[int] = set()
-        for taking in sorted(self._waiting, key=lambda one: (one.deadline_s, one.slot)):
+        for taking in sorted(self._waiting, key=_urgency) if len(self._waiting) > 1 else self._waiting[:]:
             free = all(self._cores[core].holder is None for core in taking.cores)
             if free and claimed.isdisjoint(taking.cores):
                 self._waiting.remove(taking)
@@ -368,3 +368,7 @@ class SimulatedUnit:
         for core in free:
             core.busy_s += span_s * self._other_load
         return self._other_load * len(free)
+
+
+def _urgency(taking: Taking) -> tuple[float, int]:
+    return taking.deadline_s, taking.slot
