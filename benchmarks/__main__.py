@@ -13,6 +13,8 @@ NAMES = (
     "bench_switch",
     "bench_prepare",
     "bench_control",
+    "bench_managing",
+    "bench_simulator",
     "bench_executor",
     "bench_latency_predictor",
 )

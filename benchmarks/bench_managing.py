@@ -1,0 +1,167 @@
+"""What managing costs in CPU time: an epoch by the number of applications, and a decision by theirs.
+
+An epoch: deployments of 1, 2, 4, 8 and 16 applications that get hardly any request, so that what their processes do is
+telemetry; CPU time as the kernel counts it, of the run's actors and of Ray's own processes. A decision: the manager in
+this process, made to decide by turns of a target. From both come the defaults of `workloads.simulator.Costs`.
+`python -m benchmarks.bench_managing [--seconds S] [--json FILE]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from actors.cluster import packaged_board
+from actors.session import RaySession
+from actors.stored_profiles import packaged_profile
+from scheduler.board import Board
+from scheduler.manager import AppSpec, Manager
+from scheduler.messages import Event, TargetChanged, Tick
+from scheduler.points import ArrivalModel
+from scheduler.policies import make_policy
+from scheduler.profile import Profile
+from workloads import App, Mix, Periodic
+from workloads.live import LiveRun
+from workloads.plan import plan_run
+
+_APPS = (1, 2, 4, 8, 16)
+_DECISIONS = 40
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints the tables; returns 0."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each deployment")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(argv)
+    decisions = {apps: _decision_ms(apps) for apps in (1, 2, 4, 8)}
+    with RaySession() as session:
+        epochs = {apps: _epoch_ms(session, apps, options.seconds) for apps in _APPS}
+    _show(epochs, decisions)
+    if options.json:
+        options.json.write_text(json.dumps({"epochs": epochs, "decisions": decisions}, indent=1))
+    return 0
+
+
+# ---------------------------------------------------------------- an epoch
+
+
+def _epoch_ms(session: RaySession, apps: int, seconds: float) -> dict[str, float]:
+    """CPU time of one epoch, in ms: of the manager and the board agent, of a worker, and of Ray's own processes."""
+    mix = Mix(
+        name="managing",
+        duration_s=3600,
+        apps=[
+            App(f"a{number}", supernet="ofa-plates", arrivals=Periodic(hz=0.001), latency_ms=500)
+            for number in range(apps)
+        ],
+    )
+    board = packaged_board("two-core-host")
+    live = LiveRun(plan_run(mix, board), session, Path(mkdtemp(prefix="gearshift-bench-")), endless=True)
+    try:
+        live.start()
+        live.clock.sleep_until(2.0)
+        workers = set(live.pids.values())
+        before = _cpu_s()
+        time.sleep(seconds)
+        after = _cpu_s()
+    finally:
+        live.kill()
+    spent = {process: after[process] - before.get(process, 0.0) for process in after}
+    epoch_s = live.plan.epoch_s
+    per_epoch = 1000 * epoch_s / seconds
+
+    def total(kind: str) -> float:
+        return per_epoch * sum(s for (pid, name), s in spent.items() if _kind(pid, name, workers) == kind)
+
+    return {kind: total(kind) for kind in ("managing", "workers", "ray")}
+
+
+def _cpu_s() -> dict[tuple[int, str], float]:
+    """CPU time so far of each process under this one."""
+    seconds = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            times = process.cpu_times()
+            seconds[process.pid, " ".join(process.cmdline()[:1])] = times.user + times.system
+        except psutil.Error:  # one that has just ended
+            continue
+    return seconds
+
+
+def _kind(pid: int, name: str, workers: set[int]) -> str:
+    if pid in workers:
+        return "workers"
+    return "managing" if name.startswith("ray::") and "IDLE" not in name else "ray"
+
+
+# ---------------------------------------------------------------- a decision
+
+
+def _decision_ms(apps: int) -> dict[str, float]:
+    """CPU time of one decision of `joint` and of `largest`, in ms: the median of many."""
+    board = packaged_board("two-core-host")
+    profile = packaged_profile("ofa-plates")
+    assert profile is not None
+    return {policy: _median_decision_ms(board, profile, apps, policy) for policy in ("joint", "largest")}
+
+
+def _median_decision_ms(board: Board, profile: Profile, apps: int, policy: str) -> float:
+    specs = [
+        AppSpec(
+            app=f"a{number}",
+            profile=profile,
+            arrivals=ArrivalModel(kind="periodic", rate_hz=4.0),
+            target_ms=300.0,
+            min_accuracy=0.6,
+        )
+        for number in range(apps)
+    ]
+    manager = Manager(board=board, apps=specs, policy=make_policy(policy))
+    manager.on(Tick(epoch=1), 0.0)
+    spent = []
+    for turn in range(_DECISIONS):
+        change = TargetChanged(
+            app="a0", target_ms=300.0 + 10 * (turn % 2 + 1), min_accuracy=0.6, weight=1.0, slo=0.95 - 0.001 * turn
+        )
+        before = time.process_time()
+        manager.on(Event(change=change, text="turn"), 0.1 * turn)
+        spent.append(1000 * (time.process_time() - before))
+    return median(spent)
+
+
+# ---------------------------------------------------------------- what came of it
+
+
+def _show(epochs: dict[int, dict[str, float]], decisions: dict[int, dict[str, float]]) -> None:
+    table = Table(title="CPU time, ms")
+    for head in ("apps", "epoch: manager and agent", "epoch: all workers", "epoch: Ray itself", "joint", "largest"):
+        table.add_column(head, justify="right")
+    for apps, epoch in epochs.items():
+        decided = decisions.get(apps, {})
+        cells: Sequence[Any] = (*epoch.values(), decided.get("joint"), decided.get("largest"))
+        table.add_row(str(apps), *("" if cell is None else f"{cell:.3f}" for cell in cells))
+    console = Console()
+    console.print(table)
+    for name, rows in (
+        ("epoch, manager, agent and workers", {n: row["managing"] + row["workers"] for n, row in epochs.items()}),
+        ("decision of joint", {n: row["joint"] for n, row in decisions.items()}),
+    ):
+        slope, fixed = np.polyfit(list(rows), list(rows.values()), 1)
+        console.print(f"{name}: {fixed:.3f} ms + {slope:.3f} ms for each application")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
