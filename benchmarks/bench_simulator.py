@@ -25,8 +25,6 @@ from workloads.simulator import plan_simulation, simulate
 _DURATION_S = 60.0
 _POLICIES = ("joint", "joint+schedutil", "schedutil")
 _CASES = [(policy, arrivals) for policy in _POLICIES for arrivals in (Periodic, Poisson)]
-    (policy, arrivals) for policy in ("joint", "joint+schedutil", "schedutil") for arrivals in (Periodic, Poisson)
-]
 
 
 def main(argv: list[str] | None = None) -> int:
