@@ -63,7 +63,11 @@ def outcome(found: Sequence[Saving]) -> Outcome:
         sheets=[_published(), *([_up_to(found)] if found else []), *(_board(name, found) for name in boards)],
         figures=[_figure(found)] if found else [],
         rows=_rows(found),
-        data={"published": [asdict(claim) for claim in PUBLISHED], "simulated": [asdict(saving) for saving in found]},
+        data={
+            "reproduction": "energy",
+            "published": [asdict(claim) for claim in PUBLISHED],
+            "simulated": [asdict(saving) for saving in found],
+        },
     )
 
 
@@ -159,7 +163,7 @@ def _figure(found: Sequence[Saving]) -> Figure:
     units = [saving for saving in found if saving.definition == "units" and saving.saved is not None]
     lines = list(dict.fromkeys((saving.board, saving.load, saving.baseline) for saving in units))
     with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(10.0, 0.6 + 0.24 * len(lines)))
+        canvas = Canvas(figsize=(10.0, 1.0 + 0.24 * len(lines)))
         axes = canvas.add_axes((0.46, 0.5 / canvas.get_figheight(), 0.51, 1 - 0.85 / canvas.get_figheight()))
         for place, line in enumerate(reversed(lines)):
             for saving in units:
