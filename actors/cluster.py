@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from actors.devices import BACK_ENDS
 from actors.devices.cuda import cuda_devices
-from scheduler.board import Board, BoardUnit
+from scheduler.board import Board, BoardUnit, IdleState, Thermal
 from scheduler.problem import did_you_mean
 
 _PACKAGED = Path(__file__).parent / "boards"
@@ -35,11 +35,27 @@ class BoardError(ValueError):
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
 _Positive = Annotated[float, Field(gt=0)]
-_Watts = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_NotNegative = Annotated[float, Field(ge=0)]
+_Celsius = Annotated[float, Field(gt=-273.15)]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _IdleState(_Model):
+    residency_us: _NotNegative
+    exit_us: _NotNegative
+
+
+class _Thermal(_Model):
+    c_per_w: _Positive
+    tau_s: _Positive
+    trip_c: _Celsius
+    polling_ms: _Positive = 1000.0
+    static_per_c: _NotNegative = 0.0
+    reference_c: _Celsius = 45.0
 
 
 class _Unit(_Model):
@@ -48,17 +64,21 @@ class _Unit(_Model):
     dvfs: Literal["cpufreq", "devfreq", "nvml", "emulated", "fixed"]
     mhz: Annotated[list[_Positive], Field(min_length=1)]
     cpus: list[Annotated[int, Field(ge=0)]] = []
-    static_w: list[_Watts] | None = None
-    dynamic_w: list[_Watts] | None = None
+    static_w: list[_NotNegative] | None = None
+    dynamic_w: list[_NotNegative] | None = None
     speed: _Positive = 1.0
-    memory_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    memory_share: _Share = 0.0
     host: _Name | None = None
     domain: _Name | None = None
+    transition_us: _NotNegative = 0.0
+    idle_states: list[_IdleState] = []
+    idle_share: _Share = 1.0
+    thermal: _Thermal | None = None
 
 
 class _Power(_Model):
     sensor: _Text = "none"
-    base_w: _Watts | None = None
+    base_w: _NotNegative | None = None
     source: _Text
 
 
@@ -66,9 +86,19 @@ class _Cluster(_Model):
     name: _Name
     units: Annotated[list[_Unit], Field(min_length=1)]
     power: _Power
+    ambient_c: _Celsius = 25.0
+    speed_of: _Name = "host"
 
 
-_MODELS: dict[str, type[_Model]] = {"": _Cluster, "units": _Unit, "power": _Power}
+_MODELS: dict[str, type[_Model]] = {
+    "": _Cluster,
+    "units": _Unit,
+    "power": _Power,
+    "idle_states": _IdleState,
+    "thermal": _Thermal,
+}
+_NOT_EMULATED = {"transition_us": 0.0, "idle_states": (), "idle_share": 1.0, "thermal": None}
+"""What the simulator alone plays, with what an emulated unit has instead."""
 
 
 def default_board_path() -> Path:
@@ -113,6 +143,8 @@ def load_board(path: str | os.PathLike[str]) -> Board:
         base_w=cluster.power.base_w,
         sensor=cluster.power.sensor,
         power_source=cluster.power.source,
+        ambient_c=cluster.ambient_c,
+        speed_of=cluster.speed_of,
     )
 
 
@@ -131,6 +163,7 @@ def check_host(board: Board) -> None:
                 f"{where}: dvfs {unit.dvfs!r} cannot be driven here yet; use one of: {', '.join(BACK_ENDS)}, "
                 f"or {elsewhere}."
             )
+        _check_emulated(unit, where, elsewhere)
         for cpu in unit.cpus:
             if cpu not in allowed:
                 raise BoardError(
@@ -144,6 +177,15 @@ def check_host(board: Board) -> None:
             raise BoardError(
                 f"Board {board.name!r}: units that share a clock (domain {domain!r}) cannot be driven here yet; "
                 f"describe them as one unit, or simulate the board with --backend sim."
+            )
+
+
+def _check_emulated(unit: BoardUnit, where: str, elsewhere: str) -> None:
+    """A key that emulation passes over would make a run differ from the board without a word."""
+    for key, emulated in _NOT_EMULATED.items():
+        if unit.dvfs == "emulated" and getattr(unit, key) != emulated:
+            raise BoardError(
+                f"{where}: {key} is simulated only, and not part of emulation. Leave it out, or {elsewhere}."
             )
 
 
@@ -206,6 +248,8 @@ def _check(cluster: _Cluster) -> None:
         if unit.dvfs == "fixed" and len(unit.mhz) > 1:
             raise BoardError(f"{key}.mhz must be one clock where dvfs is fixed, not {unit.mhz!r}.")
         _check_power(key, unit)
+        _check_idle_states(key, unit)
+        _check_thermal(key, unit, cluster.ambient_c)
         _check_host_unit(key, unit, cluster)
 
 
@@ -221,6 +265,24 @@ def _check_power(key: str, unit: _Unit) -> None:
             )
     if unit.static_w is not None:
         _rising(f"{key}.static_w", unit.static_w, strictly=False)
+
+
+def _check_idle_states(key: str, unit: _Unit) -> None:
+    for place, (shallow, deep) in enumerate(pairwise(unit.idle_states), start=1):
+        if deep.residency_us <= shallow.residency_us:
+            raise BoardError(
+                f"{key}.idle_states must come with rising residency_us, but [{place}] = {deep.residency_us:g} follows "
+                f"{shallow.residency_us:g}. Put the shallowest first."
+            )
+
+
+def _check_thermal(key: str, unit: _Unit, ambient_c: float) -> None:
+    if unit.thermal is None:
+        return
+    if unit.static_w is None:
+        raise BoardError(f"{key}.thermal needs static_w and dynamic_w, since power is what heats. Add both.")
+    if unit.thermal.trip_c <= ambient_c:
+        raise BoardError(f"{key}.thermal.trip_c must be above ambient_c ({ambient_c:g}), not {unit.thermal.trip_c:g}.")
 
 
 def _check_host_unit(key: str, unit: _Unit, cluster: _Cluster) -> None:
@@ -274,7 +336,8 @@ def _explained(error: ValidationError) -> str:
     location, value, context = problem["loc"], problem["input"], problem.get("ctx", {})
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if problem["type"] in unknown:
-        known = _keys(_MODELS[str(location[0]) if len(location) > 1 else ""])
+        parents = [part for part in location[:-1] if isinstance(part, str)]
+        known = _keys(_MODELS[parents[-1] if parents else ""])
         mend = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
         return f"{key} is not a key of a board.{mend}"
     if problem["type"] == "missing":
@@ -306,6 +369,10 @@ def _board_unit(unit: _Unit) -> BoardUnit:
         memory_share=unit.memory_share,
         host=unit.host,
         domain=unit.domain,
+        transition_us=unit.transition_us,
+        idle_states=tuple(IdleState(**state.model_dump()) for state in unit.idle_states),
+        idle_share=unit.idle_share,
+        thermal=None if unit.thermal is None else Thermal(**unit.thermal.model_dump()),
     )
 
 

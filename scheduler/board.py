@@ -106,6 +106,7 @@ class Board:
         sensor: name of the power sensor, or `none`.
         power_source: where the power figures come from, as shown to users.
         ambient_c: temperature around it at the start, for units with a thermal model.
+        speed_of: whose core `BoardUnit.speed` is relative to; `Profile.speed_of` of the profiles that fit.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Board:
     sensor: str
     power_source: str
     ambient_c: float = 25.0
+    speed_of: str = "host"
 
     def unit(self, name: str) -> BoardUnit:
         """The unit of that name.

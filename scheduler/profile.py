@@ -83,11 +83,19 @@ class RungProfile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Profile:
-    """A ladder as measured on one machine, smallest sub-network first."""
+    """A ladder as measured on one machine, smallest sub-network first.
+
+    Attributes:
+        supernet: whose ladder.
+        machine: that measured.
+        rungs: its sub-networks.
+        speed_of: whose core the times are of, as in `Board.speed_of`: `host` for a machine that runs gearshift.
+    """
 
     supernet: str
     machine: str
     rungs: tuple[RungProfile, ...]
+    speed_of: str = "host"
 
     def rung(self, subnet: str) -> RungProfile:
         """The rung of that sub-network.

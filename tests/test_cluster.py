@@ -1,10 +1,8 @@
 """Boards: what is read, every way in which a file can be wrong, and where the shipped figures come from."""
 
 import copy
-import csv
 import os
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -13,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import cluster
-from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
+from actors.cluster import BoardError, check_host, load_board, packaged_board
 from actors.devices.cuda import cuda_devices
-from scheduler.board import BoardUnit
+from scheduler.board import BoardUnit, IdleState, Thermal
 
 ROOT = Path(__file__).parent.parent
 BOARDS = Path(cluster.__file__).parent / "boards"
-NAMES = ["one-unit-host", "two-core-host"]
 PLAIN = yaml.safe_load((ROOT / "cluster.yaml").read_text())
 
 
@@ -48,6 +45,25 @@ def test_a_board_reads_as_written(tmp_path):
     assert (unit.host, unit.domain, unit.memory_share) == ("little", "soc", 0.3)
 
 
+def test_what_only_the_simulator_plays_reads_as_written(tmp_path):
+    content = unit(
+        transition_us=140,
+        idle_states=[{"residency_us": 10, "exit_us": 1}, {"residency_us": 2500, "exit_us": 700}],
+        idle_share=0.25,
+        thermal={"c_per_w": 6, "tau_s": 8.5, "trip_c": 84, "static_per_c": 0.01},
+    )
+    board = load(tmp_path, {**content, "ambient_c": 35, "speed_of": "other-core"})
+    big, little = board.units
+    assert (board.ambient_c, board.speed_of) == (35.0, "other-core")
+    assert (little.transition_us, little.idle_share) == (140.0, 0.25)
+    assert little.idle_states == (IdleState(residency_us=10, exit_us=1), IdleState(residency_us=2500, exit_us=700))
+    assert little.thermal == Thermal(c_per_w=6, tau_s=8.5, trip_c=84, static_per_c=0.01)
+    assert (little.thermal.polling_ms, little.thermal.reference_c) == (1000.0, 45.0)
+    assert (big.transition_us, big.idle_states, big.idle_share, big.thermal) == (0.0, (), 1.0, None)
+    plain = load(tmp_path, PLAIN)
+    assert (plain.ambient_c, plain.speed_of) == (25.0, "host")
+
+
 # ---------------------------------------------------------------- what can be wrong
 
 
@@ -65,6 +81,14 @@ def power(**changes):
 
 def without(key):
     return {name: value for name, value in PLAIN.items() if name != key}
+
+
+def thermal(**changes):
+    return unit(thermal={"c_per_w": 6, "tau_s": 8, "trip_c": 84} | changes)
+
+
+def idle(*residencies_us, exit_us=1):
+    return unit(idle_states=[{"residency_us": residency, "exit_us": exit_us} for residency in residencies_us])
 
 
 GPU = {"kind": "gpu", "dvfs": "nvml"}
@@ -117,14 +141,45 @@ WRONG = {
     "static alone": (unit(dynamic_w=None), "units[1].dynamic_w is missing beside static_w."),
     "host of a CPU unit": (unit(host="big"), "units[1].host is for a GPU; leave it out where kind is cpu"),
     "host unknown": (unit(cpus=None, host="bigg", **GPU), "units[1].host must be the name of a CPU unit"),
+    "transition negative": (unit(transition_us=-1), "units[1].transition_us must be at least 0, not -1."),
+    "idle share": (unit(idle_share=1.5), "units[1].idle_share must be at most 1, not 1.5."),
+    "idle states a number": (unit(idle_states=7), "units[1].idle_states must be a list in [brackets], not 7."),
+    "idle state not deeper": (
+        idle(2500, 2500),
+        "units[1].idle_states must come with rising residency_us, but [1] = 2500 follows 2500.",
+    ),
+    "exit negative": (idle(9, exit_us=-1), "units[1].idle_states[0].exit_us must be at least 0, not -1."),
+    "unknown key of an idle state": (
+        unit(idle_states=[{"residency_us": 1, "exit": 1}]),
+        "units[1].idle_states[0].exit is not a key of a board. Did you mean 'exit_us'?",
+    ),
+    "idle state without exit": (
+        unit(idle_states=[{"residency_us": 1}]),
+        "units[1].idle_states[0].exit_us is missing. Add it.",
+    ),
+    "resistance zero": (thermal(c_per_w=0), "units[1].thermal.c_per_w must be above 0, not 0."),
+    "time constant zero": (thermal(tau_s=0), "units[1].thermal.tau_s must be above 0, not 0."),
+    "trip below ambient": (thermal(trip_c=25), "units[1].thermal.trip_c must be above ambient_c (25), not 25."),
+    "polling zero": (thermal(polling_ms=0), "units[1].thermal.polling_ms must be above 0, not 0."),
+    "cooling leakage": (thermal(static_per_c=-1), "units[1].thermal.static_per_c must be at least 0, not -1."),
+    "unknown key of thermal": (
+        thermal(trip=90),
+        "units[1].thermal.trip is not a key of a board. Did you mean 'trip_c'?",
+    ),
+    "thermal without power": (
+        unit(static_w=None, dynamic_w=None, thermal={"c_per_w": 6, "tau_s": 8, "trip_c": 84}),
+        "units[1].thermal needs static_w and dynamic_w, since power is what heats. Add both.",
+    ),
+    "ambient below zero": ({**PLAIN, "ambient_c": -300}, "ambient_c must be above -273.15, not -300."),
+    "whose speed": ({**PLAIN, "speed_of": "a core"}, "speed_of must be a name of letters, digits"),
     "garbage": (b"\x00\x93\xff\xfe\x80", "is not text."),
     "control characters": (b"name: \x01", "is not text."),
-    "empty": (b"", "is empty. A board has the keys name, units, power."),
+    "empty": (b"", "is empty. A board has the keys name, units, power, ambient_c, speed_of."),
     "only a comment": (b"# no\n", "is empty."),
     "syntax": (b"name: x\nunits: [1\npower: 3\n", "is not YAML in line 3: "),
     "a tag": (b"a: !!python/object:os.system {}", "is not YAML in line 1: "),
     "too deep": (b"[" * 500, "is not YAML that can be read: "),
-    "a list": (b"- 1\n", "must be a mapping with the keys name, units, power, not [1]."),
+    "a list": (b"- 1\n", "must be a mapping with the keys name, units, power, ambient_c, speed_of, not [1]."),
 }
 
 
@@ -273,71 +328,16 @@ def test_units_that_share_a_clock_are_not_driven_yet():
         check_host(replace(board, units=(board.units[0], other)))
 
 
-# ---------------------------------------------------------------- the shipped boards
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_shipped_boards_say_what_they_are(name):
-    first_line = (BOARDS / f"{name}.yaml").read_text().splitlines()[0]
-    assert "Describes the board" in first_line
-    assert "not a file of Ray's cluster launcher" in first_line
-    board = packaged_board(name)
-    assert (board.name, board.base_w) == (name, None)
-    assert board.power_source.startswith("modelled")
-
-
-def test_an_unknown_packaged_board_is_refused_with_the_nearest():
-    with pytest.raises(BoardError, match="Did you mean 'two-core-host'") as caught:
-        packaged_board("two-cores-host")
-    assert "one-unit-host, two-core-host" in str(caught.value)
-
-
-def test_the_projects_own_board_is_the_packaged_one(tmp_path, monkeypatch):
-    assert load_board(ROOT / "cluster.yaml") == packaged_board("two-core-host")
-    monkeypatch.chdir(tmp_path)
-    assert load_board(default_board_path()) == packaged_board("two-core-host")
-    (tmp_path / "cluster.yaml").write_text("mine")
-    assert default_board_path() == Path("cluster.yaml")
-
-
-def test_the_boards_differ_as_documented():
-    big, little = packaged_board("two-core-host").units
-    (both,) = packaged_board("one-unit-host").units
-    assert little.speed == pytest.approx(big.speed * 539 / 1024, abs=5e-5)  # the kernel's capacities
-    assert both == replace(big, name="cpu", cpus=(0, 1))
-
-
-# Device-tree voltages in mV, and the kernel's dynamic power coefficients (exynos5422-odroid-core.dtsi,
-# exynos5420-cpus.dtsi); how many busy cores the measured column fits.
-MV = {
-    "a15": {200: 900, 400: 900, 600: 900, 800: 900, 1000: 1000, 1200: 1000, 1400: 1100, 1600: 1250}
-    | {1800: 1237.5, 2000: 1312.5},
-    "a7": {200: 900, 400: 1000, 600: 1000, 800: 1100, 1000: 1100, 1200: 1250, 1400: 1275},
-}
-COEFFICIENT = {"a15": 310, "a7": 90}
-BUSY_CORES = {"a15": 4, "a7": 1}
-
-
 @pytest.mark.parametrize(
-    ("column", "board", "name"),
-    [("a15", "two-core-host", "big"), ("a7", "two-core-host", "little"), ("a15", "one-unit-host", "cpu")],
+    ("key", "value"),
+    [
+        ("transition_us", 140.0),
+        ("idle_states", (IdleState(residency_us=2500, exit_us=700),)),
+        ("idle_share", 0.5),
+        ("thermal", Thermal(c_per_w=6, tau_s=8, trip_c=84)),
+    ],
 )
-def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board, name):
-    lines = (BOARDS / "odroid_xu3_power.csv").read_text().splitlines()
-    rows = [row for row in csv.DictReader(line for line in lines if line[0] != "#") if row["cluster"] == column]
-    mhz = [int(row["mhz"]) for row in rows]
-    dynamic_w = [COEFFICIENT[column] * MV[column][step] ** 2 * step / 1e12 for step in mhz]
-    left_w = [
-        max(0.0, float(row["power_w"]) - BUSY_CORES[column] * watts) for row, watts in zip(rows, dynamic_w, strict=True)
-    ]
-    unit = packaged_board(board).unit(name)
-    assert unit.mhz == tuple(mhz)
-    assert unit.dynamic_w == pytest.approx(dynamic_w, abs=5.1e-5)
-    assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)
-
-
-def test_the_documented_board_with_a_gpu_can_be_read(tmp_path):
-    text = (ROOT / "docs" / "boards.md").read_text()
-    (tmp_path / "cluster.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
-    board = load_board(tmp_path / "cluster.yaml")
-    assert [(unit.name, unit.kind, unit.cores) for unit in board.units] == [("cpu", "cpu", 2), ("gpu", "gpu", 1)]
+def test_what_is_not_emulated_is_refused_on_an_emulated_unit(key, value):
+    board = small()
+    with pytest.raises(BoardError, match=rf"{key} is simulated only.*Leave it out, or simulate it with --backend sim"):
+        check_host(replace(board, units=(replace(board.units[0], **{key: value}),)))

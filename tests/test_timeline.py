@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from tiny_networks import board
 
 from scheduler import messages
-from scheduler.messages import PowerCapped, TargetChanged, UnitLimited
+from scheduler.board import Thermal
+from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitLimited
 from workloads.app import App
 from workloads.arrivals import Periodic
 from workloads.errors import MixError
@@ -101,3 +103,17 @@ def test_a_power_cap_is_set_and_lifted():
 def test_ambient_heat_is_refused_on_a_board_without_a_thermal_model():
     with pytest.raises(MixError, match=r"at\(5, ambient_c=40.0\): board 'test' has no thermal model"):
         timeline(mix(at(5, ambient_c=40)), BOARD)
+
+
+def test_ambient_heat_is_told_on_a_board_with_a_thermal_model():
+    hot = replace(BOARD.units[0], thermal=Thermal(c_per_w=5, tau_s=10, trip_c=90))
+    board = replace(BOARD, units=(hot, *BOARD.units[1:]))
+    told = timeline(mix(at(5, ambient_c=40)), board)
+    assert told == ((5, messages.Event(change=AmbientChanged(ambient_c=40), text="board: ambient_c 40")),)
+
+
+def test_heat_and_cap_of_one_event_are_told_one_after_the_other():
+    hot = replace(BOARD.units[0], thermal=Thermal(c_per_w=5, tau_s=10, trip_c=90))
+    board = replace(BOARD, units=(hot, *BOARD.units[1:]))
+    told = timeline(mix(at(5, ambient_c=40, power_cap_w=3)), board)
+    assert [event.change for _, event in told] == [AmbientChanged(ambient_c=40), PowerCapped(power_cap_w=3)]

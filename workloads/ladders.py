@@ -9,6 +9,7 @@ from pathlib import Path
 import supernets
 from actors.paths import cache_dir
 from actors.profiling import Ladder
+from actors.stored_profiles import is_executable
 from supernets.artifact import Artifact
 from supernets.engines import open_model
 from workloads.app import Family
@@ -31,13 +32,18 @@ def ladders_of(
         without: supernets and families whose ladders are not needed.
 
     Raises:
-        MixError: for an unknown supernet, or weights that no app uses.
+        MixError: for an unknown supernet, one without a network to run, or weights that no app uses.
         supernets.SupernetError: for a file that can't be used.
     """
     apps = [presence.app for presence in mix.all_apps() if presence.app.supernet not in without]
     supernets_ = list(dict.fromkeys(app.supernet for app in apps))
     for app in apps:
         if isinstance(app.supernet, str):
+            if not is_executable(app.supernet):
+                raise MixError(
+                    f"app {app.name!r}: supernet {app.supernet!r} has published figures only, and no network to run; "
+                    "simulate it with --backend sim."
+                )
             try:
                 supernets.check_name(app.supernet)
             except supernets.SupernetError as error:

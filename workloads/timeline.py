@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from scheduler import messages
 from scheduler.board import Board
-from scheduler.messages import Event, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import AmbientChanged, Event, PowerCapped, TargetChanged, UnitLimited
 from workloads.errors import MixError
 from workloads.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
 from workloads.mix import Mix
@@ -81,13 +81,19 @@ def _check_unit(event: UnitChange, board: Board) -> None:
 
 
 def _board_events(event: BoardChange, board: Board) -> list[tuple[float, Event]]:
-    if "ambient_c" in event.changes:
-        raise MixError(
-            f"at({event.at_s:g}, ambient_c={event.changes['ambient_c']!r}): board {board.name!r} has no thermal "
-            "model, so the heat around it changes nothing; leave the event out"
-        )
-    change = PowerCapped(power_cap_w=event.changes["power_cap_w"])
-    return [(event.at_s, Event(change=change, text=f"board: {_words(event.changes)}"))]
+    """One for each change, since the manager is told of one thing at a time."""
+    changes: list[AmbientChanged | PowerCapped] = []
+    ambient_c = event.changes.get("ambient_c")
+    if ambient_c is not None:
+        if all(unit.thermal is None for unit in board.units):
+            raise MixError(
+                f"at({event.at_s:g}, ambient_c={ambient_c!r}): board {board.name!r} has no thermal "
+                "model, so the heat around it changes nothing; leave the event out"
+            )
+        changes.append(AmbientChanged(ambient_c=ambient_c))
+    if "power_cap_w" in event.changes:
+        changes.append(PowerCapped(power_cap_w=event.changes["power_cap_w"]))
+    return [(event.at_s, Event(change=change, text=f"board: {_words(event.changes)}")) for change in changes]
 
 
 def _words(changes: Mapping[str, float | None]) -> str:

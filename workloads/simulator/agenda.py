@@ -29,6 +29,11 @@ class Agenda:
             self._count += 1
             heappush(self._due, (at_s, self._count, call, argument))
 
+    @property
+    def next_s(self) -> float:
+        """When the next call is due; infinite where there is none."""
+        return self._due[0][0] if self._due else math.inf
+
     def run(self, until_s: float) -> None:
         """Makes all calls that are due until then, that moment included."""
         due = self._due

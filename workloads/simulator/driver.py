@@ -151,7 +151,7 @@ class Driver:
 
     def _busy_with(self, cpu_ms: float) -> None:
         """The manager computes; what it sends after that leaves later."""
-        took_s = self._board.spend(cpu_ms, urgent=True)
+        took_s = self._spend(cpu_ms, urgent=True)
         self._free_s = max(self._free_s, self._agenda.now_s) + took_s
 
     def _log(self, log: Log) -> None:
@@ -188,4 +188,8 @@ class Driver:
         if form in self._ready:
             return 0.0
         self._ready.add(form)
-        return self._board.spend(self._costs.prepare_ms, urgent=False)
+        return self._spend(self._costs.prepare_ms, urgent=False)
+
+    def _spend(self, cpu_ms: float, *, urgent: bool) -> float:
+        """Takes CPU time for managing; returns how long that takes, in seconds."""
+        return self._board.spend(cpu_ms, urgent=urgent) if self._costs.on_board else 1e-3 * cpu_ms

@@ -38,6 +38,7 @@ class Costs:
         prepare_ms: CPU time to make a network ready that this application has not had ready before, beside what
             else runs there; the new gear waits for it.
         call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
+        on_board: whether the CPU time is the board's. Else it is another machine's, and costs its length in delay only.
     """
 
     epoch_ms: float = 0.1
@@ -46,6 +47,7 @@ class Costs:
     decision_app_ms: float = 0.5
     prepare_ms: float = 100.0
     call_ms: float = 0.5
+    on_board: bool = True
 
     @classmethod
     def none(cls) -> Costs:
@@ -124,6 +126,11 @@ def plan_simulation(
             raise MixError(
                 f"app {app.name!r}: no profile of supernet {app.supernet!r} is packaged; measure it here first with "
                 f"`gearshift profile`."
+            )
+        if profile.speed_of != board.speed_of:
+            raise MixError(
+                f"app {app.name!r}: the times of supernet {profile.supernet!r} are of {profile.speed_of!r}, but the "
+                f"speeds of board {board.name!r} are relative to {board.speed_of!r}; use a supernet or a board that fits."
             )
         found[app.name] = profile
     return SimulationPlan(

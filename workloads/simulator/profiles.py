@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from actors.profiling import profile_ladder
-from actors.stored_profiles import packaged_profile
+from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board
 from scheduler.profile import Profile
 from workloads.app import Family
@@ -30,7 +30,7 @@ def profiles_for(
         mix: what is to be simulated.
         board: where; it says how many cores a network may get.
         weights: own weights by supernet's name; such a supernet is always measured here.
-        measured: measure on this machine even what comes with a profile.
+        measured: measure on this machine even what comes with a profile, where it can run here.
         on_progress: told about exports and measurements.
 
     Raises:
@@ -41,9 +41,9 @@ def profiles_for(
     weights = weights or {}
     profiles: dict[str | Family, Profile] = {}
     for supernet in supernets:
-        if isinstance(supernet, str) and not measured and base_name(supernet) not in weights:
+        if isinstance(supernet, str) and base_name(supernet) not in weights:
             packaged = packaged_profile(supernet)
-            if packaged is not None:
+            if packaged is not None and not (measured and is_executable(supernet)):
                 profiles[supernet] = packaged
     if len(profiles) < len(supernets) or weights:
         for supernet, ladder in ladders_of(mix, weights, on_progress, without=profiles).items():

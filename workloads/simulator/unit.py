@@ -17,6 +17,9 @@ from scheduler.board import BoardUnit
 from scheduler.governors import Governor
 from workloads.simulator.agenda import Agenda
 
+_AT_ONCE_S = 1e-9
+"""Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
+
 
 @runtime_checkable
 class EdgeGovernor(Protocol):
@@ -129,8 +132,15 @@ class SimulatedUnit:
     # ------------------------------------------------------------ tokens
 
     def take(self, taking: Taking) -> None:
-        """Gives a request its cores, now or when it is its turn."""
-        if not self._waiting and all(self._cores[core].holder is None for core in taking.cores):
+        """Gives a request its cores, now or when it is its turn.
+
+        Something else due at this very moment comes first: it may be a request with an earlier deadline.
+        """
+        now_s = self._agenda.now_s
+        if self._agenda.next_s - now_s <= _AT_ONCE_S:
+            self._waiting.append(taking)
+            self._agenda.at(now_s + _AT_ONCE_S, self._serve_due)
+        elif not self._waiting and all(self._cores[core].holder is None for core in taking.cores):
             self._begin(taking)
         else:
             self._waiting.append(taking)
@@ -144,6 +154,9 @@ class SimulatedUnit:
     def stop(self, taking: Taking) -> None:
         """Ends a service before its time; nobody is told."""
         self._release(taking)
+        self._serve()
+
+    def _serve_due(self, _: object) -> None:
         self._serve()
 
     def _serve(self) -> None:

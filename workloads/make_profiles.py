@@ -1,0 +1,176 @@
+"""Makes the profiles that come with gearshift: `python -m workloads.make_profiles [--measure]`.
+
+Published ladders are made from published figures and from the packaged `ofa-plates`, so anyone gets the same files.
+With `--measure`, `ofa-plates` is measured instead, on this machine, which should be a quiet one; published ladders
+then have to be made anew. Nothing imports this module at run time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import actors
+from actors.profiling import profile_ladder
+from actors.stored_profiles import Mark, packaged_profile, write_packaged_profile
+from scheduler.profile import Profile, RungProfile, ServiceTime
+from supernets import published
+from supernets.catalog import SPACES
+from supernets.published import PublishedLadder
+from workloads.ladders import ladder_of
+
+PROFILES = Path(actors.__file__).parent / "profiles"
+XAVIER = "jetson-xavier-nx"
+"""`speed_of` of published profiles and of the boards that they fit."""
+
+_MEASURED = "ofa-plates"
+_EAGER = "eager PyTorch of 2020 (published)"
+_ASSUMED_ENGINE = "none (assumed)"
+_SPREAD = f"the spread about the published latency, which is that of the largest {_MEASURED} network on one core"
+_ONE_CORE = "one core, since the number is not published and 0.5 to 0.9 GMAC/s is what one would do (inferred)"
+_CLOCKS = "clocks of 1420.8 MHz (CPU) and 1109.25 MHz (GPU), those of the 15 W mode (inferred)"
+_COMPARISON = "UoS-EEC/DynamicOFA, Compare_with_SOTA.png, on Jetson Xavier NX; latency ±10 ms (CPU), ±0.4 ms (GPU)"
+_COMPARED = {"dynamic-ofa": "Dynamic-OFA", "autoslim-mnasnet": "AutoSlim-MnasNet", "slimmable-mbv1": "Slimmable-MBv1"}
+"""Systems of the comparison by our names."""
+
+Point = tuple[str, float, float]
+"""Sub-network, published latency in ms, accuracy as a fraction."""
+
+
+def main() -> None:
+    """Writes the published ones, or the measured one, into the package."""
+    parser = argparse.ArgumentParser(description="Makes the profiles that come with gearshift.")
+    parser.add_argument("--measure", action="store_true", help=f"measure {_MEASURED} on this machine instead")
+    if parser.parse_args().measure:
+        measure_plates(PROFILES)
+    else:
+        write_published(PROFILES)
+
+
+def measure_plates(folder: Path) -> None:
+    """Measures `ofa-plates` on one and on two cores of this machine; takes some ten seconds."""
+    here = sorted(os.sched_getaffinity(0))
+    cpus_by_cores = {cores: tuple(here[:cores]) for cores in (1, 2)}
+    ladder = ladder_of(_MEASURED, None, lambda what, done, total: None)
+    profile = profile_ladder(_MEASURED, ladder, cpus_by_cores, fresh=True)
+    source = f"gearshift on {profile.machine}, {len(here)} CPUs; undisturbed inferences, thinned to quantiles"
+    write_packaged_profile(profile, folder / f"{_MEASURED}.json", source=source)
+
+
+def write_published(folder: Path) -> None:
+    """Writes the profiles of published ladders; the spread of their times is that of `ofa-plates` in the package."""
+    gpu6 = published.ladders()["gpu6"]
+    demo = [(f"gpu6-{level}", rung.latency_ms, rung.top1) for level, rung in enumerate(gpu6.rungs)]
+    _write(
+        folder,
+        "dynamic-ofa-gpu",
+        demo,
+        kind="gpu",
+        mark="published",
+        source=gpu6.source.partition(";")[0] + ", latency as stored with the set, on Jetson Xavier NX",
+        assumed=(_SPREAD, _CLOCKS),
+    )
+    _write(
+        folder,
+        "dynamic-ofa-gpu-by-macs",
+        _by_macs(gpu6),
+        kind="gpu",
+        mark="assumed",
+        source="latency in proportion to MACs, from the published one of the largest Dynamic-OFA network down, as with "
+        "an engine that does not wait for its host; published accuracies",
+        assumed=(_SPREAD, _CLOCKS),
+    )
+    for name, system in _COMPARED.items():
+        for kind in ("cpu", "gpu"):
+            points = [p for p in published.xavier_points() if (p.system, p.device) == (system, kind)]
+            label = f"{name}-{kind}-plotted" if (name, kind) == ("dynamic-ofa", "gpu") else f"{name}-{kind}"
+            _write(
+                folder,
+                label,
+                [(f"{kind}-{level}", point.latency_ms, point.top1) for level, point in enumerate(points)],
+                kind=kind,
+                mark="digitised",
+                source=_COMPARISON,
+                assumed=(_SPREAD, _CLOCKS) + ((_ONE_CORE,) if kind == "cpu" else ()),
+            )
+    _write(
+        folder,
+        "hat-translation",
+        _hat_points(),
+        kind="cpu",
+        mark="published",
+        source="HAT (arXiv 2005.14187), WMT'14 En-De on Raspberry Pi's Cortex-A72; accuracy is BLEU / 100",
+        assumed=(
+            _SPREAD,
+            "one core, since the number is not published",
+            "a core of Jetson Xavier NX in its 15 W mode is as fast as the Cortex-A72",
+        ),
+        machine="Raspberry Pi, Cortex-A72",
+    )
+
+
+def _by_macs(ladder: PublishedLadder) -> list[Point]:
+    """What eager PyTorch hides: its ladder spans 1.5x in latency over 3.1x in MACs."""
+    space, largest = SPACES[ladder.supernet], ladder.rungs[-1]
+    macs = [space.macs(rung.knobs, rung.resolution) for rung in ladder.rungs]
+    return [
+        (f"gpu6-{level}", largest.latency_ms * count / macs[-1], rung.top1)
+        for level, (rung, count) in enumerate(zip(ladder.rungs, macs, strict=True))
+    ]
+
+
+def _hat_points() -> list[Point]:
+    lines = [line for line in (PROFILES / "hat_translation.csv").read_text().splitlines() if line[0] != "#"]
+    return [
+        (f"hat-{row['latency_ms'].removesuffix('.0')}ms", float(row["latency_ms"]), round(float(row["bleu"]) / 100, 4))
+        for row in csv.DictReader(lines)
+    ]
+
+
+def _write(
+    folder: Path,
+    name: str,
+    points: Sequence[Point],
+    *,
+    kind: str,
+    mark: Mark,
+    source: str,
+    assumed: tuple[str, ...],
+    machine: str = "Jetson Xavier NX",
+) -> None:
+    spread = _spread()
+    rungs = tuple(
+        RungProfile(
+            subnet=subnet,
+            accuracy=accuracy,
+            accuracy_source="published",
+            times=(
+                ServiceTime(
+                    kind=kind,
+                    cores=1,
+                    samples_ms=spread(latency_ms),
+                    engine=_ASSUMED_ENGINE if mark == "assumed" else _EAGER,
+                ),
+            ),
+        )
+        for subnet, latency_ms, accuracy in points
+    )
+    profile = Profile(supernet=name, machine=machine, rungs=rungs, speed_of=XAVIER)
+    write_packaged_profile(
+        profile, folder / f"{name}.json", source=source, mark=mark, assumed=assumed, executable=False
+    )
+
+
+def _spread() -> Callable[[float], tuple[float, ...]]:
+    """Samples about a published latency, which is their mean."""
+    measured = packaged_profile(_MEASURED)
+    assert measured is not None
+    time = measured.rungs[-1].times[0]
+    return lambda latency_ms: tuple(round(latency_ms * sample / time.mean_ms, 4) for sample in time.samples_ms)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""Power of Jetson Xavier NX, fitted to the few figures that are public: hundreds of parameter sets, not one.
+
+No voltage table, no power coefficient and no power of the CPU alone is public for this board, and its CPU and GPU share
+a power rail. What is public leaves much open, so `fit` draws parameter sets that all agree with it, and whoever reports
+an energy on this board reports its interval over them. The packaged board is the set of their medians.
+
+The model: at clock f of a unit with top clock F the voltage relative to its top is
+u(f) = v + (1 - v) · (f - f_min) / (F - f_min). A busy core draws D · u² · f / F on top of the unit's static S · u².
+Power is counted at the wall, so the GPU's includes the memory traffic and the supply's losses that come with it.
+It does not know heat, the DLAs, or that units may share a voltage.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import actors
+from actors.cluster import packaged_board
+from scheduler.board import Board, BoardUnit
+
+FloatArray = NDArray[np.float64]
+Quantity = TypeVar("Quantity", float, FloatArray)
+
+STOCK, UNCLAMPED = "jetson-xavier-nx", "jetson-xavier-nx-unclamped"
+
+TOLERANCE = 0.25
+"""Share by which a set may miss a measured figure. What the two MLPerf loads add to idle power differs by a factor of
+1.5, of which their clocks explain 1.1: the loads themselves differ, so no set comes much nearer to both."""
+
+BUDGET = (0.6, 1.5)
+"""Range of a mode's fully loaded board over its nominal budget (assumed). BERT at nearly the 10 W modes' GPU clock took
+13 W at the wall with two cores on, so a budget is a label; it only keeps the CPU's power plausible."""
+
+_CPU_MHZ = (115.2, 1907.2)
+_GPU_MHZ = (114.75, 1109.25)
+"""Lowest and highest clock of the hardware."""
+
+_PUBLISHED_AT_MHZ = 1420.8
+"""CPU clock at which the published CPU latencies hold: that of the 15 W mode (inferred)."""
+
+_CLUSTERS = 3
+_DATA = Path(actors.__file__).parent / "boards"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class XavierPower:
+    """One set of parameters of a Xavier NX.
+
+    Attributes:
+        cpu_dynamic_w: of one busy core at 1907.2 MHz.
+        gpu_dynamic_w: of the busy GPU at 1109.25 MHz, under MLPerf's load.
+        cpu_static_w: of one cluster of two cores at 1907.2 MHz.
+        gpu_static_w: of the GPU at 1109.25 MHz.
+        voltage_share: lowest over highest voltage, of CPU and GPU alike.
+        base_w: of all that is neither a CPU cluster nor the GPU.
+        host_cores: CPU cores that MLPerf's single stream keeps busy.
+        gpu_activity: the GPU's dynamic power under the published networks in eager PyTorch, which waits for its host
+            in between, over that under MLPerf's.
+        gpu_memory_share: part of an inference on the GPU that its clock does not stretch.
+        cpu_memory_share: the same on the CPU.
+    """
+
+    cpu_dynamic_w: float
+    gpu_dynamic_w: float
+    cpu_static_w: float
+    gpu_static_w: float
+    voltage_share: float
+    base_w: float
+    host_cores: float
+    gpu_activity: float
+    gpu_memory_share: float
+    cpu_memory_share: float
+
+
+PRIORS: dict[str, tuple[float, float]] = {
+    "cpu_dynamic_w": (0.3, 3.0),  # assumed; no CPU-only figure is public
+    "gpu_dynamic_w": (4.0, 24.0),  # assumed; wide enough for the measured loads to decide
+    "cpu_static_w": (0.02, 0.4),  # assumed; the rail near idle decides
+    "gpu_static_w": (0.02, 2.0),  # assumed; the same
+    "voltage_share": (0.55, 0.8),  # assumed; device trees of other boards: 0.64 (HiKey960) to 0.71 (RK3399)
+    "base_w": (3.0, 5.5),  # assumed; the measured idle powers decide
+    "host_cores": (0.0, 1.0),  # assumed; one thread feeds the GPU
+    "gpu_activity": (0.4, 1.0),  # assumed
+    "gpu_memory_share": (0.39, 0.75),  # 43 ms at 1109, 50 at 803 MHz read by eye (±3 %) off the paper's motivation
+    "cpu_memory_share": (0.0, 0.3),  # assumed
+}
+"""What is drawn from, uniformly."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """A public figure beside what a set of parameters gives.
+
+    Attributes:
+        what: which figure.
+        power_w: by the set.
+        least_w: what the figure allows at least.
+        most_w: and at most.
+    """
+
+    what: str
+    power_w: float
+    least_w: float
+    most_w: float
+
+
+def fit(seed: int = 0, n: int = 300) -> list[XavierPower]:
+    """Parameter sets that agree with every public figure: draws from `PRIORS` that `compared` lets pass.
+
+    Args:
+        seed: of the draws.
+        n: how many sets.
+    """
+    rng = np.random.default_rng(seed)
+    figures = _figures()
+    accepted: list[XavierPower] = []
+    while len(accepted) < n:
+        draws = {name: rng.uniform(low, high, 20_000) for name, (low, high) in PRIORS.items()}
+        passed = np.ones(20_000, dtype=bool)
+        for _, power_w, least_w, most_w in figures:
+            passed &= (power_w(draws) >= least_w) & (power_w(draws) <= most_w)
+        for place in np.flatnonzero(passed)[: n - len(accepted)]:
+            accepted.append(XavierPower(**{name: float(values[place]) for name, values in draws.items()}))
+    return accepted
+
+
+def median(sets: Sequence[XavierPower]) -> XavierPower:
+    """The set of each parameter's median."""
+    return XavierPower(
+        **{field.name: float(np.median([getattr(one, field.name) for one in sets])) for field in fields(XavierPower)}
+    )
+
+
+def compared(parameters: XavierPower) -> list[Compared]:
+    """Every public figure that the fit uses, beside what a set gives."""
+    values = {field.name: np.array([getattr(parameters, field.name)]) for field in fields(XavierPower)}
+    return [
+        Compared(what=what, power_w=float(power_w(values)[0]), least_w=least_w, most_w=most_w)
+        for what, power_w, least_w, most_w in _figures()
+    ]
+
+
+def board_of(parameters: XavierPower, name: str = STOCK) -> Board:
+    """A packaged Xavier NX with the power, and the speeds that follow from the memory shares, of one set.
+
+    Args:
+        parameters: the set.
+        name: `STOCK` or `UNCLAMPED`.
+    """
+    board = packaged_board(name)
+    return replace(board, units=tuple(_unit_of(unit, parameters) for unit in board.units), base_w=parameters.base_w)
+
+
+def _unit_of(unit: BoardUnit, parameters: XavierPower) -> BoardUnit:
+    share = parameters.voltage_share
+    if unit.kind == "gpu":
+        dynamic_w, static_w = parameters.gpu_dynamic_w * parameters.gpu_activity, parameters.gpu_static_w
+        range_mhz, memory_share, at_mhz = _GPU_MHZ, parameters.gpu_memory_share, unit.mhz[-1]
+    else:
+        dynamic_w, static_w = parameters.cpu_dynamic_w, parameters.cpu_static_w
+        range_mhz, memory_share, at_mhz = _CPU_MHZ, parameters.cpu_memory_share, _PUBLISHED_AT_MHZ
+    volts = [_relative_voltage(mhz, range_mhz, share) for mhz in unit.mhz]
+    return replace(
+        unit,
+        static_w=tuple(static_w * volt**2 for volt in volts),
+        dynamic_w=tuple(dynamic_w * volt**2 * mhz / range_mhz[1] for volt, mhz in zip(volts, unit.mhz, strict=True)),
+        memory_share=memory_share,
+        speed=memory_share + (1 - memory_share) * unit.mhz[-1] / at_mhz,
+    )
+
+
+def _relative_voltage(mhz: float, range_mhz: tuple[float, float], share: Quantity) -> Quantity:
+    low, high = range_mhz
+    return share + (1 - share) * (mhz - low) / (high - low)
+
+
+# ---------------------------------------------------------------- the public figures
+
+_Draws = dict[str, FloatArray]
+_Figure = tuple[str, Callable[[_Draws], FloatArray], float, float]
+
+
+def _figures() -> list[_Figure]:
+    """Name, power by a set, and the range in which it must be."""
+    return [*_idle_figures(), *_load_figures(), *_budget_figures()]
+
+
+def _idle_figures() -> list[_Figure]:
+    """The shared rail near idle, and the whole board idle, which differs from run to run."""
+    rail_w = next(float(row["power_w"]) for row in _rows("xavier_nx_idle_rails.csv") if row["rail"] == "VDD_CPU_GPU_CV")
+    idle_w = [float(row["idle_w_wall"]) for row in _rows("xavier_nx_mlperf_power.csv")]
+    lowest_mhz = min(float(row["cpu_min_khz"]) for row in _rows("xavier_nx_nvpmodel.csv")) / 1000
+    return [
+        (
+            "VDD_CPU_GPU_CV near idle",
+            lambda draws: _static(draws, lowest_mhz, _GPU_MHZ[0]),
+            rail_w * (1 - TOLERANCE),
+            rail_w * (1 + TOLERANCE),
+        ),
+        (
+            "wall power idle",
+            lambda draws: draws["base_w"] + _static(draws, lowest_mhz, _GPU_MHZ[0]),
+            min(idle_w),
+            max(idle_w),
+        ),
+    ]
+
+
+def _load_figures() -> list[_Figure]:
+    """What a single stream of MLPerf adds to the idle power of the same set-up."""
+
+    def increment(cpu_mhz: float, gpu_mhz: float) -> Callable[[_Draws], FloatArray]:
+        return lambda draws: _gpu_dynamic(draws, gpu_mhz) + draws["host_cores"] * _core_dynamic(draws, cpu_mhz)
+
+    figures: list[_Figure] = []
+    for row in _rows("xavier_nx_mlperf_power.csv"):
+        if "SingleStream" not in row["workload"]:
+            continue
+        measured_w = float(row["active_w_wall"]) - float(row["idle_w_wall"])
+        power_w = increment(float(row["cpu_mhz"]), float(row["gpu_mhz"]))
+        figures.append(
+            (f"{row['workload']} above idle", power_w, measured_w * (1 - TOLERANCE), measured_w * (1 + TOLERANCE))
+        )
+    return figures
+
+
+def _budget_figures() -> list[_Figure]:
+    """The whole board fully loaded at each mode's highest clocks, beside the mode's nominal budget."""
+
+    def loaded(cores: int, cpu_mhz: float, gpu_mhz: float) -> Callable[[_Draws], FloatArray]:
+        return lambda draws: (
+            draws["base_w"]
+            + _static(draws, cpu_mhz, gpu_mhz)
+            + cores * _core_dynamic(draws, cpu_mhz)
+            + _gpu_dynamic(draws, gpu_mhz)
+        )
+
+    figures: list[_Figure] = []
+    for row in _rows("xavier_nx_nvpmodel.csv"):
+        budget_w = float(row["name"].split("_")[1].removesuffix("W"))
+        power_w = loaded(int(row["cpu_cores"]), float(row["cpu_max_khz"]) / 1000, float(row["gpu_max_hz"]) / 1e6)
+        figures.append((f"{row['name']} fully loaded", power_w, budget_w * BUDGET[0], budget_w * BUDGET[1]))
+    return figures
+
+
+def _static(draws: _Draws, cpu_mhz: float, gpu_mhz: float) -> FloatArray:
+    cpu = _CLUSTERS * draws["cpu_static_w"] * _relative_voltage(cpu_mhz, _CPU_MHZ, draws["voltage_share"]) ** 2
+    gpu: FloatArray = draws["gpu_static_w"] * _relative_voltage(gpu_mhz, _GPU_MHZ, draws["voltage_share"]) ** 2
+    return cpu + gpu
+
+
+def _core_dynamic(draws: _Draws, mhz: float) -> FloatArray:
+    volt = _relative_voltage(mhz, _CPU_MHZ, draws["voltage_share"])
+    return draws["cpu_dynamic_w"] * volt**2 * mhz / _CPU_MHZ[1]
+
+
+def _gpu_dynamic(draws: _Draws, mhz: float) -> FloatArray:
+    volt = _relative_voltage(mhz, _GPU_MHZ, draws["voltage_share"])
+    return draws["gpu_dynamic_w"] * volt**2 * mhz / _GPU_MHZ[1]
+
+
+def _rows(file: str) -> list[dict[str, str]]:
+    lines = (_DATA / file).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if line[0] != "#"))
