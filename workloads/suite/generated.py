@@ -1,0 +1,242 @@
+"""Makes mixes at random, any number of them, so that no result rests on scenarios made by hand.
+
+The load of an application is the share of one of the fastest cores, at its top clock, that its largest network takes:
+its rate times the mean service there. The utilisation of a mix is the load of all its applications over the capacity of
+the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, and
+still not too full: that baseline is not overloaded from the outset. `least_utilisation` counts the smallest networks
+that keep the floors: no policy can do with less, and where it is high there is little to gain. Where a board has
+networks for CPU and GPU, each of the two gets the utilisation.
+
+The loads are drawn by UUniFast (Bini and Buttazzo, Real-Time Systems 30, 2005), none above what one core, or a camera
+of 60 Hz, can do: an application is served one request at a time. Nothing here knows about policies or energy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from actors.stored_profiles import packaged_profile
+from scheduler.board import Board
+from scheduler.points import MAX_LOAD, ArrivalModel, response_quantile_ms
+from scheduler.profile import Profile, ServiceTime
+from workloads.app import App
+from workloads.arrivals import Periodic, Poisson
+from workloads.errors import MixError, whole
+from workloads.events import Event, at
+from workloads.mix import Mix
+
+MAX_APPS = 8
+MAX_HZ = 60.0
+"""Rate of a fast camera; none of an application's rates is above."""
+MIN_LOAD = 0.05
+"""Least load of an application, so that each has some requests in a run."""
+MIN_DURATION_S = 60.0
+DURATION_SERVICES = 160
+"""A run is so many services of the slowest network long, so that an application with a load of a half has the 73
+requests that it takes to show 95 % on time."""
+UTILISATION = (0.1, 0.9)
+SLACK = (1.25, 4.0)
+"""A slack of 1 would leave nothing for waiting for others; with 4, most applications can do with a slower unit."""
+
+_LADDERS = ("ofa-plates", "dynamic-ofa-cpu", "dynamic-ofa-gpu")
+"""The supernets of generated mixes. The other packaged ones are rivals, variants, or answer a few times a minute."""
+_SLO = 0.95
+_EVENTFUL = 0.5
+"""Share of the mixes in which something changes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generated:
+    """A mix that was made at random, and what was drawn for it.
+
+    Attributes:
+        mix: made for one board.
+        utilisation: of each kind of unit with the largest networks, while all applications are there.
+        least_utilisation: the same with the smallest networks that keep the floors; the mean over kinds.
+        slack: every target at first, over the 95 % quantile of response of the application's floor network, alone on
+            the fastest unit at its top clock.
+        tightness: place of the floor between the ladder's smallest network, 0, and its largest, 1; the mean over kinds.
+    """
+
+    mix: Mix
+    utilisation: float
+    least_utilisation: float
+    slack: float
+    tightness: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kind:
+    """CPU or GPU units of a board, and the ladder of the applications there.
+
+    Attributes:
+        name: `cpu` or `gpu`.
+        profile: of the ladder.
+        pace: of the fastest unit at its top clock.
+        capacity: of all cores at their top clocks, in cores of the fastest unit.
+    """
+
+    name: str
+    profile: Profile
+    pace: float
+    capacity: float
+
+    def service(self, place: int) -> ServiceTime:
+        """Of the network at that place in the ladder."""
+        return self.profile.service(self.profile.rungs[place].subnet, self.name, 1)
+
+    @property
+    def largest_s(self) -> float:
+        """Mean service of the largest network on the fastest unit."""
+        return self.service(-1).mean_ms / self.pace / 1000
+
+    @property
+    def most_load(self) -> float:
+        """Largest load of an application."""
+        return min(MAX_LOAD, MAX_HZ * self.largest_s)
+
+
+def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -> Generated:
+    """Makes a mix for a board, of networks with a packaged profile that fits it.
+
+    Args:
+        seed: of all that is drawn; not of the arrival times, which a run draws from its own.
+        board: with at least one kind of unit that such networks can load.
+        duration_s: length of the run; None for a minute, or longer where networks are slow (`DURATION_SERVICES`).
+
+    Raises:
+        MixError: if the seed is not a whole number of at least 0, or there are no such networks for the board.
+    """
+    rng = np.random.default_rng(whole("seed", seed, low=0))
+    kinds = _kinds(board)
+    if not kinds:
+        raise MixError(
+            f"board {board.name!r}: no mix can be generated. Of the packaged profiles {', '.join(_LADDERS)} none has "
+            f"times that its speeds are relative to (speed_of {board.speed_of!r}), or its cores are too many or too "
+            f"fast for {MAX_APPS} applications to load; use another board."
+        )
+    if duration_s is None:
+        duration_s = max(MIN_DURATION_S, DURATION_SERVICES * max(kind.largest_s for kind in kinds))
+    utilisation, slack = float(rng.uniform(*UTILISATION)), float(rng.uniform(*SLACK))
+    floors = [int(rng.integers(len(kind.profile.rungs))) for kind in kinds]
+    apps: list[App] = []
+    for kind, floor, count in zip(kinds, floors, _counts(kinds, utilisation, rng), strict=True):
+        loads = bounded_loads(count, utilisation * kind.capacity, low=MIN_LOAD, high=kind.most_load, rng=rng)
+        apps += [_app(f"{kind.name}-{number}", kind, floor, load, slack, rng) for number, load in enumerate(loads)]
+    stay, events = _changes(apps, duration_s, rng) if rng.random() < _EVENTFUL else (apps, [])
+    least = [kind.service(floor).mean_ms / kind.service(-1).mean_ms for kind, floor in zip(kinds, floors, strict=True)]
+    places = [floor / max(1, len(kind.profile.rungs) - 1) for kind, floor in zip(kinds, floors, strict=True)]
+    return Generated(
+        mix=Mix(f"generated-{seed}", apps=stay, events=events, duration_s=duration_s, boards=(board.name,)),
+        utilisation=utilisation,
+        least_utilisation=utilisation * math.fsum(least) / len(least),
+        slack=slack,
+        tightness=math.fsum(places) / len(places),
+    )
+
+
+def uunifast(n: int, total: float, rng: np.random.Generator) -> list[float]:
+    """That many numbers of at least 0 with that total, uniform over all such (Bini and Buttazzo 2005)."""
+    numbers, left = [], total
+    for others in range(n - 1, 0, -1):
+        rest = left * rng.random() ** (1 / others)
+        numbers.append(left - rest)
+        left = rest
+    return [*numbers, left]
+
+
+def bounded_loads(n: int, total: float, *, low: float, high: float, rng: np.random.Generator) -> list[float]:
+    """That many numbers within bounds with that total, uniform over all such.
+
+    Draws of `uunifast` with a number above its bound are discarded (Davis and Burns, Real-Time Systems 47, 2011). Where
+    the total is nearer to n · high, what each number lacks of `high` is drawn: as uniform, and fewer are discarded.
+
+    Args:
+        n: how many.
+        total: from n · low to n · high.
+        low: bound of each.
+        high: bound of each.
+        rng: to draw with.
+    """
+    room = high - low
+    from_above = total > n * (low + high) / 2
+    drawn = max(0.0, n * high - total if from_above else total - n * low)
+    while max(numbers := uunifast(n, drawn, rng)) > room:
+        pass
+    return [high - number if from_above else low + number for number in numbers]
+
+
+def _kinds(board: Board) -> list[_Kind]:
+    """The kinds of units that can be loaded, each with the first ladder that was profiled for it."""
+    found: dict[str, _Kind] = {}
+    for ladder in _LADDERS:
+        profile = packaged_profile(ladder)
+        if profile is None or profile.speed_of != board.speed_of:
+            continue
+        for name in dict.fromkeys(time.kind for time in profile.rungs[0].times):
+            paces = [(unit.pace(unit.mhz[-1]), unit.cores) for unit in board.units if unit.kind == name]
+            if not paces:
+                continue
+            fastest = max(pace for pace, _ in paces)
+            capacity = math.fsum(cores * pace / fastest for pace, cores in paces)
+            kind = _Kind(name=name, profile=profile, pace=fastest, capacity=capacity)
+            # One application is kept for the other kind of unit.
+            if kind.most_load > MIN_LOAD and UTILISATION[1] * capacity <= (MAX_APPS - 1) * kind.most_load:
+                found.setdefault(name, kind)
+    return list(found.values())
+
+
+def _counts(kinds: Sequence[_Kind], utilisation: float, rng: np.random.Generator) -> list[int]:
+    """Draws how many applications each kind has: enough to need as much as they are to, and `MAX_APPS` at most."""
+    loads = [utilisation * kind.capacity for kind in kinds]
+    counts = [math.ceil(load / kind.most_load) for load, kind in zip(loads, kinds, strict=True)]
+    for _ in range(int(rng.integers(sum(counts), MAX_APPS + 1)) - sum(counts)):
+        wide = [place for place, load in enumerate(loads) if (counts[place] + 1) * MIN_LOAD <= load]
+        if wide:
+            counts[wide[rng.integers(len(wide))]] += 1
+    return counts
+
+
+def _app(name: str, kind: _Kind, floor: int, load: float, slack: float, rng: np.random.Generator) -> App:
+    hz = load / kind.largest_s
+    periodic = bool(rng.random() < 0.5)
+    model = ArrivalModel(kind="periodic" if periodic else "poisson", rate_hz=hz)
+    alone_ms = response_quantile_ms(kind.service(floor), np.array([1 / kind.pace]), arrivals=model, slo=_SLO)
+    return App(
+        name,
+        supernet=kind.profile.supernet,
+        arrivals=Periodic(hz=hz) if periodic else Poisson(hz=hz),
+        latency_ms=slack * float(alone_ms[0]),
+        min_accuracy=kind.profile.rungs[floor].accuracy or 0.0,
+        slo=_SLO,
+    )
+
+
+def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[Event]]:
+    """Lets each application but the first stay as it is, come later, leave early, or get a target for a while.
+
+    None of it makes an application need more than it did, so the utilisation is the most that there is at a time.
+    """
+    stay, events = [apps[0]], list(_target_for_a_while(apps[0], duration_s, rng))
+    for app in apps[1:]:
+        change = rng.choice(["none", "comes", "leaves", "target"])
+        if change == "comes":
+            events.append(at(float(rng.uniform(0.1, 0.5)) * duration_s, add=app))
+            continue
+        stay.append(app)
+        if change == "leaves":
+            events.append(at(float(rng.uniform(0.5, 0.9)) * duration_s, remove=app.name))
+        elif change == "target":
+            events += _target_for_a_while(app, duration_s, rng)
+    return stay, events
+
+
+def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[Event]:
+    """A target up to twice as long, from some time of the first half until some time of the second."""
+    longer_ms = app.latency_ms * float(rng.uniform(1.25, 2.0))
+    yield at(float(rng.uniform(0.1, 0.5)) * duration_s, app.name, latency_ms=longer_ms)
+    yield at(float(rng.uniform(0.5, 0.9)) * duration_s, app.name, latency_ms=app.latency_ms)
