@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -130,8 +130,13 @@ class BoardAgent:
 
     # ------------------------------------------------------------ clocks
 
-    def set_clock(self, unit: str, clock: float | str) -> float | str:
+    def set_clock(self, unit: str, clock: float | str, clamps_mhz: Mapping[str, float] | None = None) -> float | str:
         """Asks for a clock in MHz, or hands the unit to a governor.
+
+        Args:
+            unit: its name.
+            clock: in MHz, or the governor's name.
+            clamps_mhz: by application, the clock that it needs while it runs, for a governor that takes hints.
 
         Returns:
             The clock granted, or the governor's name.
@@ -139,7 +144,8 @@ class BoardAgent:
         Raises:
             ValueError: if there is no governor of that name.
         """
-        granted = self._devices[unit].set_clock(clock)
+        by_slot = {self._slots[app]: mhz for app, mhz in (clamps_mhz or {}).items()}
+        granted = self._devices[unit].set_clock(clock, by_slot)
         self._governed.set()
         return granted
 

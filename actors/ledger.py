@@ -332,6 +332,13 @@ class BoardLedger:
             cores = [self._core(place) for place in self._core_places[number]]
         return reading(name, unit, cores)
 
+    def holders(self, name: str) -> tuple[int | None, ...]:
+        """The slot that has each core of a unit now; None for one that no request has."""
+        number = self._numbers[name]
+        with self._locks[number]:
+            tickets = [int(self._core(place).holder) for place in self._core_places[number]]
+        return tuple(ticket % self.slots if ticket > 0 else None for ticket in tickets)
+
     # ------------------------------------------------------------ under the unit's lock
 
     def _serve(self, number: int, unit: UnitState) -> list[int]:

@@ -1,17 +1,116 @@
-"""Policies by name: those of the house, and a user's own from a file."""
+"""Policies by name: those of the house, and a user's own from a file.
+
+A file is run as it is, like any Python program: load only what you trust. Whatever goes wrong becomes one `PolicyError`
+that names the file and, where there is one, the line in it.
+"""
 
 from __future__ import annotations
 
-from scheduler.policies import Policy, make_policy
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import CodeType, ModuleType
+
+from scheduler.policies import Policy, PolicyError, make_policy, under_governor
+from scheduler.problem import did_you_mean
+
+_OF_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<kind>[^+]*))?(?P<clocks>\+(?P<governor>.*))?")
 
 
 def load_policy(name: str) -> Policy:
     """The policy of that name, fresh.
 
+    A file may import modules that lie beside it. What it prints while it is loaded goes to stderr: stdout is for
+    results.
+
     Args:
-        name: as for `scheduler.policies.make_policy`, or `FILE.py:Class`.
+        name: as for `scheduler.policies.make_policy`, or `FILE.py:Class[+GOVERNOR]`, where the class takes no
+            arguments and has `Policy.decide`. A relative path is looked up from the current directory.
 
     Raises:
         PolicyError: the name means none, or the file or its class can't be used.
     """
-    return make_policy(name)
+    match = _OF_FILE.fullmatch(name)
+    if not match:
+        return make_policy(name)
+    path, kind = Path(match["file"]), match["kind"]
+    code = _compile(path)
+    # Not "__main__", so that a file may also have a main part of its own.
+    module = ModuleType("gearshift_policy")
+    module.__file__ = str(path)
+    with _imported(module, path.parent), redirect_stdout(sys.stderr), _blame(path):
+        exec(code, module.__dict__)
+        policy = _class(module, kind)()
+    if not callable(getattr(policy, "decide", None)):
+        raise PolicyError(f"{path}: {kind} has no method decide; write `def decide(self, snapshot) -> Plan:`.")
+    loaded: Policy = policy
+    return under_governor(loaded, match["governor"], name=name) if match["clocks"] else loaded
+
+
+def located(name: str) -> str:
+    """The name for a process with another current directory: with the file's absolute path, if it has one."""
+    match = _OF_FILE.fullmatch(name)
+    return f"{Path(match['file']).absolute()}{name[match.end('file') :]}" if match else name
+
+
+def _class(module: ModuleType, kind: str | None) -> type:
+    own = [name for name, value in vars(module).items() if _is_own(value, module)]
+    if not kind:
+        mend = f"give {module.__file__}:{own[-1] if own else 'Class'}"
+        raise PolicyError(f"no class is named; {mend}.")
+    found = getattr(module, kind, None)
+    if found is None:
+        there = f"; there {'are' if len(own) > 1 else 'is'} {', '.join(own)}" if own else ""
+        raise PolicyError(f"there is no class {kind!r}{there}.{did_you_mean(kind, own)}")
+    if not isinstance(found, type):
+        raise PolicyError(f"{kind} must be a class with a method decide, not {found!r}.")
+    return found
+
+
+def _is_own(value: object, module: ModuleType) -> bool:
+    return isinstance(value, type) and value.__module__ == module.__name__
+
+
+def _compile(path: Path) -> CodeType:
+    try:
+        return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except FileNotFoundError:
+        raise PolicyError(f"{path}: there is no such file; give the path of a policy's, as in mine.py:Mine.") from None
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}; give a policy's file.") from None
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        text = f": {error.text.strip()!r}" if error.text else ""
+        raise PolicyError(f"{path}{line}: this is not Python: {error.msg}{text}; correct it.") from None
+    except ValueError as error:
+        raise PolicyError(f"{path}: this is not Python: {error}; give a policy's file.") from None
+
+
+@contextmanager
+def _imported(module: ModuleType, folder: Path) -> Iterator[None]:
+    """Makes the file a module, and lets it import what lies beside it as `python FILE` does."""
+    search_path = list(sys.path)
+    sys.path.insert(0, str(folder.absolute()))
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        del sys.modules[module.__name__]
+        sys.path[:] = search_path
+
+
+@contextmanager
+def _blame(path: Path) -> Iterator[None]:
+    """Turns whatever the file raises into a `PolicyError` that begins with the file and the line in it."""
+    try:
+        yield
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        mend = "correct it, or give its class a constructor without arguments"
+        raise PolicyError(f"{where}: {type(error).__name__}: {error}; {mend}.") from error

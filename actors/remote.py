@@ -13,7 +13,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from actors.agent import BoardAgent, BoardTotals
 from actors.clock import BoardClock
 from actors.control_loop import ControlLoop, LoopFigures
 from actors.executor import Executor, ExecutorServer, engine_on
+from actors.policies import load_policy, located
 from actors.ray_transport import RayTransport
 from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
@@ -45,7 +46,6 @@ from scheduler.messages import (
     Telemetry,
     UnitLimited,
 )
-from scheduler.policies import make_policy
 from scheduler.problem import Objective
 from supernets.sources import Source
 
@@ -188,7 +188,7 @@ class AgentActor:
             actual = agent.pin(order.app, pid, order.cpus)
             return encode(Pinned(app=order.app, unit=order.unit, cpus=tuple(actual), epoch=order.epoch))
         assert isinstance(order, SetClock)
-        clock = agent.set_clock(order.unit, order.clock)
+        clock = agent.set_clock(order.unit, order.clock, order.clamps_mhz)
         return encode(ClockSet(unit=order.unit, clock=clock, epoch=order.epoch))
 
     @ray.method(concurrency_group="control")
@@ -277,7 +277,7 @@ class ManagerActor:
         manager = Manager(
             board=task.board,
             apps=task.apps,
-            policy=make_policy(task.policy),
+            policy=load_policy(task.policy),
             objective=task.objective,
             power_cap_w=task.power_cap_w,
             epoch_s=task.epoch_s,
@@ -351,4 +351,5 @@ def agent_actor(board: Board, apps: Sequence[str], directory: Path) -> Any:
 def manager_actor(task: ManagerTask, directory: Path) -> Any:
     """Starts the manager; returns its handle."""
     actor = ray.remote(num_cpus=0, concurrency_groups={"control": 2})(ManagerActor)
-    return actor.remote(task, str(directory))
+    located_task = replace(task, policy=located(task.policy))  # its process may have another current directory
+    return actor.remote(located_task, str(directory))

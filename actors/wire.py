@@ -18,7 +18,7 @@ import numpy as np
 
 from scheduler.messages import Effect, Message
 
-SCHEMA = 1  # raised whenever a dataclass that travels changes its fields
+SCHEMA = 2  # raised whenever a dataclass that travels changes its fields
 
 _T = TypeVar("_T")
 

@@ -336,6 +336,7 @@ class Knowledge:
             n=known.finished,
             on_time=_share_on_time(known),
             p95_ms=known.latencies.p95_ms,
+            mean_ms=known.latencies.mean_ms,
             service_ratio=of.service_ratio,
             points=known.points,
         )
@@ -351,6 +352,8 @@ class Knowledge:
             busy=seen.busy if seen else 0.0,
             temp_c=seen.temp_c if seen else None,
             static_w=unit.static_w,
+            dynamic_w=unit.dynamic_w,
+            capacity=self._board.unit(unit.name).speed,
         )
 
 

@@ -54,7 +54,7 @@ class Manager:
     Args:
         board: its units.
         apps: all applications, those that events will add included.
-        policy: decides.
+        policy: decides; at every tick if it has an attribute `every_epoch` that is true.
         objective: what a policy that optimises is to optimise.
         power_cap_w: cap of the units' power; None is none.
         epoch_s: time between two ticks.
@@ -76,6 +76,7 @@ class Manager:
         self.decisions = 0
         self._board = board
         self._policy = policy
+        self._every_epoch = bool(getattr(policy, "every_epoch", False))
         self._knowledge = Knowledge(
             board=board,
             apps=apps,
@@ -136,6 +137,8 @@ class Manager:
         self._knowledge.judge(now_s=now_s)
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs)
+        if not why and self._every_epoch:
+            why = ["every epoch"]
         if why:
             effects += self._decide(inputs, why, now_s)
         effects += self._transition.advance(now_s)
@@ -204,13 +207,20 @@ class Manager:
         except Exception as error:  # a policy may be anybody's, and nothing it does may end the run
             return self._policy_failed(error)
         self._failure = None
-        self._decided = inputs
         self._events.clear()
+        if (plan, inputs) == (self._plan, self._decided):
+            return []
+        self._decided = inputs
         self._outcome = appraise(plan, snapshot)
         online = {unit.name: unit.cores_online for unit in snapshot.units}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online)
         before, self._plan = self._plan, plan
-        if before and (before.gears, before.clocks, self._cpus) == (plan.gears, plan.clocks, cpus):
+        same = before is not None and (before.gears, before.clocks, before.clamps_mhz) == (
+            plan.gears,
+            plan.clocks,
+            plan.clamps_mhz,
+        )
+        if same and self._cpus == cpus:
             return []
         self._cpus = cpus
         return self._aim(plan, cpus, why, now_s)

@@ -11,7 +11,7 @@ there may be none or several of them in one epoch of the manager. In `Tick` and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.views import Gear
 
@@ -252,6 +252,8 @@ class SetClock:
     unit: str
     clock: float | str
     epoch: int
+    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    """By application there, the clock that it needs while it runs: a hint for a governor that takes hints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

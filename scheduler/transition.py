@@ -33,7 +33,7 @@ This module does not know why a plan was made, what latency or power is, or what
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scheduler.board import Board
 from scheduler.messages import (
@@ -123,9 +123,12 @@ class _Unit:
     """The last one asked for that was acknowledged, in MHz or a governor's name; None before the first."""
     mhz: float | None = None
     """What it really stands at, as last heard."""
+    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    """Those that went with `clock`."""
     goal: float | str | None = None
+    goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
     epoch: int = 0
-    """Number of the plan that `goal` is of."""
+    """Number of the plan that `goal` and its clamps are of."""
     asked: SetClock | None = None
     asked_s: float = 0.0
 
@@ -226,8 +229,9 @@ class Transition:
                 app.asked = None
         for name, clock in plan.clocks.items():
             unit = self._units[name]
-            if unit.goal != clock:
-                unit.goal, unit.epoch = clock, epoch
+            clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}
+            if (unit.goal, unit.goal_clamps_mhz) != (clock, clamps_mhz):
+                unit.goal, unit.goal_clamps_mhz, unit.epoch = clock, clamps_mhz, epoch
 
     def acknowledge(self, ack: Ack) -> list[Effect]:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
@@ -278,7 +282,7 @@ class Transition:
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
             if clock is not None:
-                unit.asked = SetClock(unit=unit_name, clock=clock, epoch=unit.epoch)
+                unit.asked = SetClock(unit=unit_name, clock=clock, epoch=unit.epoch, clamps_mhz=unit.goal_clamps_mhz)
                 unit.asked_s = now_s
                 effects.append(unit.asked)
         for app in self._apps.values():
@@ -349,8 +353,11 @@ class Transition:
     def _next_clock(self, name: str, unit: _Unit) -> float | str | None:
         """The clock to ask for now; None to leave it as it is or as it was asked for."""
         standing = unit.asked.clock if unit.asked else unit.clock
-        if unit.goal is None or unit.goal == standing:
+        if unit.goal is None:
             return None
+        if unit.goal == standing:
+            told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
+            return unit.goal if unit.goal_clamps_mhz != told else None
         old = unit.mhz if isinstance(standing, str) else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
@@ -394,7 +401,7 @@ class Transition:
         if unit is None or unit.asked is None or unit.asked.epoch != ack.epoch:
             return []
         before = unit.clock if isinstance(unit.clock, str) else unit.mhz
-        unit.clock, unit.asked = unit.asked.clock, None
+        unit.clock, unit.clamps_mhz, unit.asked = unit.asked.clock, unit.asked.clamps_mhz, None
         if not isinstance(ack.clock, str):
             unit.mhz = ack.clock
         if before == ack.clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scheduler.problem import Objective, OperatingPoint
 
@@ -33,6 +33,7 @@ class AppView:
         n: requests finished (completed, dropped or failed) since the last epoch.
         on_time: share of them within the target; None where n is 0.
         p95_ms: 95th percentile of the latest latencies; None where there are none.
+        mean_ms: mean of the latest 20 latencies; None where there are none.
         service_ratio: observed over profiled service time, 1.0 where unknown.
         points: its operating points at this rate, those of the smallest sub-network first.
     """
@@ -48,6 +49,7 @@ class AppView:
     n: int
     on_time: float | None
     p95_ms: float | None
+    mean_ms: float | None
     service_ratio: float
     points: tuple[OperatingPoint, ...]
 
@@ -65,6 +67,8 @@ class UnitView:
         busy: share of its core time taken since the last epoch, 0 to 1.
         temp_c: its temperature; None where unknown.
         static_w: power at each of `mhz_allowed` with no load; None where unknown.
+        dynamic_w: power of one busy core above that, at each of `mhz_allowed`; None where unknown.
+        capacity: what a core gets through at its top clock with nothing limiting it, relative to other units' cores.
     """
 
     name: str
@@ -75,6 +79,8 @@ class UnitView:
     busy: float
     temp_c: float | None
     static_w: tuple[float, ...] | None
+    dynamic_w: tuple[float, ...] | None
+    capacity: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,3 +106,5 @@ class Plan:
     clocks: Mapping[str, float | str]
     optimal: bool | None = None
     """Whether the policy has proven that nothing better exists; None where it makes no such claim."""
+    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    """By application, the clock that it needs while it runs; heeded by the governor `schedutil-uclamp` alone."""

@@ -170,3 +170,12 @@ def test_p95_is_the_least_of_the_latest_that_95_per_cent_do_not_exceed(batches: 
         return
     covering = [bound for bound in latest_ms if sum(ms <= bound for ms in latest_ms) >= 0.95 * len(latest_ms)]
     assert window.p95_ms == min(covering)
+
+
+@given(batches=st.lists(st.lists(st.floats(0, 1e4), max_size=10), max_size=10))
+def test_mean_is_of_the_latest_twenty(batches: list[list[float]]) -> None:
+    window = LatencyWindow()
+    for batch in batches:
+        window.update(batch)
+    latest_ms = [latency for batch in batches for latency in batch][-20:]
+    assert window.mean_ms == (pytest.approx(np.mean(latest_ms)) if latest_ms else None)

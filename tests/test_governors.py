@@ -6,12 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.governors import GOVERNORS, Conservative, Governor, GovernorError, Ondemand, Schedutil, make_governor
+from scheduler.governors import (
+    GOVERNORS,
+    Conservative,
+    Governor,
+    GovernorError,
+    Ondemand,
+    Schedutil,
+    governor_for,
+    make_governor,
+)
 
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
 COARSE = (500.0, 1000.0, 1500.0, 2000.0)
 PERIOD_US = 10_000
-STEADY = ("schedutil", "ondemand", "conservative")
+STEADY = ("schedutil", "schedutil-uclamp", "ondemand", "conservative", "interactive")
+ALL = [(name, "gpu" if name == "podgov" else "cpu") for name in GOVERNORS]
 Shares = tuple[float, ...]
 
 
@@ -31,19 +41,19 @@ def play(governor: Governor, shares: list[Shares], *, mhz: float, allowed: tuple
 
 
 def test_schedutil_climbs_under_full_load_as_the_kernel_does() -> None:
-    # A step of 10 ms at clock f is 10 · f/2000 ms of tracked time t, over which 1 - u falls by 2^(-t/32.768):
-    # by 0.94849 at 500 MHz, 0.89964 at 1000, 0.85330 at 1500. The request is 1.25 · 2000 · u.
-    #   at  500: u = .0515 .1004 .1467 .1907 .2323   request 129 251 367 477 581: the fifth asks for 1000
-    #   at 1000: u = .3094 .3787 .4411               request 773 947 1103: the third asks for 1500
-    #   at 1500: u = .5231 .5930 .6527               request 1308 1483 1632: the third asks for 2000
+    # A step of 10 ms at clock f is 10 · f/2000 ms of tracked time t, over which 1 - u falls by 2^(-t/33.554):
+    # by 0.94967 at 500 MHz, 0.90187 at 1000, 0.85647 at 1500. The request is 1.25 · 2000 · u.
+    #   at  500: u = .0503 .0981 .1435 .1866 .2276   request 125 245 358 466 568: the fifth asks for 1000
+    #   at 1000: u = .3034 .3717 .4334               request 758 929 1083: the third asks for 1500
+    #   at 1500: u = .5147 .5843 .6440               request 1286 1460 1610: the third asks for 2000
     clocks = play(Schedutil(max_mhz=2000), [(1.0,)] * 14, mhz=500, allowed=COARSE)
     assert clocks == [500] * 4 + [1000] * 3 + [1500] * 3 + [2000] * 4
 
 
 def test_schedutil_counts_the_time_a_slow_clock_lost_as_idle_once_the_core_idles() -> None:
-    # 100 ms busy at 2000 of 2000: 1 - u = 2^(-100/32.768), u = .8794; request 2199. Then 50 ms idle: u · 2^(-50/32.768)
-    # = .3054, request 763. On a core held at 1000 the 100 ms are 50 ms of tracked time and 50 ms behind: u = .6528,
-    # request 1632; idle, 50 + 50 ms go by: u = .0787, request 197.
+    # 100 ms busy at 2000 of 2000: 1 - u = 2^(-100/33.554), u = .8733; request 2183. Then 50 ms idle: u · 2^(-50/33.554)
+    # = .3109, request 777. On a core held at 1000 the 100 ms are 50 ms of tracked time and 50 ms behind: u = .6440,
+    # request 1610; idle, 50 + 50 ms go by: u = .0816, request 204.
     fast = play(Schedutil(max_mhz=2000), [(1.0,)] * 10 + [(0.0,)] * 5, mhz=2000)
     assert (fast[9], fast[14]) == (2000, 800)
     slow = Schedutil(max_mhz=2000)
@@ -51,12 +61,12 @@ def test_schedutil_counts_the_time_a_slow_clock_lost_as_idle_once_the_core_idles
         clock = slow.step(step * PERIOD_US, (min(step, 10) * PERIOD_US,), 1000, TABLE)
         if step == 10:
             assert clock == 1700
-    assert clock == 200
+    assert clock == 300
 
 
 def test_schedutil_that_reached_full_utilisation_has_no_idle_time_to_catch_up_on() -> None:
-    # 1 s busy at 1000 of 2000: 500 ms of tracked time, 1 - u = 2.5e-5. Idle for 10 ms from there: u = 2^(-10/32.768)
-    # = .8093, request 2023. Were the 500 ms that the clock is behind counted as idle, u would be 2e-5.
+    # 1 s busy at 1000 of 2000: 500 ms of tracked time, 1 - u = 3.3e-5. Idle for 10 ms from there: u = 2^(-10/33.554)
+    # = .8134, request 2033. Were the 500 ms that the clock is behind counted as idle, u would be 3e-5.
     governor = Schedutil(max_mhz=2000)
     for step in range(102):
         clock = governor.step(step * PERIOD_US, (min(step, 100) * PERIOD_US,), 1000, TABLE)
@@ -80,7 +90,7 @@ def test_schedutil_follows_the_busiest_core() -> None:
 
 
 def test_schedutil_holds_the_clock_of_a_lone_core_that_never_idled() -> None:
-    # After one busy step u = 1 - 2^(-10/32.768) = .1907, request 477.
+    # After one busy step u = 1 - 2^(-10/33.554) = .1866, request 466.
     assert play(Schedutil(max_mhz=2000), [(1.0,)], mhz=2000) == [2000]
     assert play(Schedutil(max_mhz=2000), [(1.0, 0.0)], mhz=2000) == [500]
 
@@ -102,7 +112,7 @@ def test_schedutil_keeps_the_utilisation_that_tracking_slice_by_slice_gives(
 ) -> None:
     # The oracle follows each step in 50 slices, busy first and idle then, as a scheduler would see them.
     def decay(elapsed_us: float) -> float:
-        return 0.5 ** (elapsed_us / 32_768)
+        return 0.5 ** (elapsed_us / 33_554.432)
 
     governor = Schedutil(max_mhz=2000)
     governor.step(0, (0.0, 0.0), TABLE[0], TABLE)
@@ -198,7 +208,7 @@ tables = st.sets(st.integers(100, 3000), min_size=1, max_size=25).map(lambda clo
 def test_every_clock_is_one_of_those_allowed(
     name: str, shares: list[Shares], table: tuple[float, ...], data: st.DataObject
 ) -> None:
-    governor = make_governor(name, max_mhz=table[-1])
+    governor = make_governor(name, max_mhz=table[-1], kind="gpu" if name == "podgov" else "cpu")
     mhz = data.draw(st.sampled_from(table))
     gaps_us = data.draw(st.lists(st.floats(0, 50_000), min_size=len(shares), max_size=len(shares)))
     busy_us = (0.0,) * len(shares[0])
@@ -216,7 +226,7 @@ def test_full_load_reaches_the_top_and_idleness_the_bottom(
     mhz = data.draw(st.sampled_from(table))
     full = play(make_governor(name, max_mhz=table[-1]), [(1.0,) * cores] * 400, mhz=mhz, allowed=table)
     assert full[-1] == table[-1]
-    assert full == sorted(full) or (name == "schedutil" and cores > 1)
+    assert full == sorted(full) or (name.startswith("schedutil") and cores > 1)
     idle = play(make_governor(name, max_mhz=table[-1]), [(0.0,) * cores] * 40, mhz=mhz, allowed=table)
     assert idle[-1] == table[0]
     assert idle == sorted(idle, reverse=True)
@@ -235,9 +245,36 @@ def test_the_first_call_knows_no_load_and_keeps_the_clock(name: str) -> None:
     assert make_governor(name, max_mhz=2000).step(3.6e9, (1.8e9,), 1000, TABLE[:4]) == 500
 
 
-def test_names() -> None:
-    assert GOVERNORS == ("performance", "powersave", "schedutil", "ondemand", "conservative")
-    assert all(make_governor(name, max_mhz=2000).period_us == 10_000 for name in GOVERNORS)
+def test_names_and_their_periods() -> None:
+    periods_us = {name: make_governor(name, max_mhz=2000, kind=kind).period_us for name, kind in ALL}
+    assert periods_us == {
+        "performance": 10_000,
+        "powersave": 10_000,
+        "ondemand": 10_000,
+        "conservative": 10_000,
+        "interactive": 20_000,
+        "schedutil": 10_000,
+        "schedutil-uclamp": 10_000,
+        "podgov": 25_000,
+    }
+    assert tuple(periods_us) == GOVERNORS
     assert make_governor("schedutil", max_mhz=2000, period_us=2_000).period_us == 2_000
     with pytest.raises(GovernorError, match=r"'shedutil' is unknown.*Did you mean 'schedutil'\?"):
         make_governor("shedutil", max_mhz=2000)
+
+
+def test_which_of_them_the_scheduler_runs() -> None:
+    governors = {name: make_governor(name, max_mhz=2000, kind=kind) for name, kind in ALL}
+    hooked = {name for name, governor in governors.items() if governor.hooked}
+    assert hooked == {"ondemand", "conservative", "interactive", "schedutil", "schedutil-uclamp"}
+
+
+@pytest.mark.parametrize("name", GOVERNORS)
+def test_a_gpu_under_a_cpu_governor_has_its_own(name: str) -> None:
+    assert governor_for(name, "gpu") == (name if name in ("performance", "powersave") else "podgov")
+    assert type(make_governor(name, max_mhz=1000, kind="gpu")).__name__.lower() == governor_for(name, "gpu")
+
+
+def test_a_cpu_has_no_gpu_governor() -> None:
+    with pytest.raises(GovernorError, match="'podgov' is for a GPU alone"):
+        make_governor("podgov", max_mhz=2000)

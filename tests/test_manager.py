@@ -35,8 +35,8 @@ from scheduler.messages import (
     WorkerStarted,
 )
 from scheduler.points import ArrivalModel
-from scheduler.policies import Joint, make_policy
-from scheduler.views import Gear
+from scheduler.policies import HINDSIGHT, NETWORKS, Joint, make_policy
+from scheduler.views import Gear, Plan
 
 
 def gear(subnet: str = "s", unit: str = "big", cores: int = 1) -> Gear:
@@ -507,6 +507,53 @@ class Faulty(Scripted):
         return super().decide(snapshot)
 
 
+class Unchecked(Scripted):
+    """Its gears as they are, whoever is there."""
+
+    def decide(self, snapshot):
+        return Plan(gears=self.gears, clocks={unit.name: unit.mhz_allowed[0] for unit in snapshot.units})
+
+
+class Watchful(Scripted):
+    every_epoch = True
+
+
+def test_policy_that_wants_to_be_asked_every_epoch_is():
+    counts = {}
+    for kind in (Scripted, Watchful):
+        policy = kind({"a": gear("s")})
+        world = make_world(policy, ("a",))
+        world.run(2.0)
+        counts[kind] = len(policy.snapshots)
+        assert [epoch["decided"] for epoch in world.logs("epoch")[-5:]] == [kind is Watchful] * 5
+        assert len(world.logs("plan")) == 1  # the same plan again is no new plan
+    assert counts[Scripted] == 1
+    assert counts[Watchful] == len(world.logs("epoch")) == world.manager.decisions
+
+
+def test_policy_is_shown_the_mean_of_the_latest_twenty_latencies():
+    policy = Watchful({"a": gear("s")})
+    manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
+    world = World(manager, ("a",))
+    manager.on(Tick(epoch=0), 0.0)
+    assert policy.snapshots[-1].apps[0].mean_ms is None
+    latencies_ms = (1000.0,) * 5 + (10.0,) * 19 + (30.0,)
+    manager.on(Telemetry(apps=(world.report("a", latencies_ms=latencies_ms),), units=(), power_w=None), 0.05)
+    manager.on(Tick(epoch=1), 0.1)
+    assert policy.snapshots[-1].apps[0].mean_ms == pytest.approx(11.0)
+
+
+def test_policy_is_shown_capacities_that_no_limit_changes():
+    policy = Watchful({"a": gear("s", "little")})
+    board = replace(BOARD, units=(BOARD.units[0], replace(BOARD.units[1], speed=0.5), BOARD.units[2]))
+    manager = Manager(board=board, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
+    limit = UnitLimited(unit="little", max_mhz=1000.0, cores_online=1, other_load=0.3)
+    manager.on(Event(change=limit, text="hot"), 0.0)
+    shown = {unit.name: (unit.capacity, unit.dynamic_w) for unit in policy.snapshots[-1].units}
+    assert shown["little"] == (0.5, (0.2, 0.5))
+    assert shown["big"] == (1.0, (0.2, 0.5, 2.0))
+
+
 def test_policy_that_raises_leaves_the_last_plan():
     policy = Faulty({"a": gear("s")})
     world = make_world(policy, ("a",))
@@ -529,6 +576,30 @@ def test_plan_that_cannot_be_carried_out_counts_as_a_failure():
     (failure,) = world.logs("policy_failed")
     assert failure["error"].startswith("PolicyError: plan: gear of 'a'")
     assert quiet(world.effects) == []
+
+
+@pytest.mark.parametrize(
+    ("gears", "said"),
+    [
+        ({"a": gear("s")}, "gears lacks app 'b'"),
+        ({"a": gear("s"), "b": gear("s"), "bb": gear("s")}, "gears has app 'bb', which is unknown. Did you mean 'b'?"),
+        ({"a": gear("s"), "b": gear("s", "big", 2)}, "gear of 'b' has 2 cores; 'big' has 1 online"),
+    ],
+)
+def test_plan_with_a_fault_names_it_and_the_last_one_stays(gears, said):
+    policy = Unchecked({"a": gear("s"), "b": gear("s")})
+    world = make_world(policy, ("a", "b"))
+    world.run(0.5)
+    world.send(
+        Event(change=UnitLimited(unit="big", max_mhz=None, cores_online=1, other_load=0.0), text="a core is lost")
+    )
+    policy.gears = gears
+    world.run(0.3)
+    world.send(retarget(target_ms=90.0))
+    world.run(0.5)
+    (failure,) = world.logs("policy_failed")
+    assert said in failure["error"]
+    assert {app: world.workers[app].gear for app in "ab"} == {"a": gear("s"), "b": gear("s")}
 
 
 def test_accuracy_that_is_unknown_below_a_floor_is_a_failure_that_names_it():
@@ -633,7 +704,10 @@ def test_power_is_unknown_where_the_board_has_no_figures():
     assert epoch.fields["violation"] == 0.0
 
 
-@pytest.mark.parametrize("name", ["joint", "largest", "floor", "joint+schedutil", "schedutil", "floor+ondemand"])
+NAMES = [name for name in NETWORKS if name not in HINDSIGHT]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"{name}+schedutil" for name in NAMES), "floor+ondemand"])
 def test_every_policy_brings_the_board_through_a_mix(name):
     apps = ("a", "b", "c")
     specs = [make_spec("a"), make_spec("b", min_accuracy=0.7), make_spec("c", target_ms=30.0, present=False)]

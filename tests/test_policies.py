@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from snapshots import BIG, LADDER, LITTLE, gear, make_points, make_snapshot, make_view
 
 from scheduler.governors import GOVERNORS
 from scheduler.policies import (
+    HINDSIGHT,
     HYSTERESIS,
+    NETWORKS,
     Floor,
     Joint,
     Largest,
@@ -23,84 +26,7 @@ from scheduler.policies import (
 )
 from scheduler.problem import OperatingPoint
 from scheduler.solve import solve
-from scheduler.views import AppView, Gear, Plan, Snapshot, UnitView
-
-BIG = UnitView(
-    name="big",
-    kind="cpu",
-    cores_online=2,
-    mhz_now=2000.0,
-    mhz_allowed=(1000.0, 2000.0),
-    busy=0.0,
-    temp_c=None,
-    static_w=(0.1, 0.3),
-)
-LITTLE = replace(BIG, name="little", mhz_allowed=(500.0, 1000.0), static_w=(0.02, 0.05))
-# Of each sub-network: work in ms on one core of `big` at its top clock, and accuracy.
-LADDER = {"small": (10.0, 0.6), "medium": (20.0, 0.75), "large": (40.0, 0.9)}
-SPEED = {"big": 1.0, "little": 0.5}
-DYNAMIC_W = {("big", 1000.0): 0.4, ("big", 2000.0): 2.0, ("little", 500.0): 0.05, ("little", 1000.0): 0.2}
-
-
-def make_points(rate_hz: float = 5.0) -> tuple[OperatingPoint, ...]:
-    points = []
-    for subnet, (work_ms, accuracy) in LADDER.items():
-        for unit in (BIG, LITTLE):
-            for cores in (1, 2):
-                for mhz in unit.mhz_allowed:
-                    service_ms = work_ms / SPEED[unit.name] / cores**0.8 * unit.mhz_allowed[-1] / mhz
-                    point = OperatingPoint(
-                        subnet=subnet,
-                        unit=unit.name,
-                        cores=cores,
-                        mhz=mhz,
-                        latency_ms=service_ms,
-                        energy_mj=DYNAMIC_W[unit.name, mhz] * cores * service_ms,
-                        accuracy=accuracy,
-                        service_ms=service_ms,
-                    )
-                    points.append(point)
-    fitting = tuple(point for point in points if rate_hz * point.busy_ms <= 900)
-    return fitting or tuple(points)
-
-
-def make_view(app: str = "a", **changes: object) -> AppView:
-    view = AppView(
-        app=app,
-        target_ms=100.0,
-        min_accuracy=0.0,
-        weight=1.0,
-        slo=0.95,
-        rate_hz=5.0,
-        queue_len=0,
-        gear=None,
-        n=0,
-        on_time=None,
-        p95_ms=None,
-        service_ratio=1.0,
-        points=(),
-    )
-    view = replace(view, **changes)
-    return replace(view, points=view.points or make_points(view.rate_hz))
-
-
-def make_snapshot(*apps: AppView, **changes: object) -> Snapshot:
-    snapshot = Snapshot(
-        epoch=1,
-        now_s=0.0,
-        apps=apps,
-        units=(BIG, LITTLE),
-        power_w=None,
-        power_cap_w=None,
-        objective="energy",
-        events=(),
-    )
-    return replace(snapshot, **changes)
-
-
-def gear(subnet: str, unit: str, cores: int = 1) -> Gear:
-    return Gear(subnet=subnet, unit=unit, cores=cores)
-
+from scheduler.views import Plan
 
 # ---------------------------------------------------------------- joint
 
@@ -245,14 +171,31 @@ def test_fixed_networks_run_at_the_highest_clock_allowed():
 # ---------------------------------------------------------------- governors and names
 
 
-@pytest.mark.parametrize("networks", ["joint", "largest", "floor"])
-@pytest.mark.parametrize("governor", GOVERNORS)
+@pytest.mark.parametrize("networks", [name for name in NETWORKS if name not in HINDSIGHT])
+@pytest.mark.parametrize("governor", ["performance", "powersave", "ondemand", "conservative", "interactive"])
 def test_a_governor_takes_the_clocks_and_nothing_else(networks, governor):
     snapshot = make_snapshot(make_view("a", min_accuracy=0.7), make_view("b"))
     plain, governed = (make_policy(name).decide(snapshot) for name in (networks, f"{networks}+{governor}"))
     assert governed.gears == plain.gears
     assert governed.clocks == {"big": governor, "little": governor}
     assert appraise(governed, snapshot) is None
+
+
+def test_a_gpu_under_a_governor_has_its_own():
+    gpu = replace(BIG, name="gpu", kind="gpu", cores_online=1)
+    snapshot = make_snapshot(make_view(), units=(BIG, LITTLE, gpu))
+    clocks = make_policy("floor+ondemand").decide(snapshot).clocks
+    assert clocks == {"big": "ondemand", "little": "ondemand", "gpu": "podgov"}
+
+
+def test_schedutil_uclamp_is_told_the_clock_that_each_app_needs():
+    """For 30 ms medium needs little's two cores at the top clock, 23 ms; for 50 ms half of it will do, 46 ms."""
+    for target_ms, mhz in ((30.0, 1000.0), (50.0, 500.0)):
+        snapshot = make_snapshot(make_view(min_accuracy=0.7, target_ms=target_ms))
+        plan = make_policy("joint+schedutil-uclamp").decide(snapshot)
+        assert plan.gears["a"] == gear("medium", "little", 2)
+        assert plan.clamps_mhz == {"a": mhz}
+        assert make_policy("joint+schedutil").decide(snapshot).clamps_mhz == {}
 
 
 def test_a_bare_governor_means_largest():
@@ -275,8 +218,10 @@ def test_policies_are_made_fresh():
         ("schedutil+joint", ["'schedutil+joint'", "'schedutil' is unknown"]),
         ("joint+", ["governor ''"]),
         ("", ["policy ''"]),
-        ("mine.py:Mine", ["'mine.py:Mine'", "not read from files", "joint, largest, floor"]),
-        ("oracle", ["'oracle'", "joint, largest, floor", *GOVERNORS]),
+        ("mine:Mine", ["'mine:Mine'", "joint, largest, floor", "FILE.py:Class", *GOVERNORS]),
+        ("orcale", ["'orcale'", "Did you mean 'oracle'?"]),
+        ("oracle", ["'oracle'", "--backend sim", "gearshift bench"]),
+        ("best+schedutil", ["'best+schedutil'", "--backend sim", "gearshift bench"]),
     ],
 )
 def test_an_unknown_name_says_what_there_is(name, said):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_networks import board, ladder, profile
 
 from actors import wire
-from actors.wire import WireError
+from actors.wire import SCHEMA, WireError
 from actors.worker_spec import WorkerSpec
 from scheduler.board import Board
 from scheduler.messages import (
@@ -143,8 +143,8 @@ def changed(**changes) -> bytes:
         (wire.encode(PREPARE)[:-3], "not a gearshift message"),
         (wire.encode(PREPARE) + b"\x00", "not a gearshift message"),
         (msgpack.packb([1, 2]), "no schema and value"),
-        (msgpack.packb({"schema": 2, "value": {}}), "schema 2, but this is schema 1; run one version everywhere"),
-        (msgpack.packb({"schema": 1, "value": None}), "None is none of Prepare"),
+        (msgpack.packb({"schema": 1, "value": {}}), "schema 1, but this is schema 2; run one version everywhere"),
+        (msgpack.packb({"schema": SCHEMA, "value": None}), "None is none of Prepare"),
         (changed(type="Explode"), "'Explode' is none of Prepare"),
         (changed(epoch=None), "the fields of Prepare do not match, see epoch"),
         (changed(colour="red"), "the fields of Prepare do not match, see colour"),

@@ -53,6 +53,7 @@ from workloads.summary import (
     summarize_app,
     tail_of,
 )
+from workloads.trace import record_run
 
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -182,6 +183,7 @@ class LiveRun:
         self._log.close()
         summary = self._summary(statuses, figures, totals, now_s)
         (self._out / "summary.json").write_text(summary.to_json() + "\n")
+        record_run(self._out, self.plan.board, self.plan.events)
         return summary
 
     def kill(self) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import supernets
 from actors.cluster import BoardError
 from actors.executor_client import ExecutorError, ExecutorLostError
+from actors.policies import load_policy
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board
 from scheduler.messages import Event
-from scheduler.policies import make_policy
 from scheduler.profile import Profile
 from supernets import sources
 from supernets.artifact import Artifact
@@ -111,7 +111,7 @@ def plan_run(
     Args:
         mix: what to run.
         board: where; the caller has checked that this host can play it.
-        policy: `NETWORKS[+CLOCKS]`.
+        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
         seed: of arrivals, inputs and service times.
         epoch_ms: board time between two decisions.
         time_scale: wall time over board time.
@@ -186,7 +186,7 @@ def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time
         MixError: if an option is out of range.
         ValueError: for an unknown policy.
     """
-    make_policy(policy)
+    load_policy(policy)
     whole("seed", seed, low=0)
     number("epoch_ms", epoch_ms, low=1.0)
     number("time_scale", time_scale, low=1.0)

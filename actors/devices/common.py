@@ -9,11 +9,16 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from bisect import bisect_left
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from actors.clock import Clock
 from actors.ledger import BoardLedger
 from actors.meters import UnitReading
 from scheduler.board import BoardUnit
+
+
+NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
 
 
 class DeviceError(RuntimeError):
@@ -37,8 +42,13 @@ class Device(ABC):
         return self._ledger.read(self.unit.name)
 
     @abstractmethod
-    def set_clock(self, clock: float | str) -> float | str:
+    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
         """Asks for a clock in MHz, or hands the clock to a governor.
+
+        Args:
+            clock: in MHz, or the governor's name.
+            clamps_mhz: by slot of the ledger, the clock that its application needs while it runs; for a governor that
+                takes hints.
 
         Returns:
             The clock granted, or the name of the governor that has it now.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 
 from actors.clock import Clock
-from actors.devices.common import Device, grant
+from actors.devices.common import NO_CLAMPS, Device, grant
 from actors.ledger import BoardLedger
 from scheduler.board import BoardUnit
-from scheduler.governors import Governor, make_governor
+from scheduler.governors import Governor, HintedGovernor, make_governor
 
 
 class EmulatedDevice(Device):
@@ -28,17 +29,22 @@ class EmulatedDevice(Device):
         self._asked_mhz = self.unit.mhz[0]
         self._allowed = self.unit.mhz
         self._governor: Governor | None = None
+        self._governed_by: str | None = None
+        self._clamps_mhz: Mapping[int, float] = NO_CLAMPS
         self._due_s = math.inf
 
-    def set_clock(self, clock: float | str) -> float | str:
+    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
         """See `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
+            self._clamps_mhz = clamps_mhz
             if isinstance(clock, str):
-                self._governor = make_governor(clock, max_mhz=self.unit.mhz[-1])
+                if clock != self._governed_by:  # new hints alone don't make a governor forget what it has seen
+                    self._governor = make_governor(clock, max_mhz=self.unit.mhz[-1], kind=self.unit.kind)
+                    self._governed_by = clock
                 self._due_s = -math.inf
                 self.tick()
                 return clock
-            self._governor, self._due_s = None, math.inf
+            self._governor, self._governed_by, self._due_s = None, None, math.inf
             self._asked_mhz = clock
             return self._apply(clock)
 
@@ -72,6 +78,10 @@ class EmulatedDevice(Device):
             if self._governor is None:
                 return math.inf
             if self._clock.now_s() >= self._due_s:
+                if isinstance(self._governor, HintedGovernor):
+                    for core, slot in enumerate(self._ledger.holders(self.unit.name)):
+                        if slot is not None:  # an idle core keeps its last one's hint
+                            self._governor.hint(core, self._clamps_mhz.get(slot))
                 reading = self.read()
                 busy_us = tuple(1e6 * busy_s for busy_s in reading.busy_s)
                 now_us = 1e6 * reading.now_s

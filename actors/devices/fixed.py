@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from actors.devices.common import Device, DeviceError
+from collections.abc import Mapping
+
+from actors.devices.common import NO_CLAMPS, Device, DeviceError
 
 
 class FixedDevice(Device):
     """One unit with one clock, which is granted whatever is asked for."""
 
-    def set_clock(self, clock: float | str) -> float:
+    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float:
         """See `Device`. No governor has a say here."""
         return self.unit.mhz[-1]
 

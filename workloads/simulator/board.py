@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board, BoardUnit
@@ -14,7 +14,7 @@ from workloads.simulator.heat import Heat
 from workloads.simulator.unit import SimulatedUnit
 
 _HEAT_STEP_S = 0.1
-"""How often temperatures are brought up to date; small beside any time constant."""
+"""How often temperatures are brought up to date at least; small beside any time constant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +89,9 @@ class SimulatedBoard:
             for unit in board.units
             if unit.thermal is not None and unit.static_w is not None and unit.dynamic_w is not None
         }
+        self._heated_s = dict.fromkeys(self._heats, agenda.now_s)
         self._hot: dict[str, float | None] = {}
+        self._governors: dict[str, float | str] = {}
         self._priced_j = {unit.name: 0.0 for unit in board.units}
         self._leaked_j = {unit.name: 0.0 for unit in board.units}
         self._reported_busy_s = {unit.name: 0.0 for unit in board.units}
@@ -102,14 +104,25 @@ class SimulatedBoard:
 
     # ------------------------------------------------------------ what is done to it
 
-    def set_clock(self, unit: str, clock: float | str) -> float | str:
-        """Asks for a clock in MHz, or hands a unit to a governor; returns what is granted."""
+    def set_clock(self, unit: str, clock: float | str, clamps_mhz: Mapping[int, float]) -> float | str:
+        """Asks for a clock in MHz, or hands a unit to a governor; returns what is granted.
+
+        Args:
+            unit: its name.
+            clock: in MHz, or the governor's name.
+            clamps_mhz: by slot, the clock that its application needs while it runs, for a governor that takes hints.
+        """
         simulated = self.units[unit]
-        if isinstance(clock, str):
-            simulated.set_clock(clock, make_governor(clock, max_mhz=simulated.spec.mhz[-1]))
-            return clock
-        simulated.set_clock(clock, None)
-        return next((one for one in simulated.allowed if one >= clock), simulated.allowed[-1])
+        simulated.clamp(clamps_mhz)
+        governed_by, self._governors[unit] = self._governors.get(unit), clock
+        if not isinstance(clock, str):
+            simulated.set_clock(clock, None)
+            return next((one for one in simulated.allowed if one >= clock), simulated.allowed[-1])
+        if clock != governed_by:  # new hints alone don't make a governor forget what it has seen
+            governor = make_governor(clock, max_mhz=simulated.spec.mhz[-1], kind=simulated.spec.kind)
+            # The emulated board's own governors don't hear of edges either.
+            simulated.set_clock(clock, governor, edges=simulated.spec.dvfs != "emulated")
+        return clock
 
     def limit(self, limits: UnitLimited) -> None:
         """Changes what a unit may do, from now on."""
@@ -129,16 +142,23 @@ class SimulatedBoard:
     # ------------------------------------------------------------ heat
 
     def _heat_up(self, _: object) -> None:
-        for name, heat in self._heats.items():
-            self.units[name].settle()
-            stated_j = self.units[name].energy_j
-            spent_j, self._priced_j[name] = stated_j - self._priced_j[name], stated_j
-            spec = self.units[name].spec
-            assert spec.static_w is not None
-            leaked_j = heat.leakage() * spec.static_w[spec.mhz.index(self.units[name].mhz)] * _HEAT_STEP_S
-            self._leaked_j[name] += leaked_j
-            heat.pass_time(_HEAT_STEP_S, (spent_j + leaked_j) / _HEAT_STEP_S)
+        for name in self._heats:
+            self._heat_unit(name)
         self._agenda.at(self._agenda.now_s + _HEAT_STEP_S, self._heat_up)
+
+    def _heat_unit(self, name: str) -> None:
+        """Brings the temperature of a unit up to now."""
+        span_s = self._agenda.now_s - self._heated_s[name]
+        if span_s <= 0:
+            return
+        self._heated_s[name] = self._agenda.now_s
+        unit, heat = self.units[name], self._heats[name]
+        unit.settle()
+        spent_j, self._priced_j[name] = unit.energy_j - self._priced_j[name], unit.energy_j
+        assert unit.spec.static_w is not None
+        leaked_j = heat.leakage() * unit.spec.static_w[unit.spec.mhz.index(unit.mhz)] * span_s
+        self._leaked_j[name] += leaked_j
+        heat.pass_time(span_s, (spent_j + leaked_j) / span_s)
 
     def _poll_heat(self, name: str) -> None:
         heat = self._heats[name]
@@ -165,7 +185,7 @@ class SimulatedBoard:
         if span_s > 0:
             busy = min(1.0, max(0.0, (busy_s - old_s) / (span_s * max(1, unit.cores_online))))
             if unit.spec.static_w is not None:
-                spent_j = unit.energy_j + self._leaked_j[name]
+                spent_j = unit.energy_j + self.leaked_j(name)
                 power_w = (spent_j - self._reported_j[name]) / span_s
                 self._reported_j[name] = spent_j
         heat = self._heats.get(name)
@@ -187,6 +207,8 @@ class SimulatedBoard:
 
     def leaked_j(self, name: str) -> float:
         """What heat has added to a unit's energy since the start of the simulation."""
+        if name in self._heats:
+            self._heat_unit(name)
         return self._leaked_j[name]
 
 

@@ -53,6 +53,7 @@ class Driver:
         present: applications that are there from the start.
         epoch_s: between two decisions.
         policy: its name, for messages.
+        solves: whether it solves an optimisation problem, which costs more.
         log: called with each entry of the epoch log.
 
     Attributes:
@@ -71,6 +72,7 @@ class Driver:
         present: frozenset[str],
         epoch_s: float,
         policy: str,
+        solves: bool,
         log: Callable[[Entry], None],
     ) -> None:
         self.epochs = 0
@@ -82,11 +84,12 @@ class Driver:
         self._present = set(present)
         self._epoch_s = epoch_s
         self._policy = policy
+        self._solves = solves
         self._write = log
         self._limits: dict[str, UnitLimited] = {}
         self._heat_mhz: dict[str, float | None] = {}
         self._free_s = agenda.now_s
-        self._ready: set[tuple[str, Gear]] = set()
+        self._ready_s: dict[tuple[str, Gear], float] = {}
         self._started_s = agenda.now_s
         for name, unit in board.units.items():
             self._limits[name] = UnitLimited(unit=name, max_mhz=None, cores_online=unit.spec.cores, other_load=0.0)
@@ -141,13 +144,17 @@ class Driver:
         decisions = self._manager.decisions
         effects = self._manager.on(message, self._agenda.now_s)
         if self._manager.decisions > decisions:
-            self._busy_with(self._costs.decision_ms + self._costs.decision_app_ms * len(self._present))
+            self._busy_with(self._decision_ms())
         sent_s = max(self._agenda.now_s, self._free_s) + 1e-3 * self._costs.call_ms
         for effect in effects:
             if isinstance(effect, Log):
                 self._log(effect)
             else:
                 self._agenda.at(sent_s, self._carry_out, effect)
+
+    def _decision_ms(self) -> float:
+        costs, apps = self._costs, len(self._present)
+        return costs.decision_ms + costs.decision_app_ms * apps if self._solves else costs.rule_app_ms * apps
 
     def _busy_with(self, cpu_ms: float) -> None:
         """The manager computes; what it sends after that leaves later."""
@@ -173,8 +180,9 @@ class Driver:
             case Activate(app=app, gear=gear, cpus=cpus, epoch=epoch):
                 self._servers[app].activate(gear, cpus, epoch)
                 self._agenda.at(answered_s, self._tell_later, Activated(app=app, gear=gear, epoch=epoch))
-            case SetClock(unit=unit, clock=clock, epoch=epoch):
-                granted = self._board.set_clock(unit, clock)
+            case SetClock(unit=unit, clock=clock, epoch=epoch, clamps_mhz=clamps_mhz):
+                slots = {slot: clamps_mhz[app] for slot, app in enumerate(self._servers) if app in clamps_mhz}
+                granted = self._board.set_clock(unit, clock, slots)
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
                 self._agenda.at(in_force_s, self._tell_later, ClockSet(unit=unit, clock=granted, epoch=epoch))
 
@@ -182,13 +190,12 @@ class Driver:
         self._tell(message)
 
     def _prepare(self, app: str, gear: Gear) -> float:
-        """Makes a network ready, once for each gear's kind of place; returns how long it takes, in seconds."""
-        kind = self._board.units[gear.unit].spec.kind
-        form = (app, replace(gear, unit=kind))
-        if form in self._ready:
-            return 0.0
-        self._ready.add(form)
-        return self._spend(self._costs.prepare_ms, urgent=False)
+        """Makes a network ready, once for all CPU units and each GPU; returns how long it still takes, in seconds."""
+        on_cpu = self._board.units[gear.unit].spec.kind == "cpu"
+        form = (app, replace(gear, unit="cpu") if on_cpu else gear)
+        if form not in self._ready_s:
+            self._ready_s[form] = self._agenda.now_s + self._spend(self._costs.prepare_ms, urgent=False)
+        return max(0.0, self._ready_s[form] - self._agenda.now_s)
 
     def _spend(self, cpu_ms: float, *, urgent: bool) -> float:
         """Takes CPU time for managing; returns how long that takes, in seconds."""

@@ -33,11 +33,15 @@ class Costs:
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
         epoch_app_ms: and for each application.
-        decision_ms: CPU time of one decision.
+        decision_ms: CPU time of one decision of a policy that solves an optimisation problem (`Policy.solves`).
         decision_app_ms: and for each application.
+        rule_app_ms: CPU time of one decision of any other policy, for each application.
         prepare_ms: CPU time to make a network ready that this application has not had ready before, beside what
             else runs there; the new gear waits for it.
         call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
+        wake_ms: mean time until a worker asks for a request's cores, from its arrival, or from the end of the one
+            before it. Each request's own is between half and one and a half of it, which settles who is first of two
+            that arrive together.
         on_board: whether the CPU time is the board's. Else it is another machine's, and costs its length in delay only.
     """
 
@@ -45,14 +49,25 @@ class Costs:
     epoch_app_ms: float = 0.05
     decision_ms: float = 0.5
     decision_app_ms: float = 0.5
+    rule_app_ms: float = 0.05
     prepare_ms: float = 100.0
     call_ms: float = 0.5
+    wake_ms: float = 0.25
     on_board: bool = True
 
     @classmethod
     def none(cls) -> Costs:
         """Managing is free and at once; an oracle's."""
-        return cls(epoch_ms=0.0, epoch_app_ms=0.0, decision_ms=0.0, decision_app_ms=0.0, prepare_ms=0.0, call_ms=0.0)
+        return cls(
+            epoch_ms=0.0,
+            epoch_app_ms=0.0,
+            decision_ms=0.0,
+            decision_app_ms=0.0,
+            rule_app_ms=0.0,
+            prepare_ms=0.0,
+            call_ms=0.0,
+            wake_ms=0.0,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,10 +9,11 @@ from workloads.epoch_log import EpochLogWriter
 from workloads.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
 from workloads.simulator.plan import SimulationPlan
 from workloads.simulator.simulate import Simulated
+from workloads.trace import record_run
 
 
 def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> None:
-    """Writes `summary.json`, `epochs.msgpack` and `requests.npz` into a directory that is made if missing.
+    """Writes the summary, the epoch log, the requests and the trace into a directory that is made if missing.
 
     The simulation must have kept its log.
     """
@@ -33,3 +34,4 @@ def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> No
             log.append(entry["kind"], entry["now_s"], fields)
     write_requests(out, simulated.records, simulated.arrivals_s)
     (out / SUMMARY_FILE).write_text(simulated.summary.to_json() + "\n", encoding="utf-8")
+    record_run(out, plan.board, plan.events, simulated=True)

@@ -60,6 +60,7 @@ class Server:
         arrivals_s: scheduled arrivals.
         until_s: when its time ends.
         seed: of service times.
+        wake_ms: as in `Costs`.
         units: by name, in the order of the board.
         agenda: of the simulation.
     """
@@ -74,6 +75,7 @@ class Server:
         arrivals_s: FloatArray,
         until_s: float,
         seed: int,
+        wake_ms: float,
         units: Mapping[str, SimulatedUnit],
         agenda: Agenda,
     ) -> None:
@@ -83,8 +85,11 @@ class Server:
         self._units = units
         self._agenda = agenda
         self._draws = Draws(seed, app.name)
+        self._wakes = Draws(seed, f"{app.name} wakes")
+        self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
-        self._until_s = until_s
+        self._drops_late = app.drop == "late"
+        self._from_s, self._until_s = targets[0].from_s, until_s
         self._intake = Intake(
             arrivals_s=arrivals_s,
             segments=tuple((target.from_s, target.latency_ms) for target in targets),
@@ -100,7 +105,7 @@ class Server:
         self._reported_arrivals = self._finished = self._on_time = 0
         self._latencies_ms: list[float] = []
         self._ratios: list[float] = []
-        agenda.at(targets[0].from_s, self._woken)
+        self._look_at(self._from_s)
 
     # ------------------------------------------------------------ control
 
@@ -156,6 +161,8 @@ class Server:
     # ------------------------------------------------------------ requests
 
     def _woken(self, _: object) -> None:
+        if self._agenda.now_s != self._looks_s:  # it was to look sooner, and did
+            return
         self._looks_s = math.inf
         if not self._running:
             self._look()
@@ -174,7 +181,19 @@ class Server:
         if head and self._engaged and not self._serving:
             self._take(head, self._engaged)
         if not self._running:  # the one that waits may become too late, or be pushed out
-            self._look_at(min(self._intake.next_s, head.deadline_s if head else math.inf))
+            seen_s = self._intake.next_s + self._late_s()
+            self._look_at(min(seen_s, head.deadline_s if head and self._drops_late else math.inf))
+
+    def _turn(self) -> None:
+        """Goes on to the next request, which takes as long as waking up for one does."""
+        self._admit()
+        busy = self._intake.queue.head is not None or self._saturate
+        from_s = self._agenda.now_s if busy else self._intake.next_s
+        self._look_at(from_s + self._late_s())
+
+    def _late_s(self) -> float:
+        """How long the worker takes to see to the next request."""
+        return self._wake_s * (0.5 + self._wakes.share(self._intake.arrived)) if self._wake_s else 0.0
 
     def _look_at(self, at_s: float) -> None:
         if at_s < self._looks_s:
@@ -184,7 +203,7 @@ class Server:
     def _renewed(self) -> Request | None:
         """In a closed loop the next request arrives when there is nothing to do."""
         now_s = self._agenda.now_s
-        if self._closed or now_s >= self._until_s:
+        if self._closed or not self._from_s <= now_s < self._until_s:
             return None
         request, _ = self._intake.arrive(now_s)
         self._record(request, Status.ARRIVED, math.nan)
@@ -200,7 +219,7 @@ class Server:
 
     def _take(self, request: Request, engaged: _Engaged) -> None:
         draw_ms = self._draws.of(engaged.samples_ms, request.index)
-        taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._begun, self._ended)
+        taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._claims, self._ended)
         self._serving = _Serving(request, engaged, taking)
         engaged.unit.take(taking)
 
@@ -208,9 +227,17 @@ class Server:
         self._serving = None
         serving.engaged.unit.withdraw(serving.taking)
 
-    def _begun(self) -> None:
+    def _claims(self) -> bool:
+        """Takes the request out of the queue, unless it was dropped while it waited for cores."""
+        self._admit()
+        assert self._serving is not None
+        if self._intake.queue.head is not self._serving.request:
+            self._serving = None
+            self._look_at(self._agenda.now_s)
+            return False
         self._running = True
         self._intake.queue.pop()
+        return True
 
     def _ended(self) -> None:
         served = self._serving
@@ -223,7 +250,7 @@ class Server:
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
         self._ratios.append(served.taking.work_ms / served.engaged.mean_ms)
-        self._look()
+        self._turn()
 
     def _stop(self, _: object) -> None:
         self._over = True

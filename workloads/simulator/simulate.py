@@ -95,10 +95,11 @@ class _Simulation:
         }
         self._entries: list[Entry] = []
         self._gears: dict[str, list[Gear]] = {name: [] for name in self._presences}
+        policy = plan.make_policy()
         self._manager = Manager(
             board=plan.board,
             apps=[app_spec(plan.mix, one, plan.profiles[name]) for name, one in self._presences.items()],
-            policy=plan.make_policy(),
+            policy=policy,
             objective=plan.mix.objective,
             power_cap_w=plan.mix.power_cap_w,
             epoch_s=plan.epoch_s,
@@ -113,6 +114,7 @@ class _Simulation:
             present=frozenset(name for name, presence in self._presences.items() if presence.from_s <= 0),
             epoch_s=plan.epoch_s,
             policy=plan.policy,
+            solves=bool(getattr(policy, "solves", False)),
             log=self._keep,
         )
         self._last_s = plan.mix.duration_s
@@ -138,6 +140,7 @@ class _Simulation:
             arrivals_s=self._arrivals_s[app.name],
             until_s=presence.to_s,
             seed=self._plan.seed,
+            wake_ms=self._plan.costs.wake_ms,
             units=self._board.units,
             agenda=self._agenda,
         )

@@ -10,23 +10,14 @@ It knows no networks, no targets and no manager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
 
 from scheduler.board import BoardUnit
-from scheduler.governors import Governor
+from scheduler.governors import EdgeGovernor, Governor, HintedGovernor
 from workloads.simulator.agenda import Agenda
 
 _AT_ONCE_S = 1e-9
 """Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
-
-
-@runtime_checkable
-class EdgeGovernor(Protocol):
-    period_us: int
-    hooked: bool
-
-    def edge(self, now_us: float, core: int, busy: bool, mhz: float) -> None: ...
 
 
 class Taking:
@@ -37,12 +28,12 @@ class Taking:
         deadline_s: earlier ones are served first; at equal ones the lower slot.
         slot: number of the application.
         work_ms: profiled time that it takes; once it has begun, with what came on top.
-        begun: called when it has got its cores.
+        claims: asked when its cores are free: whether it still wants them. If so, it has them from then on.
         ended: called when its service is over.
         start_s: when it got its cores.
     """
 
-    __slots__ = ("begun", "cores", "deadline_s", "end_s", "ended", "goal_ms", "slot", "start_s", "work_ms")
+    __slots__ = ("claims", "cores", "deadline_s", "end_s", "ended", "goal_ms", "slot", "start_s", "work_ms")
 
     def __init__(
         self,
@@ -50,14 +41,14 @@ class Taking:
         deadline_s: float,
         slot: int,
         work_ms: float,
-        begun: Callable[[], None],
+        claims: Callable[[], bool],
         ended: Callable[[], None],
     ) -> None:
         self.cores = cores
         self.deadline_s = deadline_s
         self.slot = slot
         self.work_ms = work_ms
-        self.begun = begun
+        self.claims = claims
         self.ended = ended
         self.start_s = 0.0
         self.goal_ms = 0.0
@@ -118,8 +109,12 @@ class SimulatedUnit:
         self._progress_ms = 0.0
         self._asked_mhz = spec.mhz[0]
         self._coming: float | None = None
+        self._asked_s = agenda.now_s
+        self._comes_s = 0.0
         self._governor: Governor | None = None
         self._edges: EdgeGovernor | None = None
+        self._hinted: HintedGovernor | None = None
+        self._clamps_mhz: Mapping[int, float] = {}
         self._next_step_s = 0.0
         self._stepped_s = 0.0
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
@@ -167,9 +162,12 @@ class SimulatedUnit:
             if free and claimed.isdisjoint(taking.cores):
                 self._waiting.remove(taking)
                 self._begin(taking)
-            claimed.update(taking.cores)
+            else:
+                claimed.update(taking.cores)
 
     def _begin(self, taking: Taking) -> None:
+        if not taking.claims():
+            return
         self._settle()
         now_s = self._agenda.now_s
         exit_us = 0.0
@@ -185,9 +183,11 @@ class SimulatedUnit:
         taking.work_ms += 1e-6 * exit_us * self._pace
         taking.goal_ms = self._progress_ms + taking.work_ms
         self._schedule(taking)
+        if self._hinted is not None:
+            for core in taking.cores:
+                self._hinted.hint(core, self._clamps_mhz.get(taking.slot))
         if self._edges is not None:
             self._tell_edges(taking.cores, busy=True)
-        taking.begun()
 
     def _schedule(self, taking: Taking) -> None:
         """Has a running request end when its service will be covered, if nothing changes until then."""
@@ -249,20 +249,24 @@ class SimulatedUnit:
 
     # ------------------------------------------------------------ clocks
 
-    def set_clock(self, clock: float | str, governor: Governor | None) -> None:
-        """Asks for a clock in MHz, or hands the clock to a governor."""
+    def set_clock(self, clock: float | str, governor: Governor | None, *, edges: bool = True) -> None:
+        """Asks for a clock in MHz, or hands the clock to a governor, and says whether that one is told of edges."""
         self._governor, self._edges = governor, None
+        self._hinted = governor if isinstance(governor, HintedGovernor) else None
         if governor is None:
             assert not isinstance(clock, str)
             self._asked_mhz = clock
             self._ask(clock)
             return
-        if isinstance(governor, EdgeGovernor):
+        if edges and isinstance(governor, EdgeGovernor):
             self._edges = governor
-            for number, core in enumerate(self._cores):
-                governor.edge(1e6 * self._agenda.now_s, number, core.holder is not None, self.mhz)
+            self._tell_clock(governor)
         self._step_governor()
         self._wait_for_governor(governor)
+
+    def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
+        """By slot, the clock that its application needs while it runs, for a governor that takes hints."""
+        self._clamps_mhz = clamps_mhz
 
     def limit(self, *, max_mhz: float | None, cores_online: int, other_load: float) -> None:
         """Changes what the unit may do from now on; all three are set."""
@@ -290,18 +294,19 @@ class SimulatedUnit:
         granted = next((one for one in self.allowed if one >= mhz), self.allowed[-1])
         if granted == (self.mhz if self._coming is None else self._coming):
             return
-        self._coming = granted
-        self._agenda.at(self._agenda.now_s + 1e-6 * self.spec.transition_us, self._change, granted)
+        self._coming, self._asked_s = granted, self._agenda.now_s
+        self._comes_s = self._agenda.now_s + 1e-6 * self.spec.transition_us
+        self._agenda.at(self._comes_s, self._change, granted)
 
     def _change(self, mhz: float) -> None:
-        if mhz != self._coming:  # another clock has been asked for meanwhile
+        if mhz != self._coming or self._agenda.now_s != self._comes_s:  # another one has been asked for meanwhile
             return
         self._coming = None
         if mhz == self.mhz:
             return
         self._settle()
         if self._edges is not None:
-            self._tell_edges(range(len(self._cores)), busy=None)
+            self._tell_clock(self._edges)
         self.mhz = mhz
         self._place = self.spec.mhz.index(mhz)
         self.clock_changes += 1
@@ -334,14 +339,19 @@ class SimulatedUnit:
         busy_us = tuple(1e6 * busy_s for busy_s in self.core_busy_s())
         self._ask(self._governor.step(1e6 * now_s, busy_us, self.mhz, self.allowed))
 
-    def _tell_edges(self, cores: Sequence[int], *, busy: bool | None) -> None:
-        """Tells the governor that these cores are busy or idle from now on; None: as before, at another clock."""
+    def _tell_clock(self, edges: EdgeGovernor) -> None:
+        """Tells the governor which clock it was until now. It does not decide again for that."""
+        for number, core in enumerate(self._cores):
+            edges.edge(1e6 * self._agenda.now_s, number, core.holder is not None, self.mhz)
+
+    def _tell_edges(self, cores: Sequence[int], *, busy: bool) -> None:
+        """Tells the governor that these cores are busy or idle from now on."""
         assert self._edges is not None
         now_us = 1e6 * self._agenda.now_s
         for core in cores:
-            held = self._cores[core].holder is not None if busy is None else busy
-            self._edges.edge(now_us, core, held, self.mhz)
-        if self._edges.hooked and now_us - 1e6 * self._stepped_s >= self._edges.period_us:
+            self._edges.edge(now_us, core, busy, self.mhz)
+        # The kernel's rate limit counts from the last change of clock (`sugov_should_update_freq`).
+        if self._edges.hooked and now_us - 1e6 * self._asked_s >= self._edges.period_us:
             self._step_governor()
 
     # ------------------------------------------------------------ meters

@@ -1,0 +1,43 @@
+"""Models of the kernel's frequency governors: how each picks the next clock from how busy the cores were.
+
+On an emulated or simulated board one model runs for each frequency domain; on a real board the kernel's own
+governor is set instead. A governor sees only what it is told: no board, no policy and no requests.
+
+`step` is called once every `period_us`, and at once when the allowed clocks change. That is how the kernel's sampling
+rates act. schedutil's rate limit counts from its last change of clock instead, and a task that wakes or sleeps has it
+look again: who knows such edges may call its `step` at them too. One difference stays: the kernel's hooks do not fire
+on a core that sleeps, so its clock stands until something wakes it. A model here is stepped all the same, as if the
+system's own housekeeping woke each domain once a period.
+
+What each model does and leaves out, and of which Linux it is: `docs/governors.md`.
+"""
+
+from scheduler.governors.clamps import clamps_of
+from scheduler.governors.common import PERIOD_US, EdgeGovernor, Governor, GovernorError, HintedGovernor
+from scheduler.governors.devfreq import Podgov, SimpleOndemand
+from scheduler.governors.fixed import Performance, Powersave
+from scheduler.governors.interactive import Interactive
+from scheduler.governors.load import Conservative, Ondemand
+from scheduler.governors.names import GOVERNORS, governor_for, make_governor
+from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
+
+__all__ = [
+    "GOVERNORS",
+    "PERIOD_US",
+    "Conservative",
+    "EdgeGovernor",
+    "Governor",
+    "GovernorError",
+    "HintedGovernor",
+    "Interactive",
+    "Ondemand",
+    "Performance",
+    "Podgov",
+    "Powersave",
+    "Schedutil",
+    "SchedutilUclamp",
+    "SimpleOndemand",
+    "clamps_of",
+    "governor_for",
+    "make_governor",
+]

@@ -1,0 +1,38 @@
+"""Policies: from a snapshot of applications and units to a plan of gears and clocks."""
+
+from scheduler.policies.alert import Alert
+from scheduler.policies.checks import appraise, check_plan
+from scheduler.policies.energy_aware import place_by_energy
+from scheduler.policies.fixed import Floor, Largest, Race
+from scheduler.policies.governed import UnderGovernor
+from scheduler.policies.ladder import Ladder
+from scheduler.policies.names import HINDSIGHT, NETWORKS, make_policy, under_governor
+from scheduler.policies.placing import place
+from scheduler.policies.protocol import Policy, PolicyError, gear_of
+from scheduler.policies.scripted import Scripted
+from scheduler.policies.solving import HYSTERESIS, Joint, TwoStage, problem_of
+
+__all__ = [
+    "HINDSIGHT",
+    "HYSTERESIS",
+    "NETWORKS",
+    "Alert",
+    "Floor",
+    "Joint",
+    "Ladder",
+    "Largest",
+    "Policy",
+    "PolicyError",
+    "Race",
+    "Scripted",
+    "TwoStage",
+    "UnderGovernor",
+    "appraise",
+    "check_plan",
+    "gear_of",
+    "make_policy",
+    "place",
+    "place_by_energy",
+    "problem_of",
+    "under_governor",
+]

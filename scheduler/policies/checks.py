@@ -1,0 +1,78 @@
+"""What a plan is worth by the scheduler's model, and whether it can be carried out at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from scheduler.governors import GOVERNORS
+from scheduler.policies.protocol import PolicyError, points_of
+from scheduler.policies.solving import problem_of
+from scheduler.problem import did_you_mean
+from scheduler.solve import Evaluation, evaluate
+from scheduler.views import Gear, Plan, Snapshot, UnitView
+
+
+def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
+    """What a plan comes to by the scheduler's model.
+
+    None where the model does not say: a governor has a clock, or a gear would be so overloaded at its clock that it is
+    no operating point.
+    """
+    mhz = {unit: clock for unit, clock in plan.clocks.items() if not isinstance(clock, str)}
+    if len(mhz) < len(plan.clocks):
+        return None
+    chosen = {}
+    for view in snapshot.apps:
+        gear = plan.gears[view.app]
+        here = [point for point in points_of(gear, view) if point.mhz == mhz[gear.unit]]
+        if not here:
+            return None
+        chosen[view.app] = here[0]
+    lean = tuple(replace(view, points=(chosen[view.app],)) for view in snapshot.apps)
+    return evaluate(problem_of(replace(snapshot, apps=lean)), chosen, mhz)
+
+
+def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[Gear]]) -> None:
+    """Refuse a plan that cannot be carried out, whoever made it.
+
+    Args:
+        plan: the plan.
+        snapshot: what it answers.
+        possible: by application, the gears that were profiled on this board.
+
+    Raises:
+        PolicyError: an application or a unit is missing or unknown, a gear was never profiled or has more cores
+            than are online, a clock is not allowed, or a governor is unknown.
+    """
+    units = {unit.name: unit for unit in snapshot.units}
+    _check_names("gears", "app", plan.gears, [view.app for view in snapshot.apps])
+    _check_names("clocks", "unit", plan.clocks, list(units))
+    for app, gear in plan.gears.items():
+        if gear not in possible[app]:
+            raise PolicyError(f"plan: gear of {app!r} is {gear!r}, which was not profiled on this board.")
+        unit = units[gear.unit]
+        if unit.kind == "cpu" and gear.cores > unit.cores_online:
+            raise PolicyError(
+                f"plan: gear of {app!r} has {gear.cores!r} cores; {gear.unit!r} has {unit.cores_online} online."
+            )
+    for name, clock in plan.clocks.items():
+        _check_clock(units[name], clock)
+
+
+def _check_names(field: str, noun: str, given: Mapping[str, object], wanted: list[str]) -> None:
+    for name in wanted:
+        if name not in given:
+            raise PolicyError(f"plan: {field} lacks {noun} {name!r}; a plan names every {noun}.")
+    for name in given:
+        if name not in wanted:
+            raise PolicyError(f"plan: {field} has {noun} {name!r}, which is unknown.{did_you_mean(name, wanted)}")
+
+
+def _check_clock(unit: UnitView, clock: float | str) -> None:
+    if isinstance(clock, str):
+        if clock not in GOVERNORS:
+            mend = did_you_mean(clock, GOVERNORS)
+            raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{mend}")
+    elif clock not in unit.mhz_allowed:
+        raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}; allowed now are {unit.mhz_allowed}.")
