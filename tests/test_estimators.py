@@ -42,15 +42,28 @@ def test_undeclared_rate_is_a_weighted_mean_of_what_was_seen(counts: list[tuple[
     assert min(seen_hz) * (1 - 1e-9) - 1e-9 <= estimator.rate_hz <= max(seen_hz) * (1 + 1e-9) + 1e-9
 
 
-@given(declared_hz=rates_hz, per_interval=st.integers(1, 50), interval_s=intervals_s, halves=st.integers(2, 5))
+@given(
+    share=st.floats(0.9, 1.1), per_interval=st.integers(1, 50), interval_s=st.floats(0.1, 2), halves=st.integers(2, 5)
+)
 def test_cutting_an_interval_of_even_arrivals_up_changes_nothing(
-    declared_hz: float, per_interval: int, interval_s: float, halves: int
+    share: float, per_interval: int, interval_s: float, halves: int
 ) -> None:
+    # Near the declared rate, where nothing looks like another rate however it is cut.
+    declared_hz = share * per_interval / interval_s
     whole, parts = RateEstimator(declared_hz), RateEstimator(declared_hz)
     whole.update(per_interval * halves, interval_s * halves)
     for _ in range(halves):
         parts.update(per_interval, interval_s)
     assert parts.rate_hz == pytest.approx(whole.rate_hz)
+
+
+def test_a_burst_is_followed_within_a_second_and_its_end_within_three() -> None:
+    estimator = RateEstimator(2.0)
+    rng = np.random.default_rng(1)
+    for rate_hz, within_s, low_hz, high_hz in ((24.0, 1.0, 15.0, 40.0), (2.0, 3.0, 0.5, 6.0)):
+        for arrived in rng.poisson(rate_hz * 0.1, round(10 * within_s)).tolist():
+            estimator.update(arrived, 0.1)
+        assert low_hz < (estimator.rate_hz or 0.0) < high_hz
 
 
 @given(declared_hz=rates_hz, seed=st.integers(0, 2**32))
