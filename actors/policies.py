@@ -14,7 +14,9 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from scheduler.policies import Policy, PolicyError, make_policy, under_governor
+from scheduler.board import Board
+from scheduler.governors import GOVERNORS, GovernorError, governor_for
+from scheduler.policies import HINDSIGHT, Policy, PolicyError, make_policy, under_governor
 from scheduler.problem import did_you_mean
 
 _OF_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<kind>[^+]*))?(?P<clocks>\+(?P<governor>.*))?")
@@ -48,6 +50,28 @@ def load_policy(name: str) -> Policy:
         raise PolicyError(f"{path}: {kind} has no method decide; write `def decide(self, snapshot) -> Plan:`.")
     loaded: Policy = policy
     return under_governor(loaded, match["governor"], name=name) if match["clocks"] else loaded
+
+
+def check_policy(name: str, board: Board, *, simulated: bool = False) -> None:
+    """Refuses a policy that can't run on a board.
+
+    Args:
+        name: as for `load_policy`.
+        board: where.
+        simulated: whether in simulation, where a policy may know how the run will go (`scheduler.policies.HINDSIGHT`).
+
+    Raises:
+        PolicyError: as `load_policy`, or a governor that is not for a unit of this board.
+    """
+    if simulated and name in HINDSIGHT:
+        return
+    load_policy(name)
+    governor = name.rpartition("+")[2]
+    for unit in board.units if governor in GOVERNORS else ():
+        try:
+            governor_for(governor, unit.kind)
+        except GovernorError as error:
+            raise PolicyError(f"policy {name!r}: unit {unit.name!r} of board {board.name!r}: {error}") from None
 
 
 def located(name: str) -> str:

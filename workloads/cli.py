@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from workloads.cli_bench import bench
 from workloads.cli_options import bad_input, print_result, run_directory
 from workloads.cli_run import run
 from workloads.cli_supernets import accuracy, ladder, profile
@@ -56,7 +57,7 @@ def report(
         print(write_report(run_dir))
 
 
-for command in (run, profile, accuracy, ladder):
+for command in (run, bench, profile, accuracy, ladder):
     app.command()(command)
 
 

@@ -57,7 +57,14 @@ def run(
             loaded = load_mix(mix)
             opened = open_board(board, backend)
             for name in policies:
-                check_options(opened, policy=name, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
+                check_options(
+                    opened,
+                    policy=name,
+                    seed=seed,
+                    epoch_ms=epoch_ms,
+                    time_scale=time_scale,
+                    simulated=backend == "sim",
+                )
             directory = run_directory(out, loaded.name)
             files = own_weights(weights)
             runs = _Runs(loaded, opened, policies, directory, progress, seed=seed, epoch_ms=epoch_ms)

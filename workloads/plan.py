@@ -13,7 +13,7 @@ from pathlib import Path
 import supernets
 from actors.cluster import BoardError
 from actors.executor_client import ExecutorError, ExecutorLostError
-from actors.policies import load_policy
+from actors.policies import check_policy
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board
 from scheduler.messages import Event
@@ -179,14 +179,16 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
     ]
 
 
-def check_options(board: Board, *, policy: str, seed: int, epoch_ms: float, time_scale: float) -> None:
-    """Checks all of a run but its mix; see `plan_run` for the arguments.
+def check_options(
+    board: Board, *, policy: str, seed: int, epoch_ms: float, time_scale: float = 1.0, simulated: bool = False
+) -> None:
+    """Checks all of a run, or of a simulated one, but its mix; see `plan_run` for the arguments.
 
     Raises:
         MixError: if an option is out of range.
-        ValueError: for an unknown policy.
+        PolicyError: for a policy that is unknown, or not for this board.
     """
-    load_policy(policy)
+    check_policy(policy, board, simulated=simulated)
     whole("seed", seed, low=0)
     number("epoch_ms", epoch_ms, low=1.0)
     number("time_scale", time_scale, low=1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supernets.errors import did_you_mean
-from workloads import dynamic_ofa_outcome, energy_outcome
+from workloads import dynamic_ofa_outcome, energy_outcome, figure7
 from workloads.errors import MixError
 from workloads.ladders import Progress
 from workloads.outcome import Options, Outcome
@@ -13,6 +13,7 @@ from workloads.outcome import Options, Outcome
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
     "dynamic-ofa": dynamic_ofa_outcome.reproduce,
     "energy": energy_outcome.reproduce,
+    "figure7": figure7.reproduce,
 }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from actors.policies import load_policy
+from actors.policies import check_policy, load_policy
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
 from scheduler.messages import Event
-from scheduler.policies import Policy
+from scheduler.policies import HINDSIGHT, Policy
 from scheduler.profile import Profile
 from workloads.app import Family
 from workloads.arrivals import External
@@ -112,7 +112,7 @@ def plan_simulation(
     Args:
         mix: what to run.
         board: where; any board that is described right.
-        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
+        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`; also one that knows how the run will go.
         seed: of arrivals and service times.
         epoch_ms: between two decisions.
         profiles: by supernet as the apps name it; where one is missing, the packaged one is used.
@@ -122,7 +122,7 @@ def plan_simulation(
         MixError: if mix and board don't fit, an option is out of range, or no profile is known.
         PolicyError: for an unknown policy.
     """
-    load_policy(policy)
+    check_policy(policy, board, simulated=True)
     whole("seed", seed, low=0)
     number("epoch_ms", epoch_ms, low=1.0)
     mix.check_board(board.units)
@@ -145,10 +145,10 @@ def plan_simulation(
         if profile.speed_of != board.speed_of:
             raise MixError(
                 f"app {app.name!r}: the times of supernet {profile.supernet!r} are of {profile.speed_of!r}, but the "
-                f"speeds of board {board.name!r} are relative to {board.speed_of!r}; use a supernet or a board that fits."
+                f"speeds of board {board.name!r} are relative to {board.speed_of!r}; use one that fits the other."
             )
         found[app.name] = profile
-    return SimulationPlan(
+    plan = SimulationPlan(
         mix=mix,
         board=board,
         events=events,
@@ -159,3 +159,11 @@ def plan_simulation(
         profiles=found,
         costs=costs or Costs(),
     )
+    return _with_hindsight(plan) if policy in HINDSIGHT else plan
+
+
+def _with_hindsight(plan: SimulationPlan) -> SimulationPlan:
+    """The plan with a policy that simulates the run before it is run, and manages for free."""
+    from workloads import hindsight  # which runs simulations itself
+
+    return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=Costs.none())

@@ -1,0 +1,175 @@
+"""What a bench runs on: mixes, their boards and the profiles of their networks, all read and checked beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from scheduler.board import Board
+from scheduler.profile import Profile
+from workloads.app import Family
+from workloads.bench.tasks import GENERATED, Case, Command
+from workloads.boards import open_board
+from workloads.errors import MixError
+from workloads.loader import load_mix
+from workloads.mix import Mix
+from workloads.plan import check_options
+from workloads.simulator import plan_simulation
+from workloads.simulator.profiles import profiles_for
+
+Profiles = Mapping[str | Family, Profile]
+Notice = Callable[[str], None]
+
+
+class GeneratedMix(Protocol):
+    """What a bench asks of the generator."""
+
+    @property
+    def mix(self) -> Mix:
+        """The mix."""
+
+    @property
+    def utilisation(self) -> float:
+        """Share of the board that it asks for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cases:
+    """The mixes of a bench on their boards.
+
+    Attributes:
+        cases: in order.
+        boards: by name.
+        profiles: by mix and board; empty where the back-end finds its own.
+        left_out: mixes that don't fit a board that the user named, in words.
+        identity: what was read, by the words for it, so that a change is found.
+    """
+
+    cases: tuple[Case, ...]
+    boards: Mapping[str, Board]
+    profiles: Mapping[tuple[str, str], Profiles]
+    left_out: tuple[str, ...]
+    identity: Mapping[str, Any]
+
+
+def read_mix(source: str, board: Board) -> Mix:
+    """The mix of a source; see `Case`."""
+    return read_generated(source, board).mix if source.startswith(GENERATED) else load_mix(source)
+
+
+def read_generated(source: str, board: Board) -> GeneratedMix:
+    """The generator's mix of a source that begins so."""
+    from workloads.suite.generated import generated_mix
+
+    made: GeneratedMix = generated_mix(int(source.removeprefix(GENERATED)), board)
+    return made
+
+
+def find_cases(
+    command: Command,
+    scripts: Sequence[Path],
+    boards: Sequence[str] | None,
+    generated: int,
+    on_notice: Notice,
+    on_progress: Callable[[str, int, int], None],
+) -> Cases:
+    """Reads all mixes and boards of a command, and checks that they can be run.
+
+    Args:
+        command: what is asked of them.
+        scripts: mixes that were written.
+        boards: names or paths to run each mix on; None for each on its own boards, or else the default one.
+        generated: how many mixes of the generator, for each board given, or the default one.
+        on_notice: told about a mix that is left out.
+        on_progress: told about measurements of networks without a packaged profile.
+
+    Raises:
+        ValueError: for bad input of any kind, or if no case is left.
+    """
+    opened = _Boards(command.backend)
+    given = [opened.open(name) for name in boards] if boards is not None else None
+    pairs: list[tuple[str, Mix, Board, float | None]] = []
+    for script in dict.fromkeys(scripts):
+        mix = load_mix(script)
+        for board in given or [opened.open(name) for name in mix.boards or (None,)]:
+            pairs.append((str(script), mix, board, None))
+    for number in range(generated):
+        for board in given or [opened.open(None)]:
+            made = read_generated(f"{GENERATED}{number}", board)
+            pairs.append((f"{GENERATED}{number}", made.mix, board, made.utilisation))
+    _check_names(pairs)
+    cases, profiles, left_out = [], {}, []
+    for source, mix, board, utilisation in pairs:
+        try:
+            found = _checked(command, mix, board, on_progress)
+        except MixError as error:
+            if given is None:
+                raise MixError(f"{source} on board {board.name!r}: {error}") from None
+            left_out.append(f"{mix.name} on {board.name}: {error}")
+            on_notice(f"left out: {left_out[-1]}")
+            continue
+        cases.append(Case(source=source, mix=mix.name, board=board.name, utilisation=utilisation))
+        profiles[mix.name, board.name] = found
+    if not cases:
+        raise MixError(f"no mix is left: {'; '.join(left_out)}" if left_out else "there is no mix to run; name one.")
+    return Cases(
+        cases=tuple(cases),
+        boards=opened.by_name,
+        profiles=profiles,
+        left_out=tuple(left_out),
+        identity={
+            "mixes": {mix.name: _digest(Path(source)) for source, mix, _, used in pairs if used is None},
+            "boards": {name: _digest(board) for name, board in opened.by_name.items()},
+            "generated": generated,
+            "policy_files": {name: _digest(Path(name.partition(":")[0])) for name in command.policies if ".py" in name},
+            "profiles": _digest(sorted(map(repr, profiles.items()))),
+        },
+    )
+
+
+class _Boards:
+    """The boards of a bench, each opened once."""
+
+    def __init__(self, backend: str) -> None:
+        self.by_name: dict[str, Board] = {}
+        self._backend = backend
+        self._opened: dict[str | None, Board] = {}
+
+    def open(self, name: str | None) -> Board:
+        if name not in self._opened:
+            board = open_board(name, self._backend)
+            if self.by_name.setdefault(board.name, board) != board:
+                raise MixError(f"two different boards are named {board.name!r}; rename one.")
+            self._opened[name] = board
+        return self._opened[name]
+
+
+def _checked(
+    command: Command, mix: Mix, board: Board, on_progress: Callable[[str, int, int], None]
+) -> dict[str | Family, Profile]:
+    """The profiles of a mix that was found fit to run on a board."""
+    if command.backend == "ray":
+        for policy in command.policies:
+            check_options(board, policy=policy, seed=command.seed, epoch_ms=100.0, time_scale=1.0)
+        mix.check_board(board.units)
+        return {}
+    profiles = profiles_for(mix, board, on_progress=on_progress)
+    for policy in command.policies:
+        plan_simulation(mix, board, policy=policy, seed=command.seed, profiles=profiles)
+    return profiles
+
+
+def _check_names(pairs: Sequence[tuple[str, Mix, Board, float | None]]) -> None:
+    sources: dict[tuple[str, str], str] = {}
+    for source, mix, board, _ in pairs:
+        other = sources.setdefault((mix.name, board.name), source)
+        if other != source:
+            raise MixError(f"two mixes are named {mix.name!r}, of {other} and of {source}; rename one.")
+
+
+def _digest(what: object) -> str:
+    content = what.read_bytes() if isinstance(what, Path) else repr(what).encode()
+    return hashlib.sha256(content).hexdigest()[:12]

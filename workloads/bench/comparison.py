@@ -1,0 +1,353 @@
+"""What the results of a bench say about policies: pairs of runs of the same mix, board and seed, and their ratios.
+
+Every energy ratio comes with what else differs: the share on time, the delivered accuracy, the requests lost. Nothing
+here knows how a figure is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from workloads.bench.results import Result
+from workloads.bench.rows import lost_count, on_time_counts
+from workloads.bench.statistics import Interval, difference_interval, geometric_mean, ratio_interval
+
+Place: TypeAlias = tuple[str, str]
+"""A mix and a board."""
+
+Runs: TypeAlias = Mapping[tuple[str, str, int], Result]
+"""Runs that ended well, by mix, board and seed."""
+
+Energies: TypeAlias = Mapping[tuple[str, str, int], float]
+"""Joules, by mix, board and seed."""
+
+_ROUNDING = 1e-9
+"""A mean of accuracies that are all at the floor may fall that much below it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """What else differs between two policies, beside energy; means over mixes, each counting alike.
+
+    Attributes:
+        on_time: difference of the shares of requests on time.
+        accuracy: difference of the delivered accuracies, mean over apps; None where unknown.
+        lost: difference of the shares of requests dropped or failed.
+    """
+
+    on_time: float
+    accuracy: float | None
+    lost: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worst:
+    """The mix and board with the greatest ratio of the units' energies."""
+
+    mix: str
+    board: str
+    ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """One policy against a baseline, over pairs of runs.
+
+    Attributes:
+        units: ratio of the units' energies; None where unknown for all.
+        board: ratio of the boards' energies, likewise.
+        per_on_time: ratio of the units' energies per request on time.
+        difference: what else differs; None where there is no pair.
+        worst: None where no energy is known.
+    """
+
+    units: Interval | None
+    board: Interval | None
+    per_on_time: Interval | None
+    difference: Difference | None
+    worst: Worst | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortfall:
+    """A mix in which a policy delivers less on time than a baseline, beyond the 95 % interval.
+
+    Attributes:
+        mix: the mix.
+        board: the board.
+        baseline: the one that delivers more.
+        on_time: the policy's share.
+        base_on_time: the baseline's.
+        low: of the difference.
+        high: of the difference, below 0.
+        missed_apps: those whose share over all seeds is below their slo.
+    """
+
+    mix: str
+    board: str
+    baseline: str
+    on_time: float
+    base_on_time: float
+    low: float
+    high: float
+    missed_apps: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FloorMiss:
+    """An app that was served below its accuracy floor.
+
+    Attributes:
+        mix: the mix.
+        board: the board.
+        app: the app.
+        from_s: when the floor came into force.
+        floor: the floor.
+        accuracy: the least that a seed delivered.
+        seeds: in how many seeds.
+    """
+
+    mix: str
+    board: str
+    app: str
+    from_s: float
+    floor: float
+    accuracy: float
+    seeds: int
+
+
+def select(
+    results: Iterable[Result],
+    policy: str,
+    *,
+    generated: bool | None = None,
+    clones: int = 1,
+    parity: str | None = None,
+    change: str | None = None,
+) -> Runs:
+    """The runs of a policy that ended well; by default those of mixes as written, on boards as they are.
+
+    Args:
+        results: of the bench.
+        policy: its name.
+        generated: whether of generated mixes; None for all.
+        clones: how often each app is there.
+        parity: baseline whose accuracies were the floors.
+        change: of the board.
+    """
+    wanted = (policy, clones, parity, change)
+    runs = {}
+    for result in results:
+        task = result.task
+        if result.summary is None or (task.policy, task.clones, task.parity, task.change) != wanted:
+            continue
+        if generated is None or (result.utilisation is not None) == generated:
+            runs[result.task.mix, task.board, task.seed] = result
+    return runs
+
+
+def compare(ours: Runs, base: Runs) -> Comparison:
+    """Compares the runs that both have."""
+    units, boards, per_on_time = _Ratios(), _Ratios(), _Ratios()
+    for key in ours.keys() & base.keys():
+        mine, other = ours[key], base[key]
+        units.add(key, _units_j(mine), _units_j(other))
+        boards.add(key, _board_j(mine), _board_j(other))
+        per_on_time.add(key, j_per_on_time(mine), j_per_on_time(other))
+    return Comparison(
+        units=units.interval(),
+        board=boards.interval(),
+        per_on_time=per_on_time.interval(),
+        difference=_difference(ours, base),
+        worst=units.worst(),
+    )
+
+
+def ratios_by_place(ours: Runs, base: Runs) -> dict[Place, float]:
+    """For each mix and board the ratio of the units' energies, the geometric mean over seeds; known ones only."""
+    ratios = _Ratios()
+    for key in ours.keys() & base.keys():
+        ratios.add(key, _units_j(ours[key]), _units_j(base[key]))
+    return ratios.by_place()
+
+
+def energies_j(runs: Runs) -> Energies:
+    """The units' energy of each run, where it is known."""
+    return {key: units_j for key, result in runs.items() if (units_j := _units_j(result)) is not None}
+
+
+def lower_bounds_j(results: Iterable[Result]) -> Energies:
+    """The relaxed lower bounds on the units' energy of mixes as written, on boards as they are."""
+    return {
+        (one.task.mix, one.task.board, one.task.seed): one.lower_bound_j
+        for one in results
+        if one.task.plain and one.lower_bound_j is not None
+    }
+
+
+def energy_ratio(mine_j: Energies, other_j: Energies) -> Interval | None:
+    """The ratio of energies over the mixes, boards and seeds that both have; None where they have none."""
+    ratios = _Ratios()
+    for key in mine_j.keys() & other_j.keys():
+        ratios.add(key, mine_j[key], other_j[key])
+    return ratios.interval()
+
+
+def shortfalls(ours: Runs, bases: Mapping[str, Runs]) -> list[Shortfall]:
+    """All mixes in which a baseline delivers more on time, beyond the interval, its seeds taken together."""
+    found = []
+    for baseline, base in bases.items():
+        both = sorted(ours.keys() & base.keys())
+        for place in dict.fromkeys((mix, board) for mix, board, _ in both):
+            keys = [key for key in both if key[:2] == place]
+            hits, n = _summed(ours[key] for key in keys)
+            base_hits, base_n = _summed(base[key] for key in keys)
+            low, high = difference_interval(hits, n, base_hits, base_n)
+            if high < 0:
+                found.append(
+                    Shortfall(
+                        mix=place[0],
+                        board=place[1],
+                        baseline=baseline,
+                        on_time=hits / n,
+                        base_on_time=base_hits / base_n,
+                        low=low,
+                        high=high,
+                        missed_apps=missed_apps([ours[key] for key in keys]),
+                    )
+                )
+    return found
+
+
+def both_meeting(ours: Runs, base: Runs) -> tuple[Runs, Runs]:
+    """The runs of the mixes and boards where every app of both meets its slo, over all seeds."""
+    places = {key[:2] for key in ours.keys() & base.keys()}
+    meeting = {
+        place
+        for place in places
+        if not any(missed_apps([runs[key] for key in sorted(runs) if key[:2] == place]) for runs in (ours, base))
+    }
+    mine, other = ({key: one for key, one in runs.items() if key[:2] in meeting} for runs in (ours, base))
+    return mine, other
+
+
+def missed_apps(results: Sequence[Result]) -> tuple[str, ...]:
+    """The apps of one mix whose share on time, over all of its runs, is below the slo."""
+    hits: dict[str, float] = defaultdict(float)
+    n: dict[str, int] = defaultdict(int)
+    slos: dict[str, float] = {}
+    for result in results:
+        for name, app in result.summary.apps.items() if result.summary is not None else ():
+            if app.on_time is not None:
+                ended = app.submitted - app.in_flight
+                hits[name] += round(app.on_time * ended)
+                n[name] += ended
+                slos[name] = app.slo
+    return tuple(name for name, slo in slos.items() if hits[name] < slo * n[name] - _ROUNDING)
+
+
+def floor_misses(runs: Runs) -> list[FloorMiss]:
+    """All apps and times at which the delivered accuracy is below the floor in force."""
+    found: dict[tuple[str, str, str, float, float], list[float]] = defaultdict(list)
+    for (mix, board, _), result in sorted(runs.items()):
+        for name, app in result.summary.apps.items() if result.summary is not None else ():
+            for one in app.segments:
+                if one.accuracy is not None and one.accuracy < one.min_accuracy - _ROUNDING:
+                    found[mix, board, name, one.from_s, one.min_accuracy].append(one.accuracy)
+    return [
+        FloorMiss(mix=mix, board=board, app=app, from_s=at_s, floor=floor, accuracy=min(below), seeds=len(below))
+        for (mix, board, app, at_s, floor), below in found.items()
+    ]
+
+
+def mean_on_time(runs: Runs) -> float | None:
+    """The share of requests on time, mean over mixes; None of no runs."""
+    shares: dict[str, list[float]] = defaultdict(list)
+    for (mix, _, _), result in runs.items():
+        hits, n = on_time_counts(result)
+        if n:
+            shares[mix].append(hits / n)
+    return _mean_of_means(shares)
+
+
+def j_per_on_time(result: Result) -> float | None:
+    """The units' energy per request on time; None where unknown, or none was."""
+    units_j, (hits, _) = _units_j(result), on_time_counts(result)
+    return units_j / hits if units_j is not None and hits else None
+
+
+def mean_accuracy(result: Result) -> float | None:
+    """The delivered accuracy, mean over the apps where it is known."""
+    apps = result.summary.apps.values() if result.summary is not None else ()
+    known = [app.accuracy.value for app in apps if app.accuracy.value is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+class _Ratios:
+    """Ratios of paired figures, by mix and board."""
+
+    def __init__(self) -> None:
+        self._found: dict[Place, list[tuple[int, float]]] = defaultdict(list)
+
+    def add(self, key: tuple[str, str, int], mine: float | None, other: float | None) -> None:
+        if mine is not None and other is not None and mine > 0 and other > 0:
+            mix, board, seed = key
+            self._found[mix, board].append((seed, mine / other))
+
+    def by_place(self) -> dict[Place, float]:
+        return {place: geometric_mean([ratio for _, ratio in own]) for place, own in sorted(self._found.items())}
+
+    def interval(self) -> Interval | None:
+        of_mix: dict[str, list[float]] = defaultdict(list)
+        for (mix, _), own in sorted(self._found.items()):
+            of_mix[mix] += [ratio for _, ratio in sorted(own)]
+        return ratio_interval(of_mix)
+
+    def worst(self) -> Worst | None:
+        by_place = self.by_place()
+        if not by_place:
+            return None
+        mix, board = max(by_place, key=by_place.__getitem__)
+        return Worst(mix=mix, board=board, ratio=by_place[mix, board])
+
+
+def _difference(ours: Runs, base: Runs) -> Difference | None:
+    on_time: dict[str, list[float]] = defaultdict(list)
+    accuracy: dict[str, list[float]] = defaultdict(list)
+    lost: dict[str, list[float]] = defaultdict(list)
+    for key in sorted(ours.keys() & base.keys()):
+        mine, other, mix = ours[key], base[key], key[0]
+        (hits, n), (base_hits, base_n) = on_time_counts(mine), on_time_counts(other)
+        if not n or not base_n:
+            continue
+        on_time[mix].append(hits / n - base_hits / base_n)
+        lost[mix].append(lost_count(mine) / n - lost_count(other) / base_n)
+        mine_accuracy, other_accuracy = mean_accuracy(mine), mean_accuracy(other)
+        if mine_accuracy is not None and other_accuracy is not None:
+            accuracy[mix].append(mine_accuracy - other_accuracy)
+    mean_on_time, mean_lost = _mean_of_means(on_time), _mean_of_means(lost)
+    if mean_on_time is None or mean_lost is None:
+        return None
+    return Difference(on_time=mean_on_time, accuracy=_mean_of_means(accuracy), lost=mean_lost)
+
+
+def _mean_of_means(values: Mapping[str, Sequence[float]]) -> float | None:
+    means = [math.fsum(own) / len(own) for _, own in sorted(values.items())]
+    return math.fsum(means) / len(means) if means else None
+
+
+def _summed(results: Iterable[Result]) -> tuple[int, int]:
+    counts = [on_time_counts(result) for result in results]
+    return sum(hits for hits, _ in counts), sum(n for _, n in counts)
+
+
+def _units_j(result: Result) -> float | None:
+    return result.summary.energy.units_j if result.summary is not None else None
+
+
+def _board_j(result: Result) -> float | None:
+    return result.summary.energy.board_j if result.summary is not None else None

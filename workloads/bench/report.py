@@ -1,0 +1,283 @@
+"""The page of a bench: what each policy saves, what else differs, where it fails, and how far the figures go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from scheduler.board import Board
+from workloads import page
+from workloads.bench.comparison import (
+    Runs,
+    both_meeting,
+    compare,
+    energies_j,
+    energy_ratio,
+    lower_bounds_j,
+    select,
+)
+from workloads.bench.curves import scale_lines, utilisation_curve
+from workloads.bench.plots import LESS_ON_TIME, plot_energy, plot_scale, plot_utilisation
+from workloads.bench.results import Result
+from workloads.bench.sheets import (
+    boards_sheet,
+    energy_sheet,
+    failure_sheet,
+    floors_sheet,
+    matrix_sheet,
+    mix_sheets,
+    sensitivity_sheet,
+    shortfall_sheet,
+)
+from workloads.bench.statistics import BOOTSTRAP_SAMPLES
+from workloads.bench.tasks import OURS, Command
+from workloads.bench.verdicts import AIMS, aim_verdict, ratio_verdict
+from workloads.bench.words import change_of, change_words, points
+from workloads.outcome import Sheet
+from workloads.table import UNKNOWN, share
+
+REPORT_FILE = "report.html"
+
+_READING = (
+    "<p><small>Energy: geometric mean of paired ratios, each mix counting alike, and its 95 % bootstrap interval over "
+    "mixes and seeds. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the "
+    "mix with the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """A bench that is done.
+
+    Attributes:
+        command: what was asked.
+        boards: it was run on, by name.
+        results: of all tasks.
+        left_out: mixes that don't fit a board, in words.
+    """
+
+    command: Command
+    boards: Mapping[str, Board]
+    results: Sequence[Result]
+    left_out: Sequence[str] = ()
+
+    @property
+    def groups(self) -> list[bool]:
+        """Whether mixes are generated: False, True, or both in this order. What is said once is of the first."""
+        return sorted({result.utilisation is not None for result in self.results})
+
+
+def energy_sheets(bench: Bench) -> list[Sheet]:
+    """The tables of energy against each baseline, of the mixes that were written and of the generated ones."""
+    sheets = [
+        energy_sheet(bench.results, bench.command, baseline, generated=generated)
+        for generated in bench.groups
+        for baseline in bench.command.baselines
+    ]
+    return [sheet for sheet in sheets if sheet.rows]
+
+
+def to_html(bench: Bench) -> str:
+    """The whole page."""
+    command, results = bench.command, bench.results
+    generated = bench.groups[0]
+    matrix = matrix_sheet(results, command, generated=generated)
+    sensitivity, failures = sensitivity_sheet(results, command), failure_sheet(results)
+    body = [
+        _header(bench),
+        _cards(bench),
+        _energy_figure(bench),
+        *map(_section, energy_sheets(bench)),
+        _READING,
+        _section(matrix) if matrix is not None else "",
+        _section(boards_sheet(results, command, bench.boards, generated=generated)),
+        _section(shortfall_sheet(results, command)),
+        _section(floors_sheet(results, command)),
+        _utilisation_section(bench),
+        _scale_section(bench),
+        _section(sensitivity) if sensitivity is not None else "",
+        _section(failures) if failures is not None else "",
+        _mixes_section(mix_sheets(results, command)),
+        _method_section(bench),
+    ]
+    return page.page("gearshift bench", body)
+
+
+# ---------------------------------------------------------------- at the top
+
+
+def _header(bench: Bench) -> str:
+    command = bench.command
+    mixes = len({result.task.mix for result in bench.results})
+    how = "simulated" if command.backend == "sim" else "run on this machine"
+    tags = (
+        _counted(mixes, "mix", "mixes"),
+        f"{_counted(len(bench.boards), 'board', 'boards')}: {', '.join(bench.boards)}",
+        f"{_counted(command.repeats, 'seed', 'seeds')} from {command.seed}",
+        how,
+    )
+    void = sum(1 for one in bench.results if one.summary is not None and one.summary.host and one.summary.host.void)
+    warnings = [f"{void} runs are void: the host was disturbed."] if void else []
+    warnings += [f"left out: {words}" for words in bench.left_out]
+    return (
+        f"<header><h1>gearshift bench</h1><p>{escape(', '.join(command.policies))}: "
+        f"{len(bench.results)} runs, paired by mix, board and seed.</p>"
+        f'<p class="tags">{"".join(f"<span>{escape(tag)}</span>" for tag in tags)}</p></header>'
+        + "".join(f'<p class="void">{escape(warning)}</p>' for warning in warnings)
+    )
+
+
+def _counted(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"
+
+
+def _cards(bench: Bench) -> str:
+    """What our policy saves against each baseline and each policy with an aim, and what the interval supports."""
+    results, command, generated = bench.results, bench.command, bench.groups[0]
+    ours = select(results, command.ours, generated=generated)
+    rivals = dict.fromkeys((*command.baselines, *(name for name in AIMS if name in command.policies)))
+    cards = [_card(command.ours, rival, ours, select(results, rival, generated=generated)) for rival in rivals]
+    bound = energy_ratio(energies_j(ours), lower_bounds_j(results))
+    if bound is not None:
+        value, _, bounds = change_words(bound).partition(" (")
+        cards.append(
+            f'<li class="card"><b>{escape(command.ours)} against the lower bound</b><span class="big">{value}</span>'
+            f"{bounds.rstrip(')')}<br>relaxed: no policy may reach it</li>"
+        )
+    return f'<ul class="cards">{"".join(cards)}</ul>'
+
+
+def _card(name: str, rival: str, ours: Runs, base: Runs) -> str:
+    comparison, like = compare(ours, base), compare(*both_meeting(ours, base)).units
+    difference = comparison.difference
+    if comparison.units is None or difference is None:
+        return ""
+    value, _, bounds = change_words(comparison.units).partition(" (")
+    if name == OURS and rival in AIMS:
+        verdict: str = aim_verdict(comparison.units, AIMS[rival])
+        judged = f"aim {change_of(AIMS[rival])}: {verdict}"
+    else:
+        verdict, judged = "", ratio_verdict(comparison.units)
+    where = "no mix" if like is None else f"{_counted(like.scenarios, 'mix', 'mixes')}: {change_words(like)}"
+    return (
+        f'<li class="card {verdict.replace(" ", "-")}"><b>{escape(name)} against {escape(rival)}</b>'
+        f'<span class="big">{value}</span>{bounds.rstrip(")")}<span class="verdict">{judged}</span>'
+        f"on time {points(difference.on_time)}, accuracy {points(difference.accuracy)} points<br>"
+        f"where both meet their slos, {where}</li>"
+    )
+
+
+def _energy_figure(bench: Bench) -> str:
+    if not bench.command.baselines:
+        return ""
+    results, baseline, generated = bench.results, bench.command.baselines[0], bench.groups[0]
+    base = select(results, baseline, generated=generated)
+    comparisons = {
+        policy: compare(select(results, policy, generated=generated), base)
+        for policy in bench.command.policies
+        if policy != baseline
+    }
+    if all(one.units is None for one in comparisons.values()):
+        return ""
+    return page.plot(plot_energy(comparisons, baseline))
+
+
+# ---------------------------------------------------------------- over utilisation, over the number of apps
+
+
+def _utilisation_section(bench: Bench) -> str:
+    results, command = bench.results, bench.command
+    ours = select(results, command.ours, generated=True)
+    curves = {name: utilisation_curve(ours, select(results, name, generated=True)) for name in command.baselines}
+    curves = {name: curve for name, curve in curves.items() if curve.points}
+    if not curves:
+        return ""
+    nothing = [
+        f"against {name} at " + ", ".join(f"{low:.2f} to {high:.2f}" for low, high in curve.without_saving)
+        for name, curve in curves.items()
+        if curve.without_saving
+    ]
+    said = f"No saving is shown {'; '.join(nothing)}." if nothing else "A saving is shown wherever there is a line."
+    return page.section(
+        f"Savings of {command.ours} over utilisation",
+        page.plot(plot_utilisation(curves)),
+        f"<p>Units' energy of each generated mix. Hollow: one of both misses an slo, so that the energies "
+        f"don't buy the same; red: more than {-100 * LESS_ON_TIME:g} points less on time. Lines: means where "
+        f"both meet every slo, geometric, with 95 % intervals. {escape(said)}</p>",
+    )
+
+
+def _scale_section(bench: Bench) -> str:
+    lines = scale_lines(bench.results, bench.command)
+    if not lines:
+        return ""
+    rows = [
+        (
+            escape(policy),
+            str(point.clones),
+            share(point.on_time),
+            UNKNOWN if point.ratio is None else f"{point.ratio:.2f}",
+        )
+        for policy, own in lines.items()
+        for point in own
+    ]
+    heads = ("policy", "times the apps", "on time", f"units' energy over {bench.command.ours}'s with the apps once")
+    return page.section(
+        "More apps",
+        page.plot(plot_scale(lines)),
+        f"<details><summary>the figures</summary>{page.table(heads, rows)}</details>",
+        "<p>Each app of a mix several times, each with its own arrivals; means over mixes, one seed.</p>",
+    )
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def _section(sheet: Sheet) -> str:
+    return page.section(sheet.title, _table(sheet))
+
+
+def _table(sheet: Sheet) -> str:
+    table = page.table(sheet.heads, [list(map(_cell, row)) for row in sheet.rows]) if sheet.rows else ""
+    return table + "".join(f"<p><small>{escape(note)}</small></p>" for note in sheet.notes)
+
+
+def _cell(text: str) -> str:
+    """A cell; what is in brackets after a figure is small and on a line of its own, so that tables stay narrow."""
+    figure = re.fullmatch(r"([−+×.\d]+(?: %)?) \((.*)\)", text)
+    if figure is None:
+        return escape(text)
+    # Names of mixes and boards are long, and the page would not break them.
+    wraps = ' style="white-space: normal"' if " on " in figure[2] and "%" not in figure[2] else ""
+    return f"{escape(figure[1])}<br><small{wraps}>{escape(figure[2])}</small>"
+
+
+def _mixes_section(sheets: Sequence[Sheet]) -> str:
+    if not sheets:
+        return ""
+    parts = [f"<details><summary>{escape(sheet.title)}</summary>{_table(sheet)}</details>" for sheet in sheets]
+    return page.section("Each mix", "<p>Means over seeds; on time: of all requests of all seeds.</p>", *parts)
+
+
+def _method_section(bench: Bench) -> str:
+    items = [
+        f"Power of {board.name}: {board.power_source}." + (" Its clocks are emulated." if board.emulated else "")
+        for board in bench.boards.values()
+    ]
+    items += [
+        "Simulated energy is modelled from those figures: it says which policy takes less on such a board, not what a "
+        "meter on one would show.",
+        "The same mix and seed has the same arrivals and the same luck in service times under every policy; runs are "
+        "compared in such pairs.",
+        f"Intervals are 95 % by a bootstrap of {BOOTSTRAP_SAMPLES} draws over mixes, then over seeds within a mix. "
+        "They say how far other mixes of this kind may differ, not how right the power figures are.",
+        "At the accuracy of a baseline: each app's floor is what the baseline delivered in that run, between any two "
+        "changes of its targets.",
+        "Tail / target: latency over target at the app's slo, the largest over apps, as MLPerf's early-stopping "
+        "percentile (c = 0.99); unknown with too few requests, or too many lost.",
+        "XRBench: 100 · mean over apps of (Σ rt · en / frames · (1 − share lost)); its accuracy term is left out.",
+        "Generated mixes are run with one seed each, without policies that need hindsight.",
+    ]
+    return page.section("How the figures are made", f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>")

@@ -1,0 +1,184 @@
+"""Runs the tasks of a bench: simulations over all cores, or runs on this machine one after another.
+
+A run that fails is a result too, with the reason, and the others go on; the same command tries it again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import active_children, get_context, parent_process
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from actors.cluster import BoardError
+from scheduler.board import Board
+from scheduler.policies import PolicyError
+from workloads.bench.cases import Cases, Profiles, read_mix
+from workloads.bench.results import Result, delivered_floors, result_of
+from workloads.bench.sensitivity import CHANGES
+from workloads.bench.store import Store
+from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
+from workloads.bench.variants import clone_apps, with_floors
+from workloads.errors import MixError
+from workloads.mix import Mix
+from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
+
+Progress = Callable[[str, float, float], None]
+
+_EXPECTED = (SimulationError, MixError, PolicyError, BoardError)
+"""Faults of policies, mixes and boards, whose message says all; of any other the kind is told too."""
+
+_BOUNDED = (OURS, "oracle")
+"""Policies whose runs carry the lower bound, which is the same for all of a mix, a board and a seed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """A task with all that a process needs to run it.
+
+    Attributes:
+        task: what to run.
+        case: the mix and the board.
+        board: as it is, before the task's change.
+        profiles: of the mix's networks.
+        backend: `sim` or `ray`.
+    """
+
+    task: Task
+    case: Case
+    board: Board
+    profiles: Profiles
+    backend: str
+
+
+def run_bench(command: Command, cases: Cases, store: Store, jobs: int, on_progress: Progress) -> list[Result]:
+    """Runs what is not yet in the store, and returns the results of all tasks in their order.
+
+    Args:
+        command: what was asked.
+        cases: its mixes and boards.
+        store: what is done, and where each result is kept at once.
+        jobs: processes; with one, everything runs in this one.
+        on_progress: told how many runs of how many are done.
+    """
+    first = first_tasks(command, cases.cases)
+    _run_all(first, command, cases, store, jobs, on_progress)
+    delivered = {}
+    for task in first:
+        summary = store.results[task].summary
+        floors = delivered_floors(summary) if summary is not None and task.plain else None
+        if floors is not None:
+            delivered[task] = floors
+    second = parity_tasks(command, cases.cases, delivered)
+    _run_all(second, command, cases, store, jobs, on_progress)
+    return [store.results[task] for task in (*first, *second)]
+
+
+def _run_all(
+    tasks: Sequence[Task], command: Command, cases: Cases, store: Store, jobs: int, on_progress: Progress
+) -> None:
+    by_place = {(case.mix, case.board): case for case in cases.cases}
+    todo = [
+        Job(
+            task=task,
+            case=by_place[task.mix, task.board],
+            board=cases.boards[task.board],
+            profiles=cases.profiles[task.mix, task.board],
+            backend=command.backend,
+        )
+        for task in tasks
+        if task not in store.results or store.results[task].error is not None
+    ]
+    what = "runs at accuracy parity" if tasks and tasks[0].parity else "runs"
+    done = len(tasks) - len(todo)
+    for result in _results(todo, 1 if command.backend == "ray" else jobs):
+        store.add(result)
+        done += 1
+        on_progress(what, done, len(tasks))
+
+
+def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
+    """Results as they come, in any order."""
+    if jobs == 1 or len(todo) < 2:
+        yield from map(run_job, todo)
+        return
+    # Spawned and not forked: the driver has threads (a progress bar), and a forked copy of a held lock never opens.
+    others = set(active_children())
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        for future in as_completed([pool.submit(run_job, job) for job in todo]):
+            yield future.result()
+    except BaseException:
+        # An oracle takes half a minute, which is too long to wait for once somebody has had enough.
+        for process in set(active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """A process of the pool ends at once with Ctrl-C, and with its parent however that ended."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def run_job(job: Job) -> Result:
+    """Runs one task; what goes wrong becomes the result's error."""
+    task = job.task
+    try:
+        mix = _varied(read_mix(job.case.source, job.board), task)
+        board = CHANGES[task.change](job.board) if task.change is not None else job.board
+        return _simulated(job, mix, board) if job.backend == "sim" else _real(job, mix, board)
+    except Exception as error:  # whatever it is, it must not take the other runs with it
+        said = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
+        return Result(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
+
+
+def _varied(mix: Mix, task: Task) -> Mix:
+    cloned = clone_apps(mix, task.clones)
+    return with_floors(cloned, task.floors) if task.floors is not None else cloned
+
+
+def _simulated(job: Job, mix: Mix, board: Board) -> Result:
+    task = job.task
+    plan = plan_simulation(mix, board, policy=task.policy, seed=task.seed, profiles=job.profiles)
+    simulated = simulate(plan, log=False)
+    return result_of(
+        task,
+        simulated.summary,
+        simulated.records,
+        utilisation=job.case.utilisation,
+        managing_j=simulated.managing_j,
+        decisions=simulated.decisions,
+        lower_bound_j=_lower_bound_j(plan) if task.plain and task.policy in _BOUNDED else None,
+    )
+
+
+def _lower_bound_j(plan: SimulationPlan) -> float | None:
+    # The solver of its linear programs takes a second to import; only processes that need it wait for it.
+    from workloads.hindsight.bound import lower_bound_j
+
+    return lower_bound_j(plan)
+
+
+def _real(job: Job, mix: Mix, board: Board) -> Result:
+    # Ray takes seconds to import, and a simulation has no use for it.
+    from workloads.launch import run
+    from workloads.run_dir import read_run
+
+    with TemporaryDirectory(prefix="gearshift-bench-") as directory:
+        summary = run(mix, board=board, policy=job.task.policy, seed=job.task.seed, out=directory)
+        return result_of(job.task, summary, read_run(Path(directory)).records)

@@ -1,0 +1,315 @@
+"""The tables of a bench's report, as text: the page and the terminal say the same.
+
+Each function makes one section of what the results say; a figure that is not known is `unknown`, and one that was not
+run is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from scheduler.board import Board
+from scheduler.governors import GOVERNORS
+from workloads.bench.comparison import (
+    Comparison,
+    Runs,
+    both_meeting,
+    compare,
+    energies_j,
+    energy_ratio,
+    floor_misses,
+    j_per_on_time,
+    lower_bounds_j,
+    mean_accuracy,
+    ratios_by_place,
+    select,
+    shortfalls,
+)
+from workloads.bench.results import Result
+from workloads.bench.rows import lost_count, on_time_counts
+from workloads.bench.sensitivity import CHANGES
+from workloads.bench.tasks import Command
+from workloads.bench.verdicts import ratio_verdict
+from workloads.bench.words import change_of, change_words, points
+from workloads.outcome import Sheet
+from workloads.table import UNKNOWN, fraction, share
+
+NOT_RUN = "–"
+
+
+def energy_sheet(results: Sequence[Result], command: Command, baseline: str, *, generated: bool) -> Sheet:
+    """All policies against one baseline, and ours again where it is most like it.
+
+    That is in the mixes in which both meet every slo, and with the accuracy that the baseline delivered.
+    """
+    base = select(results, baseline, generated=generated)
+    rows = []
+    for policy in command.policies:
+        if policy != baseline:
+            rows.append(_energy_row(policy, compare(select(results, policy, generated=generated), base)))
+    ours = select(results, command.ours, generated=generated)
+    rows.append(_energy_row(f"{command.ours}, where both meet their slos", compare(*both_meeting(ours, base))))
+    parity = compare(select(results, command.ours, generated=generated, parity=baseline), base)
+    if parity.difference is not None:
+        rows.append(_energy_row(f"{command.ours} at the accuracy of {baseline}", parity))
+    bound = energy_ratio(lower_bounds_j(results), energies_j(base))
+    if bound is not None:
+        rows.append(("relaxed lower bound", change_words(bound), *[NOT_RUN] * 7))
+    mixes = len({mix for mix, _, _ in base})
+    which = ("generated " if generated else "") + ("mix" if mixes == 1 else "mixes")
+    return Sheet(
+        title=f"Against {baseline}, {mixes} {which}",
+        heads=(
+            "policy",
+            "units' energy",
+            "board's energy",
+            "energy per request on time",
+            "on time",
+            "accuracy",
+            "lost",
+            "units' energy is",
+            "worst case",
+        ),
+        rows=[row for row in rows if row],
+    )
+
+
+def matrix_sheet(results: Sequence[Result], command: Command, *, generated: bool) -> Sheet | None:
+    """Networks × clocks, against the first baseline: what the networks, the clocks and the joint decision each save."""
+    cells: dict[str, dict[str, str]] = {}
+    baseline = command.baselines[0] if command.baselines else command.ours
+    base = select(results, baseline, generated=generated)
+    for policy in command.policies:
+        networks, clocks = networks_and_clocks(policy)
+        comparison = compare(select(results, policy, generated=generated), base)
+        cells.setdefault(networks, {})[clocks] = _cell(comparison)
+    columns = list(dict.fromkeys(clocks for own in cells.values() for clocks in own))
+    if len(columns) < 2:
+        return None
+    return Sheet(
+        title=f"Networks × clocks, units' energy against {baseline}",
+        heads=("networks", *(f"clocks: {clocks}" for clocks in columns)),
+        rows=[(networks, *(own.get(clocks, NOT_RUN) for clocks in columns)) for networks, own in cells.items()],
+        notes=(
+            "Down a column the networks and cores differ, along a row the clocks; what `joint` with its own clocks "
+            "saves beyond both is the joint decision's. On time: difference in percentage points.",
+        ),
+    )
+
+
+def boards_sheet(results: Sequence[Result], command: Command, boards: Mapping[str, Board], *, generated: bool) -> Sheet:
+    """Each board by itself: our policy against each baseline, and where its figures come from."""
+    rows = []
+    for name, board in boards.items():
+        here = [result for result in results if result.task.board == name]
+        ours = select(here, command.ours, generated=generated)
+        cells = [_cell(compare(ours, select(here, rival, generated=generated))) for rival in command.baselines]
+        rows.append((name, *cells, f"emulated clocks; {board.power_source}" if board.emulated else board.power_source))
+    return Sheet(
+        title="By board",
+        heads=("board", *(f"{command.ours} against {baseline}" for baseline in command.baselines), "power figures"),
+        rows=rows,
+        notes=_unpowered(boards.values()),
+    )
+
+
+def shortfall_sheet(results: Sequence[Result], command: Command) -> Sheet:
+    """Where our policy delivers less on time than a baseline, beyond the interval."""
+    bases = {baseline: select(results, baseline) for baseline in command.baselines}
+    found = shortfalls(select(results, command.ours), bases)
+    return Sheet(
+        title=f"Mixes in which {command.ours} delivers less on time than a baseline",
+        heads=("mix", "board", "baseline", command.ours, "baseline's", "difference, 95 %", "apps below their slo"),
+        rows=[
+            (
+                one.mix,
+                one.board,
+                one.baseline,
+                share(one.on_time),
+                share(one.base_on_time),
+                f"{points(one.low)} to {points(one.high)}",
+                ", ".join(one.missed_apps) or "none",
+            )
+            for one in found
+        ],
+        notes=() if found else ("None, beyond the 95 % interval of the difference.",),
+    )
+
+
+def floors_sheet(results: Sequence[Result], command: Command) -> Sheet:
+    """Where our policy served an app below its floor."""
+    found = floor_misses(select(results, command.ours))
+    return Sheet(
+        title=f"Apps that {command.ours} served below their accuracy floor",
+        heads=("mix", "board", "app", "from", "floor", "least accuracy", "seeds"),
+        rows=[
+            (
+                one.mix,
+                one.board,
+                one.app,
+                f"{one.from_s:g} s",
+                fraction(one.floor),
+                fraction(one.accuracy),
+                str(one.seeds),
+            )
+            for one in found
+        ],
+        notes=() if found else ("None.",),
+    )
+
+
+def sensitivity_sheet(results: Sequence[Result], command: Command) -> Sheet | None:
+    """Whether our policy takes less energy whatever is assumed of the board's power."""
+    rows = []
+    exceptions: dict[str, list[str]] = {}
+    for change in CHANGES:
+        ours = select(results, command.ours, change=change)
+        intervals = {
+            baseline: compare(ours, select(results, baseline, change=change)).units for baseline in command.baselines
+        }
+        if ours:
+            rows.append((change, *map(change_words, intervals.values())))
+        for baseline, interval in intervals.items():
+            verdict = ratio_verdict(interval)
+            if verdict != "less":
+                exceptions.setdefault(baseline, []).append(f"{change}: {verdict}")
+    if not rows:
+        return None
+    fails = [f"Not shown to be less than {baseline}: {', '.join(own)}." for baseline, own in exceptions.items()]
+    return Sheet(
+        title=f"Does {command.ours} take less whatever the power figures are?",
+        heads=("change of the board", *(f"units' energy against {baseline}" for baseline in command.baselines)),
+        rows=rows,
+        notes=(
+            *(fails or ["Yes: less than each baseline under every change, beyond the interval."]),
+            "One seed a mix. Policies know the changed static and dynamic power; of idle power below static they know "
+            "nothing. The power of a busy unit at its top clock stays.",
+        ),
+    )
+
+
+def mix_sheets(results: Sequence[Result], command: Command) -> list[Sheet]:
+    """A table for each mix that was written, on each of its boards."""
+    by_policy = {policy: select(results, policy, generated=False) for policy in command.policies}
+    places = dict.fromkeys(
+        (result.task.mix, result.task.board) for result in results if result.utilisation is None and result.task.plain
+    )
+    return [_mix_sheet(mix, board, by_policy, command) for mix, board in places]
+
+
+def failure_sheet(results: Sequence[Result]) -> Sheet | None:
+    """Runs that failed, and why; seeds of the same failure together."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for result in results:
+        if result.error is not None:
+            task = result.task
+            same = (task.mix, task.board, task.policy, variant_words(result), result.error)
+            found.setdefault(same, []).append(task.seed)
+    if not found:
+        return None
+    rows = [(*key[:4], ", ".join(map(str, seeds)), key[4]) for key, seeds in found.items()]
+    return Sheet(title="Runs that failed", heads=("mix", "board", "policy", "variant", "seeds", "why"), rows=rows)
+
+
+def networks_and_clocks(policy: str) -> tuple[str, str]:
+    """The halves of a policy's name; a bare governor stands for `largest` under it."""
+    networks, plus, clocks = policy.partition("+")
+    if not plus and networks in GOVERNORS:
+        return "largest", networks
+    return networks, clocks or "its own"
+
+
+def variant_words(result: Result) -> str:
+    """What a run's mix or board was changed in; empty where nothing."""
+    task = result.task
+    if task.parity is not None:
+        return f"accuracy of {task.parity}"
+    return task.change or (f"{task.clones} times the apps" if task.clones > 1 else "")
+
+
+def _energy_row(name: str, comparison: Comparison) -> tuple[str, ...]:
+    difference, worst = comparison.difference, comparison.worst
+    if difference is None:
+        return ()
+    return (
+        name,
+        change_words(comparison.units),
+        change_words(comparison.board),
+        change_words(comparison.per_on_time),
+        points(difference.on_time),
+        points(difference.accuracy),
+        points(difference.lost),
+        UNKNOWN if comparison.units is None else ratio_verdict(comparison.units),
+        UNKNOWN if worst is None else f"{change_of(worst.ratio)} ({worst.mix} on {worst.board})",
+    )
+
+
+def _cell(comparison: Comparison) -> str:
+    difference = comparison.difference
+    if difference is None:
+        return NOT_RUN
+    figure, bracket, bounds = change_words(comparison.units).partition(" (")
+    return f"{figure} ({bounds.rstrip(')')}{'; ' if bracket else ''}on time {points(difference.on_time)})"
+
+
+def _unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
+    return tuple(
+        f"{board.name}: no power figures for {', '.join(missing)}, so energy is unknown and not compared."
+        for board in boards
+        if (missing := [unit.name for unit in board.units if unit.static_w is None or unit.dynamic_w is None])
+    )
+
+
+def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Command) -> Sheet:
+    def here(policy: str) -> dict[tuple[str, str, int], Result]:
+        return {key: result for key, result in by_policy[policy].items() if key[:2] == (mix, board)}
+
+    baseline = command.baselines[0] if command.baselines else command.ours
+    base = here(baseline)
+    bound_j = [result.lower_bound_j for policy in by_policy for result in here(policy).values()]
+    rows = []
+    for policy in by_policy:
+        runs = here(policy)
+        if not runs:
+            continue
+        own = list(runs.values())
+        hits, n = (sum(counts) for counts in zip(*map(on_time_counts, own), strict=True))
+        ratio = ratios_by_place(runs, base).get((mix, board))
+        rows.append(
+            (
+                policy,
+                _mean([one.summary.energy.units_j for one in own if one.summary is not None], "{:.2f} J"),
+                UNKNOWN if ratio is None else change_of(ratio),
+                share(hits / n) if n else UNKNOWN,
+                _mean(map(mean_accuracy, own), "{:.3f}"),
+                _mean([float(lost_count(one)) for one in own], "{:.1f}"),
+                _mean([None if one is None else 1000 * one for one in map(j_per_on_time, own)], "{:.2f} mJ"),
+                _mean([one.xrbench for one in own], "{:.1f}"),
+                _mean([one.tail for one in own], "{:.2f}"),
+                _mean([one.managing_j for one in own], "{:.2f} J"),
+            )
+        )
+    bound = _mean(bound_j, "{:.2f} J")
+    return Sheet(
+        title=f"{mix} on {board}",
+        heads=(
+            "policy",
+            "units' energy",
+            f"against {baseline}",
+            "on time",
+            "accuracy",
+            "lost",
+            "per request on time",
+            "XRBench",
+            "tail / target",
+            "managing",
+        ),
+        rows=rows,
+        notes=() if bound == UNKNOWN else (f"Relaxed lower bound on the units' energy: {bound}.",),
+    )
+
+
+def _mean(values: Iterable[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(math.fsum(known) / len(known)) if known else UNKNOWN

@@ -1,0 +1,86 @@
+"""The directory of a bench: what was asked, and a line for each run that ended, written as soon as it did.
+
+So a bench that was stopped goes on where it was: the same command with the same directory. Another command there is
+refused. A line that was cut short is a run that has to be done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from workloads.bench.results import Result
+from workloads.bench.tasks import Task
+from workloads.errors import MixError
+
+COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
+_RESULT = TypeAdapter(Result)
+
+
+class Store:
+    """One bench's directory, made if missing.
+
+    Args:
+        directory: empty, not there, or of the same command.
+        asked: what makes a bench this one, as JSON values; its first key that differs is named.
+
+    Raises:
+        MixError: the directory is another bench's, something else's, or can't be used.
+    """
+
+    def __init__(self, directory: Path, asked: Mapping[str, Any]) -> None:
+        self._directory = directory
+        self.results: dict[Task, Result] = {}
+        """By task, what is done."""
+        where = f"--out {str(directory)!r}"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if (directory / COMMAND_FILE).exists():
+                _check_same(where, json.loads((directory / COMMAND_FILE).read_text(encoding="utf-8")), asked)
+                self._read(where)
+            elif any(directory.iterdir()):
+                raise MixError(f"{where} is not empty and holds no bench; give a new directory.")
+            else:
+                (directory / COMMAND_FILE).write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+        except FileExistsError:
+            raise MixError(f"{where} is a file; give a directory.") from None
+        except OSError as error:
+            raise MixError(f"{where} can't be used ({error.strerror}); give another directory.") from None
+        except json.JSONDecodeError:
+            raise MixError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
+
+    def add(self, result: Result) -> None:
+        """Keeps a result."""
+        self.results[result.task] = result
+        with open(self._directory / RUNS_FILE, "a", encoding="utf-8") as stream:
+            stream.write(_RESULT.dump_json(result).decode() + "\n")
+
+    def _read(self, where: str) -> None:
+        path = self._directory / RUNS_FILE
+        if not path.exists():
+            return
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            path.write_bytes(whole)
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                result = _RESULT.validate_json(line)
+            except ValidationError:
+                raise MixError(
+                    f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
+                ) from None
+            self.results[result.task] = result
+
+
+def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    for key in dict.fromkeys((*asked, *there)):
+        if there.get(key) != asked.get(key):
+            raise MixError(
+                f"{where} holds another bench: {key} is {there.get(key)!r} there, and {asked.get(key)!r} now. "
+                "Give the same command to go on with it, or another directory."
+            )

@@ -1,0 +1,172 @@
+"""What a bench runs: the tasks of a command, each one mix on one board under one policy with one seed.
+
+Pure: which tasks there are is decided by the command and its cases alone, so that a bench that was stopped knows what
+is still to do. Nothing here loads or runs a mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from scheduler.policies import HINDSIGHT
+from workloads.bench.sensitivity import CHANGES
+from workloads.bench.variants import Floors
+
+OURS = "joint"
+BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
+"""What energy is compared with, as far as a command has them: the paper's baseline, the same with networks that just
+meet their floors, and our networks with the kernel's clocks."""
+
+DEFAULT_POLICIES = (OURS, *BASELINES, "largest", "floor", *HINDSIGHT)
+
+GENERATED = "generated:"
+"""A mix that begins so is not a file but the generator's, of the seed that follows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One mix on one board.
+
+    Attributes:
+        source: path of the mix script, or `generated:SEED`.
+        mix: its name.
+        board: the board's name.
+        utilisation: share of the board that a generated mix asks for; None for one that was written.
+    """
+
+    source: str
+    mix: str
+    board: str
+    utilisation: float | None = None
+
+    @property
+    def generated(self) -> bool:
+        """Whether the generator made the mix."""
+        return self.source.startswith(GENERATED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One run. Tasks are equal where they ask for the same run.
+
+    Attributes:
+        mix: name of the mix.
+        board: name of the board.
+        policy: name of the policy.
+        seed: of arrivals and service times.
+        clones: how often each app of the mix is there.
+        parity: the baseline whose delivered accuracies are this run's floors; None for the mix's own floors.
+        change: of the board, one of `sensitivity.CHANGES`; None for the board as it is.
+        floors: those of a parity run, which follow from the baseline's run.
+    """
+
+    mix: str
+    board: str
+    policy: str
+    seed: int
+    clones: int = 1
+    parity: str | None = None
+    change: str | None = None
+    floors: Floors | None = field(default=None, compare=False)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is the mix as it was written on the board as it is."""
+        return self.clones == 1 and self.parity is None and self.change is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """What a bench was asked, as far as it decides what is run.
+
+    Attributes:
+        policies: by name.
+        repeats: seeds of each mix that was written; a generated mix has one.
+        seed: the first.
+        backend: `sim` or `ray`.
+        scale: how often each app is there, in ascending order.
+        sensitivity: whether boards are changed too.
+    """
+
+    policies: tuple[str, ...]
+    repeats: int
+    seed: int
+    backend: str
+    scale: tuple[int, ...]
+    sensitivity: bool
+
+    @property
+    def ours(self) -> str:
+        """The policy that is judged: `joint`, or the first where that is not asked for."""
+        return OURS if OURS in self.policies else self.policies[0]
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """What it is judged against: the usual baselines, or every other policy where none of them is asked for."""
+        usual = tuple(name for name in BASELINES if name in self.policies)
+        return usual or tuple(name for name in self.policies if name != self.ours)
+
+
+def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
+    """All tasks that need no other's result, those of one mix together."""
+    tasks: list[Task] = []
+    # Those with hindsight simulate a mix many times before they run it: too much where there are many mixes.
+    lean = tuple(name for name in command.policies if name not in HINDSIGHT)
+    judged = (command.ours, *command.baselines)
+    for case in cases:
+        for policy in lean if case.generated else command.policies:
+            tasks += [_task(case, policy, seed) for seed in seeds_of(command, case)]
+        if case.generated:
+            continue
+        for clones in command.scale:
+            if clones > 1:
+                tasks += [_task(case, policy, command.seed, clones=clones) for policy in lean]
+        if command.sensitivity:
+            tasks += [_task(case, policy, command.seed, change=change) for change in CHANGES for policy in judged]
+    return list(dict.fromkeys(tasks))
+
+
+def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, Floors]) -> list[Task]:
+    """Our policy again with the floors that each baseline delivered, for each plain run of the baseline that went well.
+
+    Args:
+        command: what was asked.
+        cases: mixes on boards; generated ones have no parity run.
+        delivered: by the baseline's task, what each app got.
+    """
+    tasks = []
+    for case in cases:
+        for baseline in command.baselines:
+            for seed in () if case.generated else seeds_of(command, case):
+                floors = delivered.get(_task(case, baseline, seed))
+                if floors is not None:
+                    tasks.append(_task(case, command.ours, seed, parity=baseline, floors=floors))
+    return tasks
+
+
+def seeds_of(command: Command, case: Case) -> range:
+    """The seeds that a case is run with."""
+    return range(command.seed, command.seed + (1 if case.generated else command.repeats))
+
+
+def _task(
+    case: Case,
+    policy: str,
+    seed: int,
+    *,
+    clones: int = 1,
+    parity: str | None = None,
+    change: str | None = None,
+    floors: Floors | None = None,
+) -> Task:
+    return Task(
+        mix=case.mix,
+        board=case.board,
+        policy=policy,
+        seed=seed,
+        clones=clones,
+        parity=parity,
+        change=change,
+        floors=floors,
+    )

@@ -1,0 +1,139 @@
+"""`gearshift bench`: policies × mixes × boards × seeds, in simulation or on this machine, with one report."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from scheduler.policies import HINDSIGHT
+from workloads.bench.tasks import DEFAULT_POLICIES, Command
+from workloads.boards import BACKENDS
+from workloads.cli_options import bad_input, numbers, print_result
+from workloads.errors import MixError, choice
+from workloads.outcome import Sheet
+from workloads.progress import ProgressLines
+
+_SCHEMA = 1
+_PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is")
+"""Columns of the page's tables that a terminal has room for."""
+
+
+def bench(
+    mixes: Annotated[
+        list[Path] | None, typer.Argument(metavar="[MIX.py]...", help="scripts with a function `mix() -> Mix`")
+    ] = None,
+    boards: Annotated[str | None, typer.Option(help="A,B: files or names; else each mix on its own boards")] = None,
+    policies: Annotated[
+        str | None, typer.Option(help=f"A,B: NETWORKS[+CLOCKS] or FILE.py:Class; else {','.join(DEFAULT_POLICIES)}")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="seeds of each mix")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="the first of them")] = 0,
+    backend: Annotated[str, typer.Option(help="sim: in simulation; ray: on this machine, one after another")] = "sim",
+    out: Annotated[Path | None, typer.Option(help="directory; the same command with the same one goes on")] = None,
+    scale: Annotated[str | None, typer.Option(help="1,2,4: also with each app that many times")] = None,
+    suite: Annotated[bool, typer.Option("--suite", help="the suite of scenarios, beside the mixes named")] = False,
+    generated: Annotated[int, typer.Option(min=0, help="so many generated mixes on each board, one seed each")] = 0,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with other power figures")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="processes; else as many as there are cores")] = None,
+) -> None:
+    """Compares policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
+    # A bench needs polars and matplotlib, which the other commands should not have to wait for.
+    from workloads.bench.cases import find_cases
+    from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, to_html
+    from workloads.bench.rows import write_tables
+    from workloads.bench.runner import run_bench
+    from workloads.bench.sheets import failure_sheet
+    from workloads.bench.store import Store
+
+    directory = out or Path("runs") / f"bench-{time.strftime('%Y%m%d-%H%M%S')}"
+    with ProgressLines() as progress:
+        with bad_input():
+            command = _command(policies, repeats, seed, backend, scale, sensitivity)
+            scripts = list(mixes or [])
+            if suite or not (scripts or generated):
+                from workloads.suite import suite_mixes
+
+                scripts += suite_mixes().values()
+            names = _listed("--boards", boards) if boards is not None else None
+            cases = find_cases(command, scripts, names, generated, progress.line, progress.update)
+            store = Store(directory, _identity(command, cases.identity))
+        if store.results:
+            progress.line(f"{len(store.results)} runs are done already in {directory}")
+        results = run_bench(command, cases, store, jobs or len(os.sched_getaffinity(0)), progress.update)
+    done = Bench(command=command, boards=cases.boards, results=results, left_out=cases.left_out)
+    write_tables(results, directory)
+    (directory / REPORT_FILE).write_text(to_html(done), encoding="utf-8")
+    for sheet in energy_sheets(done):
+        print_result(_table(sheet, _PRINTED))
+    print(f"{directory / REPORT_FILE}  has the rest", file=sys.stderr)
+    failures = failure_sheet(results)
+    if failures is not None:
+        print_result(_table(failures, failures.heads))
+        raise typer.Exit(1)
+
+
+def _command(
+    policies: str | None, repeats: int, seed: int, backend: str, scale: str | None, sensitivity: bool
+) -> Command:
+    choice("--backend", backend, BACKENDS)
+    if sensitivity and backend == "ray":
+        raise MixError("--sensitivity changes the power figures of boards; it needs --backend sim")
+    clones = numbers("--scale", scale)
+    if not all(one.is_integer() for one in clones):
+        raise MixError(f"--scale {scale!r} must be whole numbers with commas between them, as in 1,2,4,8")
+    usual = DEFAULT_POLICIES if backend == "sim" else tuple(name for name in DEFAULT_POLICIES if name not in HINDSIGHT)
+    return Command(
+        policies=_listed("--policies", policies) if policies is not None else usual,
+        repeats=repeats,
+        seed=seed,
+        backend=backend,
+        scale=tuple(sorted({1, *map(int, clones)})),
+        sensitivity=sensitivity,
+    )
+
+
+def _listed(option: str, given: str) -> tuple[str, ...]:
+    """Names with commas between them, each once.
+
+    Raises:
+        MixError: if one is empty.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in given.split(",")))
+    if not all(names):
+        raise MixError(f"{option} {given!r} must be names with commas between them")
+    return names
+
+
+def _identity(command: Command, read: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the results of a bench, as JSON values."""
+    return {
+        "schema": _SCHEMA,
+        "gearshift": version("gearshift"),
+        "policies": list(command.policies),
+        "repeats": command.repeats,
+        "seed": command.seed,
+        "backend": command.backend,
+        "scale": list(command.scale),
+        "sensitivity": command.sensitivity,
+        **read,
+    }
+
+
+def _table(sheet: Sheet, heads: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=Text(sheet.title, style="bold"), title_justify="left", title_style="")
+    places = [sheet.heads.index(head) for head in heads]
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in sheet.rows:
+        table.add_row(*(Text(row[place]) for place in places))
+    return table
