@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from actors.cluster import packaged_board
@@ -161,6 +162,7 @@ def _figure(runs: Mapping[str, NDArray[np.void]], starts_s: float, target_ms: fl
         above.set_ylim(bottom=0)
         above.legend(frameon=False, loc="upper right", ncols=len(runs))
         below.set_title("level")
+        below.yaxis.set_major_locator(MaxNLocator(integer=True))
         below.set_xlabel("s")
         svg = to_svg(canvas, _TITLE)
     return Figure(
