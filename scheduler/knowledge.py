@@ -290,7 +290,7 @@ class Knowledge:
         """Applications and units as plain values, for the epoch log."""
         return {
             "units": {
-                name: {"mhz": seen.mhz_now, "busy": seen.busy, "power_w": seen.power_w}
+                name: {"mhz": seen.mhz_now, "busy": seen.busy, "temp_c": seen.temp_c, "power_w": seen.power_w}
                 for name, seen in self._seen.items()
             },
             "host": asdict(self._host) if self._host else None,

@@ -16,6 +16,7 @@ from workloads.cli_bench import bench
 from workloads.cli_options import bad_input, print_result, run_directory
 from workloads.cli_run import run
 from workloads.cli_supernets import accuracy, ladder, profile
+from workloads.cli_validate import validate
 from workloads.progress import ProgressLines
 from workloads.report import write_report
 
@@ -57,7 +58,7 @@ def report(
         print(write_report(run_dir))
 
 
-for command in (run, bench, profile, accuracy, ladder):
+for command in (run, bench, validate, profile, accuracy, ladder):
     app.command()(command)
 
 

@@ -23,8 +23,19 @@ from workloads.ladders import base_name
 from workloads.report import ReportError
 from workloads.run_dir import RunDirError
 from workloads.summary import SummaryError
+from workloads.trace import TraceError
 
-_MISTAKES = (MixError, BoardError, SupernetError, PolicyError, ReportError, RunDirError, EpochLogError, SummaryError)
+_MISTAKES = (
+    MixError,
+    BoardError,
+    SupernetError,
+    PolicyError,
+    ReportError,
+    RunDirError,
+    EpochLogError,
+    SummaryError,
+    TraceError,
+)
 
 _TABLE_WIDTH = 110
 """Columns of the summary table where there is no terminal to fit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,8 @@ from workloads.simulator.profiles import profiles_for
 from workloads.simulator.record import write_simulated
 from workloads.summary import Summary
 from workloads.table import summary_table
+from workloads.trace import BoardTrace, read_trace
+from workloads.trace_replay import with_environment
 
 
 def run(
@@ -40,6 +43,10 @@ def run(
     measured: Annotated[
         bool, typer.Option("--measured", help="simulate with profiles of this machine, not those that gearshift has")
     ] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="trace of a run: simulate beside the load, limits and heat that it saw"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="run directory; may exist if empty")] = None,
     json: Annotated[bool, typer.Option("--json", help="print the summary as JSON, and nothing else")] = False,
 ) -> None:
@@ -52,6 +59,8 @@ def run(
             choice("--backend", backend, BACKENDS)
             if backend == "ray" and measured:
                 raise MixError("--measured is for --backend sim; on this machine profiles are always measured here")
+            if backend == "ray" and trace is not None:
+                raise MixError("--trace is for --backend sim; a run on this machine has a load of its own")
             if backend == "sim" and time_scale != 1:
                 raise MixError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
@@ -69,7 +78,10 @@ def run(
             files = own_weights(weights)
             runs = _Runs(loaded, opened, policies, directory, progress, seed=seed, epoch_ms=epoch_ms)
             with _blame(mix):
-                start = runs.simulated(files, measured) if backend == "sim" else runs.real(files, time_scale)
+                if backend == "sim":
+                    start = runs.simulated(files, measured, read_trace(trace) if trace else None)
+                else:
+                    start = runs.real(files, time_scale)
         summaries = start()
     if json:
         print(summaries[0].to_json())
@@ -104,8 +116,10 @@ class _Runs:
         """Where the run of a policy is kept."""
         return self._directory if len(self._policies) == 1 else self._directory / policy.replace("/", "_")
 
-    def simulated(self, weights: dict[str, Path], measured: bool) -> Callable[[], list[Summary]]:
-        """Plans simulations; what is returned runs them."""
+    def simulated(
+        self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None
+    ) -> Callable[[], list[Summary]]:
+        """Plans simulations, in the surroundings of a trace if there is one; what is returned runs them."""
         on_progress = self._progress.update
         profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
         plans = [
@@ -114,6 +128,8 @@ class _Runs:
             )
             for policy in self._policies
         ]
+        if trace is not None:
+            plans = [replace(plan, events=tuple(with_environment(plan.events, trace, self._board))) for plan in plans]
         return lambda: [self._simulate(plan) for plan in plans]
 
     def _simulate(self, plan: SimulationPlan) -> Summary:

@@ -1,0 +1,102 @@
+"""`gearshift validate`: a mix on this machine's board and in simulation, from one profile, side by side."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workloads.boards import open_board
+from workloads.cli_options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.errors import MixError
+from workloads.loader import load_mix
+from workloads.plan import RunPlan, check_options, notices, plan_run
+from workloads.progress import ProgressLines
+from workloads.run_dir import read_run
+from workloads.simulator import SimulationError, SimulationPlan, simulate
+from workloads.simulator.record import write_simulated
+from workloads.validate import Pair, simulation_of
+from workloads.validate import validate as compared
+
+
+def validate(
+    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="script with a function `mix() -> Mix`")],
+    board: BoardOption = None,
+    policy: Annotated[str, typer.Option(help="NETWORKS[+CLOCKS]")] = "joint",
+    seed: Annotated[int, typer.Option(help="of arrivals, inputs and service times; repeats count on from it")] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="runs on the board, one after another")] = 1,
+    epoch_ms: Annotated[float, typer.Option(help="board time between two decisions")] = 100.0,
+    time_scale: Annotated[float, typer.Option(help="wall time over board time, on an emulated board")] = 1.0,
+    weights: WeightsOption = None,
+    out: Annotated[Path | None, typer.Option(help="directory for runs and report; may exist if empty")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the comparison as JSON, and nothing else")] = False,
+) -> None:
+    """Runs a mix for real and simulates it from the same profile, and says how far the simulator is off."""
+    from workloads.outcome import REPORT_FILE
+    from workloads.validate_outcome import outcome
+
+    with ProgressLines() as progress:
+        with bad_input():
+            loaded = load_mix(mix)
+            opened = open_board(board)
+            check_options(opened, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
+            directory = run_directory(out, f"validate-{loaded.name}")
+            files = own_weights(weights)
+            try:
+                plans = [
+                    plan_run(
+                        loaded,
+                        opened,
+                        policy=policy,
+                        seed=seed + number,
+                        epoch_ms=epoch_ms,
+                        time_scale=time_scale,
+                        weights=files,
+                        on_progress=progress.update,
+                    )
+                    for number in range(repeats)
+                ]
+                simulations = [simulation_of(plan) for plan in plans]
+            except MixError as error:
+                raise MixError(f"{mix}: {error}") from None
+            for notice in notices(plans[0], files):
+                progress.line(notice)
+        pairs = _pairs(plans, simulations, directory, progress)
+    result = outcome(compared(pairs))
+    result.write(directory)
+    if json:
+        print(result.to_json())
+    else:
+        for table in result.tables():
+            print_result(table)
+    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
+
+
+def _pairs(
+    plans: list[RunPlan], simulations: list[SimulationPlan], directory: Path, progress: ProgressLines
+) -> list[Pair]:
+    """Simulates all, then runs all on one Ray; each has its own run directory."""
+    from actors.session import RaySession
+    from workloads.launch import run_plan
+
+    for simulation in simulations:
+        try:
+            write_simulated(simulation, simulate(simulation), directory / f"simulated-{simulation.seed}")
+        except SimulationError as error:
+            print(f"gearshift: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+    pairs = []
+    progress.line("starting Ray")
+    with RaySession(plans[0].gpus) as session:
+        for plan in plans:
+            out = directory / f"board-{plan.seed}"
+            what, duration_s = f"{plan.mix.name} under {plan.policy}, seed {plan.seed}", plan.mix.duration_s
+
+            def show(now_s: float, what: str = what, duration_s: float = duration_s) -> None:
+                progress.update(what, min(max(now_s, 0.0), duration_s), duration_s)
+
+            run_plan(plan, session, out, on_time=show)
+            pairs.append(Pair(real=read_run(out), simulated=read_run(directory / f"simulated-{plan.seed}")))
+    return pairs

@@ -1,0 +1,91 @@
+"""The figure of a validation: how many of an app's requests took at most how long, on the board and simulated.
+
+Draws, and decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from actors.records import Status
+from workloads.run_dir import Run
+from workloads.summary import first_ends, latencies_ms
+from workloads.svg import INK, MUTED, STYLE, to_svg
+from workloads.validate import AIM, Validation
+
+_REAL, _SIMULATED = "#0b7fc7", "#d55e00"
+"""Told apart by people who see few colours, on white as well as on black; the simulated line is broken too."""
+
+_WIDTH_IN, _PANEL_IN, _TITLE_IN, _BELOW_IN, _LEGEND_IN = 10.0, 2.3, 0.35, 0.5, 0.3
+_LEFT_IN, _RIGHT_IN, _GAP_IN = 0.6, 0.25, 0.6
+_COLUMNS = 2
+
+
+def plot_validation(validation: Validation) -> str:
+    """Draws one panel for each app, over the pairs judged.
+
+    Returns:
+        An SVG element.
+    """
+    apps = list(validation.real)
+    rows = -(-len(apps) // _COLUMNS)
+    row_in = _TITLE_IN + _PANEL_IN + _BELOW_IN
+    height_in = _LEGEND_IN + rows * row_in
+    width_in = (_WIDTH_IN - _LEFT_IN - _RIGHT_IN - (_COLUMNS - 1) * _GAP_IN) / _COLUMNS
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, height_in))
+        for place, app in enumerate(apps):
+            row, column = divmod(place, _COLUMNS)
+            left_in = _LEFT_IN + column * (width_in + _GAP_IN)
+            bottom_in = height_in - _LEGEND_IN - row * row_in - _TITLE_IN - _PANEL_IN
+            box = (left_in / _WIDTH_IN, bottom_in / height_in, width_in / _WIDTH_IN, _PANEL_IN / height_in)
+            _draw_app(figure.add_axes(box), validation, app)
+        figure.legend(
+            handles=[
+                Line2D([], [], color=_REAL, linestyle="-", label="on the board"),
+                Line2D([], [], color=_SIMULATED, linestyle="--", label="simulated"),
+            ],
+            loc="upper left",
+            ncols=2,
+            frameon=False,
+            bbox_to_anchor=(0.04, 1.0),
+        )
+        return to_svg(figure, salt="validation")
+
+
+def _draw_app(axes: Axes, validation: Validation, app: str) -> None:
+    real_ms = _latencies_ms([pair.real for pair in validation.judged], app)
+    simulated_ms = _latencies_ms([pair.simulated for pair in validation.judged], app)
+    _draw_shares(axes, real_ms, _REAL, "-")
+    _draw_shares(axes, simulated_ms, _SIMULATED, "--")
+    for share in (50, 95):
+        axes.axhline(share, color=MUTED, linewidth=0.6, zorder=1)
+        if real_ms.size:
+            # Where the simulation is to pass: the board's percentile, and the aim on both sides of it.
+            at_ms = float(np.percentile(real_ms, share))
+            axes.plot(((1 - AIM) * at_ms, (1 + AIM) * at_ms), (share, share), color=INK, linewidth=3, alpha=0.35)
+    ends_ms = [float(np.percentile(one, 99.5)) for one in (real_ms, simulated_ms) if one.size]
+    axes.set_xlim(0, 1.1 * max(ends_ms, default=1.0))
+    axes.set_ylim(0, 102)
+    axes.set_yticks([0, 50, 95])
+    axes.grid(axis="x")
+    axes.set_title(f"{app}: requests within a latency, %")
+    axes.set_xlabel("latency, ms (board time)", loc="right")
+
+
+def _draw_shares(axes: Axes, values_ms: NDArray[np.float64], colour: str, style: Literal["-", "--"]) -> None:
+    percent = 100 * np.arange(1, values_ms.size + 1) / max(1, values_ms.size)
+    axes.step(values_ms, percent, where="post", color=colour, linestyle=style, linewidth=1.4)
+
+
+def _latencies_ms(runs: Sequence[Run], app: str) -> NDArray[np.float64]:
+    ended = [first_ends(run.records[app]) for run in runs]
+    return np.sort(np.concatenate([latencies_ms(one[one["status"] == Status.COMPLETED]) for one in ended]))
