@@ -26,6 +26,7 @@ class AppInputs:
     rate_hz: float
     service_ratio: float
     margin: float
+    latency_ratio: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

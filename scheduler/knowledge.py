@@ -9,11 +9,12 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.board import Board, BoardUnit
 from scheduler.estimators import LatencyWindow, RateEstimator, SlowdownEstimator
+from scheduler.feedback import Caution, Foresight
 from scheduler.inputs import AppInputs, Inputs, UnitInputs, limited
 from scheduler.messages import AppTelemetry, HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.points import ArrivalModel, operating_points
@@ -62,45 +63,6 @@ class AppSpec:
     present: bool = True
 
 
-class Caution:
-    """A margin that grows while an application is late without a known cause, and shrinks again.
-
-    Of each `WINDOW` requests as many may be late as the slo permits. One more, and the margin grows by `STEP` at once;
-    a window without that takes `RELIEF` off it. So at a margin that suffices only now and then one window in six
-    fails: the margin hovers there.
-    """
-
-    WINDOW = 40
-    STEP = 0.05
-    RELIEF = 0.01
-    MOST = 0.5
-
-    def __init__(self) -> None:
-        self.margin = 0.0
-        self._finished = 0
-        self._late = 0
-        self._excused_until_s = -math.inf
-
-    def excuse(self, until_s: float) -> None:
-        """What finishes before then says nothing: the cause is known."""
-        self._excused_until_s = max(self._excused_until_s, until_s)
-
-    def update(self, *, finished: int, on_time: int, slo: float, now_s: float) -> None:
-        """Take in what finished since the last call."""
-        if now_s < self._excused_until_s:
-            self._finished = self._late = 0
-            return
-        self._finished += finished
-        self._late += finished - on_time
-        if self._late > (1 - slo) * self.WINDOW:
-            self.margin = min(self.margin + self.STEP, self.MOST)
-        elif self._finished >= self.WINDOW:
-            self.margin = max(self.margin - self.RELIEF, 0.0)
-        else:
-            return
-        self._finished = self._late = 0
-
-
 @dataclass(slots=True)
 class _App:
     """What is known of one application."""
@@ -115,12 +77,16 @@ class _App:
     service_ratio: float = 1.0
     """As last decided on."""
     caution: Caution = field(default_factory=Caution)
+    foresight: Foresight = field(default_factory=Foresight)
+    fresh_ms: list[float] = field(default_factory=list)
+    """Latencies since the last epoch."""
     reported_s: float = 0.0
     """When it last reported, or its time began."""
     queue_len: int = 0
     finished: int = 0
     """Since the last epoch, as `on_time`."""
     on_time: int = 0
+    excused_until_s: float = -math.inf
     points: tuple[OperatingPoint, ...] = ()
     points_key: object = None
 
@@ -212,20 +178,34 @@ class Knowledge:
         self._power_w = telemetry.power_w
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
-        """Lateness of these applications in the next moment has a known cause."""
+        """What these applications do in the next moment has a known cause, and says nothing of the plan."""
         for app in apps:
-            self._apps[app].caution.excuse(now_s + self._grace_s)
+            self._apps[app].excused_until_s = max(self._apps[app].excused_until_s, now_s + self._grace_s)
 
-    def judge(self, *, now_s: float) -> None:
-        """Count what finished in this epoch towards each application's caution."""
+    def judge(self, foreseen_ms: Mapping[str, float], *, now_s: float) -> None:
+        """Learn from what finished in this epoch how far the plan in force can be trusted.
+
+        Args:
+            foreseen_ms: the effective latency that the plan foresees for each application; none where it foresees
+                nothing.
+            now_s: the present.
+        """
         for app, known in self._apps.items():
             slo = self._targets[app].slo
-            known.caution.update(finished=known.finished, on_time=known.on_time, slo=slo, now_s=now_s)
+            if now_s < known.excused_until_s:
+                known.caution.forget()
+                known.foresight.forget()
+                continue
+            if known.caution.update(finished=known.finished, on_time=known.on_time, slo=slo):
+                known.foresight.relapse()
+            elif app in foreseen_ms:
+                known.foresight.update(known.fresh_ms, foreseen_ms=foreseen_ms[app], share=planned_share(slo))
 
     def end_epoch(self) -> None:
         """What finishes from here on belongs to the next epoch."""
         for known in self._apps.values():
             known.finished = known.on_time = 0
+            known.fresh_ms.clear()
 
     # ------------------------------------------------------------ views
 
@@ -245,6 +225,7 @@ class Knowledge:
                 rate_hz=rate_hz,
                 service_ratio=known.service_ratio,
                 margin=MARGIN + known.caution.margin,
+                latency_ratio=known.foresight.ratio,
             )
         return Inputs(apps=apps, units=dict(self._units), power_cap_w=self.power_cap_w)
 
@@ -318,7 +299,7 @@ class Knowledge:
                 _within_floor(known.spec.profile, of.min_accuracy),
                 app=app,
                 arrivals=replace(known.spec.arrivals, rate_hz=of.rate_hz),
-                slo=1 - (1 - of.slo) * MISSES_PLANNED,
+                slo=planned_share(of.slo),
                 min_accuracy=of.min_accuracy,
                 service_ratio=of.service_ratio,
                 margin=of.margin,
@@ -338,6 +319,7 @@ class Knowledge:
             p95_ms=known.latencies.p95_ms,
             mean_ms=known.latencies.mean_ms,
             service_ratio=of.service_ratio,
+            latency_ratio=of.latency_ratio,
             points=known.points,
         )
 
@@ -370,9 +352,15 @@ def _observe_app(known: _App, report: AppTelemetry, now_s: float) -> None:
         if abs(known.slowdown.ratio - known.service_ratio) > RATIO_CHANGE * known.service_ratio:
             known.service_ratio = known.slowdown.ratio
     known.latencies.update(report.latencies_ms)
+    known.fresh_ms.extend(report.latencies_ms)
     known.queue_len = report.queue_len
     known.finished += report.finished
     known.on_time += report.on_time
+
+
+def planned_share(slo: float) -> float:
+    """The share of requests that a plan is to have on time, so that the slo is met."""
+    return 1 - (1 - slo) * MISSES_PLANNED
 
 
 def _share_on_time(known: _App) -> float | None:

@@ -36,7 +36,7 @@ from scheduler.messages import (
     WorkerStarted,
 )
 from scheduler.placement import assign_cpus
-from scheduler.policies import Policy, appraise, check_plan
+from scheduler.policies import Policy, appraise, check_plan, loads_of
 from scheduler.problem import Objective
 from scheduler.solve import Evaluation
 from scheduler.transition import Transition, plain
@@ -134,7 +134,7 @@ class Manager:
         effects = self._transition.expire(now_s)
         present = self._knowledge.present
         self._knowledge.excuse([app for app in present if not self._expected_on_time(app)], now_s=now_s)
-        self._knowledge.judge(now_s=now_s)
+        self._knowledge.judge(self._outcome.latency_ms if self._outcome else {}, now_s=now_s)
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs)
         if not why and self._every_epoch:
@@ -213,7 +213,7 @@ class Manager:
         self._decided = inputs
         self._outcome = appraise(plan, snapshot)
         online = {unit.name: unit.cores_online for unit in snapshot.units}
-        cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online)
+        cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
         same = before is not None and (before.gears, before.clocks, before.clamps_mhz) == (
             plan.gears,

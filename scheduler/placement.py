@@ -6,7 +6,7 @@ from one CPU to another, nor in which order (`scheduler.transition`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from scheduler.board import Board
 from scheduler.views import Gear
@@ -17,19 +17,20 @@ def assign_cpus(
     gears: Mapping[str, Gear],
     held: Mapping[str, tuple[str, tuple[int, ...]]],
     online: Mapping[str, int],
+    loads: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Give every application CPUs of its gear's unit.
 
     Where the cores of a unit's gears sum to at most its cores online, no CPU is given twice. Otherwise the unit is
-    shared, and the numbers of applications on any two of its CPUs differ by at most one. Within that, an
-    application keeps what it holds: exactly so where the held sets do not overlap, and an assignment handed back
-    in as `held` is handed out again.
+    shared, and applications are spread by their loads (see `spread`). Within that, an application keeps what it holds:
+    exactly so where the held sets do not overlap, and an assignment handed back in as `held` is handed out again.
 
     Args:
         board: The board of the units.
         gears: By application, the gear it is to have.
         held: By application, the unit and the CPUs that it has now; none for one without a gear.
         online: By unit, how many of its CPUs may be used, counted from its first.
+        loads: By application, how much it uses each of its cores, on any one scale; None for all alike.
 
     Returns:
         By application, in the order of `gears`, its CPUs in rising order; `()` on a GPU. A gear with more cores
@@ -48,7 +49,10 @@ def assign_cpus(
         cores = {app: min(gears[app].cores, len(usable)) for app in here}
         before = {app: held[app][1] if app in held and held[app][0] == unit.name else () for app in here}
         fits = sum(cores.values()) <= len(usable)
-        cpus.update((_disjoint if fits else _balanced)(usable, cores, before))
+        if fits:
+            cpus.update(_disjoint(usable, cores, before))
+        else:
+            cpus.update(spread(usable, cores, {app: (loads or {}).get(app, 1.0) for app in here}, before))
     return cpus
 
 
@@ -68,16 +72,43 @@ def _disjoint(
     return {app: tuple(sorted(chosen)) for app, chosen in kept.items()}
 
 
-def _balanced(
-    usable: tuple[int, ...], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
+def spread(
+    cpus: Sequence[int], cores: Mapping[str, int], loads: Mapping[str, float], before: Mapping[str, Collection[int]]
 ) -> dict[str, tuple[int, ...]]:
-    """CPUs for each application, the least loaded first, among equals those it has."""
-    load = dict.fromkeys(usable, 0)
+    """CPUs for applications that must share: the heaviest first, each on those least loaded, among equals those it has.
+
+    So applications of equal load differ by at most one in number between any two CPUs. What all of them have already
+    is kept while the most loaded CPU would be hardly less loaded otherwise.
+
+    Args:
+        cpus: To choose from.
+        cores: By application, how many it gets.
+        loads: By application, how much it uses each of them.
+        before: By application, those that it has now.
+    """
+    load = dict.fromkeys(cpus, 0.0)
     chosen: dict[str, tuple[int, ...]] = {}
-    for app, count in cores.items():
+    # Wide gears first: they have the least choice. The name makes the order independent of the mapping's.
+    for app in sorted(cores, key=lambda app: (-cores[app], -loads[app], app)):
         mine = before[app]
-        ranked = sorted(usable, key=lambda cpu: (load[cpu], cpu not in mine))  # stable: else the unit's order
-        chosen[app] = tuple(sorted(ranked[:count]))
+        ranked = sorted(cpus, key=lambda cpu: (load[cpu], cpu not in mine))  # stable: else the unit's order
+        chosen[app] = tuple(sorted(ranked[: cores[app]]))
         for cpu in chosen[app]:
-            load[cpu] += 1
-    return chosen
+            load[cpu] += loads[app]
+    held = {app: tuple(sorted(before[app])) for app in cores}
+    complete = all(len(held[app]) == cores[app] and set(held[app]) <= set(cpus) for app in cores)
+    if complete and _most(held, loads) <= _HARDLY_LESS * _most(chosen, loads):
+        return held
+    return {app: chosen[app] for app in cores}
+
+
+_HARDLY_LESS = 1.1
+
+
+def _most(cpus: Mapping[str, tuple[int, ...]], loads: Mapping[str, float]) -> float:
+    """Load of the most loaded CPU."""
+    load: dict[int, float] = {}
+    for app, numbers in cpus.items():
+        for cpu in numbers:
+            load[cpu] = load.get(cpu, 0.0) + loads[app]
+    return max(load.values(), default=0.0)

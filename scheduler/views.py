@@ -35,6 +35,7 @@ class AppView:
         p95_ms: 95th percentile of the latest latencies; None where there are none.
         mean_ms: mean of the latest 20 latencies; None where there are none.
         service_ratio: observed over profiled service time, 1.0 where unknown.
+        latency_ratio: observed over foreseen latency, where plans foresee too much; 1.0 where that is not known.
         points: its operating points at this rate, those of the smallest sub-network first.
     """
 
@@ -51,6 +52,7 @@ class AppView:
     p95_ms: float | None
     mean_ms: float | None
     service_ratio: float
+    latency_ratio: float
     points: tuple[OperatingPoint, ...]
 
 

@@ -63,6 +63,7 @@ def make_view(app: str = "a", **changes: object) -> AppView:
         p95_ms=None,
         mean_ms=None,
         service_ratio=1.0,
+        latency_ratio=1.0,
         points=(),
     )
     view = replace(view, **changes)

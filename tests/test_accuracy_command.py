@@ -21,8 +21,8 @@ from supernets.image_folder import ImageFolder, ImagePool
 from supernets.space import Space, Stage
 from workloads.app import App
 from workloads.arrivals import External, Periodic
-from workloads.errors import MixError
 from workloads.boards import open_board, run_plan
+from workloads.errors import MixError
 from workloads.mix import Mix
 from workloads.plan import RunPlan, notices, plan_run
 from workloads.summary import wilson_interval

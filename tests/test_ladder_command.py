@@ -24,8 +24,8 @@ from supernets.search import SearchPlan
 from supernets.space import Space
 from supernets.subnet import Architecture
 from workloads import ladder_search
-from workloads.cli import app
 from workloads.boards import open_board
+from workloads.cli import app
 
 BOARD = """
 name: one-unit

@@ -10,8 +10,9 @@ from fake_world import BOARD, EPOCH_S, Scripted, World, make_profile, make_spec,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.feedback import Caution
 from scheduler.inputs import UnitInputs, limited
-from scheduler.knowledge import MARGIN, Caution
+from scheduler.knowledge import MARGIN
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
@@ -374,7 +375,7 @@ def observed(world, seconds, **changes):
     decisions = world.manager.decisions
     for number in range(1, round(seconds / EPOCH_S) + 1):
         now_s = start_s + number * EPOCH_S
-        report = world.report("a", **changes)
+        report = world.report("a", **{"latencies_ms": (), **changes})
         world.manager.on(Telemetry(apps=(report,), units=(), power_w=None), now_s)
         world.manager.on(Tick(epoch=number), now_s)
     world.now_s = start_s + seconds
@@ -423,7 +424,7 @@ def test_poisson_arrivals_do_not_make_it_decide():
     before = world.manager.decisions
     for number in range(200):
         now_s = 1.1 + number * EPOCH_S
-        report = world.report("a", arrived=pattern[number % 10])
+        report = world.report("a", arrived=pattern[number % 10], latencies_ms=())
         world.manager.on(Telemetry(apps=(report,), units=(), power_w=None), now_s)
         world.manager.on(Tick(epoch=number), now_s)
     assert world.manager.decisions == before
@@ -634,27 +635,11 @@ def test_lateness_right_after_a_change_is_excused():
     assert observed(world, 0.6, on_time=0) == 0
 
 
-def test_caution_grows_at_once_and_fades():
-    caution = Caution()
-    caution.update(finished=2, on_time=0, slo=0.95, now_s=0.0)
-    assert caution.margin == 0.0  # two late of forty are allowed
-    caution.update(finished=1, on_time=0, slo=0.95, now_s=0.1)
-    assert caution.margin == Caution.STEP
-    for _ in range(5):
-        caution.update(finished=40, on_time=39, slo=0.95, now_s=0.2)
-    assert caution.margin == pytest.approx(0.0)
-    for _ in range(100):
-        caution.update(finished=40, on_time=0, slo=0.95, now_s=0.3)
-    assert caution.margin == Caution.MOST
-
-
-def test_caution_forgets_what_is_excused():
-    caution = Caution()
-    caution.update(finished=2, on_time=0, slo=0.95, now_s=0.0)
-    caution.excuse(1.0)
-    caution.update(finished=30, on_time=0, slo=0.95, now_s=0.9)
-    caution.update(finished=2, on_time=0, slo=0.95, now_s=1.0)
-    assert caution.margin == 0.0
+def test_latencies_shorter_than_foreseen_are_believed_and_said_to_the_policy():
+    world, policy = settled_world()
+    foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
+    assert observed(world, 20.0, latencies_ms=(foreseen_ms / 2,)) > 0
+    assert policy.snapshots[-1].apps[0].latency_ratio < 0.9
 
 
 @given(
@@ -689,7 +674,7 @@ def test_logs_hold_plain_values_and_what_they_promise():
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]
     assert set(epoch) == {"epoch", "decided", "units", "host", "apps", "power_w", "violation", "optimal"}
-    assert set(epoch["units"]["big"]) == {"mhz", "busy", "power_w"}
+    assert set(epoch["units"]["big"]) == {"mhz", "busy", "temp_c", "power_w"}
     app_keys = {"gear", "queue_len", "on_time", "p95_ms", "rate_hz", "service_ratio"}
     assert set(epoch["apps"]["a"]) == app_keys
     assert (epoch["violation"], epoch["optimal"]) == (0.0, True)

@@ -1,7 +1,7 @@
 """Policies: from a snapshot of applications and units to a plan of gears and clocks."""
 
 from scheduler.policies.alert import Alert
-from scheduler.policies.checks import appraise, check_plan
+from scheduler.policies.checks import appraise, check_plan, loads_of
 from scheduler.policies.energy_aware import place_by_energy
 from scheduler.policies.fixed import Floor, Largest, Race
 from scheduler.policies.governed import UnderGovernor
@@ -30,6 +30,7 @@ __all__ = [
     "appraise",
     "check_plan",
     "gear_of",
+    "loads_of",
     "make_policy",
     "place",
     "place_by_energy",

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from scheduler.governors import GOVERNORS
 from scheduler.policies.protocol import PolicyError, points_of
+from scheduler.policies.sharing import outcome
 from scheduler.policies.solving import problem_of
 from scheduler.problem import did_you_mean
-from scheduler.solve import Evaluation, evaluate
+from scheduler.solve import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
 
 
@@ -30,7 +31,17 @@ def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
             return None
         chosen[view.app] = here[0]
     lean = tuple(replace(view, points=(chosen[view.app],)) for view in snapshot.apps)
-    return evaluate(problem_of(replace(snapshot, apps=lean)), chosen, mhz)
+    return outcome(problem_of(replace(snapshot, apps=lean)), chosen, mhz)
+
+
+def loads_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:
+    """By application, the share of each of its cores that its planned gear takes at the highest clock allowed."""
+    loads = {}
+    for view in snapshot.apps:
+        points = points_of(plan.gears[view.app], view)
+        if points:
+            loads[view.app] = view.rate_hz * max(points, key=lambda point: point.mhz).busy_ms / 1000
+    return loads
 
 
 def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[Gear]]) -> None:

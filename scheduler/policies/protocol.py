@@ -19,8 +19,8 @@ class Policy(Protocol):
     """Decides on gears and clocks.
 
     It is asked where something that a decision rests on has changed: a target, a limit, a rate. One that wants to be
-    asked every epoch has an attribute `every_epoch` that is true. One that solves an optimisation problem each time says
-    so by `solves`: a simulation charges it more for a decision.
+    asked every epoch has an attribute `every_epoch` that is true. One that solves an optimisation problem each time
+    says so by `solves`: a simulation charges it more for a decision.
     """
 
     def decide(self, snapshot: Snapshot) -> Plan:

@@ -19,6 +19,10 @@ from workloads.hindsight.sections import Section
 from workloads.hindsight.stretch import Stretch, accuracy_worth_j
 from workloads.simulator import Costs, Simulated, SimulationPlan, simulate
 
+COSTS = replace(Costs.none(), wake_ms=Costs().wake_ms)
+"""Where hindsight's policies run: what they do was settled before the run, so managing is free. Workers wake up as
+ever, or a plan could rest on who is first of two that arrive together."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
@@ -68,7 +72,7 @@ class Judge:
     """
 
     def __init__(self, plan: SimulationPlan, stretches: Sequence[Stretch], *, epoch_s: float) -> None:
-        self._plan = replace(plan, costs=Costs.none(), epoch_s=epoch_s)
+        self._plan = replace(plan, costs=COSTS, epoch_s=epoch_s)
         self._stretches = stretches
         self._borders_s = np.array([stretch.sections[0].from_s for stretch in stretches])
         self._presences = plan.mix.all_apps()

@@ -12,15 +12,12 @@ from operator import itemgetter
 
 from scheduler.policies import Policy, make_policy
 from scheduler.views import Gear, Plan
-from workloads.hindsight.judge import Judge, Run
+from workloads.hindsight.judge import COSTS, Judge, Run
 from workloads.hindsight.script import Script
 from workloads.hindsight.search import search
 from workloads.hindsight.sections import bursts_s, sections_of
 from workloads.hindsight.stretch import Stretch, gears_at_rest
-from workloads.simulator import Costs, Simulated, SimulationPlan, simulate
-
-COSTS = Costs.none()
-"""Of managing, where these policies run: what they do was settled before the run."""
+from workloads.simulator import Simulated, SimulationPlan, simulate
 
 _ROUNDS = 40
 """Choices that a search tries in each stretch, at most."""

@@ -166,4 +166,4 @@ def _with_hindsight(plan: SimulationPlan) -> SimulationPlan:
     """The plan with a policy that simulates the run before it is run, and manages for free."""
     from workloads import hindsight  # which runs simulations itself
 
-    return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=Costs.none())
+    return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=hindsight.COSTS)

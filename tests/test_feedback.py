@@ -1,0 +1,105 @@
+"""What is learned from how requests went: caution where they are late, foresight where they are early."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.feedback import Caution, Foresight
+
+SHARE = 0.975
+"""Forty requests show it."""
+
+
+def seen(foresight: Foresight, latency_ms: float, *, foreseen_ms: float = 100.0, windows: int = 1) -> float:
+    for _ in range(windows):
+        foresight.update([latency_ms] * 40, foreseen_ms=foreseen_ms, share=SHARE)
+    return foresight.ratio
+
+
+# ---------------------------------------------------------------- caution
+
+
+def test_caution_grows_at_once_and_fades():
+    caution = Caution()
+    assert not caution.update(finished=2, on_time=0, slo=0.95)
+    assert caution.margin == 0.0  # two late of forty are allowed
+    assert caution.update(finished=1, on_time=0, slo=0.95)
+    assert caution.margin == Caution.STEP
+    for _ in range(5):
+        assert not caution.update(finished=40, on_time=39, slo=0.95)
+    assert caution.margin == pytest.approx(0.0)
+    for _ in range(100):
+        caution.update(finished=40, on_time=0, slo=0.95)
+    assert caution.margin == Caution.MOST
+
+
+def test_caution_forgets_what_is_excused():
+    caution = Caution()
+    caution.update(finished=2, on_time=0, slo=0.95)
+    caution.forget()
+    caution.update(finished=2, on_time=0, slo=0.95)
+    assert caution.margin == 0.0
+
+
+# ---------------------------------------------------------------- foresight
+
+
+def test_foresight_goes_half_the_way_each_time_it_has_seen_enough():
+    foresight = Foresight()
+    foresight.update([50.0] * 39, foreseen_ms=100.0, share=SHARE)
+    assert foresight.ratio == 1.0  # thirty-nine do not show one in forty
+    foresight.update([50.0], foreseen_ms=100.0, share=SHARE)
+    assert foresight.ratio == pytest.approx(0.5**0.5)
+    # The next plan foresees as much more as it was told to: what is observed over it is what is left of the way.
+    assert seen(foresight, 50.0) == pytest.approx(0.5**0.75)
+
+
+def test_foresight_looks_at_the_share_that_the_plan_is_for():
+    one_late, two_late = Foresight(), Foresight()
+    one_late.update([50.0] * 39 + [90.0], foreseen_ms=100.0, share=SHARE)
+    two_late.update([50.0] * 38 + [90.0] * 2, foreseen_ms=100.0, share=SHARE)
+    assert one_late.ratio == pytest.approx(0.5**0.5)
+    assert two_late.ratio == pytest.approx(0.9**0.5)
+
+
+def test_foresight_takes_longer_latencies_for_no_news():
+    assert seen(Foresight(), 150.0) == 1.0
+    assert seen(Foresight(), 97.0) == 1.0  # half the way would be less than it is worth
+
+
+def test_foresight_ends_at_its_least():
+    assert seen(Foresight(), 1.0, windows=20) >= Foresight.LEAST
+
+
+def test_after_a_relapse_foresight_waits_twice_as_long_each_time():
+    foresight = Foresight()
+    low = seen(foresight, 50.0)
+    for patience in (4, 8):
+        foresight.relapse()
+        back = min(low * Foresight.STEP_BACK, 1.0)
+        assert foresight.ratio == pytest.approx(back)
+        assert seen(foresight, 50.0, windows=patience) == pytest.approx(back)
+        low = seen(foresight, 50.0)
+        assert low < back
+
+
+def test_a_relapse_from_nothing_changes_nothing():
+    foresight = Foresight()
+    foresight.relapse()
+    assert seen(foresight, 50.0) == pytest.approx(0.5**0.5)
+
+
+@settings(deadline=None)
+@given(turns=st.lists(st.one_of(st.floats(1, 300), st.none()), max_size=40), foreseen_ms=st.floats(1, 200))
+def test_foresight_stays_within_its_bounds(turns, foreseen_ms):
+    foresight = Foresight()
+    for latency_ms in turns:
+        before = foresight.ratio
+        if latency_ms is None:
+            foresight.relapse()
+            assert foresight.ratio >= before
+        else:
+            assert seen(foresight, latency_ms, foreseen_ms=foreseen_ms) <= before
+        assert Foresight.LEAST <= foresight.ratio <= 1.0
