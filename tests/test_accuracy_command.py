@@ -21,8 +21,9 @@ from supernets.image_folder import ImageFolder, ImagePool
 from supernets.space import Space, Stage
 from workloads.app import App
 from workloads.arrivals import External, Periodic
-from workloads.boards import open_board, run_plan
+from workloads.boards import open_board
 from workloads.errors import MixError
+from workloads.launch import run_plan
 from workloads.mix import Mix
 from workloads.plan import RunPlan, notices, plan_run
 from workloads.summary import wilson_interval

@@ -35,8 +35,9 @@ from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import plates
 from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson, Trace
+from workloads.boards import open_board
 from workloads.events import AppAdded, AppRemoved, at
-from workloads.launch import RequestDroppedError, deploy_plan, open_board, run_plan
+from workloads.launch import RequestDroppedError, deploy_plan, run_plan
 from workloads.live import Listener, LiveRun
 from workloads.loader import load_mix
 from workloads.mix import Mix

@@ -185,8 +185,9 @@ def _figure(found: Sequence[Saving]) -> Figure:
     return Figure(
         title="Units' energy saved by joint",
         caption="Blue: at the applications' own accuracy floors. Orange: with floors set to the accuracy that the "
-        "baseline delivered. Hollow: the baseline has over 2 % less on time than ours. A line spans what 95 % of the sets of power figures lie between. Baselines: "
-        f"{', '.join(BASELINES)}, each with the largest network that meets the target alone.",
+        "baseline delivered. Hollow: the baseline has over 2 % less on time than ours. A line spans what 95 % of the "
+        f"sets of power figures lie between. Baselines: {', '.join(BASELINES)}, each with the largest network that "
+        "meets the target alone.",
         svg=svg,
     )
 

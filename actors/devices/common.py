@@ -17,7 +17,6 @@ from actors.ledger import BoardLedger
 from actors.meters import UnitReading
 from scheduler.board import BoardUnit
 
-
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
 
 
