@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
 from actors.executor_client import ExecutorClient
+from actors.floors import Floors
 from actors.gearbox import CPU, Form, Gearbox
 from actors.ledger import BoardLedger
 from actors.records import RECORD, read_records
@@ -100,6 +101,7 @@ class Worker:
         self._gearbox = Gearbox(
             spec.artifacts, source, prepare=self._load, form_of=self._form_of, bound_mb=spec.memory_mb
         )
+        self._floors = Floors(spec.floors, spec.profile)
         self._intake, self._tally = _take_over(spec, resume_from_s)
         self._server = Server(
             spec, source=source, clock=clock, ledger=self._ledger, tally=self._tally, on_result=on_result
@@ -298,7 +300,7 @@ class Worker:
         if self._ends(request):
             self._finish()
             return None
-        if request is None or engaged is None:
+        if request is None or engaged is None or not self._floors.allow(engaged.subnet, request.arrival_s):
             return self._next_s()
         self._serve(request, engaged)
         return self._clock.now_s()

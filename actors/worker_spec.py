@@ -38,6 +38,7 @@ class WorkerSpec:
         seed: of the run.
         records_path: file for its records.
         executors: by GPU unit, the socket of its executor.
+        floors: (from_s, min_accuracy) of each accuracy floor, rising in time; empty for none.
         memory_mb: most memory of networks kept ready; the engaged and the next are kept whatever they take.
     """
 
@@ -56,4 +57,5 @@ class WorkerSpec:
     seed: int
     records_path: str
     executors: Mapping[str, str] = field(default_factory=dict)
+    floors: tuple[tuple[float, float], ...] = ()
     memory_mb: float = MEMORY_MB

@@ -233,6 +233,7 @@ class LiveRun:
             arrivals_s=arrivals_s,
             saturate=isinstance(app.arrivals, Saturate),
             segments=tuple((t.from_s, t.latency_ms) for t in self.plan.mix.targets_of(app.name)),
+            floors=tuple((t.from_s, t.min_accuracy) for t in self.plan.mix.targets_of(app.name)),
             until_s=math.inf if self._endless else plan.to_s,
             queue_bound=app.queue_bound(),
             drop=app.drop,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.draws import Draws
+from actors.floors import Floors
 from actors.records import RECORD, Status
 from actors.request_queue import Intake, Request, RequestQueue
 from scheduler.messages import AppTelemetry
@@ -95,6 +96,7 @@ class Server:
             segments=tuple((target.from_s, target.latency_ms) for target in targets),
             queue=RequestQueue(app.queue_bound(), app.drop),
         )
+        self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
         self._engaged: _Engaged | None = None
         self._epoch = -1
         self._serving: _Serving | None = None
@@ -178,7 +180,7 @@ class Server:
         serving = self._serving
         if serving and (head is not serving.request or self._engaged is not serving.engaged):
             self._give_up(serving)
-        if head and self._engaged and not self._serving:
+        if head and self._engaged and not self._serving and self._floors.allow(self._engaged.subnet, head.arrival_s):
             self._take(head, self._engaged)
         if not self._running:  # the one that waits may become too late, or be pushed out
             seen_s = self._intake.next_s + self._late_s()
