@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+import numpy as np
+
 _MASK = (1 << 64) - 1
 
 
@@ -27,6 +29,14 @@ class Draws:
         bits = ((bits ^ bits >> 30) * 0xBF58476D1CE4E5B9) & _MASK
         bits = ((bits ^ bits >> 27) * 0x94D049BB133111EB) & _MASK
         return ((bits ^ bits >> 31) >> 11) / (1 << 53)
+
+    def shares(self, count: int) -> list[float]:
+        """The first so many of `share`, all at once."""
+        bits = np.uint64(self._key) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ bits >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ bits >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        shares: list[float] = (((bits ^ bits >> np.uint64(31)) >> np.uint64(11)) / (1 << 53)).tolist()
+        return shares
 
     def of(self, samples: Sequence[float], index: int) -> float:
         """Request `index`'s one of rising samples: the same quantile of whatever samples it is asked for."""

@@ -51,11 +51,13 @@ class Foresight:
 
     The scheduler's problem has a request wait for one of every other application on a shared unit. That is safe, and
     often far more than happens: arrivals may never meet, or cores be enough. So once enough requests have finished to
-    see the share of them that the plan is for, the ratio goes half the way to what they show, on a logarithmic scale;
-    the rest of the way after the next. A plan made with it runs slower, and then shows whether that was right. Where
+    see the share of them that the plan is for, the ratio goes half the way to what they show, on a logarithmic scale,
+    or all of it where little is left. A plan made with it runs slower, and then shows whether that was right. Where
     it was not, the ratio goes a step back and stays there, twice as long each time.
     """
 
+    NEAR = 0.9
+    """Within this factor of it the ratio goes all of the way."""
     WORTH = 0.98
     """A ratio that would fall by less than this factor stays."""
     LEAST = 0.25
@@ -91,9 +93,8 @@ class Foresight:
             self._waits -= 1
             return
         shown = max(observed_ms / foreseen_ms, self.LEAST)
-        halfway = math.sqrt(self.ratio * min(shown, 1.0)) if shown < self.ratio else self.ratio
-        if halfway < self.WORTH * self.ratio:
-            self.ratio = halfway
+        if shown < self.WORTH * self.ratio:
+            self.ratio = shown if shown > self.NEAR * self.ratio else math.sqrt(self.ratio * shown)
 
     def relapse(self) -> None:
         """Too many were late: what was believed was too little."""

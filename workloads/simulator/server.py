@@ -41,6 +41,17 @@ class _Engaged:
     mean_ms: float
 
 
+class _Luck:
+    """`Draws.share`, with those of the scheduled requests looked up: drawing them one by one takes far longer."""
+
+    def __init__(self, draws: Draws, count: int) -> None:
+        self._draws = draws
+        self._shares = draws.shares(count)
+
+    def share(self, index: int) -> float:
+        return self._shares[index] if index < len(self._shares) else self._draws.share(index)
+
+
 @dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
 class _Serving:
     """A request that waits for the cores of a gear, or has them."""
@@ -85,8 +96,8 @@ class Server:
         self._profile = profile
         self._units = units
         self._agenda = agenda
-        self._draws = Draws(seed, app.name)
-        self._wakes = Draws(seed, f"{app.name} wakes")
+        self._luck = _Luck(Draws(seed, app.name), len(arrivals_s))
+        self._wakes = _Luck(Draws(seed, f"{app.name} wakes"), len(arrivals_s))
         self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
         self._drops_late = app.drop == "late"
@@ -213,14 +224,19 @@ class Server:
 
     def _admit(self) -> None:
         intake, now_s = self._intake, self._agenda.now_s
-        if self._over or (intake.next_s > now_s and not intake.queue.head):
+        if self._over:
             return
+        if intake.next_s > now_s:  # nothing comes in, and nearly always nothing goes
+            head = intake.queue.head
+            if head is None or head.deadline_s > now_s:
+                return
         for drop in intake.admit(now_s):
             self._record(drop.request, Status.DROPPED, drop.at_s)
             self._finished += 1
 
     def _take(self, request: Request, engaged: _Engaged) -> None:
-        draw_ms = self._draws.of(engaged.samples_ms, request.index)
+        samples_ms = engaged.samples_ms
+        draw_ms = samples_ms[int(self._luck.share(request.index) * len(samples_ms))]
         taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._claims, self._ended)
         self._serving = _Serving(request, engaged, taking)
         engaged.unit.take(taking)
