@@ -479,7 +479,12 @@ def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
     assert printed == json.loads((out / "summary.json").read_text())
     assert (printed["time_scale"], printed["seed"], printed["duration_s"]) == (1.5, 3, 2)
     assert printed["apps"]["gate"]["submitted"] == 20
-    assert sorted(path.name for path in out.iterdir()) == ["epochs.msgpack", "requests.npz", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "epochs.msgpack",
+        "requests.npz",
+        "summary.json",
+        "trace.msgpack",
+    ]
     assert not tagged(process.pid)
     assert not directories(process.pid)
 

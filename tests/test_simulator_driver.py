@@ -126,7 +126,7 @@ class TestCosts:
         costs = replace(FREE, epoch_ms=0.1, epoch_app_ms=0.05, decision_ms=2.0, decision_app_ms=1.0)
         free, charged = run(Script((-9, SMALL))), run(Script((-9, SMALL)), costs=costs)
         epochs = sum(0 <= entry["now_s"] < 3 for entry in logged(charged, "epoch"))
-        decided = sum(0 <= entry["now_s"] < 3 for entry in logged(charged, "plan"))
+        decided = sum(entry["decided"] for entry in logged(charged, "epoch") if 0 <= entry["now_s"] < 3)
         spent_s = 4 * 1e-3 * (0.15 * epochs + 3.0 * decided)  # a quarter of the top clock
         assert charged.residency["little"].managing_s[0] == pytest.approx(spent_s, abs=4 * 1.5e-4 + 1e-9)
         assert charged.managing_j == pytest.approx(0.2 * charged.residency["little"].managing_s[0])
