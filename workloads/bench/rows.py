@@ -6,6 +6,8 @@ however its runs were spread over processes.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,11 @@ from typing import Any
 import polars
 
 from workloads.bench.results import Result
+
+# With its import polars puts a handler of SIGINT before Python's that has the kernel resume whatever waits: Ctrl-C
+# would be noticed only once a lock is free. So Python's own is put back, as it was.
+if threading.current_thread() is threading.main_thread() and (_handler := signal.getsignal(signal.SIGINT)) is not None:
+    signal.signal(signal.SIGINT, _handler)
 
 APP_COLUMNS = {
     "mix": polars.String,
