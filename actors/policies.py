@@ -7,13 +7,10 @@ that names the file and, where there is one, the line in it.
 from __future__ import annotations
 
 import re
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
 
+from actors import scripts
 from scheduler.board import Board
 from scheduler.governors import GOVERNORS, GovernorError, governor_for
 from scheduler.policies import HINDSIGHT, Policy, PolicyError, make_policy, under_governor
@@ -39,13 +36,15 @@ def load_policy(name: str) -> Policy:
     if not match:
         return make_policy(name)
     path, kind = Path(match["file"]), match["kind"]
-    code = _compile(path)
-    # Not "__main__", so that a file may also have a main part of its own.
-    module = ModuleType("gearshift_policy")
-    module.__file__ = str(path)
-    with _imported(module, path.parent), redirect_stdout(sys.stderr), _blame(path):
-        exec(code, module.__dict__)
-        policy = _class(module, kind)()
+    code = scripts.compiled(path, PolicyError)
+    try:
+        with scripts.run(code, path, "gearshift_policy") as module:
+            policy = _class(module, kind)()
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from error
+    except (Exception, SystemExit) as error:
+        mend = "correct it, or give its class a constructor without arguments"
+        raise PolicyError(f"{scripts.place_in(path, error)}: {type(error).__name__}: {error}; {mend}.") from error
     if not callable(getattr(policy, "decide", None)):
         raise PolicyError(f"{path}: {kind} has no method decide; write `def decide(self, snapshot) -> Plan:`.")
     loaded: Policy = policy
@@ -96,45 +95,3 @@ def _class(module: ModuleType, kind: str | None) -> type:
 
 def _is_own(value: object, module: ModuleType) -> bool:
     return isinstance(value, type) and value.__module__ == module.__name__
-
-
-def _compile(path: Path) -> CodeType:
-    try:
-        return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-    except FileNotFoundError:
-        raise PolicyError(f"{path}: there is no such file; give the path of a policy's, as in mine.py:Mine.") from None
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}; give a policy's file.") from None
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        text = f": {error.text.strip()!r}" if error.text else ""
-        raise PolicyError(f"{path}{line}: this is not Python: {error.msg}{text}; correct it.") from None
-    except ValueError as error:
-        raise PolicyError(f"{path}: this is not Python: {error}; give a policy's file.") from None
-
-
-@contextmanager
-def _imported(module: ModuleType, folder: Path) -> Iterator[None]:
-    """Makes the file a module, and lets it import what lies beside it as `python FILE` does."""
-    search_path = list(sys.path)
-    sys.path.insert(0, str(folder.absolute()))
-    sys.modules[module.__name__] = module
-    try:
-        yield
-    finally:
-        del sys.modules[module.__name__]
-        sys.path[:] = search_path
-
-
-@contextmanager
-def _blame(path: Path) -> Iterator[None]:
-    """Turns whatever the file raises into a `PolicyError` that begins with the file and the line in it."""
-    try:
-        yield
-    except PolicyError as error:
-        raise PolicyError(f"{path}: {error}") from error
-    except (Exception, SystemExit) as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        where = f"{path}, line {lines[-1]}" if lines else str(path)
-        mend = "correct it, or give its class a constructor without arguments"
-        raise PolicyError(f"{where}: {type(error).__name__}: {error}; {mend}.") from error

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from scheduler.placement import spread
-from scheduler.points import MAX_LOAD
 from scheduler.problem import Demand, OperatingPoint, Problem, Unit
-from scheduler.solve import Evaluation, evaluate
+from scheduler.solve import FULL_LOAD, Evaluation, evaluate
 
 
 def several_cores(problem: Problem) -> bool:
@@ -36,7 +35,7 @@ def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping
     for unit in shared:
         here = [demand for demand in problem.demands if choice[demand.app].unit == unit.name]
         load, waits_ms = _by_cpu(unit, here, choice)
-        unit_terms[unit.name] = max(0.0, load / MAX_LOAD - 1)
+        unit_terms[unit.name] = max(0.0, load / FULL_LOAD - 1)
         for demand in here:
             point = choice[demand.app]
             latency_ms[demand.app] = point.latency_ms + waits_ms[demand.app]

@@ -80,7 +80,6 @@ class SimulatedBoard:
 
     def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
         self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
-        self._board = board
         self._agenda = agenda
         self._held_down = held_down
         self._housekeeper = self.units[_housekeeper(board)]

@@ -29,9 +29,10 @@ class Costs:
     The CPU time is spent in the CPU unit whose top clock takes the least power, on an idle core if there is one, and
     counts as busy there; where there is none it delays the request that has the last core.
 
-    The defaults are what the manager and its policies take in a process of their own, rounded up: a runtime manager as
-    such. `on_ray` has what this one takes on Ray, calls to its actors included, which is far more. Both are measured:
-    docs/measurements.md, "What managing costs".
+    The defaults are about what the manager and `joint` take in a process of their own: a runtime manager as such. They
+    charge 0.5 ms for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight
+    (1.6 to 4.0); rules are charged less than measured (0.7 to 1.1 ms). `on_ray` has what this manager takes on Ray,
+    calls to its actors included, which is far more: docs/measurements.md, "What managing costs".
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
@@ -124,7 +125,7 @@ def plan_simulation(
         seed: of arrivals and service times.
         epoch_ms: between two decisions.
         profiles: by supernet as the apps name it; where one is missing, the packaged one is used.
-        costs: of managing; None for the measured ones.
+        costs: of managing; None for the defaults.
 
     Raises:
         MixError: if mix and board don't fit, an option is out of range, or no profile is known.

@@ -115,7 +115,6 @@ class SimulatedUnit:
         self._edges: EdgeGovernor | None = None
         self._hinted: HintedGovernor | None = None
         self._clamps_mhz: Mapping[int, float] = {}
-        self._next_step_s = 0.0
         self._stepped_s = 0.0
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
         self._static_w = spec.static_w or (0.0,) * len(spec.mhz)
@@ -168,7 +167,7 @@ class SimulatedUnit:
     def _begin(self, taking: Taking) -> None:
         if not taking.claims():
             return
-        self._settle()
+        self.settle()
         now_s = self._agenda.now_s
         exit_us = 0.0
         for core in taking.cores:
@@ -204,7 +203,7 @@ class SimulatedUnit:
         taking.ended()
 
     def _release(self, taking: Taking) -> None:
-        self._settle()
+        self.settle()
         now_s = self._agenda.now_s
         taking.end_s = -1.0
         for core in taking.cores:
@@ -230,7 +229,7 @@ class SimulatedUnit:
         """
         if cpu_ms <= 0:
             return 0.0
-        self._settle()
+        self.settle()
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
         self.busy_s[self._place] += took_s
         self.managing_s[self._place] += took_s
@@ -270,7 +269,7 @@ class SimulatedUnit:
 
     def limit(self, *, max_mhz: float | None, cores_online: int, other_load: float) -> None:
         """Changes what the unit may do from now on; all three are set."""
-        self._settle()
+        self.settle()
         self._max_mhz, self.cores_online, self._other_load = max_mhz, cores_online, other_load
         self._re_allow()
         self._re_pace()
@@ -304,7 +303,7 @@ class SimulatedUnit:
         self._coming = None
         if mhz == self.mhz:
             return
-        self._settle()
+        self.settle()
         if self._edges is not None:
             self._tell_clock(self._edges)
         self.mhz = mhz
@@ -313,6 +312,7 @@ class SimulatedUnit:
         self._re_pace()
 
     def _re_pace(self) -> None:
+        # Others who take it all leave a request a crumb, so that its end is a time and not never.
         self._pace = self._paces[self._place] * (1 - min(self._other_load, 0.999))
         for taking in self._running:
             self._schedule(taking)
@@ -358,15 +358,12 @@ class SimulatedUnit:
 
     def core_busy_s(self) -> list[float]:
         """Time so far that each core was taken, or used by others while it was not."""
-        self._settle()
+        self.settle()
         now_s = self._agenda.now_s
         return [core.busy_s + (now_s - core.since_s if core.holder is not None else 0.0) for core in self._cores]
 
     def settle(self) -> None:
-        """Brings the meters up to now."""
-        self._settle()
-
-    def _settle(self) -> None:
+        """Brings progress and meters up to now."""
         now_s = self._agenda.now_s
         span_s = now_s - self._since_s
         if span_s <= 0:
