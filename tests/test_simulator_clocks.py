@@ -95,7 +95,7 @@ class EdgeRecorder(Recorder):
         super().__init__(mhz)
         self.edges: list[tuple[float, int, bool, float]] = []
 
-    def edge(self, now_us, core, busy, mhz):
+    def edge(self, now_us, core, busy, mhz, task=None):
         self.edges.append((round(now_us), core, busy, mhz))
 
 

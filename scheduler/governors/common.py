@@ -58,7 +58,7 @@ class EdgeGovernor(Governor, Protocol):
     Who does not calls `step` alone.
     """
 
-    def edge(self, now_us: float, core: int, busy: bool, mhz: float) -> None:
+    def edge(self, now_us: float, core: int, busy: bool, mhz: float, task: int | None = None) -> None:
         """From now on that core is busy, or idle.
 
         Args:
@@ -66,6 +66,7 @@ class EdgeGovernor(Governor, Protocol):
             core: its place in `busy_us`.
             busy: what it is from now on, perhaps what it was before.
             mhz: the clock in force until now.
+            task: number of what runs there from now on, or has run there until now; None where that is not known.
         """
         ...
 

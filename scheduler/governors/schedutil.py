@@ -32,7 +32,7 @@ class Schedutil:
         self._cores: list[CoreLoad] = []
         self._stepped_us: float | None = None
 
-    def edge(self, now_us: float, core: int, busy: bool, mhz: float) -> None:
+    def edge(self, now_us: float, core: int, busy: bool, mhz: float, task: int | None = None) -> None:
         """See `EdgeGovernor.edge`."""
         while len(self._cores) <= core:
             self._cores.append(CoreLoad(now_us))

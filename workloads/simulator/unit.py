@@ -10,7 +10,7 @@ It knows no networks, no targets and no manager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from scheduler.board import BoardUnit
 from scheduler.governors import EdgeGovernor, Governor, HintedGovernor
@@ -186,7 +186,7 @@ class SimulatedUnit:
             for core in taking.cores:
                 self._hinted.hint(core, self._clamps_mhz.get(taking.slot))
         if self._edges is not None:
-            self._tell_edges(taking.cores, busy=True)
+            self._tell_edges(taking, busy=True)
 
     def _schedule(self, taking: Taking) -> None:
         """Has a running request end when its service will be covered, if nothing changes until then."""
@@ -213,7 +213,7 @@ class SimulatedUnit:
         self._taken -= len(taking.cores)
         self._running.remove(taking)
         if self._edges is not None:
-            self._tell_edges(taking.cores, busy=False)
+            self._tell_edges(taking, busy=False)
 
     # ------------------------------------------------------------ managing
 
@@ -342,14 +342,15 @@ class SimulatedUnit:
     def _tell_clock(self, edges: EdgeGovernor) -> None:
         """Tells the governor which clock it was until now. It does not decide again for that."""
         for number, core in enumerate(self._cores):
-            edges.edge(1e6 * self._agenda.now_s, number, core.holder is not None, self.mhz)
+            task = core.holder.slot if core.holder else None
+            edges.edge(1e6 * self._agenda.now_s, number, core.holder is not None, self.mhz, task)
 
-    def _tell_edges(self, cores: Sequence[int], *, busy: bool) -> None:
-        """Tells the governor that these cores are busy or idle from now on."""
+    def _tell_edges(self, taking: Taking, *, busy: bool) -> None:
+        """Tells the governor that a request has begun or ended."""
         assert self._edges is not None
         now_us = 1e6 * self._agenda.now_s
-        for core in cores:
-            self._edges.edge(now_us, core, busy, self.mhz)
+        for core in taking.cores:
+            self._edges.edge(now_us, core, busy, self.mhz, taking.slot)
         # The kernel's rate limit counts from the last change of clock (`sugov_should_update_freq`).
         if self._edges.hooked and now_us - 1e6 * self._asked_s >= self._edges.period_us:
             self._step_governor()
