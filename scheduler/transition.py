@@ -83,8 +83,8 @@ class _App:
     pin: Pin | None = None
     """The last one sent; `pinned` says whether it has been read back."""
     pinned: bool = False
-    activate: Activate | None = None
-    """The last one sent."""
+    activations: tuple[Activate, ...] = ()
+    """Those sent that it may be in or may yet come into: the one acknowledged last, and all after it."""
     asked: Prepare | Pin | Activate | None = None
     """What it has to answer next, since `asked_s`."""
     asked_s: float = 0.0
@@ -92,7 +92,7 @@ class _App:
     @property
     def certain(self) -> bool:
         """Whether `gear` is what it runs: no later activation is under way."""
-        return self.activate is None or self.activate.epoch == self.epoch
+        return not self.activations or self.activations[-1].epoch == self.epoch
 
     @property
     def in_goal_gear(self) -> bool:
@@ -110,7 +110,7 @@ class _App:
 
     def leaves(self, unit: str) -> bool:
         """Whether it runs, or may run, on that unit in a gear that it is to leave."""
-        gears = {self.gear} if self.certain or self.activate is None else {self.gear, self.activate.gear}
+        gears = {self.gear, *(sent.gear for sent in self.activations)}
         goal = self.goal.gear if self.goal else None
         return any(gear is not None and gear.unit == unit and gear != goal for gear in gears)
 
@@ -326,7 +326,7 @@ class Transition:
             app.pin, app.pinned = effect, False
             app.claim |= frozenset(effect.cpus)
         elif isinstance(effect, Activate):
-            app.activate = effect
+            app.activations = (*(sent for sent in app.activations if sent != effect), effect)
         return effect
 
     def _blockers(self, name: str, pin: Pin) -> set[str]:
@@ -376,15 +376,17 @@ class Transition:
 
     def _activated(self, ack: Activated) -> list[Effect]:
         app = self._apps.get(ack.app)
-        if app is None or not app.running or app.activate is None:
+        if app is None or not app.running or not app.activations:
             return []
-        if not app.epoch <= ack.epoch <= app.activate.epoch:
+        last = app.activations[-1]
+        if not app.epoch <= ack.epoch <= last.epoch:
             return []
-        if ack.epoch == app.activate.epoch:
-            if ack.gear != app.activate.gear:
+        if ack.epoch == last.epoch:
+            if ack.gear != last.gear:
                 return []
-            app.cpus = app.activate.cpus
+            app.cpus = last.cpus
             self._answered(app, Activate)
+        app.activations = tuple(sent for sent in app.activations if sent.epoch >= ack.epoch)
         before, app.gear, app.epoch = app.gear, ack.gear, ack.epoch
         if before == app.gear:
             return []

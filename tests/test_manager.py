@@ -231,6 +231,26 @@ def test_newer_plan_supersedes_what_is_not_acknowledged():
     ]
 
 
+def test_a_clock_falls_only_once_every_gear_that_may_be_in_force_allows_it():
+    """Two activations are under way: the first, for the higher clock, may be carried out after the second was sent."""
+    slow, fast = Gear(subnet="s", unit="gpu", cores=1), Gear(subnet="m", unit="gpu", cores=1)
+    policy = Scripted({"a": fast}, {"gpu": 1000.0})
+    manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
+    manager.on(Tick(epoch=0), 0.0)
+    manager.on(Prepared(app="a", gear=fast, epoch=1), 0.1)
+    sent = manager.on(ClockSet(unit="gpu", clock=1000.0, epoch=1), 0.2)
+    assert quiet(sent) == [Activate(app="a", gear=fast, cpus=(), epoch=1)]
+    policy.gears, policy.clocks = {"a": slow}, {"gpu": 500.0}
+    manager.on(retarget(), 0.3)
+    sent = manager.on(Prepared(app="a", gear=slow, epoch=2), 0.4)
+    assert quiet(sent) == [Activate(app="a", gear=slow, cpus=(), epoch=2)]
+    assert quiet(manager.on(Tick(epoch=1), 0.5)) == []
+    assert quiet(manager.on(Activated(app="a", gear=fast, epoch=1), 0.6)) == []
+    assert quiet(manager.on(Activated(app="a", gear=slow, epoch=2), 0.7)) == [
+        SetClock(unit="gpu", clock=500.0, epoch=2)
+    ]
+
+
 def test_going_back_activates_again_where_the_worker_may_have_left():
     policy = Scripted({"a": gear("m")})
     world = make_world(policy, ("a",))
