@@ -316,8 +316,8 @@ class Transition:
         if not self._clock_is_up(goal.gear.unit):
             return None
         if cpus and not (app.pinned and cpus <= app.claim):
-            both = tuple(sorted(app.claim | cpus))
-            return Pin(app=name, unit=goal.gear.unit, cpus=both, epoch=goal.epoch)
+            both = cpus.union(app.cpus, *(sent.cpus for sent in app.activations))
+            return Pin(app=name, unit=goal.gear.unit, cpus=tuple(sorted(both)), epoch=goal.epoch)
         return Activate(app=name, gear=goal.gear, cpus=goal.cpus, epoch=goal.epoch)
 
     def _ask(self, app: _App, effect: Prepare | Pin | Activate, now_s: float) -> Effect:
@@ -381,10 +381,12 @@ class Transition:
         last = app.activations[-1]
         if not app.epoch <= ack.epoch <= last.epoch:
             return []
+        for sent in app.activations:
+            if sent.epoch == ack.epoch:
+                if ack.gear != sent.gear:
+                    return []
+                app.cpus = sent.cpus
         if ack.epoch == last.epoch:
-            if ack.gear != last.gear:
-                return []
-            app.cpus = last.cpus
             self._answered(app, Activate)
         app.activations = tuple(sent for sent in app.activations if sent.epoch >= ack.epoch)
         before, app.gear, app.epoch = app.gear, ack.gear, ack.epoch

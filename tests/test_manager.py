@@ -251,6 +251,29 @@ def test_a_clock_falls_only_once_every_gear_that_may_be_in_force_allows_it():
     ]
 
 
+def test_a_pin_takes_no_cpu_back_that_the_worker_may_have_left_already():
+    """It holds CPU 0 for all the manager knows; but nothing it runs is there, nor will be."""
+    near, far, wide = gear("s"), Gear(subnet="s", unit="little", cores=1), Gear(subnet="s", unit="little", cores=2)
+    policy = Scripted({"a": near}, {"little": 500.0})
+    world = make_world(policy, ("a",))
+    world.run(0.5)
+    policy.gears = {"a": far}
+    manager = world.manager
+    manager.on(retarget(), 1.0)
+    manager.on(Prepared(app="a", gear=far, epoch=2), 1.0)
+    assert quiet(manager.on(Pinned(app="a", unit="little", cpus=(0, 2), epoch=2), 1.0)) == [
+        Activate(app="a", gear=far, cpus=(2,), epoch=2)
+    ]
+    assert quiet(manager.on(Activated(app="a", gear=far, epoch=2), 1.0)) == [
+        Pin(app="a", unit="little", cpus=(2,), epoch=2)
+    ]
+    policy.gears = {"a": wide}
+    manager.on(retarget(), 1.1)
+    assert quiet(manager.on(Prepared(app="a", gear=wide, epoch=3), 1.1)) == [
+        Pin(app="a", unit="little", cpus=(2, 3), epoch=3)
+    ]
+
+
 def test_going_back_activates_again_where_the_worker_may_have_left():
     policy = Scripted({"a": gear("m")})
     world = make_world(policy, ("a",))
