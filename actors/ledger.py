@@ -86,13 +86,14 @@ class BoardLedger:
 
     Attributes:
         path: its directory.
+        board: whose it is.
         slots: how many applications it has room for.
     """
 
     def __init__(self, path: Path, board: Board, clock: Clock, records: SharedRecords) -> None:
         """Use `create` or `attach`."""
         self.path = path
-        self._board = board
+        self.board = board
         self._clock = clock
         self._records = records
         self._numbers = {unit.name: number for number, unit in enumerate(board.units)}
@@ -205,7 +206,7 @@ class BoardLedger:
             ValueError: if a CPU is not the unit's.
         """
         number = self._numbers[unit]
-        cores = _core_bits(self._board.units[number], cpus)
+        cores = _core_bits(self.board.units[number], cpus)
         with self._locks[number]:
             ticket = self._entry(slot).ticket + self.slots
             self._put_entry(slot, _Entry(ticket, number + 1, deadline_s, cores))
@@ -277,7 +278,7 @@ class BoardLedger:
 
     def reap(self, slot: int) -> None:
         """Frees all that a dead worker held or waited for; what it held counts as busy until now."""
-        for number in range(len(self._board.units)):
+        for number in range(len(self.board.units)):
             with self._locks[number]:
                 if self._entry(slot).queue in (0, number + 1):
                     self._withdraw(slot)
@@ -316,7 +317,7 @@ class BoardLedger:
         with self._locks[number]:
             old = self._unit(number)
             unit = old.changed(
-                self._board.units[number],
+                self.board.units[number],
                 mhz=old.mhz if mhz is None else mhz,
                 other_load=old.other_load if other_load is None else other_load,
                 cores_online=int(old.cores_online) if cores_online is None else cores_online,

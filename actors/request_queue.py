@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class Request:
         index: its number within the application, from 0.
         arrival_s: scheduled arrival, board time; latency counts from here.
         target_ms: latency target in force at its arrival.
+        deadline_s: when the result is due.
         picture: what a client sent; None for a request of the mix, whose input is that of its number.
         future: where a client waits for the result.
     """
@@ -40,11 +41,10 @@ class Request:
     target_ms: float
     picture: NDArray[np.generic] | None = None
     future: Future[Any] | None = None
+    deadline_s: float = field(init=False)
 
-    @property
-    def deadline_s(self) -> float:
-        """When the result is due."""
-        return self.arrival_s + self.target_ms / 1000
+    def __post_init__(self) -> None:
+        self.deadline_s = self.arrival_s + self.target_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,11 @@ class Intake:
         queue: where they wait.
         first: number of the first scheduled request that is still to come.
         next_index: number of the next request that is not scheduled, at least n.
+
+    Attributes:
+        queue: as given.
+        arrived: requests so far.
+        next_s: when the next scheduled request arrives; infinite where none does.
     """
 
     def __init__(
@@ -148,13 +153,8 @@ class Intake:
         self._scheduled = first
         self._next_index = len(arrivals_s) if next_index is None else next_index
         self._closed = False
-        self._next_s = math.inf
+        self.next_s = math.inf
         self._look_ahead()
-
-    @property
-    def next_s(self) -> float:
-        """When the next scheduled request arrives; infinite where none does."""
-        return self._next_s
 
     def target_ms(self, at_s: float) -> float:
         """The target in force at that time."""
@@ -163,7 +163,7 @@ class Intake:
     def admit(self, now_s: float) -> list[Drop]:
         """Lets in what was scheduled until now, and returns what is dropped for it and at the head."""
         drops = []
-        while self._next_s <= now_s:
+        while self.next_s <= now_s:
             drops += self._offer(self.scheduled(self._scheduled))
             self._scheduled += 1
             self._look_ahead()
@@ -180,7 +180,7 @@ class Intake:
     def close(self) -> None:
         """Lets nothing scheduled in any more."""
         self._closed = True
-        self._next_s = math.inf
+        self.next_s = math.inf
 
     def scheduled(self, index: int) -> Request:
         """The scheduled request of that number."""
@@ -193,7 +193,7 @@ class Intake:
 
     def _look_ahead(self) -> None:
         ahead = not self._closed and self._scheduled < len(self._arrivals_s)
-        self._next_s = self._arrivals_s[self._scheduled] if ahead else math.inf
+        self.next_s = self._arrivals_s[self._scheduled] if ahead else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -128,6 +128,14 @@ class Board:
                 return unit
         raise KeyError(name)
 
+    def capacity(self, unit: str) -> float:
+        """What a core of a CPU unit gets through at its top clock, as a share of what the board's largest does.
+
+        Raises:
+            KeyError: if there is no unit of that name.
+        """
+        return self.unit(unit).speed / max(one.speed for one in self.units if one.kind == "cpu")
+
     @property
     def emulated(self) -> bool:
         """Whether any clock of this board is emulated."""

@@ -6,7 +6,6 @@ Each estimator is fed by `update` and read through properties. None has a clock,
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
@@ -159,26 +158,18 @@ class LatencyWindow:
     """How many the mean is of."""
 
     def __init__(self, size: int = 100) -> None:
-        self._size = size
-        self._latest_ms: deque[float] = deque()
-        # Kept sorted besides: percentiles are asked for every epoch, and sorting is what would take most of one.
-        self._sorted_ms: list[float] = []
+        self._latest_ms: deque[float] = deque(maxlen=size)
 
     def update(self, latencies_ms: Iterable[float]) -> None:
         """Takes in latencies, oldest first."""
-        for latency_ms in latencies_ms:
-            if len(self._latest_ms) == self._size:
-                oldest_ms = self._latest_ms.popleft()
-                del self._sorted_ms[bisect_left(self._sorted_ms, oldest_ms)]
-            self._latest_ms.append(latency_ms)
-            insort(self._sorted_ms, latency_ms)
+        self._latest_ms.extend(latencies_ms)
 
     @property
     def p95_ms(self) -> float | None:
         """The least of them that at least 95 % do not exceed; None where there are none."""
-        if not self._sorted_ms:
+        if not self._latest_ms:
             return None
-        return self._sorted_ms[math.ceil(0.95 * len(self._sorted_ms)) - 1]
+        return sorted(self._latest_ms)[math.ceil(0.95 * len(self._latest_ms)) - 1]
 
     @property
     def mean_ms(self) -> float | None:

@@ -51,6 +51,8 @@ def changes(old: Inputs | None, new: Inputs) -> list[str]:
     """In words, each difference between two inputs; none where there is nothing new to decide."""
     if old is None:
         return ["start"]
+    if old == new:
+        return []
     texts = [f"{app} left" for app in old.apps if app not in new.apps]
     texts += [f"{app} joined" for app in new.apps if app not in old.apps]
     for app, app_inputs in new.apps.items():
@@ -63,8 +65,6 @@ def changes(old: Inputs | None, new: Inputs) -> list[str]:
 
 
 def _differences(owner: str, old: AppInputs | UnitInputs, new: AppInputs | UnitInputs) -> list[str]:
-    if old == new:
-        return []
     after = asdict(new)
     return [_text(f"{owner}: {key}", was, after[key]) for key, was in asdict(old).items() if was != after[key]]
 

@@ -87,6 +87,9 @@ class _App:
     """Since the last epoch, as `on_time`."""
     on_time: int = 0
     excused_until_s: float = -math.inf
+    inputs: AppInputs | None = None
+    """As last built; they are the same in nearly every epoch."""
+    inputs_key: object = None
     points: tuple[OperatingPoint, ...] = ()
     points_key: object = None
 
@@ -211,22 +214,7 @@ class Knowledge:
 
     def inputs(self) -> Inputs:
         """What a decision made now would rest on."""
-        apps = {}
-        for app, known in self._apps.items():
-            targets = self._targets[app]
-            # A closed loop has no rate of its own: one result in each target's time is what it is to get.
-            closed = known.spec.arrivals.kind == "saturate"
-            rate_hz = 1000 / targets.target_ms if closed else known.rate_hz
-            apps[app] = AppInputs(
-                target_ms=targets.target_ms,
-                min_accuracy=targets.min_accuracy,
-                weight=targets.weight,
-                slo=targets.slo,
-                rate_hz=rate_hz,
-                service_ratio=known.service_ratio,
-                margin=MARGIN + known.caution.margin,
-                latency_ratio=known.foresight.ratio,
-            )
+        apps = {app: _inputs_of(known, self._targets[app]) for app, known in self._apps.items()}
         return Inputs(apps=apps, units=dict(self._units), power_cap_w=self.power_cap_w)
 
     def snapshot(
@@ -356,6 +344,25 @@ def _observe_app(known: _App, report: AppTelemetry, now_s: float) -> None:
     known.queue_len = report.queue_len
     known.finished += report.finished
     known.on_time += report.on_time
+
+
+def _inputs_of(known: _App, targets: TargetChanged) -> AppInputs:
+    key = (targets, known.rate_hz, known.service_ratio, known.caution.margin, known.foresight.ratio)
+    if known.inputs is None or known.inputs_key != key:
+        # A closed loop has no rate of its own: one result in each target's time is what it is to get.
+        closed = known.spec.arrivals.kind == "saturate"
+        known.inputs = AppInputs(
+            target_ms=targets.target_ms,
+            min_accuracy=targets.min_accuracy,
+            weight=targets.weight,
+            slo=targets.slo,
+            rate_hz=1000 / targets.target_ms if closed else known.rate_hz,
+            service_ratio=known.service_ratio,
+            margin=MARGIN + known.caution.margin,
+            latency_ratio=known.foresight.ratio,
+        )
+        known.inputs_key = key
+    return known.inputs
 
 
 def planned_share(slo: float) -> float:

@@ -58,6 +58,7 @@ class Manager:
         objective: what a policy that optimises is to optimise.
         power_cap_w: cap of the units' power; None is none.
         epoch_s: time between two ticks.
+        logs_epochs: whether every epoch has an entry in the log.
 
     Attributes:
         decisions: how many plans the policy has been asked for.
@@ -72,8 +73,10 @@ class Manager:
         objective: Objective = "energy",
         power_cap_w: float | None = None,
         epoch_s: float = 0.1,
+        logs_epochs: bool = True,
     ) -> None:
         self.decisions = 0
+        self._logs_epochs = logs_epochs
         self._board = board
         self._policy = policy
         self._every_epoch = bool(getattr(policy, "every_epoch", False))
@@ -142,7 +145,8 @@ class Manager:
         if why:
             effects += self._decide(inputs, why, now_s)
         effects += self._transition.advance(now_s)
-        effects.append(self._epoch_log(decided=bool(why)))
+        if self._logs_epochs:
+            effects.append(self._epoch_log(decided=bool(why)))
         self._knowledge.end_epoch()
         return effects
 

@@ -11,7 +11,7 @@ from test_worker import ScriptedClock
 
 from scheduler.board import BoardUnit
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.unit import SimulatedUnit, Taking
+from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
 
 UNIT = BoardUnit(
     name="big",
@@ -32,7 +32,18 @@ class Job:
     taking: Taking | None = None
     start_s: float = math.nan
     end_s: float = math.nan
-    claims: list[float] = field(default_factory=list)
+    claimed: list[float] = field(default_factory=list)
+    agenda: Agenda | None = None
+    wanted: bool = True
+
+    def claims(self) -> bool:
+        self.claimed.append(self.agenda.now_s)
+        if self.wanted:
+            self.start_s = self.agenda.now_s
+        return self.wanted
+
+    def ended(self) -> None:
+        self.end_s = self.agenda.now_s
 
 
 class Bench:
@@ -58,18 +69,8 @@ class Bench:
         slot: int = 0,
         wanted: bool = True,
     ) -> Job:
-        job = Job()
-
-        def claims() -> bool:
-            job.claims.append(self.agenda.now_s)
-            if wanted:
-                job.start_s = self.agenda.now_s
-            return wanted
-
-        def ended() -> None:
-            job.end_s = self.agenda.now_s
-
-        job.taking = Taking(cores, deadline_s, slot, work_ms, claims, ended)
+        job = Job(agenda=self.agenda, wanted=wanted)
+        job.taking = Taking(job, cores, mask_of(cores), deadline_s, slot, work_ms)
         self.at(at_s, lambda: self.unit.take(job.taking))
         return job
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.cluster import packaged_board
 from scheduler.governors import (
     GOVERNORS,
     Conservative,
@@ -14,6 +15,7 @@ from scheduler.governors import (
     Ondemand,
     Schedutil,
     governor_for,
+    governor_of,
     make_governor,
 )
 
@@ -278,3 +280,16 @@ def test_a_gpu_under_a_cpu_governor_has_its_own(name: str) -> None:
 def test_a_cpu_has_no_gpu_governor() -> None:
     with pytest.raises(GovernorError, match="'podgov' is for a GPU alone"):
         make_governor("podgov", max_mhz=2000)
+
+
+def test_a_boards_governor_knows_how_much_smaller_its_unit_is():
+    board = packaged_board("odroid-xu3")
+    little = board.unit("little")
+    assert (board.capacity("big"), board.capacity("little")) == (1.0, little.speed / board.unit("big").speed)
+    of_board = governor_of(board, "little", "schedutil")
+    alone = make_governor("schedutil", max_mhz=little.mhz[-1])
+    steps = [
+        play(one, [(1.0,)] * 20, mhz=little.mhz[0], allowed=little.mhz).index(little.mhz[-1])
+        for one in (of_board, alone)
+    ]
+    assert steps[0] < steps[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_pelt import KernelCore
 
 from scheduler.governors import EdgeGovernor, Schedutil, make_governor
 from scheduler.governors.pelt import CoreLoad
@@ -12,46 +13,6 @@ from scheduler.governors.pelt import CoreLoad
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
 Stretch = tuple[bool, float, float]
 """Busy or not, for how many µs, at what share of the top clock."""
-
-
-class KernelLoad:
-    """The kernel's own arithmetic, in its integers: 1024 ns to a microsecond, 32 factors of 32 bits."""
-
-    MAX = 47742
-    FACTORS = tuple(int(0.5 ** (n / 32) * 2**32) - (n == 0) for n in range(32))
-
-    def __init__(self) -> None:
-        self.sum = self.contrib = self.tracked_ns = self.now_ns = self.updated_ns = 0
-        self.util = 0.0
-
-    def _decayed(self, value: int, periods: int) -> int:
-        return (value >> (periods // 32)) * self.FACTORS[periods % 32] >> 32 if periods <= 32 * 63 else 0
-
-    def _update(self, running: bool) -> None:
-        delta = (self.tracked_ns - self.updated_ns) >> 10
-        self.updated_ns += delta << 10
-        start, delta = self.contrib, delta + self.contrib
-        periods, self.contrib = divmod(delta, 1024)
-        part = self.contrib - start
-        if periods:
-            self.sum = self._decayed(self.sum, periods)
-            part = self._decayed(1024 - start, periods) + self.MAX - self._decayed(self.MAX, periods) - 1024
-            part += self.contrib
-        self.sum += (part << 10) * running
-        self.util = self.sum / (self.MAX - 1024 + self.contrib) / 1024
-
-    def live(self, busy: bool, us: float, clock_share: float) -> None:
-        ns = round(us * 1000)
-        self.now_ns += ns
-        if busy:
-            self.tracked_ns += ns * round(clock_share * 1024) >> 10
-            self._update(True)
-            return
-        behind_ns = self.now_ns - self.tracked_ns - ns
-        if self.sum >= ((self.MAX - 1024) << 10) - self.MAX:  # full: what is behind is lost, not idle
-            self.now_ns -= behind_ns
-        self.tracked_ns = self.now_ns
-        self._update(False)
 
 
 STEP = [(True, 500.0, 1.0)] * 400
@@ -68,7 +29,7 @@ FULL = [(True, 900_000.0, 0.5), (False, 7_000.0, 0.5), (True, 20_000.0, 0.5), (F
 
 @pytest.mark.parametrize("trace", [STEP, RAMP, BURST * 5, FULL], ids=["step", "ramp", "burst", "full"])
 def test_utilisation_is_that_of_the_kernels_integers(trace: list[Stretch]) -> None:
-    load, kernel, now_us = CoreLoad(0.0), KernelLoad(), 0.0
+    load, kernel, now_us = CoreLoad(0.0), KernelCore(), 0.0
     for busy, us, clock_share in trace:
         load.edge(now_us, busy, clock_share)
         now_us += us

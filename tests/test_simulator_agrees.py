@@ -15,7 +15,9 @@ from actors.ledger import BoardLedger
 from scheduler.board import Board
 from scheduler.governors import make_governor
 
-CLOCKS = st.one_of(st.sampled_from(UNIT.mhz), st.sampled_from(["performance", "powersave", "ondemand", "conservative"]))
+CLOCKS = st.one_of(
+    st.sampled_from(UNIT.mhz), st.sampled_from(["performance", "powersave", "ondemand", "conservative", "schedutil"])
+)
 CHANGES = st.one_of(
     st.tuples(st.just("clock"), CLOCKS),
     st.tuples(st.just("limit"), st.sampled_from([None, 500.0, 1000.0]), st.integers(1, 2), st.floats(0, 0.9)),
@@ -68,7 +70,7 @@ class Emulated:
 
 
 # Derandomized: a load at a governor's very threshold may fall on either side of it, by a rounding error.
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(deadline=None, max_examples=100, derandomize=True)
 @given(
     WORK, st.lists(st.tuples(CHANGE_TIMES, CHANGES), max_size=6, unique_by=lambda change: change[0]), st.floats(0, 1)
 )
@@ -83,7 +85,7 @@ def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, wo
             bench.limit(at_s, max_mhz=facts[0], cores_online=facts[1], other_load=facts[2])
         else:
             governor = make_governor(facts[0], max_mhz=spec.mhz[-1]) if isinstance(facts[0], str) else None
-            bench.at(at_s, lambda clock=facts[0], governor=governor: bench.unit.set_clock(clock, governor))
+            bench.at(at_s, lambda clock=facts[0], governor=governor: bench.unit.set_clock(clock, governor, edges=False))
     # All want the first core, one after the other.
     jobs = [
         bench.job(at_s, work_ms, cores=tuple(cpu - 4 for cpu in cpus), deadline_s=at_s)

@@ -120,7 +120,7 @@ class TestTokens:
         gone = bench.job(0.001, 1.0, deadline_s=2.0, wanted=False)
         other = bench.job(0.002, 1.0, deadline_s=3.0)
         bench.run(1.0)
-        assert gone.claims == [moment(0.040)]
+        assert gone.claimed == [moment(0.040)]
         assert other.start_s == moment(0.040)
         assert bench.unit.busy_s[0] == pytest.approx(0.044)
 

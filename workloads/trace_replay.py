@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from scheduler.board import Board, BoardUnit
-from scheduler.governors import Governor, make_governor
+from scheduler.governors import Governor, governor_of
 from scheduler.messages import Event, UnitLimited
 from scheduler.problem import did_you_mean
 from workloads.trace import BoardTrace, TraceError, UnitSample
@@ -177,7 +177,7 @@ def governor_clocks(trace: BoardTrace, board: Board, unit: str, governor: str) -
     if len(seen) < 2:
         raise TraceError(f"the trace has {len(seen)} samples of unit {unit!r}; replaying a governor takes two.")
     spec = board.unit(unit)
-    model = make_governor(governor, max_mhz=spec.mhz[-1], kind=spec.kind)
+    model = governor_of(board, unit, governor)
     chosen_mhz = _follow(model, spec, seen)
     return GovernorClocks(
         unit=unit,

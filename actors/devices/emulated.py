@@ -1,7 +1,7 @@
 """A unit whose clock exists only in the ledger: requests last as long as they would at that clock.
 
-Governors are models of the kernel's rules (`scheduler.governors`), stepped here at their period in board time.
-A step that comes late is a longer step, as on a machine whose timer is late.
+Governors are models of the kernel's rules (`scheduler.governors`), stepped here at multiples of their period in board
+time. A step that comes late is a longer step, as on a machine whose timer is late.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from actors.clock import Clock
 from actors.devices.common import NO_CLAMPS, Device, grant
 from actors.ledger import BoardLedger
 from scheduler.board import BoardUnit
-from scheduler.governors import Governor, HintedGovernor, make_governor
+from scheduler.governors import Governor, HintedGovernor, governor_of, next_sample_s
 
 
 class EmulatedDevice(Device):
@@ -39,7 +39,7 @@ class EmulatedDevice(Device):
             self._clamps_mhz = clamps_mhz
             if isinstance(clock, str):
                 if clock != self._governed_by:  # new hints alone don't make a governor forget what it has seen
-                    self._governor = make_governor(clock, max_mhz=self.unit.mhz[-1], kind=self.unit.kind)
+                    self._governor = governor_of(self._ledger.board, self.unit.name, clock)
                     self._governed_by = clock
                 self._due_s = -math.inf
                 self.tick()
@@ -86,7 +86,7 @@ class EmulatedDevice(Device):
                 busy_us = tuple(1e6 * busy_s for busy_s in reading.busy_s)
                 now_us = 1e6 * reading.now_s
                 self._apply(self._governor.step(now_us, busy_us, reading.mhz, self._allowed))
-                self._due_s = reading.now_s + 1e-6 * self._governor.period_us
+                self._due_s = next_sample_s(reading.now_s, self._governor.period_us)
             return self._due_s
 
     def _apply(self, mhz: float) -> float:

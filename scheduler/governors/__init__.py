@@ -13,12 +13,19 @@ What each model does and leaves out, and of which Linux it is: `docs/governors.m
 """
 
 from scheduler.governors.clamps import clamps_of
-from scheduler.governors.common import PERIOD_US, EdgeGovernor, Governor, GovernorError, HintedGovernor
+from scheduler.governors.common import (
+    PERIOD_US,
+    EdgeGovernor,
+    Governor,
+    GovernorError,
+    HintedGovernor,
+    next_sample_s,
+)
 from scheduler.governors.devfreq import Podgov, SimpleOndemand
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
-from scheduler.governors.names import GOVERNORS, governor_for, make_governor
+from scheduler.governors.names import GOVERNORS, governor_for, governor_of, make_governor
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
 
 __all__ = [
@@ -39,5 +46,7 @@ __all__ = [
     "SimpleOndemand",
     "clamps_of",
     "governor_for",
+    "governor_of",
     "make_governor",
+    "next_sample_s",
 ]

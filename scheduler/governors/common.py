@@ -85,6 +85,12 @@ class HintedGovernor(Governor, Protocol):
         ...
 
 
+def next_sample_s(now_s: float, period_us: int) -> float:
+    """When an emulated board samples next: at multiples of the period, so that every run has the same phases."""
+    period_s = 1e-6 * period_us
+    return (math.floor(now_s / period_s + 1e-6) + 1) * period_s
+
+
 class Sampler:
     """Turns cumulative busy times into what happened since the last sample."""
 

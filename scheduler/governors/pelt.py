@@ -17,16 +17,16 @@ _FULL_UTIL = 1023 / 1024
 """Utilisation that the kernel takes for the maximum (`update_idle_rq_clock_pelt`)."""
 
 _LEAST_US = 1.0
-"""Idle time too short to tell from it what else ran."""
+"""Idle time that is less is none: too short to catch up in, and to tell from it what else ran."""
 
 
 class CoreLoad:
-    """Frequency-invariant utilisation of one core.
+    """Invariant utilisation of one core: of work done, whatever core and clock did it.
 
-    Since Linux 5.1 invariance comes from the time by which load is tracked: while a core runs at a share c of
-    its top clock that time passes c times as fast, and when the core goes idle it catches up, the difference
-    counting as idle. So a core that does idle tends to its busy share · c, and one that never does tends to
-    full utilisation at any clock; having reached that, it has no idle time to catch up on
+    Since Linux 5.1 invariance comes from the time by which load is tracked: while a core runs at a pace c, as a share
+    of the board's largest core at its top clock, that time passes c times as fast, and when the core goes idle it
+    catches up, the difference counting as idle. So a core that does idle tends to its busy share · c, and one that
+    never does tends to full utilisation at any pace; having reached that, it has no idle time to catch up on
     (`update_rq_clock_pelt`, `update_idle_rq_clock_pelt`).
 
     Between two edges the core is busy or idle throughout, and the closed form is exact. Busy time that no edge told of
@@ -34,14 +34,27 @@ class CoreLoad:
     time in which the core was idle.
 
     Attributes:
-        util: 0 to 1, in shares of the core at its top clock.
+        util: 0 to 1, in shares of the board's largest core.
+        tracked_us: the time by which load is tracked, since the start.
         never_idle: whether the core was busy all the time between the last two samples.
     """
 
-    __slots__ = ("_at_us", "_busy", "_idle_us", "_lag_us", "_others", "_run_us", "_sampled_us", "never_idle", "util")
+    __slots__ = (
+        "_at_us",
+        "_busy",
+        "_idle_us",
+        "_lag_us",
+        "_others",
+        "_run_us",
+        "_sampled_us",
+        "never_idle",
+        "tracked_us",
+        "util",
+    )
 
     def __init__(self, now_us: float) -> None:
         self.util = 0.0
+        self.tracked_us = 0.0
         self.never_idle = False
         self._lag_us = 0.0
         """By how much the tracked time is behind."""
@@ -54,35 +67,33 @@ class CoreLoad:
         self._idle_us = 0.0
         self._sampled_us = 0.0
 
-    def edge(self, now_us: float, busy: bool, clock_share: float) -> None:
-        """The core is busy, or idle, from now on; until now its clock was that share of its top one."""
+    def edge(self, now_us: float, busy: bool, pace: float) -> None:
+        """The core is busy, or idle, from now on; until now it ran, if it did, at that pace."""
         elapsed_us = now_us - self._at_us
         if self._busy:
             self._run_us += elapsed_us
-            self._run(elapsed_us, clock_share)
         else:
             self._idle_us += elapsed_us
-            self._idle(elapsed_us, clock_share)
+        self._advance(elapsed_us, pace)
         self._at_us = now_us
         self._busy = busy
 
-    def sample(self, now_us: float, busy_us: float, clock_share: float) -> None:
-        """Brings the utilisation up to now; `busy_us` is all busy time since the start."""
+    def sample(self, now_us: float, busy_us: float, pace: float) -> None:
+        """Brings the utilisation up to now; `busy_us` is all busy time since the start, `pace` as in `edge`."""
         elapsed_us = now_us - self._at_us
+        run_us, idle_us = self._run_us, self._idle_us
         if self._busy:
-            run_us, idle_us = self._run_us + elapsed_us, self._idle_us
+            run_us += elapsed_us
         else:
-            run_us, idle_us = self._run_us, self._idle_us + elapsed_us
+            idle_us += elapsed_us
         if idle_us >= _LEAST_US:
             untold_us = busy_us - self._sampled_us - run_us
             self._others = 0.0 if untold_us <= 0.0 else min(1.0, untold_us / idle_us)
-        self.never_idle = idle_us == 0 or self._others >= NO_IDLE
-        if self._busy:
-            self._run(elapsed_us, clock_share)
-        else:
-            self._idle(elapsed_us, clock_share)
+        self.never_idle = idle_us < _LEAST_US or self._others >= NO_IDLE
+        self._advance(elapsed_us, pace)
         self._at_us = now_us
-        self.start(busy_us)
+        self._sampled_us = busy_us
+        self._run_us = self._idle_us = 0.0
 
     def start(self, busy_us: float) -> None:
         """Begins a new sample."""
@@ -94,16 +105,17 @@ class CoreLoad:
         """Whether something runs there now, by the last edge, or all the time, by the last sample."""
         return self._busy or self._others >= NO_IDLE
 
-    def _run(self, elapsed_us: float, clock_share: float) -> None:
-        self.util = 1 - (1 - self.util) * exp2(-elapsed_us * clock_share / HALF_LIFE_US)
-        self._lag_us += elapsed_us * (1 - clock_share)
-
-    def _idle(self, elapsed_us: float, clock_share: float) -> None:
-        if self._others >= NO_IDLE:
-            self._run(elapsed_us, clock_share)
+    def _advance(self, elapsed_us: float, pace: float) -> None:
+        if self._busy or self._others >= NO_IDLE:
+            tracked_us = elapsed_us * pace
+            self.util = 1 - (1 - self.util) * exp2(-tracked_us / HALF_LIFE_US)
+            self._lag_us += elapsed_us - tracked_us
+        elif elapsed_us < _LEAST_US:  # handed on from one to the next: there is nothing to catch up in
             return
-        caught_up_us = 0.0 if self.util >= _FULL_UTIL else self._lag_us
-        self._lag_us = 0.0
-        self.util *= exp2(-(elapsed_us + caught_up_us) / HALF_LIFE_US)
-        if self._others:
-            self.util += self._others * clock_share * (1 - exp2(-elapsed_us / HALF_LIFE_US))
+        else:
+            tracked_us = elapsed_us if self.util >= _FULL_UTIL else elapsed_us + self._lag_us
+            self._lag_us = 0.0
+            self.util *= exp2(-tracked_us / HALF_LIFE_US)
+            if self._others:
+                self.util += self._others * pace * (1 - exp2(-elapsed_us / HALF_LIFE_US))
+        self.tracked_us += tracked_us

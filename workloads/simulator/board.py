@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board, BoardUnit
-from scheduler.governors import make_governor
+from scheduler.governors import governor_of
 from scheduler.messages import UnitLimited, UnitTelemetry
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.heat import Heat
@@ -80,6 +80,7 @@ class SimulatedBoard:
 
     def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
         self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
+        self._board = board
         self._agenda = agenda
         self._held_down = held_down
         self._housekeeper = self.units[_housekeeper(board)]
@@ -118,7 +119,7 @@ class SimulatedBoard:
             simulated.set_clock(clock, None)
             return next((one for one in simulated.allowed if one >= clock), simulated.allowed[-1])
         if clock != governed_by:  # new hints alone don't make a governor forget what it has seen
-            governor = make_governor(clock, max_mhz=simulated.spec.mhz[-1], kind=simulated.spec.kind)
+            governor = governor_of(self._board, unit, clock)
             # The emulated board's own governors don't hear of edges either.
             simulated.set_clock(clock, governor, edges=simulated.spec.dvfs != "emulated")
         return clock

@@ -24,7 +24,7 @@ from workloads.app import App
 from workloads.arrivals import FloatArray, Saturate
 from workloads.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.unit import SimulatedUnit, Taking
+from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,6 +34,8 @@ class _Engaged:
     gear: Gear
     cores: tuple[int, ...]
     """Their places in the unit."""
+    mask: int
+    """The same with a bit for each."""
     unit: SimulatedUnit
     unit_number: int
     subnet: int
@@ -52,13 +54,12 @@ class _Luck:
         return self._shares[index] if index < len(self._shares) else self._draws.share(index)
 
 
-@dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
-class _Serving:
+@dataclass(slots=True, eq=False)
+class _Serving(Taking):
     """A request that waits for the cores of a gear, or has them."""
 
     request: Request
     engaged: _Engaged
-    taking: Taking
 
 
 class Server:
@@ -113,6 +114,8 @@ class Server:
         self._serving: _Serving | None = None
         self._running = False
         self._looks_s = math.inf
+        self._quiet_until_s = -math.inf
+        """Nothing arrives before, and nobody in the queue is out of time."""
         self._closed = self._over = False
         self._records: list[tuple[float, ...]] = []
         self._reported_arrivals = self._finished = self._on_time = 0
@@ -126,10 +129,12 @@ class Server:
         """Changes gear: the next request to get its cores gets those of this gear, and runs in it."""
         unit = self._units[gear.unit]
         time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
+        cores = tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,)
         self._epoch = epoch
         self._engaged = _Engaged(
             gear=gear,
-            cores=tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,),
+            cores=cores,
+            mask=mask_of(cores),
             unit=unit,
             unit_number=list(self._units).index(gear.unit),
             subnet=[rung.subnet for rung in self._profile.rungs].index(gear.subnet),
@@ -219,33 +224,36 @@ class Server:
         if self._closed or not self._from_s <= now_s < self._until_s:
             return None
         request, _ = self._intake.arrive(now_s)
+        self._quiet_until_s = -math.inf
         self._record(request, Status.ARRIVED, math.nan)
         return request
 
     def _admit(self) -> None:
-        intake, now_s = self._intake, self._agenda.now_s
-        if self._over:
+        now_s = self._agenda.now_s
+        if now_s < self._quiet_until_s or self._over:
             return
-        if intake.next_s > now_s:  # nothing comes in, and nearly always nothing goes
-            head = intake.queue.head
-            if head is None or head.deadline_s > now_s:
-                return
-        for drop in intake.admit(now_s):
+        for drop in self._intake.admit(now_s):
             self._record(drop.request, Status.DROPPED, drop.at_s)
             self._finished += 1
+        self._re_quiet()
+
+    def _re_quiet(self) -> None:
+        head = self._intake.queue.head
+        self._quiet_until_s = self._intake.next_s if head is None else min(self._intake.next_s, head.deadline_s)
 
     def _take(self, request: Request, engaged: _Engaged) -> None:
         samples_ms = engaged.samples_ms
         draw_ms = samples_ms[int(self._luck.share(request.index) * len(samples_ms))]
-        taking = Taking(engaged.cores, request.deadline_s, self._slot, draw_ms, self._claims, self._ended)
-        self._serving = _Serving(request, engaged, taking)
-        engaged.unit.take(taking)
+        self._serving = _Serving(
+            self, engaged.cores, engaged.mask, request.deadline_s, self._slot, draw_ms, request, engaged
+        )
+        engaged.unit.take(self._serving)
 
     def _give_up(self, serving: _Serving) -> None:
         self._serving = None
-        serving.engaged.unit.withdraw(serving.taking)
+        serving.engaged.unit.withdraw(serving)
 
-    def _claims(self) -> bool:
+    def claims(self) -> bool:
         """Takes the request out of the queue, unless it was dropped while it waited for cores."""
         self._admit()
         assert self._serving is not None
@@ -255,9 +263,11 @@ class Server:
             return False
         self._running = True
         self._intake.queue.pop()
+        self._re_quiet()
         return True
 
-    def _ended(self) -> None:
+    def ended(self) -> None:
+        """Notes what came of the request, and goes on to the next."""
         served = self._serving
         assert served is not None
         self._serving, self._running = None, False
@@ -267,13 +277,13 @@ class Server:
         self._finished += 1
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
-        self._ratios.append(served.taking.work_ms / served.engaged.mean_ms)
+        self._ratios.append(served.work_ms / served.engaged.mean_ms)
         self._turn()
 
     def _stop(self, _: object) -> None:
         self._over = True
         if self._serving and self._running:
-            self._serving.engaged.unit.stop(self._serving.taking)
+            self._serving.engaged.unit.stop(self._serving)
         elif self._serving:
             self._give_up(self._serving)
 
@@ -281,7 +291,7 @@ class Server:
         start_s = service_ms = math.nan
         subnet, unit, cores = -1, -1, 0
         if served is not None:
-            start_s = served.taking.start_s
+            start_s = served.start_s
             service_ms = (end_s - start_s) * 1000
             subnet, unit, cores = served.engaged.subnet, served.engaged.unit_number, served.engaged.gear.cores
         self._records.append(

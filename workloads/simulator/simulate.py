@@ -103,6 +103,7 @@ class _Simulation:
             objective=plan.mix.objective,
             power_cap_w=plan.mix.power_cap_w,
             epoch_s=plan.epoch_s,
+            logs_epochs=log,
         )
         self._driver = Driver(
             self._manager,

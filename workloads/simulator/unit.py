@@ -10,49 +10,61 @@ It knows no networks, no targets and no manager.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import insort
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from scheduler.board import BoardUnit
-from scheduler.governors import EdgeGovernor, Governor, HintedGovernor
+from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, next_sample_s
 from workloads.simulator.agenda import Agenda
 
 _AT_ONCE_S = 1e-9
 """Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
 
 
+class Claimant(Protocol):
+    """Whose request it is."""
+
+    def claims(self) -> bool:
+        """Asked when its cores are free: whether it still wants them. If so, it has them from then on."""
+        ...
+
+    def ended(self) -> None:
+        """Its service is over."""
+        ...
+
+
+@dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
 class Taking:
     """One request's claim to cores: it waits for them, then holds them until its service is over.
 
     Attributes:
+        claimant: whose it is.
         cores: places of the cores in their unit.
+        mask: the same with a bit for each.
         deadline_s: earlier ones are served first; at equal ones the lower slot.
-        slot: number of the application.
+        slot: number of the application, which has one claim to a unit at a time.
         work_ms: profiled time that it takes; once it has begun, with what came on top.
-        claims: asked when its cores are free: whether it still wants them. If so, it has them from then on.
-        ended: called when its service is over.
         start_s: when it got its cores.
+        goal_ms: progress of its unit by which its service is over.
+        end_s: when that will be, if nothing changes; below 0 while it has no cores.
     """
 
-    __slots__ = ("claims", "cores", "deadline_s", "end_s", "ended", "goal_ms", "slot", "start_s", "work_ms")
+    claimant: Claimant
+    cores: tuple[int, ...]
+    mask: int
+    deadline_s: float
+    slot: int
+    work_ms: float
+    start_s: float = field(default=0.0, init=False)
+    goal_ms: float = field(default=0.0, init=False)
+    end_s: float = field(default=-1.0, init=False)
 
-    def __init__(
-        self,
-        cores: tuple[int, ...],
-        deadline_s: float,
-        slot: int,
-        work_ms: float,
-        claims: Callable[[], bool],
-        ended: Callable[[], None],
-    ) -> None:
-        self.cores = cores
-        self.deadline_s = deadline_s
-        self.slot = slot
-        self.work_ms = work_ms
-        self.claims = claims
-        self.ended = ended
-        self.start_s = 0.0
-        self.goal_ms = 0.0
-        self.end_s = -1.0
+
+def mask_of(cores: Iterable[int]) -> int:
+    """A bit for each core."""
+    return sum(1 << core for core in set(cores))
 
 
 class _Core:
@@ -100,7 +112,10 @@ class SimulatedUnit:
         self._agenda = agenda
         self._cores = [_Core(agenda.now_s) for _ in range(spec.cores)]
         self._waiting: list[Taking] = []
+        """The most urgent first."""
         self._running: list[Taking] = []
+        self._held = 0
+        """A bit for each core that is held."""
         self._taken = 0
         self._other_load = 0.0
         self._max_mhz: float | None = None
@@ -115,6 +130,7 @@ class SimulatedUnit:
         self._edges: EdgeGovernor | None = None
         self._hinted: HintedGovernor | None = None
         self._clamps_mhz: Mapping[int, float] = {}
+        self._sampled = False
         self._stepped_s = 0.0
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
         self._static_w = spec.static_w or (0.0,) * len(spec.mhz)
@@ -132,12 +148,12 @@ class SimulatedUnit:
         """
         now_s = self._agenda.now_s
         if self._agenda.next_s - now_s <= _AT_ONCE_S:
-            self._waiting.append(taking)
+            insort(self._waiting, taking, key=_urgency)
             self._agenda.at(now_s + _AT_ONCE_S, self._serve_due)
-        elif not self._waiting and all(self._cores[core].holder is None for core in taking.cores):
+        elif not self._waiting and not self._held & taking.mask:
             self._begin(taking)
         else:
-            self._waiting.append(taking)
+            insort(self._waiting, taking, key=_urgency)
             self._serve()
 
     def withdraw(self, taking: Taking) -> None:
@@ -155,17 +171,16 @@ class SimulatedUnit:
 
     def _serve(self) -> None:
         """Gives free cores to those who wait for them, by deadline."""
-        claimed: set[int] = set()
-        for taking in sorted(self._waiting, key=_urgency) if len(self._waiting) > 1 else self._waiting[:]:
-            free = all(self._cores[core].holder is None for core in taking.cores)
-            if free and claimed.isdisjoint(taking.cores):
+        claimed = 0
+        for taking in self._waiting[:]:
+            if (self._held | claimed) & taking.mask:
+                claimed |= taking.mask
+            else:
                 self._waiting.remove(taking)
                 self._begin(taking)
-            else:
-                claimed.update(taking.cores)
 
     def _begin(self, taking: Taking) -> None:
-        if not taking.claims():
+        if not taking.claimant.claims():
             return
         self.settle()
         now_s = self._agenda.now_s
@@ -176,6 +191,7 @@ class SimulatedUnit:
             for state in self.spec.idle_states:
                 if now_s - held.idle_since_s >= 1e-6 * state.residency_us:
                     exit_us = max(exit_us, state.exit_us)
+        self._held |= taking.mask
         self._taken += len(taking.cores)
         self._running.append(taking)
         taking.start_s = now_s
@@ -200,7 +216,7 @@ class SimulatedUnit:
         self._release(taking)
         if self._waiting:
             self._serve()
-        taking.ended()
+        taking.claimant.ended()
 
     def _release(self, taking: Taking) -> None:
         self.settle()
@@ -210,6 +226,7 @@ class SimulatedUnit:
             held = self._cores[core]
             held.busy_s += now_s - held.since_s
             held.holder, held.idle_since_s = None, now_s
+        self._held &= ~taking.mask
         self._taken -= len(taking.cores)
         self._running.remove(taking)
         if self._edges is not None:
@@ -249,8 +266,15 @@ class SimulatedUnit:
     # ------------------------------------------------------------ clocks
 
     def set_clock(self, clock: float | str, governor: Governor | None, *, edges: bool = True) -> None:
-        """Asks for a clock in MHz, or hands the clock to a governor, and says whether that one is told of edges."""
-        self._governor, self._edges = governor, None
+        """Asks for a clock in MHz, or hands the clock to a governor.
+
+        Args:
+            clock: in MHz; with a governor it does not matter.
+            governor: None for a clock in MHz.
+            edges: whether a governor that can be is told when cores become busy and idle, as a kernel tells it. Else
+                it samples as on an emulated board.
+        """
+        self._governor, self._edges, self._sampled = governor, None, not edges
         self._hinted = governor if isinstance(governor, HintedGovernor) else None
         if governor is None:
             assert not isinstance(clock, str)
@@ -261,7 +285,7 @@ class SimulatedUnit:
             self._edges = governor
             self._tell_clock(governor)
         self._step_governor()
-        self._wait_for_governor(governor)
+        self._agenda.at(self._step_due_s(governor), self._governor_due, governor)
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """By slot, the clock that its application needs while it runs, for a governor that takes hints."""
@@ -319,18 +343,18 @@ class SimulatedUnit:
 
     # ------------------------------------------------------------ governors
 
-    def _wait_for_governor(self, governor: Governor) -> None:
-        self._agenda.at(self._agenda.now_s + 1e-6 * governor.period_us, self._governor_due, governor)
+    def _step_due_s(self, governor: Governor) -> float:
+        """When it is to step next, if no edge has it do so sooner."""
+        if self._sampled:
+            return next_sample_s(self._stepped_s, governor.period_us)
+        return self._stepped_s + 1e-6 * governor.period_us
 
     def _governor_due(self, governor: Governor) -> None:
         if governor is not self._governor:  # replaced since
             return
-        due_s = self._stepped_s + 1e-6 * governor.period_us
-        if due_s > self._agenda.now_s + 1e-9:  # an edge had it step meanwhile
-            self._agenda.at(due_s, self._governor_due, governor)
-            return
-        self._step_governor()
-        self._wait_for_governor(governor)
+        if self._step_due_s(governor) <= self._agenda.now_s + 1e-9:  # else an edge had it step meanwhile
+            self._step_governor()
+        self._agenda.at(self._step_due_s(governor), self._governor_due, governor)
 
     def _step_governor(self) -> None:
         assert self._governor is not None

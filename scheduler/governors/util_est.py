@@ -1,0 +1,89 @@
+"""util_est: what a task has needed before, which its tracked utilisation has forgotten while it slept.
+
+Source: `util_est_enqueue`, `util_est_dequeue` and `util_est_update` in `kernel/sched/fair.c`, Linux 5.11 to 6.7.
+
+It knows the tasks of one core by number, and when each of them runs there. A task that moves to another core is another
+task here.
+"""
+
+from __future__ import annotations
+
+from math import exp2
+
+from scheduler.governors.pelt import HALF_LIFE_US
+
+WEIGHT = 1 / 4
+"""Of the newest activation in a task's average (`UTIL_EST_WEIGHT_SHIFT`)."""
+
+MARGIN = 10 / 1024
+"""An average stays as it is where the newest activation is less than this below it (`UTIL_EST_MARGIN`)."""
+
+
+class EnqueuedTasks:
+    """Estimated utilisation of the tasks that are enqueued on one core: the sum of their estimates.
+
+    One at most is: who waits for a core here sleeps, as who waits for a lock does. A task that is not known by its
+    number counts for nothing.
+
+    Attributes:
+        util: 0 to 1, in shares of the board's largest core.
+    """
+
+    __slots__ = ("_number", "_running", "_tasks", "util")
+
+    def __init__(self) -> None:
+        self.util = 0.0
+        self._tasks: dict[int, _Task] = {}
+        self._number: int | None = None
+        self._running: _Task | None = None
+
+    def edge(self, tracked_us: float, number: int | None) -> None:
+        """From now on that task runs there, perhaps as it did before; None where none does, or none that is known.
+
+        Args:
+            tracked_us: present time, as load on that core is tracked (`CoreLoad.tracked_us`).
+            number: of the task.
+        """
+        if number == self._number:
+            return
+        if self._running is not None:
+            self._running.sleep(tracked_us)
+        self._number = number
+        if number is None:
+            self._running = None
+            self.util = 0.0
+            return
+        running = self._tasks.get(number)
+        if running is None:
+            running = self._tasks[number] = _Task()
+        running.wake(tracked_us)
+        self._running = running
+        self.util = running.estimate
+
+
+class _Task:
+    """One task's tracked utilisation at its last edge, and what that was, on average, when it went to sleep.
+
+    The kernel counts a task with the larger of its last utilisation on going to sleep and the average of those. The
+    average rises at once to what is above it (`UTIL_EST_FASTUP`, since 5.5), and so is never the smaller of the two.
+    """
+
+    __slots__ = ("_at_us", "_util", "estimate")
+
+    def __init__(self) -> None:
+        self.estimate = 0.0
+        self._util = 0.0
+        self._at_us = 0.0
+
+    def wake(self, tracked_us: float) -> None:
+        self._util *= exp2((self._at_us - tracked_us) / HALF_LIFE_US)
+        self._at_us = tracked_us
+
+    def sleep(self, tracked_us: float) -> None:
+        self._util = 1 - (1 - self._util) * exp2((self._at_us - tracked_us) / HALF_LIFE_US)
+        self._at_us = tracked_us
+        fallen = self.estimate - self._util
+        if fallen < 0:
+            self.estimate = self._util
+        elif fallen >= MARGIN:
+            self.estimate -= WEIGHT * fallen
