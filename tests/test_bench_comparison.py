@@ -1,16 +1,12 @@
-"""What a bench says of results: pairs, ratios with what else differs, shortfalls, and its tables."""
+"""What a bench says of results: pairs, ratios with what else differs, shortfalls, curves, and which runs there are."""
 
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
-import polars
 import pytest
+from bench_results import COMMAND, app, result, runs
 from synthetic_run import make_run
 
-from scheduler.board import Board, BoardUnit
 from workloads.bench.comparison import (
-    Runs,
     both_meeting,
     compare,
     energies_j,
@@ -23,94 +19,10 @@ from workloads.bench.comparison import (
     shortfalls,
 )
 from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
-from workloads.bench.report import Bench, energy_sheets, to_html
 from workloads.bench.results import Result, delivered_floors, result_of
-from workloads.bench.rows import APP_COLUMNS, on_time_counts, write_tables
-from workloads.bench.sheets import (
-    boards_sheet,
-    energy_sheet,
-    failure_sheet,
-    matrix_sheet,
-    networks_and_clocks,
-    sensitivity_sheet,
-    shortfall_sheet,
-)
-from workloads.bench.tasks import Case, Command, Task, first_tasks, parity_tasks
-from workloads.summary import (
-    Accuracy,
-    AppSummary,
-    EnergySummary,
-    Latency,
-    Segment,
-    Summary,
-    Tail,
-    first_ends,
-    is_on_time,
-)
-
-COMMAND = Command(
-    policies=("joint", "schedutil", "floor"), repeats=2, seed=0, backend="sim", scale=(1,), sensitivity=False
-)
-
-
-def app(
-    hits: int = 95, n: int = 100, lost: int = 0, accuracy: float | None = 0.8, floor: float = 0.0, slo: float = 0.9
-) -> AppSummary:
-    return AppSummary(
-        submitted=n,
-        completed=n - lost,
-        dropped=lost,
-        failed=0,
-        in_flight=0,
-        latency_ms=Latency(p50=1.0, p95=2.0, p99=3.0, max=4.0),
-        target_ms=50.0,
-        on_time=hits / n,
-        slo=slo,
-        verdict="met",
-        accuracy=Accuracy(value=accuracy, n=n, source="unknown" if accuracy is None else "profiled"),
-        min_accuracy=floor,
-        subnets={"s": n - lost},
-        switches=1,
-        switch_ms=Tail(),
-        segments=(Segment(from_s=0.0, target_ms=50.0, min_accuracy=floor, on_time=hits / n, accuracy=accuracy, n=n),),
-    )
-
-
-def result(
-    policy: str,
-    *apps: AppSummary,
-    mix: str = "gate",
-    board: str = "host",
-    seed: int = 0,
-    units_j: float | None = 10.0,
-    board_j: float | None = None,
-    utilisation: float | None = None,
-    change: str | None = None,
-    parity: str | None = None,
-    clones: int = 1,
-    lower_bound_j: float | None = None,
-) -> Result:
-    summary = replace(
-        _made(),
-        mix=mix,
-        board=board,
-        policy=policy,
-        seed=seed,
-        apps={f"app-{place}": one for place, one in enumerate(apps or (app(),))},
-        energy=EnergySummary(units_j=units_j, board_j=board_j, source="modelled"),
-        host=None,
-    )
-    task = Task(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)
-    return Result(task=task, summary=summary, utilisation=utilisation, lower_bound_j=lower_bound_j)
-
-
-@cache
-def _made() -> Summary:
-    return make_run().summary
-
-
-def runs(*results: Result) -> Runs:
-    return {(one.task.mix, one.task.board, one.task.seed): one for one in results}
+from workloads.bench.rows import on_time_counts
+from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks
+from workloads.summary import Summary, first_ends, is_on_time
 
 
 def test_energy_is_compared_in_pairs_of_mix_board_and_seed() -> None:
@@ -149,6 +61,17 @@ def test_unknown_energy_or_accuracy_stays_unknown() -> None:
     assert comparison.worst is None
     assert comparison.difference is not None
     assert comparison.difference.accuracy is None
+
+
+def test_what_differs_is_told_of_the_runs_whose_energy_is_known() -> None:
+    ours = runs(result("joint"), result("joint", app(hits=10), board="bare", units_j=None))
+    base = runs(result("s"), result("s", app(hits=100), board="bare", units_j=None))
+    difference = compare(ours, base).difference
+    assert difference is not None
+    assert difference.on_time == 0
+    alone = compare({key: ours[key] for key in ours if key[1] == "bare"}, base).difference
+    assert alone is not None
+    assert alone.on_time == pytest.approx(-0.9)
 
 
 def test_the_worst_mix_is_found_by_its_mean_over_seeds() -> None:
@@ -201,13 +124,6 @@ def test_the_lower_bound_of_any_plain_run_serves_the_others_of_its_mix_and_seed(
     assert found.value == pytest.approx(1.25)
     assert energy_ratio(energies_j(runs(result("joint", seed=7))), lower_bounds_j(results)) is None
     assert lower_bounds_j([result("oracle")]) == {}
-
-
-def test_the_energy_table_says_how_much_could_be_saved_at_all() -> None:
-    results = [result("schedutil", units_j=10.0), result("joint", units_j=9.5, lower_bound_j=9.0)]
-    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
-    assert sheet.rows[-1][:2] == ("relaxed lower bound", "−10.0 %")
-    assert len(sheet.rows[-1]) == len(sheet.heads)
 
 
 def test_variants_are_kept_apart() -> None:
@@ -308,109 +224,6 @@ def test_more_apps_are_measured_against_ours_with_the_apps_once() -> None:
     assert list(lines) == ["joint", "schedutil"]
     assert [point.ratio for point in lines["schedutil"]] == [pytest.approx(2.0), pytest.approx(4.0)]
     assert scale_lines(results[::2], command) == {}
-
-
-def test_a_policy_s_name_has_networks_and_clocks() -> None:
-    assert networks_and_clocks("joint") == ("joint", "its own")
-    assert networks_and_clocks("floor+schedutil") == ("floor", "schedutil")
-    assert networks_and_clocks("ondemand") == ("largest", "ondemand")
-
-
-def test_the_matrix_has_a_cell_for_what_was_run_only() -> None:
-    sheet = matrix_sheet([result(policy) for policy in COMMAND.policies], COMMAND, generated=False)
-    assert sheet is not None
-    assert sheet.heads == ("networks", "clocks: its own", "clocks: schedutil")
-    assert [row[0] for row in sheet.rows] == ["joint", "largest", "floor"]
-    assert sheet.rows[1][1] == "–"
-
-
-def test_the_energy_table_has_the_parity_run_and_the_like_mixes() -> None:
-    results = [result(policy, units_j=5.0 if policy == "joint" else 10.0) for policy in COMMAND.policies]
-    results.append(result("joint", parity="schedutil", units_j=9.0))
-    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
-    assert [(row[0], row[1]) for row in sheet.rows] == [
-        ("joint", "−50.0 %"),
-        ("floor", "0.0 %"),
-        ("joint, where both meet their slos", "−50.0 %"),
-        ("joint at the accuracy of schedutil", "−10.0 %"),
-    ]
-
-
-def test_a_board_without_power_figures_is_named_and_not_compared() -> None:
-    unit = BoardUnit(name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
-    board = Board(name="host", units=(unit,), base_w=None, sensor="none", power_source="unknown: nobody measured")
-    results = [result(policy, units_j=None) for policy in COMMAND.policies]
-    sheet = boards_sheet(results, COMMAND, {"host": board}, generated=False)
-    assert sheet.rows[0][1].startswith("unknown")
-    assert sheet.notes == ("host: no power figures for cpu, so energy is unknown and not compared.",)
-
-
-def test_the_sensitivity_table_says_where_the_conclusion_does_not_hold() -> None:
-    less, more = "idle power 0 % of static", "static power 50 % more"
-    results = [
-        result(policy, mix=mix, change=change, units_j=joules if policy == "joint" else 10.0)
-        for mix in "abcde"
-        for policy in ("joint", "schedutil")
-        for change, joules in ((less, 5.0), (more, 12.0))
-    ]
-    sheet = sensitivity_sheet(results, replace(COMMAND, sensitivity=True))
-    assert sheet is not None
-    assert [row[0] for row in sheet.rows] == [more, less]
-    assert f"{more}: more" in sheet.notes[0]
-    assert less not in sheet.notes[0]
-    assert sensitivity_sheet([result("joint")], COMMAND) is None
-
-
-def test_failures_are_told_with_their_seeds_together() -> None:
-    failed = [Result(task=Task(mix="a", board="host", policy="mine", seed=seed), error="it broke") for seed in (0, 1)]
-    sheet = failure_sheet([*failed, result("joint")])
-    assert sheet is not None
-    assert sheet.rows == [("a", "host", "mine", "", "0, 1", "it broke")]
-    assert failure_sheet([result("joint")]) is None
-
-
-def test_tables_have_the_public_columns_and_only_plain_runs(tmp_path: Path) -> None:
-    failed = Result(task=Task(mix="a", board="host", policy="mine", seed=0), error="it, broke")
-    results = [result("joint", app(), app()), result("joint", change="idle power 0 % of static"), failed]
-    write_tables(results, tmp_path)
-    lines = (tmp_path / "results.csv").read_text().splitlines()
-    assert lines[0] == (
-        "mix,board,policy,seed,app,submitted,completed,dropped,failed,on_time,slo,p50_ms,p95_ms,p99_ms,target_ms,"
-        "accuracy,min_accuracy,switches,units_j,board_j"
-    )
-    assert lines[1] == "gate,host,joint,0,app-0,100,100,0,0,0.95,0.9,1.0,2.0,3.0,50.0,0.8,0.0,1,10.0,"
-    assert len(lines) == 3
-    assert polars.read_parquet(tmp_path / "results.parquet").columns == list(APP_COLUMNS)
-    of_runs = polars.read_csv(tmp_path / "runs.csv")
-    assert of_runs["error"].to_list() == [None, None, "it, broke"]
-    assert of_runs["j_per_on_time"].to_list()[0] == pytest.approx(10 / 190)
-
-
-def test_the_report_shows_names_as_text_and_every_section_that_was_run() -> None:
-    command = replace(COMMAND, scale=(1, 2), sensitivity=True)
-    results = [
-        result(policy, mix=mix, seed=seed, units_j=5.0 if policy == "joint" else 10.0)
-        for mix in ("<b>", "gate", "c", "d", "e")
-        for policy in command.policies
-        for seed in (0, 1)
-    ]
-    results += [result(policy, clones=2) for policy in command.policies]
-    results += [result(policy, change="idle power 0 % of static") for policy in command.policies]
-    results += [result(policy, mix="made", utilisation=0.3) for policy in command.policies]
-    html = to_html(Bench(command=command, boards={}, results=results, left_out=["x on y"]))
-    assert "<b>" not in html.replace("<b>joint", "")
-    assert "&lt;b&gt;" in html
-    for words in ("over utilisation", "More apps", "whatever the power figures are", "Networks × clocks", "x on y"):
-        assert words in html
-    assert "aim −30.0 %: met" in html
-
-
-def test_a_bench_of_one_policy_has_a_report_without_comparisons() -> None:
-    command = replace(COMMAND, policies=("joint",))
-    bench = Bench(command=command, boards={}, results=[result("joint")])
-    assert energy_sheets(bench) == []
-    assert "gate on host" in to_html(bench)
-    assert shortfall_sheet(bench.results, command).rows == []
 
 
 def summary_of(one: Result) -> Summary:

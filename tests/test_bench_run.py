@@ -1,6 +1,7 @@
 """A whole bench in simulation: what is run, kept, gone on with and written, and what is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,11 +35,34 @@ def mix():
     )
 """
 POLICY = """
+from dataclasses import replace
 from scheduler.policies import make_policy
 
 class Fails:
     def decide(self, snapshot):
         raise RuntimeError("no idea")
+
+class Changed:
+    def __init__(self):
+        self.joint = make_policy("joint")
+
+    def decide(self, snapshot):
+        plan = self.joint.decide(snapshot)
+        return replace(plan, gears={**plan.gears, **self.change(plan.gears["gate"])})
+
+class Misnames(Changed):
+    def change(self, gear):
+        return {"gtae": gear}
+
+class AsksForSeven(Changed):
+    def change(self, gear):
+        return {"gate": replace(gear, cores=7)}
+"""
+BARE_BOARD = """
+name: bare
+units:
+  - {name: cpu, kind: cpu, cpus: [0, 1], dvfs: emulated, speed: 0.035, mhz: [500, 1000]}
+power: {sensor: none, base_w: null, source: "unknown: nobody measured"}
 """
 QUIET: tuple[Callable[[str], None], Callable[[str, float, float], None]] = (lambda words: None, lambda *done: None)
 
@@ -141,10 +165,35 @@ def test_a_policy_that_raises_fails_by_name_and_the_others_go_on(script: Path, t
     assert lines(tmp_path / "out") == [*before, before[0]]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("Misnames", "app 'gtae', which is unknown. Did you mean 'gate'?"), ("AsksForSeven", "'gate'.*7")],
+)
+def test_a_policy_that_asks_for_what_is_not_there_is_told_so(
+    script: Path, tmp_path: Path, name: str, words: str
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(POLICY)
+    asked = command(policies=(f"{file}:{name}", "floor"), repeats=1)
+    failed, good, *_ = ran(asked, cases_of(asked, script), tmp_path / "out")
+    assert failed.error is not None
+    assert re.search(re.escape(f"{file}:{name}") + ".*" + words.replace("?", "[?]"), failed.error)
+    assert good.error is None
+
+
 def test_another_command_in_the_same_directory_is_refused_by_what_differs(tmp_path: Path) -> None:
     Store(tmp_path / "out", {"repeats": 3, "seed": 0})
     with pytest.raises(MixError, match="repeats is 3 there, and 4 now"):
         Store(tmp_path / "out", {"repeats": 4, "seed": 0})
+
+
+def test_a_directory_of_an_older_version_is_refused_and_never_read(tmp_path: Path) -> None:
+    Store(tmp_path / "out", {"schema": 1, "repeats": 3})
+    (tmp_path / "out" / RUNS_FILE).write_text("of another form\n")
+    with pytest.raises(
+        MixError, match=r"another version of gearshift \(schema 1 there, 2 now\); give another directory"
+    ):
+        Store(tmp_path / "out", {"schema": 2, "repeats": 3})
 
 
 def test_a_changed_script_is_another_bench(script: Path, tmp_path: Path) -> None:
@@ -161,6 +210,13 @@ def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
         Store(tmp_path, {})
     with pytest.raises(MixError, match="is a file"):
         Store(tmp_path / "notes.txt", {})
+
+
+def test_a_command_file_that_is_none_is_damaged(tmp_path: Path) -> None:
+    for content in ("[1]", "{"):
+        (tmp_path / COMMAND_FILE).write_text(content)
+        with pytest.raises(MixError, match=r"bench\.json is damaged; give a new directory"):
+            Store(tmp_path, {})
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
@@ -242,6 +298,18 @@ def test_bad_input_is_one_message_and_exit_code_two(
     assert words in stderr
     assert stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_board_without_power_figures_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    script, board = tmp_path / "gate.py", tmp_path / "bare.yaml"
+    script.write_text(MIX.format(name="gate"))
+    board.write_text(BARE_BOARD)
+    given = (script, "--boards", board, "--policies", "floor,schedutil", "--repeats", 1, "--jobs", 1)
+    code, stdout, stderr = invoke(*given, "--out", tmp_path / "out")
+    assert code == 0
+    assert "board 'bare': no power figures for cpu, so energy is unknown and not compared" in stderr
+    assert "unknown" in stdout
+    assert polars.read_csv(tmp_path / "out" / "runs.csv")["units_j"].is_null().all()
 
 
 def test_a_failed_run_is_exit_code_one_and_the_rest_is_written(script: Path, tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_ratios_are_said_as_changes_and_great_ones_as_factors() -> None:
     assert change_of(1.00004) == "0.0 %"
     assert change_of(15.17) == "×15.2"
     assert change_words(interval(0.59, 0.5, 2.5)) == "−41.0 % (−50.0 % to ×2.5)"
+    assert change_words(interval(0.59, 0.5, 0.7)) == "−41.0 % (−50.0 to −30.0 %)"
     assert change_words(interval(0.59)) == "−41.0 %"
     assert change_words(None) == "unknown"
     assert points(-0.0123) == "−1.2"

@@ -5,7 +5,7 @@ import pytest
 from actors.cluster import packaged_board
 from scheduler.board import Board, BoardUnit
 from workloads import App, Mix, Periodic, Poisson, at
-from workloads.bench.sensitivity import CHANGES, bent_power, idle_share, scaled_static
+from workloads.bench.sensitivity import CHANGES, bent_power, idle_share, moved_memory_share, scaled_static
 from workloads.bench.variants import clone_apps, with_floors
 from workloads.events import AppChange
 
@@ -98,13 +98,22 @@ def test_idle_power_is_a_share_of_static() -> None:
     assert idle_share(BOARD, 0.25).unit("big").idle_share == 0.25
 
 
+def test_a_moved_memory_share_stays_a_share_and_leaves_the_top_clock_s_times_alone() -> None:
+    more, less = (moved_memory_share(BOARD, by).unit("big") for by in (0.15, -0.15))
+    assert (more.memory_share, less.memory_share) == (0.15, 0.0)
+    assert moved_memory_share(BOARD, 2.0).unit("big").memory_share < 1
+    # By hand: at half the clock a millisecond's work takes 0.15 + 0.85 · 2.
+    assert more.pace(500.0) == pytest.approx(1 / 1.85)
+    assert more.pace(1000.0) == UNIT.pace(1000.0)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("name", ["two-core-host", "one-unit-host"])
 def test_every_change_of_a_packaged_board_is_a_board(change: str, name: str) -> None:
     before = packaged_board(name)
     after = CHANGES[change](before)
-    # Half of the changes may leave a figure alone, but none may leave the board alone; idle power starts at all of it.
-    assert after != before or change == "idle power 100 % of static"
+    # A change may leave a figure alone, but not the board; only idle power and memory share start at an end there.
+    assert after != before or change in {"idle power 100 % of static", "memory share 0.15 less"}
     for was, unit in zip(before.units, after.units, strict=True):
         assert was.static_w
         assert was.dynamic_w

@@ -23,7 +23,9 @@ from workloads.errors import MixError, choice
 from workloads.outcome import Sheet
 from workloads.progress import ProgressLines
 
-_SCHEMA = 1
+_SCHEMA = 2
+"""Of `runs.jsonl`; a directory of another is refused."""
+
 _PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is")
 """Columns of the page's tables that a terminal has room for."""
 
@@ -43,7 +45,7 @@ def bench(
     scale: Annotated[str | None, typer.Option(help="1,2,4: also with each app that many times")] = None,
     suite: Annotated[bool, typer.Option("--suite", help="the suite of scenarios, beside the mixes named")] = False,
     generated: Annotated[int, typer.Option(min=0, help="so many generated mixes on each board, one seed each")] = 0,
-    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with other power figures")] = False,
+    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with boards assumed otherwise")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes; else as many as there are cores")] = None,
 ) -> None:
     """Compares policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
@@ -52,7 +54,7 @@ def bench(
     from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, to_html
     from workloads.bench.rows import write_tables
     from workloads.bench.runner import run_bench
-    from workloads.bench.sheets import failure_sheet
+    from workloads.bench.sheets import failure_sheet, unpowered
     from workloads.bench.store import Store
 
     directory = out or Path("runs") / f"bench-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -67,6 +69,8 @@ def bench(
             names = _listed("--boards", boards) if boards is not None else None
             cases = find_cases(command, scripts, names, generated, progress.line, progress.update)
             store = Store(directory, _identity(command, cases.identity))
+        for words in unpowered(cases.boards.values()):
+            progress.line(words)
         if store.results:
             progress.line(f"{len(store.results)} runs are done already in {directory}")
         results = run_bench(command, cases, store, jobs or len(os.sched_getaffinity(0)), progress.update)
@@ -87,7 +91,7 @@ def _command(
 ) -> Command:
     choice("--backend", backend, BACKENDS)
     if sensitivity and backend == "ray":
-        raise MixError("--sensitivity changes the power figures of boards; it needs --backend sim")
+        raise MixError("--sensitivity changes what is assumed of boards; it needs --backend sim")
     clones = numbers("--scale", scale)
     if not all(one.is_integer() for one in clones):
         raise MixError(f"--scale {scale!r} must be whole numbers with commas between them, as in 1,2,4,8")
@@ -110,7 +114,7 @@ def _listed(option: str, given: str) -> tuple[str, ...]:
     """
     names = tuple(dict.fromkeys(name.strip() for name in given.split(",")))
     if not all(names):
-        raise MixError(f"{option} {given!r} must be names with commas between them")
+        raise MixError(f"{option} {given!r} must be names with commas between them, as in A,B")
     return names
 
 

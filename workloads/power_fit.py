@@ -154,7 +154,11 @@ def board_of(parameters: XavierPower, name: str = STOCK) -> Board:
         parameters: the set.
         name: `STOCK` or `UNCLAMPED`.
     """
-    board = packaged_board(name)
+    return with_power(packaged_board(name), parameters)
+
+
+def with_power(board: Board, parameters: XavierPower) -> Board:
+    """That board with the power and speeds of one set, for who has the packaged board at hand."""
     return replace(board, units=tuple(_unit_of(unit, parameters) for unit in board.units), base_w=parameters.base_w)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from scheduler.board import Board
 from scheduler.profile import Profile
 from workloads.app import Family
+from workloads.bench.power_sets import set_boards
 from workloads.bench.tasks import GENERATED, Case, Command
 from workloads.boards import open_board
 from workloads.errors import MixError
@@ -123,6 +124,7 @@ def find_cases(
         identity={
             "mixes": {mix.name: _digest(Path(source)) for source, mix, _, used in pairs if used is None},
             "boards": {name: _digest(board) for name, board in opened.by_name.items()},
+            "power_sets": {name: _digest(set_boards(board)) for name, board in opened.by_name.items()},
             "generated": generated,
             "policy_files": {name: _digest(Path(name.partition(":")[0])) for name in command.policies if ".py" in name},
             "profiles": _digest(sorted(map(repr, profiles.items()))),

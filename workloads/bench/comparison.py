@@ -12,18 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from workloads.bench.ratios import Place, Quantity, Ratios, RunKey, board_j, j_per_on_time, units_j
 from workloads.bench.results import Result
 from workloads.bench.rows import lost_count, on_time_counts
-from workloads.bench.statistics import Interval, difference_interval, geometric_mean, ratio_interval
+from workloads.bench.statistics import Interval, difference_interval
 
-Place: TypeAlias = tuple[str, str]
-"""A mix and a board."""
+Runs: TypeAlias = Mapping[RunKey, Result]
+"""Runs that ended well."""
 
-Runs: TypeAlias = Mapping[tuple[str, str, int], Result]
-"""Runs that ended well, by mix, board and seed."""
-
-Energies: TypeAlias = Mapping[tuple[str, str, int], float]
-"""Joules, by mix, board and seed."""
+Energies: TypeAlias = Mapping[RunKey, float]
+"""Joules at the boards' stated power figures."""
 
 _ROUNDING = 1e-9
 """A mean of accuracies that are all at the floor may fall that much below it."""
@@ -151,33 +149,37 @@ def select(
 
 
 def compare(ours: Runs, base: Runs) -> Comparison:
-    """Compares the runs that both have."""
-    units, boards, per_on_time = _Ratios(), _Ratios(), _Ratios()
-    for key in ours.keys() & base.keys():
-        mine, other = ours[key], base[key]
-        units.add(key, _units_j(mine), _units_j(other))
-        boards.add(key, _board_j(mine), _board_j(other))
+    """Compares the runs that both have.
+
+    Where the energy is known of some only, the rest has no part: what differs is told of the runs behind the ratio.
+    """
+    pairs = {key: (ours[key], base[key]) for key in sorted(ours.keys() & base.keys())}
+    known = {key: pair for key, pair in pairs.items() if None not in map(units_j, pair)}
+    units, boards, per_on_time = Ratios(), Ratios(), Ratios()
+    for key, (mine, other) in pairs.items():
+        units.add(key, units_j(mine), units_j(other))
+        boards.add(key, board_j(mine), board_j(other))
         per_on_time.add(key, j_per_on_time(mine), j_per_on_time(other))
     return Comparison(
         units=units.interval(),
         board=boards.interval(),
         per_on_time=per_on_time.interval(),
-        difference=_difference(ours, base),
-        worst=units.worst(),
+        difference=_difference(known or pairs),
+        worst=_worst(units),
     )
 
 
 def ratios_by_place(ours: Runs, base: Runs) -> dict[Place, float]:
     """For each mix and board the ratio of the units' energies, the geometric mean over seeds; known ones only."""
-    ratios = _Ratios()
+    ratios = Ratios()
     for key in ours.keys() & base.keys():
-        ratios.add(key, _units_j(ours[key]), _units_j(base[key]))
+        ratios.add(key, units_j(ours[key]), units_j(base[key]))
     return ratios.by_place()
 
 
 def energies_j(runs: Runs) -> Energies:
     """The units' energy of each run, where it is known."""
-    return {key: units_j for key, result in runs.items() if (units_j := _units_j(result)) is not None}
+    return {key: known.stated for key, result in runs.items() if (known := units_j(result)) is not None}
 
 
 def lower_bounds_j(results: Iterable[Result]) -> Energies:
@@ -191,9 +193,9 @@ def lower_bounds_j(results: Iterable[Result]) -> Energies:
 
 def energy_ratio(mine_j: Energies, other_j: Energies) -> Interval | None:
     """The ratio of energies over the mixes, boards and seeds that both have; None where they have none."""
-    ratios = _Ratios()
+    ratios = Ratios()
     for key in mine_j.keys() & other_j.keys():
-        ratios.add(key, mine_j[key], other_j[key])
+        ratios.add(key, Quantity.of(mine_j[key]), Quantity.of(other_j[key]))
     return ratios.interval()
 
 
@@ -274,12 +276,6 @@ def mean_on_time(runs: Runs) -> float | None:
     return _mean_of_means(shares)
 
 
-def j_per_on_time(result: Result) -> float | None:
-    """The units' energy per request on time; None where unknown, or none was."""
-    units_j, (hits, _) = _units_j(result), on_time_counts(result)
-    return units_j / hits if units_j is not None and hits else None
-
-
 def mean_accuracy(result: Result) -> float | None:
     """The delivered accuracy, mean over the apps where it is known."""
     apps = result.summary.apps.values() if result.summary is not None else ()
@@ -287,40 +283,19 @@ def mean_accuracy(result: Result) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-class _Ratios:
-    """Ratios of paired figures, by mix and board."""
-
-    def __init__(self) -> None:
-        self._found: dict[Place, list[tuple[int, float]]] = defaultdict(list)
-
-    def add(self, key: tuple[str, str, int], mine: float | None, other: float | None) -> None:
-        if mine is not None and other is not None and mine > 0 and other > 0:
-            mix, board, seed = key
-            self._found[mix, board].append((seed, mine / other))
-
-    def by_place(self) -> dict[Place, float]:
-        return {place: geometric_mean([ratio for _, ratio in own]) for place, own in sorted(self._found.items())}
-
-    def interval(self) -> Interval | None:
-        of_mix: dict[str, list[float]] = defaultdict(list)
-        for (mix, _), own in sorted(self._found.items()):
-            of_mix[mix] += [ratio for _, ratio in sorted(own)]
-        return ratio_interval(of_mix)
-
-    def worst(self) -> Worst | None:
-        by_place = self.by_place()
-        if not by_place:
-            return None
-        mix, board = max(by_place, key=by_place.__getitem__)
-        return Worst(mix=mix, board=board, ratio=by_place[mix, board])
+def _worst(units: Ratios) -> Worst | None:
+    by_place = units.by_place()
+    if not by_place:
+        return None
+    mix, board = max(by_place, key=by_place.__getitem__)
+    return Worst(mix=mix, board=board, ratio=by_place[mix, board])
 
 
-def _difference(ours: Runs, base: Runs) -> Difference | None:
+def _difference(pairs: Mapping[RunKey, tuple[Result, Result]]) -> Difference | None:
     on_time: dict[str, list[float]] = defaultdict(list)
     accuracy: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, list[float]] = defaultdict(list)
-    for key in sorted(ours.keys() & base.keys()):
-        mine, other, mix = ours[key], base[key], key[0]
+    for (mix, _, _), (mine, other) in pairs.items():
         (hits, n), (base_hits, base_n) = on_time_counts(mine), on_time_counts(other)
         if not n or not base_n:
             continue
@@ -343,11 +318,3 @@ def _mean_of_means(values: Mapping[str, Sequence[float]]) -> float | None:
 def _summed(results: Iterable[Result]) -> tuple[int, int]:
     counts = [on_time_counts(result) for result in results]
     return sum(hits for hits, _ in counts), sum(n for _, n in counts)
-
-
-def _units_j(result: Result) -> float | None:
-    return result.summary.energy.units_j if result.summary is not None else None
-
-
-def _board_j(result: Result) -> float | None:
-    return result.summary.energy.board_j if result.summary is not None else None

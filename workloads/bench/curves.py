@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workloads.bench.comparison import Place, Runs, both_meeting, compare, mean_on_time, ratios_by_place, select
+from workloads.bench.comparison import Runs, both_meeting, compare, mean_on_time, ratios_by_place, select
+from workloads.bench.ratios import Place
 from workloads.bench.results import Result
 from workloads.bench.rows import on_time_counts
 from workloads.bench.statistics import Interval, ratio_interval

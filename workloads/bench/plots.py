@@ -57,7 +57,9 @@ def plot_energy(comparisons: Mapping[str, Comparison], baseline: str) -> str:
         axes.set_xticks(ticks, _labels(ticks))
         axes.minorticks_off()
         axes.grid(axis="x")
-        axes.set_title(f"Units' energy against {baseline}, and its 95 % interval")
+        thin = any(one.units is not None and one.units.over_sets for one in known.values())
+        title = f"Units' energy against {baseline}, and its 95 % interval"
+        axes.set_title(f"{title}; thin: over power sets" if thin else title)
         return to_svg(figure, salt=f"energy {baseline}")
 
 
@@ -140,9 +142,8 @@ def plot_scale(lines: Mapping[str, Sequence[ScalePoint]]) -> str:
 def _reach(comparisons: Iterable[Comparison]) -> tuple[float, float]:
     """The ends of an axis of ratios that shows every interval and no change at all."""
     known = [one.units for one in comparisons if one.units is not None]
-    low = min(1.0, *(one.low or one.value for one in known))
-    high = max(1.0, *(one.high or one.value for one in known))
-    return low / 1.12, high * 1.12
+    ends = [end for one in known for end in one.ends or one.over_sets or (one.value, one.value)]
+    return min(1.0, *ends) / 1.12, max(1.0, *ends) * 1.12
 
 
 def _draw_interval(axes: Axes, interval: Interval | None, row: int, colour: str) -> None:
@@ -152,6 +153,8 @@ def _draw_interval(axes: Axes, interval: Interval | None, row: int, colour: str)
         axes.plot(
             [interval.low, interval.high], [row, row], color=colour, linewidth=2.6, alpha=0.45, solid_capstyle="butt"
         )
+    if interval.over_sets is not None:
+        axes.plot(interval.over_sets, [row, row], "|-", color=colour, linewidth=1.0, markersize=7)
     axes.plot([interval.value], [row], "o", color=colour, markersize=6, markeredgewidth=0)
 
 

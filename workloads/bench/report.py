@@ -28,13 +28,15 @@ from workloads.bench.sheets import (
     floors_sheet,
     matrix_sheet,
     mix_sheets,
+    power_sets,
     sensitivity_sheet,
     shortfall_sheet,
+    unpowered,
 )
 from workloads.bench.statistics import BOOTSTRAP_SAMPLES
-from workloads.bench.tasks import OURS, Command
-from workloads.bench.verdicts import AIMS, aim_verdict, ratio_verdict
-from workloads.bench.words import change_of, change_words, points
+from workloads.bench.tasks import Command
+from workloads.bench.verdicts import AIMS, aim_of, aim_verdict, ratio_verdict
+from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points
 from workloads.outcome import Sheet
 from workloads.table import UNKNOWN, share
 
@@ -42,8 +44,10 @@ REPORT_FILE = "report.html"
 
 _READING = (
     "<p><small>Energy: geometric mean of paired ratios, each mix counting alike, and its 95 % bootstrap interval over "
-    "mixes and seeds. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the "
-    "mix with the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
+    f"mixes and seeds. {OVER_SETS.capitalize()}: where the mean lies under 95 % of the sets of power figures that fit "
+    "equally well, on boards whose power is fitted; a verdict needs both. Board's energy: of boards whose base power "
+    "is known. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the mix with "
+    "the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
 )
 
 
@@ -120,7 +124,7 @@ def _header(bench: Bench) -> str:
     )
     void = sum(1 for one in bench.results if one.summary is not None and one.summary.host and one.summary.host.void)
     warnings = [f"{void} runs are void: the host was disturbed."] if void else []
-    warnings += [f"left out: {words}" for words in bench.left_out]
+    warnings += [*unpowered(bench.boards.values()), *(f"left out: {words}" for words in bench.left_out)]
     return (
         f"<header><h1>gearshift bench</h1><p>{escape(', '.join(command.policies))}: "
         f"{len(bench.results)} runs, paired by mix, board and seed.</p>"
@@ -141,10 +145,10 @@ def _cards(bench: Bench) -> str:
     cards = [_card(command.ours, rival, ours, select(results, rival, generated=generated)) for rival in rivals]
     bound = energy_ratio(energies_j(ours), lower_bounds_j(results))
     if bound is not None:
-        value, _, bounds = change_words(bound).partition(" (")
         cards.append(
-            f'<li class="card"><b>{escape(command.ours)} against the lower bound</b><span class="big">{value}</span>'
-            f"{bounds.rstrip(')')}<br>relaxed: no policy may reach it</li>"
+            f'<li class="card"><b>{escape(command.ours)} against the lower bound</b>'
+            f'<span class="big">{change_of(bound.value)}</span>'
+            f"{'<br>'.join(bounds_words(bound))}<br>relaxed: no policy may reach it</li>"
         )
     return f'<ul class="cards">{"".join(cards)}</ul>'
 
@@ -154,16 +158,14 @@ def _card(name: str, rival: str, ours: Runs, base: Runs) -> str:
     difference = comparison.difference
     if comparison.units is None or difference is None:
         return ""
-    value, _, bounds = change_words(comparison.units).partition(" (")
-    if name == OURS and rival in AIMS:
-        verdict: str = aim_verdict(comparison.units, AIMS[rival])
-        judged = f"aim {change_of(AIMS[rival])}: {verdict}"
-    else:
-        verdict, judged = "", ratio_verdict(comparison.units)
+    aim = aim_of(name, rival)
+    verdict = "" if aim is None else aim_verdict(comparison.units, aim)
+    judged = ratio_verdict(comparison.units) if aim is None else f"aim {change_of(aim)}: {verdict}"
     where = "no mix" if like is None else f"{_counted(like.scenarios, 'mix', 'mixes')}: {change_words(like)}"
     return (
         f'<li class="card {verdict.replace(" ", "-")}"><b>{escape(name)} against {escape(rival)}</b>'
-        f'<span class="big">{value}</span>{bounds.rstrip(")")}<span class="verdict">{judged}</span>'
+        f'<span class="big">{change_of(comparison.units.value)}</span>{"<br>".join(bounds_words(comparison.units))}'
+        f'<span class="verdict">{judged}</span>'
         f"on time {points(difference.on_time)}, accuracy {points(difference.accuracy)} points<br>"
         f"where both meet their slos, {where}</li>"
     )
@@ -240,18 +242,24 @@ def _section(sheet: Sheet) -> str:
 
 
 def _table(sheet: Sheet) -> str:
-    table = page.table(sheet.heads, [list(map(_cell, row)) for row in sheet.rows]) if sheet.rows else ""
+    rows = [[_name(row[0]), *map(_cell, row[1:])] for row in sheet.rows]
+    table = page.table(sheet.heads, rows) if rows else ""
     return table + "".join(f"<p><small>{escape(note)}</small></p>" for note in sheet.notes)
+
+
+def _name(text: str) -> str:
+    """A row's name, which may be a sentence, and would otherwise take the room of the figures."""
+    return f'<span style="white-space: normal">{escape(text)}</span>'
 
 
 def _cell(text: str) -> str:
     """A cell; what is in brackets after a figure is small and on a line of its own, so that tables stay narrow."""
-    figure = re.fullmatch(r"([−+×.\d]+(?: %)?) \((.*)\)", text)
+    figure = re.fullmatch(r"([−+×.\d]+(?: [%J])?) \((.*)\)", text)
     if figure is None:
         return escape(text)
     # Names of mixes and boards are long, and the page would not break them.
     wraps = ' style="white-space: normal"' if " on " in figure[2] and "%" not in figure[2] else ""
-    return f"{escape(figure[1])}<br><small{wraps}>{escape(figure[2])}</small>"
+    return f"{escape(figure[1])}<br><small{wraps}>{escape(figure[2]).replace('; ', '<br>')}</small>"
 
 
 def _mixes_section(sheets: Sequence[Sheet]) -> str:
@@ -262,10 +270,7 @@ def _mixes_section(sheets: Sequence[Sheet]) -> str:
 
 
 def _method_section(bench: Bench) -> str:
-    items = [
-        f"Power of {board.name}: {board.power_source}." + (" Its clocks are emulated." if board.emulated else "")
-        for board in bench.boards.values()
-    ]
+    items = [_power_item(board, bench.results) for board in bench.boards.values()]
     items += [
         "Simulated energy is modelled from those figures: it says which policy takes less on such a board, not what a "
         "meter on one would show.",
@@ -281,3 +286,18 @@ def _method_section(bench: Bench) -> str:
         "Generated mixes are run with one seed each, without policies that need hindsight.",
     ]
     return page.section("How the figures are made", f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>")
+
+
+def _power_item(board: Board, results: Sequence[Result]) -> str:
+    """Where a board's power figures come from, and what that makes of its energies."""
+    words = f"Power of {board.name}: {board.power_source}."
+    if board.emulated:
+        words += " Its clocks are emulated."
+    sets = power_sets(board, results)
+    if sets:
+        words += (
+            f" Energies are at the medians of {sets} sets of figures that fit equally well, which policies believe. "
+            f"'{OVER_SETS.capitalize()}' is where they lie under 95 % of the sets: each run priced again under each "
+            "set, with the same decisions and the same times. The lower bound is at the medians alone."
+        )
+    return words

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.records import Status
+from workloads.bench.power_sets import EnergyBySet
 from workloads.bench.scores import Frames, xrbench
 from workloads.bench.statistics import early_stopping_percentile
 from workloads.bench.tasks import Task
@@ -30,6 +31,7 @@ class Result:
         error: why it failed; None where it did not.
         managing_j: energy that managing took; None where unknown.
         decisions: plans that the policy was asked for; None where they are not counted.
+        by_set: energy under each set of power figures that fits the board equally well; None where there is one alone.
         xrbench: the score; None where the energy is unknown.
         tail: the largest over apps of latency over target at the app's slo, as an early-stopping percentile: at most
             1 shows with 99 % confidence that every app meets its slo. None where an app has too few requests, infinite
@@ -43,6 +45,7 @@ class Result:
     error: str | None = None
     managing_j: float | None = None
     decisions: int | None = None
+    by_set: EnergyBySet | None = None
     xrbench: float | None = None
     tail: float | None = None
     lower_bound_j: float | None = None
@@ -56,6 +59,7 @@ def result_of(
     utilisation: float | None = None,
     managing_j: float | None = None,
     decisions: int | None = None,
+    by_set: EnergyBySet | None = None,
     lower_bound_j: float | None = None,
 ) -> Result:
     """A result of a summary and the records behind it, those of each app as in `summarize_app`."""
@@ -66,6 +70,7 @@ def result_of(
         summary=summary,
         managing_j=managing_j,
         decisions=decisions,
+        by_set=by_set,
         xrbench=xrbench([_frames(own) for own in ended.values()], summary.energy.units_j),
         tail=_tail(summary, ended),
         lower_bound_j=lower_bound_j,

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars
 
+from workloads.bench.power_sets import EnergyBySet
 from workloads.bench.results import Result
 
 # With its import polars puts a handler of SIGINT before Python's that has the kernel resume whatever waits: Ctrl-C
@@ -56,6 +58,10 @@ RUN_COLUMNS = {
     "lost": polars.Int64,
     "units_j": polars.Float64,
     "board_j": polars.Float64,
+    "units_j_low": polars.Float64,
+    "units_j_high": polars.Float64,
+    "board_j_low": polars.Float64,
+    "board_j_high": polars.Float64,
     "energy_source": polars.String,
     "j_per_on_time": polars.Float64,
     "managing_j": polars.Float64,
@@ -129,6 +135,21 @@ def lost_count(result: Result) -> int:
     return sum(app.dropped + app.failed for app in result.summary.apps.values()) if result.summary is not None else 0
 
 
+def _ends_over_sets(by_set: EnergyBySet | None) -> dict[str, float]:
+    """The 2.5th and 97.5th percentile over sets of power figures that fit equally well; nothing where there is one."""
+    if by_set is None:
+        return {}
+    (units_low, units_high), (board_low, board_high) = (
+        np.percentile(joules, [2.5, 97.5]).tolist() for joules in (by_set.units_j, by_set.board_j)
+    )
+    return {
+        "units_j_low": units_low,
+        "units_j_high": units_high,
+        "board_j_low": board_low,
+        "board_j_high": board_high,
+    }
+
+
 def _run_row(result: Result) -> dict[str, Any]:
     task, summary = result.task, result.summary
     row: dict[str, Any] = {
@@ -150,6 +171,7 @@ def _run_row(result: Result) -> dict[str, Any]:
             "lost": lost_count(result),
             "units_j": units_j,
             "board_j": summary.energy.board_j,
+            **_ends_over_sets(result.by_set),
             "energy_source": summary.energy.source,
             "j_per_on_time": units_j / hits if units_j is not None and hits else None,
             "managing_j": result.managing_j,

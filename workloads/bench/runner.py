@@ -10,22 +10,27 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actors.cluster import BoardError
+from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.policies import PolicyError
 from workloads.bench.cases import Cases, Profiles, read_mix
+from workloads.bench.power_sets import energy_by_set, set_boards
 from workloads.bench.results import Result, delivered_floors, result_of
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.store import Store
 from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
+from workloads.epoch_log import Entry
 from workloads.errors import MixError
 from workloads.mix import Mix
+from workloads.plan import devices_of, plan_run
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 
 Progress = Callable[[str, float, float], None]
@@ -46,17 +51,22 @@ class Job:
         case: the mix and the board.
         board: as it is, before the task's change.
         profiles: of the mix's networks.
-        backend: `sim` or `ray`.
     """
 
     task: Task
     case: Case
     board: Board
     profiles: Profiles
-    backend: str
 
 
-def run_bench(command: Command, cases: Cases, store: Store, jobs: int, on_progress: Progress) -> list[Result]:
+def run_bench(
+    command: Command,
+    cases: Cases,
+    store: Store,
+    jobs: int,
+    on_progress: Progress,
+    session: RaySession | None = None,
+) -> list[Result]:
     """Runs what is not yet in the store, and returns the results of all tasks in their order.
 
     Args:
@@ -65,9 +75,10 @@ def run_bench(command: Command, cases: Cases, store: Store, jobs: int, on_progre
         store: what is done, and where each result is kept at once.
         jobs: processes; with one, everything runs in this one.
         on_progress: told how many runs of how many are done.
+        session: a started Ray for runs on this machine; None to have one started for them.
     """
     first = first_tasks(command, cases.cases)
-    _run_all(first, command, cases, store, jobs, on_progress)
+    _run_all(first, command, cases, store, jobs, on_progress, session)
     delivered = {}
     for task in first:
         summary = store.results[task].summary
@@ -75,12 +86,18 @@ def run_bench(command: Command, cases: Cases, store: Store, jobs: int, on_progre
         if floors is not None:
             delivered[task] = floors
     second = parity_tasks(command, cases.cases, delivered)
-    _run_all(second, command, cases, store, jobs, on_progress)
+    _run_all(second, command, cases, store, jobs, on_progress, session)
     return [store.results[task] for task in (*first, *second)]
 
 
 def _run_all(
-    tasks: Sequence[Task], command: Command, cases: Cases, store: Store, jobs: int, on_progress: Progress
+    tasks: Sequence[Task],
+    command: Command,
+    cases: Cases,
+    store: Store,
+    jobs: int,
+    on_progress: Progress,
+    session: RaySession | None,
 ) -> None:
     by_place = {(case.mix, case.board): case for case in cases.cases}
     todo = [
@@ -89,14 +106,13 @@ def _run_all(
             case=by_place[task.mix, task.board],
             board=cases.boards[task.board],
             profiles=cases.profiles[task.mix, task.board],
-            backend=command.backend,
         )
         for task in tasks
         if task not in store.results or store.results[task].error is not None
     ]
     what = "runs at accuracy parity" if tasks and tasks[0].parity else "runs"
     done = len(tasks) - len(todo)
-    for result in _results(todo, 1 if command.backend == "ray" else jobs):
+    for result in _real_results(todo, session) if command.backend == "ray" else _results(todo, jobs):
         store.add(result)
         done += 1
         on_progress(what, done, len(tasks))
@@ -122,6 +138,16 @@ def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
         pool.shutdown(cancel_futures=True)
 
 
+def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[Result]:
+    """Results of runs on this machine, one after another: two at once would disturb each other."""
+    if not todo:
+        return
+    gpus = max(len(devices_of(job.board)) for job in todo)
+    with nullcontext(session) if session is not None else RaySession(gpus) as started:
+        for job in todo:
+            yield run_job(job, started)
+
+
 def _begin() -> None:
     """A process of the pool ends at once with Ctrl-C, and with its parent however that ended."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -135,13 +161,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def run_job(job: Job) -> Result:
-    """Runs one task; what goes wrong becomes the result's error."""
+def run_job(job: Job, session: RaySession | None = None) -> Result:
+    """Runs one task, on a started Ray if one is given, else in simulation; what goes wrong becomes its error."""
     task = job.task
     try:
         mix = _varied(read_mix(job.case.source, job.board), task)
-        board = CHANGES[task.change](job.board) if task.change is not None else job.board
-        return _simulated(job, mix, board) if job.backend == "sim" else _real(job, mix, board)
+        return _simulated(job, mix) if session is None else _real(job, mix, session)
     except Exception as error:  # whatever it is, it must not take the other runs with it
         said = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
         return Result(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
@@ -152,8 +177,12 @@ def _varied(mix: Mix, task: Task) -> Mix:
     return with_floors(cloned, task.floors) if task.floors is not None else cloned
 
 
-def _simulated(job: Job, mix: Mix, board: Board) -> Result:
+def _simulated(job: Job, mix: Mix) -> Result:
     task = job.task
+    # A change is one of assumptions, and so it is made to every set of them.
+    board, *sets = [
+        one if task.change is None else CHANGES[task.change](one) for one in (job.board, *set_boards(job.board))
+    ]
     plan = plan_simulation(mix, board, policy=task.policy, seed=task.seed, profiles=job.profiles)
     simulated = simulate(plan, log=False)
     return result_of(
@@ -163,6 +192,7 @@ def _simulated(job: Job, mix: Mix, board: Board) -> Result:
         utilisation=job.case.utilisation,
         managing_j=simulated.managing_j,
         decisions=simulated.decisions,
+        by_set=energy_by_set(sets, simulated.residency, mix.duration_s),
         lower_bound_j=_lower_bound_j(plan) if task.plain and task.policy in _BOUNDED else None,
     )
 
@@ -174,11 +204,19 @@ def _lower_bound_j(plan: SimulationPlan) -> float | None:
     return lower_bound_j(plan)
 
 
-def _real(job: Job, mix: Mix, board: Board) -> Result:
+def _real(job: Job, mix: Mix, session: RaySession) -> Result:
     # Ray takes seconds to import, and a simulation has no use for it.
-    from workloads.launch import run
+    from workloads.launch import run_plan
     from workloads.run_dir import read_run
 
+    plan = plan_run(mix, job.board, policy=job.task.policy, seed=job.task.seed)
+    entries: list[Entry] = []
     with TemporaryDirectory(prefix="gearshift-bench-") as directory:
-        summary = run(mix, board=board, policy=job.task.policy, seed=job.task.seed, out=directory)
+        summary = run_plan(plan, session, Path(directory), on_entry=entries.append)
+        # A board goes on with the plan that it has; but what that delivers is not the policy's.
+        for entry in entries:
+            if entry["kind"] == "policy_failed":
+                raise PolicyError(
+                    f"policy {plan.policy!r} failed at {max(0.0, entry['now_s']):.1f} s: {entry['error']}"
+                )
         return result_of(job.task, summary, read_run(Path(directory)).records)

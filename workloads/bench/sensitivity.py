@@ -1,7 +1,7 @@
-"""Boards with other power figures: is a conclusion one about policies, or about the power model?
+"""Boards of which something else is assumed: is a conclusion one about policies, or about the model of the board?
 
 Each change is a pure function from board to board, and leaves alone what was measured best: the power of a unit with
-all its cores busy at its top clock. Boards without power figures stay as they are.
+all its cores busy at its top clock, and how long an inference takes there. Power that is unknown stays so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from scheduler.board import Board, BoardUnit
 
 _MOST_STATIC = 0.95
 """Most of a busy unit's power that may be static: something has to be left for the cores."""
+
+_MOST_MEMORY = 0.95
+"""Most of an inference that may wait for memory: its clock has to matter."""
 
 
 def scaled_static(board: Board, factor: float) -> Board:
@@ -53,6 +56,15 @@ def bent_power(board: Board, exponent: float) -> Board:
     return replace(board, units=tuple(map(changed, board.units)))
 
 
+def moved_memory_share(board: Board, by: float) -> Board:
+    """Has more or less of an inference wait for memory, whose time the clock does not stretch."""
+
+    def changed(unit: BoardUnit) -> BoardUnit:
+        return replace(unit, memory_share=min(_MOST_MEMORY, max(0.0, unit.memory_share + by)))
+
+    return replace(board, units=tuple(map(changed, board.units)))
+
+
 CHANGES: Mapping[str, Callable[[Board], Board]] = {
     "static power 50 % less": partial(scaled_static, factor=0.5),
     "static power 50 % more": partial(scaled_static, factor=1.5),
@@ -61,5 +73,7 @@ CHANGES: Mapping[str, Callable[[Board], Board]] = {
     "idle power 100 % of static": partial(idle_share, share=1.0),
     "V/f exponent 0.25 less": partial(bent_power, exponent=-0.5),
     "V/f exponent 0.25 more": partial(bent_power, exponent=0.5),
+    "memory share 0.15 less": partial(moved_memory_share, by=-0.15),
+    "memory share 0.15 more": partial(moved_memory_share, by=0.15),
 }
 """By name, what the sensitivity section sweeps."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from scheduler.board import Board
 from scheduler.governors import GOVERNORS
 from workloads.bench.comparison import (
@@ -19,19 +21,18 @@ from workloads.bench.comparison import (
     energies_j,
     energy_ratio,
     floor_misses,
-    j_per_on_time,
     lower_bounds_j,
     mean_accuracy,
-    ratios_by_place,
     select,
     shortfalls,
 )
+from workloads.bench.ratios import j_per_on_time
 from workloads.bench.results import Result
 from workloads.bench.rows import lost_count, on_time_counts
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import ratio_verdict
-from workloads.bench.words import change_of, change_words, points
+from workloads.bench.verdicts import conclusion, ratio_verdict
+from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points, with_bounds
 from workloads.outcome import Sheet
 from workloads.table import UNKNOWN, fraction, share
 
@@ -83,7 +84,7 @@ def matrix_sheet(results: Sequence[Result], command: Command, *, generated: bool
     for policy in command.policies:
         networks, clocks = networks_and_clocks(policy)
         comparison = compare(select(results, policy, generated=generated), base)
-        cells.setdefault(networks, {})[clocks] = _cell(comparison)
+        cells.setdefault(networks, {})[clocks] = "baseline" if policy == baseline else _cell(comparison)
     columns = list(dict.fromkeys(clocks for own in cells.values() for clocks in own))
     if len(columns) < 2:
         return None
@@ -105,12 +106,14 @@ def boards_sheet(results: Sequence[Result], command: Command, boards: Mapping[st
         here = [result for result in results if result.task.board == name]
         ours = select(here, command.ours, generated=generated)
         cells = [_cell(compare(ours, select(here, rival, generated=generated))) for rival in command.baselines]
-        rows.append((name, *cells, f"emulated clocks; {board.power_source}" if board.emulated else board.power_source))
+        source = f"emulated clocks; {board.power_source}" if board.emulated else board.power_source
+        sets = power_sets(board, here)
+        rows.append((name, *cells, f"{source}; {OVER_SETS}: {sets}" if sets else source))
     return Sheet(
         title="By board",
         heads=("board", *(f"{command.ours} against {baseline}" for baseline in command.baselines), "power figures"),
         rows=rows,
-        notes=_unpowered(boards.values()),
+        notes=unpowered(boards.values()),
     )
 
 
@@ -160,31 +163,38 @@ def floors_sheet(results: Sequence[Result], command: Command) -> Sheet:
 
 
 def sensitivity_sheet(results: Sequence[Result], command: Command) -> Sheet | None:
-    """Whether our policy takes less energy whatever is assumed of the board's power."""
-    rows = []
-    exceptions: dict[str, list[str]] = {}
-    for change in CHANGES:
-        ours = select(results, command.ours, change=change)
-        intervals = {
-            baseline: compare(ours, select(results, baseline, change=change)).units for baseline in command.baselines
-        }
-        if ours:
-            rows.append((change, *map(change_words, intervals.values())))
-        for baseline, interval in intervals.items():
-            verdict = ratio_verdict(interval)
-            if verdict != "less":
-                exceptions.setdefault(baseline, []).append(f"{change}: {verdict}")
-    if not rows:
+    """Whether what is concluded of our policy holds whatever is assumed of the boards, and under which change not."""
+    changes = [change for change in CHANGES if select(results, command.ours, change=change)]
+    if not changes or not command.baselines:
         return None
-    fails = [f"Not shown to be less than {baseline}: {', '.join(own)}." for baseline, own in exceptions.items()]
+    found = {
+        (change, baseline): compare(
+            _of_first_seed(results, command, command.ours, change), _of_first_seed(results, command, baseline, change)
+        )
+        for change in (None, *changes)
+        for baseline in command.baselines
+    }
+    said = {key: conclusion(command.ours, key[1], comparison.units) for key, comparison in found.items()}
+    notes = []
+    for baseline in command.baselines:
+        otherwise = [
+            f"{change} ({said[change, baseline]})"
+            for change in changes
+            if said[change, baseline] != said[None, baseline]
+        ]
+        holds = f"Otherwise with {'; '.join(otherwise)}." if otherwise else "The same under every change."
+        notes.append(f"Against {baseline}, on the boards as they are: {said[None, baseline]}. {holds}")
     return Sheet(
-        title=f"Does {command.ours} take less whatever the power figures are?",
-        heads=("change of the board", *(f"units' energy against {baseline}" for baseline in command.baselines)),
-        rows=rows,
+        title=f"Does {command.ours} take less whatever is assumed of the boards?",
+        heads=("boards", *(f"units' energy against {baseline}" for baseline in command.baselines)),
+        rows=[
+            (change or "as they are", *(_cell(found[change, name], said[change, name]) for name in command.baselines))
+            for change in (None, *changes)
+        ],
         notes=(
-            *(fails or ["Yes: less than each baseline under every change, beyond the interval."]),
-            "One seed a mix. Policies know the changed static and dynamic power; of idle power below static they know "
-            "nothing. The power of a busy unit at its top clock stays.",
+            *notes,
+            "The first seed of each mix. Policies know what was changed, but of idle power below static they know "
+            "nothing. The power of a busy unit at its top clock stays, and how long an inference takes there.",
         ),
     )
 
@@ -210,6 +220,12 @@ def failure_sheet(results: Sequence[Result]) -> Sheet | None:
         return None
     rows = [(*key[:4], ", ".join(map(str, seeds)), key[4]) for key, seeds in found.items()]
     return Sheet(title="Runs that failed", heads=("mix", "board", "policy", "variant", "seeds", "why"), rows=rows)
+
+
+def power_sets(board: Board, results: Sequence[Result]) -> int:
+    """Under how many sets of power figures a board's energies are known; 0 where under the stated ones alone."""
+    own = (one.by_set for one in results if one.task.board == board.name and one.by_set is not None)
+    return max((len(by_set.units_j) for by_set in own), default=0)
 
 
 def networks_and_clocks(policy: str) -> tuple[str, str]:
@@ -245,17 +261,27 @@ def _energy_row(name: str, comparison: Comparison) -> tuple[str, ...]:
     )
 
 
-def _cell(comparison: Comparison) -> str:
-    difference = comparison.difference
+def _cell(comparison: Comparison, *more: str) -> str:
+    units, difference = comparison.units, comparison.difference
     if difference is None:
         return NOT_RUN
-    figure, bracket, bounds = change_words(comparison.units).partition(" (")
-    return f"{figure} ({bounds.rstrip(')')}{'; ' if bracket else ''}on time {points(difference.on_time)})"
+    on_time = f"on time {points(difference.on_time)}"
+    if units is None:
+        return with_bounds(UNKNOWN, on_time, *more)
+    return with_bounds(change_of(units.value), *bounds_words(units), on_time, *more)
 
 
-def _unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
+def _of_first_seed(results: Sequence[Result], command: Command, policy: str, change: str | None) -> Runs:
+    """The runs that a change of the board is judged by; on the board as it is, those that the changed ones repeat."""
+    runs = select(results, policy, generated=False, change=change)
+    return {key: result for key, result in runs.items() if key[2] == command.seed}
+
+
+def unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
+    """Why some boards have no energy, one sentence each."""
     return tuple(
-        f"{board.name}: no power figures for {', '.join(missing)}, so energy is unknown and not compared."
+        f"board {board.name!r}: no power figures for {', '.join(missing)}, so energy is unknown and not compared; "
+        "give static_w and dynamic_w."
         for board in boards
         if (missing := [unit.name for unit in board.units if unit.static_w is None or unit.dynamic_w is None])
     )
@@ -275,16 +301,15 @@ def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Com
             continue
         own = list(runs.values())
         hits, n = (sum(counts) for counts in zip(*map(on_time_counts, own), strict=True))
-        ratio = ratios_by_place(runs, base).get((mix, board))
         rows.append(
             (
                 policy,
-                _mean([one.summary.energy.units_j for one in own if one.summary is not None], "{:.2f} J"),
-                UNKNOWN if ratio is None else change_of(ratio),
+                _units_energy(own),
+                "baseline" if policy == baseline else change_words(compare(runs, base).units),
                 share(hits / n) if n else UNKNOWN,
                 _mean(map(mean_accuracy, own), "{:.3f}"),
                 _mean([float(lost_count(one)) for one in own], "{:.1f}"),
-                _mean([None if one is None else 1000 * one for one in map(j_per_on_time, own)], "{:.2f} mJ"),
+                _mean([1000 * one.stated for one in map(j_per_on_time, own) if one is not None], "{:.2f} mJ"),
                 _mean([one.xrbench for one in own], "{:.1f}"),
                 _mean([one.tail for one in own], "{:.2f}"),
                 _mean([one.managing_j for one in own], "{:.2f} J"),
@@ -308,6 +333,16 @@ def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Com
         rows=rows,
         notes=() if bound == UNKNOWN else (f"Relaxed lower bound on the units' energy: {bound}.",),
     )
+
+
+def _units_energy(own: Sequence[Result]) -> str:
+    """The units' energy, mean over seeds, with its range over sets of power figures where there are some."""
+    mean = _mean([one.summary.energy.units_j for one in own if one.summary is not None], "{:.2f} J")
+    by_set_j = [one.by_set.units_j for one in own if one.by_set is not None]
+    if not by_set_j:
+        return mean
+    low, high = np.percentile(np.mean(by_set_j, axis=0), [2.5, 97.5])
+    return with_bounds(mean, f"{OVER_SETS} {low:.2f} to {high:.2f} J")
 
 
 def _mean(values: Iterable[float | None], form: str) -> str:

@@ -32,6 +32,8 @@ class Interval:
         high: upper bound, likewise.
         scenarios: behind it.
         n: observations behind it.
+        over_sets: ends of the range of `value` over sets of assumptions that are all equally good, 2.5th to 97.5th
+            percentile: what more observations would not narrow. None where there is one set alone.
     """
 
     value: float
@@ -39,6 +41,15 @@ class Interval:
     high: float | None
     scenarios: int
     n: int
+    over_sets: tuple[float, float] | None = None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The outermost ends, of the interval and of the range over sets; None where there is no interval."""
+        if self.low is None or self.high is None:
+            return None
+        low, high = self.over_sets or (self.value, self.value)
+        return min(self.low, low), max(self.high, high)
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -69,6 +80,25 @@ def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> I
         return Interval(value=value, low=None, high=None, scenarios=1, n=1)
     low, high = np.exp(np.percentile(_bootstrap_means(logs, np.random.default_rng(seed)), [2.5, 97.5])).tolist()
     return Interval(value=value, low=low, high=high, scenarios=len(logs), n=n)
+
+
+def range_over_sets(ratios: Mapping[str, Sequence[NDArray[np.float64]]]) -> tuple[float, float] | None:
+    """Where the mean of paired ratios lies under each of many sets of assumptions that are all equally good.
+
+    Args:
+        ratios: for each scenario each pair's ratio under each set, shape (sets,) in one order for all pairs, or (1,)
+            for a pair that no set changes; scenarios without any are left out.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None where there is at
+        most one set.
+    """
+    logs = [np.log(np.stack(np.broadcast_arrays(*own))).mean(axis=0) for own in ratios.values() if len(own)]
+    if max((own.size for own in logs), default=1) == 1:
+        return None
+    means = np.exp(np.stack(np.broadcast_arrays(*logs)).mean(axis=0))
+    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    return low, high
 
 
 def _bootstrap_means(logs: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> NDArray[np.float64]:

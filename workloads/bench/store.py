@@ -18,7 +18,11 @@ from workloads.bench.tasks import Task
 from workloads.errors import MixError
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
+_MADE_BY = ("schema", "gearshift")
+"""Keys of what was asked that no command line can mend."""
+
 _RESULT = TypeAdapter(Result)
+_OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Store:
@@ -40,7 +44,7 @@ class Store:
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if (directory / COMMAND_FILE).exists():
-                _check_same(where, json.loads((directory / COMMAND_FILE).read_text(encoding="utf-8")), asked)
+                _check_same(where, _OBJECT.validate_json((directory / COMMAND_FILE).read_bytes()), asked)
                 self._read(where)
             elif any(directory.iterdir()):
                 raise MixError(f"{where} is not empty and holds no bench; give a new directory.")
@@ -50,7 +54,7 @@ class Store:
             raise MixError(f"{where} is a file; give a directory.") from None
         except OSError as error:
             raise MixError(f"{where} can't be used ({error.strerror}); give another directory.") from None
-        except json.JSONDecodeError:
+        except ValidationError:
             raise MixError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
 
     def add(self, result: Result) -> None:
@@ -78,6 +82,12 @@ class Store:
 
 
 def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    for key in _MADE_BY:
+        if there.get(key) != asked.get(key):
+            raise MixError(
+                f"{where} was written by another version of gearshift ({key} {there.get(key)!r} there, "
+                f"{asked.get(key)!r} now); give another directory."
+            )
     for key in dict.fromkeys((*asked, *there)):
         if there.get(key) != asked.get(key):
             raise MixError(

@@ -1,11 +1,18 @@
-"""Words for what an interval shows. A verdict is given only where the whole interval supports it."""
+"""Words for what an interval shows. A verdict is given only where all that is known of a figure supports it.
+
+That is the whole interval over mixes and seeds, and, where a board's power is fitted, the whole range over the sets of
+power figures too.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
 from workloads.bench.statistics import Interval
+from workloads.bench.tasks import OURS
+from workloads.bench.words import change_of
 
 Verdict = Literal["less", "more", "not shown"]
 
@@ -17,20 +24,36 @@ an interval by the bootstrap is too narrow with so few."""
 
 def ratio_verdict(interval: Interval | None) -> Verdict:
     """Whether a ratio is below or above 1; not shown where 1 lies within its interval, or too little is known."""
-    if interval is None or interval.low is None or interval.high is None or not _enough(interval):
-        return "not shown"
-    if interval.high < 1:
+    low, high = _ends(interval)
+    if high < 1:
         return "less"
-    return "more" if interval.low > 1 else "not shown"
+    return "more" if low > 1 else "not shown"
 
 
 def aim_verdict(interval: Interval | None, most: float) -> Literal["met", "missed", "not shown"]:
     """Whether a ratio is at most an aim: met or missed where the whole interval says so."""
-    if interval is None or interval.low is None or interval.high is None or not _enough(interval):
-        return "not shown"
-    if interval.high <= most:
+    low, high = _ends(interval)
+    if high <= most:
         return "met"
-    return "missed" if interval.low > most else "not shown"
+    return "missed" if low > most else "not shown"
+
+
+def aim_of(policy: str, baseline: str) -> float | None:
+    """The greatest ratio that a policy aims at; None where there is no aim."""
+    return AIMS.get(baseline) if policy == OURS else None
+
+
+def conclusion(policy: str, baseline: str, interval: Interval | None) -> str:
+    """All that is concluded of a comparison, such as `less, aim −30.0 % met`."""
+    verdict, aim = ratio_verdict(interval), aim_of(policy, baseline)
+    words = "less not shown" if verdict == "not shown" else verdict
+    return words if aim is None else f"{words}, aim {change_of(aim)} {aim_verdict(interval, aim)}"
+
+
+def _ends(interval: Interval | None) -> tuple[float, float]:
+    """Between what a ratio lies, as far as is known; anything where that is too little for a verdict."""
+    ends = interval.ends if interval is not None and _enough(interval) else None
+    return ends or (0.0, math.inf)
 
 
 def _enough(interval: Interval) -> bool:
