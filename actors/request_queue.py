@@ -146,15 +146,13 @@ class Intake:
     ) -> None:
         self.queue = queue
         self.arrived = 0
-        # Seen through a memoryview an item is a plain float at once; NumPy's scalars compare slowly.
-        self._arrivals_s = np.ascontiguousarray(arrivals_s, dtype=np.float64).data
+        # Plain floats, since NumPy's scalars compare slowly; after the last one nothing arrives.
+        self._arrivals_s: list[float] = [*arrivals_s.tolist(), math.inf]
         self._from_s = [from_s for from_s, _ in segments]
         self._targets_ms = [target_ms for _, target_ms in segments]
         self._scheduled = first
         self._next_index = len(arrivals_s) if next_index is None else next_index
-        self._closed = False
-        self.next_s = math.inf
-        self._look_ahead()
+        self.next_s = self._arrivals_s[first]
 
     def target_ms(self, at_s: float) -> float:
         """The target in force at that time."""
@@ -166,7 +164,7 @@ class Intake:
         while self.next_s <= now_s:
             drops += self._offer(self.scheduled(self._scheduled))
             self._scheduled += 1
-            self._look_ahead()
+            self.next_s = self._arrivals_s[self._scheduled]
         return drops + self.queue.expire(now_s)
 
     def arrive(
@@ -179,7 +177,6 @@ class Intake:
 
     def close(self) -> None:
         """Lets nothing scheduled in any more."""
-        self._closed = True
         self.next_s = math.inf
 
     def scheduled(self, index: int) -> Request:
@@ -190,10 +187,6 @@ class Intake:
     def _offer(self, request: Request) -> list[Drop]:
         self.arrived += 1
         return self.queue.offer(request, request.arrival_s)
-
-    def _look_ahead(self) -> None:
-        ahead = not self._closed and self._scheduled < len(self._arrivals_s)
-        self.next_s = self._arrivals_s[self._scheduled] if ahead else math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

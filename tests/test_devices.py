@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from actors.clock import VirtualClock
 from actors.devices import BACK_ENDS, DeviceError, open_device
-from actors.devices.common import grant
 from actors.ledger import BoardLedger
 from scheduler.board import Board, BoardUnit
+from scheduler.governors import at_least
 
 EMULATED = BoardUnit(
     name="big",
@@ -138,7 +138,7 @@ def test_a_clock_between_two_is_granted_as_the_upper_one(emulated, asked, grante
 def test_a_grant_is_the_lowest_that_suffices_or_else_the_highest(asked, allowed):
     allowed = tuple(sorted(allowed))
     enough = [mhz for mhz in allowed if mhz >= asked]
-    assert grant(asked, allowed) == (min(enough) if enough else max(allowed))
+    assert at_least(asked, allowed) == (min(enough) if enough else max(allowed))
 
 
 def test_a_limit_acts_at_once_and_the_clock_asked_for_outlives_it(emulated):

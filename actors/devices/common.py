@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from bisect import bisect_left
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -82,8 +81,3 @@ class Device(ABC):
             The board time of the next tick; infinite where none is needed.
         """
         return math.inf
-
-
-def grant(mhz: float, allowed: tuple[float, ...]) -> float:
-    """The lowest allowed clock that is at least the one asked for, else the highest, as cpufreq grants it."""
-    return allowed[min(bisect_left(allowed, mhz), len(allowed) - 1)]

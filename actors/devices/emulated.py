@@ -11,10 +11,10 @@ import threading
 from collections.abc import Mapping
 
 from actors.clock import Clock
-from actors.devices.common import NO_CLAMPS, Device, grant
+from actors.devices.common import NO_CLAMPS, Device
 from actors.ledger import BoardLedger
 from scheduler.board import BoardUnit
-from scheduler.governors import Governor, HintedGovernor, governor_of, next_sample_s
+from scheduler.governors import Governor, HintedGovernor, at_least, governor_of, next_sample_s
 
 
 class EmulatedDevice(Device):
@@ -90,6 +90,6 @@ class EmulatedDevice(Device):
             return self._due_s
 
     def _apply(self, mhz: float) -> float:
-        granted = grant(mhz, self._allowed)
+        granted = at_least(mhz, self._allowed)
         self._ledger.set_unit(self.unit.name, mhz=granted)
         return granted

@@ -19,6 +19,7 @@ from scheduler.governors.common import (
     Governor,
     GovernorError,
     HintedGovernor,
+    at_least,
     next_sample_s,
 )
 from scheduler.governors.devfreq import Podgov, SimpleOndemand
@@ -44,6 +45,7 @@ __all__ = [
     "Schedutil",
     "SchedutilUclamp",
     "SimpleOndemand",
+    "at_least",
     "clamps_of",
     "governor_for",
     "governor_of",

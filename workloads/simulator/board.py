@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board, BoardUnit
-from scheduler.governors import governor_of
+from scheduler.governors import at_least, governor_of
 from scheduler.messages import UnitLimited, UnitTelemetry
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.heat import Heat
@@ -117,7 +117,7 @@ class SimulatedBoard:
         governed_by, self._governors[unit] = self._governors.get(unit), clock
         if not isinstance(clock, str):
             simulated.set_clock(clock, None)
-            return next((one for one in simulated.allowed if one >= clock), simulated.allowed[-1])
+            return at_least(clock, simulated.allowed)
         if clock != governed_by:  # new hints alone don't make a governor forget what it has seen
             governor = governor_of(self._board, unit, clock)
             # The emulated board's own governors don't hear of edges either.

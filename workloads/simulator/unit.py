@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduler.board import BoardUnit
-from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, next_sample_s
+from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, at_least, next_sample_s
 from workloads.simulator.agenda import Agenda
 
 _AT_ONCE_S = 1e-9
@@ -314,7 +314,7 @@ class SimulatedUnit:
 
     def _ask(self, mhz: float) -> None:
         """Has the lowest allowed clock of at least that in force after the transition latency."""
-        granted = next((one for one in self.allowed if one >= mhz), self.allowed[-1])
+        granted = at_least(mhz, self.allowed)
         if granted == (self.mhz if self._coming is None else self._coming):
             return
         self._coming, self._asked_s = granted, self._agenda.now_s
