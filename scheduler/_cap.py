@@ -161,7 +161,7 @@ class Bag:
                 cell = first.cell(unit, subset)
                 states, whole = cell.search(bars, only_best=False)
                 complete &= whole
-                totals = np.stack([states.violation, states.gain, states.power_w], axis=1)
+                totals = np.column_stack([states.violation, *states.sums[-2:]])
                 kept = _undominated(np.zeros(len(states), dtype=np.intp), totals)
                 found = [cell.part(states, index) for index in kept.tolist()]
             subsets += [subset] * len(found)

@@ -1,8 +1,9 @@
 """Exact search inside one unit: the best clock and points for a given set of demands placed there.
 
 Breadth first over the members, all clocks at once, a state per clock and partial choice. Each state carries a
-lower bound on what any completion costs and is dropped as soon as the bound cannot beat a cutoff. This module
-does not know about other units; what they cost reaches it in the cutoff.
+lower bound on what any completion costs and is dropped as soon as the bound cannot beat a cutoff. Where few choices
+are left they are listed at once. This module does not know about other units; what they cost reaches it in the
+cutoff.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler import _lexi
-from scheduler._tables import Bools, Floats, Ints, UnitTable, overload
+from scheduler._tables import RESPONSE, SUMMED, Bools, Floats, Ints, UnitTable, overload
 
 STATES = 200_000
 """States at which a search gives up its proof; some tens of MB."""
+AT_ONCE = 256
+"""Complete choices that are listed in one go, rather than member by member."""
 BEAM = 64
 """States kept by the quick pass that finds a first good completion."""
 
@@ -56,17 +59,12 @@ class States:
 
     clock: Ints
     places: Ints
-    """(states, members so far) index into the table's points."""
-    alone: Floats
-    """(states, members so far) latency on cores of its own."""
-    extra: Floats
-    """(states, members so far) latency less own service: add the sum of all services for a shared unit."""
-    short: Floats
-    busy_ms: Floats
-    cores: Floats
-    load: Floats
-    gain: Floats
-    power_w: Floats
+    """(members so far, states) index into the table's points."""
+    response: Floats
+    """(3, members so far, states): latency on cores of its own; latency less own service, to which the sum of all
+    services is added on a shared unit; ticks of accuracy that is lacking."""
+    sums: Floats
+    """(5, states): busy ms, cores, load, ticks of accuracy, watts."""
     violation: Floats
     """Ticks; of partial choices a lower bound."""
 
@@ -75,7 +73,7 @@ class States:
 
     def take(self, which: Ints | Bools) -> "States":
         """The states picked out by an index or a mask."""
-        return States(**{name: getattr(self, name)[which] for name in States.__slots__})
+        return States(**{name: getattr(self, name)[..., which] for name in States.__slots__})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -109,28 +107,29 @@ class Cell:
         self.fold = np.maximum if worst else np.add
         self.worst = worst
         self.count = len(members)
-        # Of the members from m on, by clock: rows 0..count, the last one zero.
-        self.busy_rest = _rest(table.least_busy_ms[members])
-        self.cores_rest = _rest(table.least_cores[members])
-        self.load_rest = _rest(table.least_load[members])
+        self.points = table.grid[:, members]
+        self.row, latency_ms, _, short, *_, self.gain, self.power_w = self.points
+        least = table.least[members]
+        self.rest = _rest(least)
+        """(count + 1, 3, clocks): busy ms, cores and load of the members from m on are at least this."""
+        busy_ms, cores, _ = self.rest[0]
         valid = table.valid[members]
         open_clock = valid.any(axis=2).all(axis=0)
-        shared = self.cores_rest[0] > table.frame.slots
+        shared = cores > table.frame.slots
         if self.barred:
             open_clock &= ~shared
         self.clocks = np.flatnonzero(open_clock)
         # A member waits at least for the fastest of the others wherever sharing is forced.
-        wait = np.where(shared & open_clock, self.busy_rest[0], 0.0)
+        wait = np.where(shared & open_clock, busy_ms, 0.0)
         with np.errstate(invalid="ignore"):
-            wait = np.where(wait > 0.0, wait - table.least_busy_ms[members], 0.0)
-        terms = table.term(members, table.latency_ms[members] + wait[:, :, None], table.short[members])
+            wait = np.where(wait > 0.0, wait - least[:, 0], 0.0)
+        terms = table.frame.term(members, latency_ms + wait[:, :, None], short)
         self.terms = np.where(valid & (terms <= limit), terms, np.inf)
         self.valid = np.isfinite(self.terms)
 
     def bounds(self, aim: Aim) -> list[Floats]:
         """By level, a lower bound on what the members from m on add: shape (members + 1, clocks)."""
-        table, members = self.table, self.members
-        values = aim.values(self.terms, table.gain[members], table.power_w[members])
+        values = aim.values(self.terms, self.gain, self.power_w)
         least = _lexi.least([np.where(self.valid, value, np.inf) for value in values], axis=2)
         return [_rest(value, self.fold) for value in least]
 
@@ -149,6 +148,10 @@ class Cell:
         complete = True
         width = self.valid.shape[2]
         for m in range(self.count):
+            if not len(states):
+                break
+            if len(states) * width ** (self.count - m) <= AT_ONCE:
+                return self._keep(self._expand(states, m, self.count), self.count, bars, rests), complete
             if only_best and len(states) > BEAM and m + 1 < self.count:
                 first = self._dive(states, m, bars[0], rests[0])
                 if first is not None:
@@ -158,12 +161,12 @@ class Cell:
                 complete = False
                 best = _lexi.order(self.values(states, m, bars[0].aim, rests[0]))
                 states = states.take(best[: STATES // width])
-            states = self._keep(self._expand(states, m), m + 1, bars, rests)
+            states = self._keep(self._expand(states, m, m + 1), m + 1, bars, rests)
         return states, complete
 
     def values(self, states: States, m: int, aim: Aim, rest: list[Floats] | None = None) -> list[Floats]:
         """By level, a lower bound on any completion of states of m members; their cost where complete."""
-        levels = aim.values(states.violation, states.gain, states.power_w)
+        levels = aim.values(states.violation, *states.sums[-2:])
         if rest is None:
             return levels
         return [self.fold(level, more[m][states.clock]) for level, more in zip(levels, rest, strict=True)]
@@ -171,13 +174,14 @@ class Cell:
     def part(self, states: States, index: int) -> Part:
         """A complete choice as a part of a spread."""
         clock = int(states.clock[index])
-        places = states.places[index]
+        rows = self.row[np.arange(self.count), clock, states.places[:, index]]
+        gain, power_w = states.sums[-2:, index].tolist()
         return Part(
             clock=clock,
-            rows=tuple(int(row) for row in self.table.row[self.members, clock, places]),
+            rows=tuple(int(row) for row in rows),
             violation=float(states.violation[index]),
-            gain=float(states.gain[index]),
-            power_w=float(states.power_w[index]),
+            gain=gain,
+            power_w=power_w,
         )
 
     def _keep(self, states: States, m: int, bars: list[Bar], rests: list[list[Floats]]) -> States:
@@ -192,70 +196,54 @@ class Cell:
         """Complete the most promising states only; return a cutoff that just keeps the best of them."""
         for step in range(m, self.count):
             best = _lexi.order(self.values(states, step, bar.aim, rest))[:BEAM]
-            states = self._keep(self._expand(states.take(best), step), step + 1, [bar], [rest])
+            states = self._keep(self._expand(states.take(best), step, step + 1), step + 1, [bar], [rest])
         if not len(states):
             return None
         levels = self.values(states, self.count, bar.aim)
-        first = _lexi.order(levels)[0]
+        first = _lexi.first(levels)
         *above, last = (float(level[first]) for level in levels)
         # Sums in another order may differ in the last place: the cutoff leaves room for that.
         return (*above, last + 1e-12 * abs(last) + 1e-15)
 
     def _start(self) -> States:
         count = len(self.clocks)
-        none, zero = np.zeros((count, 0)), np.zeros(count)
+        sums = np.zeros((5, count))
+        sums[-1] = self.table.frame.static_w[self.clocks]
         return States(
             clock=self.clocks,
-            places=np.zeros((count, 0), dtype=np.intp),
-            alone=none,
-            extra=none,
-            short=none,
-            busy_ms=zero,
-            cores=zero,
-            load=zero,
-            gain=zero,
-            power_w=self.table.frame.static_w[self.clocks],
-            violation=overload(self.load_rest[0][self.clocks]),
+            places=np.zeros((0, count), dtype=np.intp),
+            response=np.zeros((3, 0, count)),
+            sums=sums,
+            violation=overload(self.rest[0, 2, self.clocks]),
         )
 
-    def _expand(self, states: States, m: int) -> States:
-        """Add each point of member m to each state."""
-        table, member = self.table, self.members[m]
-        parent, place = np.nonzero(self.valid[m][states.clock])
-        clock = states.clock[parent]
-        at = (member, clock, place)
-        busy_ms, latency_ms = table.busy_ms[at], table.latency_ms[at]
-
-        def with_column(values: Floats, column: Floats) -> Floats:
-            return np.concatenate([values[parent], column[:, None]], axis=1)
-
-        alone = with_column(states.alone, latency_ms)
-        extra = with_column(states.extra, latency_ms - busy_ms)
-        short = with_column(states.short, table.short[at])
-        total_ms = states.busy_ms[parent] + busy_ms
-        cores = states.cores[parent] + table.cores[at]
-        load = states.load[parent] + table.load[at]
-        # What is already certain: cores and services of the rest are at least their least.
-        shared = cores + self.cores_rest[m + 1][clock] > table.frame.slots
-        wait_ms = total_ms + self.busy_rest[m + 1][clock]
-        latency = np.where(shared[:, None], extra + wait_ms[:, None], alone)
-        terms = table.term(self.members[: m + 1], latency.T, short.T)
-        unit_term = overload(load + self.load_rest[m + 1][clock])
+    def _expand(self, states: States, m: int, end: int) -> States:
+        """Add to each state each choice of points for the members from m to before `end`."""
+        frame, more = self.table.frame, np.arange(m, end)[:, None]
+        width = self.valid.shape[2]
+        ways = np.indices((width,) * (end - m)).reshape(end - m, -1)
+        parent, way = np.nonzero(self.valid[more[..., None], states.clock[:, None], ways[:, None]].all(axis=0))
+        clock, places = states.clock[parent], ways[:, way]
+        added = self.points[:, more, clock, places]
+        response = np.concatenate([states.response[:, :, parent], added[RESPONSE]], axis=1)
+        sums = states.sums[:, parent]
+        for k in range(end - m):
+            sums += added[SUMMED, k]
+        # What is already certain: services, cores and loads of the rest are at least their least.
+        busy_ms, cores, load = sums[:3] + self.rest[end][:, clock]
+        shared = cores > frame.slots
+        alone, extra, short = response
+        terms = frame.term(self.members[:end], np.where(shared, extra + busy_ms, alone), short)
+        unit_term = overload(load)
         worst = np.maximum(terms.max(axis=0), unit_term)
         lost = worst > self.limit
         if self.barred:
             lost |= shared
         grown = States(
             clock=clock,
-            places=np.concatenate([states.places[parent], place[:, None]], axis=1),
-            alone=alone,
-            extra=extra,
-            short=short,
-            busy_ms=total_ms,
-            cores=cores,
-            load=load,
-            gain=states.gain[parent] + table.gain[at],
-            power_w=states.power_w[parent] + table.power_w[at],
+            places=np.concatenate([states.places[:, parent], places]),
+            response=response,
+            sums=sums,
             violation=worst if self.worst else terms.sum(axis=0) + unit_term,
         )
         return grown.take(~lost) if lost.any() else grown

@@ -6,7 +6,7 @@ from scheduler._cap import Cap, Relaxation, candidates, steepest
 from scheduler._cells import Aim
 from scheduler._evaluate import evaluate
 from scheduler._partition import Partition, Spread
-from scheduler._tables import NO_CHOICE, TICKS, Found, UnitTable, loose_bound, tabulate
+from scheduler._tables import NO_CHOICE, TICKS, Found, Layout, lay_out, loose_bound
 from scheduler.problem import Problem, ProblemError
 
 EXACT_DEMANDS = 8
@@ -29,13 +29,13 @@ def solve_exactly(problem: Problem) -> Found:
     """
     if not problem.demands:
         return Found(clocks=(0,) * len(problem.units), rows=(), proven=True, bound=np.nan)
-    tables = tabulate(problem)
+    layout = lay_out(problem)
     for exclusive in (False,) if problem.sharing else (True, False):
-        search = Search(problem, tables, exclusive=exclusive)
+        search = Search(problem, layout, exclusive=exclusive)
         best = search.run()
         if best is not None:
             # A proven answer is its own bound.
-            bound = np.nan if search.proven else loose_bound(tables, search.total(best))
+            bound = np.nan if search.proven else loose_bound(layout, search.total(best))
             return Found(clocks=best.clocks, rows=best.rows, proven=search.proven, bound=bound)
     raise ProblemError(NO_CHOICE)
 
@@ -43,10 +43,10 @@ def solve_exactly(problem: Problem) -> Found:
 class Search:
     """One run of the exact search."""
 
-    def __init__(self, problem: Problem, tables: list[UnitTable], *, exclusive: bool) -> None:
+    def __init__(self, problem: Problem, layout: Layout, *, exclusive: bool) -> None:
         """Set up; `exclusive` bars CPU cores from being shared."""
         self.problem = problem
-        self.tables = tables
+        self.layout = layout
         self.exclusive = exclusive
         self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
         self.goal = (ACCURACY, POWER) if problem.objective == "accuracy" else (POWER,)
@@ -80,7 +80,7 @@ class Search:
     def _solve(self, *levels: Level, limit: float = np.inf, worst: bool = False) -> tuple[Partition, Spread | None]:
         """Lessen costs that add up, with no term above the limit; where they do not, give up the proof."""
         partition = Partition(
-            [table.within(limit) for table in self.tables],
+            self.layout.within(limit),
             len(self.problem.demands),
             Aim(levels=levels),
             exclusive=self.exclusive,

@@ -45,3 +45,11 @@ def below(levels: list[Floats], cutoff: tuple[float, ...]) -> Bools:
 def order(levels: list[Floats]) -> Ints:
     """Indices that sort the tuples, ties by position."""
     return np.lexsort(levels[::-1])
+
+
+def first(levels: list[Floats]) -> int:
+    """The position of the least tuple, the first of equals."""
+    tied = levels[0] == levels[0].min()
+    for level in levels[1:]:
+        tied &= level == level[tied].min()
+    return int(tied.argmax())

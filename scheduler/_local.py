@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from scheduler._cap import Cap
-from scheduler._tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, loose_bound, overload, tabulate
+from scheduler._tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, lay_out, loose_bound, overload
 from scheduler.problem import Problem, ProblemError
 
 PASSES = 8
@@ -27,11 +27,11 @@ def solve_locally(problem: Problem) -> Found:
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point.
     """
-    tables = tabulate(problem)
-    search = Search(problem, tables)
+    layout = lay_out(problem)
+    search = Search(problem, layout.tables())
     search.run()
     key, violation = search.key(), search.violation()
-    bound = loose_bound(tables, violation)
+    bound = loose_bound(layout, violation)
     value = -key[-2] / TICKS if problem.objective == "accuracy" else key[-1]
     tight = abs(value - bound) <= 1e-6 * abs(bound) and violation == 0.0
     # Greatest accuracy is proven without least power being so; and barred sharing is only lessened here.
@@ -69,11 +69,11 @@ class Load:
         shared = cores > table.frame.slots
         alone, own = table.latency_ms[at][:, None], table.busy_ms[at][:, None]
         latency = np.where(shared, alone - own + busy_ms, alone)
-        terms = table.term(members, latency, table.short[at][:, None])
+        terms = table.frame.term(members, latency, table.short[at][:, None])
         unit_term = overload(load)
         if extra is not None:
             alone, own = table.latency_ms[extra, clock], table.busy_ms[extra, clock]
-            mine = table.term(
+            mine = table.frame.term(
                 np.array([extra]), np.where(shared, alone - own + busy_ms, alone)[None], table.short[extra, clock]
             )
             terms = np.concatenate([terms, mine])
@@ -96,7 +96,7 @@ class Search:
         self.loads = [Load(table, clock) for table, clock in zip(tables, covering_clocks(tables), strict=True)]
         self.now = np.concatenate([load.outcomes() for load in self.loads], axis=1)
         """(rows, units): what each unit comes to."""
-        lightest = np.min([t.least_load.min(axis=1, initial=np.inf) for t in tables], axis=0)
+        lightest = np.min([t.least[:, 2].min(axis=1, initial=np.inf) for t in tables], axis=0)
         self.order = np.argsort(-lightest, kind="stable").tolist()
         for demand in self.order:
             self._place(demand)

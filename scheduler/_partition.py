@@ -17,6 +17,8 @@ from scheduler._tables import Floats, Ints, UnitTable, overload
 
 CLOSE = 1e-9
 """Relative difference below which two values of an aim's last level count as equal."""
+CACHED = 1 << 14
+"""Figures that are worked on at a time, so that they stay in a core's cache."""
 SUBSETS = 1024
 """Subsets worked out at which a search that has an answer gives up its proof: all of 8 demands on 4 units."""
 
@@ -66,6 +68,13 @@ def subset_pairs(count: int) -> tuple[Ints, Ints, Ints, Ints]:
     return part, whole ^ part, whole, starts
 
 
+@lru_cache(maxsize=16)
+def subsets_having(count: int) -> Ints:
+    """By demand, the subsets that it is in, ascending."""
+    subsets = np.arange(1 << count)
+    return np.array([subsets[subsets >> i & 1 == 1] for i in range(count)])
+
+
 def members_of(subset: int) -> Ints:
     """The demands in a subset, ascending."""
     return np.array([i for i in range(subset.bit_length()) if subset >> i & 1], dtype=np.intp)
@@ -95,7 +104,8 @@ class Partition:
         self.limit = limit
         self.fold = np.maximum if worst else np.add
         self.full = (1 << count) - 1
-        self.costs = [self._first_bounds(table) for table in tables]
+        only = _only_spread(tables)
+        self.costs = [self._first_bounds(table) if only is None else self._idle_cost(table) for table in tables]
         """By unit and level: a lower bound, or the exact cost, of each subset."""
         self.closed = [np.zeros(1 << count, dtype=np.bool_) for _ in tables]
         """Subsets whose cost is exact, or proven too high to matter, or beyond the allowance of work."""
@@ -104,6 +114,10 @@ class Partition:
         self.proven = True
         for closed in self.closed:
             closed[0] = True
+        # The one spread there is needs no bounds to be found by.
+        for unit, subset in enumerate(only or ()):
+            if subset:
+                self._close(unit, subset, (np.inf,) * len(aim.levels), self.costs[unit])
 
     def cell(self, unit: int, subset: int) -> Cell:
         """The search inside one unit."""
@@ -154,11 +168,9 @@ class Partition:
         Each member takes its best point as if it waited only for the fastest points of the others where sharing
         is certain, and for nothing where it is not.
         """
-        clocks = len(table.frame.static_w)
-        zero = np.zeros(clocks)
-        busy_ms = _fold_subsets(table.least_busy_ms, zero, np.add)
-        shared = _fold_subsets(table.least_cores, zero, np.add) > table.frame.slots
-        violation = overload(_fold_subsets(table.least_load, zero, np.add))
+        busy_ms, cores, load = _subset_sums(table.least)
+        shared = cores > table.frame.slots
+        violation = overload(load)
         violation[violation > self.limit] = np.inf
         if self.exclusive and not table.frame.gpu:
             violation[shared] = np.inf
@@ -166,28 +178,35 @@ class Partition:
             violation, np.zeros_like(violation), np.broadcast_to(table.frame.static_w[:, None], violation.shape)
         )
         levels = [level.copy() for level in levels]
-        subsets = np.arange(1 << self.count)
-        for i in range(self.count):
-            having = subsets[subsets >> i & 1 == 1]
-            with np.errstate(invalid="ignore"):
-                wait = busy_ms[:, having] - table.least_busy_ms[i][:, None]
-            wait = np.where(shared[:, having], wait, 0.0)
-            # Points come first, (points, clocks, subsets): a reduction over a short last axis would be slow.
-            latency, short, gain, power = (
-                np.ascontiguousarray(values[i].T)[:, :, None]
-                for values in (table.latency_ms, table.short, table.gain, table.power_w)
-            )
-            terms = table.term(np.array(i), latency + wait, short)
+        # By demand, for the subsets that have it: (demands, clocks, subsets).
+        having = subsets_having(self.count)
+        queue = np.swapaxes(np.where(shared, busy_ms, -np.inf).take(having, axis=1), 0, 1)
+        with np.errstate(invalid="ignore"):
+            wait = np.maximum(queue - table.least[:, 0, :, None], 0.0)
+        # Points come before clocks and subsets: a reduction over a short last axis would be slow.
+        latency, short, gain, power = (
+            np.ascontiguousarray(np.swapaxes(values, 1, 2))[..., None]
+            for values in (table.latency_ms, table.short, table.gain, table.power_w)
+        )
+        step = max(1, self.count * CACHED // (latency.size * having.shape[1] + 1))
+        for start in range(0, self.count, step):
+            some = slice(start, start + step)
+            terms = table.frame.term(some, latency[some] + wait[some, None], short[some])
             fits = terms <= self.limit
-            values = [np.where(fits, value, np.inf) for value in self.aim.values(terms, gain, power)]
-            for level, least in zip(levels, _lexi.least(values, axis=0), strict=True):
-                level[:, having] = self.fold(level[:, having], least)
+            values = [np.where(fits, value, np.inf) for value in self.aim.values(terms, gain[some], power[some])]
+            for level, least in zip(levels, _lexi.least(values, axis=1), strict=True):
+                for mine, more in zip(having[some], least, strict=True):
+                    level[:, mine] = self.fold(level[:, mine], more)
         levels[0][~np.isfinite(violation)] = np.inf
         bounds = _lexi.least(levels, axis=0)
-        alone = self.cost(idle(table))
-        for bound, value in zip(bounds, alone, strict=True):
-            bound[0] = value
+        for bound, alone in zip(bounds, self._idle_cost(table), strict=True):
+            bound[0] = alone[0]
         return bounds
+
+    def _idle_cost(self, table: UnitTable) -> list[Floats]:
+        """By level, what no demand at all costs; infinite for every other subset."""
+        nobody = np.arange(self.full + 1) == 0
+        return [np.where(nobody, value, np.inf) for value in self.cost(idle(table))]
 
     def merge(self, left: list[Floats], right: list[Floats]) -> list[Floats]:
         """What each subset costs at least when divided between two groups of units."""
@@ -222,7 +241,7 @@ class Partition:
             sums = [
                 self.fold(a[part[here]], b[rest[here]]) for a, b in zip(chain[unit - 1], self.costs[unit], strict=True)
             ]
-            best = _lexi.order(sums)[0]
+            best = _lexi.first(sums)
             parts[unit] = int(rest[here][best])
             whole = int(part[here][best])
         parts[0] = whole
@@ -239,12 +258,21 @@ class Partition:
         self.proven &= complete
         value = bar
         if len(states):
-            best = _lexi.order(cell.values(states, cell.count, self.aim))[0]
-            self.found[unit][subset] = part = cell.part(states, int(best))
+            best = _lexi.first(cell.values(states, cell.count, self.aim))
+            self.found[unit][subset] = part = cell.part(states, best)
             value = self.cost(part)
         if complete:
             for level, v in zip(self.costs[unit], value, strict=True):
                 level[subset] = v
+
+
+def _only_spread(tables: list[UnitTable]) -> list[int] | None:
+    """By unit the subset that it must serve, where every demand has points on one unit alone; else None."""
+    able = np.array([table.valid.any(axis=(1, 2)) for table in tables])
+    if not np.all(able.sum(axis=0) == 1):
+        return None
+    subsets: list[int] = (able @ (1 << np.arange(able.shape[1]))).tolist()
+    return subsets
 
 
 def idle(table: UnitTable) -> Part:
@@ -252,10 +280,9 @@ def idle(table: UnitTable) -> Part:
     return Part(clock=0, rows=(), violation=0.0, gain=0.0, power_w=float(table.frame.static_w[0]))
 
 
-def _fold_subsets(values: Floats, start: Floats, fold: np.ufunc) -> Floats:
-    """Fold (demands, clocks) over every subset of the demands: (clocks, subsets)."""
-    result = np.empty((len(start), 1 << len(values)))
-    result[:, 0] = start
+def _subset_sums(values: Floats) -> Floats:
+    """Sums of (demands, ...) over every subset of the demands: (..., subsets)."""
+    result = np.zeros((*values.shape[1:], 1 << len(values)))
     for i, value in enumerate(values):
-        fold(result[:, : 1 << i], value[:, None], out=result[:, 1 << i : 2 << i])
+        np.add(result[..., : 1 << i], value[..., None], out=result[..., 1 << i : 2 << i])
     return result

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.problem import Problem, Unit
+from scheduler.problem import Problem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
@@ -56,53 +56,121 @@ class Frame:
     by_accuracy: bool
     """Whether accuracy above the floor counts for anything."""
 
+    def term(self, demand: Ints | slice, latency_ms: Floats, short: Floats) -> Floats:
+        """A demand's violation in ticks; `demand` indexes the first axis of the other two."""
+        scale, slack = self.scale[demand], self.slack[demand]
+        shape = scale.shape + (1,) * (latency_ms.ndim - scale.ndim)
+        ticks = latency_ms * scale.reshape(shape)
+        ticks -= slack.reshape(shape)
+        np.maximum(ticks, 0.0, out=ticks)
+        ticks += short
+        return np.rint(ticks, out=ticks)
+
+
+FIELDS = ("row", "latency_ms", "extra_ms", "short", "busy_ms", "cores", "load", "gain", "power_w")
+"""What is known of a point, in the order of the first axis of `Layout.columns` and `UnitTable.grid`."""
+ROW, LATENCY, EXTRA, SHORT, BUSY, CORES, LOAD, GAIN, POWER = range(len(FIELDS))
+RESPONSE = slice(LATENCY, BUSY)
+"""The fields that a demand's own term rests on."""
+SUMMED = slice(BUSY, len(FIELDS))
+"""The fields that add up over the demands on a unit; the first three of them limit it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class UnitTable:
-    """The points of all demands on one unit: arrays of shape (demands, clocks, points), padded."""
+    """The points of all demands on one unit: arrays of shape (demands, clocks, points), padded with NaN."""
 
     frame: Frame
-    valid: Bools
-    row: Ints
+    grid: Floats
+    """(fields, demands, clocks, points): all that follow but the last two."""
+    row: Floats
     """Index into the demand's points."""
-    cores: Floats
     latency_ms: Floats
-    busy_ms: Floats
-    load: Floats
-    """What the point adds to the unit's rho."""
+    extra_ms: Floats
+    """Latency less own service: what is added to the sum of all services on a shared unit."""
     short: Floats
     """Ticks, not rounded: weight times the relative lack of accuracy."""
+    busy_ms: Floats
+    cores: Floats
+    load: Floats
+    """What the point adds to the unit's rho."""
     gain: Floats
     """Ticks: weight times accuracy; 0 where accuracy above the floor counts for nothing."""
     power_w: Floats
     """rate * energy: power above static."""
-    least_busy_ms: Floats
-    """(demands, clocks); infinite where the demand has no point."""
-    least_cores: Floats
-    least_load: Floats
+    valid: Bools
+    least: Floats
+    """(demands, 3, clocks): the least busy time, cores and load; infinite where the demand has no point."""
 
-    def term(self, demand: Ints, latency_ms: Floats, short: Floats) -> Floats:
-        """A demand's violation in ticks; `demand` indexes the first axis of the other two."""
-        scale, slack = self.frame.scale[demand], self.frame.slack[demand]
-        shape = scale.shape + (1,) * (latency_ms.ndim - scale.ndim)
-        late = np.maximum(latency_ms * scale.reshape(shape) - slack.reshape(shape), 0.0)
-        return np.rint(late + short)
 
-    def within(self, limit: float) -> "UnitTable":
-        """The table without points that are of no use.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Layout:
+    """The points of all demands on all units, one after another."""
+
+    frames: tuple[Frame, ...]
+    """By unit."""
+    group: Ints
+    """(points,) demand * clocks + clock, ascending. The clocks of all units are counted through."""
+    columns: Floats
+    """(fields, points)"""
+
+    def tables(self) -> list[UnitTable]:
+        """All points, as a table per unit."""
+        grid, _ = self._spread(self.columns)
+        valid = ~np.isnan(grid[ROW])
+        least = np.where(valid, grid[BUSY : LOAD + 1], np.inf).min(axis=-1, initial=np.inf)
+        tables, start = [], 0
+        for frame in self.frames:
+            mine = slice(start, start + len(frame.static_w))
+            start = mine.stop
+            width = int(valid[:, mine].any(axis=(0, 1)).sum())
+            fields = grid[:, :, mine, :width]
+            tables.append(
+                UnitTable(
+                    frame=frame,
+                    grid=fields,
+                    valid=valid[:, mine, :width],
+                    least=np.swapaxes(least[:, :, mine], 0, 1),
+                    **dict(zip(FIELDS, fields, strict=True)),
+                )
+            )
+        return tables
+
+    def within(self, limit: float) -> list[UnitTable]:
+        """The tables without points that are of no use.
 
         Those are the points with which a demand has more than `limit` ticks even alone, and those that another
         point of the same demand and clock equals or betters in every respect.
         """
-        everyone = np.arange(len(self.frame.scale))
-        fits = self.valid & (self.term(everyone, self.latency_ms, self.short) <= limit)
-        bad = np.where(fits, 0.0, np.nan)  # not dominated, and dominating nobody
-        keys = [self.cores + bad, self.latency_ms, self.busy_ms, self.power_w, self.short]
-        kept = fits & ~_dominated([*keys, -self.gain] if self.frame.by_accuracy else keys)
-        names = ("row", "cores", "latency_ms", "busy_ms", "load", "short", "gain", "power_w")
-        columns = {name: getattr(self, name)[kept] for name in names}
-        group = np.nonzero(kept.reshape(kept.shape[0] * kept.shape[1], -1))[0]
-        return _assemble(self.frame, group, columns)
+        demand = self.group // self._clocks
+        fit = self._picked(self.frames[0].term(demand, self.columns[LATENCY], self.columns[SHORT]) <= limit)
+        keys = fit.columns[[CORES, LATENCY, BUSY, POWER, SHORT, GAIN]]
+        keys[-1] *= -1.0
+        grid, at = fit._spread(keys)
+        return fit._picked(~_dominated(grid).reshape(-1)[at]).tables()
+
+    @property
+    def _clocks(self) -> int:
+        return sum(len(frame.static_w) for frame in self.frames)
+
+    def _picked(self, kept: Bools) -> "Layout":
+        return Layout(frames=self.frames, group=self.group[kept], columns=self.columns[:, kept])
+
+    def _spread(self, columns: Floats) -> tuple[Floats, Ints]:
+        """Spread columns over (demands, clocks, places), keeping their order within each group.
+
+        Returns:
+            The grid, with the columns' first axis in front; unused places hold NaN, which no comparison favours.
+            And by point its place in one column's grid, counted from the first.
+        """
+        demands, clocks = len(self.frames[0].scale), self._clocks
+        counts = np.bincount(self.group, minlength=demands * clocks)
+        width = int(counts.max())
+        before = np.cumsum(counts) - counts
+        at = np.arange(len(self.group)) + np.repeat(np.arange(len(counts)) * width - before, counts)
+        grid = np.full((len(columns), len(counts) * width), np.nan)
+        grid[:, at] = columns
+        return grid.reshape(len(columns), demands, clocks, width), at
 
 
 def overload(load: Floats) -> Floats:
@@ -110,131 +178,86 @@ def overload(load: Floats) -> Floats:
     return np.rint(np.maximum(load / FULL_LOAD - 1.0, 0.0) * TICKS)
 
 
-def loose_bound(tables: list[UnitTable], violation: float) -> float:
+def loose_bound(layout: Layout, violation: float) -> float:
     """Bound what any choice of at most `violation` ticks comes to, each demand taken by itself.
 
     Returns:
         A lower bound on power in watts, or where accuracy counts an upper bound on the sum of weight * accuracy.
     """
-    limited = [table.within(violation) for table in tables]
-    if tables[0].frame.by_accuracy:
+    limited = layout.within(violation)
+    if layout.frames[0].by_accuracy:
         gains = [np.where(t.valid, t.gain, 0.0).max(axis=(1, 2), initial=0.0) for t in limited]
         return float(np.max(gains, axis=0).sum()) / TICKS
     watts = [np.where(t.valid, t.power_w, np.inf).min(axis=(1, 2), initial=np.inf) for t in limited]
-    return float(np.min(watts, axis=0).sum() + sum(t.frame.static_w[0] for t in tables))
+    return float(np.min(watts, axis=0).sum() + sum(t.frame.static_w[0] for t in limited))
 
 
-def tabulate(problem: Problem) -> list[UnitTable]:
-    """Lay the problem out, a table per unit in the order of its units."""
+def lay_out(problem: Problem) -> Layout:
+    """Lay a problem of at least one demand out."""
     demands = problem.demands
     names = {unit.name: index for index, unit in enumerate(problem.units)}
     tables = [demand.table for demand in demands]
-    sizes = [len(table.cores) for table in tables]
+    sizes = [len(table.unit) for table in tables]
     owner = np.repeat(np.arange(len(demands)), sizes)
-    row = np.concatenate([np.arange(size) for size in sizes]) if sizes else np.zeros(0, dtype=np.intp)
-
-    def column(name: str) -> Floats:
-        return np.concatenate([getattr(table, name) for table in tables]) if tables else np.zeros(0)
-
-    unit = (
-        np.concatenate([np.array([names[name] for name in table.units])[table.unit] for table in tables])
-        if tables
-        else np.zeros(0, dtype=np.intp)
-    )
+    row = np.concatenate([np.arange(size) for size in sizes])
+    on_unit = np.concatenate([np.array([names[name] for name in table.units])[table.unit] for table in tables])
+    cores, mhz, latency_ms, busy_ms, energy_mj, accuracy = np.concatenate([t.columns for t in tables], axis=1)
+    cores = np.where(np.array([unit.kind == "gpu" for unit in problem.units])[on_unit], 1.0, cores)
+    slots = np.array([unit.slots for unit in problem.units])[on_unit]
     weight = np.array([demand.weight for demand in demands])
     rate = np.array([demand.rate_hz for demand in demands])[owner]
     target = np.array([demand.latency_ms for demand in demands])
     floor = np.array([demand.min_accuracy for demand in demands])[owner]
-    accuracy, busy_ms = column("accuracy"), column("busy_ms")
     lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
     by_accuracy = problem.objective == "accuracy"
-    columns = {
-        "row": row,
-        "cores": column("cores"),
-        "mhz": column("mhz"),
-        "latency_ms": column("latency_ms"),
-        "busy_ms": busy_ms,
-        "load": rate * busy_ms / 1000.0,
-        "short": TICKS * weight[owner] * lack,
-        "gain": np.rint(TICKS * weight[owner] * accuracy) * by_accuracy,
-        "power_w": rate * column("energy_mj") / 1000.0,
-    }
-    result = []
-    for index, each in enumerate(problem.units):
-        here = np.flatnonzero(unit == index)
-        mine = {name: values[here] for name, values in columns.items()}
-        result.append(_table(each, owner[here], mine, TICKS * weight / target, TICKS * weight, by_accuracy))
-    return result
-
-
-def _table(
-    unit: Unit, owner: Ints, columns: dict[str, Floats], scale: Floats, slack: Floats, by_accuracy: bool
-) -> UnitTable:
-    """Sort one unit's points into (demands, clocks, points), the dominated left out."""
-    clock = np.searchsorted(np.array(unit.mhz, dtype=np.float64), columns.pop("mhz"))
-    if unit.kind == "gpu":
-        columns["cores"] = np.ones_like(columns["cores"])
-    columns["load"] = columns["load"] * columns["cores"] / unit.slots
-    group = owner * len(unit.mhz) + clock
-    frame = Frame(
-        gpu=unit.kind == "gpu",
-        slots=unit.slots,
-        static_w=np.array(unit.static_w, dtype=np.float64),
-        scale=scale,
-        slack=slack,
-        by_accuracy=by_accuracy,
+    columns = np.array(
+        [
+            row,
+            latency_ms,
+            latency_ms - busy_ms,
+            TICKS * weight[owner] * lack,
+            busy_ms,
+            cores,
+            rate * busy_ms / 1000.0 * cores / slots,
+            np.rint(TICKS * weight[owner] * accuracy) * by_accuracy,
+            rate * energy_mj / 1000.0,
+        ]
     )
-    return _assemble(frame, group, columns)
-
-
-def _assemble(frame: Frame, group: Ints, columns: dict[str, Floats]) -> UnitTable:
-    """Spread columns, by group (demand * clocks + clock), into a table."""
-    valid, grid = _pack(group, columns, (len(frame.scale), len(frame.static_w)))
-
-    def least(values: Floats) -> Floats:
-        result: Floats = np.where(valid, values, np.inf).min(axis=2, initial=np.inf)
-        return result
-
-    return UnitTable(
-        frame=frame,
-        valid=valid,
-        row=np.where(valid, grid.pop("row"), 0).astype(np.intp),
-        least_busy_ms=least(grid["busy_ms"]),
-        least_cores=least(grid["cores"]),
-        least_load=least(grid["load"]),
-        **grid,
+    frames = tuple(
+        Frame(
+            gpu=unit.kind == "gpu",
+            slots=unit.slots,
+            static_w=np.array(unit.static_w, dtype=np.float64),
+            scale=TICKS * weight / target,
+            slack=TICKS * weight,
+            by_accuracy=by_accuracy,
+        )
+        for unit in problem.units
     )
-
-
-def _pack(group: Ints, columns: dict[str, Floats], shape: tuple[int, int]) -> tuple[Bools, dict[str, Floats]]:
-    """Spread columns over (demands, clocks, places), keeping their order within each group.
-
-    Unused places hold NaN, which no comparison favours.
-    """
-    groups = shape[0] * shape[1]
+    clock = np.zeros_like(owner)
+    clocks = 0
+    for index, unit in enumerate(problem.units):
+        here = on_unit == index
+        clock[here] = clocks + np.searchsorted(unit.mhz, mhz[here])
+        clocks += len(unit.mhz)
+    group = owner * clocks + clock
     order = np.argsort(group, kind="stable")
-    sorted_group = group[order]
-    counts = np.bincount(group, minlength=groups)
-    place = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
-    width = int(counts.max(initial=0))
-    at = sorted_group * width + place
-    valid = np.zeros(groups * width, dtype=np.bool_)
-    valid[at] = True
-    packed = {}
-    for name, values in columns.items():
-        flat = np.full(groups * width, np.nan)
-        flat[at] = values[order]
-        packed[name] = flat.reshape(*shape, width)
-    return valid.reshape(*shape, width), packed
+    return Layout(frames=frames, group=group[order], columns=columns[:, order])
 
 
-def _dominated(keys: list[Floats]) -> Bools:
-    """Whether another point of the same group is no greater in any key; of equals the first stays."""
-    width = keys[0].shape[-1]
-    no_greater: Bools = np.ones((*keys[0].shape, width), dtype=np.bool_)  # [..., p, q]: q <= p in all keys
+def _dominated(keys: Floats) -> Bools:
+    """Whether another point of the same group is no greater in any key; of equals the first stays.
+
+    Args:
+        keys: (keys, demands, clocks, points).
+    """
+    # Points come first, (points q, points p, demands, clocks): short last axes would be slow.
+    keys = np.ascontiguousarray(np.moveaxis(keys, -1, 1))
+    place = np.arange(keys.shape[1])
+    no_greater: Bools = np.ones((len(place), *keys.shape[1:]), dtype=np.bool_)  # q <= p in all keys
     for key in keys:
-        no_greater &= key[..., None, :] <= key[..., :, None]
+        no_greater &= key[:, None] <= key[None, :]
     # q may drop p unless p would drop q too and comes first.
-    mutual = no_greater & np.swapaxes(no_greater, -1, -2)
-    later = np.arange(width)[:, None] > np.arange(width)[None, :]
-    return np.asarray((no_greater & (~mutual | later)).any(axis=-1))
+    earlier = (place[:, None] < place[None, :])[:, :, None, None]
+    drops = no_greater & (earlier | ~np.swapaxes(no_greater, 0, 1))
+    return np.moveaxis(np.asarray(drops.any(axis=0)), 0, -1)

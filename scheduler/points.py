@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.board import Board
-from scheduler.problem import OperatingPoint, did_you_mean
+from scheduler.problem import OperatingPoint, Points, did_you_mean
 from scheduler.profile import Profile, ServiceTime
 
 FloatArray = NDArray[np.float64]
@@ -73,7 +73,7 @@ def operating_points(
     min_accuracy: float = 0.0,
     service_ratio: float = 1.0,
     margin: float = 0.0,
-) -> tuple[OperatingPoint, ...]:
+) -> Points:
     """Prices every sub-network on every unit, number of cores and clock that it was profiled for.
 
     Service is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
@@ -141,7 +141,7 @@ def operating_points(
             f"app {app!r}: supernet {profile.supernet!r} was not profiled for any unit of board {board.name!r}; "
             f"run `gearshift profile {profile.supernet}` with this board."
         )
-    return tuple(points or overloaded)
+    return Points(points or overloaded)
 
 
 def check_accuracy(profile: Profile, *, app: str, min_accuracy: float) -> None:

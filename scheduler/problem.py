@@ -7,7 +7,8 @@ come from, or what a board is.
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -27,8 +28,8 @@ def _check(ok: bool, owner: str, name: str, value: object, want: str) -> None:
 
 
 def _check_number(owner: str, name: str, value: float, low: float = 0.0, *, above: bool = False) -> None:
-    want = f"a finite number {'above' if above else 'of at least'} {low:g}"
-    _check(math.isfinite(value) and (value > low if above else value >= low), owner, name, value, want)
+    if not (math.isfinite(value) and (value > low if above else value >= low)):
+        _check(False, owner, name, value, f"a finite number {'above' if above else 'of at least'} {low:g}")
 
 
 def _check_fraction(owner: str, name: str, value: float) -> None:
@@ -97,33 +98,57 @@ class PointTable:
 
     units: tuple[str, ...]
     """The units the points lie on, in order of first appearance."""
+    most_cores: tuple[int, ...]
+    """By unit, the most cores of a point."""
+    clocks: tuple[frozenset[float], ...]
+    """By unit, the clocks that occur."""
     unit: NDArray[np.intp]
     """Index into `units`."""
-    cores: NDArray[np.float64]
-    mhz: NDArray[np.float64]
-    latency_ms: NDArray[np.float64]
-    busy_ms: NDArray[np.float64]
-    energy_mj: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
+    columns: NDArray[np.float64]
+    """(6, points): cores, MHz, latency in ms, busy time in ms, energy in mJ, accuracy."""
 
     @classmethod
     def of(cls, points: tuple[OperatingPoint, ...]) -> "PointTable":
         """Read the points, at least one, into columns."""
         code: dict[str, int] = {}
-        unit = [code.setdefault(p.unit, len(code)) for p in points]
+        unit = np.array([code.setdefault(p.unit, len(code)) for p in points], dtype=np.intp)
         rows = [(p.cores, p.mhz, p.latency_ms, p.busy_ms, p.energy_mj, p.accuracy) for p in points]
         columns = np.array(rows, dtype=np.float64).T.copy()
-        cores, mhz, latency_ms, busy_ms, energy_mj, accuracy = columns
+        cores, mhz = columns[:2]
+        on_unit = [unit == index for index in range(len(code))]
         return cls(
             units=tuple(code),
-            unit=np.array(unit, dtype=np.intp),
-            cores=cores,
-            mhz=mhz,
-            latency_ms=latency_ms,
-            busy_ms=busy_ms,
-            energy_mj=energy_mj,
-            accuracy=accuracy,
+            most_cores=tuple(int(cores[here].max()) for here in on_unit),
+            clocks=tuple(frozenset(mhz[here].tolist()) for here in on_unit),
+            unit=unit,
+            columns=columns,
         )
+
+
+class Points(tuple[OperatingPoint, ...]):
+    """Operating points that are read into columns, and sorted by gear, once for all who ask.
+
+    An app's points are the same from one decision to the next as long as its rate is, and every problem made of them
+    needs their columns.
+    """
+
+    @classmethod
+    def of(cls, points: Iterable[OperatingPoint]) -> "Points":
+        """The points given, which are returned as they are where they are `Points` already."""
+        return points if isinstance(points, cls) else cls(points)
+
+    @cached_property
+    def table(self) -> PointTable:
+        """All of them, at least one, as columns."""
+        return PointTable.of(self)
+
+    @cached_property
+    def by_gear(self) -> Mapping[tuple[str, str, int], "Points"]:
+        """By sub-network, unit and cores, the points that differ in nothing but their clock."""
+        gears: dict[tuple[str, str, int], list[OperatingPoint]] = {}
+        for point in self:
+            gears.setdefault((point.subnet, point.unit, point.cores), []).append(point)
+        return {gear: Points(points) for gear, points in gears.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +163,6 @@ class Demand:
     """The floor, a fraction; 0 for none."""
     weight: float
     points: tuple[OperatingPoint, ...]
-    table: PointTable = field(init=False, repr=False, compare=False)
-    """`points` as columns; derived."""
 
     def __post_init__(self) -> None:
         owner = f"demand {self.app!r}"
@@ -147,9 +170,13 @@ class Demand:
         _check_number(owner, "latency_ms", self.latency_ms, above=True)
         _check_fraction(owner, "min_accuracy", self.min_accuracy)
         _check_number(owner, "weight", self.weight)
-        object.__setattr__(self, "points", tuple(self.points))
+        object.__setattr__(self, "points", Points.of(self.points))
         _check(len(self.points) > 0, owner, "points", (), "at least one operating point")
-        object.__setattr__(self, "table", PointTable.of(self.points))
+
+    @property
+    def table(self) -> PointTable:
+        """`points` as columns."""
+        return Points.of(self.points).table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,20 +253,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _check_points(demand: Demand, units: Mapping[str, Unit]) -> None:
     """Raise unless each point of the demand lies on a known unit, within its cores, at one of its clocks."""
-    table = demand.table
-    for code, name in enumerate(table.units):
-        owner = f"demand {demand.app!r}"
+    owner, table = f"demand {demand.app!r}", demand.table
+    for name, cores, clocks in zip(table.units, table.most_cores, table.clocks, strict=True):
         unit = units.get(name)
         if unit is None:
             raise ProblemError(f"{owner}: a point's unit {name!r} is unknown.{did_you_mean(name, units)}")
-        here = table.unit == code
-        if unit.kind == "cpu" and table.cores[here].max() > unit.cores:
-            cores = int(table.cores[here].max())
+        if unit.kind == "cpu" and cores > unit.cores:
             _check(False, owner, f"cores of a point on {name!r}", cores, f"at most the unit's {unit.cores}")
-        off = ~np.isin(table.mhz[here], unit.mhz)
-        if off.any():
-            mhz = float(table.mhz[here][off][0])
-            _check(False, owner, f"mhz of a point on {name!r}", mhz, f"one of the unit's clocks {unit.mhz}")
+        off = clocks.difference(unit.mhz)
+        if off:
+            _check(False, owner, f"mhz of a point on {name!r}", min(off), f"one of the unit's clocks {unit.mhz}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

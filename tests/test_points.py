@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scheduler.board import Board, BoardUnit
 from scheduler.points import ArrivalModel, PointsError, check_accuracy, operating_points
-from scheduler.problem import Demand, OperatingPoint, Problem, Unit
+from scheduler.problem import Demand, OperatingPoint, Points, Problem, Unit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
 FloatArray = NDArray[np.float64]
@@ -307,6 +307,27 @@ def test_a_point_at_nine_tenths_of_its_time_is_kept_and_one_above_is_left_out() 
     profile = ladder((service([30.0]),), (service([30.1]),))
     points = operating_points(units, profile, app="a", arrivals=ArrivalModel(kind="periodic", rate_hz=30), slo=0.95)
     assert [(p.subnet, p.unit) for p in points] == [("s0", "fast")]
+
+
+def test_points_by_gear_are_those_that_differ_in_their_clock_alone() -> None:
+    units = board(cpu("slow", cores=2, mhz=(500.0, 1000.0)), cpu("fast", cores=2, mhz=(1000.0, 2000.0)))
+    profile = ladder((service([3.0]), service([2.0], cores=2)), (service([5.0]),))
+    points = operating_points(units, profile, app="a", arrivals=CLOSED, slo=0.95)
+    assert len(points.by_gear) == 6
+    for (subnet, unit, cores), gear in points.by_gear.items():
+        assert gear == tuple(p for p in points if (p.subnet, p.unit, p.cores) == (subnet, unit, cores))
+        assert len(gear) == 2
+
+
+def test_points_are_read_into_columns_once_for_all_demands() -> None:
+    points = operating_points(board(cpu()), ladder((service([1]),)), app="a", arrivals=CLOSED, slo=0.95)
+    one, other = (
+        Demand(app=app, rate_hz=rate, latency_ms=10.0, min_accuracy=0.5, weight=1.0, points=points)
+        for app, rate in (("a", 1.0), ("b", 2.0))
+    )
+    assert one.table is other.table
+    # What is no `Points` yet becomes so, and is no less a tuple of points.
+    assert Points.of(list(points)) == tuple(points) == points
 
 
 # ---------------------------------------------------------------- refusals

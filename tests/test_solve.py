@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_solve import Milp, brute_force, draw
 
+from scheduler import _cells, _partition
 from scheduler._exact import solve_exactly
 from scheduler._local import solve_locally
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, ProblemError, Unit
@@ -95,6 +96,33 @@ class TestAgainstOracles:
             assert answer.optimal
             found, best = outcome(problem, answer), brute_force(problem)
             assert_equally_good(levels(problem, found), levels(problem, best), 1e-6)
+
+    @pytest.mark.parametrize("block", range(3))
+    def test_every_choice_tried_where_each_demand_has_one_unit(self, block: int) -> None:
+        for seed in range(2000 + 25 * block, 2025 + 25 * block):
+            rng = np.random.default_rng(seed)
+            drawn = draw_any(seed, most=3, clocks=2, subnets=2)
+            only = [str(rng.choice([p.unit for p in each.points])) for each in drawn.demands]
+            problem = dataclasses.replace(
+                drawn,
+                demands=tuple(
+                    dataclasses.replace(each, points=tuple(p for p in each.points if p.unit == name))
+                    for each, name in zip(drawn.demands, only, strict=True)
+                ),
+            )
+            answer = solve(problem)
+            assert answer.optimal
+            found, best = outcome(problem, answer), brute_force(problem)
+            assert_equally_good(levels(problem, found), levels(problem, best), 1e-6)
+
+    @pytest.mark.parametrize(("module", "figure"), [(_cells, "AT_ONCE"), (_partition, "CACHED")])
+    def test_how_much_is_worked_on_at_once_changes_no_answer(
+        self, module: object, figure: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problems = [draw_any(seed, most=5, clocks=3, subnets=3) for seed in range(3000, 3020)]
+        answers = [solve(problem) for problem in problems]
+        monkeypatch.setattr(module, figure, 1)
+        assert [solve(problem) for problem in problems] == answers
 
     @pytest.mark.parametrize("block", range(6))
     def test_highs(self, block: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from scheduler.governors import GOVERNORS
 from scheduler.policies.protocol import PolicyError, points_of
@@ -30,8 +29,7 @@ def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
         if not here:
             return None
         chosen[view.app] = here[0]
-    lean = tuple(replace(view, points=(chosen[view.app],)) for view in snapshot.apps)
-    return outcome(problem_of(replace(snapshot, apps=lean)), chosen, mhz)
+    return outcome(problem_of(snapshot), chosen, mhz)
 
 
 def loads_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:

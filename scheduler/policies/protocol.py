@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from scheduler.problem import OperatingPoint
+from scheduler.problem import OperatingPoint, Points
 from scheduler.views import AppView, Gear, Plan, Snapshot
 
 
@@ -37,8 +37,7 @@ def points_of(gear: Gear | None, view: AppView) -> tuple[OperatingPoint, ...]:
     """The points of an application that are clocks of that gear; none where there is no gear."""
     if gear is None:
         return ()
-    subnet, unit, cores = gear.subnet, gear.unit, gear.cores
-    return tuple(p for p in view.points if p.subnet == subnet and p.unit == unit and p.cores == cores)
+    return Points.of(view.points).by_gear.get((gear.subnet, gear.unit, gear.cores), ())
 
 
 def top_points(view: AppView, snapshot: Snapshot) -> list[OperatingPoint]:
