@@ -199,10 +199,11 @@ class Knowledge:
                 known.caution.forget()
                 known.foresight.forget()
                 continue
-            if known.caution.update(finished=known.finished, on_time=known.on_time, slo=slo):
+            planned = planned_share(slo)
+            if known.caution.update(finished=known.finished, on_time=known.on_time, slo=slo, planned=planned):
                 known.foresight.relapse()
             elif app in foreseen_ms:
-                known.foresight.update(known.fresh_ms, foreseen_ms=foreseen_ms[app], share=planned_share(slo))
+                known.foresight.update(known.fresh_ms, foreseen_ms=foreseen_ms[app], share=planned)
 
     def end_epoch(self) -> None:
         """What finishes from here on belongs to the next epoch."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.feedback import Caution, Foresight
+from scheduler.knowledge import planned_share
 
 SHARE = 0.975
 """Forty requests show it."""
@@ -21,25 +24,69 @@ def seen(foresight: Foresight, latency_ms: float, *, foreseen_ms: float = 100.0,
 # ---------------------------------------------------------------- caution
 
 
+def told(caution: Caution, *, late: int, of: int) -> bool:
+    return caution.update(finished=of, on_time=of - late, slo=0.95, planned=SHARE)
+
+
+def requests_until_caution(late_share: float, *, slo: float = 0.95) -> float:
+    """Mean over 100 applications that are late with that probability, one request at a time."""
+    luck, counts, planned = random.Random(0), [], planned_share(slo)
+    for _ in range(100):
+        caution, count = Caution(), 1
+        while not caution.update(finished=1, on_time=luck.random() >= late_share, slo=slo, planned=planned):
+            count += 1
+        counts.append(count)
+    return sum(counts) / len(counts)
+
+
 def test_caution_grows_at_once_and_fades():
     caution = Caution()
-    assert not caution.update(finished=2, on_time=0, slo=0.95)
-    assert caution.margin == 0.0  # two late of forty are allowed
-    assert caution.update(finished=1, on_time=0, slo=0.95)
+    assert not told(caution, late=3, of=3)  # each adds ln(.0975 / .025) = 1.36, and it takes ln 100 = 4.61
+    assert caution.margin == 0.0
+    assert told(caution, late=1, of=1)
     assert caution.margin == Caution.STEP
     for _ in range(5):
-        assert not caution.update(finished=40, on_time=39, slo=0.95)
+        assert not told(caution, late=1, of=40)
     assert caution.margin == pytest.approx(0.0)
     for _ in range(100):
-        caution.update(finished=40, on_time=0, slo=0.95)
+        told(caution, late=40, of=40)
     assert caution.margin == Caution.MOST
+
+
+def test_those_on_time_count_against_those_that_are_late():
+    caution = Caution()
+    told(caution, late=3, of=3)
+    told(caution, late=0, of=18)  # each takes ln(.9025 / .975) = -.0773 off, all of them more than one late one adds
+    assert not told(caution, late=1, of=1)
+    assert told(caution, late=1, of=1)
+
+
+def test_caution_comes_soon_where_it_should_and_seldom_where_it_should_not():
+    assert requests_until_caution(0.5) < 9
+    assert requests_until_caution(0.2) < 28
+    assert requests_until_caution(0.1) < 75
+    assert requests_until_caution(0.025) > 2500
+
+
+@pytest.mark.parametrize("slo", [0.5, 0.8, 0.9])
+def test_what_is_planned_raises_no_alarm_soon_whatever_the_slo(slo):
+    assert requests_until_caution((1 - slo) / 2, slo=slo) > 500
+
+
+@pytest.mark.parametrize("slo", [0.01, 0.5, 0.99, 1.0])
+def test_all_late_raises_it_soon_whatever_the_slo(slo):
+    assert requests_until_caution(1.0, slo=slo) < 10
+
+
+def test_where_none_can_be_too_late_there_is_no_caution():
+    assert not Caution().update(finished=1000, on_time=0, slo=0.0, planned=0.5)
 
 
 def test_caution_forgets_what_is_excused():
     caution = Caution()
-    caution.update(finished=2, on_time=0, slo=0.95)
+    told(caution, late=3, of=3)
     caution.forget()
-    caution.update(finished=2, on_time=0, slo=0.95)
+    assert not told(caution, late=3, of=3)
     assert caution.margin == 0.0
 
 
