@@ -87,6 +87,7 @@ class BoardAgent:
         self._clock = clock
         self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
         self._host = HostMeter()
+        self._host_lock = threading.Lock()  # it is read while processes are pinned, and so watched
         self._marked = self._read()
         self._reported = self._marked
         self._governed = threading.Event()
@@ -108,7 +109,8 @@ class BoardAgent:
 
     def watch(self, pid: int) -> None:
         """Counts a process as ours in `host_load`."""
-        self._host.watch(pid)
+        with self._host_lock:
+            self._host.watch(pid)
 
     def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
         """Moves all threads of an application's worker to these CPUs.
@@ -204,7 +206,8 @@ class BoardAgent:
 
     def host_load(self) -> HostTelemetry:
         """The machine's load since the last call."""
-        return self._host.read()
+        with self._host_lock:
+            return self._host.read()
 
     def mark(self) -> None:
         """Begins the window of `totals`, and that of the next `telemetry`."""

@@ -1,15 +1,16 @@
 """The manager's driver on a real board: brings it telemetry, events and answers on time, and carries out its effects.
 
-One epoch: ask every worker and the board agent for telemetry, wait for the answers but not past a third of the
-epoch, tell the manager, and let it decide. Between epochs, events are told when they are due and answers as they
-come. A worker whose call fails because it is gone is reported lost; nothing a worker does ends the loop.
+Epochs begin at the multiples of their length. Each time the loop tells the manager what has been reported since the
+last, and lets it decide. Between epochs, events are told when they are due and answers as they come. A worker that
+is gone is reported lost; nothing a worker does ends the loop.
 
-How calls travel is a `Transport`'s business; the loop knows no Ray.
+How calls and reports travel is a `Transport`'s business; the loop knows no Ray.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+import math
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,10 +18,8 @@ from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     AppRemoved,
-    AppTelemetry,
     Effect,
     Event,
-    HostTelemetry,
     Log,
     Message,
     SetClock,
@@ -28,14 +27,11 @@ from scheduler.messages import (
     Telemetry,
     Tick,
     UnitLimited,
-    UnitTelemetry,
     WorkerLost,
     WorkerStarted,
 )
 
-_TELEMETRY_SHARE = 0.3
-"""Share of an epoch after which a decision no longer waits for telemetry."""
-_LONGEST_WAIT_S = 0.05
+_LONGEST_WAIT_S = 0.1
 """Wall time after which the loop looks up, so that a request to stop is seen."""
 
 
@@ -44,25 +40,29 @@ class LostError(RuntimeError):
 
 
 class Transport(Protocol):
-    """Sends calls to workers and the board agent, and says which have been answered."""
+    """Has workers and the board agent report, sends them calls, and says which have been answered."""
 
-    def ask_app(self, app: str) -> Hashable:
-        """Asks a worker for telemetry; returns a token for the answer."""
+    def follow_app(self, app: str) -> Hashable:
+        """Has a worker report from now on; returns a token for the answer, which comes once it does so no more."""
         ...
 
-    def ask_board(self) -> Hashable:
-        """Asks the board agent for telemetry."""
+    def follow_board(self) -> Hashable:
+        """Has the board agent report from now on, likewise."""
+        ...
+
+    def reports(self, apps: Collection[str]) -> Telemetry:
+        """What these applications and the board have reported since the last call; those with nothing are left out."""
         ...
 
     def send(self, effect: Effect) -> Hashable:
-        """Carries an effect to whom it concerns."""
+        """Carries an effect to whom it concerns; returns a token for the answer."""
         ...
 
     def limit(self, change: UnitLimited) -> None:
         """Has the board agent apply a limit that the mix puts on a unit."""
         ...
 
-    def answered(self, tokens: Sequence[Hashable], timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
         """Waits, at most so long on the wall, until some of the calls are answered, and takes their answers.
 
         A call to a process that is gone is answered by `LostError`.
@@ -84,10 +84,9 @@ class LoopFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
-    """A call that is under way; `app` is None for one to the board agent."""
+    """A call that is under way; `app` is None for one to the board agent, `effect` for one to report."""
 
     app: str | None
-    telemetry: bool
     effect: Effect | None = None
 
 
@@ -124,28 +123,20 @@ class ControlLoop:
         self._write = log
         self._calls: dict[Hashable, _Call] = {}
         self._running = set(apps)
-        self._app_reports: list[AppTelemetry] = []
-        self._unit_reports: tuple[UnitTelemetry, ...] = ()
-        self._host_report: HostTelemetry | None = None
         self._restarts: list[StartWorker] = []
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
 
     def run(self, until_s: float, stopped: Callable[[], bool] = lambda: False) -> None:
         """Runs epochs until that time, or until told to stop."""
-        next_tick_s = self._clock.now_s()
-        decide_by_s: float | None = None
+        next_tick_s = math.ceil(self._clock.now_s() / self._epoch_s) * self._epoch_s
         while (now_s := self._clock.now_s()) < until_s and not stopped():
             while self._events and self._events[0][0] <= now_s:
                 self._happens(self._events.pop(0)[1])
-            if decide_by_s is None and now_s >= next_tick_s:
-                self._ask_all()
-                decide_by_s = next_tick_s + _TELEMETRY_SHARE * self._epoch_s
-            if decide_by_s is not None and (now_s >= decide_by_s or not self._awaiting_telemetry()):
+            if now_s >= next_tick_s:
                 self._tick()
-                decide_by_s = None
                 next_tick_s = self._following_tick(next_tick_s)
-            due_s = [until_s, decide_by_s or next_tick_s, *(at_s for at_s, _ in self._events[:1])]
+            due_s = [until_s, next_tick_s, *(at_s for at_s, _ in self._events[:1])]
             wait_s = self._clock.wall_s(min(due_s) - self._clock.now_s())
             self._take_answers(min(_LONGEST_WAIT_S, max(0.0, wait_s)))
 
@@ -155,24 +146,13 @@ class ControlLoop:
         self.figures.overruns += missed
         return tick_s + (missed + 1) * self._epoch_s
 
-    # ------------------------------------------------------------ telemetry
-
-    def _ask_all(self) -> None:
-        asked = {call.app for call in self._calls.values() if call.telemetry}
-        for app in sorted(self._running - asked):
-            self._calls[self._transport.ask_app(app)] = _Call(app=app, telemetry=True)
-        if None not in asked:
-            self._calls[self._transport.ask_board()] = _Call(app=None, telemetry=True)
-
-    def _awaiting_telemetry(self) -> bool:
-        return any(call.telemetry for call in self._calls.values())
-
     def _tick(self) -> None:
-        telemetry = Telemetry(
-            apps=tuple(self._app_reports), units=self._unit_reports, power_w=None, host=self._host_report
-        )
-        self._app_reports, self._unit_reports = [], ()
-        self._tell(telemetry)
+        followed = {call.app for call in self._calls.values() if call.effect is None}
+        for app in sorted(self._running - followed):
+            self._calls[self._transport.follow_app(app)] = _Call(app=app)
+        if None not in followed:
+            self._calls[self._transport.follow_board()] = _Call(app=None)
+        self._tell(self._transport.reports(sorted(self._running)))
         restarts, self._restarts = self._restarts, []
         for restart in restarts:
             self._carry_out(restart)
@@ -216,17 +196,13 @@ class ControlLoop:
         if isinstance(effect, StartWorker):
             self._running.discard(effect.app)
         app = None if isinstance(effect, SetClock) else effect.app
-        self._calls[self._transport.send(effect)] = _Call(app=app, telemetry=False, effect=effect)
+        self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect)
 
     def _take_answers(self, timeout_s: float) -> None:
-        for token, answer in self._transport.answered(list(self._calls), timeout_s):
+        for token, answer in self._transport.answered(timeout_s):
             call = self._calls.pop(token)
             if isinstance(answer, Exception):
                 self._failed(call, answer)
-            elif isinstance(answer, Telemetry):
-                self._app_reports += answer.apps
-                self._unit_reports = answer.units or self._unit_reports
-                self._host_report = answer.host or self._host_report
             elif isinstance(answer, WorkerStarted):
                 self._running.add(answer.app)
                 self._tell(answer)
@@ -237,7 +213,7 @@ class ControlLoop:
         """A call came to nothing: a lost worker is reported once; anything else is logged, and asked again later."""
         if isinstance(call.effect, StartWorker):
             self._restarts.append(call.effect)  # it is not back yet; asked again with the next epoch
-        elif isinstance(error, LostError) and call.app in self._running:
+        elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
             self._running.discard(call.app)
             self._tell(WorkerLost(app=call.app, reason=str(error)))
         elif not isinstance(error, LostError):

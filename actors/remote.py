@@ -1,7 +1,8 @@
 """The Ray actors: thin wrappers around the worker, the executor, the board agent and the control loop.
 
 Only what Ray makes necessary is here. Messages travel as msgpack (`actors.wire`), so that an actor may live in
-another Python than the manager's. Specs and sources are handed over by Ray at the start.
+another Python than the manager's; telemetry by pages in shared memory (`actors.reports`). Specs and sources are handed
+over by Ray at the start.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from actors.control_loop import ControlLoop, LoopFigures
 from actors.executor import Executor, ExecutorServer, engine_on
 from actors.policies import load_policy, located
 from actors.ray_transport import RayTransport
+from actors.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
 from actors.wire import decode, decode_effect, encode
@@ -43,7 +45,6 @@ from scheduler.messages import (
     Pinned,
     Prepare,
     SetClock,
-    Telemetry,
     UnitLimited,
 )
 from scheduler.problem import Objective
@@ -113,19 +114,21 @@ class WorkerActor:
         assert isinstance(order, Activate)
         return encode(worker.activate(order))
 
-    @ray.method(concurrency_group="telemetry")
-    def telemetry(self) -> bytes:
-        """What happened since the last call, as Telemetry.
+    @ray.method(concurrency_group="reports")
+    def report(self, epoch_s: float) -> None:
+        """Reports what happens in each epoch on the application's page; it does not return.
 
         A worker whose inference thread died ends its process, so that Ray starts it again.
         """
+        worker, clock = self._serving(), _read_clock(self._directory)
+        assert clock is not None
+        reporter = AppReporter(app_page(self._directory, self._spec.app))
         try:
-            report = self._serving().telemetry()
+            keep_posting(clock, epoch_s, lambda: reporter.post(worker.telemetry()))
         except WorkerClosedError:
             os._exit(1)
-        return encode(Telemetry(apps=(report,), units=(), power_w=None))
 
-    @ray.method(concurrency_group="telemetry")
+    @ray.method(concurrency_group="control")
     def errors(self) -> dict[str, int]:
         """What requests raised since the last call, and how often."""
         return self._serving().errors()
@@ -196,11 +199,12 @@ class AgentActor:
         """Counts a process as ours in the machine's load."""
         self._running().watch(pid)
 
-    @ray.method(concurrency_group="control")
-    def telemetry(self) -> bytes:
-        """Every unit and the machine since the last call, as Telemetry."""
-        agent = self._running()
-        return encode(Telemetry(apps=(), units=agent.telemetry(), power_w=None, host=agent.host_load()))
+    @ray.method(concurrency_group="reports")
+    def report(self, epoch_s: float) -> None:
+        """Reports every unit and the machine in each epoch on the board's page; it does not return."""
+        assert self._clock is not None
+        agent, reporter = self._running(), BoardReporter(board_page(self._directory))
+        keep_posting(self._clock, epoch_s, lambda: reporter.post(agent.telemetry(), agent.host_load()))
 
     @ray.method(concurrency_group="control")
     def limit(self, change: bytes) -> None:
@@ -284,7 +288,7 @@ class ManagerActor:
         )
         loop = ControlLoop(
             manager,
-            RayTransport(workers, agent, pids),
+            RayTransport(workers, agent, pids, self._directory, task.epoch_s),
             clock,
             events=task.events,
             apps=list(workers),
@@ -326,7 +330,7 @@ def worker_actor(spec: WorkerSpec, source: Source, on_result: Callable[..., obje
 
     What it needs is handed over as a file: Ray would keep a large argument in its object store, and lose it there.
     """
-    groups = {"control": 4, "telemetry": 1, "clients": _CLIENTS}
+    groups = {"control": 4, "reports": 1, "clients": _CLIENTS}
     file = directory / f"worker-{spec.app}.pickle"
     file.write_bytes(cloudpickle.dumps((spec, source, on_result)))
     actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)
@@ -344,7 +348,7 @@ def executor_actor(path: Path, device: str) -> Any:
 
 def agent_actor(board: Board, apps: Sequence[str], directory: Path) -> Any:
     """Starts the board agent; returns its handle."""
-    actor = ray.remote(num_cpus=0, concurrency_groups={"control": 1, "totals": 1})(AgentActor)
+    actor = ray.remote(num_cpus=0, concurrency_groups={"control": 1, "totals": 1, "reports": 1})(AgentActor)
     return actor.remote(board, tuple(apps), str(directory))
 
 

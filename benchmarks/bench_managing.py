@@ -1,9 +1,9 @@
 """What managing costs in CPU time: an epoch by the number of applications, and a decision by theirs.
 
 An epoch: deployments of 1, 2, 4, 8 and 16 applications that get hardly any request, so that what their processes do is
-telemetry; CPU time as the kernel counts it, of the run's actors and of Ray's own processes. A decision: the manager in
-this process, made to decide by turns of a target. From both come the defaults of `workloads.simulator.Costs`.
-`python -m benchmarks.bench_managing [--seconds S] [--json FILE]`.
+telemetry; CPU time as the kernel counts it, of the run's actors, of Ray's own processes and of an idle actor.
+A decision: the manager in this process, made to decide by turns of a target. From both come the defaults of
+`workloads.simulator.Costs`. `python -m benchmarks.bench_managing [--seconds S] [--apps N…] [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import ray
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +38,15 @@ from workloads.live import LiveRun
 from workloads.plan import plan_run
 
 _APPS = (1, 2, 4, 8, 16)
+_KINDS = {
+    "manager": "ray::ManagerActor",
+    "agent": "ray::AgentActor",
+    "workers": "ray::WorkerActor",
+    "idle": "ray::Idle",
+}
+"""How the names of the processes of each kind begin; all others are Ray's own."""
+_SETTLED_S = 12.0
+"""Board time from which on nobody prepares its first network any more, with 16 workers on two cores."""
 _DECISIONS = 40
 
 
@@ -44,11 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     """Prints the tables; returns 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each deployment")
+    parser.add_argument("--apps", type=int, nargs="+", default=_APPS, help="how many applications")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     decisions = {apps: _decision_ms(apps) for apps in (1, 2, 4, 8)}
     with RaySession() as session:
-        epochs = {apps: _epoch_ms(session, apps, options.seconds) for apps in _APPS}
+        epochs = {apps: _epoch_ms(session, apps, options.seconds) for apps in options.apps}
     _show(epochs, decisions)
     if options.json:
         options.json.write_text(json.dumps({"epochs": epochs, "decisions": decisions}, indent=1))
@@ -59,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _epoch_ms(session: RaySession, apps: int, seconds: float) -> dict[str, float]:
-    """CPU time of one epoch, in ms: of the manager and the board agent, of a worker, and of Ray's own processes."""
+    """CPU time of one epoch, in ms: of the manager, the board agent, all workers, an idle actor and Ray's own."""
     mix = Mix(
         name="managing",
         duration_s=3600,
@@ -72,21 +83,26 @@ def _epoch_ms(session: RaySession, apps: int, seconds: float) -> dict[str, float
     live = LiveRun(plan_run(mix, board), session, Path(mkdtemp(prefix="gearshift-bench-")), endless=True)
     try:
         live.start()
-        live.clock.sleep_until(2.0)
-        workers = set(live.pids.values())
+        idle = ray.remote(num_cpus=0)(Idle).remote()
+        live.clock.sleep_until(_SETTLED_S)
         before = _cpu_s()
         time.sleep(seconds)
         after = _cpu_s()
     finally:
         live.kill()
+    ray.kill(idle)
     spent = {process: after[process] - before.get(process, 0.0) for process in after}
     epoch_s = live.plan.epoch_s
     per_epoch = 1000 * epoch_s / seconds
 
     def total(kind: str) -> float:
-        return per_epoch * sum(s for (pid, name), s in spent.items() if _kind(pid, name, workers) == kind)
+        return per_epoch * sum(s for (_, name), s in spent.items() if _kind(name) == kind)
 
-    return {kind: total(kind) for kind in ("managing", "workers", "ray")}
+    return {kind: total(kind) for kind in (*_KINDS, "ray")}
+
+
+class Idle:
+    """An actor that does nothing."""
 
 
 def _cpu_s() -> dict[tuple[int, str], float]:
@@ -101,10 +117,8 @@ def _cpu_s() -> dict[tuple[int, str], float]:
     return seconds
 
 
-def _kind(pid: int, name: str, workers: set[int]) -> str:
-    if pid in workers:
-        return "workers"
-    return "managing" if name.startswith("ray::") and "IDLE" not in name else "ray"
+def _kind(name: str) -> str:
+    return next((kind for kind, start in _KINDS.items() if name.startswith(start)), "ray")
 
 
 # ---------------------------------------------------------------- a decision
@@ -147,7 +161,8 @@ def _median_decision_ms(board: Board, profile: Profile, apps: int, policy: str) 
 
 def _show(epochs: dict[int, dict[str, float]], decisions: dict[int, dict[str, float]]) -> None:
     table = Table(title="CPU time, ms")
-    for head in ("apps", "epoch: manager and agent", "epoch: all workers", "epoch: Ray itself", "joint", "largest"):
+    heads = ("manager", "agent", "all workers", "an idle actor", "Ray itself")
+    for head in ("apps", *(f"epoch: {head}" for head in heads), "joint", "largest"):
         table.add_column(head, justify="right")
     for apps, epoch in epochs.items():
         decided = decisions.get(apps, {})
@@ -155,12 +170,14 @@ def _show(epochs: dict[int, dict[str, float]], decisions: dict[int, dict[str, fl
         table.add_row(str(apps), *("" if cell is None else f"{cell:.3f}" for cell in cells))
     console = Console()
     console.print(table)
+    ours = {n: row["manager"] + row["agent"] + row["workers"] for n, row in epochs.items()}
     for name, rows in (
-        ("epoch, manager, agent and workers", {n: row["managing"] + row["workers"] for n, row in epochs.items()}),
+        ("epoch, manager, agent and workers", ours),
         ("decision of joint", {n: row["joint"] for n, row in decisions.items()}),
     ):
-        slope, fixed = np.polyfit(list(rows), list(rows.values()), 1)
-        console.print(f"{name}: {fixed:.3f} ms + {slope:.3f} ms for each application")
+        if len(rows) > 1:
+            slope, fixed = np.polyfit(list(rows), list(rows.values()), 1)
+            console.print(f"{name}: {fixed:.3f} ms + {slope:.3f} ms for each application")
 
 
 if __name__ == "__main__":

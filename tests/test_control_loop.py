@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import count, pairwise
 
 import pytest
@@ -59,9 +60,10 @@ class World:
 
     Attributes:
         journal: (board time, message told, effect sent or limit applied), in the order in which it happened.
-        delay_s: until an application's telemetry is answered; 0 where it is not named.
+        silent: applications that report nothing.
         effect_s: until an effect is answered.
         dead: applications whose process is gone.
+        cannot_report: by application, or None for the board agent, what it answers when it is to report.
         errors: by kind of effect, how many are still to be answered by an error of the worker's own.
         stalls_s: (from, to) in which the machine stands still.
     """
@@ -72,14 +74,15 @@ class World:
         self.log: list[dict[str, object]] = []
         self.policy = Scripted(gears or dict.fromkeys(apps, SMALL))
         self.manager = Told(self.journal, self.policy, apps)
-        self.delay_s: dict[str, float] = {}
+        self.silent: set[str] = set()
         self.effect_s = 0.0
         self.dead: set[str] = set()
+        self.cannot_report: dict[str | None, Exception] = {}
         self.errors: dict[type[Effect], int] = {}
         self.stalls_s: list[tuple[float, float]] = []
         self._apps = apps
         self._tokens: Iterator[int] = count()
-        self._under_way: dict[Hashable, tuple[float, Message | Exception]] = {}
+        self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception]] = {}
 
     def loop(self, *events: tuple[float, Event]) -> ControlLoop:
         return ControlLoop(
@@ -98,25 +101,34 @@ class World:
 
     # ------------------------------------------------------------ as a Transport
 
-    def ask_app(self, app: str) -> Hashable:
-        report = AppTelemetry(
-            app=app,
-            arrived=0,
-            finished=0,
-            on_time=0,
-            queue_len=0,
-            latencies_ms=(),
-            service_ratio=None,
-            gear=None,
-            epoch=-1,
-        )
-        answer = Telemetry(apps=(report,), units=(), power_w=None)
-        return self._call(app, answer, self.delay_s.get(app, 0.0))
+    def follow_app(self, app: str) -> Hashable:
+        error = self.cannot_report.pop(app, None)
+        return self._call(app, error or LostError(f"{app} is gone"), 0.0 if error else math.inf)
 
-    def ask_board(self) -> Hashable:
+    def follow_board(self) -> Hashable:
+        self.journal.append((self.clock.now_s(), "follow the board"))
+        error = self.cannot_report.pop(None, None)
+        return self._call(None, error or LostError("the board agent is gone"), 0.0 if error else math.inf)
+
+    def reports(self, apps: Collection[str]) -> Telemetry:
+        reports = [
+            AppTelemetry(
+                app=app,
+                arrived=0,
+                finished=0,
+                on_time=0,
+                queue_len=0,
+                latencies_ms=(),
+                service_ratio=None,
+                gear=None,
+                epoch=-1,
+            )
+            for app in apps
+            if app not in self.silent | self.dead
+        ]
         units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
         host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
-        return self._call(None, Telemetry(apps=(), units=units, power_w=None, host=host), 0.0)
+        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host)
 
     def send(self, effect: Effect) -> Hashable:
         self.journal.append((self.clock.now_s(), effect))
@@ -143,17 +155,22 @@ class World:
     def limit(self, change: UnitLimited) -> None:
         self.journal.append((self.clock.now_s(), change))
 
-    def answered(self, tokens: Sequence[Hashable], timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
-        until_s = self.clock.now_s() + timeout_s
-        self._sleep(min([until_s, *(self._under_way[token][0] for token in tokens)]))
-        due = [token for token in tokens if self._under_way[token][0] <= self.clock.now_s()]
-        return [(token, self._under_way.pop(token)[1]) for token in due]
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+        dying = [token for token, (app, _, _) in self._under_way.items() if app in self.dead]
+        if not dying:
+            until_s = self.clock.now_s() + timeout_s
+            self._sleep(min([until_s, *(at_s for _, at_s, _ in self._under_way.values())]))
+        now_s = self.clock.now_s()
+        due = dying or [token for token, (_, at_s, _) in self._under_way.items() if at_s <= now_s]
+        return [(token, self._answer(token)) for token in due]
+
+    def _answer(self, token: Hashable) -> Message | Exception:
+        app, _, answer = self._under_way.pop(token)
+        return LostError(f"{app} is gone") if app in self.dead else answer
 
     def _call(self, app: str | None, answer: Message | Exception, delay_s: float) -> Hashable:
         token = next(self._tokens)
-        if app in self.dead:
-            answer = LostError(f"{app} is gone")
-        self._under_way[token] = (self.clock.now_s() + delay_s, answer)
+        self._under_way[token] = (app, self.clock.now_s() + delay_s, answer)
         return token
 
     def _sleep(self, until_s: float) -> None:
@@ -194,20 +211,29 @@ def test_an_event_is_told_when_it_is_due(at_s, effect_s):
     assert times(told) == pytest.approx([moment_s for moment_s, _ in due])
 
 
-@pytest.mark.parametrize(("delay_s", "waited_s"), [(0.001, 0.001), (0.02, 0.02), (0.05, 0.03), (0.35, 0.03)])
-def test_a_decision_waits_for_telemetry_only_a_share_of_the_epoch(delay_s, waited_s):
-    world = World("a", "slow")
-    world.delay_s["slow"] = delay_s
-    world.loop().run(until_s=0.95)
+@given(st.floats(-3.0, 3.0))
+@settings(max_examples=50, deadline=None)
+def test_epochs_begin_at_multiples_of_their_length_whenever_the_loop_was_started(from_s):
+    world = World("a")
+    world.clock = VirtualClock(from_s)
+    world.loop().run(until_s=from_s + 1.0)
     ticks_s = times(world.of(Tick))
-    assert ticks_s[0] == pytest.approx(waited_s)
-    assert len(ticks_s) == 10  # and no epoch is lost over it
-    reports = [report.app for _, message in world.of(Telemetry) for report in message.apps]
-    assert reports.count("a") == 10
-    # What comes later is told in the next epoch, and it is not asked again meanwhile.
-    assert reports.count("slow") >= int(0.9 / max(EPOCH_S, delay_s + EPOCH_S))
-    if delay_s > 0.03:
-        assert "slow" not in {report.app for report in world.of(Telemetry)[0][1].apps}
+    assert ticks_s[0] - from_s < EPOCH_S + 1e-9
+    assert [at_s / EPOCH_S for at_s in ticks_s] == pytest.approx([round(at_s / EPOCH_S) for at_s in ticks_s])
+    assert [later - earlier for earlier, later in pairwise(ticks_s)] == pytest.approx([EPOCH_S] * (len(ticks_s) - 1))
+    assert len(ticks_s) >= 9
+
+
+def test_a_decision_waits_for_nobody():
+    world = World("a", "slow")
+    world.silent.add("slow")
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.silent.clear()
+    loop.run(until_s=0.95)
+    assert times(world.of(Tick)) == pytest.approx([EPOCH_S * number for number in range(10)])
+    heard = [[report.app for report in message.apps] for _, message in world.of(Telemetry)]
+    assert heard == [["a"]] * 5 + [["a", "slow"]] * 5
 
 
 def test_a_limit_reaches_the_board_before_the_manager_decides_on_it():
@@ -228,7 +254,7 @@ def test_an_app_that_left_is_asked_no_more():
 def test_it_ends_when_told_to():
     world = World("a")
     world.loop().run(until_s=1e9, stopped=lambda: world.clock.now_s() > 0.5)
-    assert 0.5 < world.clock.now_s() < 0.5 + EPOCH_S
+    assert 0.5 < world.clock.now_s() < 0.5 + 1.1 * EPOCH_S
 
 
 # ---------------------------------------------------------------- what it survives
@@ -244,9 +270,10 @@ def test_a_lost_worker_is_reported_once_restarted_and_gets_its_gear_again():
     world.dead.clear()
     loop.run(until_s=1.95)
     assert [lost.app for _, lost in world.of(WorkerLost)] == ["a"]
-    starts_s = times(world.of(StartWorker))
-    assert len(starts_s) > 2  # it stayed dead for some epochs, and was tried again in each
-    assert min(later - earlier for earlier, later in pairwise(starts_s)) > 0.9 * EPOCH_S
+    first_s, *again_s = times(world.of(StartWorker))
+    assert first_s == pytest.approx(0.45)  # at once, not with the next epoch
+    assert len(again_s) > 2  # it stayed dead for some epochs, and was tried again in each
+    assert min(later - earlier for earlier, later in pairwise(again_s)) > 0.9 * EPOCH_S
     (back_s, started), *more = world.of(WorkerStarted)
     assert (started.app, more) == ("a", [])
     again = [what for at_s, what in world.of(Prepare, Pin, Activate) if at_s >= back_s]
@@ -282,6 +309,25 @@ def test_a_worker_s_error_is_logged_and_asked_again():
     activated = {what.app: at_s for at_s, what in world.of(Activated)}
     assert activated.keys() == {"a", "b"}
     assert activated["b"] < 0.5 < activated["a"]
+
+
+def test_a_worker_that_cannot_report_is_as_good_as_lost():
+    world = World("a", "b")
+    world.cannot_report["a"] = RuntimeError("it has not begun")
+    world.loop().run(until_s=0.95)
+    assert [(lost.app, lost.reason) for _, lost in world.of(WorkerLost)] == [("a", "it has not begun")]
+    assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
+    assert {what.app for _, what in world.of(Activated)} == {"a", "b"}
+
+
+def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():
+    world = World("a")
+    world.cannot_report[None] = OSError("no clock today")
+    world.loop().run(until_s=0.95)
+    errors = [(entry["app"], entry["text"]) for entry in world.log if entry["kind"] == "error"]
+    assert errors == [(None, "no clock today")]
+    assert times(world.of(str)) == pytest.approx([0.0, 0.1])
+    assert not world.of(WorkerLost)
 
 
 # ---------------------------------------------------------------- what it counts

@@ -1,0 +1,143 @@
+"""Telemetry on pages: nothing is lost or doubled, whenever it is posted and read, and whoever is killed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import count, pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.clock import VirtualClock
+from actors.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
+from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
+from scheduler.views import Gear
+
+GEAR = Gear(subnet="s", unit="big", cores=2)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Callable[[], Path]:
+    """The path of a new page at each call."""
+    base, numbers = tmp_path_factory.mktemp("reports"), count()
+    return lambda: base / str(next(numbers))
+
+
+def told(latencies_ms=(), *, arrived=0, dropped=0, ratio=1.0, queue_len=0, gear=GEAR, epoch=1) -> AppTelemetry:
+    return AppTelemetry(
+        app="a",
+        arrived=arrived,
+        finished=len(latencies_ms) + dropped,
+        on_time=sum(latency_ms <= 50 for latency_ms in latencies_ms),
+        queue_len=queue_len,
+        latencies_ms=tuple(latencies_ms),
+        service_ratio=ratio if latencies_ms else None,
+        gear=gear,
+        epoch=epoch,
+    )
+
+
+reported = st.builds(
+    told,
+    st.lists(st.floats(0.1, 100.0), max_size=4),
+    arrived=st.integers(0, 5),
+    dropped=st.integers(0, 3),
+    ratio=st.floats(0.5, 2.0),
+    queue_len=st.integers(0, 9),
+    gear=st.sampled_from([None, GEAR, Gear(subnet="l", unit="gpu", cores=1)]),
+    epoch=st.integers(-1, 99),
+)
+
+
+@settings(deadline=None)
+@given(rounds=st.lists(st.lists(reported, max_size=4), max_size=5))
+def test_what_is_taken_is_what_was_posted_since_whenever_pages_are_read(place, rounds):
+    path = place()
+    reports, reporter = AppReports("a", path), AppReporter(path)
+    for posted in rounds:
+        for report in posted:
+            reporter.post(report)
+        taken = reports.take()
+        if not posted:
+            assert taken is None
+            continue
+        assert taken is not None
+        for name in ("arrived", "finished", "on_time"):
+            assert getattr(taken, name) == sum(getattr(report, name) for report in posted)
+        assert taken.latencies_ms == tuple(latency_ms for report in posted for latency_ms in report.latencies_ms)
+        ratios = [report.service_ratio for report in posted for _ in report.latencies_ms]
+        assert taken.service_ratio == (pytest.approx(math.fsum(ratios) / len(ratios)) if ratios else None)
+        last = posted[-1]
+        assert (taken.app, taken.queue_len, taken.gear, taken.epoch) == ("a", last.queue_len, last.gear, last.epoch)
+
+
+def test_after_a_long_stall_the_counts_are_whole_and_the_latest_latencies_are_there(place):
+    path = place()
+    reports, reporter = AppReports("a", path), AppReporter(path)
+    for number in range(300):
+        reporter.post(told([float(number)], arrived=1))
+    taken = reports.take()
+    assert (taken.arrived, taken.finished, taken.on_time) == (300, 300, 51)
+    assert taken.latencies_ms == tuple(map(float, range(200, 300)))
+
+
+@pytest.mark.parametrize("read_before_the_kill", [True, False])
+def test_a_successor_s_reports_count_from_its_start(place, read_before_the_kill):
+    path = place()
+    reports, killed = AppReports("a", path), AppReporter(path)
+    killed.post(told([10.0, 20.0], arrived=5))
+    assert reports.take().finished == 2
+    killed.post(told([30.0], arrived=2))
+    if read_before_the_kill:
+        assert reports.take().arrived == 2
+    successor = AppReporter(path)
+    successor.post(told([40.0], arrived=1, dropped=7, gear=None, epoch=-1))
+    taken = reports.take()
+    assert (taken.arrived, taken.finished, taken.latencies_ms, taken.gear) == (1, 8, (40.0,), None)
+    successor.post(told([60.0], arrived=3))
+    assert reports.take() == told([60.0], arrived=3)
+
+
+def test_the_board_s_latest_report_is_taken_once(place):
+    path = place()
+    reports, reporter = BoardReports(path), BoardReporter(path)
+    assert reports.take() == ((), None)
+    for busy in (0.1, 0.2):
+        units = (
+            UnitTelemetry(name="big", mhz_now=1400.0, busy=busy, temp_c=None, power_w=None),
+            UnitTelemetry(name="gpu", mhz_now=300.0, busy=0.0, temp_c=51.5, power_w=2.5),
+        )
+        host = HostTelemetry(cores=(busy, 1.0), others=0.5, memory_used_mb=900.0)
+        reporter.post(units, host)
+    assert reports.take() == (units, host)
+    assert reports.take() == ((), None)
+
+
+class EnoughError(Exception):
+    """Ends what would go on for ever."""
+
+
+@settings(deadline=None)
+@given(st.floats(-5.0, 5.0), st.lists(st.floats(0.0, 0.35), min_size=1, max_size=8))
+def test_posts_are_made_a_tenth_before_each_epoch_and_late_ones_do_not_shift_the_next(from_s, took_s):
+    clock, left = VirtualClock(from_s), list(took_s)
+    posted_s = []
+
+    def post() -> None:
+        if not left:
+            raise EnoughError
+        posted_s.append(clock.now_s())
+        clock.sleep_until(clock.now_s() + left.pop())
+
+    with pytest.raises(EnoughError):
+        keep_posting(clock, 0.1, post)
+    assert len(posted_s) == len(took_s)
+    ends_s = [from_s, *(at_s + took for at_s, took in zip(posted_s, reversed(took_s), strict=True))]
+    for ready_s, at_s in zip(ends_s, posted_s, strict=False):
+        epochs = (at_s + 0.01) / 0.1
+        assert epochs == pytest.approx(round(epochs), abs=1e-6)
+        assert -1e-9 < at_s - ready_s < 0.1 + 1e-9
+    assert all(later - earlier > 0.1 - 1e-9 for earlier, later in pairwise(posted_s))
