@@ -36,7 +36,7 @@ from scheduler.messages import (
     WorkerStarted,
 )
 from scheduler.placement import assign_cpus
-from scheduler.policies import Policy, appraise, check_plan, loads_of
+from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
 from scheduler.problem import Objective
 from scheduler.solve import Evaluation
 from scheduler.transition import Transition, plain
@@ -244,7 +244,7 @@ class Manager:
         return [Log(kind="plan", fields=fields)]
 
     def _policy_failed(self, error: Exception) -> list[Effect]:
-        failure = f"{type(error).__name__}: {error}"
+        failure = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
         if failure == self._failure:  # asked again each epoch, it need not be said again each epoch
             return []
         self._failure = failure

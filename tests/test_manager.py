@@ -618,7 +618,7 @@ def test_plan_that_cannot_be_carried_out_counts_as_a_failure():
     world = make_world(policy, ("a",))
     world.run(0.5)
     (failure,) = world.logs("policy_failed")
-    assert failure["error"].startswith("PolicyError: plan: gear of 'a'")
+    assert failure["error"].startswith("plan: gear of 'a' has 7 cores")
     assert quiet(world.effects) == []
 
 

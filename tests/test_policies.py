@@ -242,7 +242,11 @@ GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": 
     [
         (replace(GOOD, gears={}), "lacks app 'a'"),
         (replace(GOOD, gears={**GOOD.gears, "b": gear("small", "big")}), "app 'b', which is unknown"),
-        (replace(GOOD, gears={"a": gear("smal", "big")}), "not profiled"),
+        (None, "decide returned None; return a Plan("),
+        (replace(GOOD, gears={"a": "small"}), "is 'small'; a gear is a Gear("),
+        (replace(GOOD, gears={"a": gear("smal", "big")}), "Did you mean 'small'?"),
+        (replace(GOOD, gears={"a": gear("small", "bgi")}), "Did you mean 'big'?"),
+        (replace(GOOD, gears={"a": gear("large", "little")}), "not profiled here"),
         (replace(GOOD, gears={"a": gear("small", "big", 2)}), "2 cores; 'big' has 1 online"),
         (replace(GOOD, clocks={"big": 1000.0}), "lacks unit 'little'"),
         (replace(GOOD, clocks={**GOOD.clocks, "litle": 500.0}), "Did you mean 'little'?"),
@@ -252,7 +256,7 @@ GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": 
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):
     snapshot = make_snapshot(make_view(), units=(replace(BIG, cores_online=1), LITTLE))
-    possible = {"a": frozenset({gear("small", "big"), gear("small", "big", 2)})}
+    possible = {"a": frozenset({gear("small", "big"), gear("small", "big", 2), gear("large", "big")})}
     check_plan(GOOD, snapshot, possible)
     with pytest.raises(PolicyError) as caught:
         check_plan(plan, snapshot, possible)

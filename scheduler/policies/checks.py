@@ -51,20 +51,16 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
         possible: by application, the gears that were profiled on this board.
 
     Raises:
-        PolicyError: an application or a unit is missing or unknown, a gear was never profiled or has more cores
-            than are online, a clock is not allowed, or a governor is unknown.
+        PolicyError: it is no plan; an application or a unit is missing or unknown, a gear was never profiled or has
+            more cores than are online, a clock is not allowed, or a governor is unknown.
     """
+    if not isinstance(plan, Plan):
+        raise PolicyError(f"decide returned {plan!r}; return a Plan(gears=..., clocks=...).")
     units = {unit.name: unit for unit in snapshot.units}
     _check_names("gears", "app", plan.gears, [view.app for view in snapshot.apps])
     _check_names("clocks", "unit", plan.clocks, list(units))
     for app, gear in plan.gears.items():
-        if gear not in possible[app]:
-            raise PolicyError(f"plan: gear of {app!r} is {gear!r}, which was not profiled on this board.")
-        unit = units[gear.unit]
-        if unit.kind == "cpu" and gear.cores > unit.cores_online:
-            raise PolicyError(
-                f"plan: gear of {app!r} has {gear.cores!r} cores; {gear.unit!r} has {unit.cores_online} online."
-            )
+        _check_gear(app, gear, units, possible[app])
     for name, clock in plan.clocks.items():
         _check_clock(units[name], clock)
 
@@ -76,6 +72,26 @@ def _check_names(field: str, noun: str, given: Mapping[str, object], wanted: lis
     for name in given:
         if name not in wanted:
             raise PolicyError(f"plan: {field} has {noun} {name!r}, which is unknown.{did_you_mean(name, wanted)}")
+
+
+def _check_gear(app: str, gear: Gear, units: Mapping[str, UnitView], possible: frozenset[Gear]) -> None:
+    owner = f"plan: gear of {app!r}"
+    if not isinstance(gear, Gear):
+        raise PolicyError(f"{owner} is {gear!r}; a gear is a Gear(subnet=..., unit=..., cores=...).")
+    unit = units.get(gear.unit)
+    if unit is None:
+        raise PolicyError(f"{owner} is on {gear.unit!r}, which is no unit.{did_you_mean(gear.unit, units)}")
+    if unit.kind == "cpu" and gear.cores > unit.cores_online:
+        raise PolicyError(
+            f"{owner} has {gear.cores!r} cores; {gear.unit!r} has {unit.cores_online} online: ask for at most as many."
+        )
+    subnets = {one.subnet for one in possible}
+    if gear.subnet not in subnets:
+        raise PolicyError(
+            f"{owner} has sub-network {gear.subnet!r}, which is not of its ladder.{did_you_mean(gear.subnet, subnets)}"
+        )
+    if gear not in possible:
+        raise PolicyError(f"{owner} is {gear!r}, which was not profiled here; take one of the snapshot's points.")
 
 
 def _check_clock(unit: UnitView, clock: float | str) -> None:
