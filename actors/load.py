@@ -1,6 +1,6 @@
 """How loaded this machine is, and how much of it is not our doing, from the kernel's accounts through psutil.
 
-The kernel counts in ticks of 10 ms, so figures over one epoch are coarse. What the load is for is not known here.
+The kernel counts in ticks of 10 ms, so the cores' load over one epoch is coarse. What it is for is not known here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import psutil
 
 from scheduler.messages import HostTelemetry
 
+_SLOW_S = 1.0
+"""How long what others use is good for: to ask after every process of ours takes most of a reading, and over less the
+kernel's ticks would blur it anyway."""
+
 
 class HostMeter:
     """Reads the machine's load; knows its own process, and is told of the others that are ours."""
@@ -19,7 +23,9 @@ class HostMeter:
         self._ours: dict[int, psutil.Process] = {}
         self._used_s: dict[int, float] = {}  # CPU time of each of ours at the last reading
         self.watch(os.getpid())
-        self._cores = _core_times()
+        self._cores = self._others_cores = _core_times()
+        self._others = self._memory_used_mb = 0.0
+        self._others_known = False
 
     def watch(self, pid: int) -> None:
         """Counts a process as ours from now on; one that is gone is left out."""
@@ -32,20 +38,24 @@ class HostMeter:
             return
 
     def read(self) -> HostTelemetry:
-        """The load since the last call, or since the beginning."""
-        cores = _core_times()
-        spans = [
-            (busy_s - old_busy_s, all_s - old_all_s)
-            for (busy_s, all_s), (old_busy_s, old_all_s) in zip(cores, self._cores, strict=True)
-        ]
+        """The cores' load since the last call, or since the beginning; the rest as of the latest `_SLOW_S`."""
+        cores, before = _core_times(), self._cores
         self._cores = cores
-        wall_s = sum(all_s for _, all_s in spans) / len(spans)
-        others_s = sum(busy_s for busy_s, _ in spans) - self._ours_since_s()
+        if not self._others_known or _wall_s(cores, self._others_cores) >= _SLOW_S:
+            self._read_others(cores)
         return HostTelemetry(
-            cores=tuple(_share(busy_s, all_s) for busy_s, all_s in spans),
-            others=min(max(0.0, others_s / wall_s), float(len(spans))) if wall_s > 0 else 0.0,
-            memory_used_mb=psutil.virtual_memory().used / 1e6,
+            cores=tuple(_share(busy_s, all_s) for busy_s, all_s in _since(before, cores)),
+            others=self._others,
+            memory_used_mb=self._memory_used_mb,
         )
+
+    def _read_others(self, cores: list[tuple[float, float]]) -> None:
+        """What is used beside our processes since the last time, and the memory in use."""
+        wall_s = _wall_s(cores, self._others_cores)
+        others_s = sum(busy_s for busy_s, _ in _since(self._others_cores, cores)) - self._ours_since_s()
+        self._others = min(max(0.0, others_s / wall_s), float(len(cores))) if wall_s > 0 else 0.0
+        self._memory_used_mb = psutil.virtual_memory().used / 1e6
+        self._others_cores, self._others_known = cores, True
 
     def _ours_since_s(self) -> float:
         total_s = 0.0
@@ -74,6 +84,15 @@ def _core_times() -> list[tuple[float, float]]:
         )
         for cpu in psutil.cpu_times(percpu=True)
     ]
+
+
+def _since(before: list[tuple[float, float]], cores: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Busy and total seconds of each CPU between two readings."""
+    return [(now[0] - old[0], now[1] - old[1]) for old, now in zip(before, cores, strict=True)]
+
+
+def _wall_s(cores: list[tuple[float, float]], before: list[tuple[float, float]]) -> float:
+    return sum(all_s for _, all_s in _since(before, cores)) / len(cores)
 
 
 def _share(part: float, whole: float) -> float:

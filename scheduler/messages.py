@@ -71,8 +71,8 @@ class HostTelemetry:
 
     Attributes:
         cores: share of time that each CPU was busy, 0 to 1.
-        others: CPUs' worth of that which was not ours, 0 to the number of CPUs.
-        memory_used_mb: memory in use now, of all processes.
+        others: CPUs' worth of that which was not ours, over the latest second, 0 to the number of CPUs.
+        memory_used_mb: memory in use, of all processes, of the latest second.
     """
 
     cores: tuple[float, ...]

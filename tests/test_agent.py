@@ -206,6 +206,18 @@ def test_the_machines_load_is_split_into_ours_and_others(monkeypatch):
     assert (third.cores, third.others) == ((0.0, 0.0), 0.0)
 
 
+def test_what_others_use_is_looked_up_once_a_second_and_then_over_all_of_it(monkeypatch):
+    cores = [(0.0, 0.0)]
+    monkeypatch.setattr(load, "_core_times", lambda: list(cores))
+    monkeypatch.setattr(load, "_used_s", lambda process: 0.0)
+    meter, seen = HostMeter(), []
+    for busy_s, all_s in [(0.5, 0.5), (0.5, 1.0), (0.75, 1.25), (1.0, 1.5), (1.0, 2.0)]:
+        cores[:] = [(busy_s, all_s)]
+        reading = meter.read()
+        seen.append((*reading.cores, reading.others))
+    assert seen == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5)]
+
+
 def test_a_process_that_ends_is_no_longer_ours_and_does_no_harm():
     meter = HostMeter()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
