@@ -37,7 +37,7 @@ class Caution:
         """What has finished so far says nothing: its cause is known."""
         self._sum, self._finished = 0.0, 0
 
-    def update(self, *, finished: int, on_time: int, slo: float, planned: float) -> bool:
+    def update(self, *, finished: int, on_time: int, slo: float, planned: float, foreseen: bool = False) -> bool:
         """Takes in what finished since the last call; says whether too much of it was late.
 
         Args:
@@ -45,6 +45,7 @@ class Caution:
             on_time: of them, those within their target.
             slo: share of requests that are to be on time; at 0 none can be too late.
             planned: share that the plan in force is for, above `slo`.
+            foreseen: whether that plan foresees lateness itself; more margin would not mend it, so none is added.
         """
         if slo <= 0:
             return False
@@ -53,8 +54,9 @@ class Caution:
         self._finished += finished
         failed = self._sum > self.CERTAIN
         if failed:
-            self.margin = min(self.margin + self.STEP, self.MOST)
             self.forget()
+            if not foreseen:
+                self.margin = min(self.margin + self.STEP, self.MOST)
         elif self._finished >= self.WINDOW:
             self.margin = max(self.margin - self.RELIEF, 0.0)
             self._finished = 0
@@ -104,7 +106,7 @@ class Foresight:
         """Takes in what finished since the last call.
 
         Args:
-            latencies_ms: of completed requests.
+            latencies_ms: of completed requests; of those given up, infinity.
             foreseen_ms: what the plan in force says that `share` of them do not exceed.
             share: of the requests, above 0 and at most 1.
         """

@@ -9,7 +9,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.board import Board, BoardUnit
@@ -185,12 +185,13 @@ class Knowledge:
         for app in apps:
             self._apps[app].excused_until_s = max(self._apps[app].excused_until_s, now_s + self._grace_s)
 
-    def judge(self, foreseen_ms: Mapping[str, float], *, now_s: float) -> None:
+    def judge(self, foreseen_ms: Mapping[str, float], *, foreseen_late: Collection[str], now_s: float) -> None:
         """Learn from what finished in this epoch how far the plan in force can be trusted.
 
         Args:
             foreseen_ms: the effective latency that the plan foresees for each application; none where it foresees
                 nothing.
+            foreseen_late: applications that the plan itself foresees to be late, or of which it foresees nothing.
             now_s: the present.
         """
         for app, known in self._apps.items():
@@ -200,10 +201,17 @@ class Knowledge:
                 known.foresight.forget()
                 continue
             planned = planned_share(slo)
-            if known.caution.update(finished=known.finished, on_time=known.on_time, slo=slo, planned=planned):
+            if known.caution.update(
+                finished=known.finished,
+                on_time=known.on_time,
+                slo=slo,
+                planned=planned,
+                foreseen=app in foreseen_late,
+            ):
                 known.foresight.relapse()
             elif app in foreseen_ms:
-                known.foresight.update(known.fresh_ms, foreseen_ms=foreseen_ms[app], share=planned)
+                lost_ms = [math.inf] * (known.finished - len(known.fresh_ms))
+                known.foresight.update(known.fresh_ms + lost_ms, foreseen_ms=foreseen_ms[app], share=planned)
 
     def end_epoch(self) -> None:
         """What finishes from here on belongs to the next epoch."""

@@ -136,8 +136,10 @@ class Manager:
         self._epoch = tick.epoch
         effects = self._transition.expire(now_s)
         present = self._knowledge.present
-        self._knowledge.excuse([app for app in present if not self._expected_on_time(app)], now_s=now_s)
-        self._knowledge.judge(self._outcome.latency_ms if self._outcome else {}, now_s=now_s)
+        self._knowledge.excuse([app for app in present if not self._transition.settled(app)], now_s=now_s)
+        foreseen_ms = self._outcome.latency_ms if self._outcome else {}
+        late = {app for app in present if not self._expected_on_time(app)}
+        self._knowledge.judge(foreseen_ms, foreseen_late=late, now_s=now_s)
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs)
         if not why and self._every_epoch:
@@ -252,12 +254,12 @@ class Manager:
         return [Log(kind="policy_failed", fields=fields)]
 
     def _expected_on_time(self, app: str) -> bool:
-        """Whether an application is as planned, and the plan has it, and its unit, within bounds."""
+        """Whether the plan in force has an application, and its unit, within bounds."""
         if self._plan is None or self._outcome is None or app not in self._plan.gears:
             return False
         unit = self._plan.gears[app].unit
         late = self._outcome.app_terms[app] + self._outcome.unit_terms[unit]
-        return self._transition.settled(app) and late <= 1e-9
+        return late <= 1e-9
 
     # ------------------------------------------------------------ logs
 

@@ -82,6 +82,12 @@ def test_where_none_can_be_too_late_there_is_no_caution():
     assert not Caution().update(finished=1000, on_time=0, slo=0.0, planned=0.5)
 
 
+def test_lateness_that_is_foreseen_is_told_but_adds_no_margin():
+    caution = Caution()
+    assert caution.update(finished=9, on_time=0, slo=0.95, planned=SHARE, foreseen=True)
+    assert caution.margin == 0.0
+
+
 def test_caution_forgets_what_is_excused():
     caution = Caution()
     told(caution, late=3, of=3)
