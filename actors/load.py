@@ -24,8 +24,8 @@ class HostMeter:
         self._used_s: dict[int, float] = {}  # CPU time of each of ours at the last reading
         self.watch(os.getpid())
         self._cores = self._others_cores = _core_times()
-        self._others = self._memory_used_mb = 0.0
-        self._others_known = False
+        self._others: float | None = None
+        self._memory_used_mb = 0.0
 
     def watch(self, pid: int) -> None:
         """Counts a process as ours from now on; one that is gone is left out."""
@@ -41,21 +41,20 @@ class HostMeter:
         """The cores' load since the last call, or since the beginning; the rest as of the latest `_SLOW_S`."""
         cores, before = _core_times(), self._cores
         self._cores = cores
-        if not self._others_known or _wall_s(cores, self._others_cores) >= _SLOW_S:
-            self._read_others(cores)
+        if self._others is None or _wall_s(cores, self._others_cores) >= _SLOW_S:
+            self._others, self._memory_used_mb = self._read_others(cores), psutil.virtual_memory().used / 1e6
         return HostTelemetry(
             cores=tuple(_share(busy_s, all_s) for busy_s, all_s in _since(before, cores)),
             others=self._others,
             memory_used_mb=self._memory_used_mb,
         )
 
-    def _read_others(self, cores: list[tuple[float, float]]) -> None:
-        """What is used beside our processes since the last time, and the memory in use."""
-        wall_s = _wall_s(cores, self._others_cores)
-        others_s = sum(busy_s for busy_s, _ in _since(self._others_cores, cores)) - self._ours_since_s()
-        self._others = min(max(0.0, others_s / wall_s), float(len(cores))) if wall_s > 0 else 0.0
-        self._memory_used_mb = psutil.virtual_memory().used / 1e6
-        self._others_cores, self._others_known = cores, True
+    def _read_others(self, cores: list[tuple[float, float]]) -> float:
+        """CPUs' worth of what is used beside our processes since the last time."""
+        before, self._others_cores = self._others_cores, cores
+        wall_s = _wall_s(cores, before)
+        others_s = sum(busy_s for busy_s, _ in _since(before, cores)) - self._ours_since_s()
+        return min(max(0.0, others_s / wall_s), float(len(cores))) if wall_s > 0 else 0.0
 
     def _ours_since_s(self) -> float:
         total_s = 0.0

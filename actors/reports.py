@@ -22,13 +22,12 @@ import msgpack
 
 from actors.clock import Clock
 from actors.pages import PageReader, PageWriter
+from scheduler.estimators import LatencyWindow
 from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
 from scheduler.views import Gear
 
 _LEAD_SHARE = 0.1
 """Share of an epoch before its beginning at which posts are made: time for processes to get a core, all at once."""
-_LATENCIES = 100
-"""Most latencies on a page, the latest: as many as the manager keeps (`scheduler.estimators.LatencyWindow`)."""
 
 _UNIT = tuple(field.name for field in fields(UnitTelemetry))
 _unit_values = attrgetter(*_UNIT)
@@ -72,7 +71,7 @@ class AppReporter:
     def __init__(self, path: Path) -> None:
         self._page = PageWriter(path)
         self._sums = _Sums(life=time.monotonic_ns())
-        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
+        self._latencies_ms: deque[float] = deque(maxlen=LatencyWindow.SIZE)  # the manager keeps no more
 
     def post(self, report: AppTelemetry) -> None:
         """Adds a report to those before it, and puts the sums on the page."""

@@ -2,8 +2,8 @@
 
 An epoch: deployments of 1, 2, 4, 8 and 16 applications that get hardly any request, so that what their processes do is
 telemetry; CPU time as the kernel counts it, of the run's actors, of Ray's own processes and of an idle actor.
-A decision: the manager in this process, made to decide by turns of a target. From both come the defaults of
-`workloads.simulator.Costs`. `python -m benchmarks.bench_managing [--seconds S] [--apps N…] [--json FILE]`.
+A decision: the manager in this process, made to decide by turns of a target. From both come the figures of
+`workloads.simulator.Costs.on_ray`. `python -m benchmarks.bench_managing [--seconds S] [--apps N…] [--json FILE]`.
 """
 
 from __future__ import annotations

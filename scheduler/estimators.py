@@ -154,10 +154,12 @@ class LatencyWindow:
         size: how many are kept.
     """
 
+    SIZE = 100
+    """How many are kept, unless told otherwise."""
     MEAN_OF = 20
     """How many the mean is of."""
 
-    def __init__(self, size: int = 100) -> None:
+    def __init__(self, size: int = SIZE) -> None:
         self._latest_ms: deque[float] = deque(maxlen=size)
 
     def update(self, latencies_ms: Iterable[float]) -> None:

@@ -210,6 +210,7 @@ class Knowledge:
             ):
                 known.foresight.relapse()
             elif app in foreseen_ms:
+                # A report leaves out latencies beyond `LatencyWindow.SIZE`; as lost ones they err on the safe side.
                 lost_ms = [math.inf] * (known.finished - len(known.fresh_ms))
                 known.foresight.update(known.fresh_ms + lost_ms, foreseen_ms=foreseen_ms[app], share=planned)
 

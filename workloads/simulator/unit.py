@@ -116,7 +116,6 @@ class SimulatedUnit:
         self._running: list[Taking] = []
         self._held = 0
         """A bit for each core that is held."""
-        self._taken = 0
         self._other_load = 0.0
         self._max_mhz: float | None = None
         self._thermal_mhz: float | None = None
@@ -192,7 +191,6 @@ class SimulatedUnit:
                 if now_s - held.idle_since_s >= 1e-6 * state.residency_us:
                     exit_us = max(exit_us, state.exit_us)
         self._held |= taking.mask
-        self._taken += len(taking.cores)
         self._running.append(taking)
         taking.start_s = now_s
         taking.work_ms += 1e-6 * exit_us * self._pace
@@ -227,7 +225,6 @@ class SimulatedUnit:
             held.busy_s += now_s - held.since_s
             held.holder, held.idle_since_s = None, now_s
         self._held &= ~taking.mask
-        self._taken -= len(taking.cores)
         self._running.remove(taking)
         if self._edges is not None:
             self._tell_edges(taking, busy=False)
@@ -254,7 +251,7 @@ class SimulatedUnit:
         core = next((core for core in online if core.holder is None), online[-1])
         core.busy_s += took_s
         self.energy_j += took_s * self._dynamic_w[self._place]
-        if not (self._taken or self._other_load):  # it was counted as idle, or is going to be
+        if not (self._held or self._other_load):  # it was counted as idle, or is going to be
             self.idle_s[self._place] -= took_s
             self.energy_j += took_s * self._static_w[self._place] * (1 - self.spec.idle_share)
         if urgent and core.holder is not None:
@@ -397,7 +394,7 @@ class SimulatedUnit:
         place = self._place
         self._progress_ms += span_s * self._pace
         self.time_s[place] += span_s
-        busy = float(self._taken)
+        busy = float(self._held.bit_count())
         if self._other_load:
             busy += self._use_by_others(span_s)
         if busy:
