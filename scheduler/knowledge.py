@@ -26,9 +26,10 @@ RATE_CHANGE = 0.2
 """Share by which the observed rate must differ from the one last decided on, beyond chance, to count as another."""
 
 RATIO_CHANGE = 0.1
-"""Share by which the service ratio must differ from the one last decided on to count as another.
+"""Share by which the service ratio must differ from the one last decided on to count as another, twice in a row.
 
-One request's service scatters by several per cent, and at a few requests a second the estimate follows some of it.
+One request's service scatters by several per cent, and at a few requests a second the estimate follows some of it. A
+single request that something held up moves it by `SlowdownEstimator.MAX_MOVE`, and the next one brings it back.
 """
 
 MARGIN = 0.05
@@ -76,6 +77,8 @@ class _App:
     possible: frozenset[Gear]
     service_ratio: float = 1.0
     """As last decided on."""
+    ratio_strays: bool = False
+    """Whether the last report said that it is another by now."""
     caution: Caution = field(default_factory=Caution)
     foresight: Foresight = field(default_factory=Foresight)
     fresh_ms: list[float] = field(default_factory=list)
@@ -347,8 +350,10 @@ def _observe_app(known: _App, report: AppTelemetry, now_s: float) -> None:
             known.rate_hz = estimate_hz
     if report.service_ratio is not None:
         known.slowdown.update(report.service_ratio)
-        if abs(known.slowdown.ratio - known.service_ratio) > RATIO_CHANGE * known.service_ratio:
+        strays = abs(known.slowdown.ratio - known.service_ratio) > RATIO_CHANGE * known.service_ratio
+        if strays and known.ratio_strays:
             known.service_ratio = known.slowdown.ratio
+        known.ratio_strays = strays
     known.latencies.update(report.latencies_ms)
     known.fresh_ms.extend(report.latencies_ms)
     known.queue_len = report.queue_len

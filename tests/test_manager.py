@@ -459,6 +459,14 @@ def test_what_is_measured_counts_once_it_has_moved_for_certain(changes, decides)
         assert view.service_ratio == pytest.approx(1.5, rel=0.06)
 
 
+def test_single_requests_that_were_held_up_do_not_make_it_decide():
+    world, _ = settled_world()
+    for _ in range(5):
+        assert observed(world, EPOCH_S, service_ratio=10.0) == 0
+        assert observed(world, 10 * EPOCH_S, service_ratio=1.0) == 0
+    assert observed(world, 2 * EPOCH_S, service_ratio=10.0) == 1
+
+
 def test_poisson_arrivals_do_not_make_it_decide():
     """Two a second: 0, 1, 2 arrivals in half a second as often as they come."""
     world, _ = settled_world()
