@@ -13,6 +13,7 @@ from workloads.bench.report import Bench, energy_sheets, to_html
 from workloads.bench.results import Result
 from workloads.bench.rows import APP_COLUMNS, write_tables
 from workloads.bench.sheets import (
+    aims_sheet,
     boards_sheet,
     energy_sheet,
     failure_sheet,
@@ -55,6 +56,40 @@ def test_the_energy_table_has_the_parity_run_and_the_like_mixes() -> None:
         ("joint, where both meet their slos", "−50.0 %"),
         ("joint at the accuracy of schedutil", "−10.0 %"),
     ]
+
+
+def test_the_aims_say_by_how_much_and_where_they_are_missed() -> None:
+    took_j = {"a": 9.0, "b": 6.0, "c": 6.0, "d": 10.5, "e": 9.0}
+    results = [result("schedutil", mix=mix, seed=seed) for mix in took_j for seed in (0, 1)]
+    results += [result("joint", mix=mix, seed=seed, units_j=took_j[mix]) for mix in took_j for seed in (0, 1)]
+    results += [result("floor", mix=mix) for mix in took_j]
+    sheet = aims_sheet(results, COMMAND, generated=False)
+    assert sheet is not None
+    [row] = sheet.rows  # there is no aim against floor with its own clocks
+    assert row[:2] == ("schedutil", "−30.0 %")
+    assert row[2].startswith("−21.1 % (")
+    assert row[3:] == (
+        "not shown",
+        "+8.9 points",
+        "3 of 5",
+        "d on host (+5.0 %), a on host (−10.0 %), e on host (−10.0 %)",
+    )
+
+
+def test_an_aim_that_is_met_is_missed_nowhere() -> None:
+    results = [
+        result(policy, mix=mix, units_j=joules)
+        for mix in "abcde"
+        for policy, joules in (("schedutil", 10), ("joint", 5))
+    ]
+    sheet = aims_sheet(results, COMMAND, generated=False)
+    assert sheet is not None
+    assert [row[3:] for row in sheet.rows] == [("met", "none", "0 of 5", "nowhere")]
+
+
+def test_there_are_no_aims_without_joint() -> None:
+    command = replace(COMMAND, policies=("floor", "schedutil"))
+    assert aims_sheet([result("floor"), result("schedutil")], command, generated=False) is None
 
 
 def test_a_board_without_power_figures_is_named_and_not_compared() -> None:

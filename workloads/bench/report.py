@@ -22,6 +22,7 @@ from workloads.bench.curves import scale_lines, utilisation_curve
 from workloads.bench.plots import LESS_ON_TIME, plot_energy, plot_scale, plot_utilisation
 from workloads.bench.results import Result
 from workloads.bench.sheets import (
+    aims_sheet,
     boards_sheet,
     energy_sheet,
     failure_sheet,
@@ -88,6 +89,7 @@ def to_html(bench: Bench) -> str:
     command, results = bench.command, bench.results
     generated = bench.groups[0]
     matrix = matrix_sheet(results, command, generated=generated)
+    aims = aims_sheet(results, command, generated=generated)
     sensitivity, failures = sensitivity_sheet(results, command), failure_sheet(results)
     body = [
         _header(bench),
@@ -95,6 +97,7 @@ def to_html(bench: Bench) -> str:
         _energy_figure(bench),
         *map(_section, energy_sheets(bench)),
         _READING,
+        _section(aims) if aims is not None else "",
         _section(matrix) if matrix is not None else "",
         _section(boards_sheet(results, command, bench.boards, generated=generated)),
         _section(shortfall_sheet(results, command)),

@@ -23,6 +23,7 @@ from workloads.bench.comparison import (
     floor_misses,
     lower_bounds_j,
     mean_accuracy,
+    ratios_by_place,
     select,
     shortfalls,
 )
@@ -31,12 +32,15 @@ from workloads.bench.results import Result
 from workloads.bench.rows import lost_count, on_time_counts
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import conclusion, ratio_verdict
+from workloads.bench.verdicts import aim_of, aim_verdict, conclusion, ratio_verdict
 from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points, with_bounds
 from workloads.outcome import Sheet
 from workloads.table import UNKNOWN, fraction, share
 
 NOT_RUN = "–"
+
+_MOST_NAMED = 6
+"""Mixes that one line names; of two hundred nobody reads them all."""
 
 
 def energy_sheet(results: Sequence[Result], command: Command, baseline: str, *, generated: bool) -> Sheet:
@@ -73,6 +77,40 @@ def energy_sheet(results: Sequence[Result], command: Command, baseline: str, *, 
             "worst case",
         ),
         rows=[row for row in rows if row],
+    )
+
+
+def aims_sheet(results: Sequence[Result], command: Command, *, generated: bool) -> Sheet | None:
+    """By how much our policy misses what it aims at, and in which mixes; None where it has no aim."""
+    ours = select(results, command.ours, generated=generated)
+    rows = []
+    for rival in command.policies:
+        aim, base = aim_of(command.ours, rival), select(results, rival, generated=generated)
+        units = compare(ours, base).units
+        if aim is None or units is None:
+            continue
+        by_place = ratios_by_place(ours, base)
+        above = sorted((place for place in by_place if by_place[place] > aim), key=by_place.__getitem__, reverse=True)
+        where = [f"{mix} on {board} ({change_of(by_place[mix, board])})" for mix, board in above[:_MOST_NAMED]]
+        where += [f"{len(above) - len(where)} more"] if len(above) > len(where) else []
+        rows.append(
+            (
+                rival,
+                change_of(aim),
+                change_words(units),
+                aim_verdict(units, aim),
+                f"{points(units.value - aim)} points" if units.value > aim else "none",
+                f"{len(above)} of {len(by_place)}",
+                ", ".join(where) or "nowhere",
+            )
+        )
+    if not rows:
+        return None
+    return Sheet(
+        title=f"Aims of {command.ours}",
+        heads=("against", "aim", "units' energy", "verdict", "mean above the aim", "mixes above", "where, worst first"),
+        rows=rows,
+        notes=("An aim is met or missed where the whole interval says so, and the range over power sets.",),
     )
 
 
