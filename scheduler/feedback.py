@@ -16,14 +16,13 @@ class Caution:
     where too many are late than where as many are as planned. The sum never falls below 0, and where it passes
     `CERTAIN` the margin grows by `STEP`. It rises in the long run where more are late than the slo permits. At an slo
     of 95 % an application that goes as planned is taken for late once in some 3,600 requests, and one that is late one
-    time in two, five or ten is found out after 8, 23 or 62. Every `WINDOW` requests without that take `RELIEF` off the
-    margin.
+    time in two, five or ten is found out after 8, 23 or 62. `WINDOW` requests without that take a `STEP` off again: few
+    and large steps, since each is decided on.
     """
 
     CERTAIN = math.log(100)
-    WINDOW = 40
+    WINDOW = 200
     STEP = 0.05
-    RELIEF = 0.01
     MOST = 0.5
     LEAST_PERMITTED = 0.01
     """Share of misses that is taken for permitted at least, however strict the slo: none can't be told from few."""
@@ -31,11 +30,11 @@ class Caution:
     def __init__(self) -> None:
         self.margin = 0.0
         self._sum = 0.0
-        self._finished = 0
+        self._since_late = 0
 
     def forget(self) -> None:
         """What has finished so far says nothing: its cause is known."""
-        self._sum, self._finished = 0.0, 0
+        self._sum = 0.0
 
     def update(self, *, finished: int, on_time: int, slo: float, planned: float, foreseen: bool = False) -> bool:
         """Takes in what finished since the last call; says whether too much of it was late.
@@ -51,15 +50,15 @@ class Caution:
             return False
         late_weight, on_time_weight = self._weights(slo, planned)
         self._sum = max(0.0, self._sum + late_weight * (finished - on_time) + on_time_weight * on_time)
-        self._finished += finished
+        self._since_late += finished
         failed = self._sum > self.CERTAIN
         if failed:
-            self.forget()
+            self._sum, self._since_late = 0.0, 0
             if not foreseen:
                 self.margin = min(self.margin + self.STEP, self.MOST)
-        elif self._finished >= self.WINDOW:
-            self.margin = max(self.margin - self.RELIEF, 0.0)
-            self._finished = 0
+        elif self._since_late >= self.WINDOW:
+            self.margin = max(self.margin - self.STEP, 0.0)
+            self._since_late = 0
         return failed
 
     @classmethod

@@ -96,6 +96,16 @@ def test_caution_forgets_what_is_excused():
     assert caution.margin == 0.0
 
 
+def test_caution_fades_whatever_is_excused_between():
+    caution = Caution()
+    assert told(caution, late=4, of=4)
+    for _ in range(caution.WINDOW // 40):
+        assert caution.margin == Caution.STEP
+        told(caution, late=0, of=40)
+        caution.forget()
+    assert caution.margin == 0.0
+
+
 # ---------------------------------------------------------------- foresight
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from scheduler.policies import (
     make_policy,
     problem_of,
 )
+from scheduler.policies.protocol import points_of
 from scheduler.policies.sharing import outcome
 from scheduler.problem import OperatingPoint
 from scheduler.solve import solve
@@ -108,6 +110,61 @@ def test_joint_never_violates_more_than_the_optimum_and_settles(views, objective
     # Once in its gears it stays there.
     settled = make_snapshot(*(replace(v, gear=plan.gears[v.app]) for v in views), objective=objective)
     assert Joint().decide(settled) == plan
+
+
+def test_a_crowded_unit_goes_as_slow_as_its_cpus_can():
+    """As one server the three would need the upper clock for their 60 ms; two CPUs have each wait for one at most."""
+    views = [make_view(name, target_ms=60.0, points=on_little(20.0)) for name in "abc"]
+    problem = problem_of(make_snapshot(*views))
+    assert solve(problem).mhz["little"] == 1000.0
+    assert Joint().decide(make_snapshot(*views)).clocks["little"] == 500.0
+
+
+def test_a_crowded_unit_that_is_late_goes_as_fast_as_helps():
+    views = [make_view(name, target_ms=25.0, points=on_little(20.0)) for name in "abc"]
+    assert Joint().decide(make_snapshot(*views)).clocks["little"] == 1000.0
+
+
+def on_little(service_ms: float) -> tuple[OperatingPoint, ...]:
+    """One gear on one of little's two cores, at both of its clocks; service at the lower."""
+    return tuple(
+        OperatingPoint(
+            subnet="x",
+            unit="little",
+            cores=1,
+            mhz=mhz,
+            latency_ms=1.2 * service_ms * 500 / mhz,
+            energy_mj=mhz / 500,
+            accuracy=0.8,
+            service_ms=service_ms * 500 / mhz,
+        )
+        for mhz in (500.0, 1000.0)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    views=st.lists(
+        st.builds(dict, target_ms=st.floats(5, 300), rate_hz=st.floats(0.5, 30)), min_size=3, max_size=6
+    ).map(lambda kinds: [make_view(name, **kind) for name, kind in zip("abcdef", kinds, strict=False)]),
+    power_cap_w=st.none() | st.floats(0.1, 5.0),
+)
+def test_no_other_clocks_are_better_for_joint_s_gears(views, power_cap_w):
+    snapshot = make_snapshot(*views, power_cap_w=power_cap_w)
+    problem, plan = problem_of(snapshot), Joint().decide(snapshot)
+
+    def at(clocks):
+        points = {view.app: points_of(plan.gears[view.app], view) for view in views}
+        in_gear = {app: [p for p in own if p.mhz == clocks[p.unit]] for app, own in points.items()}
+        if not all(in_gear.values()):
+            return None
+        came_to = outcome(problem, {app: own[0] for app, own in in_gear.items()}, clocks)
+        return round(came_to.violation, 6), came_to.power_w
+
+    chosen = at(plan.clocks)
+    for big_mhz, little_mhz in product(BIG.mhz_allowed, LITTLE.mhz_allowed):
+        other = at({"big": big_mhz, "little": little_mhz})
+        assert other is None or (other[0], other[1] * (1 + 1e-6)) >= chosen
 
 
 # ---------------------------------------------------------------- fixed networks

@@ -20,6 +20,11 @@ def several_cores(problem: Problem) -> bool:
     return any(unit.kind == "cpu" and unit.cores > 1 for unit in problem.units)
 
 
+def crowded_units(problem: Problem, evaluation: Evaluation) -> list[Unit]:
+    """The CPU units of several cores that have applications share them."""
+    return [unit for unit in problem.units if unit.name in evaluation.shared and unit.kind == "cpu" and unit.cores > 1]
+
+
 def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
     """What a choice of one point for each demand and one clock for each unit comes to, CPU by CPU.
 
@@ -27,12 +32,12 @@ def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping
     units of several cores, and their overload: that of the most loaded CPU.
     """
     coarse = evaluate(problem, choice, mhz)
-    shared = [unit for unit in problem.units if unit.name in coarse.shared and unit.kind == "cpu" and unit.cores > 1]
-    if not shared:
+    crowded = crowded_units(problem, coarse)
+    if not crowded:
         return coarse
     latency_ms, app_terms = dict(coarse.latency_ms), dict(coarse.app_terms)
     unit_terms = dict(coarse.unit_terms)
-    for unit in shared:
+    for unit in crowded:
         here = [demand for demand in problem.demands if choice[demand.app].unit == unit.name]
         load, waits_ms = _by_cpu(unit, here, choice)
         unit_terms[unit.name] = max(0.0, load / FULL_LOAD - 1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 from scheduler.policies.protocol import gear_of, points_of, top_points
-from scheduler.policies.sharing import outcome, several_cores
-from scheduler.problem import Allocation, Demand, Kind, Problem, Unit
+from scheduler.policies.sharing import crowded_units, outcome, several_cores
+from scheduler.problem import Allocation, Demand, Kind, Points, Problem, Unit
 from scheduler.solve import Evaluation, solve
 from scheduler.views import Plan, Snapshot
 
@@ -107,17 +108,46 @@ _LOOSER = (1.5, 2.5)
 
 
 def _solved(problem: Problem) -> Allocation:
-    """The optimum; where it seems late on units of several cores, what is best CPU by CPU of a few looser problems'.
+    """The optimum; where applications share a unit of several cores, what is best CPU by CPU near it.
 
-    Seen as one server such a unit looks overloaded long before it is, and the optimum then makes every request short,
-    by many cores, where it should let them run side by side.
+    Seen as one server such a unit needs a higher clock than it does, and looks overloaded long before it is. The
+    optimum then makes every request short, by many cores, where it should let them run side by side. So where it seems
+    late a few looser problems' optima are candidates too; each gets the clocks that are best CPU by CPU.
     """
     best = solve(problem)
-    if best.violation <= 0 or not several_cores(problem):
+    if not several_cores(problem):
         return best
-    looser = [solve(_with_targets_times(factor, problem)) for factor in _LOOSER]
-    candidates = [best, *(replace(one, optimal=False, bound=best.bound) for one in looser)]
-    return min(candidates, key=lambda one: _rank(_outcome(problem, one), problem.objective))
+    crowded = crowded_units(problem, _outcome(problem, best))
+    candidates = [_at_best_clocks(problem, best, crowded)]
+    if best.violation > 0:
+        for factor in _LOOSER:
+            looser = replace(solve(_with_targets_times(factor, problem)), optimal=False, bound=best.bound)
+            candidates.append(_at_best_clocks(problem, looser, problem.units))
+    return min(candidates, key=lambda one: _rank(problem, one))
+
+
+def _at_best_clocks(problem: Problem, allocation: Allocation, units: Sequence[Unit]) -> Allocation:
+    """The same gears, with one of these units after another at the clock that is best CPU by CPU."""
+    for unit in units:
+        at_clocks = [_at_clock(problem, allocation, unit, mhz) for mhz in unit.mhz]
+        allocation = min((one for one in at_clocks if one is not None), key=lambda one: _rank(problem, one))
+    return allocation
+
+
+def _at_clock(problem: Problem, allocation: Allocation, unit: Unit, mhz: float) -> Allocation | None:
+    """The same gears with a unit at that clock; None where an application has no point for it."""
+    if mhz == allocation.mhz[unit.name]:
+        return allocation
+    choice = dict(allocation.choice)
+    for demand in problem.demands:
+        point = choice[demand.app]
+        if point.unit == unit.name:
+            in_gear = Points.of(demand.points).by_gear[point.subnet, point.unit, point.cores]
+            at_clock = next((other for other in in_gear if other.mhz == mhz), None)
+            if at_clock is None:
+                return None
+            choice[demand.app] = at_clock
+    return replace(allocation, choice=choice, mhz={**allocation.mhz, unit.name: mhz}, optimal=False)
 
 
 def _with_targets_times(factor: float, problem: Problem) -> Problem:
@@ -125,11 +155,12 @@ def _with_targets_times(factor: float, problem: Problem) -> Problem:
     return replace(problem, demands=tuple(demands))
 
 
-def _rank(evaluation: Evaluation, objective: str) -> tuple[float, ...]:
-    """Less is better."""
-    largest = round(evaluation.largest_term, 9) if objective == "fair" else 0.0
-    accuracy = -evaluation.accuracy if objective == "accuracy" else 0.0
-    return largest, round(evaluation.violation, 9), accuracy, evaluation.power_w
+def _rank(problem: Problem, allocation: Allocation) -> tuple[float, ...]:
+    """Less is better, CPU by CPU."""
+    came_to = _outcome(problem, allocation)
+    largest = round(came_to.largest_term, 9) if problem.objective == "fair" else 0.0
+    accuracy = -came_to.accuracy if problem.objective == "accuracy" else 0.0
+    return largest, round(came_to.violation, 9), accuracy, came_to.power_w
 
 
 class TwoStage:
@@ -149,7 +180,7 @@ class TwoStage:
         """See `Policy.decide`."""
         gears = self._first.decide(_at_top(snapshot)).gears
         in_gear = tuple(replace(view, points=points_of(gears[view.app], view)) for view in snapshot.apps)
-        clocks = solve(problem_of(replace(snapshot, apps=in_gear))).mhz
+        clocks = _solved(problem_of(replace(snapshot, apps=in_gear))).mhz
         return Plan(gears=gears, clocks=clocks)
 
 
