@@ -16,7 +16,11 @@ class Evaluation:
     """What a choice of points and clocks comes to."""
 
     latency_ms: dict[str, float]
-    """By app: the effective latency."""
+    """By app: the effective latency, its own and as much of the waiting as counts."""
+    own_ms: dict[str, float]
+    """By app: its point's latency."""
+    waits_ms: dict[str, float]
+    """By app: the services of others that a request may wait for, all of each."""
     rho: dict[str, float]
     """By unit: the load, 1 when every core is always taken."""
     shared: frozenset[str]
@@ -59,7 +63,7 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
     ):
         for key in keys.symmetric_difference(given):
             raise ProblemError(f"{name}: {key!r} is in only one of the problem and the choice.")
-    latency_ms: dict[str, float] = {}
+    waits_ms: dict[str, float] = {}
     rho: dict[str, float] = {}
     shared: set[str] = set()
     power_w = 0.0
@@ -77,11 +81,12 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
                     f"choice: the point of {demand.app!r} is at {point.mhz!r} MHz, but mhz sets {unit.name!r}"
                     f" to {mhz[unit.name]!r}; all points on a unit have its one clock."
                 )
-            latency_ms[demand.app] = point.latency_ms + (busy_ms - point.busy_ms if waits else 0.0)
+            waits_ms[demand.app] = busy_ms - point.busy_ms if waits else 0.0
         taken = sum(d.rate_hz * choice[d.app].busy_ms * cores[d.app] for d in here)
         rho[unit.name] = taken / (1000.0 * unit.slots)
         power_w += unit.static_w[unit.mhz.index(mhz[unit.name])]
         power_w += sum(d.rate_hz * choice[d.app].energy_mj for d in here) / 1000.0
+    latency_ms = {d.app: choice[d.app].latency_ms + d.wait_share * waits_ms[d.app] for d in problem.demands}
     app_terms = {}
     for demand in problem.demands:
         late = max(0.0, latency_ms[demand.app] / demand.latency_ms - 1.0)
@@ -90,7 +95,9 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
         app_terms[demand.app] = demand.weight * (late + short)
     cap = problem.power_cap_w
     return Evaluation(
-        latency_ms={d.app: latency_ms[d.app] for d in problem.demands},
+        latency_ms=latency_ms,
+        own_ms={d.app: choice[d.app].latency_ms for d in problem.demands},
+        waits_ms={d.app: waits_ms[d.app] for d in problem.demands},
         rho=rho,
         shared=frozenset(shared),
         app_terms=app_terms,

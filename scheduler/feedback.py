@@ -77,36 +77,41 @@ class Foresight:
 
     The scheduler's problem has a request wait for one of every other application on a shared unit. That is safe, and
     often far more than happens: arrivals may never meet, or cores be enough. So once enough requests have finished to
-    see the share of them that the plan is for, the ratio goes half the way to what they show, on a logarithmic scale,
-    or all of it where little is left. A plan made with it runs slower, and then shows whether that was right. Where
-    it was not, the ratio goes a step back and stays there, twice as long each time.
+    see the share of them that the plan is for, a ratio goes half the way to what they show, on a logarithmic scale,
+    or all of it where little is left: the one of waiting where the plan foresees some, else that of the requests' own
+    latency. The first says nothing of how long a request takes on a unit of its own, nor the other way round. A plan
+    made with them runs slower, and then shows whether that was right. Where it was not, they go a step back and stay
+    there, twice as long each time.
     """
 
     NEAR = 0.9
-    """Within this factor of it the ratio goes all of the way."""
+    """Within this factor of it a ratio goes all of the way."""
     WORTH = 0.98
     """A ratio that would fall by less than this factor stays."""
-    LEAST = 0.25
+    LEAST_OWN = 0.25
+    LEAST_WAIT = 0.05
     STEP_BACK = 1.25
     PATIENCE = 4
     """Windows without a look further down after the first step back."""
 
     def __init__(self) -> None:
-        self.ratio = 1.0
+        self.own_ratio = 1.0
+        self.wait_ratio = 1.0
         self._seen_ms: list[float] = []
         self._patience = self.PATIENCE
-        self._waits = 0
+        self._pauses = 0
 
     def forget(self) -> None:
         """What has finished so far says nothing."""
         self._seen_ms.clear()
 
-    def update(self, latencies_ms: Sequence[float], *, foreseen_ms: float, share: float) -> None:
+    def update(self, latencies_ms: Sequence[float], *, own_ms: float, waits_ms: float, share: float) -> None:
         """Takes in what finished since the last call.
 
         Args:
             latencies_ms: of completed requests; of those given up, infinity.
-            foreseen_ms: what the plan in force says that `share` of them do not exceed.
+            own_ms: what the plan in force says that `share` of them do not exceed where they wait for nobody else.
+            waits_ms: services of other applications that one may wait for, 0 on a unit that is not shared.
             share: of the requests, above 0 and at most 1.
         """
         self._seen_ms.extend(latencies_ms)
@@ -115,16 +120,23 @@ class Foresight:
             return
         observed_ms = sorted(self._seen_ms)[math.ceil(share * len(self._seen_ms)) - 1]
         self.forget()
-        if self._waits > 0:
-            self._waits -= 1
-            return
-        shown = max(observed_ms / foreseen_ms, self.LEAST)
-        if shown < self.WORTH * self.ratio:
-            self.ratio = shown if shown > self.NEAR * self.ratio else math.sqrt(self.ratio * shown)
+        if self._pauses > 0:
+            self._pauses -= 1
+        elif waits_ms > 0:
+            shown = (observed_ms - self.own_ratio * own_ms) / waits_ms
+            self.wait_ratio = self._towards(max(shown, self.LEAST_WAIT), self.wait_ratio)
+        else:
+            self.own_ratio = self._towards(max(observed_ms / own_ms, self.LEAST_OWN), self.own_ratio)
 
     def relapse(self) -> None:
         """Too many were late: what was believed was too little."""
-        if self.ratio < 1.0:
-            self.ratio = min(self.ratio * self.STEP_BACK, 1.0)
-            self._waits, self._patience = self._patience, 2 * self._patience
+        if min(self.own_ratio, self.wait_ratio) < 1.0:
+            self.own_ratio = min(self.own_ratio * self.STEP_BACK, 1.0)
+            self.wait_ratio = min(self.wait_ratio * self.STEP_BACK, 1.0)
+            self._pauses, self._patience = self._patience, 2 * self._patience
         self.forget()
+
+    def _towards(self, shown: float, ratio: float) -> float:
+        if shown >= self.WORTH * ratio:
+            return ratio
+        return shown if shown > self.NEAR * ratio else math.sqrt(ratio * shown)

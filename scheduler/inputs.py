@@ -26,7 +26,8 @@ class AppInputs:
     rate_hz: float
     service_ratio: float
     margin: float
-    latency_ratio: float
+    own_ratio: float
+    wait_ratio: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

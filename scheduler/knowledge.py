@@ -9,7 +9,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.board import Board, BoardUnit
@@ -20,6 +20,7 @@ from scheduler.messages import AppTelemetry, HostTelemetry, TargetChanged, Telem
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.problem import Objective, OperatingPoint
 from scheduler.profile import Profile
+from scheduler.solve import Evaluation
 from scheduler.views import AppView, Gear, Snapshot, UnitView
 
 RATE_CHANGE = 0.2
@@ -188,12 +189,11 @@ class Knowledge:
         for app in apps:
             self._apps[app].excused_until_s = max(self._apps[app].excused_until_s, now_s + self._grace_s)
 
-    def judge(self, foreseen_ms: Mapping[str, float], *, foreseen_late: Collection[str], now_s: float) -> None:
+    def judge(self, foreseen: Evaluation | None, *, foreseen_late: Collection[str], now_s: float) -> None:
         """Learn from what finished in this epoch how far the plan in force can be trusted.
 
         Args:
-            foreseen_ms: the effective latency that the plan foresees for each application; none where it foresees
-                nothing.
+            foreseen: what the plan comes to; None where it foresees nothing.
             foreseen_late: applications that the plan itself foresees to be late, or of which it foresees nothing.
             now_s: the present.
         """
@@ -212,10 +212,15 @@ class Knowledge:
                 foreseen=app in foreseen_late,
             ):
                 known.foresight.relapse()
-            elif app in foreseen_ms:
+            elif foreseen is not None and app in foreseen.own_ms:
                 # A report leaves out latencies beyond `LatencyWindow.SIZE`; as lost ones they err on the safe side.
                 lost_ms = [math.inf] * (known.finished - len(known.fresh_ms))
-                known.foresight.update(known.fresh_ms + lost_ms, foreseen_ms=foreseen_ms[app], share=planned)
+                known.foresight.update(
+                    known.fresh_ms + lost_ms,
+                    own_ms=foreseen.own_ms[app],
+                    waits_ms=foreseen.waits_ms[app],
+                    share=planned,
+                )
 
     def end_epoch(self) -> None:
         """What finishes from here on belongs to the next epoch."""
@@ -320,7 +325,8 @@ class Knowledge:
             p95_ms=known.latencies.p95_ms,
             mean_ms=known.latencies.mean_ms,
             service_ratio=of.service_ratio,
-            latency_ratio=of.latency_ratio,
+            own_ratio=of.own_ratio,
+            wait_ratio=of.wait_ratio,
             points=known.points,
         )
 
@@ -362,7 +368,15 @@ def _observe_app(known: _App, report: AppTelemetry, now_s: float) -> None:
 
 
 def _inputs_of(known: _App, targets: TargetChanged) -> AppInputs:
-    key = (targets, known.rate_hz, known.service_ratio, known.caution.margin, known.foresight.ratio)
+    foresight = known.foresight
+    key = (
+        targets,
+        known.rate_hz,
+        known.service_ratio,
+        known.caution.margin,
+        foresight.own_ratio,
+        foresight.wait_ratio,
+    )
     if known.inputs is None or known.inputs_key != key:
         # A closed loop has no rate of its own: one result in each target's time is what it is to get.
         closed = known.spec.arrivals.kind == "saturate"
@@ -374,7 +388,8 @@ def _inputs_of(known: _App, targets: TargetChanged) -> AppInputs:
             rate_hz=1000 / targets.target_ms if closed else known.rate_hz,
             service_ratio=known.service_ratio,
             margin=MARGIN + known.caution.margin,
-            latency_ratio=known.foresight.ratio,
+            own_ratio=foresight.own_ratio,
+            wait_ratio=foresight.wait_ratio,
         )
         known.inputs_key = key
     return known.inputs

@@ -137,9 +137,8 @@ class Manager:
         effects = self._transition.expire(now_s)
         present = self._knowledge.present
         self._knowledge.excuse([app for app in present if not self._transition.settled(app)], now_s=now_s)
-        foreseen_ms = self._outcome.latency_ms if self._outcome else {}
         late = {app for app in present if not self._expected_on_time(app)}
-        self._knowledge.judge(foreseen_ms, foreseen_late=late, now_s=now_s)
+        self._knowledge.judge(self._outcome, foreseen_late=late, now_s=now_s)
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs)
         if not why and self._every_epoch:

@@ -163,6 +163,8 @@ class Demand:
     """The floor, a fraction; 0 for none."""
     weight: float
     points: tuple[OperatingPoint, ...]
+    wait_share: float = 1.0
+    """How much of the waiting for others on a shared unit counts; 1 where it is not known to be less."""
 
     def __post_init__(self) -> None:
         owner = f"demand {self.app!r}"
@@ -170,6 +172,7 @@ class Demand:
         _check_number(owner, "latency_ms", self.latency_ms, above=True)
         _check_fraction(owner, "min_accuracy", self.min_accuracy)
         _check_number(owner, "weight", self.weight)
+        _check_number(owner, "wait_share", self.wait_share, above=True)
         object.__setattr__(self, "points", Points.of(self.points))
         _check(len(self.points) > 0, owner, "points", (), "at least one operating point")
 

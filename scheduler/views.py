@@ -35,7 +35,8 @@ class AppView:
         p95_ms: 95th percentile of the latest latencies; None where there are none.
         mean_ms: mean of the latest 20 latencies; None where there are none.
         service_ratio: observed over profiled service time, 1.0 where unknown.
-        latency_ratio: observed over foreseen latency, where plans foresee too much; 1.0 where that is not known.
+        own_ratio: observed over foreseen latency where nobody else is waited for, if plans foresee too much; else 1.0.
+        wait_ratio: the same of the waiting for other applications on a shared unit.
         points: its operating points at this rate, those of the smallest sub-network first.
     """
 
@@ -52,7 +53,8 @@ class AppView:
     p95_ms: float | None
     mean_ms: float | None
     service_ratio: float
-    latency_ratio: float
+    own_ratio: float
+    wait_ratio: float
     points: tuple[OperatingPoint, ...]
 
 

@@ -97,7 +97,7 @@ class Milp:
             self.violation |= term
             self._row({self.worst: 1.0, **{v: -a for v, a in term.items()}}, 0.0)
             latency = {v: -p.latency_ms / d.latency_ms for v, p in zip(x[i], d.points, strict=True)}
-            self._row({late[i]: 1.0, wait[i]: -1.0 / d.latency_ms, **latency}, -1.0)
+            self._row({late[i]: 1.0, wait[i]: -d.wait_share / d.latency_ms, **latency}, -1.0)
             for u in units:
                 for mhz in u.mhz:
                     here = [v for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name and p.mhz == mhz]
@@ -183,6 +183,7 @@ def draw(
     objective: Objective = "energy",
     cap: float | None = None,
     sharing: bool = True,
+    wait_shares: bool = False,
     noise: float = 0.1,
 ) -> Problem:
     """Draw a problem shaped like a board: larger sub-networks take longer and are more accurate, and so on.
@@ -199,6 +200,7 @@ def draw(
         objective: As in `Problem`.
         cap: Power cap as a share of the power at the top clocks; None for none.
         sharing: As in `Problem`.
+        wait_shares: Whether waiting counts for less, or more, than all of it.
         noise: Relative disorder of the points' figures.
     """
     units = [_draw_unit(rng, f"cpu{i}", "cpu", cores, clocks) for i, cores in enumerate(cpus)]
@@ -242,6 +244,7 @@ def draw(
                 min_accuracy=float(rng.choice([0.0, 0.6, 0.75, 0.88])),
                 weight=float(rng.choice([0.5, 1.0, 2.0])),
                 points=tuple(points),
+                wait_share=float(rng.choice([0.05, 0.4, 1.0, 3.0])) if wait_shares else 1.0,
             )
         )
     top_w = sum(unit.static_w[-1] + watts[unit.name] * unit.slots for unit in units)

@@ -63,7 +63,8 @@ def make_view(app: str = "a", **changes: object) -> AppView:
         p95_ms=None,
         mean_ms=None,
         service_ratio=1.0,
-        latency_ratio=1.0,
+        own_ratio=1.0,
+        wait_ratio=1.0,
         points=(),
     )
     view = replace(view, **changes)

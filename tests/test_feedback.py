@@ -15,10 +15,10 @@ SHARE = 0.975
 """Forty requests show it."""
 
 
-def seen(foresight: Foresight, latency_ms: float, *, foreseen_ms: float = 100.0, windows: int = 1) -> float:
+def seen(foresight: Foresight, latency_ms: float, *, own_ms: float = 100.0, windows: int = 1) -> float:
     for _ in range(windows):
-        foresight.update([latency_ms] * 40, foreseen_ms=foreseen_ms, share=SHARE)
-    return foresight.ratio
+        foresight.update([latency_ms] * 40, own_ms=own_ms, waits_ms=0.0, share=SHARE)
+    return foresight.own_ratio
 
 
 # ---------------------------------------------------------------- caution
@@ -111,10 +111,10 @@ def test_caution_fades_whatever_is_excused_between():
 
 def test_foresight_goes_half_the_way_each_time_it_has_seen_enough():
     foresight = Foresight()
-    foresight.update([50.0] * 39, foreseen_ms=100.0, share=SHARE)
-    assert foresight.ratio == 1.0  # thirty-nine do not show one in forty
-    foresight.update([50.0], foreseen_ms=100.0, share=SHARE)
-    assert foresight.ratio == pytest.approx(0.5**0.5)
+    foresight.update([50.0] * 39, own_ms=100.0, waits_ms=0.0, share=SHARE)
+    assert foresight.own_ratio == 1.0  # thirty-nine do not show one in forty
+    foresight.update([50.0], own_ms=100.0, waits_ms=0.0, share=SHARE)
+    assert foresight.own_ratio == pytest.approx(0.5**0.5)
     # The next plan foresees as much more as it was told to: what is observed over it is what is left of the way.
     assert seen(foresight, 50.0) == pytest.approx(0.5**0.75)
     assert seen(foresight, 50.0, windows=2) == pytest.approx(0.5)
@@ -122,10 +122,28 @@ def test_foresight_goes_half_the_way_each_time_it_has_seen_enough():
 
 def test_foresight_looks_at_the_share_that_the_plan_is_for():
     one_late, two_late = Foresight(), Foresight()
-    one_late.update([50.0] * 39 + [90.0], foreseen_ms=100.0, share=SHARE)
-    two_late.update([50.0] * 38 + [90.0] * 2, foreseen_ms=100.0, share=SHARE)
-    assert one_late.ratio == pytest.approx(0.5**0.5)
-    assert two_late.ratio == pytest.approx(0.9**0.5)  # 0.9 is not near
+    one_late.update([50.0] * 39 + [90.0], own_ms=100.0, waits_ms=0.0, share=SHARE)
+    two_late.update([50.0] * 38 + [90.0] * 2, own_ms=100.0, waits_ms=0.0, share=SHARE)
+    assert one_late.own_ratio == pytest.approx(0.5**0.5)
+    assert two_late.own_ratio == pytest.approx(0.9**0.5)  # 0.9 is not near
+
+
+def test_on_a_shared_unit_foresight_learns_of_the_waiting_alone():
+    foresight = Foresight()
+    foresight.update([80.0] * 40, own_ms=60.0, waits_ms=40.0, share=SHARE)
+    assert (foresight.own_ratio, foresight.wait_ratio) == (1.0, pytest.approx(0.5**0.5))  # 20 of 40 ms
+    low = seen(foresight, 54.0, own_ms=60.0)  # now alone on its unit
+    assert (low, foresight.wait_ratio) == (pytest.approx(0.9**0.5), pytest.approx(0.5**0.5))
+    foresight.update([60.0 * low] * 40, own_ms=60.0, waits_ms=40.0, share=SHARE)
+    assert foresight.wait_ratio == pytest.approx((0.5**0.5 * Foresight.LEAST_WAIT) ** 0.5)
+
+
+def test_a_relapse_takes_both_back():
+    foresight = Foresight()
+    foresight.update([80.0] * 40, own_ms=60.0, waits_ms=40.0, share=SHARE)
+    seen(foresight, 30.0, own_ms=60.0)
+    foresight.relapse()
+    assert (foresight.own_ratio, foresight.wait_ratio) == pytest.approx((0.5**0.5 * 1.25, 0.5**0.5 * 1.25))
 
 
 def test_foresight_takes_longer_latencies_for_no_news():
@@ -134,7 +152,7 @@ def test_foresight_takes_longer_latencies_for_no_news():
 
 
 def test_foresight_ends_at_its_least():
-    assert seen(Foresight(), 1.0, windows=20) >= Foresight.LEAST
+    assert seen(Foresight(), 1.0, windows=20) >= Foresight.LEAST_OWN
 
 
 def test_after_a_relapse_foresight_waits_twice_as_long_each_time():
@@ -143,7 +161,7 @@ def test_after_a_relapse_foresight_waits_twice_as_long_each_time():
     for patience in (4, 8):
         foresight.relapse()
         back = min(low * Foresight.STEP_BACK, 1.0)
-        assert foresight.ratio == pytest.approx(back)
+        assert foresight.own_ratio == pytest.approx(back)
         assert seen(foresight, 50.0, windows=patience) == pytest.approx(back)
         low = seen(foresight, 50.0)
         assert low < back
@@ -156,14 +174,20 @@ def test_a_relapse_from_nothing_changes_nothing():
 
 
 @settings(deadline=None)
-@given(turns=st.lists(st.one_of(st.floats(1, 300), st.none()), max_size=40), foreseen_ms=st.floats(1, 200))
-def test_foresight_stays_within_its_bounds(turns, foreseen_ms):
+@given(
+    turns=st.lists(st.one_of(st.floats(1, 300), st.none()), max_size=40),
+    own_ms=st.floats(1, 200),
+    waits_ms=st.lists(st.just(0.0) | st.floats(0.1, 200), min_size=40, max_size=40),
+)
+def test_foresight_stays_within_its_bounds(turns, own_ms, waits_ms):
     foresight = Foresight()
-    for latency_ms in turns:
-        before = foresight.ratio
+    for latency_ms, wait_ms in zip(turns, waits_ms, strict=False):
+        before = foresight.own_ratio, foresight.wait_ratio
         if latency_ms is None:
             foresight.relapse()
-            assert foresight.ratio >= before
+            assert (foresight.own_ratio, foresight.wait_ratio) >= before
         else:
-            assert seen(foresight, latency_ms, foreseen_ms=foreseen_ms) <= before
-        assert Foresight.LEAST <= foresight.ratio <= 1.0
+            foresight.update([latency_ms] * 40, own_ms=own_ms, waits_ms=wait_ms, share=SHARE)
+            assert (foresight.own_ratio, foresight.wait_ratio) <= before
+        assert Foresight.LEAST_OWN <= foresight.own_ratio <= 1.0
+        assert Foresight.LEAST_WAIT <= foresight.wait_ratio <= 1.0

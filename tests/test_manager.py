@@ -690,7 +690,7 @@ def test_latencies_shorter_than_foreseen_are_believed_and_said_to_the_policy():
     world, policy = settled_world()
     foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
     assert observed(world, 20.0, latencies_ms=(foreseen_ms / 2,)) > 0
-    assert policy.snapshots[-1].apps[0].latency_ratio < 0.9
+    assert policy.snapshots[-1].apps[0].own_ratio < 0.9
 
 
 def test_latencies_shorter_than_a_foreseen_lateness_are_believed_too():
@@ -698,14 +698,14 @@ def test_latencies_shorter_than_a_foreseen_lateness_are_believed_too():
     assert world.logs("plan")[0]["violation"] > 0
     foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
     assert observed(world, 20.0, latencies_ms=(foreseen_ms / 2,)) > 0
-    assert policy.snapshots[-1].apps[0].latency_ratio < 0.9
+    assert policy.snapshots[-1].apps[0].own_ratio < 0.9
 
 
 def test_latencies_of_the_few_that_were_not_given_up_are_not_believed():
     world, policy = settled_world()
     foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
     observed(world, 20.0, finished=2, on_time=2, latencies_ms=(foreseen_ms / 2,))
-    assert policy.snapshots[-1].apps[0].latency_ratio == 1.0
+    assert policy.snapshots[-1].apps[0].own_ratio == 1.0
 
 
 @given(

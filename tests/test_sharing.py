@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.placement import spread
-from scheduler.policies.sharing import outcome, several_cores
+from scheduler.policies.sharing import RARE, likely_outcome, outcome, several_cores
 from scheduler.problem import Demand, OperatingPoint, Problem, Unit
 from scheduler.solve import evaluate
 
@@ -45,6 +47,40 @@ def test_six_on_four_cores_wait_only_for_whom_they_share_a_cpu_with():
     assert coarse.latency_ms["a"] == pytest.approx(66 + 150)
     assert (fine.violation, coarse.violation > 0) == (0.0, True)
     assert fine.power_w == coarse.power_w
+
+
+def test_waiting_for_another_is_likely_as_far_as_more_than_few_meet_it():
+    # Alone on one core: b takes 5 % of it, so 2.5 % of the requests wait for more than half of its 50 ms; c takes 1 %.
+    single = replace(QUAD, cores=1)
+    demands = [
+        demand("a", service_ms=20.0, rate_hz=2.0),
+        demand("b", service_ms=50.0, rate_hz=1.0),
+        demand("c", service_ms=10.0, rate_hz=1.0),
+    ]
+    problem = Problem(units=(single,), demands=tuple(demands))
+    choice = {one.app: one.points[0] for one in demands}
+    likely = likely_outcome(problem, choice, MHZ)
+    assert RARE == 0.025
+    assert likely.latency_ms["a"] == pytest.approx(22 + 25 + 0)
+    assert likely.latency_ms["b"] == pytest.approx(55 + 20 * (1 - 0.025 / 0.04))
+    assert likely.waits_ms == evaluate(problem, choice, MHZ).waits_ms == {"a": 60.0, "b": 30.0, "c": 70.0}
+    # Where less waiting counts than is likely, that much does.
+    little = replace(problem, demands=(replace(demands[0], wait_share=0.1), *demands[1:]))
+    assert likely_outcome(little, choice, MHZ).latency_ms["a"] == pytest.approx(22 + 0.1 * 50)
+
+
+def test_what_waits_for_nobody_is_likely_what_it_is():
+    _, coarse = came_to(*(demand(app, service_ms=50.0) for app in "abcd"))
+    problem = Problem(units=(QUAD,), demands=tuple(demand(app, service_ms=50.0) for app in "abcd"))
+    assert likely_outcome(problem, {one.app: one.points[0] for one in problem.demands}, MHZ) == coarse
+
+
+def test_waiting_counts_as_far_as_it_is_known_to_happen():
+    services_ms = {"a": 60.0, "b": 50.0, "c": 40.0, "d": 30.0, "e": 20.0, "f": 10.0}
+    fine, coarse = came_to(*(replace(demand(app, service_ms=ms), wait_share=0.5) for app, ms in services_ms.items()))
+    assert fine.latency_ms["d"] == pytest.approx(33 + 0.5 * 20)
+    assert coarse.latency_ms["d"] == pytest.approx(33 + 0.5 * 180)
+    assert (fine.own_ms["d"], fine.waits_ms["d"], coarse.waits_ms["d"]) == pytest.approx((33, 20, 180))
 
 
 def test_the_most_loaded_cpu_is_what_is_overloaded():

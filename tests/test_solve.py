@@ -84,6 +84,7 @@ def draw_any(seed: int, *, most: int, clocks: int, subnets: int) -> Problem:
         cap=float(rng.uniform(0.05, 0.6)) if rng.integers(2) else None,
         sharing=bool(rng.integers(3)),
         noise=float(rng.choice([0.0, 0.1, 0.6])),
+        wait_shares=bool(rng.integers(2)),
     )
 
 
