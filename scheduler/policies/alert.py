@@ -89,6 +89,6 @@ class Alert:
         situation = (view.points, target_ms, view.min_accuracy, view.gear, limits, snapshot.power_cap_w)
         if known.point is None or known.situation != situation:
             alone = replace(snapshot, apps=(replace(view, target_ms=target_ms),))
-            known.point = self._alone.allocate(alone).choice[view.app]
+            known.point = self._alone.choose(alone).points[view.app]
             known.situation = situation
         return known.point

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import crowded_units, likely_outcome, outcome, several_cores
-from scheduler.problem import Allocation, Demand, Kind, Points, Problem, Unit
+from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
 from scheduler.solve import solve
 from scheduler.views import Plan, Snapshot
 
@@ -48,6 +48,21 @@ def problem_of(snapshot: Snapshot) -> Problem:
     return Problem(units=units, demands=demands, objective=snapshot.objective, power_cap_w=snapshot.power_cap_w)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """A point for each application, and a clock for each unit.
+
+    Attributes:
+        points: by application.
+        mhz: by unit.
+        optimal: whether it is proven to be the problem's optimum.
+    """
+
+    points: Mapping[str, OperatingPoint]
+    mhz: Mapping[str, float]
+    optimal: bool
+
+
 class Joint:
     """Everything together: the optimum of the snapshot's problem.
 
@@ -63,21 +78,21 @@ class Joint:
 
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
-        allocation = self.allocate(snapshot)
-        gears = {app: gear_of(point) for app, point in allocation.choice.items()}
-        return Plan(gears=gears, clocks=allocation.mhz, optimal=allocation.optimal)
+        chosen = self.choose(snapshot)
+        gears = {app: gear_of(point) for app, point in chosen.points.items()}
+        return Plan(gears=gears, clocks=chosen.mhz, optimal=chosen.optimal)
 
-    def allocate(self, snapshot: Snapshot) -> Allocation:
-        """What is chosen; `optimal` and `bound` are the optimum's, also where the gears in force stay."""
+    def choose(self, snapshot: Snapshot) -> Chosen:
+        """What is decided on; `optimal` is the best one's, also where the gears in force stay."""
         problem = problem_of(snapshot)
-        best = _solved(problem)
-        if all(gear_of(best.choice[view.app]) == view.gear for view in snapshot.apps):
+        best = _best(problem)
+        if all(gear_of(best.points[view.app]) == view.gear for view in snapshot.apps):
             return best
         kept_problem = _with_gears_kept(problem, snapshot)
         if kept_problem is not None:
-            kept = _solved(kept_problem)
+            kept = _best(kept_problem)
             if self._as_good(_judged(problem, kept), _judged(problem, best)):
-                return replace(kept, optimal=best.optimal, bound=best.bound)
+                return replace(kept, optimal=best.optimal)
         return best
 
     def _as_good(self, kept: _Judgement, best: _Judgement) -> bool:
@@ -99,7 +114,7 @@ _LESS_WAITING = (0.4, 0.1)
 """Factors on what waiting counts, with which a problem is solved again."""
 
 
-def _solved(problem: Problem) -> Allocation:
+def _best(problem: Problem) -> Chosen:
     """The optimum; where that is not for sure on time, or applications share several cores, what is best near it.
 
     The problem has a request wait for one of every other application on its unit, whichever core that runs on and
@@ -108,40 +123,42 @@ def _solved(problem: Problem) -> Allocation:
     crowded units get the clocks that are best CPU by CPU, and where the optimum is late those of problems with less
     waiting are candidates as well.
     """
-    best = solve(problem)
-    if best.violation <= 0 and not several_cores(problem):
+    solved = solve(problem)
+    best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal)
+    if solved.violation <= 0 and not several_cores(problem):
         return best
-    crowded = crowded_units(problem, outcome(problem, best.choice, best.mhz))
+    crowded = crowded_units(problem, outcome(problem, best.points, best.mhz))
     candidates = [_at_best_clocks(problem, best, crowded)]
-    if best.violation > 0:
+    if solved.violation > 0:
         for factor in _LESS_WAITING:
-            other = replace(solve(_with_waits_times(factor, problem)), optimal=False, bound=best.bound)
-            candidates.append(_at_best_clocks(problem, other, problem.units))
+            other = solve(_with_waits_times(factor, problem))
+            chosen = Chosen(points=other.choice, mhz=other.mhz, optimal=False)
+            candidates.append(_at_best_clocks(problem, chosen, problem.units))
     return min(candidates, key=lambda one: _judged(problem, one))
 
 
-def _at_best_clocks(problem: Problem, allocation: Allocation, units: Sequence[Unit]) -> Allocation:
+def _at_best_clocks(problem: Problem, chosen: Chosen, units: Sequence[Unit]) -> Chosen:
     """The same gears, with one of these units after another at the clock that is best CPU by CPU."""
     for unit in units:
-        at_clocks = [_at_clock(problem, allocation, unit, mhz) for mhz in unit.mhz]
-        allocation = min((one for one in at_clocks if one is not None), key=lambda one: _judged(problem, one))
-    return allocation
+        at_clocks = [_at_clock(problem, chosen, unit, mhz) for mhz in unit.mhz]
+        chosen = min((one for one in at_clocks if one is not None), key=lambda one: _judged(problem, one))
+    return chosen
 
 
-def _at_clock(problem: Problem, allocation: Allocation, unit: Unit, mhz: float) -> Allocation | None:
+def _at_clock(problem: Problem, chosen: Chosen, unit: Unit, mhz: float) -> Chosen | None:
     """The same gears with a unit at that clock; None where an application has no point for it."""
-    if mhz == allocation.mhz[unit.name]:
-        return allocation
-    choice = dict(allocation.choice)
+    if mhz == chosen.mhz[unit.name]:
+        return chosen
+    points = dict(chosen.points)
     for demand in problem.demands:
-        point = choice[demand.app]
+        point = points[demand.app]
         if point.unit == unit.name:
             in_gear = Points.of(demand.points).by_gear[point.subnet, point.unit, point.cores]
             at_clock = next((other for other in in_gear if other.mhz == mhz), None)
             if at_clock is None:
                 return None
-            choice[demand.app] = at_clock
-    return replace(allocation, choice=choice, mhz={**allocation.mhz, unit.name: mhz}, optimal=False)
+            points[demand.app] = at_clock
+    return Chosen(points=points, mhz={**chosen.mhz, unit.name: mhz}, optimal=False)
 
 
 def _with_waits_times(factor: float, problem: Problem) -> Problem:
@@ -150,17 +167,17 @@ def _with_waits_times(factor: float, problem: Problem) -> Problem:
 
 
 class _Judgement(NamedTuple):
-    """How good an allocation is; less is better."""
+    """How good a choice is; less is better."""
 
     goals: tuple[float, float, float]
     """The largest term, the violation and the accuracy, each where the objective asks for it."""
     power_w: float
 
 
-def _judged(problem: Problem, allocation: Allocation) -> _Judgement:
+def _judged(problem: Problem, chosen: Chosen) -> _Judgement:
     """Judges CPU by CPU, half-way between the worst and what is likely: arrivals may keep step, or not."""
-    worst = outcome(problem, allocation.choice, allocation.mhz)
-    likely = likely_outcome(problem, allocation.choice, allocation.mhz) if worst.violation > 0 else worst
+    worst = outcome(problem, chosen.points, chosen.mhz)
+    likely = likely_outcome(problem, chosen.points, chosen.mhz) if worst.violation > 0 else worst
     largest_term = (worst.largest_term + likely.largest_term) / 2 if problem.objective == "fair" else 0.0
     violation = (worst.violation + likely.violation) / 2
     accuracy = worst.accuracy if problem.objective == "accuracy" else 0.0
@@ -184,7 +201,7 @@ class TwoStage:
         """See `Policy.decide`."""
         gears = self._first.decide(_at_top(snapshot)).gears
         in_gear = tuple(replace(view, points=points_of(gears[view.app], view)) for view in snapshot.apps)
-        clocks = _solved(problem_of(replace(snapshot, apps=in_gear))).mhz
+        clocks = _best(problem_of(replace(snapshot, apps=in_gear))).mhz
         return Plan(gears=gears, clocks=clocks)
 
 
