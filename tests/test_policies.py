@@ -116,7 +116,7 @@ def test_joint_never_violates_more_than_the_optimum_and_settles(views, objective
     if objective != "fair":
         chosen = {v.app: at(plan.clocks, points_of(plan.gears[v.app], v)) for v in views}
         assert violation(problem, chosen, plan.clocks) <= violation(problem, best.choice, best.mhz) + 1e-7
-    if best.violation <= 1e-9:
+    if outcome(problem, best.choice, best.mhz).violation <= 1e-9:  # else one CPU of an idle enough unit has too much
         assert came_to.power_w * (1 - HYSTERESIS) <= best.power_w * (1 + 1e-6)
     # Once in its gears it stays there.
     settled = make_snapshot(*(replace(v, gear=plan.gears[v.app]) for v in views), objective=objective)
