@@ -80,7 +80,7 @@ class Foresight:
     see the share of them that the plan is for, a ratio goes half the way to what they show, on a logarithmic scale,
     or all of it where little is left: the one of waiting where the plan foresees some, else that of the requests' own
     latency. The first says nothing of how long a request takes on a unit of its own, nor the other way round. A plan
-    made with them runs slower, and then shows whether that was right. Where it was not, they go a step back and stay
+    made with them runs slower, and then shows whether that was right. Where it was not, both go a step back and stay
     there, twice as long each time.
     """
 
@@ -90,7 +90,8 @@ class Foresight:
     """A ratio that would fall by less than this factor stays."""
     LEAST_OWN = 0.25
     LEAST_WAIT = 0.05
-    STEP_BACK = 1.25
+    STEP_BACK = 0.25
+    """Share of the way back to 1 that a ratio goes where too little was foreseen."""
     PATIENCE = 4
     """Windows without a look further down after the first step back."""
 
@@ -131,8 +132,8 @@ class Foresight:
     def relapse(self) -> None:
         """Too many were late: what was believed was too little."""
         if min(self.own_ratio, self.wait_ratio) < 1.0:
-            self.own_ratio = min(self.own_ratio * self.STEP_BACK, 1.0)
-            self.wait_ratio = min(self.wait_ratio * self.STEP_BACK, 1.0)
+            self.own_ratio += self.STEP_BACK * (1 - self.own_ratio)
+            self.wait_ratio += self.STEP_BACK * (1 - self.wait_ratio)
             self._pauses, self._patience = self._patience, 2 * self._patience
         self.forget()
 

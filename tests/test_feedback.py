@@ -143,7 +143,7 @@ def test_a_relapse_takes_both_back():
     foresight.update([80.0] * 40, own_ms=60.0, waits_ms=40.0, share=SHARE)
     seen(foresight, 30.0, own_ms=60.0)
     foresight.relapse()
-    assert (foresight.own_ratio, foresight.wait_ratio) == pytest.approx((0.5**0.5 * 1.25, 0.5**0.5 * 1.25))
+    assert (foresight.own_ratio, foresight.wait_ratio) == pytest.approx((0.75 * 0.5**0.5 + 0.25,) * 2)
 
 
 def test_foresight_takes_longer_latencies_for_no_news():
@@ -160,7 +160,7 @@ def test_after_a_relapse_foresight_waits_twice_as_long_each_time():
     low = seen(foresight, 50.0)
     for patience in (4, 8):
         foresight.relapse()
-        back = min(low * Foresight.STEP_BACK, 1.0)
+        back = low + (1 - low) / 4
         assert foresight.own_ratio == pytest.approx(back)
         assert seen(foresight, 50.0, windows=patience) == pytest.approx(back)
         low = seen(foresight, 50.0)
