@@ -31,8 +31,8 @@ class Costs:
 
     The defaults are about what the manager and `joint` take in a process of their own: a runtime manager as such. They
     charge 0.5 ms for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight
-    (2.2 to 3.6, on a busy machine); rules are charged less than measured (0.7 to 1.1 ms). `on_ray` has what it takes
-    on Ray, whose threads are included: docs/measurements.md, "What managing costs".
+    (1.6 to 2.7); rules are charged less than measured (0.7 to 1.1 ms). `on_ray` has what it takes on Ray, whose threads
+    are included: docs/measurements.md, "What managing costs".
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
@@ -62,7 +62,7 @@ class Costs:
     @classmethod
     def on_ray(cls) -> Costs:
         """Managing as it is on Ray: each worker and the board agent post a page an epoch, and Ray's threads run on."""
-        return cls(epoch_ms=3.3, epoch_app_ms=0.65, decision_ms=2.0, decision_app_ms=0.2)
+        return cls(epoch_ms=2.5, epoch_app_ms=0.7, decision_ms=1.4, decision_app_ms=0.2)
 
     @classmethod
     def none(cls) -> Costs:
