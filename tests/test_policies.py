@@ -131,6 +131,16 @@ def test_a_crowded_unit_goes_as_slow_as_its_cpus_can():
     assert Joint().decide(make_snapshot(*views)).clocks["little"] == 500.0
 
 
+def test_nobody_is_moved_off_a_unit_whose_cpus_are_enough():
+    """As one server little would be late with all three, 24 + 20 + 20 ms of 60, and big takes more power."""
+    dear = OperatingPoint(
+        subnet="x", unit="big", cores=1, mhz=1000.0, latency_ms=12, energy_mj=1.1, accuracy=0.8, service_ms=10
+    )
+    views = [make_view(name, target_ms=60.0, points=(on_little(20.0)[0], dear)) for name in "abc"]
+    assert {p.unit for p in solve(problem_of(make_snapshot(*views))).choice.values()} == {"big", "little"}
+    assert {chosen.unit for chosen in Joint().decide(make_snapshot(*views)).gears.values()} == {"little"}
+
+
 def test_a_crowded_unit_that_is_late_goes_as_fast_as_helps():
     views = [make_view(name, target_ms=25.0, points=on_little(20.0)) for name in "abc"]
     assert Joint().decide(make_snapshot(*views)).clocks["little"] == 1000.0

@@ -23,6 +23,11 @@ def several_cores(problem: Problem) -> bool:
     return any(unit.kind == "cpu" and unit.cores > 1 for unit in problem.units)
 
 
+def may_crowd(problem: Problem) -> bool:
+    """Whether more applications than cores may be on a unit of several cores."""
+    return any(unit.kind == "cpu" and 1 < unit.cores < len(problem.demands) for unit in problem.units)
+
+
 def crowded_units(problem: Problem, evaluation: Evaluation) -> list[Unit]:
     """The CPU units of several cores that have applications share them."""
     return [unit for unit in problem.units if unit.name in evaluation.shared and unit.kind == "cpu" and unit.cores > 1]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 from scheduler.policies.protocol import gear_of, points_of, top_points
-from scheduler.policies.sharing import crowded_units, likely_outcome, outcome, several_cores
+from scheduler.policies.sharing import likely_outcome, may_crowd, outcome, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
 from scheduler.solve import solve
 from scheduler.views import Plan, Snapshot
@@ -115,31 +115,30 @@ _LESS_WAITING = (0.4, 0.1)
 
 
 def _best(problem: Problem) -> Chosen:
-    """The optimum; where that is not for sure on time, or applications share several cores, what is best near it.
+    """The optimum; where that is late, or applications may share several cores, what is best near it.
 
     The problem has a request wait for one of every other application on its unit, whichever core that runs on and
-    however seldom it does. So it gives a unit of several cores too high a clock, and takes it for late long before it
-    is; and of two applications that would hardly ever meet on a core it puts one where that is late every time. Here
-    crowded units get the clocks that are best CPU by CPU, and where the optimum is late those of problems with less
-    waiting are candidates as well.
+    however seldom it does. So it gives a unit of several cores too high a clock, or moves applications off it; and of
+    two that would hardly ever meet on a core it puts one where that is late every time. Here the optima of problems
+    with less waiting are candidates as well, and shared units get the clocks that are best CPU by CPU.
     """
     solved = solve(problem)
     best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal)
-    if solved.violation <= 0 and not several_cores(problem):
+    late = solved.violation > 0
+    if not (late or several_cores(problem)):
         return best
-    crowded = crowded_units(problem, outcome(problem, best.points, best.mhz))
-    candidates = [_at_best_clocks(problem, best, crowded)]
-    if solved.violation > 0:
+    candidates = [_at_best_clocks(problem, best)]
+    if late or may_crowd(problem):
         for factor in _LESS_WAITING:
             other = solve(_with_waits_times(factor, problem))
-            chosen = Chosen(points=other.choice, mhz=other.mhz, optimal=False)
-            candidates.append(_at_best_clocks(problem, chosen, problem.units))
+            candidates.append(_at_best_clocks(problem, Chosen(points=other.choice, mhz=other.mhz, optimal=False)))
     return min(candidates, key=lambda one: _judged(problem, one))
 
 
-def _at_best_clocks(problem: Problem, chosen: Chosen, units: Sequence[Unit]) -> Chosen:
-    """The same gears, with one of these units after another at the clock that is best CPU by CPU."""
-    for unit in units:
+def _at_best_clocks(problem: Problem, chosen: Chosen) -> Chosen:
+    """The same gears, with one shared unit after another at the clock that is best CPU by CPU."""
+    shared = outcome(problem, chosen.points, chosen.mhz).shared
+    for unit in (unit for unit in problem.units if unit.name in shared):
         at_clocks = [_at_clock(problem, chosen, unit, mhz) for mhz in unit.mhz]
         chosen = min((one for one in at_clocks if one is not None), key=lambda one: _judged(problem, one))
     return chosen
