@@ -10,7 +10,7 @@ from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import likely_outcome, may_crowd, outcome, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
 from scheduler.solve import solve
-from scheduler.views import Plan, Snapshot
+from scheduler.views import Gear, Plan, Snapshot
 
 HYSTERESIS = 0.02
 """Share of power that `Joint` must save at no greater violation before it changes a gear."""
@@ -62,6 +62,11 @@ class Chosen:
     mhz: Mapping[str, float]
     optimal: bool
 
+    @property
+    def gears(self) -> tuple[tuple[str, Gear], ...]:
+        """By application, its gear."""
+        return tuple((app, gear_of(point)) for app, point in self.points.items())
+
 
 class Joint:
     """Everything together: the optimum of the snapshot's problem.
@@ -79,18 +84,17 @@ class Joint:
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
         chosen = self.choose(snapshot)
-        gears = {app: gear_of(point) for app, point in chosen.points.items()}
-        return Plan(gears=gears, clocks=chosen.mhz, optimal=chosen.optimal)
+        return Plan(gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal)
 
     def choose(self, snapshot: Snapshot) -> Chosen:
         """What is decided on; `optimal` is the best one's, also where the gears in force stay."""
         problem = problem_of(snapshot)
         best = _best(problem)
-        if all(gear_of(best.points[view.app]) == view.gear for view in snapshot.apps):
+        if best.gears == tuple((view.app, view.gear) for view in snapshot.apps):
             return best
         kept_problem = _with_gears_kept(problem, snapshot)
         if kept_problem is not None:
-            kept = _best(kept_problem)
+            kept = _best(kept_problem, in_gear=True)
             if self._as_good(_judged(problem, kept), _judged(problem, best)):
                 return replace(kept, optimal=best.optimal)
         return best
@@ -114,24 +118,30 @@ _LESS_WAITING = (0.4, 0.1)
 """Factors on what waiting counts, with which a problem is solved again."""
 
 
-def _best(problem: Problem) -> Chosen:
+def _best(problem: Problem, *, in_gear: bool = False) -> Chosen:
     """The optimum; where that is late, or applications may share several cores, what is best near it.
 
     The problem has a request wait for one of every other application on its unit, whichever core that runs on and
     however seldom it does. So it gives a unit of several cores too high a clock, or moves applications off it; and of
     two that would hardly ever meet on a core it puts one where that is late every time. Here the optima of problems
     with less waiting are candidates as well, and shared units get the clocks that are best CPU by CPU.
+
+    Args:
+        problem: to solve.
+        in_gear: whether only the clocks are left to choose.
     """
     solved = solve(problem)
     best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal)
     late = solved.violation > 0
     if not (late or several_cores(problem)):
         return best
-    candidates = [_at_best_clocks(problem, best)]
-    if late or may_crowd(problem):
+    by_gears = {best.gears: best}
+    if not in_gear and (late or may_crowd(problem)):
         for factor in _LESS_WAITING:
-            other = solve(_with_waits_times(factor, problem))
-            candidates.append(_at_best_clocks(problem, Chosen(points=other.choice, mhz=other.mhz, optimal=False)))
+            solved = solve(_with_waits_times(factor, problem))
+            other = Chosen(points=solved.choice, mhz=solved.mhz, optimal=False)
+            by_gears.setdefault(other.gears, other)
+    candidates = [_at_best_clocks(problem, one) for one in by_gears.values()]
     return min(candidates, key=lambda one: _judged(problem, one))
 
 
@@ -200,7 +210,7 @@ class TwoStage:
         """See `Policy.decide`."""
         gears = self._first.decide(_at_top(snapshot)).gears
         in_gear = tuple(replace(view, points=points_of(gears[view.app], view)) for view in snapshot.apps)
-        clocks = _best(problem_of(replace(snapshot, apps=in_gear))).mhz
+        clocks = _best(problem_of(replace(snapshot, apps=in_gear)), in_gear=True).mhz
         return Plan(gears=gears, clocks=clocks)
 
 
