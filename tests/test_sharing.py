@@ -83,6 +83,17 @@ def test_waiting_counts_as_far_as_it_is_known_to_happen():
     assert (fine.own_ms["d"], fine.waits_ms["d"], coarse.waits_ms["d"]) == pytest.approx((33, 20, 180))
 
 
+def test_waiting_may_count_for_more_than_a_request_s_own_latency():
+    """Where a request alone takes half of what its point says, a target twice as long makes waiting count twice."""
+    services_ms = {"a": 60.0, "b": 50.0, "c": 40.0, "d": 30.0, "e": 20.0, "f": 10.0}
+    demands = [replace(demand(app, service_ms=ms, rate_hz=5.0), wait_share=2.0) for app, ms in services_ms.items()]
+    fine, _ = came_to(*demands)
+    assert fine.latency_ms["d"] == pytest.approx(33 + 2 * 20)
+    problem = Problem(units=(QUAD,), demands=tuple(demands))
+    likely = likely_outcome(problem, {one.app: one.points[0] for one in demands}, MHZ)
+    assert likely.latency_ms["d"] == pytest.approx(33 + 2 * 20 * (1 - RARE / 0.1))
+
+
 def test_the_most_loaded_cpu_is_what_is_overloaded():
     # Five of load 0.5 on four cores: one CPU has two of them, 1.0 of 0.9; on average the unit has 2.5 / 4.
     fine, coarse = came_to(*(demand(app, service_ms=50.0, rate_hz=10.0, target_ms=500.0) for app in "abcde"))

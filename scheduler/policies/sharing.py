@@ -72,8 +72,10 @@ def _re_evaluated(
         for app, demand in here.items():
             others = sorted({other for apps in by_cpu if app in apps for other in apps} - {app})
             waits_ms[app] = sum(choice[other].busy_ms for other in others)
+            # A share above 1 is waiting in the measure of a request's own latency, which is shorter than its point's.
+            share, most = demand.wait_share, max(1.0, demand.wait_share)
             latency_ms[app] = choice[app].latency_ms + sum(
-                choice[other].busy_ms * min(demand.wait_share, _common_part(loads[other], rare)) for other in others
+                choice[other].busy_ms * min(share, most * _common_part(loads[other], rare)) for other in others
             )
             before = demand.weight * max(0.0, coarse.latency_ms[app] / demand.latency_ms - 1)
             after = demand.weight * max(0.0, latency_ms[app] / demand.latency_ms - 1)
