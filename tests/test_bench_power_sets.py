@@ -11,6 +11,7 @@ import pytest
 from bench_results import COMMAND, result
 
 from actors.cluster import packaged_board
+from actors.xavier_power import STOCK, UNCLAMPED
 from scheduler.board import Board, BoardUnit
 from workloads import App, Mix, Periodic
 from workloads.bench.cases import find_cases
@@ -26,7 +27,6 @@ from workloads.bench.statistics import Interval, range_over_sets
 from workloads.bench.store import Store
 from workloads.bench.tasks import Command
 from workloads.bench.verdicts import aim_verdict, ratio_verdict
-from workloads.power_fit import STOCK, UNCLAMPED
 from workloads.simulator import plan_simulation, simulate
 from workloads.simulator.board import Residency
 

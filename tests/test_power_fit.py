@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from actors import xavier_power as power_fit
 from actors.cluster import packaged_board
-from workloads import power_fit
-from workloads.power_fit import BUDGET, PRIORS, STOCK, TOLERANCE, UNCLAMPED, board_of, compared, fit, median
+from actors.xavier_power import BUDGET, PRIORS, STOCK, TOLERANCE, UNCLAMPED, board_of, compared, fit, median
 
 SETS = fit()
 

@@ -4,7 +4,7 @@ What workload, knobs and meter stand behind the published figures is in no publi
 to repeat. Instead each plausible reading is run: one network on the GPU, one on the CPU, two at once; against each
 governor that is named; at the applications' own accuracy floors, and at the accuracy that the governor's run delivered;
 counted for the managed units, for the whole board, and above idle. On Jetson Xavier NX everything is run again for each
-of many sets of power figures that agree equally well with what is public (`workloads.power_fit`), and reported as an
+of many sets of power figures that agree equally well with what is public (`actors.xavier_power`), and reported as an
 interval.
 
 This module simulates and counts; it shows nothing.
@@ -23,12 +23,12 @@ from multiprocessing import get_context
 import numpy as np
 
 from actors.cluster import packaged_board
+from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from scheduler.board import Board
 from workloads.app import App
 from workloads.arrivals import Periodic
 from workloads.ladders import Progress
 from workloads.mix import Mix
-from workloads.power_fit import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from workloads.simulator import Simulated, plan_simulation, simulate
 
 BASELINES = ("performance", "schedutil")

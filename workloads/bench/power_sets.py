@@ -1,6 +1,6 @@
 """Energy under every set of power figures that fits a board equally well, where its power is fitted and not measured.
 
-The packaged board has the medians of those sets (`workloads.power_fit`), and policies believe them. A run that was
+The packaged board has the medians of those sets (`actors.xavier_power`), and policies believe them. A run that was
 simulated so is priced again under each set, from where its units' time went: the same decisions, on a board that takes
 other power. So nothing is simulated twice. What else a set says, the share of an inference that memory takes, stays at
 its median: it would change the run itself.
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from actors.cluster import packaged_board
+from actors.xavier_power import STOCK, UNCLAMPED, fit, with_power
 from scheduler.board import Board
-from workloads.power_fit import STOCK, UNCLAMPED, fit, with_power
 from workloads.simulator.board import Residency
 
 
