@@ -23,7 +23,7 @@ import ray
 from numpy.typing import NDArray
 from ray import cloudpickle
 
-from actors.agent import BoardAgent, BoardTotals
+from actors.agent.agent import BoardAgent, BoardTotals
 from actors.clock import BoardClock
 from actors.control_loop import ControlLoop, LoopFigures
 from actors.executor import Executor, ExecutorServer, engine_on

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from actors import load
-from actors.agent import BoardAgent
+from actors.agent import load
+from actors.agent.agent import BoardAgent
+from actors.agent.load import HostMeter
 from actors.clock import BoardClock, VirtualClock
 from actors.devices import DeviceError
 from actors.ledger import LedgerError
-from actors.load import HostMeter
 from actors.pinning import PinError, allowed
 from scheduler.board import Board, BoardUnit
 

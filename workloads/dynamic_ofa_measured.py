@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from actors import profiling
+from actors.agent.load import HostMeter
 from actors.clock import BoardClock
-from actors.load import HostMeter
 from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, did_you_mean

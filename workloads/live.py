@@ -19,7 +19,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.agent import BoardTotals
+from actors.agent.agent import BoardTotals
 from actors.clock import BoardClock
 from actors.control_loop import LoopFigures
 from actors.records import Status, read_records
