@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from actors.devices import BACK_ENDS
-from actors.devices.cuda import cuda_devices
+from actors.agent.devices import BACK_ENDS
+from actors.agent.devices.cuda import cuda_devices
 from scheduler.board import Board, BoardUnit, IdleState, Thermal
 from scheduler.problem import did_you_mean
 

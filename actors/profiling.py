@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from actors import pinning
-from actors.devices.cuda import device_name
+from actors.agent.devices.cuda import device_name
 from actors.executor_client import own_executor
 from actors.paths import cache_dir
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines

@@ -12,9 +12,9 @@ import pytest
 
 from actors.agent import load
 from actors.agent.agent import BoardAgent
+from actors.agent.devices import DeviceError
 from actors.agent.load import HostMeter
 from actors.clock import BoardClock, VirtualClock
-from actors.devices import DeviceError
 from actors.ledger import LedgerError
 from actors.pinning import PinError, allowed
 from scheduler.board import Board, BoardUnit

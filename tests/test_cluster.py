@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import cluster
+from actors.agent.devices.cuda import cuda_devices
 from actors.cluster import BoardError, check_host, load_board, packaged_board
-from actors.devices.cuda import cuda_devices
 from scheduler.board import BoardUnit, IdleState, Thermal
 
 ROOT = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.agent.devices import BACK_ENDS, DeviceError, open_device
 from actors.clock import VirtualClock
-from actors.devices import BACK_ENDS, DeviceError, open_device
 from actors.ledger import BoardLedger
 from scheduler.board import Board, BoardUnit
 from scheduler.governors import at_least

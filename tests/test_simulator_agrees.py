@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_bench import UNIT, AlertClock, Bench
 
-from actors.devices.emulated import EmulatedDevice
+from actors.agent.devices.emulated import EmulatedDevice
 from actors.ledger import BoardLedger
 from scheduler.board import Board
 from scheduler.governors import make_governor

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from actors import pinning
+from actors.agent.devices import open_device
 from actors.agent.load import HostMeter
 from actors.clock import Clock
-from actors.devices import open_device
 from actors.ledger import BoardLedger
 from actors.meters import UnitReading
 from scheduler.board import Board

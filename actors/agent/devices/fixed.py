@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from actors.devices.common import NO_CLAMPS, Device, DeviceError
+from actors.agent.devices.common import NO_CLAMPS, Device, DeviceError
 
 
 class FixedDevice(Device):

@@ -1,22 +1,24 @@
-"""Which back-end drives which kind of clock."""
+"""The device layer: one back-end for each way in which a unit's clock can be set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from actors.agent.devices.common import Device, DeviceError
+from actors.agent.devices.emulated import EmulatedDevice
+from actors.agent.devices.fixed import FixedDevice
 from actors.clock import Clock
-from actors.devices.common import Device, DeviceError
-from actors.devices.emulated import EmulatedDevice
-from actors.devices.fixed import FixedDevice
 from actors.ledger import BoardLedger
 from scheduler.board import BoardUnit
+
+__all__ = ["BACK_ENDS", "Device", "DeviceError", "open_device"]
 
 BACK_ENDS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
 """By `dvfs`."""
 
 
 def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> Device:
-    """The back-end of a unit.
+    """Return the back-end of a unit.
 
     Args:
         unit: the unit.

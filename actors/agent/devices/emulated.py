@@ -10,8 +10,8 @@ import math
 import threading
 from collections.abc import Mapping
 
+from actors.agent.devices.common import NO_CLAMPS, Device
 from actors.clock import Clock
-from actors.devices.common import NO_CLAMPS, Device
 from actors.ledger import BoardLedger
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, HintedGovernor, at_least, governor_of, next_sample_s
