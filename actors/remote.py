@@ -1,7 +1,7 @@
 """The Ray actors: thin wrappers around the worker, the executor, the board agent and the control loop.
 
 Only what Ray makes necessary is here. Messages travel as msgpack (`actors.wire`), so that an actor may live in
-another Python than the manager's; telemetry by pages in shared memory (`actors.reports`). Specs and sources are handed
+another Python than the manager's; telemetry by pages in shared memory (`actors.control.reports`). Specs and sources are handed
 over by Ray at the start.
 """
 
@@ -25,11 +25,11 @@ from ray import cloudpickle
 
 from actors.agent.agent import BoardAgent, BoardTotals
 from actors.clock import BoardClock
-from actors.control_loop import ControlLoop, LoopFigures
+from actors.control.loop import ControlLoop, LoopFigures
+from actors.control.ray_transport import RayTransport
+from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor import Executor, ExecutorServer, engine_on
 from actors.policies import load_policy, located
-from actors.ray_transport import RayTransport
-from actors.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
 from actors.wire import decode, decode_effect, encode

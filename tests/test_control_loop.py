@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.clock import VirtualClock
-from actors.control_loop import ControlLoop, LostError
+from actors.control.loop import ControlLoop, LostError
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from actors.pages import PageReader, PageWriter
+from actors.control.pages import PageReader, PageWriter
 
 PATIENCE_S = 30.0
 
@@ -79,7 +79,7 @@ def test_reading_while_another_process_writes_and_is_killed_over_it(place):
     code = f"""
         from itertools import cycle
         from pathlib import Path
-        from actors.pages import PageWriter
+        from actors.control.pages import PageWriter
 
         writer = PageWriter(Path({str(path)!r}))
         for length in cycle([20_000, 3, 9_000, 1]):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.clock import VirtualClock
-from actors.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
+from actors.control.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
 from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
 from scheduler.views import Gear
 

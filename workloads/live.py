@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from actors.agent.agent import BoardTotals
 from actors.clock import BoardClock
-from actors.control_loop import LoopFigures
+from actors.control.loop import LoopFigures
 from actors.records import Status, read_records
 from actors.remote import (
     ManagerTask,

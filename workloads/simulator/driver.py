@@ -1,6 +1,6 @@
 """The manager's driver in virtual time: brings it telemetry, events and answers, and carries out its effects.
 
-The counterpart of `actors.control_loop`. What managing costs is `Costs`: the manager does one thing after another, an
+The counterpart of `actors.control.loop`. What managing costs is `Costs`: the manager does one thing after another, an
 effect leaves when it has decided, is carried out a call later, and its acknowledgement takes as long again.
 """
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import ray
 
-from actors.control_loop import LostError
-from actors.reports import AppReports, BoardReports, app_page, board_page
+from actors.control.loop import LostError
+from actors.control.reports import AppReports, BoardReports, app_page, board_page
 from actors.wire import decode_message, encode
 from scheduler.messages import (
     Activate,

@@ -21,7 +21,7 @@ from typing import NamedTuple, NoReturn
 import msgpack
 
 from actors.clock import Clock
-from actors.pages import PageReader, PageWriter
+from actors.control.pages import PageReader, PageWriter
 from scheduler.estimators import LatencyWindow
 from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
 from scheduler.views import Gear
