@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from actors import pinning
 from actors.agent.devices.cuda import device_name
-from actors.executor_client import own_executor
+from actors.executor.client import own_executor
 from actors.paths import cache_dir
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import engines

@@ -28,7 +28,7 @@ from actors.clock import BoardClock
 from actors.control.loop import ControlLoop, LoopFigures
 from actors.control.ray_transport import RayTransport
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
-from actors.executor import Executor, ExecutorServer, engine_on
+from actors.executor.server import Executor, ExecutorServer, engine_on
 from actors.policies import load_policy, located
 from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver

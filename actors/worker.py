@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
-from actors.executor_client import ExecutorClient
+from actors.executor.client import ExecutorClient
 from actors.floors import Floors
 from actors.gearbox import CPU, Form, Gearbox
 from actors.ledger import BoardLedger

@@ -24,7 +24,7 @@ from rich.table import Table
 
 import supernets
 from actors.clock import BoardClock
-from actors.executor_client import ExecutorClient, own_executor
+from actors.executor.client import ExecutorClient, own_executor
 from benchmarks.rig import Stopwatch, print_table, start_clock, watched
 from supernets import engines
 from supernets.artifact import Artifact

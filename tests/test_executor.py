@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from actors.clock import BoardClock
-from actors.executor import DeviceLostError, Executor, ExecutorServer
-from actors.executor_client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
-from actors.executor_wire import Held, Ran, Run, open_socket, receive, send
+from actors.executor.client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
+from actors.executor.packets import Held, Ran, Run, open_socket, receive, send
+from actors.executor.server import DeviceLostError, Executor, ExecutorServer
 from actors.ledger import BoardLedger
 from actors.wire import encode
 from scheduler.board import Board, BoardUnit
@@ -281,7 +281,7 @@ def test_a_killed_workers_networks_are_given_back(served):
     served.executor._bound_mb = 0.0
     code = f"""
         from pathlib import Path
-        from actors.executor_client import ExecutorClient
+        from actors.executor.client import ExecutorClient
         from supernets.artifact import Artifact
         held = ExecutorClient("gpu", Path({str(served.path)!r})).prepare({A!r})
         print("held", flush=True)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tiny_networks import Numbers, board, gpu_times, ladder, profile, with_gpu
 
 from actors.clock import BoardClock, VirtualClock
-from actors.executor import Executor, ExecutorServer
+from actors.executor.server import Executor, ExecutorServer
 from actors.gearbox import Form, GearboxError
 from actors.ledger import BoardLedger
 from actors.records import RECORD, Status, read_records

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import supernets
 from actors.cluster import BoardError
-from actors.executor_client import ExecutorError, ExecutorLostError
+from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.policies import check_policy
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board

@@ -5,7 +5,7 @@ hold the same one, and runs one request at a time. It knows no applications, dea
 next is decided in one place, the board's ledger, whose token of the GPU a worker holds from before its request until
 after its result (`actors.ledger`). Requests wait here only behind one whose worker was killed in the middle of it.
 
-Run as a program (`python -m actors.executor SOCKET DEVICE`) it serves until its standard input ends.
+Run as a program (`python -m actors.executor.server SOCKET DEVICE`) it serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.executor_wire import Held, Ran, Run, TensorMemory, open_socket, receive, send
+from actors.executor.packets import Held, Ran, Run, TensorMemory, open_socket, receive, send
 from actors.wire import WireError
 from supernets.artifact import Artifact
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.executor_wire import Held, Ran, Run, TensorMemory, open_socket, receive, send
+from actors.executor.packets import Held, Ran, Run, TensorMemory, open_socket, receive, send
 from actors.wire import WireError
 from supernets.artifact import Artifact
 
@@ -201,7 +201,7 @@ def own_executor(device: str) -> Iterator[ExecutorClient]:
     """
     with TemporaryDirectory(prefix="gearshift-executor-") as directory:
         path = Path(directory) / "socket"
-        command = [sys.executable, "-m", "actors.executor", str(path), device]
+        command = [sys.executable, "-m", "actors.executor.server", str(path), device]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
             assert process.stdout
