@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actors.clock import Clock
 from actors.draws import Draws
 from actors.gearbox import Gearbox, Ready
-from actors.ledger import BoardLedger, Lease
+from actors.ledger.ledger import BoardLedger, Lease
 from actors.request_queue import Request
 from actors.tally import Service, Tally
 from actors.worker_spec import WorkerSpec

@@ -25,7 +25,7 @@ from actors.clock import BoardClock, Clock
 from actors.executor.client import ExecutorClient
 from actors.floors import Floors
 from actors.gearbox import CPU, Form, Gearbox
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from actors.records import RECORD, read_records
 from actors.request_queue import Drop, Intake, Request, RequestQueue, remains
 from actors.serving import Engaged, OnResult, RequestDroppedError, Result, Server, WorkerClosedError, engage, refuse

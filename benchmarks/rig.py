@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.clock import BoardClock
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from actors.records import Status, read_records
 from actors.worker import Worker
 from actors.worker_spec import WorkerSpec

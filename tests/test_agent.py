@@ -15,7 +15,7 @@ from actors.agent.agent import BoardAgent
 from actors.agent.devices import DeviceError
 from actors.agent.load import HostMeter
 from actors.clock import BoardClock, VirtualClock
-from actors.ledger import LedgerError
+from actors.ledger.ledger import LedgerError
 from actors.pinning import PinError, allowed
 from scheduler.board import Board, BoardUnit
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.agent.devices import BACK_ENDS, DeviceError, open_device
 from actors.clock import VirtualClock
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from scheduler.board import Board, BoardUnit
 from scheduler.governors import at_least
 

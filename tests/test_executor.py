@@ -22,7 +22,7 @@ from actors.clock import BoardClock
 from actors.executor.client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
 from actors.executor.packets import Held, Ran, Run, open_socket, receive, send
 from actors.executor.server import DeviceLostError, Executor, ExecutorServer
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from actors.wire import encode
 from scheduler.board import Board, BoardUnit
 from supernets.artifact import Artifact

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.clock import BoardClock, VirtualClock
-from actors.ledger import BoardLedger, LedgerError
-from actors.shared import SharedLock, SharedRecords
+from actors.ledger.ledger import BoardLedger, LedgerError
+from actors.ledger.shared import SharedLock, SharedRecords
 from scheduler.board import Board, BoardUnit
 
 BIG = BoardUnit(
@@ -44,7 +44,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def ledger(place, monkeypatch):
-    monkeypatch.setattr("actors.ledger._POLL_MS", 30_000)  # a waiter that nobody wakes is to be noticed
+    monkeypatch.setattr("actors.ledger.ledger._POLL_MS", 30_000)  # a waiter that nobody wakes is to be noticed
     ledger = BoardLedger.create(place(), BOARD, slots=3, clock=VirtualClock())
     yield ledger
     ledger.remove()
@@ -461,7 +461,7 @@ def test_a_lock_excludes_threads_and_processes(tmp_path):
     script = f"""
 import sys, time
 from pathlib import Path
-from actors.shared import SharedLock, SharedRecords
+from actors.ledger.shared import SharedLock, SharedRecords
 {source}
 count_up(SharedLock(Path(sys.argv[1]) / "lock"), SharedRecords(Path(sys.argv[1]) / "records"), 100)
 """
@@ -482,7 +482,7 @@ CHILD = textwrap.dedent(
     import os, sys
     from pathlib import Path
     from actors.clock import BoardClock
-    from actors.ledger import BoardLedger
+    from actors.ledger.ledger import BoardLedger
     from scheduler.board import Board, BoardUnit
     path, board, zero_s, slot, errand = Path(sys.argv[1]), eval(sys.argv[2]), *map(float, sys.argv[3:5]), sys.argv[5]
     slot = int(slot)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator_bench import UNIT, AlertClock, Bench
 
 from actors.agent.devices.emulated import EmulatedDevice
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from scheduler.board import Board
 from scheduler.governors import make_governor
 

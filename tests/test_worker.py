@@ -22,7 +22,7 @@ from tiny_networks import Numbers, board, gpu_times, ladder, profile, with_gpu
 from actors.clock import BoardClock, VirtualClock
 from actors.executor.server import Executor, ExecutorServer
 from actors.gearbox import Form, GearboxError
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from actors.records import RECORD, Status, read_records
 from actors.request_queue import DROP_RULES
 from actors.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
@@ -672,7 +672,7 @@ class TestThreads:
             endless.result(PATIENCE_S)
 
     def test_a_request_that_waits_for_cores_takes_the_new_gear(self, real, monkeypatch):
-        monkeypatch.setattr("actors.ledger._POLL_MS", 10_000_000)  # so that only being woken ends the wait
+        monkeypatch.setattr("actors.ledger.ledger._POLL_MS", 10_000_000)  # so that only being woken ends the wait
         one = real(profile=profile(small_ms=(1.0,)), segments=((0.0, 1e9),))
         other = one.ledger.take(1, "big", (0,), 0.0)
         one.shift(SMALL)

@@ -17,8 +17,8 @@ from actors import pinning
 from actors.agent.devices import open_device
 from actors.agent.load import HostMeter
 from actors.clock import Clock
-from actors.ledger import BoardLedger
-from actors.meters import UnitReading
+from actors.ledger.ledger import BoardLedger
+from actors.ledger.meters import UnitReading
 from scheduler.board import Board
 from scheduler.messages import HostTelemetry, UnitTelemetry
 

@@ -8,7 +8,7 @@ from actors.agent.devices.common import Device, DeviceError
 from actors.agent.devices.emulated import EmulatedDevice
 from actors.agent.devices.fixed import FixedDevice
 from actors.clock import Clock
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
 
 __all__ = ["BACK_ENDS", "Device", "DeviceError", "open_device"]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from actors.clock import Clock
-from actors.ledger import BoardLedger
-from actors.meters import UnitReading
+from actors.ledger.ledger import BoardLedger
+from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
 
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})

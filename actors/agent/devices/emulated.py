@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from actors.agent.devices.common import NO_CLAMPS, Device
 from actors.clock import Clock
-from actors.ledger import BoardLedger
+from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, HintedGovernor, at_least, governor_of, next_sample_s
 

@@ -3,7 +3,7 @@
 The board agent creates it and sets the clocks; every worker attaches to it, takes its cores' tokens for each
 request, and holds them until the request has got through its service time at the clocks that were in force
 meanwhile. Anyone can evaluate the totals at any moment, so a change of clock acts in the middle of a request,
-exactly. Any process may be killed anywhere: records change as a whole (`actors.shared`), and `reap` frees what a
+exactly. Any process may be killed anywhere: records change as a whole (`actors.ledger.shared`), and `reap` frees what a
 dead worker still held.
 
 The ledger knows no processes and no networks, and it does not choose clocks. An application is a slot, a number
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actors.clock import BoardClock, Clock
-from actors.meters import IDLE, OFFLINE, Core, UnitReading, UnitState, reading
-from actors.shared import SharedLock, SharedRecords, cells
+from actors.ledger.meters import IDLE, OFFLINE, Core, UnitReading, UnitState, reading
+from actors.ledger.shared import SharedLock, SharedRecords, cells
 from scheduler.board import Board, BoardUnit
 
 _MAX_CORES = 52  # of a unit: a set of cores is the bits of one double
