@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import Clock
-from actors.draws import Draws
 from actors.gearbox import Gearbox, Ready
 from actors.ledger.ledger import BoardLedger, Lease
-from actors.request_queue import Request
+from actors.requests.draws import Draws
+from actors.requests.queue import Request
 from actors.tally import Service, Tally
 from actors.worker_spec import WorkerSpec
 from scheduler.board import BoardUnit

@@ -10,8 +10,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.records import RecordWriter, Status
-from actors.request_queue import Request
+from actors.requests.queue import Request
+from actors.requests.records import RecordWriter, Status
 
 MOST_ERRORS = 16
 

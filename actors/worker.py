@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
 from actors.executor.client import ExecutorClient
-from actors.floors import Floors
 from actors.gearbox import CPU, Form, Gearbox
 from actors.ledger.ledger import BoardLedger
-from actors.records import RECORD, read_records
-from actors.request_queue import Drop, Intake, Request, RequestQueue, remains
+from actors.requests.floors import Floors
+from actors.requests.queue import Drop, Intake, Request, RequestQueue, remains
+from actors.requests.records import RECORD, read_records
 from actors.serving import Engaged, OnResult, RequestDroppedError, Result, Server, WorkerClosedError, engage, refuse
 from actors.tally import Tally
 from actors.worker_spec import WorkerSpec

@@ -32,7 +32,7 @@ class WorkerSpec:
         segments: (from_s, target_ms) of each latency target, rising in time; the first begins its presence.
         until_s: end of its presence.
         queue_bound: most requests that may wait.
-        drop: which one goes, one of `actors.request_queue.DROP_RULES`.
+        drop: which one goes, one of `actors.requests.queue.DROP_RULES`.
         artifacts: its ladder by sub-network, smallest first.
         profile: what was measured of that ladder.
         seed: of the run.

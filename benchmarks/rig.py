@@ -23,7 +23,7 @@ from rich.table import Table
 
 from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger
-from actors.records import Status, read_records
+from actors.requests.records import Status, read_records
 from actors.worker import Worker
 from actors.worker_spec import WorkerSpec
 from scheduler.board import Board, BoardUnit

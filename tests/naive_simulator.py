@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from actors.draws import Draws
-from actors.records import Status
+from actors.requests.draws import Draws
+from actors.requests.records import Status
 
 
 @dataclass(kw_only=True, eq=False)

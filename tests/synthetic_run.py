@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from actors.records import RECORD, Status
+from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.app import App

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.draws import Draws
+from actors.requests.draws import Draws
 
 
 @given(seed=st.integers(0, 2**40), app=st.text(max_size=5), count=st.integers(0, 200))

@@ -9,8 +9,8 @@ from test_worker import LARGE, SMALL, Rig
 from tiny_networks import profile
 
 from actors.cluster import packaged_board
-from actors.floors import Floors
-from actors.records import Status
+from actors.requests.floors import Floors
+from actors.requests.records import Status
 from actors.stored_profiles import packaged_profile
 from scheduler.profile import Profile, RungProfile
 from workloads import App, Mix, Periodic, at

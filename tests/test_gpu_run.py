@@ -19,7 +19,7 @@ from test_run import SCHEMA, Watched, assert_counts_add_up, wait_for
 from tiny_networks import SCALES, gpu_times, network, with_gpu, with_program
 
 from actors.cluster import packaged_board
-from actors.records import Status
+from actors.requests.records import Status
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime

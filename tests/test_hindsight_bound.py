@@ -14,7 +14,7 @@ from hindsight_mixes import (
     units_j,
 )
 
-from actors.draws import Draws
+from actors.requests.draws import Draws
 from scheduler.board import Thermal
 from workloads import App, Mix, Saturate, at
 from workloads.hindsight import lower_bound_j

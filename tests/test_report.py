@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from synthetic_run import GEARS, Made, make_run
 
-from actors.records import RECORD, Status
+from actors.requests.records import RECORD, Status
 from workloads.plots import marks_of, plot_app
 from workloads.report import ReportError, write_report
 from workloads.run_dir import EPOCHS_FILE, REQUESTS_FILE, SUMMARY_FILE, read_run

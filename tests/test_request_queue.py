@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.draws import Draws
-from actors.records import RECORD, Status
-from actors.request_queue import DROP_RULES, Intake, Request, RequestQueue, remains
+from actors.requests.draws import Draws
+from actors.requests.queue import DROP_RULES, Intake, Request, RequestQueue, remains
+from actors.requests.records import RECORD, Status
 
 times = st.lists(st.floats(0, 100, allow_nan=False), max_size=30).map(lambda values: np.array(sorted(values)))
 

@@ -28,7 +28,7 @@ from tiny_networks import network
 from actors.cluster import packaged_board
 from actors.gearbox import Form
 from actors.pinning import allowed
-from actors.records import Status
+from actors.requests.records import Status
 from actors.session import RaySession, reap_dead_runs
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime

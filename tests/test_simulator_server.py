@@ -15,8 +15,8 @@ from test_worker import CPUS, LARGE, LITTLE, SMALL, WIDE, Rig
 from tiny_networks import board as tiny_board
 from tiny_networks import profile as tiny_profile
 
-from actors.records import Status
-from actors.request_queue import DROP_RULES
+from actors.requests.queue import DROP_RULES
+from actors.requests.records import Status
 from scheduler.board import BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear

@@ -17,7 +17,7 @@ from fake_world import BOARD, PROFILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.board import IdleState, Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at

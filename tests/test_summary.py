@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from synthetic_run import make_run
 
-from actors.records import RECORD, Status
+from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.mix import Target

@@ -14,7 +14,7 @@ from test_run import tiny_plan
 from tiny_networks import network
 
 from actors.cluster import packaged_board
-from actors.records import RECORD, Status
+from actors.requests.records import RECORD, Status
 from actors.session import RaySession
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime

@@ -23,8 +23,8 @@ from actors.clock import BoardClock, VirtualClock
 from actors.executor.server import Executor, ExecutorServer
 from actors.gearbox import Form, GearboxError
 from actors.ledger.ledger import BoardLedger
-from actors.records import RECORD, Status, read_records
-from actors.request_queue import DROP_RULES
+from actors.requests.queue import DROP_RULES
+from actors.requests.records import RECORD, Status, read_records
 from actors.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
 from actors.worker import Worker
 from actors.worker_spec import WorkerSpec

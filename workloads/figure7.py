@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from actors.cluster import packaged_board
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.profile import Profile
 from workloads.ladders import Progress
 from workloads.loader import load_mix

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from actors.agent.agent import BoardTotals
 from actors.clock import BoardClock
 from actors.control.loop import LoopFigures
-from actors.records import Status, read_records
 from actors.remote import (
     ManagerTask,
     agent_actor,
@@ -32,6 +31,7 @@ from actors.remote import (
     worker_actor,
     write_clock,
 )
+from actors.requests.records import Status, read_records
 from actors.session import RaySession
 from actors.worker import WorkerStatus
 from actors.worker_spec import WorkerSpec

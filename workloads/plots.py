@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 from workloads.arrivals import FloatArray
 from workloads.run_dir import LoggedGear, Run
 from workloads.summary import first_ends, is_on_time, latencies_ms

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
-from actors.records import RECORD
+from actors.requests.records import RECORD
 from workloads.arrivals import FloatArray
 from workloads.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
 from workloads.summary import Summary, SummaryError, read_summary
@@ -142,7 +142,7 @@ class Run:
         losses: Workers lost.
         troubles: What should not have happened.
         stalls: Gaps of the host.
-        records: For each app its records, shape (n,), of dtype `actors.records.RECORD`.
+        records: For each app its records, shape (n,), of dtype `actors.requests.records.RECORD`.
         arrivals_s: For each app the arrivals of all its requests, shape (m,).
     """
 
@@ -165,7 +165,7 @@ def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Ma
 
     Args:
         run_dir: An existing directory.
-        records: For each app, of dtype `actors.records.RECORD`.
+        records: For each app, of dtype `actors.requests.records.RECORD`.
         arrivals_s: For each app, of all its requests.
 
     Returns:

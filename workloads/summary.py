@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.arrivals import FloatArray
@@ -256,7 +256,7 @@ def summarize_app(
     Args:
         arrivals_s: Scheduled arrival of every request submitted, shape (n,), sorted; a request's index is its
             place in it. Those without a record of their end are in flight.
-        records: Of dtype `actors.records.RECORD`, shape (m,), in any order. The first end of a request counts:
+        records: Of dtype `actors.requests.records.RECORD`, shape (m,), in any order. The first end of a request counts:
             one that a lost worker had already finished is not failed again by its successor.
         targets: In order of time, at least one; an arrival before the first counts to the first.
         ladder: Of the app, as in the records' `subnet`.

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.views import Gear
 from workloads.plan import RunPlan
 from workloads.run_dir import Run

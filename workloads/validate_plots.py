@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 from workloads.run_dir import Run
 from workloads.summary import first_ends, latencies_ms
 from workloads.svg import INK, MUTED, STYLE, to_svg

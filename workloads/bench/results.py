@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 from workloads.bench.power_sets import EnergyBySet
 from workloads.bench.scores import Frames, xrbench
 from workloads.bench.statistics import early_stopping_percentile

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.draws import Draws
+from actors.requests.draws import Draws
 from scheduler.board import Board, BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged

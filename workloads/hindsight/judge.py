@@ -9,7 +9,7 @@ from functools import total_ordering
 
 import numpy as np
 
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.policies import Policy
 from scheduler.views import Plan
 from workloads.arrivals import FloatArray

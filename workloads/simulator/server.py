@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.draws import Draws
-from actors.floors import Floors
-from actors.records import RECORD, Status
-from actors.request_queue import Intake, Request, RequestQueue
+from actors.requests.draws import Draws
+from actors.requests.floors import Floors
+from actors.requests.queue import Intake, Request, RequestQueue
+from actors.requests.records import RECORD, Status
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile
 from scheduler.views import Gear

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 from scheduler.board import Board
 from scheduler.manager import Manager
 from scheduler.views import Gear
@@ -41,7 +41,7 @@ class Simulated:
 
     Attributes:
         summary: schema 1, with what a simulation has not null.
-        records: for each app, of dtype `actors.records.RECORD`.
+        records: for each app, of dtype `actors.requests.records.RECORD`.
         arrivals_s: for each app, of all its requests.
         entries: the epoch log, each a map with `kind` and `now_s`; empty where it was not asked for.
         residency: by unit.

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.records import Status
+from actors.requests.records import Status
 
 DROP_RULES = ("late", "oldest", "newest")
 
