@@ -30,11 +30,11 @@ from actors.control.ray_transport import RayTransport
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
 from actors.policies import load_policy, located
-from actors.serving import Result, WorkerClosedError
 from actors.session import watch_driver
 from actors.wire import decode, decode_effect, encode
-from actors.worker import Worker, WorkerStatus
-from actors.worker_spec import WorkerSpec
+from actors.worker.serving import Result, WorkerClosedError
+from actors.worker.spec import WorkerSpec
+from actors.worker.worker import Worker, WorkerStatus
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import (

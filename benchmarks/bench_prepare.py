@@ -36,8 +36,8 @@ from rich.table import Table
 import supernets
 from actors.clock import BoardClock
 from actors.pinning import pin
-from actors.worker import Worker
-from actors.worker_spec import MEMORY_MB
+from actors.worker.spec import MEMORY_MB
+from actors.worker.worker import Worker
 from benchmarks.rig import (
     APP,
     UNIT,

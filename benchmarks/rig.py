@@ -24,8 +24,8 @@ from rich.table import Table
 from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger
 from actors.requests.records import Status, read_records
-from actors.worker import Worker
-from actors.worker_spec import WorkerSpec
+from actors.worker.spec import WorkerSpec
+from actors.worker.worker import Worker
 from scheduler.board import Board, BoardUnit
 from scheduler.messages import Activate, Prepare
 from scheduler.profile import Profile, RungProfile, ServiceTime

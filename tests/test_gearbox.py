@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_networks import RESOLUTIONS, Numbers, ladder
 
 from actors import pinning
-from actors.gearbox import CPU, Form, Gearbox, GearboxError
+from actors.worker.gearbox import CPU, Form, Gearbox, GearboxError
 from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact

@@ -26,10 +26,10 @@ import ray
 from tiny_networks import network
 
 from actors.cluster import packaged_board
-from actors.gearbox import Form
 from actors.pinning import allowed
 from actors.requests.records import Status
 from actors.session import RaySession, reap_dead_runs
+from actors.worker.gearbox import Form
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import plates

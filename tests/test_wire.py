@@ -15,7 +15,7 @@ from tiny_networks import board, ladder, profile
 
 from actors import wire
 from actors.wire import SCHEMA, WireError
-from actors.worker_spec import WorkerSpec
+from actors.worker.spec import WorkerSpec
 from scheduler.board import Board
 from scheduler.messages import (
     Activate,

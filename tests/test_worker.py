@@ -21,13 +21,13 @@ from tiny_networks import Numbers, board, gpu_times, ladder, profile, with_gpu
 
 from actors.clock import BoardClock, VirtualClock
 from actors.executor.server import Executor, ExecutorServer
-from actors.gearbox import Form, GearboxError
 from actors.ledger.ledger import BoardLedger
 from actors.requests.queue import DROP_RULES
 from actors.requests.records import RECORD, Status, read_records
-from actors.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
-from actors.worker import Worker
-from actors.worker_spec import WorkerSpec
+from actors.worker.gearbox import Form, GearboxError
+from actors.worker.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
+from actors.worker.spec import WorkerSpec
+from actors.worker.worker import Worker
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 from supernets import engines

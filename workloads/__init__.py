@@ -10,7 +10,7 @@ from workloads.events import at
 from workloads.mix import Mix
 
 if TYPE_CHECKING:
-    from actors.serving import RequestDroppedError
+    from actors.worker.serving import RequestDroppedError
     from workloads.launch import Deployment, deploy, run
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.serving import RequestDroppedError, Result
 from actors.session import RaySession
+from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
 from workloads.boards import open_board
 from workloads.errors import MixError

@@ -33,8 +33,8 @@ from actors.remote import (
 )
 from actors.requests.records import Status, read_records
 from actors.session import RaySession
-from actors.worker import WorkerStatus
-from actors.worker_spec import WorkerSpec
+from actors.worker.spec import WorkerSpec
+from actors.worker.worker import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
 from workloads.arrivals import External, Saturate

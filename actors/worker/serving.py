@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import Clock
-from actors.gearbox import Gearbox, Ready
 from actors.ledger.ledger import BoardLedger, Lease
 from actors.requests.draws import Draws
 from actors.requests.queue import Request
-from actors.tally import Service, Tally
-from actors.worker_spec import WorkerSpec
+from actors.worker.gearbox import Gearbox, Ready
+from actors.worker.spec import WorkerSpec
+from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit
 from scheduler.messages import Activate
 from scheduler.views import Gear

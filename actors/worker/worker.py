@@ -23,14 +23,23 @@ from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
 from actors.executor.client import ExecutorClient
-from actors.gearbox import CPU, Form, Gearbox
 from actors.ledger.ledger import BoardLedger
 from actors.requests.floors import Floors
 from actors.requests.queue import Drop, Intake, Request, RequestQueue, remains
 from actors.requests.records import RECORD, read_records
-from actors.serving import Engaged, OnResult, RequestDroppedError, Result, Server, WorkerClosedError, engage, refuse
-from actors.tally import Tally
-from actors.worker_spec import WorkerSpec
+from actors.worker.gearbox import CPU, Form, Gearbox
+from actors.worker.serving import (
+    Engaged,
+    OnResult,
+    RequestDroppedError,
+    Result,
+    Server,
+    WorkerClosedError,
+    engage,
+    refuse,
+)
+from actors.worker.spec import WorkerSpec
+from actors.worker.tally import Tally
 from scheduler.messages import Activate, Activated, AppTelemetry, Prepare, Prepared
 from scheduler.views import Gear
 from supernets import engines

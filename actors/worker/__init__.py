@@ -1,0 +1,1 @@
+"""A worker: one application's process, which serves its requests in the gear that the manager gives it."""
