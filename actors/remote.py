@@ -1,8 +1,8 @@
 """The Ray actors: thin wrappers around the worker, the executor, the board agent and the control loop.
 
 Only what Ray makes necessary is here. Messages travel as msgpack (`actors.wire`), so that an actor may live in
-another Python than the manager's; telemetry by pages in shared memory (`actors.control.reports`). Specs and sources are handed
-over by Ray at the start.
+another Python than the manager's; telemetry by pages in shared memory (`actors.control.reports`). Specs and sources are
+handed over by Ray at the start.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from snapshots import BIG, LITTLE, gear, make_snapshot, make_view
 
-from scheduler.governors import HintedGovernor, Schedutil, SchedutilUclamp, clamps_of, make_governor
+from scheduler.governors import HintedGovernor, Schedutil, SchedutilUclamp, make_governor
+from scheduler.policies.clamps import clamps_of
 
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
 

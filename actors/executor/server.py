@@ -3,7 +3,8 @@
 It holds the device's one context, prepares networks while it serves, shares a network among the applications that
 hold the same one, and runs one request at a time. It knows no applications, deadlines or gears: *which* request is
 next is decided in one place, the board's ledger, whose token of the GPU a worker holds from before its request until
-after its result (`actors.ledger.ledger`). Requests wait here only behind one whose worker was killed in the middle of it.
+after its result (`actors.ledger.ledger`). Requests wait here only behind one whose worker was killed in the middle of
+it.
 
 Run as a program (`python -m actors.executor.server SOCKET DEVICE`) it serves until its standard input ends.
 """

@@ -12,7 +12,6 @@ system's own housekeeping woke each domain once a period.
 What each model does and leaves out, and of which Linux it is: `docs/governors.md`.
 """
 
-from scheduler.governors.clamps import clamps_of
 from scheduler.governors.common import (
     PERIOD_US,
     EdgeGovernor,
@@ -46,7 +45,6 @@ __all__ = [
     "SchedutilUclamp",
     "SimpleOndemand",
     "at_least",
-    "clamps_of",
     "governor_for",
     "governor_of",
     "make_governor",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scheduler.governors import clamps_of, governor_for
+from scheduler.governors import governor_for
+from scheduler.policies.clamps import clamps_of
 from scheduler.policies.protocol import Policy
 from scheduler.views import Plan, Snapshot
 

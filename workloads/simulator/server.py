@@ -1,7 +1,7 @@
 """One application of a simulation: its requests, its queue, and the gear that serves them one at a time.
 
-The rules are those of a worker (`actors.worker.worker`): the same queue and drop rules, the same luck of each request, a gear
-that changes between two requests, and a drain at the end. What is left out is the network itself.
+The rules are those of a worker (`actors.worker.worker`): the same queue and drop rules, the same luck of each request,
+a gear that changes between two requests, and a drain at the end. What is left out is the network itself.
 """
 
 from __future__ import annotations

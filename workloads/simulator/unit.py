@@ -1,9 +1,9 @@
 """One unit of a simulated board: its clock, its cores' tokens, who waits for them, and where its time went.
 
-The rules are those of the emulated board (`actors.ledger.ledger`, `actors.agent.devices.emulated`): a request holds the tokens of
-its cores from its start until the unit's pace has covered its service time; who waits gets cores by deadline, and a
-later one never passes an earlier one to a core that both want. Beyond them a clock takes its transition latency to
-come into force, and a core that has been idle for long takes its exit latency to begin.
+The rules are those of the emulated board (`actors.ledger.ledger`, `actors.agent.devices.emulated`): a request holds the
+tokens of its cores from its start until the unit's pace has covered its service time; who waits gets cores by deadline,
+and a later one never passes an earlier one to a core that both want. Beyond them a clock takes its transition latency
+to come into force, and a core that has been idle for long takes its exit latency to begin.
 
 It knows no networks, no targets and no manager.
 """
