@@ -1,4 +1,4 @@
-"""How long `scheduler.solve` takes on problems of Xavier NX size, beside HiGHS on the same problems.
+"""How long `scheduler.solver` takes on problems of Xavier NX size, beside HiGHS on the same problems.
 
 Three CPU clusters of two cores with 25 clocks each and a GPU with 15, seven sub-networks per app: 1,155
 operating points per demand. The points are drawn at random (`tests/oracle_solve.py`). Both solvers take turns in
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from scheduler.problem import Problem
-from scheduler.solve import solve
+from scheduler.solver import solve
 from tests.oracle_solve import Milp, draw
 
 DEMANDS = (2, 4, 8)

@@ -20,7 +20,7 @@ from scheduler.messages import AppTelemetry, HostTelemetry, TargetChanged, Telem
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.problem import Objective, OperatingPoint
 from scheduler.profile import Profile
-from scheduler.solve import Evaluation
+from scheduler.solver import Evaluation
 from scheduler.views import AppView, Gear, Snapshot, UnitView
 
 RATE_CHANGE = 0.2

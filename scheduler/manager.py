@@ -38,7 +38,7 @@ from scheduler.messages import (
 from scheduler.placement import assign_cpus
 from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
 from scheduler.problem import Objective
-from scheduler.solve import Evaluation
+from scheduler.solver import Evaluation
 from scheduler.transition import Transition, plain
 from scheduler.views import Plan
 

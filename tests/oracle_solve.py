@@ -1,4 +1,4 @@
-"""Oracles for `scheduler.solve`: every choice tried, and a mixed-integer model for HiGHS.
+"""Oracles for `scheduler.solver`: every choice tried, and a mixed-integer model for HiGHS.
 
 `draw` makes the random problems that tests and the benchmark share.
 """
@@ -12,7 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from scheduler.problem import Demand, Objective, OperatingPoint, Problem, Unit
-from scheduler.solve import FULL_LOAD, Evaluation, evaluate
+from scheduler.solver import FULL_LOAD, Evaluation, evaluate
 
 
 def choices(problem: Problem) -> Iterator[Evaluation]:

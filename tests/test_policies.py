@@ -28,7 +28,7 @@ from scheduler.policies import (
 from scheduler.policies.protocol import points_of
 from scheduler.policies.sharing import likely_outcome, outcome
 from scheduler.problem import OperatingPoint
-from scheduler.solve import solve
+from scheduler.solver import solve
 from scheduler.views import Plan
 
 # ---------------------------------------------------------------- joint

@@ -23,7 +23,7 @@ from scheduler.policies import (
 )
 from scheduler.policies.protocol import points_of
 from scheduler.policies.solving import problem_of
-from scheduler.solve import evaluate, solve
+from scheduler.solver import evaluate, solve
 from scheduler.views import Plan
 
 LATEST = 20

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scheduler.placement import spread
 from scheduler.policies.sharing import RARE, likely_outcome, outcome, several_cores
 from scheduler.problem import Demand, OperatingPoint, Problem, Unit
-from scheduler.solve import evaluate
+from scheduler.solver import evaluate
 
 QUAD = Unit(name="quad", kind="cpu", cores=4, mhz=(1000.0,), static_w=(0.1,))
 MHZ = {"quad": 1000.0}

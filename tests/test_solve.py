@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle_solve import Milp, brute_force, draw
 
-from scheduler import _cells, _partition
-from scheduler._exact import solve_exactly
-from scheduler._local import solve_locally
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, ProblemError, Unit
-from scheduler.solve import EXACT_DEMANDS, Evaluation, evaluate, solve
+from scheduler.solver import EXACT_DEMANDS, Evaluation, cells, evaluate, partition, solve
+from scheduler.solver.exact import solve_exactly
+from scheduler.solver.local import solve_locally
 
 OBJECTIVES = ("energy", "accuracy", "fair")
 
@@ -116,7 +115,7 @@ class TestAgainstOracles:
             found, best = outcome(problem, answer), brute_force(problem)
             assert_equally_good(levels(problem, found), levels(problem, best), 1e-6)
 
-    @pytest.mark.parametrize(("module", "figure"), [(_cells, "AT_ONCE"), (_partition, "CACHED")])
+    @pytest.mark.parametrize(("module", "figure"), [(cells, "AT_ONCE"), (partition, "CACHED")])
     def test_how_much_is_worked_on_at_once_changes_no_answer(
         self, module: object, figure: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

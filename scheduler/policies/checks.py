@@ -9,7 +9,7 @@ from scheduler.policies.protocol import PolicyError, points_of
 from scheduler.policies.sharing import outcome
 from scheduler.policies.solving import problem_of
 from scheduler.problem import did_you_mean
-from scheduler.solve import Evaluation
+from scheduler.solver import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from scheduler.placement import spread
 from scheduler.problem import OperatingPoint, Problem, Unit
-from scheduler.solve import FULL_LOAD, Evaluation, evaluate
+from scheduler.solver import FULL_LOAD, Evaluation, evaluate
 
 RARE = 0.025
 """Share of requests that may be late all the same: what plans leave at an slo of 95 %."""
@@ -36,7 +36,7 @@ def crowded_units(problem: Problem, evaluation: Evaluation) -> list[Unit]:
 def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
     """What a choice of one point for each demand and one clock for each unit comes to, CPU by CPU.
 
-    The arguments are those of `scheduler.solve.evaluate`, and so is the result, but for the latencies on shared CPU
+    The arguments are those of `scheduler.solver.evaluate`, and so is the result, but for the latencies on shared CPU
     units of several cores, and their overload: that of the most loaded CPU.
     """
     coarse = evaluate(problem, choice, mhz)

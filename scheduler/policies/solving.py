@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import likely_outcome, may_crowd, outcome, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
-from scheduler.solve import solve
+from scheduler.solver import solve
 from scheduler.views import Gear, Plan, Snapshot
 
 HYSTERESIS = 0.02

@@ -15,7 +15,7 @@ from scheduler.points import operating_points
 from scheduler.policies import gear_of
 from scheduler.problem import Demand, Kind, OperatingPoint, Problem, Unit
 from scheduler.profile import Profile
-from scheduler.solve import evaluate
+from scheduler.solver import evaluate
 from scheduler.views import Gear
 from workloads.briefing import arrival_model
 from workloads.hindsight.sections import Section

@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler.policies import gear_of
 from scheduler.profile import Profile, RungProfile
-from scheduler.solve import solve
+from scheduler.solver import solve
 from scheduler.views import Gear, Plan
 from workloads.arrivals import FloatArray, Saturate
 from workloads.hindsight.scene import Choice, Scene

@@ -19,11 +19,11 @@ equal in that sense the one met first stays: the search is deterministic and tak
 points in the order given.
 """
 
-from scheduler._evaluate import Evaluation, evaluate
-from scheduler._exact import EXACT_DEMANDS, solve_exactly
-from scheduler._local import solve_locally
-from scheduler._tables import FULL_LOAD
 from scheduler.problem import Allocation, Problem
+from scheduler.solver.evaluation import Evaluation, evaluate
+from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
+from scheduler.solver.local import solve_locally
+from scheduler.solver.tables import FULL_LOAD
 
 __all__ = ["EXACT_DEMANDS", "FULL_LOAD", "Evaluation", "evaluate", "solve"]
 

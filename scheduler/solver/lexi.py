@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from scheduler._tables import Bools, Floats, Ints
+from scheduler.solver.tables import Bools, Floats, Ints
 
 
 def least(levels: list[Floats], axis: int) -> list[Floats]:

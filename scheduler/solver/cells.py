@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler import _lexi
-from scheduler._tables import RESPONSE, SUMMED, Bools, Floats, Ints, UnitTable, overload
+from scheduler.solver import lexi
+from scheduler.solver.tables import RESPONSE, SUMMED, Bools, Floats, Ints, UnitTable, overload
 
 STATES = 200_000
 """States at which a search gives up its proof; some tens of MB."""
@@ -130,7 +130,7 @@ class Cell:
     def bounds(self, aim: Aim) -> list[Floats]:
         """By level, a lower bound on what the members from m on add: shape (members + 1, clocks)."""
         values = aim.values(self.terms, self.gain, self.power_w)
-        least = _lexi.least([np.where(self.valid, value, np.inf) for value in values], axis=2)
+        least = lexi.least([np.where(self.valid, value, np.inf) for value in values], axis=2)
         return [_rest(value, self.fold) for value in least]
 
     def search(self, bars: list[Bar], *, only_best: bool) -> tuple[States, bool]:
@@ -159,7 +159,7 @@ class Cell:
                     states = self._keep(states, m, bars, rests)
             if len(states) * width > STATES:
                 complete = False
-                best = _lexi.order(self.values(states, m, bars[0].aim, rests[0]))
+                best = lexi.order(self.values(states, m, bars[0].aim, rests[0]))
                 states = states.take(best[: STATES // width])
             states = self._keep(self._expand(states, m, m + 1), m + 1, bars, rests)
         return states, complete
@@ -187,7 +187,7 @@ class Cell:
     def _keep(self, states: States, m: int, bars: list[Bar], rests: list[list[Floats]]) -> States:
         """Drop the states that a bar shows to be hopeless."""
         for bar, rest in zip(bars, rests, strict=True):
-            passes = _lexi.below(self.values(states, m, bar.aim, rest), bar.cutoff)
+            passes = lexi.below(self.values(states, m, bar.aim, rest), bar.cutoff)
             if not passes.all():
                 states = states.take(passes)
         return states
@@ -195,12 +195,12 @@ class Cell:
     def _dive(self, states: States, m: int, bar: Bar, rest: list[Floats]) -> tuple[float, ...] | None:
         """Complete the most promising states only; return a cutoff that just keeps the best of them."""
         for step in range(m, self.count):
-            best = _lexi.order(self.values(states, step, bar.aim, rest))[:BEAM]
+            best = lexi.order(self.values(states, step, bar.aim, rest))[:BEAM]
             states = self._keep(self._expand(states.take(best), step, step + 1), step + 1, [bar], [rest])
         if not len(states):
             return None
         levels = self.values(states, self.count, bar.aim)
-        first = _lexi.first(levels)
+        first = lexi.first(levels)
         *above, last = (float(level[first]) for level in levels)
         # Sums in another order may differ in the last place: the cutoff leaves room for that.
         return (*above, last + 1e-12 * abs(last) + 1e-15)

@@ -1,14 +1,14 @@
 """What a choice of points and clocks comes to: effective latency, load, violation and power.
 
-The one definition of these figures, public as `scheduler.solve.evaluate`. It knows nothing of how a choice is
+The one definition of these figures, public as `scheduler.solver.evaluate`. It knows nothing of how a choice is
 found.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scheduler._tables import FULL_LOAD
 from scheduler.problem import OperatingPoint, Problem, ProblemError
+from scheduler.solver.tables import FULL_LOAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

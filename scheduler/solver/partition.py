@@ -2,7 +2,7 @@
 
 Dynamic programming over subsets of demands combines units; what a subset costs on a unit starts as a cheap lower
 bound and is worked out only where the best combination so far rests on it. This module does not know the power
-cap, which does not add up (`scheduler._exact` does).
+cap, which does not add up (`scheduler.solver.exact` does).
 """
 
 from collections.abc import Iterable
@@ -11,9 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from scheduler import _lexi
-from scheduler._cells import Aim, Bar, Cell, Part
-from scheduler._tables import Floats, Ints, UnitTable, overload
+from scheduler.solver import lexi
+from scheduler.solver.cells import Aim, Bar, Cell, Part
+from scheduler.solver.tables import Floats, Ints, UnitTable, overload
 
 CLOSE = 1e-9
 """Relative difference below which two values of an aim's last level count as equal."""
@@ -194,11 +194,11 @@ class Partition:
             terms = table.frame.term(some, latency[some] + wait[some, None], short[some])
             fits = terms <= self.limit
             values = [np.where(fits, value, np.inf) for value in self.aim.values(terms, gain[some], power[some])]
-            for level, least in zip(levels, _lexi.least(values, axis=1), strict=True):
+            for level, least in zip(levels, lexi.least(values, axis=1), strict=True):
                 for mine, more in zip(having[some], least, strict=True):
                     level[:, mine] = self.fold(level[:, mine], more)
         levels[0][~np.isfinite(violation)] = np.inf
-        bounds = _lexi.least(levels, axis=0)
+        bounds = lexi.least(levels, axis=0)
         for bound, alone in zip(bounds, self._idle_cost(table), strict=True):
             bound[0] = alone[0]
         return bounds
@@ -212,7 +212,7 @@ class Partition:
         """What each subset costs at least when divided between two groups of units."""
         part, rest, whole, starts = subset_pairs(self.count)
         sums = [self.fold(a[part], b[rest]) for a, b in zip(left, right, strict=True)]
-        return _lexi.least_by_segment(sums, starts[:-1], whole)
+        return lexi.least_by_segment(sums, starts[:-1], whole)
 
     def chain(self, units: Iterable[int]) -> list[list[Floats]]:
         """Merges of the first, the first two, ... of the units given."""
@@ -241,7 +241,7 @@ class Partition:
             sums = [
                 self.fold(a[part[here]], b[rest[here]]) for a, b in zip(chain[unit - 1], self.costs[unit], strict=True)
             ]
-            best = _lexi.first(sums)
+            best = lexi.first(sums)
             parts[unit] = int(rest[here][best])
             whole = int(part[here][best])
         parts[0] = whole
@@ -258,7 +258,7 @@ class Partition:
         self.proven &= complete
         value = bar
         if len(states):
-            best = _lexi.first(cell.values(states, cell.count, self.aim))
+            best = lexi.first(cell.values(states, cell.count, self.aim))
             self.found[unit][subset] = part = cell.part(states, best)
             value = self.cost(part)
         if complete:

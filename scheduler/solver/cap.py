@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler import _lexi
-from scheduler._cells import Aim, Bar, Part
-from scheduler._partition import Partition, Spread, idle, join
-from scheduler._tables import TICKS, Floats, Ints
+from scheduler.solver import lexi
+from scheduler.solver.cells import Aim, Bar, Part
+from scheduler.solver.partition import Partition, Spread, idle, join
+from scheduler.solver.tables import TICKS, Floats, Ints
 
 STEPS = 12
 """Factors tried at most when looking for the best bound."""
@@ -172,7 +172,7 @@ class Bag:
 
 def _undominated(group: Ints, totals: Floats) -> Ints:
     """Indices of entries that no earlier entry of their group, in lexicographic order, equals or betters."""
-    order = _lexi.order([group.astype(np.float64), totals[:, 0], totals[:, 2], -totals[:, 1]])
+    order = lexi.order([group.astype(np.float64), totals[:, 0], totals[:, 2], -totals[:, 1]])
     kept: list[int] = []
     front: list[tuple[float, float]] = []
     here = -1

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from scheduler._cap import Cap, Relaxation, candidates, steepest
-from scheduler._cells import Aim
-from scheduler._evaluate import evaluate
-from scheduler._partition import Partition, Spread
-from scheduler._tables import NO_CHOICE, TICKS, Found, Layout, lay_out, loose_bound
 from scheduler.problem import Problem, ProblemError
+from scheduler.solver.cap import Cap, Relaxation, candidates, steepest
+from scheduler.solver.cells import Aim
+from scheduler.solver.evaluation import evaluate
+from scheduler.solver.partition import Partition, Spread
+from scheduler.solver.tables import NO_CHOICE, TICKS, Found, Layout, lay_out, loose_bound
 
 EXACT_DEMANDS = 8
 """Demands up to which the search is exact; time and memory grow threefold with each one more."""
@@ -22,7 +22,7 @@ POWER: Level = (0.0, 0.0, 1.0)
 
 
 def solve_exactly(problem: Problem) -> Found:
-    """Solve a problem of at most `EXACT_DEMANDS` demands; `scheduler.solve` says what is sought.
+    """Solve a problem of at most `EXACT_DEMANDS` demands; `scheduler.solver` says what is sought.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point.

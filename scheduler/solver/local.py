@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scheduler._cap import Cap
-from scheduler._tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, lay_out, loose_bound, overload
 from scheduler.problem import Problem, ProblemError
+from scheduler.solver.cap import Cap
+from scheduler.solver.tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, lay_out, loose_bound, overload
 
 PASSES = 8
 """Rounds of moves at most; most problems settle in three or four."""
@@ -22,7 +22,7 @@ Key = tuple[float, ...]
 
 
 def solve_locally(problem: Problem) -> Found:
-    """Find a good answer to a problem of any size; `scheduler.solve` says what is sought.
+    """Find a good answer to a problem of any size; `scheduler.solver` says what is sought.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point.
