@@ -25,9 +25,9 @@ import supernets
 from actors.profiling import machine_name
 from benchmarks.rig import cores, print_table, start_clock, watched
 from supernets import engines
-from supernets.elastic import ElasticSupernet
 from supernets.evolution import Encoding, Genes
 from supernets.latency import FloatArray, LatencyPredictor, PredictorError, fitted_rates
+from supernets.ofa.elastic import ElasticSupernet
 from supernets.search import Bench, SearchPlan, measured_sample
 from supernets.work_file import WorkFile
 

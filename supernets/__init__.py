@@ -14,7 +14,7 @@ from supernets.catalog import check_name, load, names, task_of
 from supernets.engines import Prepared
 from supernets.errors import SupernetError
 from supernets.export import export
-from supernets.space import Space
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture, SubNet
 from supernets.supernet import Supernet
 

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets import engines, weights_file
-from supernets.elastic import ElasticSupernet
 from supernets.errors import SupernetError
 from supernets.evaluation import LabelledData, accuracy
 from supernets.evolution import Encoding, EvolutionPlan, Genes, Pool, Score, evolve
-from supernets.space import Space
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture, SubNet
 
 if TYPE_CHECKING:

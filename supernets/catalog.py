@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from supernets import plates, published, slimmable, static
-from supernets.elastic import ElasticSupernet
 from supernets.errors import SupernetError, did_you_mean
-from supernets.space import Space, Stage, make_divisible
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.space import Space, Stage, make_divisible
 from supernets.supernet import Supernet
 
 _SHIPPED = Path(__file__).parent / "weights"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.errors import SupernetError
-from supernets.space import Space
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 Genes = NDArray[np.int64]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from supernets.engines.common import Run
 from supernets.evolution import Encoding, Genes
-from supernets.space import Space, make_divisible
+from supernets.ofa.space import Space, make_divisible
 
 _WINDOW = 8
 """Networks that are measured in turns."""

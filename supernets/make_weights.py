@@ -16,12 +16,12 @@ from rich.progress import Progress as Bars
 from supernets import weights_file
 from supernets.accuracy_source import Calibration, MeasuredAccuracy
 from supernets.catalog import OFA_PLATES
-from supernets.elastic import ElasticSupernet
 from supernets.evaluation import PLATES, PlateData
 from supernets.evolution import EvolutionPlan
-from supernets.mobilenet import ElasticMobileNetV3
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.training import Recipe, train
 from supernets.search import Bench, NewLadder, Progress, SearchPlan, search
-from supernets.training import Recipe, train
 from supernets.work_file import WorkFile
 
 PLAN = SearchPlan(rungs=12, lowest_accuracy=0.60, evolution=EvolutionPlan(seed=1, population=8, generations=4))

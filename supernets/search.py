@@ -16,7 +16,6 @@ import numpy as np
 
 from supernets import engines
 from supernets.accuracy_source import AccuracySource, Calibration
-from supernets.elastic import ElasticSupernet
 from supernets.errors import SupernetError
 from supernets.evolution import Encoding, EvolutionPlan, Genes, pareto
 from supernets.latency import (
@@ -30,6 +29,7 @@ from supernets.latency import (
     sample_networks,
     undisturbed_ms,
 )
+from supernets.ofa.elastic import ElasticSupernet
 from supernets.subnet import SubNet
 from supernets.work_file import WorkFile
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernets import published, weights_file
 from supernets.errors import SupernetError
-from supernets.space import make_divisible
+from supernets.ofa.space import make_divisible
 from supernets.subnet import Fixed, SubNet, Width, at_precision
 from supernets.supernet import Supernet
 

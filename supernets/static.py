@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import published, weights_file
-from supernets.elastic import ElasticSupernet, published_rungs
 from supernets.errors import SupernetError
-from supernets.space import Space
+from supernets.ofa.elastic import ElasticSupernet, published_rungs
+from supernets.ofa.space import Space
 from supernets.subnet import Fixed, SubNet, at_precision
 from supernets.supernet import Supernet
 

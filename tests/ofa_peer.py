@@ -8,8 +8,8 @@ from __future__ import annotations
 from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from torch import Tensor
 
-from supernets.ofa_names import our_name
-from supernets.space import Space
+from supernets.ofa.official_names import our_name
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 

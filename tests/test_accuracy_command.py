@@ -18,7 +18,7 @@ from actors.session import RaySession
 from supernets import catalog
 from supernets.calibration import calibrate
 from supernets.image_folder import ImageFolder, ImagePool
-from supernets.space import Space, Stage
+from supernets.ofa.space import Space, Stage
 from workloads.app import App
 from workloads.arrivals import External, Periodic
 from workloads.boards import open_board

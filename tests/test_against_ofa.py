@@ -23,8 +23,8 @@ from torch import Tensor
 from supernets import engines, published
 from supernets.catalog import OFA_MBV3_W10, OFA_MBV3_W12
 from supernets.export import export_module
-from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
-from supernets.space import Space
+from supernets.ofa.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 SPACES = {1.0: OFA_MBV3_W10, 1.2: OFA_MBV3_W12}

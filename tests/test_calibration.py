@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from supernets import plates
 from supernets.calibration import calibrate, statistics
-from supernets.mobilenet import StaticMobileNetV3
+from supernets.ofa.mobilenet import StaticMobileNetV3
 
 RESOLUTION = 24
 

@@ -14,7 +14,7 @@ from tiny_space import TINY, architectures
 from supernets.errors import SupernetError
 from supernets.evolution import Encoding, EvolutionPlan, Genes, Pool, evolve, pareto
 from supernets.latency import FloatArray
-from supernets.space import Space
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 SMALL = Space(

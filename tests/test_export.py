@@ -13,10 +13,10 @@ from torch import nn
 
 from supernets import engines
 from supernets.catalog import OFA_PLATES
-from supernets.elastic import ElasticSupernet
 from supernets.export import export, export_module, fold
-from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Space
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture, SubNet
 from supernets.weights_file import save
 

@@ -20,8 +20,8 @@ from supernets import SupernetError, weights_file
 from supernets.accuracy_source import TUTORIAL_RESOLUTIONS, AccuracyTable, Predictor
 from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
 from supernets.evolution import Encoding
+from supernets.ofa.space import Space
 from supernets.search import SearchPlan
-from supernets.space import Space
 from supernets.subnet import Architecture
 from workloads import ladder_search
 from workloads.boards import open_board

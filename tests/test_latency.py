@@ -27,8 +27,8 @@ from supernets.latency import (
     undisturbed_ms,
     work,
 )
-from supernets.mobilenet import StaticMobileNetV3
-from supernets.space import Space
+from supernets.ofa.mobilenet import StaticMobileNetV3
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])

@@ -12,8 +12,8 @@ from tiny_space import TINY, architectures, lived_in, off_by, pictures
 from torch import Tensor, nn
 
 from supernets.catalog import OFA_PLATES
-from supernets.mobilenet import ElasticDepthwise, ElasticMobileNetV3, _column_average
-from supernets.space import Space
+from supernets.ofa.mobilenet import ElasticDepthwise, ElasticMobileNetV3, _column_average
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from supernets import SupernetError, published
 from supernets.catalog import OFA_MBV3_W10, OFA_MBV3_W12, load
-from supernets.elastic import ElasticSupernet
+from supernets.ofa.elastic import ElasticSupernet
 from supernets.weights_file import save
 
 W10, W12 = OFA_MBV3_W10.name, OFA_MBV3_W12.name

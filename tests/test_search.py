@@ -14,10 +14,10 @@ from tiny_space import TINY, lived_in
 from supernets import SubNet, SupernetError, make_weights, plates, weights_file
 from supernets.accuracy_source import AccuracySource, Calibration, MeasuredAccuracy
 from supernets.calibration import calibrate, statistics
-from supernets.elastic import ElasticSupernet
 from supernets.evaluation import PLATES, PlateData
 from supernets.evolution import Encoding, EvolutionPlan, Genes
 from supernets.latency import FloatArray, LatencyPredictor, Watch
+from supernets.ofa.elastic import ElasticSupernet
 from supernets.search import NewLadder, SearchPlan, search
 from supernets.subnet import Architecture
 from supernets.work_file import WorkFile

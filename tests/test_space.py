@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_space import TINY, architectures
 
 from supernets.catalog import OFA_PLATES
-from supernets.space import make_divisible
+from supernets.ofa.space import make_divisible
 from supernets.subnet import Architecture
 
 

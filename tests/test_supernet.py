@@ -21,8 +21,8 @@ from tiny_space import TINY, lived_in, off_by, pictures
 import supernets
 from supernets import SupernetError
 from supernets.catalog import OFA_PLATES, load, names
-from supernets.elastic import ElasticSupernet
-from supernets.mobilenet import ElasticMobileNetV3
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.weights_file import save
 
 

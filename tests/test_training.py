@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tiny_space import TINY
 
 from supernets import plates
-from supernets.mobilenet import ElasticMobileNetV3
-from supernets.training import Recipe, _logits, _sandwich_step, train
+from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.training import Recipe, _logits, _sandwich_step, train
 
 Run = tuple[ElasticMobileNetV3, list[float]]
 RECIPE = Recipe(batch=4, warm_steps=3, warm_resolution=16, sandwich_steps=4)

@@ -24,9 +24,9 @@ from actors.profiling import machine_name
 from scheduler.board import Board, BoardUnit
 from supernets import engines, weights_file
 from supernets.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
-from supernets.elastic import ElasticSupernet
 from supernets.errors import SupernetError, did_you_mean
 from supernets.evolution import EvolutionPlan
+from supernets.ofa.elastic import ElasticSupernet
 from supernets.search import Bench, NewLadder, Rung, SearchPlan, search
 from supernets.work_file import WorkFile
 from workloads.accuracy import DRAWN, labelled_data

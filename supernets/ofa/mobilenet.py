@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.space import Space, make_divisible
+from supernets.ofa.space import Space, make_divisible
 from supernets.subnet import Architecture
 
 _BN_EPS = 1e-5

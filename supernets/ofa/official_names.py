@@ -1,4 +1,4 @@
-"""The official Once-for-all state dict's names, in the names of `supernets.mobilenet`.
+"""The official Once-for-all state dict's names, in the names of `supernets.ofa.mobilenet`.
 
 Both generations of names are known. The older one calls a block's convolution `mobile_inverted_conv` and has one
 level of `conv`, `bn` or `linear` less, as `OFAMobileNetV3.load_state_dict` of github.com/mit-han-lab/once-for-all

@@ -8,14 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from supernets import ofa_names, published, weights_file
+from supernets import published, weights_file
 from supernets.errors import SupernetError
-from supernets.space import Space
+from supernets.ofa import official_names
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture, SubNet
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
-    from supernets.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
+    from supernets.ofa.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
 
 
 def published_rungs(space: Space, published_set: str) -> tuple[SubNet, ...]:
@@ -116,7 +117,7 @@ class ElasticSupernet(Supernet):
         """
         import torch
 
-        from supernets.mobilenet import ElasticMobileNetV3
+        from supernets.ofa.mobilenet import ElasticMobileNetV3
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -124,7 +125,7 @@ class ElasticSupernet(Supernet):
         if self.weights is not None:
             state = weights_file.read_state(self.weights)
             network.load_state_dict(
-                weights_file.fitted(state, network.state_dict(), self.weights, self.name, ofa_names.our_name)
+                weights_file.fitted(state, network.state_dict(), self.weights, self.name, official_names.our_name)
             )
         return network.eval()
 

@@ -26,8 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from supernets import plates
-from supernets.mobilenet import ElasticMobileNetV3
-from supernets.space import Space
+from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 _PREFETCH = 3

@@ -1,0 +1,1 @@
+"""Once-for-all supernets: their space, the networks in it, official weights and training."""
