@@ -48,7 +48,7 @@ from scheduler.messages import (
     UnitLimited,
 )
 from scheduler.problem import Objective
-from supernets.sources import Source
+from supernets.pictures.sources import Source
 
 _CLIENTS = 32
 """Requests of clients that a worker's actor can hold at once."""

@@ -39,11 +39,11 @@ from actors.pinning import gather
 from actors.profiling import Ladder, profile_ladder
 from benchmarks.rig import Spread, Stopwatch, completed, cores, print_table, ratio, start_clock, watched, worker
 from scheduler.profile import Profile
-from supernets import sources
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
 from supernets.latency import on_cpus
-from supernets.sources import Source
+from supernets.pictures import sources
+from supernets.pictures.sources import Source
 from supernets.subnet import Architecture, SubNet
 from tests.ofa_peer import activate, make_peer
 

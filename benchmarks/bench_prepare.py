@@ -54,7 +54,7 @@ from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.export import export
-from supernets.sources import Noise
+from supernets.pictures.sources import Noise
 
 _LADDER = "ofa-mbv3-w1.2:gpu6"
 _ENGINES = ("onnxruntime", "openvino")

@@ -31,7 +31,7 @@ from scheduler.messages import Activate, Prepare
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear
 from supernets.artifact import Artifact
-from supernets.sources import Source
+from supernets.pictures.sources import Source
 from workloads.host import Gap, HostSentinel
 
 APP = "bench"

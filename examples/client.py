@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from supernets import plates
+from supernets.pictures import plates
 from workloads import App, External, Mix, RequestDroppedError, deploy
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supernets import plates, published, slimmable, static
+from supernets import published, slimmable, static
 from supernets.errors import SupernetError, did_you_mean
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Space, Stage, make_divisible
+from supernets.pictures import plates
 from supernets.supernet import Supernet
 
 _SHIPPED = Path(__file__).parent / "weights"
@@ -92,7 +93,7 @@ def check_name(name: str) -> None:
 
 
 def task_of(name: str) -> str:
-    """What the sub-networks of a supernet do, one of `supernets.sources.TASKS`; the name as for `load`."""
+    """What the sub-networks of a supernet do, one of `supernets.pictures.sources.TASKS`; the name as for `load`."""
     check_name(name)
     space = SPACES.get(name.partition(":")[0])
     return space.task if space is not None else "imagenet"

@@ -16,11 +16,11 @@ from rich.progress import Progress as Bars
 from supernets import weights_file
 from supernets.accuracy_source import Calibration, MeasuredAccuracy
 from supernets.catalog import OFA_PLATES
-from supernets.evaluation import PLATES, PlateData
 from supernets.evolution import EvolutionPlan
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.training import Recipe, train
+from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search import Bench, NewLadder, Progress, SearchPlan, search
 from supernets.work_file import WorkFile
 

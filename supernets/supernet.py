@@ -26,7 +26,7 @@ class Supernet(ABC):
 
     Args:
         name: as in the catalog.
-        task: what its sub-networks do, one of `supernets.sources.TASKS`.
+        task: what its sub-networks do, one of `supernets.pictures.sources.TASKS`.
         weights: file of the state dict; None for random weights.
         source: where the file comes from, `shipped` or `given`.
         ladder_file: sub-networks and their batch-norm statistics, made with those weights; None for what the weights

@@ -17,8 +17,8 @@ import supernets
 from actors.session import RaySession
 from supernets import catalog
 from supernets.calibration import calibrate
-from supernets.image_folder import ImageFolder, ImagePool
 from supernets.ofa.space import Space, Stage
+from supernets.pictures.image_folder import ImageFolder, ImagePool
 from workloads.app import App
 from workloads.arrivals import External, Periodic
 from workloads.boards import open_board

@@ -10,9 +10,9 @@ import torch
 from tiny_space import TINY, lived_in, off_by
 from torch import Tensor, nn
 
-from supernets import plates
 from supernets.calibration import calibrate, statistics
 from supernets.ofa.mobilenet import StaticMobileNetV3
+from supernets.pictures import plates
 
 RESOLUTION = 24
 

@@ -14,7 +14,7 @@ import pytest
 from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.camera import Camera
-from supernets.sources import Called, ImageTask
+from supernets.pictures.sources import Called, ImageTask
 
 SHADES = (20, 120, 220)
 """Of red, one a frame; green and blue stay dark."""

@@ -289,7 +289,7 @@ def test_serving_needs_no_torch(artifact: Artifact) -> None:
     code = """
 import sys
 import numpy as np
-import supernets, supernets.sources, supernets.plates
+import supernets, supernets.pictures.sources, supernets.pictures.plates
 engines.prepare(artifact)(np.zeros(artifact.input_shape, np.float32))
 print("torch" in sys.modules, "torchvision" in sys.modules, "openvino" in sys.modules)
 """

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from photo_folder import TABBY, TENCH, TISSUE, write_photos
 
-from supernets import plates
-from supernets.evaluation import PLATES, LabelledData, PlateData, Score, accuracy
-from supernets.image_folder import ImageFolder
+from supernets.pictures import plates
+from supernets.pictures.evaluation import PLATES, LabelledData, PlateData, Score, accuracy
+from supernets.pictures.image_folder import ImageFolder
 
 SHAPE = (1, 3, 128, 128)
 PLATE_SHAPE = (1, 1, 16, 48)

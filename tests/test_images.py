@@ -15,10 +15,11 @@ from photo_folder import OUTPUTS, TABBY, TENCH, TISSUE, write_photos
 from PIL import Image
 from torchvision import transforms
 
-from supernets import SupernetError, images
+from supernets import SupernetError
 from supernets.artifact import Artifact
-from supernets.image_folder import ImageFolder, ImagePool, _synsets, image_pool
-from supernets.sources import ImageTask
+from supernets.pictures import images
+from supernets.pictures.image_folder import ImageFolder, ImagePool, _synsets, image_pool
+from supernets.pictures.sources import ImageTask
 
 
 def classifier(resolution: int) -> Artifact:
@@ -139,7 +140,7 @@ def test_batches_bring_each_chosen_picture_with_its_label(photos: Path, resoluti
 
 def test_a_folder_is_read_ahead_only_so_far(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fifty thousand pictures never are in memory at once."""
-    monkeypatch.setattr("supernets.image_folder._READ_AHEAD", 2)
+    monkeypatch.setattr("supernets.pictures.image_folder._READ_AHEAD", 2)
     opened = []
     monkeypatch.setattr(images, "read", lambda file: opened.append(file) or Image.new("RGB", (40, 40)))
     batches = ImageFolder(photos).batches(classifier(128).input_shape, 1)

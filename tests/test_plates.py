@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from supernets import plates
+from supernets.pictures import plates
 
 TEXTS = st.text(plates.ALPHABET, min_size=plates.LENGTH, max_size=plates.LENGTH)
 

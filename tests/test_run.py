@@ -32,7 +32,7 @@ from actors.session import RaySession, reap_dead_runs
 from actors.worker.gearbox import Form
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
-from supernets import plates
+from supernets.pictures import plates
 from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson, Trace
 from workloads.boards import open_board

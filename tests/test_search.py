@@ -11,13 +11,14 @@ import pytest
 import torch
 from tiny_space import TINY, lived_in
 
-from supernets import SubNet, SupernetError, make_weights, plates, weights_file
+from supernets import SubNet, SupernetError, make_weights, weights_file
 from supernets.accuracy_source import AccuracySource, Calibration, MeasuredAccuracy
 from supernets.calibration import calibrate, statistics
-from supernets.evaluation import PLATES, PlateData
 from supernets.evolution import Encoding, EvolutionPlan, Genes
 from supernets.latency import FloatArray, LatencyPredictor, Watch
 from supernets.ofa.elastic import ElasticSupernet
+from supernets.pictures import plates
+from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search import NewLadder, SearchPlan, search
 from supernets.subnet import Architecture
 from supernets.work_file import WorkFile

@@ -13,9 +13,10 @@ import torch
 from safetensors import safe_open
 from scipy.stats import norm
 
-from supernets import engines, plates
+from supernets import engines
 from supernets.catalog import load
 from supernets.export import export
+from supernets.pictures import plates
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from supernets import SupernetError, plates
+from supernets import SupernetError
 from supernets.artifact import Artifact
-from supernets.sources import (
+from supernets.pictures import plates
+from supernets.pictures.sources import (
     POOL,
     Called,
     ClassTask,

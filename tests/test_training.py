@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_space import TINY
 
-from supernets import plates
 from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.training import Recipe, _logits, _sandwich_step, train
+from supernets.pictures import plates
 
 Run = tuple[ElasticMobileNetV3, list[float]]
 RECIPE = Recipe(batch=4, warm_steps=3, warm_resolution=16, sandwich_steps=4)

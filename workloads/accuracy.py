@@ -23,8 +23,8 @@ from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
 from supernets.errors import SupernetError, did_you_mean
-from supernets.evaluation import LabelledData, PlateData, Score, accuracy
-from supernets.image_folder import ImageFolder
+from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
+from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.ladders import Progress
 from workloads.summary import wilson_interval

@@ -18,10 +18,10 @@ from actors.profiling import Ladder, profile_gpu, profile_ladder
 from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.profile import Profile
-from supernets import sources
 from supernets.artifact import Artifact
-from supernets.image_folder import image_pool
-from supernets.sources import Source
+from supernets.pictures import sources
+from supernets.pictures.image_folder import image_pool
+from supernets.pictures.sources import Source
 from workloads.app import App
 from workloads.arrivals import External
 from workloads.errors import MixError, number, whole

@@ -20,7 +20,7 @@ from actors import pinning
 from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.sources import Source
+from supernets.pictures.sources import Source
 
 CPU = "cpu"
 """`Form.where` of every CPU unit: their cores run the same prepared network."""

@@ -21,7 +21,7 @@ from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit
 from scheduler.messages import Activate
 from scheduler.views import Gear
-from supernets.sources import Source
+from supernets.pictures.sources import Source
 
 OnResult = Callable[[Request, NDArray[np.float32]], object]
 

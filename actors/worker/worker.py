@@ -44,7 +44,7 @@ from scheduler.messages import Activate, Activated, AppTelemetry, Prepare, Prepa
 from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.sources import Source
+from supernets.pictures.sources import Source
 
 __all__ = ["Worker", "WorkerSpec", "WorkerStatus"]
 

@@ -42,7 +42,7 @@ class Space:
 
     name: str
     task: str
-    """What its networks do, one of `supernets.sources.TASKS`."""
+    """What its networks do, one of `supernets.pictures.sources.TASKS`."""
     in_channels: int
     aspect: int
     """Input width over input height."""

@@ -25,9 +25,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from supernets import plates
 from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.space import Space
+from supernets.pictures import plates
 from supernets.subnet import Architecture
 
 _PREFETCH = 3

@@ -19,10 +19,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from supernets import images
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
-from supernets.sources import ImageTask, Tensor
+from supernets.pictures import images
+from supernets.pictures.sources import ImageTask, Tensor
 
 POOL = 128
 """Pictures that an application takes in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
@@ -182,5 +182,5 @@ def _label(name: str) -> int | None:
 
 @cache
 def _synsets() -> dict[str, int]:
-    lines = (Path(__file__).parent / "published" / "imagenet_synsets.txt").read_text().splitlines()
+    lines = (Path(__file__).parent.parent / "published" / "imagenet_synsets.txt").read_text().splitlines()
     return {line: label for label, line in enumerate(line for line in lines if not line.startswith("#"))}

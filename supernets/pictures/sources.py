@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from supernets import images, plates
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
+from supernets.pictures import images, plates
 
 Tensor = NDArray[np.float32]
 POOL = 32 * len(plates.ALPHABET)

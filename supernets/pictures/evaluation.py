@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from supernets import plates
 from supernets.engines.common import Run
-from supernets.sources import PlateTask, Task, Tensor
+from supernets.pictures import plates
+from supernets.pictures.sources import PlateTask, Task, Tensor
 
 PLATES = 10_560
 """Plates of a whole evaluation; a multiple of the alphabet, so that every character stands equally often."""

@@ -1,0 +1,1 @@
+"""Pictures: the built-in tasks, where inputs come from, and how accuracy is measured on labelled ones."""
