@@ -30,7 +30,7 @@ from actors.paths import cache_dir
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.latency import timed
+from supernets.search.latency import timed
 
 _SCHEMA_VERSION = 3
 _SAMPLES = 200

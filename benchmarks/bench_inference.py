@@ -41,9 +41,9 @@ from benchmarks.rig import Spread, Stopwatch, completed, cores, print_table, rat
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
-from supernets.latency import on_cpus
 from supernets.pictures import sources
 from supernets.pictures.sources import Source
+from supernets.search.latency import on_cpus
 from supernets.subnet import Architecture, SubNet
 from tests.ofa_peer import activate, make_peer
 

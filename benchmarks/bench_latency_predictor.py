@@ -25,11 +25,11 @@ import supernets
 from actors.profiling import machine_name
 from benchmarks.rig import cores, print_table, start_clock, watched
 from supernets import engines
-from supernets.evolution import Encoding, Genes
-from supernets.latency import FloatArray, LatencyPredictor, PredictorError, fitted_rates
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.search import Bench, SearchPlan, measured_sample
-from supernets.work_file import WorkFile
+from supernets.search.evolution import Encoding, Genes
+from supernets.search.find import Bench, SearchPlan, measured_sample
+from supernets.search.latency import FloatArray, LatencyPredictor, PredictorError, fitted_rates
+from supernets.search.work_file import WorkFile
 
 _SUPERNET = "ofa-mbv3-w1.2"
 _FIRST_FIT = 10

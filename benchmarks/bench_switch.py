@@ -40,9 +40,9 @@ from supernets import engines
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
 from supernets.export import export
-from supernets.latency import on_cpus
 from supernets.pictures import sources
 from supernets.pictures.sources import Source
+from supernets.search.latency import on_cpus
 from supernets.subnet import Architecture
 from tests.ofa_peer import activate, make_peer
 

@@ -14,15 +14,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from supernets import weights_file
-from supernets.accuracy_source import Calibration, MeasuredAccuracy
 from supernets.catalog import OFA_PLATES
-from supernets.evolution import EvolutionPlan
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.training import Recipe, train
 from supernets.pictures.evaluation import PLATES, PlateData
-from supernets.search import Bench, NewLadder, Progress, SearchPlan, search
-from supernets.work_file import WorkFile
+from supernets.search.accuracy_source import Calibration, MeasuredAccuracy
+from supernets.search.evolution import EvolutionPlan
+from supernets.search.find import Bench, NewLadder, Progress, SearchPlan, search
+from supernets.search.work_file import WorkFile
 
 PLAN = SearchPlan(rungs=12, lowest_accuracy=0.60, evolution=EvolutionPlan(seed=1, population=8, generations=4))
 """Twelve limits, since at the lowest of them no sub-network reads well enough to be of use."""

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tiny_space import TINY, architectures
 
 from supernets.errors import SupernetError
-from supernets.evolution import Encoding, EvolutionPlan, Genes, Pool, evolve, pareto
-from supernets.latency import FloatArray
 from supernets.ofa.space import Space
+from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, evolve, pareto
+from supernets.search.latency import FloatArray
 from supernets.subnet import Architecture
 
 SMALL = Space(

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 import supernets
 from supernets import SupernetError, weights_file
-from supernets.accuracy_source import TUTORIAL_RESOLUTIONS, AccuracyTable, Predictor
 from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
-from supernets.evolution import Encoding
 from supernets.ofa.space import Space
-from supernets.search import SearchPlan
+from supernets.search.accuracy_source import TUTORIAL_RESOLUTIONS, AccuracyTable, Predictor
+from supernets.search.evolution import Encoding
+from supernets.search.find import SearchPlan
 from supernets.subnet import Architecture
 from workloads import ladder_search
 from workloads.boards import open_board
@@ -313,7 +313,7 @@ def _measured_before(board: Path, directory: Path, networks: int, held_out: int)
 
 
 def _sample(space: Space, plan: SearchPlan) -> list[supernets.SubNet]:
-    from supernets.latency import sample_networks
+    from supernets.search.latency import sample_networks
 
     encoding = Encoding(space)
     rng = np.random.default_rng(0)

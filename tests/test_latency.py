@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tiny_space import TINY, architectures
 
 from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
-from supernets.evolution import Encoding
-from supernets.latency import (
+from supernets.ofa.mobilenet import StaticMobileNetV3
+from supernets.ofa.space import Space
+from supernets.search.evolution import Encoding
+from supernets.search.latency import (
     LatencyPredictor,
     PredictorError,
     Watch,
@@ -27,8 +29,6 @@ from supernets.latency import (
     undisturbed_ms,
     work,
 )
-from supernets.ofa.mobilenet import StaticMobileNetV3
-from supernets.ofa.space import Space
 from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])

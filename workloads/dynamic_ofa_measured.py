@@ -19,7 +19,7 @@ from actors.clock import BoardClock
 from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, did_you_mean
-from supernets.latency import on_cpus
+from supernets.search.latency import on_cpus
 from workloads.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.host import HostSentinel
 from workloads.ladders import Progress, ladder_of

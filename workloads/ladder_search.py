@@ -23,12 +23,12 @@ from actors.paths import cache_dir
 from actors.profiling import machine_name
 from scheduler.board import Board, BoardUnit
 from supernets import engines, weights_file
-from supernets.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.errors import SupernetError, did_you_mean
-from supernets.evolution import EvolutionPlan
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.search import Bench, NewLadder, Rung, SearchPlan, search
-from supernets.work_file import WorkFile
+from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
+from supernets.search.evolution import EvolutionPlan
+from supernets.search.find import Bench, NewLadder, Rung, SearchPlan, search
+from supernets.search.work_file import WorkFile
 from workloads.accuracy import DRAWN, labelled_data
 from workloads.errors import MixError
 from workloads.ladders import Progress
@@ -286,7 +286,7 @@ def find(
     work: WorkFile,
     on_progress: Progress,
 ) -> Outcome:
-    """Searches; see `supernets.search.search`."""
+    """Searches; see `supernets.search.find.search`."""
     ladder = search(net, source, bench.watch, plan, work, calibration, on_progress)
     return Outcome(net=net, where=where, bench=bench, plan=plan, accuracy=accuracy, ladder=ladder)
 

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.engines.common import Run
-from supernets.evolution import Encoding, Genes
 from supernets.ofa.space import Space, make_divisible
+from supernets.search.evolution import Encoding, Genes
 
 _WINDOW = 8
 """Networks that are measured in turns."""

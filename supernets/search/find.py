@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from supernets import engines
-from supernets.accuracy_source import AccuracySource, Calibration
 from supernets.errors import SupernetError
-from supernets.evolution import Encoding, EvolutionPlan, Genes, pareto
-from supernets.latency import (
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.search.accuracy_source import AccuracySource, Calibration
+from supernets.search.evolution import Encoding, EvolutionPlan, Genes, pareto
+from supernets.search.latency import (
     FloatArray,
     LatencyPredictor,
     PredictorError,
@@ -29,9 +30,8 @@ from supernets.latency import (
     sample_networks,
     undisturbed_ms,
 )
-from supernets.ofa.elastic import ElasticSupernet
+from supernets.search.work_file import WorkFile
 from supernets.subnet import SubNet
-from supernets.work_file import WorkFile
 
 if TYPE_CHECKING:
     import torch
