@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supernets import published, slimmable, static
+from supernets import published, static
 from supernets.errors import SupernetError, did_you_mean
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Space, Stage, make_divisible
 from supernets.pictures import plates
+from supernets.slimmable.space import SPACES as SLIMMABLE_SPACES
+from supernets.slimmable.supernet import SlimmableSupernet
 from supernets.supernet import Supernet
 
 _SHIPPED = Path(__file__).parent / "weights"
@@ -78,7 +80,7 @@ SPACES = {space.name: space for space in (OFA_PLATES, OFA_MBV3_W10, OFA_MBV3_W12
 
 def names() -> tuple[str, ...]:
     """The supernets that are built in."""
-    return (*SPACES, *slimmable.SPACES, static.TORCHVISION, static.ONCE_FOR_ALL)
+    return (*SPACES, *SLIMMABLE_SPACES, static.TORCHVISION, static.ONCE_FOR_ALL)
 
 
 def check_name(name: str) -> None:
@@ -119,8 +121,8 @@ def load(name: str, weights: str | Path | None = None, ladder: str | Path | None
     file = Path(weights) if weights is not None else shipped if shipped.exists() else None
     source = "given" if weights is not None else "shipped"
     chosen, ladder_file = _ladder(supernet, ladder if ladder is not None else behind_colon or None)
-    if supernet in slimmable.SPACES:
-        return slimmable.SlimmableSupernet(slimmable.SPACES[supernet], file, source, ladder_file)
+    if supernet in SLIMMABLE_SPACES:
+        return SlimmableSupernet(SLIMMABLE_SPACES[supernet], file, source, ladder_file)
     if supernet == static.TORCHVISION:
         return static.TorchvisionMobileNetV3(file, source, ladder_file, chosen)
     if supernet == static.ONCE_FOR_ALL:

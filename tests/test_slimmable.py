@@ -25,8 +25,9 @@ from supernets import engines, published
 from supernets.catalog import load
 from supernets.errors import SupernetError
 from supernets.export import export, fold
-from supernets.slimmable import SPACES, Channels, SlimmableSpace, SlimmableSupernet
-from supernets.slimmable_networks import StaticMobileNet, cut, expected_state, random_state
+from supernets.slimmable.networks import StaticMobileNet, cut, expected_state, random_state
+from supernets.slimmable.space import SPACES, Channels, SlimmableSpace
+from supernets.slimmable.supernet import SlimmableSupernet
 from supernets.subnet import Fixed, SubNet, Width
 from supernets.weights_file import save
 

@@ -1,4 +1,4 @@
-"""Slimmable networks: MobileNets of several widths in one set of weights. Knows no torch.
+"""Spaces of slimmable networks: MobileNets of several widths in one set of weights. Knows no torch.
 
 A narrower network uses the first channels of each layer of the wider, with batch norms of its own (*switchable*). Of
 three kinds, all by Yu et al.: *slimmable* has a few widths (arXiv 1812.08928); *universally slimmable* (US) any width
@@ -8,24 +8,13 @@ between two ends (arXiv 1903.05134); *AutoSlim* a few networks whose layers each
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from supernets import published, weights_file
-from supernets.errors import SupernetError
+from supernets import published
 from supernets.ofa.space import make_divisible
-from supernets.subnet import Fixed, SubNet, Width, at_precision
-from supernets.supernet import Supernet
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from supernets.slimmable_networks import StaticMobileNet
+from supernets.subnet import Fixed, Width
 
 RESOLUTION = 224
 CLASSES = 1000
@@ -210,7 +199,7 @@ def _universally(
 def _autoslim(name: str, family: str, backbone: Backbone) -> SlimmableSpace:
     switches = tuple(
         (Fixed(f"{point.macs_m:g}m"), _listed(numbers, backbone.inverted))
-        for point, numbers in zip(_points(family), published.autoslim_channels()[family], strict=True)
+        for point, numbers in zip(published_points(family), published.autoslim_channels()[family], strict=True)
     )
     return SlimmableSpace(
         name=name,
@@ -232,7 +221,7 @@ def _listed(numbers: tuple[int, ...], inverted: bool) -> Channels:
     return Channels(stem=stem, mid=(stem, *blocks[::2]), out=(first, *blocks[1::2]), tail=tail)
 
 
-def _points(family: str) -> list[published.WidthPoint]:
+def published_points(family: str) -> list[published.WidthPoint]:
     """What is published of a family's networks, smallest first."""
     points = [point for point in published.width_points() if point.family == family]
     return sorted(points, key=lambda point: (point.macs_m, point.width or 0))
@@ -254,99 +243,3 @@ SPACES = {
         _autoslim("autoslim-mnasnet", "AutoSlim-MnasNet", _MNASNET),
     )
 }
-
-
-class SlimmableSupernet(Supernet):
-    """One slimmable network with one set of weights.
-
-    Official files are read as they are: a state dict, bare or under `model`, with names that may begin with `module.`.
-
-    Args:
-        space: which networks there are.
-        weights: as for `Supernet`.
-        source: as for `Supernet`.
-        ladder_file: as for `Supernet`.
-    """
-
-    def __init__(self, space: SlimmableSpace, weights: Path | None, source: str, ladder_file: Path | None) -> None:
-        self.space = space
-        super().__init__(space.name, "imagenet", weights, source, ladder_file)
-
-    def ladder(self) -> tuple[SubNet, ...]:
-        """The networks that a file brings, else those published (US: some of them), smallest first."""
-        brought = self._brought()
-        return tuple(self._subnet(knobs) for knobs in self.space.ladder) if brought is None else brought
-
-    def subnet(self, width: float) -> SubNet:
-        """The network of a width; for US any between the ends, with a published accuracy or none.
-
-        Raises:
-            SupernetError: for a width outside the space.
-        """
-        try:
-            subnet = self._subnet(Width(float(width)))
-        except ValueError as error:
-            raise SupernetError(str(error)) from None
-        return next((rung for rung in self.ladder() if rung.id == subnet.id), subnet)
-
-    def _subnet(self, knobs: Width | Fixed) -> SubNet:
-        """With its published accuracy where there is one."""
-        macs_m = self.space.macs(self.space.channels(knobs)) / 1e6
-        own = [switch for switch, _ in self.space.switches]
-        known = knobs in own
-        name = f"w{knobs.multiplier}-{macs_m:.0f}m" if isinstance(knobs, Width) else knobs.network
-        return SubNet(
-            id=name,
-            knobs=knobs,
-            resolution=RESOLUTION,
-            macs_m=macs_m,
-            accuracy=_points(self.space.family)[own.index(knobs)].top1 if known else None,
-            accuracy_source="published" if known else "unknown",
-        )
-
-    def _parsed(self, rung: dict[str, Any]) -> SubNet:
-        knobs = Width(float(rung["multiplier"])) if "multiplier" in rung else Fixed(str(rung["network"]))
-        subnet = at_precision(self._subnet(knobs), rung.get("precision", "float32"))
-        return replace(subnet, accuracy=rung["accuracy"], accuracy_source=rung["accuracy_source"])
-
-    def calibrated(self, subnet: SubNet) -> bool:
-        """Whether it is one of those with batch norms of their own, or a ladder file brings statistics."""
-        return subnet.knobs in dict(self.space.switches) or super().calibrated(subnet)
-
-    def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """Always (1, 3, 224, 224)."""
-        return 1, 3, subnet.resolution, subnet.resolution
-
-    def module(self, subnet: SubNet) -> StaticMobileNet:
-        """That network; its weights are views of the supernet's. See `Supernet.module`.
-
-        A US network between two that have statistics takes the wider's, until a ladder file brings its own.
-        """
-        from supernets import slimmable_networks
-
-        assert isinstance(subnet.knobs, Width | Fixed)
-        module = slimmable_networks.cut(self.space, subnet.knobs, self.state)
-        self._with_statistics(module, subnet)
-        return module
-
-    @cached_property
-    def state(self) -> dict[str, Tensor]:
-        """The weights of all networks, by the official names.
-
-        Raises:
-            SupernetError: if the weights don't fit.
-        """
-        from supernets import slimmable_networks
-
-        if self.weights is None:
-            return slimmable_networks.random_state(self.space)
-        return weights_file.fitted(
-            weights_file.read_state(self.weights),
-            slimmable_networks.expected_state(self.space),
-            self.weights,
-            self.name,
-            lambda key: key.removeprefix("module."),
-        )
-
-    def _random_hash(self) -> str:
-        return hashlib.sha256(repr(self.space).encode()).hexdigest()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from supernets.slimmable import CLASSES, Channels, SlimmableSpace
+from supernets.slimmable.space import CLASSES, Channels, SlimmableSpace
 from supernets.subnet import Fixed, Width
 
 

@@ -1,0 +1,1 @@
+"""Slimmable supernets: their spaces, the networks in them and their weights."""
