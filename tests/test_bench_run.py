@@ -16,7 +16,7 @@ from workloads.bench.rows import app_rows, run_rows
 from workloads.bench.runner import run_bench
 from workloads.bench.store import COMMAND_FILE, RUNS_FILE, Store
 from workloads.bench.tasks import Command
-from workloads.cli_bench import bench
+from workloads.cli.bench import bench
 from workloads.errors import MixError
 
 MIX = """

@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from actors.session import RaySession
-from workloads.cli import app
+from workloads.cli.command import app
 
 COMMAND = Path(sys.executable).with_name("gearshift")
 MIX = """

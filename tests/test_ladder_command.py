@@ -25,7 +25,7 @@ from supernets.search.find import SearchPlan
 from supernets.subnet import Architecture
 from workloads import ladder_search
 from workloads.boards import open_board
-from workloads.cli import app
+from workloads.cli.command import app
 
 BOARD = """
 name: one-unit

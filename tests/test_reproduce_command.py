@@ -79,7 +79,7 @@ def test_the_installed_command_leaves_stdout_to_the_result(here: Path):
 
 def test_nothing_published_needs_torch(here: Path):
     script = (
-        "import sys; from typer.testing import CliRunner; from workloads.cli import app; "
+        "import sys; from typer.testing import CliRunner; from workloads.cli.command import app; "
         "result = CliRunner().invoke(app, ['reproduce', 'dynamic-ofa', '--published-only']); "
         "sys.exit(result.exit_code or 'torch' in sys.modules)"
     )

@@ -12,12 +12,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from workloads.cli_bench import bench
-from workloads.cli_options import bad_input, print_result, run_directory
-from workloads.cli_run import run
-from workloads.cli_supernets import accuracy, ladder, profile
-from workloads.cli_validate import validate
-from workloads.progress import ProgressLines
+from workloads.cli.bench import bench
+from workloads.cli.options import bad_input, print_result, run_directory
+from workloads.cli.progress import ProgressLines
+from workloads.cli.run import run
+from workloads.cli.supernets import accuracy, ladder, profile
+from workloads.cli.validate import validate
 from workloads.report import write_report
 
 _INTERRUPTED = 130

@@ -18,10 +18,10 @@ from rich.text import Text
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, Command
 from workloads.boards import BACKENDS
-from workloads.cli_options import bad_input, numbers, print_result
+from workloads.cli.options import bad_input, numbers, print_result
+from workloads.cli.progress import ProgressLines
 from workloads.errors import MixError, choice
 from workloads.outcome import Sheet
-from workloads.progress import ProgressLines
 
 _SCHEMA = 2
 """Of `runs.jsonl`; a directory of another is refused."""

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from workloads.boards import open_board
-from workloads.cli_options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli.progress import ProgressLines
 from workloads.errors import MixError
 from workloads.loader import load_mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
-from workloads.progress import ProgressLines
 from workloads.run_dir import read_run
 from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.simulator.record import write_simulated

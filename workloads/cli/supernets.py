@@ -11,10 +11,10 @@ import typer
 
 import supernets
 from actors.cluster import check_gpus, default_board_path, load_board
-from workloads.cli_options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
+from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
+from workloads.cli.progress import ProgressLines
 from workloads.ladders import ladder_of
 from workloads.plan import profile_board
-from workloads.progress import ProgressLines
 
 
 def profile(

@@ -1,0 +1,5 @@
+"""The command `gearshift`."""
+
+from workloads.cli.command import main
+
+__all__ = ["main"]
