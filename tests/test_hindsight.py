@@ -23,8 +23,8 @@ from scheduler.views import Gear, Plan
 from workloads import App, Mix, Saturate, Trace, at
 from workloads.hindsight import COSTS, HINDSIGHT, best, lower_bound_j, oracle
 from workloads.hindsight.judge import Judge, Share
+from workloads.hindsight.search import select
 from workloads.hindsight.sections import bursts_s, sections_of
-from workloads.hindsight.select import select
 from workloads.hindsight.stretch import Stretch
 from workloads.simulator import Costs, simulate
 

@@ -10,11 +10,10 @@ from functools import total_ordering
 import numpy as np
 
 from actors.requests.records import Status
-from scheduler.policies import Policy
-from scheduler.views import Plan
+from scheduler.policies import Policy, Scripted, gear_of
+from scheduler.views import AppView, Gear, Plan, Snapshot
 from workloads.arrivals import FloatArray
 from workloads.hindsight.scene import Choice
-from workloads.hindsight.script import Script
 from workloads.hindsight.sections import Section
 from workloads.hindsight.stretch import Stretch, accuracy_worth_j
 from workloads.simulator import Costs, Simulated, SimulationPlan, simulate
@@ -185,3 +184,23 @@ class _Taken:
         spans_s = np.maximum(end_s - np.maximum(self.start_s, from_s), 0)
         fresh_s = np.maximum(end_s - np.maximum(np.maximum(self.start_s, self.until_s), from_s), 0)
         return float(fresh_s.sum()), float((spans_s * self.cores).sum())
+
+
+class Script(Scripted):
+    """A script in which a gear waits for its cores.
+
+    Of several events at one moment the manager is told one after another, and it asks for a plan each time: the first
+    time cores may not be online yet that will be at once. Until then an application keeps the gear that it has.
+    """
+
+    def decide(self, snapshot: Snapshot) -> Plan:
+        """See `Policy.decide`."""
+        plan = super().decide(snapshot)
+        online = {unit.name: unit.cores_online for unit in snapshot.units}
+        return replace(plan, gears={view.app: _possible(plan.gears[view.app], view, online) for view in snapshot.apps})
+
+
+def _possible(gear: Gear, view: AppView, online: Mapping[str, int]) -> Gear:
+    if gear.cores <= online[gear.unit]:
+        return gear
+    return view.gear or gear_of(view.points[0])

@@ -12,8 +12,7 @@ from operator import itemgetter
 
 from scheduler.policies import Policy, make_policy
 from scheduler.views import Gear, Plan
-from workloads.hindsight.judge import COSTS, Judge, Run
-from workloads.hindsight.script import Script
+from workloads.hindsight.judge import COSTS, Judge, Run, Script
 from workloads.hindsight.search import search
 from workloads.hindsight.sections import bursts_s, sections_of
 from workloads.hindsight.stretch import Stretch, gears_at_rest
