@@ -34,7 +34,7 @@ def no_ray(monkeypatch):
         raise AssertionError("bad input got as far as this")
 
     monkeypatch.setattr(RaySession, "__enter__", started)
-    monkeypatch.setattr("workloads.plan.profile_ladder", started)
+    monkeypatch.setattr("workloads.ladder.profiles.profile_ladder", started)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def gate(**changes: str) -> str:
     ],
 )
 def test_a_bad_mix(here, monkeypatch, apps, events, says):
-    monkeypatch.setattr("workloads.ladders.ladder_of", lambda name, weights, on_progress: [])
+    monkeypatch.setattr("workloads.ladder.ladders.ladder_of", lambda name, weights, on_progress: [])
     ended = gearshift("run", write_mix(apps, events))
     file = "pictures" if "pictures" in apps else "mix.py"
     assert_refused(ended, file, *says)

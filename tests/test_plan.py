@@ -20,8 +20,9 @@ from workloads.app import App, Family
 from workloads.arrivals import External, Periodic, Poisson
 from workloads.errors import MixError
 from workloads.events import at
+from workloads.ladder.profiles import profile_board
 from workloads.mix import Mix
-from workloads.plan import RunPlan, plan_run, profile_board
+from workloads.plan import RunPlan, plan_run
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_a_profile_is_measured_once(family):
 
 
 def test_each_gpu_unit_gets_a_device_and_a_model_without_a_torch_program_no_times_there(family, monkeypatch):
-    monkeypatch.setattr("workloads.plan.profile_gpu", None)
+    monkeypatch.setattr("workloads.ladder.profiles.profile_gpu", None)
     made = plan(app(family), on=with_gpu(board()))
     assert (made.devices, made.gpus) == ({"gpu": "cuda:0"}, 1)
     assert {time.kind for rung in made.apps["gate"].profile.rungs for time in rung.times} == {"cpu"}
@@ -118,7 +119,7 @@ def test_a_ladder_with_torch_programs_has_times_on_both(tmp_path, monkeypatch):
     for rung in profile.rungs:
         assert [(time.kind, time.cores) for time in rung.times] == [("cpu", 1), ("cpu", 2), ("gpu", 1)]
     only_gpu = with_gpu(replace(board(), units=()))
-    monkeypatch.setattr("workloads.plan.profile_ladder", None)
+    monkeypatch.setattr("workloads.ladder.profiles.profile_ladder", None)
     profile = profile_board("tiny", ladder, only_gpu, lambda *step: None, devices={"gpu": "cpu"})
     assert [[time.kind for time in rung.times] for rung in profile.rungs] == [["gpu"], ["gpu"]]
 
@@ -137,7 +138,7 @@ def test_a_gpu_that_fails_is_said_in_one_message(tmp_path, monkeypatch):
 def refused_without_measuring(request, monkeypatch):
     """Who made a mistake does not wait for a measurement to learn of it."""
     if "refused" in request.node.name:
-        monkeypatch.setattr("workloads.plan.profile_ladder", None)
+        monkeypatch.setattr("workloads.ladder.profiles.profile_ladder", None)
 
 
 def test_a_floor_over_an_unknown_accuracy_is_refused(tmp_path):

@@ -21,7 +21,7 @@ from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from workloads import App, Mix, Periodic
 from workloads.errors import MixError
-from workloads.ladders import ladders_of
+from workloads.ladder.ladders import ladders_of
 from workloads.make_profiles import PROFILES, write_published
 
 PROFILE = Profile(

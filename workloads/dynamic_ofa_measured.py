@@ -22,7 +22,7 @@ from supernets.errors import SupernetError, did_you_mean
 from supernets.search.latency import on_cpus
 from workloads.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.host import HostSentinel
-from workloads.ladders import Progress, ladder_of
+from workloads.ladder.ladders import Progress, ladder_of
 from workloads.summary import HostSummary
 
 SYSTEMS = {

@@ -21,7 +21,7 @@ from workloads.dynamic_ofa import (
     stored_set_ratio,
 )
 from workloads.dynamic_ofa_measured import Measurement, check_engine, export_ladders, host_cpus, measure
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.outcome import Figure, Options, Outcome, Sheet
 from workloads.table import UNKNOWN, milliseconds, share
 

@@ -27,7 +27,7 @@ from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from scheduler.board import Board
 from workloads.app import App
 from workloads.arrivals import Periodic
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.mix import Mix
 from workloads.simulator import Simulated, plan_simulation, simulate
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 
 from actors.cluster import packaged_board
 from workloads.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.outcome import Figure, Options, Outcome, Sheet
 from workloads.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.table import UNKNOWN

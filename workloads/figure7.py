@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from actors.cluster import packaged_board
 from actors.requests.records import Status
 from scheduler.profile import Profile
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.loader import load_mix
 from workloads.outcome import Figure, Options, Outcome, Sheet
 from workloads.simulator import SimulationPlan, plan_simulation, simulate

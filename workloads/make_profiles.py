@@ -20,7 +20,7 @@ from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from supernets.catalog import SPACES
 from supernets.published import PublishedLadder
-from workloads.ladders import ladder_of
+from workloads.ladder.ladders import ladder_of
 
 PROFILES = Path(actors.__file__).parent / "profiles"
 XAVIER = "jetson-xavier-nx"

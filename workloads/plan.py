@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import supernets
-from actors.cluster import BoardError
-from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.policies import check_policy
-from actors.profiling import Ladder, profile_gpu, profile_ladder
+from actors.profiling import Ladder
 from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.profile import Profile
@@ -25,7 +23,8 @@ from supernets.pictures.sources import Source
 from workloads.app import App
 from workloads.arrivals import External
 from workloads.errors import MixError, number, whole
-from workloads.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
 from workloads.mix import Mix
 from workloads.timeline import timeline
 
@@ -86,12 +85,6 @@ class RunPlan:
     def gpus(self) -> int:
         """How many of them are GPUs of this machine."""
         return sum(device.startswith("cuda") for device in self.devices.values())
-
-
-def devices_of(board: Board) -> dict[str, str]:
-    """The device of each GPU unit, as torch names it: the board's n-th is CUDA's n-th."""
-    gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
-    return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
 
 
 def plan_run(
@@ -199,65 +192,9 @@ def check_options(
         )
 
 
-def profile_board(
-    name: str,
-    ladder: Ladder,
-    board: Board,
-    on_progress: Progress,
-    engine: str = "auto",
-    fresh: bool = False,
-    devices: Mapping[str, str] | None = None,
-) -> Profile:
-    """The profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
-
-    Several GPUs of a board differ by their `speed`, as its CPU units do; the first is measured. Models that have no
-    torch program get no times there, and so no place.
-
-    Raises:
-        BoardError: if the GPU can't be used.
-        supernets.SupernetError: for an unknown engine.
-    """
-    profiles = []
-    units = [unit for unit in board.units if unit.kind == "cpu"]
-    if units:
-        most = max(units, key=lambda unit: unit.cores)
-        on_cpus = profile_ladder(
-            name,
-            ladder,
-            {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
-            engine=engine,
-            fresh=fresh,
-            on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
-        )
-        profiles.append(on_cpus)
-    on = list((devices_of(board) if devices is None else devices).values())
-    if on and _runs_on_gpu(ladder):
-        try:
-            on_gpu = profile_gpu(
-                name,
-                ladder,
-                on[0],
-                fresh=fresh,
-                on_sample=lambda done, total: on_progress(f"profile {name} on {on[0]}", done, total),
-            )
-        except (ExecutorError, ExecutorLostError) as error:
-            raise BoardError(f"Board {board.name!r}: {name} can't be profiled on device {on[0]!r}: {error}") from None
-        profiles.append(on_gpu)
-    times = {
-        artifact.subnet: tuple(time for profile in profiles for time in profile.rung(artifact.subnet).times)
-        for artifact, _, _ in ladder
-    }
-    last = profiles[-1]  # a GPU's names both processors
-    return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
-
-
-def _runs_on_gpu(ladder: Ladder) -> bool:
-    return all(artifact.program is not None for artifact, _, _ in ladder)
-
-
 def _check_units(app: App, ladder: Ladder, board: Board) -> None:
     """Refuses an app whose models run on none of the board's units."""
-    if not _runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
+    if not runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
         raise MixError(
             f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
             "built-in supernet, or another board."

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from supernets.errors import did_you_mean
 from workloads import dynamic_ofa_outcome, energy_outcome, figure7
 from workloads.errors import MixError
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.outcome import Options, Outcome
 
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {

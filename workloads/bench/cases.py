@@ -15,11 +15,11 @@ from workloads.bench.power_sets import set_boards
 from workloads.bench.tasks import GENERATED, Case, Command
 from workloads.boards import open_board
 from workloads.errors import MixError
+from workloads.ladder.profiles import profiles_for
 from workloads.loader import load_mix
 from workloads.mix import Mix
 from workloads.plan import check_options
 from workloads.simulator import plan_simulation
-from workloads.simulator.profiles import profiles_for
 
 Profiles = Mapping[str | Family, Profile]
 Notice = Callable[[str], None]

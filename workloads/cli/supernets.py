@@ -13,8 +13,8 @@ import supernets
 from actors.cluster import check_gpus, default_board_path, load_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
 from workloads.cli.progress import ProgressLines
-from workloads.ladders import ladder_of
-from workloads.plan import profile_board
+from workloads.ladder.ladders import ladder_of
+from workloads.ladder.profiles import profile_board
 
 
 def profile(
@@ -58,7 +58,7 @@ def accuracy(
     json: Annotated[bool, typer.Option("--json", help="print the figures as JSON, and nothing else")] = False,
 ) -> None:
     """Measures how often each sub-network of a supernet is right on labelled pictures."""
-    from workloads import accuracy as command
+    from workloads.ladder import accuracy as command
 
     with ProgressLines() as progress, bad_input():
         if write is not None:
@@ -123,9 +123,9 @@ def ladder(
     json: Annotated[bool, typer.Option("--json", help="print the ladder as JSON, and nothing else")] = False,
 ) -> None:
     """Searches a new ladder of a supernet for a board; interrupted, it goes on from what it has measured."""
-    from workloads import ladder_search as command
-    from workloads.accuracy import check_ladder_file
     from workloads.boards import open_board
+    from workloads.ladder import search as command
+    from workloads.ladder.accuracy import check_ladder_file
 
     with ProgressLines() as progress, bad_input():
         where = command.place(open_board(board), unit, cores)

@@ -26,7 +26,7 @@ from supernets.errors import SupernetError, did_you_mean
 from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
-from workloads.ladders import Progress
+from workloads.ladder.ladders import Progress
 from workloads.summary import wilson_interval
 from workloads.table import UNKNOWN, share
 

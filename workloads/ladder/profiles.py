@@ -1,0 +1,127 @@
+"""Profiles of ladders: those that come with gearshift, or measured on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from actors.cluster import BoardError
+from actors.executor.client import ExecutorError, ExecutorLostError
+from actors.profiling import Ladder, profile_gpu, profile_ladder
+from actors.stored_profiles import is_executable, packaged_profile
+from scheduler.board import Board
+from scheduler.profile import Profile
+from workloads.app import Family
+from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.mix import Mix
+
+
+def profiles_for(
+    mix: Mix,
+    board: Board,
+    *,
+    weights: Mapping[str, Path] | None = None,
+    measured: bool = False,
+    on_progress: Progress = lambda what, done, total: None,
+) -> dict[str | Family, Profile]:
+    """The profile of each supernet and family in a mix.
+
+    Args:
+        mix: what is to be simulated.
+        board: where; it says how many cores a network may get.
+        weights: own weights by supernet's name; such a supernet is always measured here.
+        measured: measure on this machine even what comes with a profile, where it can run here.
+        on_progress: told about exports and measurements.
+
+    Raises:
+        MixError: for an unknown supernet, or weights that no app uses.
+        supernets.SupernetError: for a file that can't be used.
+    """
+    supernets = dict.fromkeys(presence.app.supernet for presence in mix.all_apps())
+    weights = weights or {}
+    profiles: dict[str | Family, Profile] = {}
+    for supernet in supernets:
+        if isinstance(supernet, str) and base_name(supernet) not in weights:
+            packaged = packaged_profile(supernet)
+            if packaged is not None and not (measured and is_executable(supernet)):
+                profiles[supernet] = packaged
+    if len(profiles) < len(supernets) or weights:
+        for supernet, ladder in ladders_of(mix, weights, on_progress, without=profiles).items():
+            what = f"profile {supernet_label(supernet)}"
+            profiles[supernet] = profile_ladder(
+                supernet_label(supernet), ladder, _cpus_by_cores(board), on_sample=partial(on_progress, what)
+            )
+    return profiles
+
+
+def devices_of(board: Board) -> dict[str, str]:
+    """The device of each GPU unit, as torch names it: the board's n-th is CUDA's n-th."""
+    gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
+    return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
+
+
+def profile_board(
+    name: str,
+    ladder: Ladder,
+    board: Board,
+    on_progress: Progress,
+    engine: str = "auto",
+    fresh: bool = False,
+    devices: Mapping[str, str] | None = None,
+) -> Profile:
+    """The profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
+
+    Several GPUs of a board differ by their `speed`, as its CPU units do; the first is measured. Models that have no
+    torch program get no times there, and so no place.
+
+    Raises:
+        BoardError: if the GPU can't be used.
+        supernets.SupernetError: for an unknown engine.
+    """
+    profiles = []
+    units = [unit for unit in board.units if unit.kind == "cpu"]
+    if units:
+        most = max(units, key=lambda unit: unit.cores)
+        on_cpus = profile_ladder(
+            name,
+            ladder,
+            {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
+            engine=engine,
+            fresh=fresh,
+            on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
+        )
+        profiles.append(on_cpus)
+    on = list((devices_of(board) if devices is None else devices).values())
+    if on and runs_on_gpu(ladder):
+        try:
+            on_gpu = profile_gpu(
+                name,
+                ladder,
+                on[0],
+                fresh=fresh,
+                on_sample=lambda done, total: on_progress(f"profile {name} on {on[0]}", done, total),
+            )
+        except (ExecutorError, ExecutorLostError) as error:
+            raise BoardError(f"Board {board.name!r}: {name} can't be profiled on device {on[0]!r}: {error}") from None
+        profiles.append(on_gpu)
+    times = {
+        artifact.subnet: tuple(time for profile in profiles for time in profile.rung(artifact.subnet).times)
+        for artifact, _, _ in ladder
+    }
+    last = profiles[-1]  # a GPU's names both processors
+    return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+
+
+def runs_on_gpu(ladder: Ladder) -> bool:
+    """Whether all of a ladder has a program that a GPU can run."""
+    return all(artifact.program is not None for artifact, _, _ in ladder)
+
+
+def _cpus_by_cores(board: Board) -> dict[int, tuple[int, ...]]:
+    """CPUs of this machine for each number of cores that a unit of the board offers, as far as there are so many."""
+    here = sorted(os.sched_getaffinity(0))
+    most = max((unit.cores for unit in board.units if unit.kind == "cpu"), default=1)
+    return {cores: tuple(here[:cores]) for cores in range(1, min(most, len(here)) + 1)}
