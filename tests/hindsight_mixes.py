@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads import App, Mix, Periodic, Poisson, at
-from workloads.events import Event
+from workloads.mix.events import Event
 from workloads.simulator import Costs, Simulated, SimulationPlan, plan_simulation
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
-from workloads.app import App
-from workloads.arrivals import Periodic, Poisson
 from workloads.epoch_log import EpochLogWriter, LogHeader
-from workloads.events import at
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic, Poisson
+from workloads.mix.events import at
+from workloads.mix.mix import Mix
 from workloads.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
 from workloads.summary import (
     EnergySummary,

@@ -19,12 +19,12 @@ from supernets import catalog
 from supernets.calibration import calibrate
 from supernets.ofa.space import Space, Stage
 from supernets.pictures.image_folder import ImageFolder, ImagePool
-from workloads.app import App
-from workloads.arrivals import External, Periodic
 from workloads.boards import open_board
-from workloads.errors import MixError
 from workloads.launch import run_plan
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.arrivals import External, Periodic
+from workloads.mix.errors import MixError
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, notices, plan_run
 from workloads.summary import wilson_interval
 

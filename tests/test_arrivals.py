@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from workloads.arrivals import Arrivals, External, Periodic, Poisson, Saturate, Trace, generator
-from workloads.errors import MixError
+from workloads.mix.arrivals import Arrivals, External, Periodic, Poisson, Saturate, Trace, generator
+from workloads.mix.errors import MixError
 
 rates_hz = st.floats(min_value=1e-3, max_value=200)
 durations_s = st.floats(min_value=1e-3, max_value=20)

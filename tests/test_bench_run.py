@@ -17,7 +17,7 @@ from workloads.bench.runner import run_bench
 from workloads.bench.store import COMMAND_FILE, RUNS_FILE, Store
 from workloads.bench.tasks import Command
 from workloads.cli.bench import bench
-from workloads.errors import MixError
+from workloads.mix.errors import MixError
 
 MIX = """
 from workloads import App, Mix, Periodic, Poisson, at

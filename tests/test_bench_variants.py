@@ -7,7 +7,7 @@ from scheduler.board import Board, BoardUnit
 from workloads import App, Mix, Periodic, Poisson, at
 from workloads.bench.sensitivity import CHANGES, bent_power, idle_share, moved_memory_share, scaled_static
 from workloads.bench.variants import clone_apps, with_floors
-from workloads.events import AppChange
+from workloads.mix.events import AppChange
 
 MIX = Mix(
     "gate",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
-from workloads.errors import MixError
-from workloads.events import AppChange, AppRemoved
+from workloads.mix.errors import MixError
+from workloads.mix.events import AppChange, AppRemoved
 from workloads.simulator import plan_simulation
 from workloads.suite.generated import bounded_loads, generated_mix, uunifast
 

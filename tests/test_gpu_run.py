@@ -23,11 +23,11 @@ from actors.requests.records import Status
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
-from workloads.app import App, Family
-from workloads.arrivals import Periodic
 from workloads.launch import run_plan
 from workloads.live import Listener, LiveRun
-from workloads.mix import Mix
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import Periodic
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
 from workloads.report import write_report
 from workloads.run_dir import read_run

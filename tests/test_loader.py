@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from workloads.errors import MixError
-from workloads.loader import load_mix
+from workloads.mix.errors import MixError
+from workloads.mix.loader import load_mix
 
 GOOD = """\
 from workloads import App, Mix, Periodic
@@ -85,7 +85,7 @@ def test_what_a_script_prints_stays_out_of_the_results(script: Path, capsys: pyt
         (b"import no_such_module_here\n", r"park\.py, line 1: ModuleNotFoundError: .*no_such_module_here"),
         (b"import sys\nsys.exit(0)\n", r"park\.py, line 2: SystemExit: 0"),
         (
-            b"from workloads.arrivals import Periodic\n\nkind = Periodic(hz=-5)\n",
+            b"from workloads.mix.arrivals import Periodic\n\nkind = Periodic(hz=-5)\n",
             r"park\.py, line 3: Periodic: hz must be above 0, not -5\.$",
         ),
         (GOOD.replace("hz=5", "hz='x'").encode(), r"park\.py, line 5: Periodic: hz must be a number"),

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.app import App, Family
-from workloads.arrivals import External, Periodic, Poisson, Trace
-from workloads.errors import MixError
-from workloads.events import AppAdded, AppChange, AppRemoved, BoardChange, Event, UnitChange, at
-from workloads.mix import Mix, Presence, Target
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import External, Periodic, Poisson, Trace
+from workloads.mix.errors import MixError
+from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, Event, UnitChange, at
+from workloads.mix.mix import Mix, Presence, Target
 
 
 def app(name: str = "gate", **fields: Any) -> App:

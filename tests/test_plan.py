@@ -16,12 +16,12 @@ from actors.cluster import BoardError
 from scheduler.messages import TargetChanged
 from scheduler.policies import PolicyError
 from supernets import SupernetError
-from workloads.app import App, Family
-from workloads.arrivals import External, Periodic, Poisson
-from workloads.errors import MixError
-from workloads.events import at
 from workloads.ladder.profiles import profile_board
-from workloads.mix import Mix
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import External, Periodic, Poisson
+from workloads.mix.errors import MixError
+from workloads.mix.events import at
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
 
 

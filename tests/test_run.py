@@ -33,14 +33,14 @@ from actors.worker.gearbox import Form
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets.pictures import plates
-from workloads.app import App, Family
-from workloads.arrivals import External, Periodic, Poisson, Trace
 from workloads.boards import open_board
-from workloads.events import AppAdded, AppRemoved, at
 from workloads.launch import RequestDroppedError, deploy_plan, run_plan
 from workloads.live import Listener, LiveRun
-from workloads.loader import load_mix
-from workloads.mix import Mix
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import External, Periodic, Poisson, Trace
+from workloads.mix.events import AppAdded, AppRemoved, at
+from workloads.mix.loader import load_mix
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
 from workloads.run_dir import Run, read_run
 from workloads.summary import AppSummary, Summary

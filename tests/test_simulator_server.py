@@ -21,7 +21,7 @@ from scheduler.board import BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear
 from workloads import App, Periodic, Poisson, Saturate
-from workloads.mix import Target
+from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.server import Server
 from workloads.simulator.unit import SimulatedUnit

@@ -21,7 +21,7 @@ from actors.requests.records import Status
 from scheduler.board import IdleState, Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at
-from workloads.errors import MixError
+from workloads.mix.errors import MixError
 from workloads.report import write_report
 from workloads.run_dir import read_run
 from workloads.simulator import Costs, Simulated, SimulationError, plan_simulation, simulate

@@ -20,9 +20,9 @@ from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from workloads import App, Mix, Periodic
-from workloads.errors import MixError
 from workloads.ladder.ladders import ladders_of
 from workloads.make_profiles import PROFILES, write_published
+from workloads.mix.errors import MixError
 
 PROFILE = Profile(
     supernet="mine",

@@ -11,11 +11,11 @@ from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
 from workloads import suite
-from workloads.app import App
-from workloads.arrivals import Trace
-from workloads.events import UnitChange
-from workloads.loader import load_mix
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.arrivals import Trace
+from workloads.mix.events import UnitChange
+from workloads.mix.loader import load_mix
+from workloads.mix.mix import Mix
 from workloads.simulator import plan_simulation, simulate
 from workloads.suite import suite_mixes
 

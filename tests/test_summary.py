@@ -16,7 +16,7 @@ from synthetic_run import make_run
 from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
-from workloads.mix import Target
+from workloads.mix.mix import Target
 from workloads.summary import (
     AppSummary,
     Segment,

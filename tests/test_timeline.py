@@ -13,12 +13,12 @@ from tiny_networks import board
 from scheduler import messages
 from scheduler.board import Thermal
 from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitLimited
-from workloads.app import App
-from workloads.arrivals import Periodic
-from workloads.errors import MixError
-from workloads.events import Event, at
-from workloads.mix import Mix
-from workloads.timeline import timeline
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic
+from workloads.mix.errors import MixError
+from workloads.mix.events import Event, at
+from workloads.mix.mix import Mix
+from workloads.mix.timeline import timeline
 
 BOARD = board()
 CORES = {unit.name: unit.cores for unit in BOARD.units}

@@ -21,8 +21,8 @@ from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear
 from workloads import App, External, Family, Mix, Periodic, Poisson, at
 from workloads.epoch_log import LogHeader
-from workloads.errors import MixError
 from workloads.launch import run_plan
+from workloads.mix.errors import MixError
 from workloads.run_dir import EpochPoint, Run, UnitPoint, read_run
 from workloads.simulator import Costs, simulate
 from workloads.simulator.plan import plan_simulation

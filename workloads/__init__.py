@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workloads.app import App, Family
-from workloads.arrivals import External, Periodic, Poisson, Saturate, Trace
-from workloads.events import at
-from workloads.mix import Mix
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
+from workloads.mix.events import at
+from workloads.mix.mix import Mix
 
 if TYPE_CHECKING:
     from actors.worker.serving import RequestDroppedError

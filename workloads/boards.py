@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
 from scheduler.board import Board
-from workloads.errors import choice
+from workloads.mix.errors import choice
 
 BACKENDS = ("ray", "sim")
 

@@ -25,10 +25,10 @@ import numpy as np
 from actors.cluster import packaged_board
 from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from scheduler.board import Board
-from workloads.app import App
-from workloads.arrivals import Periodic
 from workloads.ladder.ladders import Progress
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic
+from workloads.mix.mix import Mix
 from workloads.simulator import Simulated, plan_simulation, simulate
 
 BASELINES = ("performance", "schedutil")

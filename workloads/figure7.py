@@ -22,7 +22,7 @@ from actors.cluster import packaged_board
 from actors.requests.records import Status
 from scheduler.profile import Profile
 from workloads.ladder.ladders import Progress
-from workloads.loader import load_mix
+from workloads.mix.loader import load_mix
 from workloads.outcome import Figure, Options, Outcome, Sheet
 from workloads.simulator import SimulationPlan, plan_simulation, simulate
 from workloads.suite import suite_mixes

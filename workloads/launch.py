@@ -16,11 +16,11 @@ from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
 from workloads.boards import open_board
-from workloads.errors import MixError
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import profiles_for
 from workloads.live import Entry, Listener, LiveRun
-from workloads.mix import Mix
+from workloads.mix.errors import MixError
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
 from workloads.simulator import plan_simulation, simulate
 from workloads.simulator.record import write_simulated

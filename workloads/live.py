@@ -37,11 +37,11 @@ from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
-from workloads.arrivals import External, Saturate
-from workloads.briefing import DRAIN_S, app_spec, drained_s, log_header
 from workloads.epoch_log import EpochLogWriter, LogHeader
 from workloads.host import HostSentinel
-from workloads.mix import Presence
+from workloads.mix.arrivals import External, Saturate
+from workloads.mix.briefing import DRAIN_S, app_spec, drained_s, log_header
+from workloads.mix.mix import Presence
 from workloads.plan import AppPlan, RunPlan
 from workloads.run_dir import write_requests
 from workloads.summary import (

@@ -20,13 +20,13 @@ from supernets.artifact import Artifact
 from supernets.pictures import sources
 from supernets.pictures.image_folder import image_pool
 from supernets.pictures.sources import Source
-from workloads.app import App
-from workloads.arrivals import External
-from workloads.errors import MixError, number, whole
 from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
 from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
-from workloads.mix import Mix
-from workloads.timeline import timeline
+from workloads.mix.app import App
+from workloads.mix.arrivals import External
+from workloads.mix.errors import MixError, number, whole
+from workloads.mix.mix import Mix
+from workloads.mix.timeline import timeline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

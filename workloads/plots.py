@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
-from workloads.arrivals import FloatArray
+from workloads.mix.arrivals import FloatArray
 from workloads.run_dir import LoggedGear, Run
 from workloads.summary import first_ends, is_on_time, latencies_ms
 from workloads.svg import INK, LATE, MUTED, STYLE, to_svg

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from supernets.errors import did_you_mean
 from workloads import dynamic_ofa_outcome, energy_outcome, figure7
-from workloads.errors import MixError
 from workloads.ladder.ladders import Progress
+from workloads.mix.errors import MixError
 from workloads.outcome import Options, Outcome
 
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from actors.requests.records import RECORD
-from workloads.arrivals import FloatArray
 from workloads.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.mix.arrivals import FloatArray
 from workloads.summary import Summary, SummaryError, read_summary
 
 SUMMARY_FILE = "summary.json"

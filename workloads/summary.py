@@ -20,8 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from actors.requests.records import Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
-from workloads.arrivals import FloatArray
-from workloads.mix import Target
+from workloads.mix.arrivals import FloatArray
+from workloads.mix.mix import Target
 
 SCHEMA = 1
 

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from scheduler.board import Board
 from scheduler.profile import Profile
-from workloads.app import Family
 from workloads.bench.power_sets import set_boards
 from workloads.bench.tasks import GENERATED, Case, Command
 from workloads.boards import open_board
-from workloads.errors import MixError
 from workloads.ladder.profiles import profiles_for
-from workloads.loader import load_mix
-from workloads.mix import Mix
+from workloads.mix.app import Family
+from workloads.mix.errors import MixError
+from workloads.mix.loader import load_mix
+from workloads.mix.mix import Mix
 from workloads.plan import check_options
 from workloads.simulator import plan_simulation
 

@@ -28,9 +28,9 @@ from workloads.bench.store import Store
 from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
 from workloads.epoch_log import Entry
-from workloads.errors import MixError
 from workloads.ladder.profiles import devices_of
-from workloads.mix import Mix
+from workloads.mix.errors import MixError
+from workloads.mix.mix import Mix
 from workloads.plan import plan_run
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 

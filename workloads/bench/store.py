@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from workloads.bench.results import Result
 from workloads.bench.tasks import Task
-from workloads.errors import MixError
+from workloads.mix.errors import MixError
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
 _MADE_BY = ("schema", "gearshift")

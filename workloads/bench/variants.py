@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from workloads.app import App
-from workloads.events import AppAdded, AppChange, AppRemoved, Event, at
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.events import AppAdded, AppChange, AppRemoved, Event, at
+from workloads.mix.mix import Mix
 
 Floors = Mapping[str, Sequence[tuple[float, float]]]
 """By app: from when (s) which accuracy floor holds, the first when it comes."""

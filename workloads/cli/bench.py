@@ -20,7 +20,7 @@ from workloads.bench.tasks import DEFAULT_POLICIES, Command
 from workloads.boards import BACKENDS
 from workloads.cli.options import bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
-from workloads.errors import MixError, choice
+from workloads.mix.errors import MixError, choice
 from workloads.outcome import Sheet
 
 _SCHEMA = 2

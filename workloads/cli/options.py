@@ -18,8 +18,8 @@ from actors.cluster import BoardError
 from scheduler.policies import PolicyError
 from supernets.errors import SupernetError
 from workloads.epoch_log import EpochLogError
-from workloads.errors import MixError
 from workloads.ladder.ladders import base_name
+from workloads.mix.errors import MixError
 from workloads.report import ReportError
 from workloads.run_dir import RunDirError
 from workloads.summary import SummaryError

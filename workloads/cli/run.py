@@ -15,10 +15,10 @@ from scheduler.board import Board
 from workloads.boards import BACKENDS, open_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
-from workloads.errors import MixError, choice
 from workloads.ladder.profiles import profiles_for
-from workloads.loader import load_mix
-from workloads.mix import Mix
+from workloads.mix.errors import MixError, choice
+from workloads.mix.loader import load_mix
+from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 from workloads.simulator.record import write_simulated

@@ -11,8 +11,8 @@ import typer
 from workloads.boards import open_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
-from workloads.errors import MixError
-from workloads.loader import load_mix
+from workloads.mix.errors import MixError
+from workloads.mix.loader import load_mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.run_dir import read_run
 from workloads.simulator import SimulationError, SimulationPlan, simulate

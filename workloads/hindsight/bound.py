@@ -30,10 +30,10 @@ from scheduler.board import Board, BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged
 from scheduler.profile import Profile, ServiceTime
-from workloads.arrivals import FloatArray, Saturate
 from workloads.hindsight.program import Program
 from workloads.hindsight.sections import Section, sections_of
-from workloads.mix import Presence
+from workloads.mix.arrivals import FloatArray, Saturate
+from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
 
 _LOTS = 12

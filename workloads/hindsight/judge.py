@@ -12,10 +12,10 @@ import numpy as np
 from actors.requests.records import Status
 from scheduler.policies import Policy, Scripted, gear_of
 from scheduler.views import AppView, Gear, Plan, Snapshot
-from workloads.arrivals import FloatArray
 from workloads.hindsight.scene import Choice
 from workloads.hindsight.sections import Section
 from workloads.hindsight.stretch import Stretch, accuracy_worth_j
+from workloads.mix.arrivals import FloatArray
 from workloads.simulator import Costs, Simulated, SimulationPlan, simulate
 
 COSTS = replace(Costs.none(), wake_ms=Costs().wake_ms)

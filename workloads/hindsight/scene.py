@@ -17,8 +17,8 @@ from scheduler.problem import Demand, Kind, OperatingPoint, Problem, Unit
 from scheduler.profile import Profile
 from scheduler.solver import evaluate
 from scheduler.views import Gear
-from workloads.briefing import arrival_model
 from workloads.hindsight.sections import Section
+from workloads.mix.briefing import arrival_model
 from workloads.simulator import SimulationPlan
 
 _PRICED_LOAD = 0.9

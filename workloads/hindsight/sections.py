@@ -15,7 +15,7 @@ import numpy as np
 from scheduler.board import BoardUnit
 from scheduler.inputs import UnitInputs, limited
 from scheduler.messages import PowerCapped, UnitLimited
-from workloads.mix import Target
+from workloads.mix.mix import Target
 from workloads.simulator import SimulationPlan
 
 _WINDOW_S = 2.0

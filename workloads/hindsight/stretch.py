@@ -16,9 +16,9 @@ from scheduler.policies import gear_of
 from scheduler.profile import Profile, RungProfile
 from scheduler.solver import solve
 from scheduler.views import Gear, Plan
-from workloads.arrivals import FloatArray, Saturate
 from workloads.hindsight.scene import Choice, Scene
 from workloads.hindsight.sections import Section
+from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.simulator import SimulationPlan
 
 EASES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.35, 1.15, 1.4, 2.0)

@@ -12,9 +12,9 @@ from actors.profiling import Ladder
 from actors.stored_profiles import is_executable
 from supernets.artifact import Artifact
 from supernets.engines import open_model
-from workloads.app import Family
-from workloads.errors import MixError, suggestion
-from workloads.mix import Mix
+from workloads.mix.app import Family
+from workloads.mix.errors import MixError, suggestion
+from workloads.mix.mix import Mix
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""

@@ -14,9 +14,9 @@ from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board
 from scheduler.profile import Profile
-from workloads.app import Family
 from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
-from workloads.mix import Mix
+from workloads.mix.app import Family
+from workloads.mix.mix import Mix
 
 
 def profiles_for(

@@ -29,10 +29,10 @@ from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Cali
 from supernets.search.evolution import EvolutionPlan
 from supernets.search.find import Bench, NewLadder, Rung, SearchPlan, search
 from supernets.search.work_file import WorkFile
-from workloads.errors import MixError
 from workloads.ladder.accuracy import DRAWN, labelled_data
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import devices_of
+from workloads.mix.errors import MixError
 from workloads.table import share
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")

@@ -11,11 +11,11 @@ from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.policies import HINDSIGHT, Policy
 from scheduler.profile import Profile
-from workloads.app import Family
-from workloads.arrivals import External
-from workloads.errors import MixError, number, whole
-from workloads.mix import Mix
-from workloads.timeline import timeline
+from workloads.mix.app import Family
+from workloads.mix.arrivals import External
+from workloads.mix.errors import MixError, number, whole
+from workloads.mix.mix import Mix
+from workloads.mix.timeline import timeline
 
 
 class SimulationError(RuntimeError):

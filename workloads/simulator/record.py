@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workloads.briefing import log_header
 from workloads.epoch_log import EpochLogWriter
+from workloads.mix.briefing import log_header
 from workloads.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
 from workloads.simulator.plan import SimulationPlan
 from workloads.simulator.simulate import Simulated

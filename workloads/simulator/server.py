@@ -20,9 +20,9 @@ from actors.requests.records import RECORD, Status
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile
 from scheduler.views import Gear
-from workloads.app import App
-from workloads.arrivals import FloatArray, Saturate
-from workloads.mix import Target
+from workloads.mix.app import App
+from workloads.mix.arrivals import FloatArray, Saturate
+from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
 

@@ -13,9 +13,9 @@ from actors.requests.records import Status
 from scheduler.board import Board
 from scheduler.manager import Manager
 from scheduler.views import Gear
-from workloads.arrivals import FloatArray, Saturate
-from workloads.briefing import app_spec, drained_s
-from workloads.mix import Presence
+from workloads.mix.arrivals import FloatArray, Saturate
+from workloads.mix.briefing import app_spec, drained_s
+from workloads.mix.mix import Presence
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import Residency, SimulatedBoard
 from workloads.simulator.driver import Driver, Entry

@@ -25,5 +25,5 @@ NAMES = (
 
 
 def suite_mixes() -> dict[str, Path]:
-    """The script of each scenario, for `workloads.loader.load_mix`."""
+    """The script of each scenario, for `workloads.mix.loader.load_mix`."""
     return {name: Path(__file__).with_name(f"{name}.py") for name in NAMES}

@@ -23,11 +23,11 @@ from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
 from scheduler.points import MAX_LOAD, ArrivalModel, response_quantile_ms
 from scheduler.profile import Profile, ServiceTime
-from workloads.app import App
-from workloads.arrivals import Periodic, Poisson
-from workloads.errors import MixError, whole
-from workloads.events import Event, at
-from workloads.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic, Poisson
+from workloads.mix.errors import MixError, whole
+from workloads.mix.events import Event, at
+from workloads.mix.mix import Mix
 
 MAX_APPS = 8
 MAX_HZ = 60.0

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.errors import MixError, number, whole
+from workloads.mix.errors import MixError, number, whole
 
 FloatArray: TypeAlias = NDArray[np.float64]
 

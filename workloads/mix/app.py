@@ -13,8 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from workloads.arrivals import Arrivals
-from workloads.errors import MixError, choice, listed, number, whole
+from workloads.mix.arrivals import Arrivals
+from workloads.mix.errors import MixError, choice, listed, number, whole
 
 Drop: TypeAlias = Literal["late", "oldest", "newest"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypedDict, Unpack
 
-from workloads.app import TARGET_CHECKS, App, Checks
-from workloads.errors import MixError, number, suggestion, text, whole
+from workloads.mix.app import TARGET_CHECKS, App, Checks
+from workloads.mix.errors import MixError, number, suggestion, text, whole
 
 # What may change of a unit and of the board, and the check of its value; TARGET_CHECKS is the same of an app.
 _UNIT_CHANGES: Checks = {

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal, Protocol, TypeAlias, get_args
 
-from workloads.app import TARGET_CHECKS, App
-from workloads.arrivals import FloatArray, Periodic, Poisson, generator
-from workloads.errors import MixError, choice, listed, number, suggestion, text
-from workloads.events import AppAdded, AppChange, AppRemoved, Event, UnitChange
+from workloads.mix.app import TARGET_CHECKS, App
+from workloads.mix.arrivals import FloatArray, Periodic, Poisson, generator
+from workloads.mix.errors import MixError, choice, listed, number, suggestion, text
+from workloads.mix.events import AppAdded, AppChange, AppRemoved, Event, UnitChange
 
 Objective: TypeAlias = Literal["energy", "accuracy", "fair"]
 

@@ -8,9 +8,9 @@ from scheduler.board import Board
 from scheduler.manager import AppSpec
 from scheduler.points import ArrivalModel
 from scheduler.profile import Profile
-from workloads.arrivals import Arrivals, Periodic, Saturate
 from workloads.epoch_log import LogHeader
-from workloads.mix import Mix, Presence
+from workloads.mix.arrivals import Arrivals, Periodic, Saturate
+from workloads.mix.mix import Mix, Presence
 
 DRAIN_S = 2.0
 """Most board time that requests left at an app's end may still take."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from scheduler import messages
 from scheduler.board import Board
 from scheduler.messages import AmbientChanged, Event, PowerCapped, TargetChanged, UnitLimited
-from workloads.errors import MixError
-from workloads.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
-from workloads.mix import Mix
+from workloads.mix.errors import MixError
+from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
+from workloads.mix.mix import Mix
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import get_args
 
 from actors import scripts
-from workloads.app import App, Family
-from workloads.arrivals import Arrivals
-from workloads.errors import MixError, suggestion
-from workloads.mix import Mix
+from workloads.mix.app import App, Family
+from workloads.mix.arrivals import Arrivals
+from workloads.mix.errors import MixError, suggestion
+from workloads.mix.mix import Mix
 
 _HOW = "write `def mix() -> Mix: return Mix(...)`"
 _CLASSES = {kind.__name__: kind for kind in (App, Family, Mix, *get_args(Arrivals))}

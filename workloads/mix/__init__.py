@@ -1,0 +1,1 @@
+"""The language of a mix: what a user writes, how it is read, and what the manager is told of it."""
