@@ -37,7 +37,7 @@ from workloads.dynamic_ofa import (
 )
 from workloads.dynamic_ofa_measured import SYSTEMS, Measurement, host_cpus, measure
 from workloads.dynamic_ofa_outcome import outcome
-from workloads.outcome import RESULTS_CSV, RESULTS_JSON
+from workloads.report.outcome import RESULTS_CSV, RESULTS_JSON
 from workloads.summary import HostSummary
 
 SOURCES = {"published", "digitised", "measured"}

@@ -29,7 +29,7 @@ from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
-from workloads.report import write_report
+from workloads.report.run_report import write_report
 from workloads.run_dir import read_run
 
 pytestmark = pytest.mark.ray

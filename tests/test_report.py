@@ -14,8 +14,8 @@ import pytest
 from synthetic_run import GEARS, Made, make_run
 
 from actors.requests.records import RECORD, Status
-from workloads.plots import marks_of, plot_app
-from workloads.report import ReportError, write_report
+from workloads.report.plots import marks_of, plot_app
+from workloads.report.run_report import ReportError, write_report
 from workloads.run_dir import EPOCHS_FILE, REQUESTS_FILE, SUMMARY_FILE, read_run
 
 
@@ -179,7 +179,7 @@ def test_every_change_of_gear_is_listed_with_its_reason(html: str) -> None:
 
 def test_page_is_the_same_bytes_for_the_same_run(tmp_path: Path, html: str) -> None:
     run_dir = make_run(stalled=True).write(tmp_path)
-    script = "import sys; from workloads.report import write_report; write_report(sys.argv[1])"
+    script = "import sys; from workloads.report.run_report import write_report; write_report(sys.argv[1])"
     subprocess.run([sys.executable, "-c", script, run_dir], env=os.environ | {"PYTHONHASHSEED": "1"}, check=True)
     assert (run_dir / "report.html").read_text(encoding="utf-8") == html
 

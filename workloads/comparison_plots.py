@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from workloads.dynamic_ofa import OURS, RIVAL, Headline, Point
-from workloads.svg import INK, MUTED, STYLE, to_svg
+from workloads.report.svg import INK, MUTED, STYLE, to_svg
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +26,8 @@ class _Look:
     size: float = 4.2
 
 
-# As in `workloads.plots`, told apart by people who see few colours, on white as well as on black. One colour a family,
-# full line and round marker for its MobileNet V1, broken line and square one for its V2.
+# As in `workloads.report.plots`, told apart by people who see few colours, on white as well as on black. One colour a
+# family, full line and round marker for its MobileNet V1, broken line and square one for its V2.
 _LOOKS = {
     OURS: _Look(colour="#0b7fc7", marker="D", size=5.0),
     RIVAL: _Look(colour="#d55e00", marker="X", size=6.0),

@@ -22,8 +22,8 @@ from workloads.dynamic_ofa import (
 )
 from workloads.dynamic_ofa_measured import Measurement, check_engine, export_ladders, host_cpus, measure
 from workloads.ladder.ladders import Progress
-from workloads.outcome import Figure, Options, Outcome, Sheet
-from workloads.table import UNKNOWN, milliseconds, share
+from workloads.report.outcome import Figure, Options, Outcome, Sheet
+from workloads.report.table import UNKNOWN, milliseconds, share
 
 _BUSY_CPUS = 0.2
 """Load that is not ours above which measured latencies are called into question."""

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure as Canvas
 from actors.cluster import packaged_board
 from workloads.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
 from workloads.ladder.ladders import Progress
-from workloads.outcome import Figure, Options, Outcome, Sheet
-from workloads.svg import INK, LATE, MUTED, STYLE, to_svg
-from workloads.table import UNKNOWN
+from workloads.report.outcome import Figure, Options, Outcome, Sheet
+from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
+from workloads.report.table import UNKNOWN
 
 _TITLE = "Energy against Linux governors"
 _PAPER = 0.165

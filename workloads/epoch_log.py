@@ -13,7 +13,7 @@ happens, so a killed run loses at most its last. The fields of an entry depend o
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
 
 A gear is [subnet, unit, cores], or None for no gear. The log does not know what the entries mean; it is read
-by `workloads.report`.
+by `workloads.report.run_report`.
 """
 
 from collections.abc import Mapping

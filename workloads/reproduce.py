@@ -8,7 +8,7 @@ from supernets.errors import did_you_mean
 from workloads import dynamic_ofa_outcome, energy_outcome, figure7
 from workloads.ladder.ladders import Progress
 from workloads.mix.errors import MixError
-from workloads.outcome import Options, Outcome
+from workloads.report.outcome import Options, Outcome
 
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
     "dynamic-ofa": dynamic_ofa_outcome.reproduce,

@@ -14,9 +14,9 @@ from workloads.bench.comparison import Comparison
 from workloads.bench.curves import STEPS, ScalePoint, UtilisationCurve
 from workloads.bench.statistics import Interval
 from workloads.bench.words import change_of
-from workloads.svg import GRID, INK, LATE, MUTED, STYLE, to_svg
+from workloads.report.svg import GRID, INK, LATE, MUTED, STYLE, to_svg
 
-# Told apart by people who see few colours, on white as well as on black; as in `workloads.plots`.
+# Told apart by people who see few colours, on white as well as on black; as in `workloads.report.plots`.
 _COLOURS = ("#0b7fc7", "#d55e00", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f", "#7a7a52")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 

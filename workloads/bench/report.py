@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from html import escape
 
 from scheduler.board import Board
-from workloads import page
 from workloads.bench.comparison import (
     Runs,
     both_meeting,
@@ -38,8 +37,9 @@ from workloads.bench.statistics import BOOTSTRAP_SAMPLES
 from workloads.bench.tasks import Command
 from workloads.bench.verdicts import AIMS, aim_of, aim_verdict, ratio_verdict
 from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points
-from workloads.outcome import Sheet
-from workloads.table import UNKNOWN, share
+from workloads.report import page
+from workloads.report.outcome import Sheet
+from workloads.report.table import UNKNOWN, share
 
 REPORT_FILE = "report.html"
 

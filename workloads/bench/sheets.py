@@ -34,8 +34,8 @@ from workloads.bench.sensitivity import CHANGES
 from workloads.bench.tasks import Command
 from workloads.bench.verdicts import aim_of, aim_verdict, conclusion, ratio_verdict
 from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points, with_bounds
-from workloads.outcome import Sheet
-from workloads.table import UNKNOWN, fraction, share
+from workloads.report.outcome import Sheet
+from workloads.report.table import UNKNOWN, fraction, share
 
 NOT_RUN = "–"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.bench.statistics import Interval
-from workloads.table import UNKNOWN
+from workloads.report.table import UNKNOWN
 
 OVER_SETS = "power sets"
 """Words before a range over sets of power figures that fit a board equally well."""

@@ -21,7 +21,7 @@ from workloads.boards import BACKENDS
 from workloads.cli.options import bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError, choice
-from workloads.outcome import Sheet
+from workloads.report.outcome import Sheet
 
 _SCHEMA = 2
 """Of `runs.jsonl`; a directory of another is refused."""

@@ -18,7 +18,7 @@ from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
-from workloads.report import write_report
+from workloads.report.run_report import write_report
 
 _INTERRUPTED = 130
 """Exit code that Typer makes of a KeyboardInterrupt."""
@@ -72,7 +72,7 @@ def reproduce(
     json: Annotated[bool, typer.Option("--json", help="print the results as JSON, and nothing else")] = False,
 ) -> None:
     """Runs a result of a paper again: its published figures recomputed, and measured on this machine."""
-    from workloads.outcome import REPORT_FILE, Options
+    from workloads.report.outcome import REPORT_FILE, Options
     from workloads.reproduce import reproduction
 
     with ProgressLines() as progress, bad_input():

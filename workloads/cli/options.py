@@ -20,7 +20,7 @@ from supernets.errors import SupernetError
 from workloads.epoch_log import EpochLogError
 from workloads.ladder.ladders import base_name
 from workloads.mix.errors import MixError
-from workloads.report import ReportError
+from workloads.report.run_report import ReportError
 from workloads.run_dir import RunDirError
 from workloads.summary import SummaryError
 from workloads.trace import TraceError

@@ -20,10 +20,10 @@ from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
+from workloads.report.table import summary_table
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 from workloads.simulator.record import write_simulated
 from workloads.summary import Summary
-from workloads.table import summary_table
 from workloads.trace import BoardTrace, read_trace
 from workloads.trace_replay import with_environment
 

@@ -34,7 +34,7 @@ def validate(
     json: Annotated[bool, typer.Option("--json", help="print the comparison as JSON, and nothing else")] = False,
 ) -> None:
     """Runs a mix for real and simulates it from the same profile, and says how far the simulator is off."""
-    from workloads.outcome import REPORT_FILE
+    from workloads.report.outcome import REPORT_FILE
     from workloads.validate_outcome import outcome
 
     with ProgressLines() as progress:

@@ -27,8 +27,8 @@ from supernets.pictures.evaluation import LabelledData, PlateData, Score, accura
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.ladder.ladders import Progress
+from workloads.report.table import UNKNOWN, share
 from workloads.summary import wilson_interval
-from workloads.table import UNKNOWN, share
 
 if TYPE_CHECKING:
     from torch import Tensor

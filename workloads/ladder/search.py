@@ -33,7 +33,7 @@ from workloads.ladder.accuracy import DRAWN, labelled_data
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
-from workloads.table import share
+from workloads.report.table import share
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")
 

@@ -9,11 +9,9 @@ from html import escape
 from os import PathLike
 from pathlib import Path
 
-from workloads.page import page, plot, section, table
-from workloads.plots import Mark, marks_of, plot_app, plot_units
-from workloads.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
-from workloads.summary import AppSummary, Summary, Tail
-from workloads.table import (
+from workloads.report.page import page, plot, section, table
+from workloads.report.plots import Mark, marks_of, plot_app, plot_units
+from workloads.report.table import (
     UNKNOWN,
     VERDICT_SIGNS,
     energy_words,
@@ -25,6 +23,8 @@ from workloads.table import (
     share,
     targets_in_force,
 )
+from workloads.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
+from workloads.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
 

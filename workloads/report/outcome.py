@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from workloads import page
+from workloads.report import page
 
 RESULTS_CSV, RESULTS_JSON, REPORT_FILE = "results.csv", "results.json", "report.html"
 

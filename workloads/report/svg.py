@@ -1,7 +1,7 @@
 """What the plots of all pages share: colours, style, and the way from a figure to inline SVG.
 
 The SVG depends on what is drawn alone (no date, no random identifiers), carries its text as text, and takes its
-neutral colours from the page (`workloads.page`), so that it can be read in light and in dark.
+neutral colours from the page (`workloads.report.page`), so that it can be read in light and in dark.
 """
 
 import io
