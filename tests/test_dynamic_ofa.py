@@ -17,8 +17,8 @@ from test_report import Page
 
 import supernets
 from supernets import published
-from workloads.comparison_plots import plot_comparison
-from workloads.dynamic_ofa import (
+from workloads.report.outcome import RESULTS_CSV, RESULTS_JSON
+from workloads.reproduce.dynamic_ofa import (
     CLAIMS,
     HOST,
     OURS,
@@ -35,9 +35,9 @@ from workloads.dynamic_ofa import (
     stored_set_ratio,
     top1_at,
 )
-from workloads.dynamic_ofa_measured import SYSTEMS, Measurement, host_cpus, measure
-from workloads.dynamic_ofa_outcome import outcome
-from workloads.report.outcome import RESULTS_CSV, RESULTS_JSON
+from workloads.reproduce.dynamic_ofa_measured import SYSTEMS, Measurement, host_cpus, measure
+from workloads.reproduce.dynamic_ofa_outcome import outcome
+from workloads.reproduce.dynamic_ofa_plots import plot_comparison
 from workloads.summary import HostSummary
 
 SOURCES = {"published", "digitised", "measured"}

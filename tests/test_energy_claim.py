@@ -9,8 +9,8 @@ import pytest
 
 from actors.cluster import packaged_board
 from workloads import App, Mix, Periodic
-from workloads.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Load, Saving, savings
-from workloads.energy_outcome import PUBLISHED, outcome
+from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Load, Saving, savings
+from workloads.reproduce.energy_outcome import PUBLISHED, outcome
 from workloads.simulator import plan_simulation, simulate
 
 APP = App("gate", "ofa-plates", Periodic(hz=10), 60, min_accuracy=0.7)

@@ -12,8 +12,8 @@ import pytest
 from test_cli import COMMAND, assert_refused, gearshift
 from test_report import Page
 
-from workloads.dynamic_ofa import published_points
 from workloads.reproduce import REPRODUCTIONS
+from workloads.reproduce.dynamic_ofa import published_points
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, did_you_mean
 from supernets.search.latency import on_cpus
-from workloads.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.host import HostSentinel
 from workloads.ladder.ladders import Progress, ladder_of
+from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.summary import HostSummary
 
 SYSTEMS = {

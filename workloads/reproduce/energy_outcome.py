@@ -10,11 +10,11 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from actors.cluster import packaged_board
-from workloads.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
 from workloads.ladder.ladders import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.report.table import UNKNOWN
+from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
 
 _TITLE = "Energy against Linux governors"
 _PAPER = 0.165

@@ -1,7 +1,8 @@
 """Dynamic-OFA against other dynamic networks: points of latency and accuracy, and the figures that follow from them.
 
 The published points are those of the comparison on Jetson Xavier NX (`supernets.published`); points measured on this
-machine (`workloads.dynamic_ofa_measured`) go through the same functions. Everything here is a pure function of points.
+machine (`workloads.reproduce.dynamic_ofa_measured`) go through the same functions. Everything here is a pure function
+of points.
 
 Between two sub-networks Dynamic-OFA is interpolated linearly, as the paper's ratios need; beyond its smallest and
 largest nothing is known, and the answer is None.

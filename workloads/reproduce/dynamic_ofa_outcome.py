@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from workloads.comparison_plots import plot_comparison
-from workloads.dynamic_ofa import (
+from workloads.ladder.ladders import Progress
+from workloads.report.outcome import Figure, Options, Outcome, Sheet
+from workloads.report.table import UNKNOWN, milliseconds, share
+from workloads.reproduce.dynamic_ofa import (
     HOST,
     OURS,
     RIVAL,
@@ -20,10 +22,8 @@ from workloads.dynamic_ofa import (
     published_points,
     stored_set_ratio,
 )
-from workloads.dynamic_ofa_measured import Measurement, check_engine, export_ladders, host_cpus, measure
-from workloads.ladder.ladders import Progress
-from workloads.report.outcome import Figure, Options, Outcome, Sheet
-from workloads.report.table import UNKNOWN, milliseconds, share
+from workloads.reproduce.dynamic_ofa_measured import Measurement, check_engine, export_ladders, host_cpus, measure
+from workloads.reproduce.dynamic_ofa_plots import plot_comparison
 
 _BUSY_CPUS = 0.2
 """Load that is not ours above which measured latencies are called into question."""

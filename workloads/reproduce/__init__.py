@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supernets.errors import did_you_mean
-from workloads import dynamic_ofa_outcome, energy_outcome, figure7
 from workloads.ladder.ladders import Progress
 from workloads.mix.errors import MixError
 from workloads.report.outcome import Options, Outcome
+from workloads.reproduce import dynamic_ofa_outcome, energy_outcome, figure7
 
 REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
     "dynamic-ofa": dynamic_ofa_outcome.reproduce,

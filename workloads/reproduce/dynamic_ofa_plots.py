@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from workloads.dynamic_ofa import OURS, RIVAL, Headline, Point
 from workloads.report.svg import INK, MUTED, STYLE, to_svg
+from workloads.reproduce.dynamic_ofa import OURS, RIVAL, Headline, Point
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
