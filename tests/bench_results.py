@@ -8,7 +8,7 @@ from synthetic_run import make_run
 from workloads.bench.comparison import Runs
 from workloads.bench.results import Result
 from workloads.bench.tasks import Command, Task
-from workloads.summary import Accuracy, AppSummary, EnergySummary, Latency, Segment, Summary, Tail
+from workloads.results.summary import Accuracy, AppSummary, EnergySummary, Latency, Segment, Summary, Tail
 
 COMMAND = Command(
     policies=("joint", "schedutil", "floor"), repeats=2, seed=0, backend="sim", scale=(1,), sensitivity=False

@@ -9,13 +9,13 @@ import numpy as np
 from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
-from workloads.epoch_log import EpochLogWriter, LogHeader
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
 from workloads.mix.events import at
 from workloads.mix.mix import Mix
-from workloads.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
-from workloads.summary import (
+from workloads.results.epoch_log import EpochLogWriter, LogHeader
+from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.summary import (
     EnergySummary,
     HostSummary,
     ManagerSummary,

@@ -26,7 +26,7 @@ from workloads.mix.arrivals import External, Periodic
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, notices, plan_run
-from workloads.summary import wilson_interval
+from workloads.results.summary import wilson_interval
 
 PHOTOS = Space(
     name="photos",

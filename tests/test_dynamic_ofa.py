@@ -38,7 +38,7 @@ from workloads.reproduce.dynamic_ofa import (
 from workloads.reproduce.dynamic_ofa_measured import SYSTEMS, Measurement, host_cpus, measure
 from workloads.reproduce.dynamic_ofa_outcome import outcome
 from workloads.reproduce.dynamic_ofa_plots import plot_comparison
-from workloads.summary import HostSummary
+from workloads.results.summary import HostSummary
 
 SOURCES = {"published", "digitised", "measured"}
 CALM = HostSummary(steal_s=0.0, stall_ms_max=6.0, stalled_share=0.001, void=False)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads.epoch_log import EpochLogError, EpochLogWriter, LogHeader, read_epoch_log
+from workloads.results.epoch_log import EpochLogError, EpochLogWriter, LogHeader, read_epoch_log
 
 HEADER = LogHeader(
     mix="car-park",
@@ -80,7 +80,7 @@ def test_a_killed_writer_leaves_every_entry_it_appended(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from workloads.epoch_log import EpochLogWriter, read_epoch_log\n"
+        "from workloads.results.epoch_log import EpochLogWriter, read_epoch_log\n"
         "header, _ = read_epoch_log(Path(sys.argv[1]))\n"
         "log = EpochLogWriter(Path(sys.argv[2]), header)\n"
         "for epoch in range(100):\n"

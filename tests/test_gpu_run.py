@@ -30,7 +30,7 @@ from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
 from workloads.report.run_report import write_report
-from workloads.run_dir import read_run
+from workloads.results.run_dir import read_run
 
 pytestmark = pytest.mark.ray
 

@@ -18,7 +18,7 @@ from actors.clock import BoardClock, VirtualClock
 from workloads import host_watch
 from workloads.host import Gap, HostSentinel, read_steal_s, summarize
 from workloads.host_watch import GAP_S, PERIOD_S, watch
-from workloads.summary import HostSummary
+from workloads.results.summary import HostSummary
 
 
 def watchers() -> list[psutil.Process]:

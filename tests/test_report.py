@@ -16,7 +16,7 @@ from synthetic_run import GEARS, Made, make_run
 from actors.requests.records import RECORD, Status
 from workloads.report.plots import marks_of, plot_app
 from workloads.report.run_report import ReportError, write_report
-from workloads.run_dir import EPOCHS_FILE, REQUESTS_FILE, SUMMARY_FILE, read_run
+from workloads.results.run_dir import EPOCHS_FILE, REQUESTS_FILE, SUMMARY_FILE, read_run
 
 
 class Page(HTMLParser):

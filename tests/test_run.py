@@ -42,8 +42,8 @@ from workloads.mix.events import AppAdded, AppRemoved, at
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
-from workloads.run_dir import Run, read_run
-from workloads.summary import AppSummary, Summary
+from workloads.results.run_dir import Run, read_run
+from workloads.results.summary import AppSummary, Summary
 
 pytestmark = pytest.mark.ray
 

@@ -23,7 +23,7 @@ from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at
 from workloads.mix.errors import MixError
 from workloads.report.run_report import write_report
-from workloads.run_dir import read_run
+from workloads.results.run_dir import read_run
 from workloads.simulator import Costs, Simulated, SimulationError, plan_simulation, simulate
 from workloads.simulator.record import write_simulated
 

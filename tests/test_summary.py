@@ -17,7 +17,7 @@ from actors.requests.records import RECORD, Status
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.mix.mix import Target
-from workloads.summary import (
+from workloads.results.summary import (
     AppSummary,
     Segment,
     Summary,

@@ -8,7 +8,7 @@ from rich.console import Console
 from synthetic_run import make_run
 
 from workloads.report.table import fraction, joules, milliseconds, share, summary_table
-from workloads.summary import EnergySummary, Summary
+from workloads.results.summary import EnergySummary, Summary
 
 
 def rendered(summaries: list[Summary], width: int = 200, emulated: bool = True) -> str:

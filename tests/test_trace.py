@@ -17,12 +17,8 @@ from scheduler.governors import make_governor
 from scheduler.messages import Event, UnitLimited
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads import App, Mix, Periodic, Poisson, at
-from workloads.epoch_log import EpochLogWriter, LogHeader
-from workloads.simulator import Costs, simulate
-from workloads.simulator.plan import plan_simulation
-from workloads.simulator.record import write_simulated
-from workloads.trace import BoardTrace, Sample, TraceError, UnitSample, read_trace, record_run, write_trace
-from workloads.trace_replay import (
+from workloads.results.epoch_log import EpochLogWriter, LogHeader
+from workloads.results.replay import (
     check_units,
     environment,
     governor_clocks,
@@ -31,6 +27,10 @@ from workloads.trace_replay import (
     unit_energies,
     with_environment,
 )
+from workloads.results.trace import BoardTrace, Sample, TraceError, UnitSample, read_trace, record_run, write_trace
+from workloads.simulator import Costs, simulate
+from workloads.simulator.plan import plan_simulation
+from workloads.simulator.record import write_simulated
 
 BIG = BoardUnit(
     name="big",

@@ -22,7 +22,7 @@ from typing import Self
 
 from actors.clock import BoardClock
 from workloads import host_watch
-from workloads.summary import HostSummary
+from workloads.results.summary import HostSummary
 
 VOID_SHARE = 0.01
 

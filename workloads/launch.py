@@ -22,9 +22,9 @@ from workloads.live import Entry, Listener, LiveRun
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, plan_run
+from workloads.results.summary import Summary
 from workloads.simulator import plan_simulation, simulate
 from workloads.simulator.record import write_simulated
-from workloads.summary import Summary
 
 __all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
 

@@ -37,14 +37,14 @@ from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
-from workloads.epoch_log import EpochLogWriter, LogHeader
 from workloads.host import HostSentinel
 from workloads.mix.arrivals import External, Saturate
-from workloads.mix.briefing import DRAIN_S, app_spec, drained_s, log_header
+from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
 from workloads.mix.mix import Presence
 from workloads.plan import AppPlan, RunPlan
-from workloads.run_dir import write_requests
-from workloads.summary import (
+from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
+from workloads.results.run_dir import write_requests
+from workloads.results.summary import (
     AppSummary,
     EnergySummary,
     ManagerSummary,
@@ -53,7 +53,7 @@ from workloads.summary import (
     summarize_app,
     tail_of,
 )
-from workloads.trace import record_run
+from workloads.results.trace import record_run
 
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""

@@ -9,7 +9,7 @@ from typing import Any
 from scheduler.views import Gear
 from workloads.report.outcome import Figure, Outcome, Sheet
 from workloads.report.table import UNKNOWN, VERDICT_SIGNS, fraction, host_words, joules, milliseconds, share
-from workloads.run_dir import Run
+from workloads.results.run_dir import Run
 from workloads.validate import AIM, METRICS, Comparison, Metric, Pair, Validation, app_figures, compare
 from workloads.validate_plots import plot_validation
 

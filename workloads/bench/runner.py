@@ -27,11 +27,11 @@ from workloads.bench.sensitivity import CHANGES
 from workloads.bench.store import Store
 from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
-from workloads.epoch_log import Entry
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.plan import plan_run
+from workloads.results.epoch_log import Entry
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 
 Progress = Callable[[str, float, float], None]
@@ -208,7 +208,7 @@ def _lower_bound_j(plan: SimulationPlan) -> float | None:
 def _real(job: Job, mix: Mix, session: RaySession) -> Result:
     # Ray takes seconds to import, and a simulation has no use for it.
     from workloads.launch import run_plan
-    from workloads.run_dir import read_run
+    from workloads.results.run_dir import read_run
 
     plan = plan_run(mix, job.board, policy=job.task.policy, seed=job.task.seed)
     entries: list[Entry] = []

@@ -17,13 +17,13 @@ from rich.text import Text
 from actors.cluster import BoardError
 from scheduler.policies import PolicyError
 from supernets.errors import SupernetError
-from workloads.epoch_log import EpochLogError
 from workloads.ladder.ladders import base_name
 from workloads.mix.errors import MixError
 from workloads.report.run_report import ReportError
-from workloads.run_dir import RunDirError
-from workloads.summary import SummaryError
-from workloads.trace import TraceError
+from workloads.results.epoch_log import EpochLogError
+from workloads.results.run_dir import RunDirError
+from workloads.results.summary import SummaryError
+from workloads.results.trace import TraceError
 
 _MISTAKES = (
     MixError,

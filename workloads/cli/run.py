@@ -21,11 +21,11 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.report.table import summary_table
+from workloads.results.replay import with_environment
+from workloads.results.summary import Summary
+from workloads.results.trace import BoardTrace, read_trace
 from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
 from workloads.simulator.record import write_simulated
-from workloads.summary import Summary
-from workloads.trace import BoardTrace, read_trace
-from workloads.trace_replay import with_environment
 
 
 def run(

@@ -14,7 +14,7 @@ from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.plan import RunPlan, check_options, notices, plan_run
-from workloads.run_dir import read_run
+from workloads.results.run_dir import read_run
 from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.simulator.record import write_simulated
 from workloads.validate import Pair, simulation_of

@@ -1,14 +1,10 @@
-"""What a mix means to those who run it, on a board or simulated: what its manager and its log are told."""
+"""What a mix means to those who run it, on a board or simulated: what its manager is told."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from scheduler.board import Board
 from scheduler.manager import AppSpec
 from scheduler.points import ArrivalModel
 from scheduler.profile import Profile
-from workloads.epoch_log import LogHeader
 from workloads.mix.arrivals import Arrivals, Periodic, Saturate
 from workloads.mix.mix import Mix, Presence
 
@@ -43,40 +39,3 @@ def arrival_model(arrivals: Arrivals) -> ArrivalModel:
 def drained_s(mix: Mix, app: str, end_s: float) -> float:
     """Until when requests that an app has left at its end may still take: two targets, and two seconds at most."""
     return end_s + min(DRAIN_S, 2 * mix.targets_of(app)[-1].latency_ms / 1000)
-
-
-def log_header(
-    mix: Mix,
-    board: Board,
-    *,
-    policy: str,
-    seed: int,
-    epoch_s: float,
-    time_scale: float,
-    emulated: bool,
-    ladders: Mapping[str, tuple[str, ...]],
-) -> LogHeader:
-    """The header of a run's epoch log.
-
-    Args:
-        mix: what runs.
-        board: where.
-        policy: its name.
-        seed: of arrivals and service times.
-        epoch_s: between two decisions.
-        time_scale: wall time over board time.
-        emulated: whether clocks and service times are emulated.
-        ladders: each app's sub-networks, smallest first.
-    """
-    return LogHeader(
-        mix=mix.name,
-        board=board.name,
-        policy=policy,
-        seed=seed,
-        time_scale=time_scale,
-        epoch_ms=epoch_s * 1000,
-        emulated=emulated,
-        power_source=board.power_source,
-        units_mhz={unit.name: unit.mhz for unit in board.units},
-        ladders=ladders,
-    )

@@ -1,7 +1,7 @@
 """The HTML report of a run: what was asked, what was met, what changed and why.
 
 One page that needs nothing else: inline SVG, no script, no network. It is made from a run directory alone
-(`workloads.run_dir`) and is the same bytes for the same directory.
+(`workloads.results.run_dir`) and is the same bytes for the same directory.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
-from workloads.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
-from workloads.summary import AppSummary, Summary, Tail
+from workloads.results.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
+from workloads.results.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
 

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from workloads.summary import AppSummary, Summary, Verdict
+from workloads.results.summary import AppSummary, Summary, Verdict
 
 UNKNOWN = "unknown"
 VERDICT_SIGNS: dict[Verdict, str] = {"met": "✓", "missed": "✗", "not shown": "?"}

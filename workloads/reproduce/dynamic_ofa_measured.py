@@ -23,7 +23,7 @@ from supernets.search.latency import on_cpus
 from workloads.host import HostSentinel
 from workloads.ladder.ladders import Progress, ladder_of
 from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
-from workloads.summary import HostSummary
+from workloads.results.summary import HostSummary
 
 SYSTEMS = {
     OURS: "ofa-mbv3-w1.2:gpu6",

@@ -26,9 +26,9 @@ from workloads.mix.loader import load_mix
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import LATE, STYLE, to_svg
 from workloads.report.table import fraction, milliseconds, share
+from workloads.results.summary import first_ends, is_on_time, latencies_ms
 from workloads.simulator import SimulationPlan, plan_simulation, simulate
 from workloads.suite import suite_mixes
-from workloads.summary import first_ends, is_on_time, latencies_ms
 
 POLICIES = ("ladder", "joint")
 _TITLE = "A training job takes part of the GPU"

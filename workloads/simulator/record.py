@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workloads.epoch_log import EpochLogWriter
-from workloads.mix.briefing import log_header
-from workloads.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.epoch_log import EpochLogWriter, log_header
+from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.trace import record_run
 from workloads.simulator.plan import SimulationPlan
 from workloads.simulator.simulate import Simulated
-from workloads.trace import record_run
 
 
 def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> None:

@@ -16,12 +16,7 @@ from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.briefing import app_spec, drained_s
 from workloads.mix.mix import Presence
-from workloads.simulator.agenda import Agenda
-from workloads.simulator.board import Residency, SimulatedBoard
-from workloads.simulator.driver import Driver, Entry
-from workloads.simulator.plan import SimulationPlan
-from workloads.simulator.server import Server
-from workloads.summary import (
+from workloads.results.summary import (
     AppSummary,
     EnergySummary,
     ManagerSummary,
@@ -30,6 +25,11 @@ from workloads.summary import (
     UnitSummary,
     summarize_app,
 )
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.board import Residency, SimulatedBoard
+from workloads.simulator.driver import Driver, Entry
+from workloads.simulator.plan import SimulationPlan
+from workloads.simulator.server import Server
 
 _LEAD_S = 1.0
 """Board time from the start of managing to t = 0: the first gears are in force by then."""

@@ -25,6 +25,9 @@ from typing import Any, Self, TypeAlias
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from scheduler.board import Board
+from workloads.mix.mix import Mix
+
 SCHEMA = 1
 
 Entry: TypeAlias = dict[str, Any]
@@ -61,6 +64,43 @@ class LogHeader:
     power_source: str
     units_mhz: Mapping[str, tuple[float, ...]]
     ladders: Mapping[str, tuple[str, ...]]
+
+
+def log_header(
+    mix: Mix,
+    board: Board,
+    *,
+    policy: str,
+    seed: int,
+    epoch_s: float,
+    time_scale: float,
+    emulated: bool,
+    ladders: Mapping[str, tuple[str, ...]],
+) -> LogHeader:
+    """The header of a run's epoch log.
+
+    Args:
+        mix: what runs.
+        board: where.
+        policy: its name.
+        seed: of arrivals and service times.
+        epoch_s: between two decisions.
+        time_scale: wall time over board time.
+        emulated: whether clocks and service times are emulated.
+        ladders: each app's sub-networks, smallest first.
+    """
+    return LogHeader(
+        mix=mix.name,
+        board=board.name,
+        policy=policy,
+        seed=seed,
+        time_scale=time_scale,
+        epoch_ms=epoch_s * 1000,
+        emulated=emulated,
+        power_source=board.power_source,
+        units_mhz={unit.name: unit.mhz for unit in board.units},
+        ladders=ladders,
+    )
 
 
 class EpochLogWriter:

@@ -12,7 +12,7 @@ was cut short is known as one:
 
 A sample's clock, temperature, limits and governor are those at `at_s`; busy shares and rails are means since the
 sample before. Rails hold what a sensor measured and nothing else: modelled power is not recorded, since it follows
-from the rest. What to make of a trace is `workloads.trace_replay`'s matter.
+from the rest. What to make of a trace is `workloads.results.replay`'s matter.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from scheduler.board import Board, BoardUnit
 from scheduler.messages import Event, UnitLimited
-from workloads.epoch_log import Entry, read_epoch_log
-from workloads.run_dir import EPOCHS_FILE
+from workloads.results.epoch_log import Entry, read_epoch_log
+from workloads.results.run_dir import EPOCHS_FILE
 
 TRACE_FILE = "trace.msgpack"
 SCHEMA = 1

@@ -22,7 +22,7 @@ from scheduler.board import Board, BoardUnit
 from scheduler.governors import Governor, governor_of
 from scheduler.messages import Event, UnitLimited
 from scheduler.problem import did_you_mean
-from workloads.trace import BoardTrace, TraceError, UnitSample
+from workloads.results.trace import BoardTrace, TraceError, UnitSample
 
 BOARD_RAIL = "board"
 """A rail of this name is of the whole board, one with a unit's name of that unit; others have nothing to compare."""

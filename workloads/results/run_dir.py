@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from actors.requests.records import RECORD
-from workloads.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
 from workloads.mix.arrivals import FloatArray
-from workloads.summary import Summary, SummaryError, read_summary
+from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.results.summary import Summary, SummaryError, read_summary
 
 SUMMARY_FILE = "summary.json"
 EPOCHS_FILE = "epochs.msgpack"
