@@ -28,9 +28,9 @@ from actors.wire import encode
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 from workloads import App, Mix, Periodic, Saturate
-from workloads.host import HostSentinel
-from workloads.live import LiveRun
-from workloads.plan import plan_run
+from workloads.runs.host import HostSentinel
+from workloads.runs.live import LiveRun
+from workloads.runs.plan import plan_run
 
 
 class _Bare:

@@ -34,8 +34,8 @@ from scheduler.points import ArrivalModel
 from scheduler.policies import make_policy
 from scheduler.profile import Profile
 from workloads import App, Mix, Periodic
-from workloads.live import LiveRun
-from workloads.plan import plan_run
+from workloads.runs.live import LiveRun
+from workloads.runs.plan import plan_run
 
 _APPS = (1, 2, 4, 8, 16)
 _KINDS = {

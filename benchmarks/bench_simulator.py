@@ -20,7 +20,8 @@ from rich.table import Table
 from actors.cluster import packaged_board
 from scheduler.board import Board
 from workloads import App, Mix, Periodic, Poisson
-from workloads.simulator import plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import simulate
 
 _DURATION_S = 60.0
 _POLICIES = ("joint", "joint+schedutil", "schedutil")

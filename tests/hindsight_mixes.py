@@ -9,7 +9,8 @@ from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads import App, Mix, Periodic, Poisson, at
 from workloads.mix.events import Event
-from workloads.simulator import Costs, Simulated, SimulationPlan, plan_simulation
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import Costs, Simulated, SimulationPlan
 
 
 def unit(name: str = "cpu", *, cores: int = 1, first_cpu: int = 0, **given: object) -> BoardUnit:

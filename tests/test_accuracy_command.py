@@ -19,14 +19,14 @@ from supernets import catalog
 from supernets.calibration import calibrate
 from supernets.ofa.space import Space, Stage
 from supernets.pictures.image_folder import ImageFolder, ImagePool
-from workloads.boards import open_board
-from workloads.launch import run_plan
 from workloads.mix.app import App
 from workloads.mix.arrivals import External, Periodic
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, notices, plan_run
 from workloads.results.summary import wilson_interval
+from workloads.runs.boards import open_board
+from workloads.runs.launch import run_plan
+from workloads.runs.plan import RunPlan, notices, plan_run
 
 PHOTOS = Space(
     name="photos",

@@ -27,7 +27,8 @@ from workloads.bench.statistics import Interval, range_over_sets
 from workloads.bench.store import Store
 from workloads.bench.tasks import Command
 from workloads.bench.verdicts import aim_verdict, ratio_verdict
-from workloads.simulator import plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import simulate
 from workloads.simulator.board import Residency
 
 XAVIER = packaged_board(STOCK)

@@ -14,7 +14,8 @@ from actors.requests.records import Status
 from actors.stored_profiles import packaged_profile
 from scheduler.profile import Profile, RungProfile
 from workloads import App, Mix, Periodic, at
-from workloads.simulator import plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import simulate
 
 
 def ladder(*accuracies: float | None) -> Profile:

@@ -13,7 +13,7 @@ from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
 from workloads.mix.errors import MixError
 from workloads.mix.events import AppChange, AppRemoved
-from workloads.simulator import plan_simulation
+from workloads.runs.simulated import plan_simulation
 from workloads.suite.generated import bounded_loads, generated_mix, uunifast
 
 BOARDS = {

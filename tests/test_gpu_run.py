@@ -23,14 +23,14 @@ from actors.requests.records import Status
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
-from workloads.launch import run_plan
-from workloads.live import Listener, LiveRun
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, plan_run
 from workloads.report.run_report import write_report
 from workloads.results.run_dir import read_run
+from workloads.runs.launch import run_plan
+from workloads.runs.live import Listener, LiveRun
+from workloads.runs.plan import RunPlan, plan_run
 
 pytestmark = pytest.mark.ray
 

@@ -15,10 +15,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from actors.clock import BoardClock, VirtualClock
-from workloads import host_watch
-from workloads.host import Gap, HostSentinel, read_steal_s, summarize
-from workloads.host_watch import GAP_S, PERIOD_S, watch
 from workloads.results.summary import HostSummary
+from workloads.runs import host_watch
+from workloads.runs.host import Gap, HostSentinel, read_steal_s, summarize
+from workloads.runs.host_watch import GAP_S, PERIOD_S, watch
 
 
 def watchers() -> list[psutil.Process]:
@@ -142,7 +142,7 @@ def test_watching_process_does_not_outlive_a_killed_run() -> None:
     script = (
         "import os, time, psutil\n"
         "from actors.clock import BoardClock\n"
-        "from workloads.host import HostSentinel\n"
+        "from workloads.runs.host import HostSentinel\n"
         "HostSentinel([min(os.sched_getaffinity(0))], BoardClock(zero_s=time.monotonic())).start()\n"
         "print(psutil.Process().children()[0].pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"

@@ -23,9 +23,9 @@ from supernets.search.accuracy_source import TUTORIAL_RESOLUTIONS, AccuracyTable
 from supernets.search.evolution import Encoding
 from supernets.search.find import SearchPlan
 from supernets.subnet import Architecture
-from workloads.boards import open_board
 from workloads.cli.command import app
 from workloads.ladder import search as ladder_search
+from workloads.runs.boards import open_board
 
 BOARD = """
 name: one-unit

@@ -22,7 +22,7 @@ from workloads.mix.arrivals import External, Periodic, Poisson
 from workloads.mix.errors import MixError
 from workloads.mix.events import at
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, plan_run
+from workloads.runs.plan import RunPlan, plan_run
 
 
 @pytest.fixture

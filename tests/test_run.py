@@ -33,17 +33,17 @@ from actors.worker.gearbox import Form
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets.pictures import plates
-from workloads.boards import open_board
-from workloads.launch import RequestDroppedError, deploy_plan, run_plan
-from workloads.live import Listener, LiveRun
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.events import AppAdded, AppRemoved, at
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, plan_run
 from workloads.results.run_dir import Run, read_run
 from workloads.results.summary import AppSummary, Summary
+from workloads.runs.boards import open_board
+from workloads.runs.launch import RequestDroppedError, deploy_plan, run_plan
+from workloads.runs.live import Listener, LiveRun
+from workloads.runs.plan import RunPlan, plan_run
 
 pytestmark = pytest.mark.ray
 

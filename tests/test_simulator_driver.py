@@ -11,7 +11,8 @@ from fake_world import BOARD, PROFILE
 
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, at
-from workloads.simulator import Costs, Simulated, plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import Costs, Simulated, simulate
 
 FREE = Costs.none()
 SMALL = Gear(subnet="s", unit="big", cores=1)

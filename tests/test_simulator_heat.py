@@ -11,7 +11,8 @@ from fake_world import BOARD, PROFILE
 from scheduler.board import Board, Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, at
-from workloads.simulator import Costs, Simulated, plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import Costs, Simulated, simulate
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import SimulatedBoard
 from workloads.simulator.heat import Heat

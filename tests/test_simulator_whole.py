@@ -24,8 +24,8 @@ from workloads import App, Mix, Periodic, Poisson, Saturate, at
 from workloads.mix.errors import MixError
 from workloads.report.run_report import write_report
 from workloads.results.run_dir import read_run
-from workloads.simulator import Costs, Simulated, SimulationError, plan_simulation, simulate
-from workloads.simulator.record import write_simulated
+from workloads.runs.simulated import plan_simulation, write_simulated
+from workloads.simulator import Costs, Simulated, SimulationError, simulate
 
 HERE = Path(__file__).parent
 SCHEMA = json.loads((HERE / "summary.schema.json").read_text(encoding="utf-8"))

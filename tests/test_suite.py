@@ -16,7 +16,8 @@ from workloads.mix.arrivals import Trace
 from workloads.mix.events import UnitChange
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.simulator import plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import simulate
 from workloads.suite import suite_mixes
 
 MIXES = {name: load_mix(path) for name, path in suite_mixes().items()}

@@ -28,9 +28,8 @@ from workloads.results.replay import (
     with_environment,
 )
 from workloads.results.trace import BoardTrace, Sample, TraceError, UnitSample, read_trace, record_run, write_trace
+from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import Costs, simulate
-from workloads.simulator.plan import plan_simulation
-from workloads.simulator.record import write_simulated
 
 BIG = BoardUnit(
     name="big",

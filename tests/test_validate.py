@@ -20,15 +20,14 @@ from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear
 from workloads import App, External, Family, Mix, Periodic, Poisson, at
-from workloads.launch import run_plan
 from workloads.mix.errors import MixError
 from workloads.results.epoch_log import LogHeader
 from workloads.results.run_dir import EpochPoint, Run, UnitPoint, read_run
 from workloads.results.summary import Accuracy, AppSummary, HostSummary
 from workloads.results.trace import read_trace
+from workloads.runs.launch import run_plan
+from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import Costs, simulate
-from workloads.simulator.plan import plan_simulation
-from workloads.simulator.record import write_simulated
 from workloads.validate import AppFigures, Pair, app_figures, compare, simulation_of, unseen, validate
 from workloads.validate_outcome import outcome
 

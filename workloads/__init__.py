@@ -11,7 +11,7 @@ from workloads.mix.mix import Mix
 
 if TYPE_CHECKING:
     from actors.worker.serving import RequestDroppedError
-    from workloads.launch import Deployment, deploy, run
+    from workloads.runs.launch import Deployment, deploy, run
 
 __all__ = [
     "App",
@@ -33,7 +33,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Loads what runs a mix only when it is asked for: a mix script needs neither Ray nor an engine."""
     if name in {"Deployment", "RequestDroppedError", "deploy", "run"}:
-        from workloads import launch
+        from workloads.runs import launch
 
         return getattr(launch, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from scheduler.views import Gear
-from workloads.plan import RunPlan
 from workloads.results.run_dir import Run
 from workloads.results.summary import Verdict, first_ends, is_on_time, latencies_ms
-from workloads.simulator import Costs, SimulationPlan, plan_simulation
+from workloads.runs.plan import RunPlan
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import Costs, SimulationPlan
 
 AIM = 0.10
 """Largest relative difference that still is agreement: the aim of this project's design, for p50 and p95."""

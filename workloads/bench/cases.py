@@ -12,14 +12,14 @@ from scheduler.board import Board
 from scheduler.profile import Profile
 from workloads.bench.power_sets import set_boards
 from workloads.bench.tasks import GENERATED, Case, Command
-from workloads.boards import open_board
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.app import Family
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.plan import check_options
-from workloads.simulator import plan_simulation
+from workloads.runs.boards import open_board
+from workloads.runs.plan import check_options
+from workloads.runs.simulated import plan_simulation
 
 Profiles = Mapping[str | Family, Profile]
 Notice = Callable[[str], None]

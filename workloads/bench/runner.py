@@ -30,9 +30,10 @@ from workloads.bench.variants import clone_apps, with_floors
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.plan import plan_run
 from workloads.results.epoch_log import Entry
-from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
+from workloads.runs.plan import plan_run
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import SimulationError, SimulationPlan, simulate
 
 Progress = Callable[[str, float, float], None]
 
@@ -207,8 +208,8 @@ def _lower_bound_j(plan: SimulationPlan) -> float | None:
 
 def _real(job: Job, mix: Mix, session: RaySession) -> Result:
     # Ray takes seconds to import, and a simulation has no use for it.
-    from workloads.launch import run_plan
     from workloads.results.run_dir import read_run
+    from workloads.runs.launch import run_plan
 
     plan = plan_run(mix, job.board, policy=job.task.policy, seed=job.task.seed)
     entries: list[Entry] = []

@@ -17,11 +17,11 @@ from rich.text import Text
 
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, Command
-from workloads.boards import BACKENDS
 from workloads.cli.options import bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError, choice
 from workloads.report.outcome import Sheet
+from workloads.runs.boards import BACKENDS
 
 _SCHEMA = 2
 """Of `runs.jsonl`; a directory of another is refused."""

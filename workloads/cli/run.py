@@ -12,20 +12,20 @@ from typing import Annotated, Any
 import typer
 
 from scheduler.board import Board
-from workloads.boards import BACKENDS, open_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.report.table import summary_table
 from workloads.results.replay import with_environment
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
-from workloads.simulator import SimulationError, SimulationPlan, plan_simulation, simulate
-from workloads.simulator.record import write_simulated
+from workloads.runs.boards import BACKENDS, open_board
+from workloads.runs.plan import RunPlan, check_options, notices, plan_run
+from workloads.runs.simulated import plan_simulation, write_simulated
+from workloads.simulator import SimulationError, SimulationPlan, simulate
 
 
 def run(
@@ -165,7 +165,7 @@ class _Runs:
 
     def _run(self, plans: list[RunPlan]) -> list[Summary]:
         from actors.session import RaySession
-        from workloads.launch import run_plan
+        from workloads.runs.launch import run_plan
 
         summaries = []
         self._progress.line("starting Ray")

@@ -123,9 +123,9 @@ def ladder(
     json: Annotated[bool, typer.Option("--json", help="print the ladder as JSON, and nothing else")] = False,
 ) -> None:
     """Searches a new ladder of a supernet for a board; interrupted, it goes on from what it has measured."""
-    from workloads.boards import open_board
     from workloads.ladder import search as command
     from workloads.ladder.accuracy import check_ladder_file
+    from workloads.runs.boards import open_board
 
     with ProgressLines() as progress, bad_input():
         where = command.place(open_board(board), unit, cores)

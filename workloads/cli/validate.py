@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
-from workloads.boards import open_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
-from workloads.plan import RunPlan, check_options, notices, plan_run
 from workloads.results.run_dir import read_run
+from workloads.runs.boards import open_board
+from workloads.runs.plan import RunPlan, check_options, notices, plan_run
+from workloads.runs.simulated import write_simulated
 from workloads.simulator import SimulationError, SimulationPlan, simulate
-from workloads.simulator.record import write_simulated
 from workloads.validate import Pair, simulation_of
 from workloads.validate import validate as compared
 
@@ -79,7 +79,7 @@ def _pairs(
 ) -> list[Pair]:
     """Simulates all, then runs all on one Ray; each has its own run directory."""
     from actors.session import RaySession
-    from workloads.launch import run_plan
+    from workloads.runs.launch import run_plan
 
     for simulation in simulations:
         try:

@@ -20,10 +20,10 @@ from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, did_you_mean
 from supernets.search.latency import on_cpus
-from workloads.host import HostSentinel
 from workloads.ladder.ladders import Progress, ladder_of
 from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.results.summary import HostSummary
+from workloads.runs.host import HostSentinel
 
 SYSTEMS = {
     OURS: "ofa-mbv3-w1.2:gpu6",

@@ -29,7 +29,8 @@ from workloads.ladder.ladders import Progress
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
-from workloads.simulator import Simulated, plan_simulation, simulate
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import Simulated, simulate
 
 BASELINES = ("performance", "schedutil")
 """The governors that the paper names; each runs the largest network that meets the target alone."""

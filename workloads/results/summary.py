@@ -162,7 +162,7 @@ class ManagerSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostSummary:
-    """How much the machine itself stalled; see `workloads.host`."""
+    """How much the machine itself stalled; see `workloads.runs.host`."""
 
     steal_s: float | None
     stall_ms_max: float | None

@@ -1,7 +1,7 @@
 """The simulator: the real manager and policies on a board that exists in virtual time only."""
 
 from workloads.simulator.board import Residency
-from workloads.simulator.plan import Costs, SimulationError, SimulationPlan, plan_simulation
+from workloads.simulator.plan import Costs, SimulationError, SimulationPlan
 from workloads.simulator.simulate import Simulated, simulate
 
-__all__ = ["Costs", "Residency", "Simulated", "SimulationError", "SimulationPlan", "plan_simulation", "simulate"]
+__all__ = ["Costs", "Residency", "Simulated", "SimulationError", "SimulationPlan", "simulate"]

@@ -2,7 +2,7 @@
 
 One thread per core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. Where two looks
 lie more than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more
-than 1 % of its time in such gaps is void. The threads live in a process of their own, `workloads.host_watch`.
+than 1 % of its time in such gaps is void. The threads live in a process of their own, `workloads.runs.host_watch`.
 
 They ask for real-time priority, so that the run's own load does not look like a stall. Where that is not
 allowed (it takes CAP_SYS_NICE) it may: the sentinel then errs towards calling a good run void, never the
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from actors.clock import BoardClock
-from workloads import host_watch
+from workloads.runs import host_watch
 from workloads.results.summary import HostSummary
 
 VOID_SHARE = 0.01

@@ -1,4 +1,4 @@
-"""The process behind `workloads.host`: sleeps on each core and reports when it could not wake.
+"""The process behind `workloads.runs.host`: sleeps on each core and reports when it could not wake.
 
 It is run as a script, from the standard library and `actors.clock` alone, and has an interpreter to itself: in
 the run's own process a thread that is preempted while it holds the interpreter's lock would look like a stall

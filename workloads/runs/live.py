@@ -37,11 +37,11 @@ from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
-from workloads.host import HostSentinel
+from workloads.runs.host import HostSentinel
 from workloads.mix.arrivals import External, Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
 from workloads.mix.mix import Presence
-from workloads.plan import AppPlan, RunPlan
+from workloads.runs.plan import AppPlan, RunPlan
 from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
 from workloads.results.run_dir import write_requests
 from workloads.results.summary import (

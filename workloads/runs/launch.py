@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
-from workloads.boards import open_board
+from workloads.runs.boards import open_board
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import profiles_for
-from workloads.live import Entry, Listener, LiveRun
+from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.plan import RunPlan, plan_run
+from workloads.runs.plan import RunPlan, plan_run
 from workloads.results.summary import Summary
-from workloads.simulator import plan_simulation, simulate
-from workloads.simulator.record import write_simulated
+from workloads.runs.simulated import plan_simulation
+from workloads.simulator import simulate
+from workloads.runs.simulated import write_simulated
 
 __all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
 
@@ -48,7 +49,7 @@ def run(
 
     Args:
         mix: what to run.
-        board: as for `workloads.boards.open_board`.
+        board: as for `workloads.runs.boards.open_board`.
         policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
         backend: `ray` to run it here, `sim` to simulate it, on any board.
         seed: of arrivals, inputs and service times.
