@@ -28,8 +28,8 @@ from workloads.results.trace import read_trace
 from workloads.runs.launch import run_plan
 from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import Costs, simulate
-from workloads.validate import AppFigures, Pair, app_figures, compare, simulation_of, unseen, validate
-from workloads.validate_outcome import outcome
+from workloads.validation.outcome import outcome
+from workloads.validation.validate import AppFigures, Pair, app_figures, compare, simulation_of, unseen, validate
 
 QUIET = HostSummary(steal_s=0.0, stall_ms_max=1.0, stalled_share=0.001, void=False)
 STALLED = HostSummary(steal_s=0.0, stall_ms_max=900.0, stalled_share=0.2, void=True)

@@ -17,8 +17,8 @@ from workloads.runs.boards import open_board
 from workloads.runs.plan import RunPlan, check_options, notices, plan_run
 from workloads.runs.simulated import write_simulated
 from workloads.simulator import SimulationError, SimulationPlan, simulate
-from workloads.validate import Pair, simulation_of
-from workloads.validate import validate as compared
+from workloads.validation.validate import Pair, simulation_of
+from workloads.validation.validate import validate as compared
 
 
 def validate(
@@ -35,7 +35,7 @@ def validate(
 ) -> None:
     """Runs a mix for real and simulates it from the same profile, and says how far the simulator is off."""
     from workloads.report.outcome import REPORT_FILE
-    from workloads.validate_outcome import outcome
+    from workloads.validation.outcome import outcome
 
     with ProgressLines() as progress:
         with bad_input():

@@ -10,8 +10,8 @@ from scheduler.views import Gear
 from workloads.report.outcome import Figure, Outcome, Sheet
 from workloads.report.table import UNKNOWN, VERDICT_SIGNS, fraction, host_words, joules, milliseconds, share
 from workloads.results.run_dir import Run
-from workloads.validate import AIM, METRICS, Comparison, Metric, Pair, Validation, app_figures, compare
-from workloads.validate_plots import plot_validation
+from workloads.validation.plots import plot_validation
+from workloads.validation.validate import AIM, METRICS, Comparison, Metric, Pair, Validation, app_figures, compare
 
 _NAMES: dict[Metric, str] = {
     "p50_ms": "p50, ms",

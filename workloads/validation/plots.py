@@ -19,7 +19,7 @@ from actors.requests.records import Status
 from workloads.report.svg import INK, MUTED, STYLE, to_svg
 from workloads.results.run_dir import Run
 from workloads.results.summary import first_ends, latencies_ms
-from workloads.validate import AIM, Validation
+from workloads.validation.validate import AIM, Validation
 
 _REAL, _SIMULATED = "#0b7fc7", "#d55e00"
 """Told apart by people who see few colours, on white as well as on black; the simulated line is broken too."""

@@ -1,0 +1,1 @@
+"""A real run beside its simulation, figure by figure."""
