@@ -1,0 +1,119 @@
+"""A simulated run: checked and planned before it starts, and written down like a run on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from actors.policies import check_policy, load_policy
+from actors.stored_profiles import packaged_profile
+from scheduler.board import Board
+from scheduler.policies import HINDSIGHT
+from scheduler.profile import Profile
+from workloads.mix.app import Family
+from workloads.mix.arrivals import External
+from workloads.mix.errors import MixError, number, whole
+from workloads.mix.mix import Mix
+from workloads.mix.timeline import timeline
+from workloads.results.epoch_log import EpochLogWriter, log_header
+from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.trace import record_run
+from workloads.simulator import Costs, Simulated, SimulationPlan
+
+
+def plan_simulation(
+    mix: Mix,
+    board: Board,
+    *,
+    policy: str = "joint",
+    seed: int = 0,
+    epoch_ms: float = 100.0,
+    profiles: Mapping[str | Family, Profile] | None = None,
+    costs: Costs | None = None,
+) -> SimulationPlan:
+    """Checks a simulation and finds the profiles that it needs.
+
+    Args:
+        mix: what to run.
+        board: where; any board that is described right.
+        policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`; also one that knows how the run will go.
+        seed: of arrivals and service times.
+        epoch_ms: between two decisions.
+        profiles: by supernet as the apps name it; where one is missing, the packaged one is used.
+        costs: of managing; None for the defaults.
+
+    Raises:
+        MixError: if mix and board don't fit, an option is out of range, or no profile is known.
+        PolicyError: for an unknown policy.
+    """
+    check_policy(policy, board, simulated=True)
+    whole("seed", seed, low=0)
+    number("epoch_ms", epoch_ms, low=1.0)
+    mix.check_board(board.units)
+    events = timeline(mix, board)
+    found: dict[str, Profile] = {}
+    for app in (presence.app for presence in mix.all_apps()):
+        if isinstance(app.arrivals, External):
+            raise MixError(
+                f"app {app.name!r}: arrivals is External(), and a simulation has no clients; give Poisson(hz=...), "
+                "Periodic(hz=...) or a Trace."
+            )
+        profile = (profiles or {}).get(app.supernet)
+        if profile is None and isinstance(app.supernet, str):
+            profile = packaged_profile(app.supernet)
+        if profile is None:
+            raise MixError(
+                f"app {app.name!r}: no profile of supernet {app.supernet!r} is packaged; measure it here first with "
+                f"`gearshift profile`."
+            )
+        if profile.speed_of != board.speed_of:
+            raise MixError(
+                f"app {app.name!r}: the times of supernet {profile.supernet!r} are of {profile.speed_of!r}, but the "
+                f"speeds of board {board.name!r} are relative to {board.speed_of!r}; use one that fits the other."
+            )
+        found[app.name] = profile
+    plan = SimulationPlan(
+        mix=mix,
+        board=board,
+        events=events,
+        policy=policy,
+        make_policy=lambda: load_policy(policy),
+        seed=seed,
+        epoch_s=epoch_ms / 1000,
+        profiles=found,
+        costs=costs or Costs(),
+    )
+    return _with_hindsight(plan) if policy in HINDSIGHT else plan
+
+
+def _with_hindsight(plan: SimulationPlan) -> SimulationPlan:
+    """The plan with a policy that simulates the run before it is run, and manages for free."""
+    from workloads import hindsight  # whose solver takes a second to import
+
+    return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=hindsight.COSTS)
+
+
+def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> None:
+    """Writes the summary, the epoch log, the requests and the trace into a directory that is made if missing.
+
+    The simulation must have kept its log.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    header = log_header(
+        plan.mix,
+        plan.board,
+        policy=plan.policy,
+        seed=plan.seed,
+        epoch_s=plan.epoch_s,
+        time_scale=1.0,
+        emulated=False,
+        ladders={app: tuple(rung.subnet for rung in profile.rungs) for app, profile in plan.profiles.items()},
+    )
+    with EpochLogWriter(out / EPOCHS_FILE, header) as log:
+        for entry in simulated.entries:
+            fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
+            log.append(entry["kind"], entry["now_s"], fields)
+    write_requests(out, simulated.records, simulated.arrivals_s)
+    (out / SUMMARY_FILE).write_text(simulated.summary.to_json() + "\n", encoding="utf-8")
+    record_run(out, plan.board, plan.events, simulated=True)
