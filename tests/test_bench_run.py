@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from scheduler.errors import InputError
 from workloads.bench.cases import Cases, find_cases
 from workloads.bench.results import Result
 from workloads.bench.rows import app_rows, run_rows
@@ -183,7 +184,7 @@ def test_a_policy_that_asks_for_what_is_not_there_is_told_so(
 
 def test_another_command_in_the_same_directory_is_refused_by_what_differs(tmp_path: Path) -> None:
     Store(tmp_path / "out", {"repeats": 3, "seed": 0})
-    with pytest.raises(MixError, match="repeats is 3 there, and 4 now"):
+    with pytest.raises(InputError, match="repeats is 3 there, and 4 now"):
         Store(tmp_path / "out", {"repeats": 4, "seed": 0})
 
 
@@ -191,7 +192,7 @@ def test_a_directory_of_an_older_version_is_refused_and_never_read(tmp_path: Pat
     Store(tmp_path / "out", {"schema": 1, "repeats": 3})
     (tmp_path / "out" / RUNS_FILE).write_text("of another form\n")
     with pytest.raises(
-        MixError, match=r"another version of gearshift \(schema 1 there, 2 now\); give another directory"
+        InputError, match=r"another version of gearshift \(schema 1 there, 2 now\); give another directory"
     ):
         Store(tmp_path / "out", {"schema": 2, "repeats": 3})
 
@@ -206,23 +207,23 @@ def test_a_changed_script_is_another_bench(script: Path, tmp_path: Path) -> None
 
 def test_a_directory_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(MixError, match="is not empty and holds no bench"):
+    with pytest.raises(InputError, match="is not empty and holds no bench"):
         Store(tmp_path, {})
-    with pytest.raises(MixError, match="is a file"):
+    with pytest.raises(InputError, match="is a file"):
         Store(tmp_path / "notes.txt", {})
 
 
 def test_a_command_file_that_is_none_is_damaged(tmp_path: Path) -> None:
     for content in ("[1]", "{"):
         (tmp_path / COMMAND_FILE).write_text(content)
-        with pytest.raises(MixError, match=r"bench\.json is damaged; give a new directory"):
+        with pytest.raises(InputError, match=r"bench\.json is damaged; give a new directory"):
             Store(tmp_path, {})
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     Store(tmp_path / "out", {})
     (tmp_path / "out" / RUNS_FILE).write_text('{"task": 3}\n')
-    with pytest.raises(MixError, match=r"line 1 of runs\.jsonl is damaged"):
+    with pytest.raises(InputError, match=r"line 1 of runs\.jsonl is damaged"):
         Store(tmp_path / "out", {})
 
 

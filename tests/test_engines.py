@@ -348,7 +348,7 @@ def test_torch_computes_on_as_many_threads_as_asked_on_whichever_thread_calls(ar
     one, two = (engines.prepare(artifact, "torch", threads) for threads in (1, 2))
     x = pictures(TINY, 1, 24, seed=1).numpy()
 
-    def threads_of(prepared: engines.Prepared) -> int:
+    def threads_of(prepared: engines.PreparedNetwork) -> int:
         prepared(x)
         return torch.get_num_threads()
 

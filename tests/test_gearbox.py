@@ -35,7 +35,7 @@ def form(subnet: str, threads: int = 1) -> Form:
     return Form(subnet, CPU, threads)
 
 
-def really(artifact: Artifact, wanted: Form) -> engines.Prepared:
+def really(artifact: Artifact, wanted: Form) -> engines.PreparedNetwork:
     return engines.prepare(artifact, threads=wanted.threads)
 
 
