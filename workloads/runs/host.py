@@ -21,8 +21,8 @@ from types import TracebackType
 from typing import Self
 
 from actors.clock import BoardClock
-from workloads.runs import host_watch
 from workloads.results.summary import HostSummary
+from workloads.runs import host_watch
 
 VOID_SHARE = 0.01
 

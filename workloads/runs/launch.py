@@ -15,17 +15,16 @@ from numpy.typing import NDArray
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
-from workloads.runs.boards import open_board
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import profiles_for
-from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.runs.plan import RunPlan, plan_run
 from workloads.results.summary import Summary
-from workloads.runs.simulated import plan_simulation
+from workloads.runs.boards import open_board
+from workloads.runs.live import Entry, Listener, LiveRun
+from workloads.runs.plan import RunPlan, plan_run
+from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import simulate
-from workloads.runs.simulated import write_simulated
 
 __all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
 

@@ -37,11 +37,9 @@ from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
-from workloads.runs.host import HostSentinel
 from workloads.mix.arrivals import External, Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
 from workloads.mix.mix import Presence
-from workloads.runs.plan import AppPlan, RunPlan
 from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
 from workloads.results.run_dir import write_requests
 from workloads.results.summary import (
@@ -54,6 +52,8 @@ from workloads.results.summary import (
     tail_of,
 )
 from workloads.results.trace import record_run
+from workloads.runs.host import HostSentinel
+from workloads.runs.plan import AppPlan, RunPlan
 
 _LEAD_WALL_S = 2.5
 """From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
