@@ -189,10 +189,10 @@ class AgentActor:
         agent = self._running()
         if isinstance(order, Pin):
             actual = agent.pin(order.app, pid, order.cpus)
-            return encode(Pinned(app=order.app, unit=order.unit, cpus=tuple(actual), epoch=order.epoch))
+            return encode(Pinned(app=order.app, unit=order.unit, cpus=tuple(actual), plan=order.plan))
         assert isinstance(order, SetClock)
         clock = agent.set_clock(order.unit, order.clock, order.clamps_mhz)
-        return encode(ClockSet(unit=order.unit, clock=clock, epoch=order.epoch))
+        return encode(ClockSet(unit=order.unit, clock=clock, plan=order.plan))
 
     @ray.method(concurrency_group="control")
     def watch(self, pid: int) -> None:

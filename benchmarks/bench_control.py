@@ -69,15 +69,15 @@ def _measure(session: RaySession, bare: Any, arrivals: Any, calls: int) -> dict[
         artifacts = list(plan.apps["a"].artifacts)
         gears = [Gear(subnet=subnet, unit="big", cores=1) for subnet in artifacts[:2]]
         # Numbers far above the manager's own, which therefore leaves this worker alone.
-        epoch = 1_000_000
+        plan = 1_000_000
         for gear in gears:
-            epoch += 1
-            ray.get(worker.obey.remote(encode(Prepare(app="a", gear=gear, epoch=epoch))))
+            plan += 1
+            ray.get(worker.obey.remote(encode(Prepare(app="a", gear=gear, plan=plan))))
 
         def activate() -> None:
-            nonlocal epoch
-            epoch += 1
-            order = Activate(app="a", gear=gears[epoch % 2], cpus=(0,), epoch=epoch)
+            nonlocal plan
+            plan += 1
+            order = Activate(app="a", gear=gears[plan % 2], cpus=(0,), plan=plan)
             ray.get(worker.obey.remote(encode(order)))
 
         def call() -> None:

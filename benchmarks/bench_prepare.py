@@ -142,9 +142,9 @@ def _worker_memory(engine: str, ladder: Sequence[Artifact], threads: Sequence[in
     cpus = cores()[: max(threads)]
     with worker(artifacts, Noise(seed=0), cpus, start_clock(), engine, MEMORY_MB) as serving:
         forms = [(artifact.subnet, count) for count in threads for artifact in ladder]
-        for epoch, (subnet, count) in enumerate(forms, start=1):
+        for plan, (subnet, count) in enumerate(forms, start=1):
             gear = Gear(subnet=subnet, unit=UNIT, cores=count)
-            serving.prepare(Prepare(app=APP, gear=gear, epoch=epoch))
+            serving.prepare(Prepare(app=APP, gear=gear, plan=plan))
         time.sleep(1)  # what there is room for follows
         return {"before": before, "after": _memory(), "ready": len(serving.status().prepared), "of": len(forms)}
 
@@ -173,11 +173,11 @@ def _serve(ladder: Sequence[Artifact], clock: BoardClock) -> Stopwatch:
         with worker(artifacts, Noise(seed=0), cores()[:1], clock, engine, MEMORY_MB) as serving:
             serving.start()
             pin(os.getpid(), cores()[:1])  # as the board agent does
-            epochs = counted(1)
+            plans = counted(1)
             for _ in range(_SERVING_ROUNDS):
                 for name, beside in (("alone", _idle), ("others busy", _compute), ("preparing", _prepare_others)):
                     start_s, first = clock.now_s(), len(completed(serving))
-                    beside(serving, clock, start_s + _SERVING_S, epochs)
+                    beside(serving, clock, start_s + _SERVING_S, plans)
                     for record in completed(serving)[first + 1 :]:
                         stopwatch.add(f"{engine}, {name}", float(record["start_s"]), float(record["end_s"]))
             serving.drain(clock.now_s())
@@ -186,11 +186,11 @@ def _serve(ladder: Sequence[Artifact], clock: BoardClock) -> Stopwatch:
     return stopwatch
 
 
-def _idle(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+def _idle(serving: Worker, clock: BoardClock, until_s: float, plans: Iterator[int]) -> None:
     clock.sleep_until(until_s)
 
 
-def _compute(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+def _compute(serving: Worker, clock: BoardClock, until_s: float, plans: Iterator[int]) -> None:
     """One process that computes on the cores the worker does not serve on, as nice as a thread that prepares."""
     code = f"import os; os.sched_setaffinity(0, {set(cores()[1:] or cores())}); os.nice(5)\nwhile True: pass"
     computing = subprocess.Popen([sys.executable, "-c", code])
@@ -199,12 +199,12 @@ def _compute(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterato
     computing.wait()
 
 
-def _prepare_others(serving: Worker, clock: BoardClock, until_s: float, epochs: Iterator[int]) -> None:
+def _prepare_others(serving: Worker, clock: BoardClock, until_s: float, plans: Iterator[int]) -> None:
     others = list(serving.spec.artifacts)[1:]
     while clock.now_s() < until_s:
-        epoch = next(epochs)
-        gear = Gear(subnet=others[epoch % len(others)], unit=UNIT, cores=1)
-        serving.prepare(Prepare(app=APP, gear=gear, epoch=epoch))
+        plan = next(plans)
+        gear = Gear(subnet=others[plan % len(others)], unit=UNIT, cores=1)
+        serving.prepare(Prepare(app=APP, gear=gear, plan=plan))
 
 
 # ---------------------------------------------------------------- tables

@@ -150,7 +150,7 @@ def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stop
         serving.start()
         for number in range(1, switches + 1):
             clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
-            message = order(serving, subnets[number % 2], epoch=number)
+            message = order(serving, subnets[number % 2], plan=number)
             stopwatch.time(SWITCH, serving.activate, message)
         clock.sleep_until(clock.now_s() + pair.pause_ms / 1e3)
         serving.drain(clock.now_s())

@@ -119,8 +119,8 @@ def worker(
         made = Worker(spec, source=source, clock=clock)
         try:
             for subnet in reversed(list(artifacts)):
-                made.prepare(Prepare(app=APP, gear=gear(made, subnet), epoch=0))
-            made.activate(order(made, next(iter(artifacts)), epoch=0))
+                made.prepare(Prepare(app=APP, gear=gear(made, subnet), plan=0))
+            made.activate(order(made, next(iter(artifacts)), plan=0))
             yield made
         finally:
             made.stop()
@@ -132,9 +132,9 @@ def gear(made: Worker, subnet: str) -> Gear:
     return Gear(subnet=subnet, unit=UNIT, cores=made.spec.board.unit(UNIT).cores)
 
 
-def order(made: Worker, subnet: str, epoch: int) -> Activate:
+def order(made: Worker, subnet: str, plan: int) -> Activate:
     """The order to change to that sub-network."""
-    return Activate(app=APP, gear=gear(made, subnet), cpus=made.spec.board.unit(UNIT).cpus, epoch=epoch)
+    return Activate(app=APP, gear=gear(made, subnet), cpus=made.spec.board.unit(UNIT).cpus, plan=plan)
 
 
 def completed(made: Worker) -> NDArray[np.void]:

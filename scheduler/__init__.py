@@ -5,7 +5,7 @@ from scheduler import Demand, OperatingPoint, Problem, Unit, solve
 small = OperatingPoint(
     subnet="small", unit="big", cores=1, mhz=1000.0, latency_ms=20.0, energy_mj=15.0, accuracy=0.8
 )
-camera = Demand(app="camera", rate_hz=10.0, latency_ms=50.0, min_accuracy=0.7, weight=1.0, points=(small,))
+camera = Demand(app="camera", rate_hz=10.0, target_ms=50.0, min_accuracy=0.7, weight=1.0, points=(small,))
 big = Unit(name="big", kind="cpu", cores=4, mhz=(1000.0,), static_w=(0.2,))
 solve(Problem(units=(big,), demands=(camera,))).power_w  # 0.2 W, and 15 mJ ten times a second: 0.35
 """

@@ -96,7 +96,7 @@ class Manager:
         self._decided: Inputs | None = None
         self._plan: Plan | None = None
         self._cpus: Mapping[str, tuple[int, ...]] = {}
-        self._plan_epoch = 0
+        self._plan_number = 0
         self._outcome: Evaluation | None = None
         self._failure: str | None = None
 
@@ -157,7 +157,7 @@ class Manager:
             self._transition.clock_seen(unit.name, unit.mhz_now)
         effects: list[Effect] = []
         for report in telemetry.apps:
-            effects += self._transition.heard(report.app, report.gear, report.epoch)
+            effects += self._transition.heard(report.app, report.gear, report.plan)
         return effects
 
     def _event(self, event: Event, now_s: float) -> list[Effect]:
@@ -187,8 +187,8 @@ class Manager:
             return []
         self._down.add(lost.app)
         if lost.app in self._knowledge.present:
-            self._plan_epoch += 1
-            self._transition.lost(lost.app, self._plan_epoch)
+            self._plan_number += 1
+            self._transition.lost(lost.app, self._plan_number)
         return [Log(kind="lost", fields={"app": lost.app, "reason": lost.reason}), StartWorker(app=lost.app)]
 
     def _started(self, started: WorkerStarted) -> list[Effect]:
@@ -231,11 +231,11 @@ class Manager:
         return self._aim(plan, cpus, why, now_s)
 
     def _aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], why: list[str], now_s: float) -> list[Effect]:
-        self._plan_epoch += 1
-        self._transition.aim(plan, cpus, self._plan_epoch, "; ".join(why))
+        self._plan_number += 1
+        self._transition.aim(plan, cpus, self._plan_number, "; ".join(why))
         self._knowledge.excuse(self._knowledge.present, now_s=now_s)
         fields = {
-            "plan": self._plan_epoch,
+            "plan": self._plan_number,
             "why": why,
             "gears": {app: plain(gear) for app, gear in plan.gears.items()},
             "cpus": {app: list(numbers) for app, numbers in cpus.items()},

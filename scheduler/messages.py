@@ -4,8 +4,8 @@ Times are seconds of board time. The manager performs nothing itself: a driver (
 simulator) carries the effects out and brings back what came of them as messages. It carries out the effects for one
 application, and for one unit, in the order given; an answer may be late, repeated or lost.
 
-The `epoch` of an effect, and of the answer to it, is the number of the plan it serves: plans are numbered from 1, and
-there may be none or several of them in one epoch of the manager. In `Tick` and `Snapshot` it counts the epochs.
+The `plan` of an effect, and of the answer to it, is the number of the plan that it serves. Plans are numbered from 1;
+one epoch of the manager may have no plan or several.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class AppTelemetry:
         service_ratio: mean of observed over expected service time, the latter from the profile, at the unit's clocks
             and beside the load there that the board was told of; None where nothing completed.
         gear: gear in force.
-        epoch: that of the last activation it acknowledged.
+        plan: number of the plan that the last acknowledged activation served; -1 before the first.
     """
 
     app: str
@@ -43,7 +43,7 @@ class AppTelemetry:
     latencies_ms: tuple[float, ...]
     service_ratio: float | None
     gear: Gear | None
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +96,7 @@ class Prepared:
 
     app: str
     gear: Gear
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ class Pinned:
     app: str
     unit: str
     cpus: tuple[int, ...]
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +115,7 @@ class Activated:
 
     app: str
     gear: Gear
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ class ClockSet:
 
     unit: str
     clock: float | str
-    epoch: int
+    plan: int
 
 
 Ack = Prepared | Pinned | Activated | ClockSet
@@ -222,7 +222,7 @@ class Prepare:
 
     app: str
     gear: Gear
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,7 +232,7 @@ class Pin:
     app: str
     unit: str
     cpus: tuple[int, ...]
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,7 +242,7 @@ class Activate:
     app: str
     gear: Gear
     cpus: tuple[int, ...]
-    epoch: int
+    plan: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -251,7 +251,7 @@ class SetClock:
 
     unit: str
     clock: float | str
-    epoch: int
+    plan: int
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
     """By application there, the clock that it needs while it runs: a hint for a governor that takes hints."""
 

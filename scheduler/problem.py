@@ -157,7 +157,7 @@ class Demand:
 
     app: str
     rate_hz: float
-    latency_ms: float
+    target_ms: float
     """The target: the slo quantile of the effective latency should not exceed it."""
     min_accuracy: float
     """The floor, a fraction; 0 for none."""
@@ -169,7 +169,7 @@ class Demand:
     def __post_init__(self) -> None:
         owner = f"demand {self.app!r}"
         _check_number(owner, "rate_hz", self.rate_hz)
-        _check_number(owner, "latency_ms", self.latency_ms, above=True)
+        _check_number(owner, "target_ms", self.target_ms, above=True)
         _check_fraction(owner, "min_accuracy", self.min_accuracy)
         _check_number(owner, "weight", self.weight)
         _check_number(owner, "wait_share", self.wait_share, above=True)

@@ -56,11 +56,11 @@ ACK_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Goal:
-    """What an application is to come to, since the plan of number `epoch`."""
+    """What an application is to come to, since the plan of number `plan`."""
 
     gear: Gear
     cpus: tuple[int, ...]
-    epoch: int
+    plan: int
     why: str
 
 
@@ -71,8 +71,8 @@ class _App:
     running: bool = True
     healthy: bool = True
     gear: Gear | None = None
-    """Acknowledged, by the activation of number `epoch`."""
-    epoch: int = 0
+    """Acknowledged, by the activation of number `plan`."""
+    plan: int = 0
     cpus: tuple[int, ...] = ()
     """Those of `gear`."""
     claim: frozenset[int] = frozenset()
@@ -92,7 +92,7 @@ class _App:
     @property
     def certain(self) -> bool:
         """Whether `gear` is what it runs: no later activation is under way."""
-        return not self.activations or self.activations[-1].epoch == self.epoch
+        return not self.activations or self.activations[-1].plan == self.plan
 
     @property
     def in_goal_gear(self) -> bool:
@@ -127,7 +127,7 @@ class _Unit:
     """Those that went with `clock`."""
     goal: float | str | None = None
     goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    epoch: int = 0
+    plan: int = 0
     """Number of the plan that `goal` and its clamps are of."""
     asked: SetClock | None = None
     asked_s: float = 0.0
@@ -176,34 +176,34 @@ class Transition:
         self._still = False
         self._apps.pop(app, None)
 
-    def lost(self, app: str, epoch: int) -> None:
+    def lost(self, app: str, plan: int) -> None:
         """An application's worker died: its gear and its cores are gone, its goal is asked for anew.
 
         Args:
             app: its name.
-            epoch: a number above that of all plans so far, so that late answers of the dead worker are told apart.
+            plan: a number above that of all plans so far, so that late answers of the dead worker are told apart.
         """
         self._still = False
         goal = self._apps[app].goal
-        self._apps[app] = _App(running=False, goal=goal and replace(goal, epoch=epoch))
+        self._apps[app] = _App(running=False, goal=goal and replace(goal, plan=plan))
 
     def started(self, app: str) -> None:
         """An application's worker is there again, warm, in no gear."""
         self._still = False
         self._apps[app].running = True
 
-    def heard(self, app: str, gear: Gear | None, epoch: int) -> list[Effect]:
+    def heard(self, app: str, gear: Gear | None, plan: int) -> list[Effect]:
         """An application was heard of, and said which gear it is in since which activation."""
         worker = self._apps.get(app)
         if worker is None:
             return []
         was_healthy, worker.healthy = worker.healthy, True
-        if was_healthy and (gear is None or (epoch == worker.epoch and worker.certain)):
+        if was_healthy and (gear is None or (plan == worker.plan and worker.certain)):
             return []
         self._still = False
         if gear is None:
             return []
-        return self._activated(Activated(app=app, gear=gear, epoch=epoch))
+        return self._activated(Activated(app=app, gear=gear, plan=plan))
 
     def clock_seen(self, unit: str, mhz: float) -> None:
         """A unit was seen at that clock."""
@@ -211,27 +211,27 @@ class Transition:
             self._units[unit].mhz = mhz
             self._still = False
 
-    def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], epoch: int, why: str) -> None:
+    def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; of the one before, what is not acknowledged yet is superseded.
 
         Args:
             plan: gears for all applications present, clocks for all units.
             cpus: by application, the CPUs of its gear.
-            epoch: the plan's number; each plan has a larger one than the plan before.
+            number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
         """
         self._still = False
         for name, gear in plan.gears.items():
             app = self._apps[name]
             if app.goal is None or (app.goal.gear, app.goal.cpus) != (gear, cpus[name]):
-                app.goal = _Goal(gear=gear, cpus=cpus[name], epoch=epoch, why=why)
+                app.goal = _Goal(gear=gear, cpus=cpus[name], plan=number, why=why)
                 app.prepared = False
                 app.asked = None
         for name, clock in plan.clocks.items():
             unit = self._units[name]
             clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}
             if (unit.goal, unit.goal_clamps_mhz) != (clock, clamps_mhz):
-                unit.goal, unit.goal_clamps_mhz, unit.epoch = clock, clamps_mhz, epoch
+                unit.goal, unit.goal_clamps_mhz, unit.plan = clock, clamps_mhz, number
 
     def acknowledge(self, ack: Ack) -> list[Effect]:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
@@ -248,10 +248,10 @@ class Transition:
         if app is None:
             return []
         if isinstance(ack, Prepared):
-            if app.running and app.goal and (ack.gear, ack.epoch) == (app.goal.gear, app.goal.epoch):
+            if app.running and app.goal and (ack.gear, ack.plan) == (app.goal.gear, app.goal.plan):
                 app.prepared = True
                 self._answered(app, Prepare)
-        elif app.pin and (set(ack.cpus), ack.epoch) == (set(app.pin.cpus), app.pin.epoch):
+        elif app.pin and (set(ack.cpus), ack.plan) == (set(app.pin.cpus), app.pin.plan):
             app.claim = frozenset(ack.cpus)
             app.pinned = True
             self._answered(app, Pin)
@@ -282,7 +282,7 @@ class Transition:
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
             if clock is not None:
-                unit.asked = SetClock(unit=unit_name, clock=clock, epoch=unit.epoch, clamps_mhz=unit.goal_clamps_mhz)
+                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, clamps_mhz=unit.goal_clamps_mhz)
                 unit.asked_s = now_s
                 effects.append(unit.asked)
         for app in self._apps.values():
@@ -310,15 +310,15 @@ class Transition:
         cpus = frozenset(goal.cpus)
         if app.in_goal_gear and app.cpus == goal.cpus:
             at_home = not cpus or (app.pinned and app.claim == cpus)
-            return None if at_home else Pin(app=name, unit=goal.gear.unit, cpus=goal.cpus, epoch=goal.epoch)
+            return None if at_home else Pin(app=name, unit=goal.gear.unit, cpus=goal.cpus, plan=goal.plan)
         if not app.ready:
-            return Prepare(app=name, gear=goal.gear, epoch=goal.epoch)
+            return Prepare(app=name, gear=goal.gear, plan=goal.plan)
         if not self._clock_is_up(goal.gear.unit):
             return None
         if cpus and not (app.pinned and cpus <= app.claim):
             both = cpus.union(app.cpus, *(sent.cpus for sent in app.activations))
-            return Pin(app=name, unit=goal.gear.unit, cpus=tuple(sorted(both)), epoch=goal.epoch)
-        return Activate(app=name, gear=goal.gear, cpus=goal.cpus, epoch=goal.epoch)
+            return Pin(app=name, unit=goal.gear.unit, cpus=tuple(sorted(both)), plan=goal.plan)
+        return Activate(app=name, gear=goal.gear, cpus=goal.cpus, plan=goal.plan)
 
     def _ask(self, app: _App, effect: Prepare | Pin | Activate, now_s: float) -> Effect:
         app.asked, app.asked_s = effect, now_s
@@ -379,17 +379,17 @@ class Transition:
         if app is None or not app.running or not app.activations:
             return []
         last = app.activations[-1]
-        if not app.epoch <= ack.epoch <= last.epoch:
+        if not app.plan <= ack.plan <= last.plan:
             return []
         for sent in app.activations:
-            if sent.epoch == ack.epoch:
+            if sent.plan == ack.plan:
                 if ack.gear != sent.gear:
                     return []
                 app.cpus = sent.cpus
-        if ack.epoch == last.epoch:
+        if ack.plan == last.plan:
             self._answered(app, Activate)
-        app.activations = tuple(sent for sent in app.activations if sent.epoch >= ack.epoch)
-        before, app.gear, app.epoch = app.gear, ack.gear, ack.epoch
+        app.activations = tuple(sent for sent in app.activations if sent.plan >= ack.plan)
+        before, app.gear, app.plan = app.gear, ack.gear, ack.plan
         if before == app.gear:
             return []
         fields = {
@@ -402,7 +402,7 @@ class Transition:
 
     def _clock_set(self, ack: ClockSet) -> list[Effect]:
         unit = self._units.get(ack.unit)
-        if unit is None or unit.asked is None or unit.asked.epoch != ack.epoch:
+        if unit is None or unit.asked is None or unit.asked.plan != ack.plan:
             return []
         before = unit.clock if isinstance(unit.clock, str) else unit.mhz
         unit.clock, unit.clamps_mhz, unit.asked = unit.asked.clock, unit.asked.clamps_mhz, None

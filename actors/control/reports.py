@@ -86,7 +86,7 @@ class AppReporter:
         )
         self._latencies_ms.extend(report.latencies_ms)
         gear = report.gear and (report.gear.subnet, report.gear.unit, report.gear.cores)
-        content = (self._sums, tuple(self._latencies_ms), report.queue_len, gear, report.epoch)
+        content = (self._sums, tuple(self._latencies_ms), report.queue_len, gear, report.plan)
         self._page.write(msgpack.packb(content))
 
 
@@ -103,7 +103,7 @@ class AppReports:
         page = self._page.read()
         if page is None:
             return None
-        values, latencies_ms, queue_len, gear, epoch = msgpack.unpackb(page)
+        values, latencies_ms, queue_len, gear, plan = msgpack.unpackb(page)
         sums = _Sums(*values)
         old = self._taken if self._taken.life == sums.life else _Sums(life=sums.life)
         self._taken = sums
@@ -117,7 +117,7 @@ class AppReports:
             latencies_ms=tuple(latencies_ms[max(0, len(latencies_ms) - completed) :]),
             service_ratio=(sums.ratios - old.ratios) / completed if completed else None,
             gear=Gear(subnet=gear[0], unit=gear[1], cores=gear[2]) if gear else None,
-            epoch=epoch,
+            plan=plan,
         )
 
 

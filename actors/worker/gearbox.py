@@ -102,13 +102,13 @@ class Gearbox:
         self._preparing: Form | None = None
         self._closed = False
 
-    def prepare(self, gear: Gear, epoch: int) -> tuple[Gear, int]:
+    def prepare(self, gear: Gear, plan: int) -> tuple[Gear, int]:
         """Wishes for a gear's network and waits until it is ready, or until that of a later wish is.
 
-        A wish of an older epoch than one before changes nothing.
+        A wish of an older plan than one before changes nothing.
 
         Returns:
-            The gear whose network is ready, and the epoch of the wish for it: the latest, not always the caller's.
+            The gear whose network is ready, and the plan of the wish for it: the latest, not always the caller's.
 
         Raises:
             GearboxError: if it can't be prepared, the ladder has no such sub-network, or the gearbox was closed.
@@ -116,8 +116,8 @@ class Gearbox:
         if gear.subnet not in self._artifacts:
             raise GearboxError(f"the ladder has no sub-network {gear.subnet!r}: {', '.join(self._artifacts)}")
         with self._changed:
-            if self._wish is None or epoch >= self._wish[1]:
-                self._wish = gear, epoch
+            if self._wish is None or plan >= self._wish[1]:
+                self._wish = gear, plan
                 self._failures.pop(self._form_of(gear), None)
                 self._unwanted.clear()
                 self._evict()

@@ -59,7 +59,7 @@ class Engaged:
 
     Attributes:
         gear: the gear.
-        epoch: whose plan it is of.
+        plan: number of the plan that it serves.
         cpus: the kernel's numbers of its cores; empty on a GPU.
         ready: its network.
         subnet: place of its sub-network in the ladder.
@@ -70,7 +70,7 @@ class Engaged:
     """
 
     gear: Gear
-    epoch: int
+    plan: int
     cpus: tuple[int, ...]
     ready: Ready
     subnet: int
@@ -97,7 +97,7 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
         raise ValueError(f"app {spec.app!r}: cpus {message.cpus!r} are not those of {gear} on {unit.cpus!r}")
     return Engaged(
         gear=gear,
-        epoch=message.epoch,
+        plan=message.plan,
         cpus=message.cpus,
         ready=gearbox.engage(gear),
         subnet=list(spec.artifacts).index(gear.subnet),

@@ -63,7 +63,7 @@ class WorkerStatus:
         thread: kernel's number of its inference thread; None before `start`.
         serving: whether it still steps.
         gear: gear in force; None before the first.
-        epoch: epoch of that gear, -1 before the first.
+        plan: number of the plan that it serves, -1 before the first.
         prepared: what is ready, least recently used first.
         queue_len: requests waiting.
         closed_s: board time until which scheduled requests were let in; None while they are.
@@ -75,7 +75,7 @@ class WorkerStatus:
     thread: int | None
     serving: bool
     gear: Gear | None
-    epoch: int
+    plan: int
     prepared: tuple[Form, ...]
     queue_len: int
     closed_s: float | None
@@ -134,22 +134,22 @@ class Worker:
         """Makes a gear's network ready off the request path, and waits for it.
 
         Returns:
-            The gear that is ready and its epoch: that of the latest `Prepare`, which may have overtaken this one.
+            The gear that is ready and its plan: that of the latest `Prepare`, which may have overtaken this one.
 
         Raises:
             GearboxError: if it can't be prepared.
         """
-        gear, epoch = self._gearbox.prepare(message.gear, message.epoch)
-        return Prepared(app=self.spec.app, gear=gear, epoch=epoch)
+        gear, plan = self._gearbox.prepare(message.gear, message.plan)
+        return Prepared(app=self.spec.app, gear=gear, plan=plan)
 
     def activate(self, message: Activate) -> Activated:
         """Changes gear: the next request to get its cores gets those of this gear, and runs in it.
 
         A request that holds its cores already ends in the gear in which it began; the call does not wait for it.
-        A message of an older epoch than the gear in force changes nothing.
+        A message of an older plan than the gear in force changes nothing.
 
         Returns:
-            The gear in force and its epoch.
+            The gear in force and its plan.
 
         Raises:
             GearboxError: if its network is not ready.
@@ -158,7 +158,7 @@ class Worker:
         called_s = self._clock.now_s()
         with self._lock:
             old = self._engaged
-            if old is None or message.epoch >= old.epoch:
+            if old is None or message.plan >= old.plan:
                 # One reference, read once a request: this is the frame boundary.
                 self._engaged = engage(message, self.spec, self._gearbox)
                 if old is not None and old.gear != message.gear:
@@ -166,7 +166,7 @@ class Worker:
             engaged = self._engaged
         self._rouse()
         assert engaged is not None
-        return Activated(app=self.spec.app, gear=engaged.gear, epoch=engaged.epoch)
+        return Activated(app=self.spec.app, gear=engaged.gear, plan=engaged.plan)
 
     def submit(self, picture: NDArray[np.generic]) -> Future[Result]:
         """Takes a client's request.
@@ -216,7 +216,7 @@ class Worker:
             latencies_ms=tuple(period.latencies_ms),
             service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
             gear=engaged.gear if engaged else None,
-            epoch=engaged.epoch if engaged else -1,
+            plan=engaged.plan if engaged else -1,
         )
 
     def errors(self) -> dict[str, int]:
@@ -233,7 +233,7 @@ class Worker:
                 thread=self._thread.native_id if self._thread else None,
                 serving=not self._over,
                 gear=engaged.gear if engaged else None,
-                epoch=engaged.epoch if engaged else -1,
+                plan=engaged.plan if engaged else -1,
                 prepared=self._gearbox.ready,
                 queue_len=len(self._intake.queue),
                 closed_s=self._closed_s,

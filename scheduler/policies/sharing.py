@@ -77,8 +77,8 @@ def _re_evaluated(
             latency_ms[app] = choice[app].latency_ms + sum(
                 choice[other].busy_ms * min(share, most * _common_part(loads[other], rare)) for other in others
             )
-            before = demand.weight * max(0.0, coarse.latency_ms[app] / demand.latency_ms - 1)
-            after = demand.weight * max(0.0, latency_ms[app] / demand.latency_ms - 1)
+            before = demand.weight * max(0.0, coarse.latency_ms[app] / demand.target_ms - 1)
+            after = demand.weight * max(0.0, latency_ms[app] / demand.target_ms - 1)
             app_terms[app] += after - before
     return replace(coarse, latency_ms=latency_ms, waits_ms=waits_ms, app_terms=app_terms, unit_terms=unit_terms)
 

@@ -37,7 +37,7 @@ def problem_of(snapshot: Snapshot) -> Problem:
         Demand(
             app=view.app,
             rate_hz=view.rate_hz,
-            latency_ms=view.target_ms / view.own_ratio,
+            target_ms=view.target_ms / view.own_ratio,
             wait_share=view.wait_ratio / view.own_ratio,
             min_accuracy=view.min_accuracy,
             weight=view.weight,

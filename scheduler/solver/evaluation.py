@@ -89,7 +89,7 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
     latency_ms = {d.app: choice[d.app].latency_ms + d.wait_share * waits_ms[d.app] for d in problem.demands}
     app_terms = {}
     for demand in problem.demands:
-        late = max(0.0, latency_ms[demand.app] / demand.latency_ms - 1.0)
+        late = max(0.0, latency_ms[demand.app] / demand.target_ms - 1.0)
         floor = demand.min_accuracy
         short = max(0.0, 1.0 - choice[demand.app].accuracy / floor) if floor > 0 else 0.0
         app_terms[demand.app] = demand.weight * (late + short)

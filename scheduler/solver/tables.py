@@ -209,7 +209,7 @@ def lay_out(problem: Problem) -> Layout:
     # latency + share * waits <= target is latency / share + waits <= target / share, and so are their ratios.
     wait_share = np.array([demand.wait_share for demand in demands])
     latency_ms = latency_ms / wait_share[owner]
-    target = np.array([demand.latency_ms for demand in demands]) / wait_share
+    target = np.array([demand.target_ms for demand in demands]) / wait_share
     floor = np.array([demand.min_accuracy for demand in demands])[owner]
     lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
     by_accuracy = problem.objective == "accuracy"

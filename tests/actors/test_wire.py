@@ -114,10 +114,10 @@ def test_messages_of_one_shape_keep_their_class():
 
 
 def test_whole_numbers_become_the_floats_they_stand_for():
-    back = wire.decode_effect(wire.encode(SetClock(unit="big", clock=1400, epoch=1)))
+    back = wire.decode_effect(wire.encode(SetClock(unit="big", clock=1400, plan=1)))
     assert isinstance(back.clock, float)
     assert back.clock == 1400.0
-    assert wire.decode_effect(wire.encode(SetClock(unit="big", clock="schedutil", epoch=1))).clock == "schedutil"
+    assert wire.decode_effect(wire.encode(SetClock(unit="big", clock="schedutil", plan=1))).clock == "schedutil"
 
 
 def test_numpy_scalars_travel_as_plain_numbers():
@@ -125,7 +125,7 @@ def test_numpy_scalars_travel_as_plain_numbers():
     assert back.fields == {"n": 3, "cores": [1, 2]}
 
 
-PREPARE = Prepare(app="a", gear=Gear(subnet="s", unit="big", cores=1), epoch=4)
+PREPARE = Prepare(app="a", gear=Gear(subnet="s", unit="big", cores=1), plan=4)
 
 
 def changed(**changes) -> bytes:
@@ -146,10 +146,10 @@ def changed(**changes) -> bytes:
         (msgpack.packb({"schema": 1, "value": {}}), "schema 1, but this is schema 2; run one version everywhere"),
         (msgpack.packb({"schema": SCHEMA, "value": None}), "None is none of Prepare"),
         (changed(type="Explode"), "'Explode' is none of Prepare"),
-        (changed(epoch=None), "the fields of Prepare do not match, see epoch"),
+        (changed(plan=None), "the fields of Prepare do not match, see plan"),
         (changed(colour="red"), "the fields of Prepare do not match, see colour"),
-        (changed(epoch="4"), "message.epoch must be int, not '4'"),
-        (changed(epoch=True), "message.epoch must be int, not True"),
+        (changed(plan="4"), "message.plan must be int, not '4'"),
+        (changed(plan=True), "message.plan must be int, not True"),
         (changed(gear={"type": "Prepare"}), "message.gear must be a Gear, not 'Prepare'"),
         (changed(gear=[1]), r"message.gear must be dict, not \[1\]"),
     ],
@@ -167,7 +167,7 @@ def test_a_message_is_no_effect():
 
 
 def test_items_are_named_by_their_place():
-    data = wire.encode(Activate(app="a", gear=PREPARE.gear, cpus=(0, "one"), epoch=1))
+    data = wire.encode(Activate(app="a", gear=PREPARE.gear, cpus=(0, "one"), plan=1))
     with pytest.raises(WireError, match=r"message.cpus\[1\] must be int, not 'one'"):
         wire.decode_effect(data)
     union = wire.encode(Event(change=PowerCapped(power_cap_w="lots"), text=""))

@@ -109,7 +109,7 @@ class FakeWorker:
     alive: bool = True
     silent: bool = False
     gear: Gear | None = None
-    epoch: int = -1
+    plan: int = -1
     cpus: tuple[int, ...] = ()
     pinned: frozenset[int] = frozenset()
     prepared: set[Gear] = field(default_factory=set)
@@ -206,7 +206,7 @@ class World:
             latencies_ms=(10.0,),
             service_ratio=1.0,
             gear=worker.gear,
-            epoch=worker.epoch,
+            plan=worker.plan,
         )
         return replace(report, **changes)
 
@@ -244,17 +244,17 @@ class World:
             if lost:
                 return
             self.clocks[effect.unit] = effect.clock
-            answer: Message = ClockSet(unit=effect.unit, clock=effect.clock, epoch=effect.epoch)
+            answer: Message = ClockSet(unit=effect.unit, clock=effect.clock, plan=effect.plan)
         else:
             worker = self.workers[effect.app]
             if lost or not worker.alive or worker.silent or worker.life != life:
                 return
             if isinstance(effect, Prepare):
                 worker.prepared.add(effect.gear)
-                answer = Prepared(app=effect.app, gear=effect.gear, epoch=effect.epoch)
+                answer = Prepared(app=effect.app, gear=effect.gear, plan=effect.plan)
             elif isinstance(effect, Pin):
                 worker.pinned = frozenset(effect.cpus)
-                answer = Pinned(app=effect.app, unit=effect.unit, cpus=effect.cpus, epoch=effect.epoch)
+                answer = Pinned(app=effect.app, unit=effect.unit, cpus=effect.cpus, plan=effect.plan)
             else:
                 answer = self._activate(worker, effect)
         self._check()
@@ -262,17 +262,17 @@ class World:
             self._at(self.now_s + self._delay(), lambda: self.send(answer) and None)
 
     def _activate(self, worker: FakeWorker, effect: Activate) -> Activated:
-        if effect.epoch >= worker.epoch:
+        if effect.plan >= worker.plan:
             assert effect.gear in worker.prepared
-            worker.gear, worker.epoch, worker.cpus = effect.gear, effect.epoch, effect.cpus
-            since = max(number for number in self.plans if number <= effect.epoch)
+            worker.gear, worker.plan, worker.cpus = effect.gear, effect.plan, effect.cpus
+            since = max(number for number in self.plans if number <= effect.plan)
             wanted = [
                 self._clock_planned(plan, effect.gear.unit)
                 for number, plan in self.plans.items()
                 if number >= since and plan["gears"].get(effect.app) == _plain(effect.gear)
             ]
             worker.needs_mhz = min(wanted)
-        return Activated(app=effect.app, gear=worker.gear, epoch=worker.epoch)
+        return Activated(app=effect.app, gear=worker.gear, plan=worker.plan)
 
     def _restart(self, app: str) -> None:
         self.workers[app].alive = True

@@ -96,8 +96,8 @@ class Milp:
                     term[v] = d.weight * max(0.0, 1.0 - p.accuracy / d.min_accuracy)
             self.violation |= term
             self._row({self.worst: 1.0, **{v: -a for v, a in term.items()}}, 0.0)
-            latency = {v: -p.latency_ms / d.latency_ms for v, p in zip(x[i], d.points, strict=True)}
-            self._row({late[i]: 1.0, wait[i]: -d.wait_share / d.latency_ms, **latency}, -1.0)
+            latency = {v: -p.latency_ms / d.target_ms for v, p in zip(x[i], d.points, strict=True)}
+            self._row({late[i]: 1.0, wait[i]: -d.wait_share / d.target_ms, **latency}, -1.0)
             for u in units:
                 for mhz in u.mhz:
                     here = [v for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name and p.mhz == mhz]
@@ -240,7 +240,7 @@ def draw(
             Demand(
                 app=f"app{i}",
                 rate_hz=rate_hz,
-                latency_ms=target_ms,
+                target_ms=target_ms,
                 min_accuracy=float(rng.choice([0.0, 0.6, 0.75, 0.88])),
                 weight=float(rng.choice([0.5, 1.0, 2.0])),
                 points=tuple(points),

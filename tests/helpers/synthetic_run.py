@@ -190,7 +190,7 @@ def _entries(records: dict[str, Any], rng: np.random.Generator) -> list[tuple[st
     before: dict[str, Any] = {}
     for now_s, app, rung, unit, cores, why in GEARS:
         after = [LADDER[rung].subnet, unit, cores]
-        fields = {"app": app, "from": before.get(app), "to": after, "why": why, "epoch": int(now_s * 10)}
+        fields = {"app": app, "from": before.get(app), "to": after, "why": why, "plan": int(now_s * 10)}
         entries.append(("gear", now_s, fields))
         before[app] = after
     for now_s, unit, mhz in CLOCKS:

@@ -80,17 +80,17 @@ class Rig:
             resume_from_s=resume_from_s,
         )
 
-    def prepare(self, gear, epoch=0):
-        return self.worker.prepare(Prepare(app="a", gear=gear, epoch=epoch))
+    def prepare(self, gear, plan=0):
+        return self.worker.prepare(Prepare(app="a", gear=gear, plan=plan))
 
-    def activate(self, gear, epoch=0, cpus=None):
+    def activate(self, gear, plan=0, cpus=None):
         return self.worker.activate(
-            Activate(app="a", gear=gear, cpus=CPUS[gear.unit] if cpus is None else cpus, epoch=epoch)
+            Activate(app="a", gear=gear, cpus=CPUS[gear.unit] if cpus is None else cpus, plan=plan)
         )
 
-    def shift(self, gear, epoch=0):
-        self.prepare(gear, epoch)
-        return self.activate(gear, epoch)
+    def shift(self, gear, plan=0):
+        self.prepare(gear, plan)
+        return self.activate(gear, plan)
 
     def run_until(self, until_s):
         """Steps the worker until then; time stands a little later if a request ends only then."""

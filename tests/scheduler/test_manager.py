@@ -63,17 +63,17 @@ def test_first_gear_by_hand():
         policy=Scripted({"a": gear("m", "big", 2)}, {"big": 2000.0}),
         epoch_s=EPOCH_S,
     )
-    idle = [SetClock(unit=unit, clock=500.0, epoch=1) for unit in ("little", "gpu")]
-    prepare = Prepare(app="a", gear=gear("m", "big", 2), epoch=1)
+    idle = [SetClock(unit=unit, clock=500.0, plan=1) for unit in ("little", "gpu")]
+    prepare = Prepare(app="a", gear=gear("m", "big", 2), plan=1)
     assert quiet(manager.on(Tick(epoch=0), 0.0)) == [*idle, prepare]
-    assert manager.on(Prepared(app="a", gear=gear("m", "big", 2), epoch=1), 0.1) == [
-        SetClock(unit="big", clock=2000.0, epoch=1)
+    assert manager.on(Prepared(app="a", gear=gear("m", "big", 2), plan=1), 0.1) == [
+        SetClock(unit="big", clock=2000.0, plan=1)
     ]
-    pin = Pin(app="a", unit="big", cpus=(0, 1), epoch=1)
-    assert quiet(manager.on(ClockSet(unit="big", clock=2000.0, epoch=1), 0.2)) == [pin]
-    activate = Activate(app="a", gear=gear("m", "big", 2), cpus=(0, 1), epoch=1)
-    assert manager.on(Pinned(app="a", unit="big", cpus=(0, 1), epoch=1), 0.3) == [activate]
-    done = manager.on(Activated(app="a", gear=gear("m", "big", 2), epoch=1), 0.4)
+    pin = Pin(app="a", unit="big", cpus=(0, 1), plan=1)
+    assert quiet(manager.on(ClockSet(unit="big", clock=2000.0, plan=1), 0.2)) == [pin]
+    activate = Activate(app="a", gear=gear("m", "big", 2), cpus=(0, 1), plan=1)
+    assert manager.on(Pinned(app="a", unit="big", cpus=(0, 1), plan=1), 0.3) == [activate]
+    done = manager.on(Activated(app="a", gear=gear("m", "big", 2), plan=1), 0.4)
     fields = {"app": "a", "from": None, "to": ["m", "big", 2], "why": "start"}
     assert done == [Log(kind="gear", fields=fields)]
     assert quiet(manager.on(Tick(epoch=1), 0.5)) == []
@@ -224,10 +224,10 @@ def test_newer_plan_supersedes_what_is_not_acknowledged():
     manager.on(Tick(epoch=0), 0.0)
     policy.gears["a"] = gear("l")
     second = manager.on(retarget(), 0.05)
-    assert quiet(second) == [Prepare(app="a", gear=gear("l"), epoch=2)]
-    assert manager.on(Prepared(app="a", gear=gear("m"), epoch=1), 0.1) == []
-    assert quiet(manager.on(Prepared(app="a", gear=gear("l"), epoch=2), 0.2)) == [
-        SetClock(unit="big", clock=500.0, epoch=1)
+    assert quiet(second) == [Prepare(app="a", gear=gear("l"), plan=2)]
+    assert manager.on(Prepared(app="a", gear=gear("m"), plan=1), 0.1) == []
+    assert quiet(manager.on(Prepared(app="a", gear=gear("l"), plan=2), 0.2)) == [
+        SetClock(unit="big", clock=500.0, plan=1)
     ]
 
 
@@ -237,18 +237,16 @@ def test_a_clock_falls_only_once_every_gear_that_may_be_in_force_allows_it():
     policy = Scripted({"a": fast}, {"gpu": 1000.0})
     manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
     manager.on(Tick(epoch=0), 0.0)
-    manager.on(Prepared(app="a", gear=fast, epoch=1), 0.1)
-    sent = manager.on(ClockSet(unit="gpu", clock=1000.0, epoch=1), 0.2)
-    assert quiet(sent) == [Activate(app="a", gear=fast, cpus=(), epoch=1)]
+    manager.on(Prepared(app="a", gear=fast, plan=1), 0.1)
+    sent = manager.on(ClockSet(unit="gpu", clock=1000.0, plan=1), 0.2)
+    assert quiet(sent) == [Activate(app="a", gear=fast, cpus=(), plan=1)]
     policy.gears, policy.clocks = {"a": slow}, {"gpu": 500.0}
     manager.on(retarget(), 0.3)
-    sent = manager.on(Prepared(app="a", gear=slow, epoch=2), 0.4)
-    assert quiet(sent) == [Activate(app="a", gear=slow, cpus=(), epoch=2)]
+    sent = manager.on(Prepared(app="a", gear=slow, plan=2), 0.4)
+    assert quiet(sent) == [Activate(app="a", gear=slow, cpus=(), plan=2)]
     assert quiet(manager.on(Tick(epoch=1), 0.5)) == []
-    assert quiet(manager.on(Activated(app="a", gear=fast, epoch=1), 0.6)) == []
-    assert quiet(manager.on(Activated(app="a", gear=slow, epoch=2), 0.7)) == [
-        SetClock(unit="gpu", clock=500.0, epoch=2)
-    ]
+    assert quiet(manager.on(Activated(app="a", gear=fast, plan=1), 0.6)) == []
+    assert quiet(manager.on(Activated(app="a", gear=slow, plan=2), 0.7)) == [SetClock(unit="gpu", clock=500.0, plan=2)]
 
 
 def test_a_pin_takes_no_cpu_back_that_the_worker_may_have_left_already():
@@ -260,17 +258,17 @@ def test_a_pin_takes_no_cpu_back_that_the_worker_may_have_left_already():
     policy.gears = {"a": far}
     manager = world.manager
     manager.on(retarget(), 1.0)
-    manager.on(Prepared(app="a", gear=far, epoch=2), 1.0)
-    assert quiet(manager.on(Pinned(app="a", unit="little", cpus=(0, 2), epoch=2), 1.0)) == [
-        Activate(app="a", gear=far, cpus=(2,), epoch=2)
+    manager.on(Prepared(app="a", gear=far, plan=2), 1.0)
+    assert quiet(manager.on(Pinned(app="a", unit="little", cpus=(0, 2), plan=2), 1.0)) == [
+        Activate(app="a", gear=far, cpus=(2,), plan=2)
     ]
-    assert quiet(manager.on(Activated(app="a", gear=far, epoch=2), 1.0)) == [
-        Pin(app="a", unit="little", cpus=(2,), epoch=2)
+    assert quiet(manager.on(Activated(app="a", gear=far, plan=2), 1.0)) == [
+        Pin(app="a", unit="little", cpus=(2,), plan=2)
     ]
     policy.gears = {"a": wide}
     manager.on(retarget(), 1.1)
-    assert quiet(manager.on(Prepared(app="a", gear=wide, epoch=3), 1.1)) == [
-        Pin(app="a", unit="little", cpus=(2, 3), epoch=3)
+    assert quiet(manager.on(Prepared(app="a", gear=wide, plan=3), 1.1)) == [
+        Pin(app="a", unit="little", cpus=(2, 3), plan=3)
     ]
 
 
@@ -281,10 +279,10 @@ def test_going_back_activates_again_where_the_worker_may_have_left():
     world.workers["a"].silent = True
     policy.gears["a"] = gear("s")
     world.send(retarget())
-    world.manager.on(Prepared(app="a", gear=gear("s"), epoch=2), world.now_s)  # its Activate is on the way
+    world.manager.on(Prepared(app="a", gear=gear("s"), plan=2), world.now_s)  # its Activate is on the way
     policy.gears["a"] = gear("m")
     effects = world.manager.on(retarget(), world.now_s)
-    assert quiet(effects) == [Prepare(app="a", gear=gear("m"), epoch=3)]
+    assert quiet(effects) == [Prepare(app="a", gear=gear("m"), plan=3)]
 
 
 def test_silent_worker_keeps_gear_and_cores_and_the_others_go_on():
@@ -339,11 +337,11 @@ def test_late_answers_of_a_dead_worker_do_not_count():
     manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
     manager.on(Tick(epoch=0), 0.0)
     manager.on(WorkerLost(app="a", reason="killed"), 0.1)
-    assert manager.on(Prepared(app="a", gear=gear("m"), epoch=1), 0.2) == []
+    assert manager.on(Prepared(app="a", gear=gear("m"), plan=1), 0.2) == []
     assert manager.on(WorkerLost(app="a", reason="killed"), 0.3) == []  # told twice
-    prepare = Prepare(app="a", gear=gear("m"), epoch=2)
+    prepare = Prepare(app="a", gear=gear("m"), plan=2)
     assert quiet(manager.on(WorkerStarted(app="a"), 0.4)) == [prepare]
-    assert manager.on(Prepared(app="a", gear=gear("m"), epoch=1), 0.5) == []
+    assert manager.on(Prepared(app="a", gear=gear("m"), plan=1), 0.5) == []
 
 
 def test_removed_application_leaves_its_cores():
@@ -375,14 +373,14 @@ def test_application_lost_before_it_joins_is_started_and_waited_for():
 @pytest.mark.parametrize(
     "message",
     [
-        Prepared(app="x", gear=gear(), epoch=1),
-        Pinned(app="x", unit="big", cpus=(0,), epoch=1),
-        Activated(app="x", gear=gear(), epoch=1),
-        Activated(app="a", gear=gear("l"), epoch=99),
-        Activated(app="a", gear=gear("l"), epoch=0),
-        Pinned(app="a", unit="big", cpus=(0, 1), epoch=1),
-        ClockSet(unit="x", clock=1.0, epoch=1),
-        ClockSet(unit="big", clock=1.0, epoch=99),
+        Prepared(app="x", gear=gear(), plan=1),
+        Pinned(app="x", unit="big", cpus=(0,), plan=1),
+        Activated(app="x", gear=gear(), plan=1),
+        Activated(app="a", gear=gear("l"), plan=99),
+        Activated(app="a", gear=gear("l"), plan=0),
+        Pinned(app="a", unit="big", cpus=(0, 1), plan=1),
+        ClockSet(unit="x", clock=1.0, plan=1),
+        ClockSet(unit="big", clock=1.0, plan=99),
         WorkerLost(app="x", reason="?"),
         WorkerStarted(app="x"),
         WorkerStarted(app="a"),
@@ -400,10 +398,10 @@ def test_telemetry_stands_in_for_a_lost_acknowledgement():
     world = make_world(Scripted({"a": gear()}), ("a",))
     manager = world.manager
     manager.on(Tick(epoch=0), 0.0)
-    manager.on(Prepared(app="a", gear=gear(), epoch=1), 0.0)
-    manager.on(ClockSet(unit="big", clock=500.0, epoch=1), 0.0)
-    manager.on(Pinned(app="a", unit="big", cpus=(0,), epoch=1), 0.0)
-    report = world.report("a", gear=gear(), epoch=1)
+    manager.on(Prepared(app="a", gear=gear(), plan=1), 0.0)
+    manager.on(ClockSet(unit="big", clock=500.0, plan=1), 0.0)
+    manager.on(Pinned(app="a", unit="big", cpus=(0,), plan=1), 0.0)
+    report = world.report("a", gear=gear(), plan=1)
     logs = manager.on(Telemetry(apps=(report,), units=(), power_w=None), 0.1)
     assert [log.kind for log in logs] == ["gear"]
 
@@ -487,7 +485,7 @@ def test_event_is_decided_on_at_once():
     world.run(1.05)
     policy.clocks = {"big": 2000.0}
     effects = world.send(retarget(target_ms=20.0))
-    assert quiet(effects) == [SetClock(unit="big", clock=2000.0, epoch=2)]
+    assert quiet(effects) == [SetClock(unit="big", clock=2000.0, plan=2)]
     event, plan = (effect for effect in effects if isinstance(effect, Log))
     assert event == Log(kind="event", fields={"text": "a: {'target_ms': 20.0}"})
     assert plan.fields["why"] == ["a: target_ms 100 → 20"]

@@ -123,7 +123,7 @@ def test_every_point_says_what_it_is_defined_to_and_the_solver_takes_it(
         assert point.latency_ms >= quantile_ms * (1 - 1e-9)
         if arrivals.kind == "saturate":
             assert point.latency_ms == pytest.approx(quantile_ms)
-    demand = Demand(app="a", rate_hz=arrivals.rate_hz, latency_ms=50, min_accuracy=0, weight=1, points=points)
+    demand = Demand(app="a", rate_hz=arrivals.rate_hz, target_ms=50, min_accuracy=0, weight=1, points=points)
     units = tuple(
         Unit(name=unit.name, kind="cpu", cores=unit.cores, mhz=unit.mhz, static_w=unit.static_w or ())
         for unit in board.units
@@ -322,7 +322,7 @@ def test_points_by_gear_are_those_that_differ_in_their_clock_alone() -> None:
 def test_points_are_read_into_columns_once_for_all_demands() -> None:
     points = operating_points(board(cpu()), ladder((service([1]),)), app="a", arrivals=CLOSED, slo=0.95)
     one, other = (
-        Demand(app=app, rate_hz=rate, latency_ms=10.0, min_accuracy=0.5, weight=1.0, points=points)
+        Demand(app=app, rate_hz=rate, target_ms=10.0, min_accuracy=0.5, weight=1.0, points=points)
         for app, rate in (("a", 1.0), ("b", 2.0))
     )
     assert one.table is other.table

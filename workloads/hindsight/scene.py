@@ -84,7 +84,7 @@ class Scene:
                 Demand(
                     app=app,
                     rate_hz=self._rates_hz[app] * min(1.0, max(ease, _PRICED_LOAD)),
-                    latency_ms=target.latency_ms / ease,
+                    target_ms=target.latency_ms / ease,
                     min_accuracy=target.min_accuracy,
                     weight=target.weight,
                     points=self._points[app],

@@ -6,7 +6,7 @@ happens, so a killed run loses at most its last. The fields of an entry depend o
 - `epoch`: {epoch, decided, units {name: {mhz, busy, power_w?}}, apps {name: {gear, queue_len, on_time, p95_ms,
   rate_hz, service_ratio}}, power_w, violation, optimal, solve_ms}
 - `plan`: {why: [text]}, a decision that changes something
-- `gear`: {app, from, to, why, epoch}, a gear acknowledged
+- `gear`: {app, from, to, why, plan}, a gear acknowledged
 - `clock`: {unit, from, to}, a clock in MHz or a governor's name
 - `event`: {text}
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}

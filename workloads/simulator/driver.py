@@ -172,19 +172,19 @@ class Driver:
         now_s = self._agenda.now_s
         answered_s = now_s + 1e-3 * self._costs.call_ms
         match effect:
-            case Prepare(app=app, gear=gear, epoch=epoch):
-                prepared = Prepared(app=app, gear=gear, epoch=epoch)
+            case Prepare(app=app, gear=gear, plan=plan):
+                prepared = Prepared(app=app, gear=gear, plan=plan)
                 self._agenda.at(answered_s + self._prepare(app, gear), self._tell, prepared)
-            case Pin(app=app, unit=unit, cpus=cpus, epoch=epoch):
-                self._agenda.at(answered_s, self._tell, Pinned(app=app, unit=unit, cpus=cpus, epoch=epoch))
-            case Activate(app=app, gear=gear, cpus=cpus, epoch=epoch):
-                self._servers[app].activate(gear, cpus, epoch)
-                self._agenda.at(answered_s, self._tell, Activated(app=app, gear=gear, epoch=epoch))
-            case SetClock(unit=unit, clock=clock, epoch=epoch, clamps_mhz=clamps_mhz):
+            case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
+                self._agenda.at(answered_s, self._tell, Pinned(app=app, unit=unit, cpus=cpus, plan=plan))
+            case Activate(app=app, gear=gear, cpus=cpus, plan=plan):
+                self._servers[app].activate(gear, cpus, plan)
+                self._agenda.at(answered_s, self._tell, Activated(app=app, gear=gear, plan=plan))
+            case SetClock(unit=unit, clock=clock, plan=plan, clamps_mhz=clamps_mhz):
                 slots = {slot: clamps_mhz[app] for slot, app in enumerate(self._servers) if app in clamps_mhz}
                 granted = self._board.set_clock(unit, clock, slots)
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
-                self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, epoch=epoch))
+                self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, plan=plan))
 
     def _prepare(self, app: str, gear: Gear) -> float:
         """Makes a network ready, once for all CPU units and each GPU; returns how long it still takes, in seconds."""

@@ -110,7 +110,7 @@ class Server:
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
         self._engaged: _Engaged | None = None
-        self._epoch = -1
+        self._plan = -1
         self._serving: _Serving | None = None
         self._running = False
         self._looks_s = math.inf
@@ -125,12 +125,12 @@ class Server:
 
     # ------------------------------------------------------------ control
 
-    def activate(self, gear: Gear, cpus: tuple[int, ...], epoch: int) -> None:
+    def activate(self, gear: Gear, cpus: tuple[int, ...], plan: int) -> None:
         """Changes gear: the next request to get its cores gets those of this gear, and runs in it."""
         unit = self._units[gear.unit]
         time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
         cores = tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,)
-        self._epoch = epoch
+        self._plan = plan
         self._engaged = _Engaged(
             gear=gear,
             cores=cores,
@@ -166,7 +166,7 @@ class Server:
             latencies_ms=tuple(self._latencies_ms),
             service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
             gear=self._engaged.gear if self._engaged else None,
-            epoch=self._epoch,
+            plan=self._plan,
         )
         self._finished = self._on_time = 0
         self._latencies_ms, self._ratios = [], []

@@ -121,7 +121,7 @@ class World:
                 latencies_ms=(),
                 service_ratio=None,
                 gear=None,
-                epoch=-1,
+                plan=-1,
             )
             for app in apps
             if app not in self.silent | self.dead
@@ -134,17 +134,17 @@ class World:
         self.journal.append((self.clock.now_s(), effect))
         answer: Message | Exception
         match effect:
-            case Prepare(app=app, gear=gear, epoch=epoch):
-                answer = Prepared(app=app, gear=gear, epoch=epoch)
-            case Pin(app=app, unit=unit, cpus=cpus, epoch=epoch):
-                answer = Pinned(app=app, unit=unit, cpus=cpus, epoch=epoch)
-            case Activate(app=app, gear=gear, epoch=epoch):
-                answer = Activated(app=app, gear=gear, epoch=epoch)
+            case Prepare(app=app, gear=gear, plan=plan):
+                answer = Prepared(app=app, gear=gear, plan=plan)
+            case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
+                answer = Pinned(app=app, unit=unit, cpus=cpus, plan=plan)
+            case Activate(app=app, gear=gear, plan=plan):
+                answer = Activated(app=app, gear=gear, plan=plan)
             case StartWorker(app=app):
                 answer = WorkerStarted(app=app)
-            case SetClock(unit=unit, clock=clock, epoch=epoch):
+            case SetClock(unit=unit, clock=clock, plan=plan):
                 app = None
-                answer = ClockSet(unit=unit, clock=clock, epoch=epoch)
+                answer = ClockSet(unit=unit, clock=clock, plan=plan)
             case _:
                 raise AssertionError(f"{effect} is not for a transport")
         if self.errors.get(type(effect), 0) > 0:

@@ -26,7 +26,7 @@ def place(tmp_path_factory) -> Callable[[], Path]:
     return lambda: base / str(next(numbers))
 
 
-def told(latencies_ms=(), *, arrived=0, dropped=0, ratio=1.0, queue_len=0, gear=GEAR, epoch=1) -> AppTelemetry:
+def told(latencies_ms=(), *, arrived=0, dropped=0, ratio=1.0, queue_len=0, gear=GEAR, plan=1) -> AppTelemetry:
     return AppTelemetry(
         app="a",
         arrived=arrived,
@@ -36,7 +36,7 @@ def told(latencies_ms=(), *, arrived=0, dropped=0, ratio=1.0, queue_len=0, gear=
         latencies_ms=tuple(latencies_ms),
         service_ratio=ratio if latencies_ms else None,
         gear=gear,
-        epoch=epoch,
+        plan=plan,
     )
 
 
@@ -48,7 +48,7 @@ reported = st.builds(
     ratio=st.floats(0.5, 2.0),
     queue_len=st.integers(0, 9),
     gear=st.sampled_from([None, GEAR, Gear(subnet="l", unit="gpu", cores=1)]),
-    epoch=st.integers(-1, 99),
+    plan=st.integers(-1, 99),
 )
 
 
@@ -71,7 +71,7 @@ def test_what_is_taken_is_what_was_posted_since_whenever_pages_are_read(place, r
         ratios = [report.service_ratio for report in posted for _ in report.latencies_ms]
         assert taken.service_ratio == (pytest.approx(math.fsum(ratios) / len(ratios)) if ratios else None)
         last = posted[-1]
-        assert (taken.app, taken.queue_len, taken.gear, taken.epoch) == ("a", last.queue_len, last.gear, last.epoch)
+        assert (taken.app, taken.queue_len, taken.gear, taken.plan) == ("a", last.queue_len, last.gear, last.plan)
 
 
 def test_after_a_long_stall_the_counts_are_whole_and_the_latest_latencies_are_there(place):
@@ -94,7 +94,7 @@ def test_a_successor_s_reports_count_from_its_start(place, read_before_the_kill)
     if read_before_the_kill:
         assert reports.take().arrived == 2
     successor = AppReporter(path)
-    successor.post(told([40.0], arrived=1, dropped=7, gear=None, epoch=-1))
+    successor.post(told([40.0], arrived=1, dropped=7, gear=None, plan=-1))
     taken = reports.take()
     assert (taken.arrived, taken.finished, taken.latencies_ms, taken.gear) == (1, 8, (40.0,), None)
     successor.post(told([60.0], arrived=3))

@@ -50,7 +50,7 @@ def test_a_worker_lets_a_request_wait_for_a_network_above_its_floor(tmp_path):
     one.shift(SMALL)
     one.run_until(0.5)
     assert one.statuses() == {0: Status.COMPLETED}
-    one.shift(LARGE, epoch=1)
+    one.shift(LARGE, plan=1)
     one.run_until(1.0)
     assert one.statuses() == dict.fromkeys(range(3), Status.COMPLETED)
     used = [int(one.ends[number]["subnet"]) for number in range(3)]

@@ -113,8 +113,8 @@ def test_threads_follow_the_cores_and_cpu_units_share_a_network(artifacts):
 
 def test_forms_of_one_input_shape_share_their_inputs(artifacts):
     box = make(artifacts, bound_mb=1e3)
-    for epoch, one in enumerate([gear("small", 1), gear("small", 2), gear("large", 1)]):
-        box.prepare(one, epoch)
+    for plan, one in enumerate([gear("small", 1), gear("small", 2), gear("large", 1)]):
+        box.prepare(one, plan)
     assert box.engage(gear("small", 1)).inputs is box.engage(gear("small", 2)).inputs
     assert box.engage(gear("large", 1)).inputs(0).shape[-1] == RESOLUTIONS["large"]
 
@@ -165,8 +165,8 @@ class TestBound:
         box = self.box(artifacts, 0.0)
         box.prepare(gear("small", 1), 0)
         box.engage(gear("small", 1))
-        for epoch, one in enumerate([gear("large", 1), gear("large", 2)], start=1):
-            box.prepare(one, epoch)
+        for plan, one in enumerate([gear("large", 1), gear("large", 2)], start=1):
+            box.prepare(one, plan)
             assert box.ready == (form("small"), form_of(one))
             assert box.engage(gear("small", 1)).run.memory_mb == 10.0
 
@@ -191,9 +191,9 @@ class TestBound:
             artifacts, prepare=lambda artifact, wanted: Heavy(10.0 * (int(artifact.subnet) + 1)), bound_mb=bound_mb
         )
         engaged = None
-        for epoch, (subnet, threads, engages) in enumerate(wishes):
+        for plan, (subnet, threads, engages) in enumerate(wishes):
             wish = gear(str(subnet), threads)
-            box.prepare(wish, epoch)
+            box.prepare(wish, plan)
             ready = settled(box)
             kept = {form_of(wish), engaged} - {None}
             assert kept <= ready
@@ -254,9 +254,9 @@ def test_a_file_that_is_no_network_fails_each_wish_until_it_is_one(artifacts, tm
     good = path.read_bytes()
     path.write_bytes(b"garbage")
     box = make(artifacts)
-    for epoch in (0, 1):
+    for plan in (0, 1):
         with pytest.raises(GearboxError, match="small on 1 threads can't be prepared: SupernetError"):
-            box.prepare(gear("small"), epoch)
+            box.prepare(gear("small"), plan)
     path.write_bytes(good)
     assert box.prepare(gear("small"), 2) == (gear("small"), 2)
 

@@ -113,7 +113,7 @@ class TestService:
     def test_records_say_what_served_and_whether_it_was_right(self, rig):
         one = rig(arrivals_s=[0.1, 0.2, 0.3], segments=((0.0, 900.0), (0.25, 30.0)), source=Numbers(unlabelled={2}))
         one.shift(SMALL)
-        one.clock.script.append((0.15, lambda: one.shift(LARGE, epoch=1)))
+        one.clock.script.append((0.15, lambda: one.shift(LARGE, plan=1)))
         one.run_until(1)
         rows = one.ends
         assert [rows[index]["correct"] for index in range(3)] == [1, 0, -1]
@@ -179,43 +179,43 @@ class TestGears:
     def test_a_request_in_flight_ends_in_its_old_gear_and_the_next_runs_in_the_new(self, rig):
         one = rig(arrivals_s=[1.00, 1.01])
         one.shift(LARGE)
-        one.prepare(LITTLE, epoch=1)
+        one.prepare(LITTLE, plan=1)
         acks = []
-        one.clock.script.append((1.04, lambda: acks.append((one.activate(LITTLE, epoch=1), one.clock.now_s()))))
+        one.clock.script.append((1.04, lambda: acks.append((one.activate(LITTLE, plan=1), one.clock.now_s()))))
         one.run_until(2)
         ((ack, acked_s),) = acks
-        assert (ack.gear, ack.epoch, acked_s) == (LITTLE, 1, 1.04)
+        assert (ack.gear, ack.plan, acked_s) == (LITTLE, 1, 1.04)
         assert one.ends[0]["end_s"] == pytest.approx(1.08)
         assert [(row["subnet"], row["unit"]) for row in one.ends.values()] == [(1, 0), (0, 1)]
         assert one.ends[1]["start_s"] == pytest.approx(1.08)
 
     def test_older_epochs_are_told_what_is_in_force(self, rig):
         one = rig()
-        one.shift(SMALL, epoch=5)
-        one.prepare(LARGE, epoch=6)
-        ack = one.activate(LARGE, epoch=4)
-        assert (ack.gear, ack.epoch) == (SMALL, 5)
-        assert one.prepare(SMALL, epoch=4).epoch == 6
-        assert one.worker.telemetry().epoch == 5
+        one.shift(SMALL, plan=5)
+        one.prepare(LARGE, plan=6)
+        ack = one.activate(LARGE, plan=4)
+        assert (ack.gear, ack.plan) == (SMALL, 5)
+        assert one.prepare(SMALL, plan=4).plan == 6
+        assert one.worker.telemetry().plan == 5
 
     def test_activating_again_changes_nothing(self, rig):
         one = rig()
-        assert one.shift(SMALL, epoch=1) == one.activate(SMALL, epoch=1)
+        assert one.shift(SMALL, plan=1) == one.activate(SMALL, plan=1)
         assert one.worker.status().switch_ms == ()
-        one.shift(LARGE, epoch=2)
-        one.activate(LARGE, epoch=3)
+        one.shift(LARGE, plan=2)
+        one.activate(LARGE, plan=3)
         assert one.worker.status().switch_ms == (0.0,)
-        assert one.worker.status().epoch == 3
+        assert one.worker.status().plan == 3
 
     def test_a_change_between_getting_cores_and_beginning_gives_the_cores_back(self, rig, monkeypatch):
         one = rig(arrivals_s=[0.1])
         one.shift(LARGE)
-        one.prepare(LITTLE, epoch=1)
+        one.prepare(LITTLE, plan=1)
         take = one.worker._ledger.take
 
         def taken_just_before_a_change(*asked, **more):
             lease = take(*asked, **more)
-            one.activate(LITTLE, epoch=1)
+            one.activate(LITTLE, plan=1)
             monkeypatch.undo()
             return lease
 
@@ -256,7 +256,7 @@ class TestGears:
         one = rig(arrivals_s=[0.1])
         one.shift(SMALL)
         with pytest.raises(error, match=reason):
-            one.activate(gear, epoch=1, cpus=cpus)
+            one.activate(gear, plan=1, cpus=cpus)
         assert one.worker.status().gear == SMALL
         one.run_until(1)
         assert one.statuses() == {0: Status.COMPLETED}
@@ -267,7 +267,7 @@ class TestGears:
         assert one.statuses() == {0: Status.DROPPED, 1: Status.DROPPED}
         telemetry = one.worker.telemetry()
         assert (telemetry.arrived, telemetry.finished, telemetry.queue_len) == (4, 2, 2)
-        assert (telemetry.gear, telemetry.epoch, telemetry.service_ratio) == (None, -1, None)
+        assert (telemetry.gear, telemetry.plan, telemetry.service_ratio) == (None, -1, None)
         one.shift(SMALL)
         one.run_until(1)
         assert one.statuses()[2] == one.statuses()[3] == Status.COMPLETED
@@ -277,7 +277,7 @@ class TestGears:
 class TestTelemetry:
     def test_says_what_happened_since_the_last_call(self, rig):
         one = rig(arrivals_s=[0.10, 0.11, 0.12], segments=((0.0, 45.0),), drop="oldest")
-        one.shift(SMALL, epoch=3)
+        one.shift(SMALL, plan=3)
         one.run_until(0.13)  # the second is begun by then, and runs to 0.14
         first = one.worker.telemetry()
         one.run_until(1)
@@ -287,7 +287,7 @@ class TestTelemetry:
         assert (second.finished, second.on_time) == (1, 1)
         assert second.latencies_ms == pytest.approx((40,))
         assert [first.service_ratio, second.service_ratio] == pytest.approx([1.0, 1.0])
-        assert (second.arrived, second.queue_len, second.gear, second.epoch) == (0, 0, SMALL, 3)
+        assert (second.arrived, second.queue_len, second.gear, second.plan) == (0, 0, SMALL, 3)
         assert one.worker.telemetry().service_ratio is None
 
     def test_late_dropped_and_failed_are_not_on_time(self, rig):
@@ -496,8 +496,8 @@ def test_counts_add_up(
     }
     one = Rig(directory, **facts)
     current, futures = [one], []
-    for epoch, (at_s, gear) in enumerate(sorted(gears, key=lambda moment: moment[0])):
-        one.clock.script.append((at_s, lambda gear=gear, epoch=epoch: current[-1].shift(gear, epoch)))
+    for plan, (at_s, gear) in enumerate(sorted(gears, key=lambda moment: moment[0])):
+        one.clock.script.append((at_s, lambda gear=gear, plan=plan: current[-1].shift(gear, plan)))
     for at_s in clients_s:
         one.clock.script.append((at_s, lambda: futures.append(current[-1].worker.submit(np.zeros(1)))))
     lost = {}
@@ -552,7 +552,7 @@ class TestThreads:
         hour_ms = 3.6e6
         one = real(profile=profile(small_ms=(hour_ms,)), segments=((0.0, 2 * hour_ms),))
         one.shift(SMALL)
-        one.prepare(LITTLE, epoch=1)
+        one.prepare(LITTLE, plan=1)
         one.worker.start()
         endless = one.worker.submit(np.zeros(1))
         while one.ledger.take(1, "big", (0,), 0.0, give_up=lambda: True) is not None:
@@ -576,7 +576,7 @@ class TestThreads:
         future = one.worker.submit(np.zeros(1))
         time.sleep(0.02)  # most likely it waits by now; the test holds either way
         assert not future.done()
-        one.shift(LITTLE, epoch=1)
+        one.shift(LITTLE, plan=1)
         future.result(PATIENCE_S)
         assert one.ends[0]["unit"] == 1
         one.ledger.release(other)
@@ -688,9 +688,9 @@ class TestGpu:
         one = on_gpu(arrivals_s=[0.1, 0.2, 0.3, 0.4], source=Numbers())
         one.ledger.set_unit("gpu", mhz=1000.0)
         one.shift(SMALL)
-        one.clock.script.append((0.15, lambda: one.shift(self.GPU_LARGE, epoch=1)))
-        one.clock.script.append((0.25, lambda: one.shift(SMALL, epoch=2)))
-        one.clock.script.append((0.35, lambda: one.shift(self.GPU, epoch=3)))
+        one.clock.script.append((0.15, lambda: one.shift(self.GPU_LARGE, plan=1)))
+        one.clock.script.append((0.25, lambda: one.shift(SMALL, plan=2)))
+        one.clock.script.append((0.35, lambda: one.shift(self.GPU, plan=3)))
         one.run_until(1)
         rows = one.ends
         assert [(rows[index]["subnet"], rows[index]["unit"]) for index in range(4)] == [(0, 0), (1, 3), (0, 0), (0, 3)]

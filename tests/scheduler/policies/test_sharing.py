@@ -28,7 +28,7 @@ def demand(app: str, *, service_ms: float, rate_hz: float = 5.0, target_ms: floa
         accuracy=0.9,
         service_ms=service_ms,
     )
-    return Demand(app=app, rate_hz=rate_hz, latency_ms=target_ms, min_accuracy=0.0, weight=1.0, points=(point,))
+    return Demand(app=app, rate_hz=rate_hz, target_ms=target_ms, min_accuracy=0.0, weight=1.0, points=(point,))
 
 
 def came_to(*demands: Demand, unit: Unit = QUAD):

@@ -31,7 +31,7 @@ def point(**changes: object) -> OperatingPoint:
 
 
 def demand(app: str = "a", *points: OperatingPoint, **changes: object) -> Demand:
-    plain = {"app": app, "rate_hz": 10.0, "latency_ms": 20.0, "min_accuracy": 0.5, "weight": 1.0}
+    plain = {"app": app, "rate_hz": 10.0, "target_ms": 20.0, "min_accuracy": 0.5, "weight": 1.0}
     return Demand(**(plain | changes), points=points or (point(),))  # type: ignore[arg-type]
 
 
@@ -199,7 +199,7 @@ class TestMoreRoomNeverHurts:
     def test_a_looser_target(self, seed: int, factor: float) -> None:
         problem = self.start(seed)
         first, *others = problem.demands
-        looser = dataclasses.replace(first, latency_ms=first.latency_ms * factor)
+        looser = dataclasses.replace(first, target_ms=first.target_ms * factor)
         self.check(problem, dataclasses.replace(problem, demands=(looser, *others)))
 
     @given(seed=seeds, less=st.floats(0.0, 1.0))
@@ -297,7 +297,7 @@ class TestMeaning:
 
     def test_barred_sharing_is_kept_to_where_it_can_be(self) -> None:
         points = (point(), point(unit="far", latency_ms=60.0))
-        demands = tuple(demand(app, *points, latency_ms=40.0) for app in "abc")
+        demands = tuple(demand(app, *points, target_ms=40.0) for app in "abc")
         units = (unit(), unit(name="far", cores=1))
         free = Problem(units=units, demands=demands)
         barred = dataclasses.replace(free, sharing=False)
@@ -402,8 +402,8 @@ class TestManyDemands:
 
     def test_sparse_points_find_their_common_clock(self) -> None:
         points = [point(mhz=1000.0), point(mhz=500.0)]
-        demands = [demand(f"a{i}", *points, latency_ms=500.0) for i in range(EXACT_DEMANDS + 1)]
-        demands.append(demand("picky", points[1], latency_ms=500.0))
+        demands = [demand(f"a{i}", *points, target_ms=500.0) for i in range(EXACT_DEMANDS + 1)]
+        demands.append(demand("picky", points[1], target_ms=500.0))
         answer = solve(Problem(units=(unit(),), demands=tuple(demands)))
         assert answer.mhz == {"cpu": 500.0}
 
@@ -415,7 +415,7 @@ class TestValidation:
         with pytest.raises(ProblemError, match=f"operating point 's' on 'cpu': {field} is {value!r}"):
             point(**{field: value})
 
-    @pytest.mark.parametrize("field", ["rate_hz", "latency_ms", "min_accuracy", "weight"])
+    @pytest.mark.parametrize("field", ["rate_hz", "target_ms", "min_accuracy", "weight"])
     @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
     def test_a_demands_figures(self, field: str, value: float) -> None:
         with pytest.raises(ProblemError, match=f"demand 'a': {field} is {value!r}"):
@@ -465,7 +465,7 @@ class TestValidation:
 
     def test_no_points(self) -> None:
         with pytest.raises(ProblemError, match="points"):
-            Demand(app="a", rate_hz=1.0, latency_ms=1.0, min_accuracy=0.0, weight=1.0, points=())
+            Demand(app="a", rate_hz=1.0, target_ms=1.0, min_accuracy=0.0, weight=1.0, points=())
 
     def test_a_choice_at_another_clock_than_its_unit(self) -> None:
         problem = Problem(units=(unit(),), demands=(demand("a"),))

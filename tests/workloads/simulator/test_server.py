@@ -195,9 +195,9 @@ class TestAgainstTheWorker:
             cpus=CPUS[gears[0].unit],
         )
         rig.shift(gears[0])
-        for epoch, (at_s, gear) in enumerate(zip(gear_times_s[1:], gears[1:], strict=True), 1):
-            rig.clock.script.append((at_s, lambda gear=gear, epoch=epoch: rig.shift(gear, epoch)))
-            stage.at(at_s, lambda gear=gear, epoch=epoch: server.activate(gear, CPUS[gear.unit], epoch))
+        for plan, (at_s, gear) in enumerate(zip(gear_times_s[1:], gears[1:], strict=True), 1):
+            rig.clock.script.append((at_s, lambda gear=gear, plan=plan: rig.shift(gear, plan)))
+            stage.at(at_s, lambda gear=gear, plan=plan: server.activate(gear, CPUS[gear.unit], plan))
         for at_s, (unit, mhz) in zip(clock_times_s, clocks, strict=True):
             rig.clock.script.append((at_s, lambda unit=unit, mhz=mhz: rig.ledger.set_unit(unit, mhz=mhz)))
             stage.at(at_s, lambda unit=unit, mhz=mhz: stage.units[unit].set_clock(mhz, None))
@@ -353,7 +353,7 @@ class TestTelemetry:
         assert (first.arrived, first.finished, first.on_time, first.queue_len) == (4, 2, 1, 1)
         assert first.latencies_ms == pytest.approx((20.0,))
         assert first.service_ratio == pytest.approx(1.0)
-        assert (first.gear, first.epoch) == (ONE, 0)
+        assert (first.gear, first.plan) == (ONE, 0)
         stage.agenda.run(1.0)
         then = server.telemetry()
         assert (then.arrived, then.finished, then.on_time, then.queue_len) == (0, 2, 0, 0)
