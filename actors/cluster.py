@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from actors.agent.devices import BACK_ENDS
 from actors.agent.devices.cuda import cuda_devices
 from scheduler.board import Board, BoardUnit, IdleState, Thermal
-from scheduler.problem import did_you_mean
+from scheduler.errors import InputError, did_you_mean
 
 _PACKAGED = Path(__file__).parent / "boards"
 _DVFS_OF_KIND = {
@@ -28,7 +28,7 @@ _DVFS_OF_KIND = {
 }
 
 
-class BoardError(ValueError):
+class BoardError(InputError):
     """A board is described wrong, or this machine is not that board."""
 
 

@@ -12,9 +12,9 @@ from types import ModuleType
 
 from actors import scripts
 from scheduler.board import Board
+from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS, GovernorError, governor_for
 from scheduler.policies import HINDSIGHT, Policy, PolicyError, make_policy, under_governor
-from scheduler.problem import did_you_mean
 
 _OF_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<kind>[^+]*))?(?P<clocks>\+(?P<governor>.*))?")
 

@@ -172,7 +172,7 @@ def _read(path: Path) -> _StoredProfile | None:
 
 
 def measure(
-    prepared: Sequence[engines.Prepared],
+    prepared: Sequence[engines.PreparedNetwork],
     inputs: Sequence[NDArray[np.float32]],
     on_sample: Callable[[], None] = lambda: None,
     *,

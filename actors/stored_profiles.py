@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
+from scheduler.errors import InputError
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
 Mark = Literal["measured", "published", "digitised", "assumed"]
@@ -27,7 +28,7 @@ PACKAGED = tuple(sorted(path.stem for path in _DATA.glob("*.json")))
 """The supernets that come with a profile."""
 
 
-class StoredProfileError(ValueError):
+class StoredProfileError(InputError):
     """A file of a profile that can't be used."""
 
 

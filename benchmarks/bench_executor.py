@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _compare(artifact: Artifact, client: ExecutorClient, device: str, rounds: int, stopwatch: Stopwatch) -> None:
-    contenders: dict[str, engines.Prepared] = {
+    contenders: dict[str, engines.PreparedNetwork] = {
         EXECUTOR: client.prepare(artifact),
         HERE: engines.prepare(artifact, "torch", device=device),
     }
@@ -79,7 +79,7 @@ def _disturb(
     """Serves while all the others are prepared, one after another."""
     network = client.prepare(artifact)
     x = np.random.default_rng(0).standard_normal(artifact.input_shape, dtype=np.float32)
-    held: list[engines.Prepared] = []
+    held: list[engines.PreparedNetwork] = []
     preparing = threading.Thread(target=lambda: held.extend(client.prepare(other) for other in others))
     preparing.start()
     while preparing.is_alive():

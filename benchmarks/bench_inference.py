@@ -3,7 +3,7 @@
 Two ladders. `ofa-plates`, whose smallest networks take a tenth of a millisecond, shows what a worker adds. Once-for-all
 MobileNetV3 w1.2 with the published ladder `gpu6`, and the largest network of its space, shows it at full size; there
 the `ofa` package runs the same sub-networks of the same random weights, which compute the same
-(tests/test_against_ofa.py).
+(tests/supernets/ofa/test_against_ofa.py).
 
 The worker takes each network in the engine that its profile found the fastest. The bare engines are opened as a user
 opens them who sets the number of threads and float32. Contenders take turns in blocks; before each block all is
@@ -45,7 +45,7 @@ from supernets.pictures import sources
 from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
 from supernets.subnet import Architecture, SubNet
-from tests.ofa_peer import activate, make_peer
+from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 6
 _QUIET_S = 0.05

@@ -1,8 +1,8 @@
 """How long `scheduler.solver` takes on problems of Xavier NX size, beside HiGHS on the same problems.
 
 Three CPU clusters of two cores with 25 clocks each and a GPU with 15, seven sub-networks per app: 1,155
-operating points per demand. The points are drawn at random (`tests/oracle_solve.py`). Both solvers take turns in
-one process. A sample during which this process did not have a core to itself (more wall time than CPU time) is
+operating points per demand. The points are drawn at random (`tests/helpers/oracle_solve.py`). Both solvers take turns
+in one process. A sample during which this process did not have a core to itself (more wall time than CPU time) is
 taken again; what was discarded is counted, and where no sample was undisturbed the quickest stands. CPU time is
 given beside wall time. Building the problem is not timed. HiGHS runs under a time limit, since it needs minutes
 for a large problem.
@@ -21,7 +21,7 @@ import numpy as np
 
 from scheduler.problem import Problem
 from scheduler.solver import solve
-from tests.oracle_solve import Milp, draw
+from tests.helpers.oracle_solve import Milp, draw
 
 DEMANDS = (2, 4, 8)
 PRESSURES = {"light": 0.5, "busy": 2.0, "too much": 8.0}

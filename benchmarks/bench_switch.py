@@ -44,7 +44,7 @@ from supernets.pictures import sources
 from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
 from supernets.subnet import Architecture
-from tests.ofa_peer import activate, make_peer
+from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 5
 

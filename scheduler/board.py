@@ -87,6 +87,23 @@ class BoardUnit:
         """Cores that requests can take; a GPU is one."""
         return len(self.cpus) if self.kind == "cpu" else 1
 
+    @property
+    def powered(self) -> bool:
+        """True if the unit's power figures are known."""
+        return self.static_w is not None and self.dynamic_w is not None
+
+    def allowed(self, max_mhz: float | None) -> tuple[float, ...]:
+        """Return the clocks that a limit leaves, rising; the lowest clock is always left.
+
+        A limit of 1450 MHz on clocks of 1000, 1400 and 1800 leaves (1000, 1400); one of 500 leaves (1000,).
+
+        Args:
+            max_mhz: the limit; None leaves all clocks.
+        """
+        if max_mhz is None:
+            return self.mhz
+        return tuple(mhz for mhz in self.mhz if mhz <= max_mhz) or self.mhz[:1]
+
     def pace(self, mhz: float) -> float:
         """Profiled milliseconds that a request gets through per millisecond at that clock.
 
@@ -135,6 +152,11 @@ class Board:
             KeyError: if there is no unit of that name.
         """
         return self.unit(unit).speed / max(one.speed for one in self.units if one.kind == "cpu")
+
+    @property
+    def powered(self) -> bool:
+        """True if the power figures of all units are known."""
+        return all(unit.powered for unit in self.units)
 
     @property
     def emulated(self) -> bool:

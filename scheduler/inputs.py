@@ -81,7 +81,7 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
     share m and the clocks F before and F' now at the top, that takes speed / d and the memory share m / d, where
     d = m + (1 - m) · F / F'. The lowest clock is always left.
     """
-    left = max(1, sum(limits.max_mhz is None or mhz <= limits.max_mhz for mhz in unit.mhz))
+    left = len(unit.allowed(limits.max_mhz))
     d = unit.memory_share + (1 - unit.memory_share) * unit.mhz[-1] / unit.mhz[left - 1]
     return replace(
         unit,

@@ -273,7 +273,7 @@ class Knowledge:
         """By application, the gears that were profiled for this board."""
         return {app: known.possible for app, known in self._apps.items()}
 
-    def log(self, gear: Callable[[str], object]) -> dict[str, object]:
+    def log(self, gear: Callable[[str], Gear | None]) -> dict[str, object]:
         """Applications and units as plain values, for the epoch log."""
         return {
             "units": {
@@ -283,7 +283,7 @@ class Knowledge:
             "host": asdict(self._host) if self._host else None,
             "apps": {
                 app: {
-                    "gear": gear(app),
+                    "gear": (now := gear(app)) and now.plain(),
                     "queue_len": known.queue_len,
                     "on_time": _share_on_time(known),
                     "p95_ms": known.latencies.p95_ms,
@@ -302,7 +302,7 @@ class Knowledge:
         if known.points_key != key:
             known.points = operating_points(
                 board,
-                _within_floor(known.spec.profile, of.min_accuracy),
+                known.spec.profile.above(of.min_accuracy),
                 app=app,
                 arrivals=replace(known.spec.arrivals, rate_hz=of.rate_hz),
                 slo=planned_share(of.slo),
@@ -402,15 +402,6 @@ def planned_share(slo: float) -> float:
 
 def _share_on_time(known: _App) -> float | None:
     return known.on_time / known.finished if known.finished else None
-
-
-def _within_floor(profile: Profile, min_accuracy: float) -> Profile:
-    """The ladder without what is known to be below the floor: a floor is kept to even by an overloaded board.
-
-    Where all of it is below, all of it is left.
-    """
-    rungs = tuple(rung for rung in profile.rungs if rung.accuracy is None or rung.accuracy >= min_accuracy)
-    return replace(profile, rungs=rungs) if rungs else profile
 
 
 def _gears(board: Board, profile: Profile) -> frozenset[Gear]:

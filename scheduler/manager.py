@@ -39,7 +39,7 @@ from scheduler.placement import assign_cpus
 from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
 from scheduler.problem import Objective
 from scheduler.solver import Evaluation
-from scheduler.transition import Transition, plain
+from scheduler.transition import Transition
 from scheduler.views import Plan
 
 __all__ = ["AppSpec", "Manager"]
@@ -237,7 +237,7 @@ class Manager:
         fields = {
             "plan": self._plan_number,
             "why": why,
-            "gears": {app: plain(gear) for app, gear in plan.gears.items()},
+            "gears": {app: gear.plain() for app, gear in plan.gears.items()},
             "cpus": {app: list(numbers) for app, numbers in cpus.items()},
             "clocks": dict(plan.clocks),
             **self._prospects(),
@@ -264,13 +264,12 @@ class Manager:
 
     def _prospects(self) -> dict[str, object]:
         """What the plan in force promises; None where that is not known."""
-        powered = all(unit.static_w is not None and unit.dynamic_w is not None for unit in self._board.units)
         return {
-            "power_w": self._outcome.power_w if self._outcome and powered else None,
+            "power_w": self._outcome.power_w if self._outcome and self._board.powered else None,
             "violation": self._outcome.violation if self._outcome else None,
             "optimal": self._plan.optimal if self._plan else None,
         }
 
     def _epoch_log(self, *, decided: bool) -> Log:
-        known = self._knowledge.log(lambda app: plain(self._transition.gear(app)))
+        known = self._knowledge.log(self._transition.gear)
         return Log(kind="epoch", fields={"epoch": self._epoch, "decided": decided, **known, **self._prospects()})

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.board import Board
-from scheduler.problem import OperatingPoint, Points, did_you_mean
+from scheduler.errors import InputError, did_you_mean
+from scheduler.problem import OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
 
 FloatArray = NDArray[np.float64]
@@ -31,7 +32,7 @@ _MAX_SHARE = 0.9999
 """Share of waits that is looked at where the slo asks for all of them: a random queue has no longest wait."""
 
 
-class PointsError(ValueError):
+class PointsError(InputError):
     """Operating points that cannot be built: the message names the field, its value and the mend."""
 
 

@@ -4,7 +4,6 @@ Plain frozen data with its own validation. This module does not know how a probl
 come from, or what a board is.
 """
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.errors import InputError, did_you_mean
+
 Kind = Literal["cpu", "gpu"]
 Objective = Literal["energy", "accuracy", "fair"]
 
 
-class ProblemError(ValueError):
+class ProblemError(InputError):
     """A problem that is not well formed: the message names the field, its value and the mend."""
 
 
@@ -246,12 +247,6 @@ class Problem:
         units = {unit.name: unit for unit in self.units}
         for demand in self.demands:
             _check_points(demand, units)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'X'?` for the known word nearest to `word`, or nothing where none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def _check_points(demand: Demand, units: Mapping[str, Unit]) -> None:

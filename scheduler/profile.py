@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 _WORTH_ANOTHER = 1.05
@@ -107,6 +107,17 @@ class Profile:
             if rung.subnet == subnet:
                 return rung
         raise KeyError(subnet)
+
+    def above(self, floor: float) -> Profile:
+        """Return the ladder without the sub-networks that are known to be less accurate than a floor.
+
+        The floor is kept to even on an overloaded board. Where every sub-network is below it, all are left.
+
+        Args:
+            floor: least accuracy, a fraction.
+        """
+        rungs = tuple(rung for rung in self.rungs if rung.accuracy is None or rung.accuracy >= floor)
+        return replace(self, rungs=rungs) if rungs else self
 
     def service(self, subnet: str, kind: str, cores: int) -> ServiceTime:
         """The times of that sub-network on that many cores.

@@ -394,8 +394,8 @@ class Transition:
             return []
         fields = {
             "app": ack.app,
-            "from": plain(before),
-            "to": plain(app.gear),
+            "from": before and before.plain(),
+            "to": app.gear and app.gear.plain(),
             "why": app.goal.why if app.goal else "",
         }
         return [Log(kind="gear", fields=fields)]
@@ -411,11 +411,6 @@ class Transition:
         if before == ack.clock:
             return []
         return [Log(kind="clock", fields={"unit": ack.unit, "from": before, "to": ack.clock})]
-
-
-def plain(gear: Gear | None) -> list[object] | None:
-    """A gear as plain values for a log."""
-    return None if gear is None else [gear.subnet, gear.unit, gear.cores]
 
 
 def _ring_breakers(blocked: Mapping[str, set[str]]) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scheduler.problem import Objective, OperatingPoint
 
@@ -15,6 +16,16 @@ class Gear:
     subnet: str
     unit: str
     cores: int
+
+    @classmethod
+    def of(cls, entry: Sequence[Any]) -> Gear:
+        """Return the gear that `plain` gave: `["small", "big", 2]` is `small` on two cores of `big`."""
+        subnet, unit, cores = entry
+        return cls(subnet=subnet, unit=unit, cores=cores)
+
+    def plain(self) -> list[object]:
+        """Return the gear as plain values for a message or a log: `[subnet, unit, cores]`."""
+        return [self.subnet, self.unit, self.cores]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

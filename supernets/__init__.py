@@ -11,7 +11,7 @@ from tempfile import gettempdir
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.catalog import check_name, load, names, task_of
-from supernets.engines import Prepared
+from supernets.engines import PreparedNetwork
 from supernets.errors import SupernetError
 from supernets.export import export
 from supernets.ofa.space import Space
@@ -19,7 +19,7 @@ from supernets.subnet import Architecture, SubNet
 from supernets.supernet import Supernet
 
 
-def prepare(net: Supernet, subnet: SubNet, engine: str = "auto", threads: int = 1) -> Prepared:
+def prepare(net: Supernet, subnet: SubNet, engine: str = "auto", threads: int = 1) -> PreparedNetwork:
     """Exports a sub-network and prepares it in one step.
 
     Args:
@@ -34,7 +34,7 @@ def prepare(net: Supernet, subnet: SubNet, engine: str = "auto", threads: int = 
 __all__ = [
     "Architecture",
     "Artifact",
-    "Prepared",
+    "PreparedNetwork",
     "Space",
     "SubNet",
     "Supernet",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from supernets import published, static
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Space, Stage, make_divisible
 from supernets.pictures import plates
@@ -91,7 +91,7 @@ def check_name(name: str) -> None:
     """
     supernet = name.partition(":")[0]
     if supernet not in names():
-        raise SupernetError(f"supernet {supernet!r} is unknown. {did_you_mean(supernet, names())}")
+        raise SupernetError(f"supernet {supernet!r} is unknown. {known_options(supernet, names())}")
 
 
 def task_of(name: str) -> str:
@@ -148,7 +148,7 @@ def _ladder(supernet: str, ladder: str | Path | None) -> tuple[str | None, Path 
         return str(ladder), None
     if Path(ladder).is_file():
         return None, Path(ladder)
-    mend = did_you_mean(str(ladder), known) if known else f"None is published for {supernet}"
+    mend = known_options(str(ladder), known) if known else f"None is published for {supernet}"
     raise SupernetError(
         f"ladder {str(ladder)!r} is neither a file, as `gearshift ladder` writes it, nor a published set. {mend}"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import weights_file
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Supernet(ABC):
         rungs = {rung.id: rung for rung in self.ladder()}
         if subnet not in rungs:
             raise SupernetError(
-                f"sub-network {subnet!r} is not on the ladder of {self.name}. {did_you_mean(subnet, rungs)}"
+                f"sub-network {subnet!r} is not on the ladder of {self.name}. {known_options(subnet, rungs)}"
             )
         return rungs[subnet]
 

@@ -10,6 +10,9 @@ import pytest
 
 from actors.session import RaySession
 
+# Assertions of the helpers say as much as those of the tests.
+pytest.register_assert_rewrite("helpers")
+
 # The same examples every time, so that what passes here passes there; `--hypothesis-profile=random` looks for new ones.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("random", deadline=None)

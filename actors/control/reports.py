@@ -85,7 +85,7 @@ class AppReporter:
             ratios=sums.ratios + (report.service_ratio or 0.0) * completed,
         )
         self._latencies_ms.extend(report.latencies_ms)
-        gear = report.gear and (report.gear.subnet, report.gear.unit, report.gear.cores)
+        gear = report.gear and report.gear.plain()
         content = (self._sums, tuple(self._latencies_ms), report.queue_len, gear, report.plan)
         self._page.write(msgpack.packb(content))
 
@@ -116,7 +116,7 @@ class AppReports:
             queue_len=queue_len,
             latencies_ms=tuple(latencies_ms[max(0, len(latencies_ms) - completed) :]),
             service_ratio=(sums.ratios - old.ratios) / completed if completed else None,
-            gear=Gear(subnet=gear[0], unit=gear[1], cores=gear[2]) if gear else None,
+            gear=gear and Gear.of(gear),
             plan=plan,
         )
 

@@ -115,7 +115,7 @@ class ExecutorClient:
 
 
 class RemoteNetwork:
-    """A network held in an executor, for one thread: an `engines.Prepared`.
+    """A network held in an executor, for one thread: an `engines.PreparedNetwork`.
 
     Attributes:
         artifact: what it was prepared from.

@@ -32,9 +32,9 @@ from actors.wire import WireError
 from supernets.artifact import Artifact
 
 if TYPE_CHECKING:
-    from supernets.engines import Prepared
+    from supernets.engines import PreparedNetwork
 
-Load = Callable[[Artifact], "Prepared"]
+Load = Callable[[Artifact], "PreparedNetwork"]
 """Makes a network ready on the executor's device."""
 
 _BOUND_MB = 1024.0
@@ -50,7 +50,7 @@ class DeviceLostError(RuntimeError):
 
 @dataclass(slots=True, eq=False)
 class _Network:
-    run: Prepared
+    run: PreparedNetwork
     output_shape: tuple[int, ...]
     holders: int = 1
 
@@ -260,7 +260,7 @@ def engine_on(device: str) -> Load:
     # A thread's device is the first unless it says so, and each network is prepared on a thread of its own.
     here = partial(torch.cuda.device, device) if device.startswith("cuda") else contextlib.nullcontext
 
-    def load(artifact: Artifact) -> Prepared:
+    def load(artifact: Artifact) -> PreparedNetwork:
         with here():
             return engines.prepare(artifact, "torch", device=device)
 

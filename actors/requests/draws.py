@@ -40,4 +40,9 @@ class Draws:
 
     def of(self, samples: Sequence[float], index: int) -> float:
         """Request `index`'s one of rising samples: the same quantile of whatever samples it is asked for."""
-        return samples[int(self.share(index) * len(samples))]
+        return at_share(samples, self.share(index))
+
+
+def at_share(samples: Sequence[float], share: float) -> float:
+    """Return the sample at a share in [0, 1) of rising samples: a share of 0.5 takes the third of four."""
+    return samples[int(share * len(samples))]

@@ -34,7 +34,5 @@ class Floors:
 
 
 def _allowed(min_accuracy: float, profile: Profile) -> frozenset[int]:
-    above = frozenset(
-        place for place, rung in enumerate(profile.rungs) if rung.accuracy is None or rung.accuracy >= min_accuracy
-    )
-    return above or frozenset(range(len(profile.rungs)))
+    above = {rung.subnet for rung in profile.above(min_accuracy).rungs}
+    return frozenset(place for place, rung in enumerate(profile.rungs) if rung.subnet in above)

@@ -59,7 +59,7 @@ class Ready:
     """
 
     artifact: Artifact
-    run: engines.Prepared
+    run: engines.PreparedNetwork
     inputs: Callable[[int], NDArray[np.float32]]
 
 
@@ -82,7 +82,7 @@ class Gearbox:
         artifacts: Mapping[str, Artifact],
         source: Source,
         *,
-        prepare: Callable[[Artifact, Form], engines.Prepared],
+        prepare: Callable[[Artifact, Form], engines.PreparedNetwork],
         form_of: Callable[[Gear], Form],
         bound_mb: float,
     ) -> None:

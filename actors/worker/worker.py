@@ -318,7 +318,7 @@ class Worker:
         unit = self.spec.board.unit(gear.unit)
         return Form(gear.subnet, CPU if unit.kind == "cpu" else unit.name, gear.cores)
 
-    def _load(self, artifact: Artifact, form: Form) -> engines.Prepared:
+    def _load(self, artifact: Artifact, form: Form) -> engines.PreparedNetwork:
         """Prepares with the engine that the profile has for that form; a GPU's executor does it by itself."""
         if form.where != CPU:
             return self._executors[form.where].prepare(artifact)

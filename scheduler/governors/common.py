@@ -9,6 +9,8 @@ import math
 from bisect import bisect_left, bisect_right
 from typing import Protocol, runtime_checkable
 
+from scheduler.errors import InputError
+
 PERIOD_US = 10_000
 """The kernel's default rate limit and sampling rate: min(1000 · transition latency, 10 ms), which is 10 ms where
 a transition takes 10 µs or more. Since Linux 6.9 the cap is 2 ms."""
@@ -17,7 +19,7 @@ NO_IDLE = 0.999
 """Busy share from which a core counts as never idle: sampling itself costs some microseconds."""
 
 
-class GovernorError(ValueError):
+class GovernorError(InputError):
     """A governor that is not known, or not for that kind of unit."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.board import Board
+from scheduler.errors import did_you_mean
 from scheduler.governors import common, devfreq, interactive
 from scheduler.governors.common import Governor, GovernorError
 from scheduler.governors.devfreq import Podgov
@@ -13,7 +14,6 @@ from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
-from scheduler.problem import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

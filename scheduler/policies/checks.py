@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS
 from scheduler.policies.protocol import PolicyError, points_of
 from scheduler.policies.sharing import outcome
 from scheduler.policies.solving import problem_of
-from scheduler.problem import did_you_mean
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS
 from scheduler.policies.alert import Alert
 from scheduler.policies.energy_aware import place_by_energy
@@ -13,7 +14,6 @@ from scheduler.policies.ladder import Ladder
 from scheduler.policies.placing import Placement, place
 from scheduler.policies.protocol import Policy, PolicyError
 from scheduler.policies.solving import Joint, TwoStage
-from scheduler.problem import did_you_mean
 
 _OWN_PLACES: Mapping[str, Callable[[], Policy]] = {"joint": Joint, "two-stage": TwoStage, "alert": Alert}
 """Those that choose units and cores themselves."""

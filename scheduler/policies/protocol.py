@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from scheduler.errors import InputError
 from scheduler.problem import OperatingPoint, Points
 from scheduler.views import AppView, Gear, Plan, Snapshot
 
 
-class PolicyError(ValueError):
+class PolicyError(InputError):
     """A policy's name that means nothing, or a plan that cannot be carried out."""
 
 

@@ -19,14 +19,14 @@ from supernets.engines.common import (
     Loaded,
     Mapped,
     Network,
-    Prepared,
+    PreparedNetwork,
     footprint_mb,
     private_mb,
     release_memory,
     return_large_blocks,
 )
 from supernets.engines.onnxruntime_engine import open_model
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 
 _WARM_UP_RUNS = 3
 _SETTINGS = 2
@@ -111,7 +111,7 @@ def engine_version(engine: str = "auto") -> str:
 
 def _engine(name: str) -> _Engine:
     if name not in _ENGINES:
-        raise SupernetError(f"engine {name!r} is unknown. {did_you_mean(name, ['auto', *_ENGINES])}")
+        raise SupernetError(f"engine {name!r} is unknown. {known_options(name, ['auto', *_ENGINES])}")
     return _ENGINES[name]
 
 
@@ -119,7 +119,7 @@ __all__ = [
     "Loaded",
     "Mapped",
     "Network",
-    "Prepared",
+    "PreparedNetwork",
     "candidates",
     "engine_version",
     "footprint_mb",

@@ -20,7 +20,7 @@ Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From an input of `Artifact.input_shape` to an output that nothing overwrites later."""
 
 
-class Prepared(Protocol):
+class PreparedNetwork(Protocol):
     """A sub-network ready to run, on a fixed number of threads, for one request at a time."""
 
     @property
@@ -58,7 +58,7 @@ class Loaded:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Network:
-    """A network prepared in this process, a `Prepared`.
+    """A network prepared in this process, a `PreparedNetwork`.
 
     Attributes:
         engine: its name.
@@ -77,7 +77,7 @@ class Network:
         return self.run(x)
 
 
-def footprint_mb(networks: Iterable[Prepared]) -> float:
+def footprint_mb(networks: Iterable[PreparedNetwork]) -> float:
     """Memory of several networks together, weights that they share counted once."""
     own, shared = 0.0, set()
     for network in networks:

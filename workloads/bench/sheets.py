@@ -321,7 +321,7 @@ def unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
         f"board {board.name!r}: no power figures for {', '.join(missing)}, so energy is unknown and not compared; "
         "give static_w and dynamic_w."
         for board in boards
-        if (missing := [unit.name for unit in board.units if unit.static_w is None or unit.dynamic_w is None])
+        if (missing := [unit.name for unit in board.units if not unit.powered])
     )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from scheduler.errors import InputError
 from workloads.bench.results import Result
 from workloads.bench.tasks import Task
-from workloads.mix.errors import MixError
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
 _MADE_BY = ("schema", "gearshift")
@@ -33,7 +33,7 @@ class Store:
         asked: what makes a bench this one, as JSON values; its first key that differs is named.
 
     Raises:
-        MixError: the directory is another bench's, something else's, or can't be used.
+        InputError: the directory is another bench's, something else's, or can't be used.
     """
 
     def __init__(self, directory: Path, asked: Mapping[str, Any]) -> None:
@@ -47,15 +47,15 @@ class Store:
                 _check_same(where, _OBJECT.validate_json((directory / COMMAND_FILE).read_bytes()), asked)
                 self._read(where)
             elif any(directory.iterdir()):
-                raise MixError(f"{where} is not empty and holds no bench; give a new directory.")
+                raise InputError(f"{where} is not empty and holds no bench; give a new directory.")
             else:
                 (directory / COMMAND_FILE).write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
         except FileExistsError:
-            raise MixError(f"{where} is a file; give a directory.") from None
+            raise InputError(f"{where} is a file; give a directory.") from None
         except OSError as error:
-            raise MixError(f"{where} can't be used ({error.strerror}); give another directory.") from None
+            raise InputError(f"{where} can't be used ({error.strerror}); give another directory.") from None
         except ValidationError:
-            raise MixError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
+            raise InputError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
 
     def add(self, result: Result) -> None:
         """Keeps a result."""
@@ -75,7 +75,7 @@ class Store:
             try:
                 result = _RESULT.validate_json(line)
             except ValidationError:
-                raise MixError(
+                raise InputError(
                     f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
                 ) from None
             self.results[result.task] = result
@@ -84,13 +84,13 @@ class Store:
 def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     for key in _MADE_BY:
         if there.get(key) != asked.get(key):
-            raise MixError(
+            raise InputError(
                 f"{where} was written by another version of gearshift ({key} {there.get(key)!r} there, "
                 f"{asked.get(key)!r} now); give another directory."
             )
     for key in dict.fromkeys((*asked, *there)):
         if there.get(key) != asked.get(key):
-            raise MixError(
+            raise InputError(
                 f"{where} holds another bench: {key} is {there.get(key)!r} there, and {asked.get(key)!r} now. "
                 "Give the same command to go on with it, or another directory."
             )

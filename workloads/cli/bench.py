@@ -15,11 +15,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from scheduler.errors import InputError
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, Command
 from workloads.cli.options import bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
-from workloads.mix.errors import MixError, choice
+from workloads.mix.errors import choice
 from workloads.report.outcome import Sheet
 from workloads.runs.boards import BACKENDS
 
@@ -91,10 +92,10 @@ def _command(
 ) -> Command:
     choice("--backend", backend, BACKENDS)
     if sensitivity and backend == "ray":
-        raise MixError("--sensitivity changes what is assumed of boards; it needs --backend sim")
+        raise InputError("--sensitivity changes what is assumed of boards; it needs --backend sim")
     clones = numbers("--scale", scale)
     if not all(one.is_integer() for one in clones):
-        raise MixError(f"--scale {scale!r} must be whole numbers with commas between them, as in 1,2,4,8")
+        raise InputError(f"--scale {scale!r} must be whole numbers with commas between them, as in 1,2,4,8")
     usual = DEFAULT_POLICIES if backend == "sim" else tuple(name for name in DEFAULT_POLICIES if name not in HINDSIGHT)
     return Command(
         policies=_listed("--policies", policies) if policies is not None else usual,
@@ -110,11 +111,11 @@ def _listed(option: str, given: str) -> tuple[str, ...]:
     """Names with commas between them, each once.
 
     Raises:
-        MixError: if one is empty.
+        InputError: if one is empty.
     """
     names = tuple(dict.fromkeys(name.strip() for name in given.split(",")))
     if not all(names):
-        raise MixError(f"{option} {given!r} must be names with commas between them, as in A,B")
+        raise InputError(f"{option} {given!r} must be names with commas between them, as in A,B")
     return names
 
 

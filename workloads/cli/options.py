@@ -14,28 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actors.cluster import BoardError
-from scheduler.policies import PolicyError
-from supernets.errors import SupernetError
+from scheduler.errors import InputError
 from workloads.ladder.ladders import base_name
-from workloads.mix.errors import MixError
-from workloads.report.run_report import ReportError
-from workloads.results.epoch_log import EpochLogError
-from workloads.results.run_dir import RunDirError
-from workloads.results.summary import SummaryError
-from workloads.results.trace import TraceError
-
-_MISTAKES = (
-    MixError,
-    BoardError,
-    SupernetError,
-    PolicyError,
-    ReportError,
-    RunDirError,
-    EpochLogError,
-    SummaryError,
-    TraceError,
-)
 
 _TABLE_WIDTH = 110
 """Columns of the summary table where there is no terminal to fit."""
@@ -53,7 +33,7 @@ def bad_input() -> Iterator[None]:
     """Turns a user's mistake into one message and exit code 2."""
     try:
         yield
-    except _MISTAKES as error:
+    except InputError as error:
         print(f"gearshift: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
 
@@ -70,13 +50,13 @@ def own_weights(given: list[str] | None) -> dict[str, Path]:
     """The files of `--weights SUPERNET=FILE`.
 
     Raises:
-        MixError: for an option of another form.
+        InputError: for an option of another form.
     """
     weights = {}
     for option in given or []:
         name, equals, file = option.partition("=")
         if not equals or not name or not file:
-            raise MixError(f"--weights {option!r} must be SUPERNET=FILE, as in ofa-plates=mine.safetensors")
+            raise InputError(f"--weights {option!r} must be SUPERNET=FILE, as in ofa-plates=mine.safetensors")
         weights[name] = Path(file)
     return weights
 
@@ -85,12 +65,12 @@ def weights_of(supernet: str, given: list[str] | None) -> Path | None:
     """The file of `--weights` for a command on one supernet.
 
     Raises:
-        MixError: if one is given for another supernet.
+        InputError: if one is given for another supernet.
     """
     weights = own_weights(given)
     for name in weights:
         if name != base_name(supernet):
-            raise MixError(f"--weights are given for {name!r}, but this is about {base_name(supernet)!r}")
+            raise InputError(f"--weights are given for {name!r}, but this is about {base_name(supernet)!r}")
     return weights.get(base_name(supernet))
 
 
@@ -98,14 +78,14 @@ def numbers(option: str, given: str | None) -> list[float]:
     """Positive numbers with commas between them; none where the option is not given.
 
     Raises:
-        MixError: for anything else.
+        InputError: for anything else.
     """
     try:
         numbers = [float(part) for part in given.split(",")] if given is not None else []
     except ValueError:
         numbers = [0.0]
     if not all(0 < one < float("inf") for one in numbers):
-        raise MixError(f"{option} {given!r} must be positive numbers with commas between them, as in 10,20,40")
+        raise InputError(f"{option} {given!r} must be positive numbers with commas between them, as in 10,20,40")
     return numbers
 
 
@@ -113,13 +93,13 @@ def run_directory(out: Path | None, mix: str) -> Path:
     """The directory to write to, checked: it must be empty or not there, and we must be able to make it.
 
     Raises:
-        MixError: if it can't be used.
+        InputError: if it can't be used.
     """
     directory = out or Path("runs") / f"{mix}-{time.strftime('%Y%m%d-%H%M%S')}"
     if directory.exists() and not directory.is_dir():
-        raise MixError(f"--out {str(directory)!r} is a file; give a directory")
+        raise InputError(f"--out {str(directory)!r} is a file; give a directory")
     if directory.is_dir() and any(directory.iterdir()):
-        raise MixError(f"--out {str(directory)!r} is not empty; give a new directory, or empty it")
+        raise InputError(f"--out {str(directory)!r} is not empty; give a new directory, or empty it")
     # Made to see whether it can be, and not left behind: what is checked after this may be wrong too.
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
@@ -129,7 +109,7 @@ def run_directory(out: Path | None, mix: str) -> Path:
         for path in made:
             path.rmdir()
     except OSError as error:
-        raise MixError(
+        raise InputError(
             f"--out {str(directory)!r} can't be written to ({error.strerror}); give another directory"
         ) from None
     return directory

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from scheduler.board import Board
+from scheduler.errors import InputError
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.profiles import profiles_for
@@ -55,14 +56,14 @@ def run(
     with ProgressLines() as progress:
         with bad_input():
             if json and len(policies) > 1:
-                raise MixError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
+                raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
             choice("--backend", backend, BACKENDS)
             if backend == "ray" and measured:
-                raise MixError("--measured is for --backend sim; on this machine profiles are always measured here")
+                raise InputError("--measured is for --backend sim; on this machine profiles are always measured here")
             if backend == "ray" and trace is not None:
-                raise MixError("--trace is for --backend sim; a run on this machine has a load of its own")
+                raise InputError("--trace is for --backend sim; a run on this machine has a load of its own")
             if backend == "sim" and time_scale != 1:
-                raise MixError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
+                raise InputError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
             opened = open_board(board, backend)
             for name in policies:

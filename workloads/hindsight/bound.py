@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actors.requests.draws import Draws
+from actors.requests.draws import Draws, at_share
 from scheduler.board import Board, BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged
@@ -35,12 +35,10 @@ from workloads.hindsight.sections import Section, sections_of
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
+from workloads.simulator.unit import MOST_OTHER_LOAD
 
 _LOTS = 12
 """Into how many lots of like luck the requests of a group are put; each lot is as cheap as its luckiest request."""
-
-_MOST_OTHER_LOAD = 0.999
-"""As the simulator has it."""
 
 
 def lower_bound_j(plan: SimulationPlan) -> float | None:
@@ -52,7 +50,7 @@ def lower_bound_j(plan: SimulationPlan) -> float | None:
     Returns:
         Joules over the mix's duration; None where the power of a unit is unknown, or no policy can meet every slo.
     """
-    if any(unit.static_w is None or unit.dynamic_w is None for unit in plan.board.units):
+    if not plan.board.powered:
         return None
     return _Bound(plan).solve()
 
@@ -107,7 +105,7 @@ class _Bound:
     def _stay(self, unit: BoardUnit, section: Section) -> _Stay:
         """A unit's time in a section: at each clock, active or idle."""
         limits = section.limits[unit.name]
-        load = min(limits.other_load, _MOST_OTHER_LOAD)
+        load = min(limits.other_load, MOST_OTHER_LOAD)
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None
@@ -230,17 +228,15 @@ def _leakage(plan: SimulationPlan) -> dict[str, float]:
 
 
 def _top_mhz(unit: BoardUnit, limits: UnitInputs) -> float:
-    cap_mhz = math.inf if limits.max_mhz is None else limits.max_mhz
-    return max((mhz for mhz in unit.mhz if mhz <= cap_mhz), default=unit.mhz[0])
+    return unit.allowed(limits.max_mhz)[-1]
 
 
 def _gears(
     board: Board, profile: Profile, min_accuracy: float
 ) -> Iterator[tuple[BoardUnit, int, Sequence[ServiceTime]]]:
     """Each unit and number of cores that was profiled for it, with the times there of all networks allowed."""
-    allowed = [rung for rung in profile.rungs if rung.accuracy is None or rung.accuracy >= min_accuracy]
     times: dict[tuple[str, int], list[ServiceTime]] = {}
-    for rung in allowed or profile.rungs:
+    for rung in profile.above(min_accuracy).rungs:
         for time in rung.times:
             times.setdefault((time.kind, time.cores), []).append(time)
     for unit in board.units:
@@ -251,4 +247,4 @@ def _gears(
 
 def _least_work_s(times: Sequence[ServiceTime], luck: float) -> float:
     """Profiled time of a request of that luck in whichever network is fastest for it."""
-    return min(time.samples_ms[int(luck * len(time.samples_ms))] for time in times) / 1000
+    return min(at_share(time.samples_ms, luck) for time in times) / 1000

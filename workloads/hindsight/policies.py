@@ -76,10 +76,7 @@ def _logged(plan: SimulationPlan, simulated: Simulated) -> list[tuple[float, Pla
     plans = {}
     for entry in simulated.entries:
         if entry["kind"] == "plan":
-            gears = {
-                app: Gear(subnet=subnet, unit=unit, cores=cores)
-                for app, (subnet, unit, cores) in entry["gears"].items()
-            }
+            gears = {app: Gear.of(one) for app, one in entry["gears"].items()}
             plans[entry["now_s"]] = Plan(gears=gears_at_rest(plan) | gears, clocks=entry["clocks"])
     return list(plans.items())
 

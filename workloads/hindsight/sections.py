@@ -57,7 +57,7 @@ class Section:
 
     def held(self, unit: BoardUnit, mhz: float) -> float:
         """A clock of a unit as it is here: the limit where that is lower."""
-        return max(allowed for allowed in self.unit(unit).mhz if allowed <= max(mhz, unit.mhz[0]))
+        return self.unit(unit).allowed(mhz)[-1]
 
 
 def sections_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[Section, ...]:

@@ -180,8 +180,7 @@ class Stretch:
         """
         profile = self._plan.profiles[app]
         floor = max(section.targets[app].min_accuracy for section in self.sections if app in section.targets)
-        above = [rung for rung in profile.rungs if rung.accuracy is None or rung.accuracy >= floor]
-        rungs = above or list(profile.rungs)
+        rungs = profile.above(floor).rungs
         accurate = self._plan.mix.objective == "accuracy"
         kept = [
             rung

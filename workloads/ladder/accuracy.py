@@ -22,7 +22,7 @@ import supernets
 from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
@@ -67,10 +67,10 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *engines.names()):
-            raise SupernetError(f"--engine {self.engine!r} is unknown. {did_you_mean(self.engine, engines.names())}")
+            raise SupernetError(f"--engine {self.engine!r} is unknown. {known_options(self.engine, engines.names())}")
         if self.precision is not None and self.precision not in PRECISIONS:
             raise SupernetError(
-                f"--precision {self.precision!r} is unknown. {did_you_mean(self.precision, PRECISIONS)}"
+                f"--precision {self.precision!r} is unknown. {known_options(self.precision, PRECISIONS)}"
             )
 
     @property

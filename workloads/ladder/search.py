@@ -22,8 +22,9 @@ import supernets
 from actors.paths import cache_dir
 from actors.profiling import machine_name
 from scheduler.board import Board, BoardUnit
+from scheduler.errors import InputError
 from supernets import engines, weights_file
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.search.evolution import EvolutionPlan
@@ -32,7 +33,6 @@ from supernets.search.work_file import WorkFile
 from workloads.ladder.accuracy import DRAWN, labelled_data
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import devices_of
-from workloads.mix.errors import MixError
 from workloads.report.table import share
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")
@@ -103,17 +103,17 @@ def place(board: Board, unit: str | None, cores: int) -> Place:
         cores: of a CPU unit.
 
     Raises:
-        MixError: if the board has no such unit, or not as many cores.
+        InputError: if the board has no such unit, or not as many cores.
     """
     names = [one.name for one in board.units]
     if unit is not None and unit not in names:
-        raise MixError(f"--unit {unit!r} is not on board {board.name!r}. {did_you_mean(unit, names)}")
+        raise InputError(f"--unit {unit!r} is not on board {board.name!r}. {known_options(unit, names)}")
     cpus = [one for one in board.units if one.kind == "cpu"]
     if unit is None and not cpus:
-        raise MixError(f"board {board.name!r} has no CPU unit; name one with --unit. Known: {', '.join(names)}")
+        raise InputError(f"board {board.name!r} has no CPU unit; name one with --unit. Known: {', '.join(names)}")
     chosen = cpus[0] if unit is None else board.unit(unit)
     if not 1 <= cores <= chosen.cores:
-        raise MixError(f"--cores {cores}: unit {chosen.name!r} of {board.name!r} has {chosen.cores}")
+        raise InputError(f"--cores {cores}: unit {chosen.name!r} of {board.name!r} has {chosen.cores}")
     return Place(board=board, unit=chosen, cores=cores)
 
 

@@ -4,14 +4,15 @@ The checks turn what a user wrote into plain `float`, `int` and `tuple`, so that
 They know numbers, names and lists, not what the fields mean.
 """
 
-import difflib
 import math
 from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from scheduler.errors import InputError, did_you_mean
 
-class MixError(ValueError):
+
+class MixError(InputError):
     """A mix or an option is wrong; the message names the field, the value and the mend."""
 
 
@@ -25,10 +26,9 @@ def suggestion(value: object, options: Collection[str]) -> str:
     Returns:
         A sentence to end an error message with.
     """
-    by_folded = {option.casefold(): option for option in options}
-    close = difflib.get_close_matches(str(value).casefold(), by_folded, n=1)
-    if close:
-        return f"Did you mean {by_folded[close[0]]!r}?"
+    near = did_you_mean(str(value), options)
+    if near:
+        return near.lstrip()
     return f"Use one of: {', '.join(options)}." if options else "There are none."
 
 

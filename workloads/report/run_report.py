@@ -9,6 +9,7 @@ from html import escape
 from os import PathLike
 from pathlib import Path
 
+from scheduler.errors import InputError
 from workloads.report.page import page, plot, section, table
 from workloads.report.plots import Mark, marks_of, plot_app, plot_units
 from workloads.report.table import (
@@ -35,7 +36,7 @@ _OPEN_ROWS = 30
 """A longer list of gear changes is shown folded."""
 
 
-class ReportError(ValueError):
+class ReportError(InputError):
     """No report can be made; the message names the file and the mend."""
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from supernets.errors import did_you_mean
+from scheduler.errors import InputError
+from supernets.errors import known_options
 from workloads.ladder.ladders import Progress
-from workloads.mix.errors import MixError
 from workloads.report.outcome import Options, Outcome
 from workloads.reproduce import dynamic_ofa_outcome, energy_outcome, figure7
 
@@ -21,8 +21,8 @@ def reproduction(name: str) -> Callable[[Options, Progress], Outcome]:
     """What runs that result again.
 
     Raises:
-        MixError: for an unknown name.
+        InputError: for an unknown name.
     """
     if name not in REPRODUCTIONS:
-        raise MixError(f"reproduction {name!r} is unknown. {did_you_mean(name, REPRODUCTIONS)}")
+        raise InputError(f"reproduction {name!r} is unknown. {known_options(name, REPRODUCTIONS)}")
     return REPRODUCTIONS[name]

@@ -18,7 +18,7 @@ from actors.agent.load import HostMeter
 from actors.clock import BoardClock
 from actors.profiling import Ladder
 from supernets import engines
-from supernets.errors import SupernetError, did_you_mean
+from supernets.errors import SupernetError, known_options
 from supernets.search.latency import on_cpus
 from workloads.ladder.ladders import Progress, ladder_of
 from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
@@ -95,7 +95,7 @@ def check_engine(engine: str) -> None:
     """
     if engine not in engines.names():
         raise SupernetError(
-            f"engine {engine!r} is none that runs every network. {did_you_mean(engine, engines.names())}"
+            f"engine {engine!r} is none that runs every network. {known_options(engine, engines.names())}"
         )
 
 

@@ -26,6 +26,7 @@ import msgpack
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler.board import Board
+from scheduler.errors import InputError
 from workloads.mix.mix import Mix
 
 SCHEMA = 1
@@ -33,7 +34,7 @@ SCHEMA = 1
 Entry: TypeAlias = dict[str, Any]
 
 
-class EpochLogError(ValueError):
+class EpochLogError(InputError):
     """An epoch log cannot be read; the message names the file and the mend."""
 
 

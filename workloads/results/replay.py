@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from scheduler.board import Board, BoardUnit
+from scheduler.errors import did_you_mean
 from scheduler.governors import Governor, governor_of
 from scheduler.messages import Event, UnitLimited
-from scheduler.problem import did_you_mean
 from workloads.results.trace import BoardTrace, TraceError, UnitSample
 
 BOARD_RAIL = "board"

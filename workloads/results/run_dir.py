@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 
 from actors.requests.records import RECORD
+from scheduler.errors import InputError
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
 from workloads.results.summary import Summary, SummaryError, read_summary
@@ -41,7 +42,7 @@ class _Timed(Protocol):
 _Entry = TypeVar("_Entry", bound=_Timed)
 
 
-class RunDirError(ValueError):
+class RunDirError(InputError):
     """A directory holds no run that can be read; the message names the file and the mend."""
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from actors.requests.records import Status
+from scheduler.errors import InputError
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
@@ -32,7 +33,7 @@ _ROUNDING_MS = 1e-6
 """A request on time to the nanosecond is on time: (10.06 - 10.0) s is a little over 60 ms in floating point."""
 
 
-class SummaryError(ValueError):
+class SummaryError(InputError):
     """A stored summary cannot be used; the message names the file, the field and the mend."""
 
 

@@ -29,6 +29,7 @@ import msgpack
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler.board import Board, BoardUnit
+from scheduler.errors import InputError
 from scheduler.messages import Event, UnitLimited
 from workloads.results.epoch_log import Entry, read_epoch_log
 from workloads.results.run_dir import EPOCHS_FILE
@@ -42,7 +43,7 @@ _FORMAT = "gearshift trace"
 _MEND = "give the trace.msgpack of a run that has ended, or run the mix again."
 
 
-class TraceError(ValueError):
+class TraceError(InputError):
     """A trace cannot be used; the message names the file, what is wrong in it, and the mend."""
 
 

@@ -216,8 +216,7 @@ class LiveRun:
 
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
-            subnet, unit, cores = entry["to"]
-            self._gears[entry["app"]].append(Gear(subnet=subnet, unit=unit, cores=cores))
+            self._gears[entry["app"]].append(Gear.of(entry["to"]))
         fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
         self._log.append(entry["kind"], entry["now_s"], fields)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.requests.draws import Draws
+from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
 from actors.requests.queue import Intake, Request, RequestQueue
 from actors.requests.records import RECORD, Status
@@ -242,8 +242,7 @@ class Server:
         self._quiet_until_s = self._intake.next_s if head is None else min(self._intake.next_s, head.deadline_s)
 
     def _take(self, request: Request, engaged: _Engaged) -> None:
-        samples_ms = engaged.samples_ms
-        draw_ms = samples_ms[int(self._luck.share(request.index) * len(samples_ms))]
+        draw_ms = at_share(engaged.samples_ms, self._luck.share(request.index))
         self._serving = _Serving(
             self, engaged.cores, engaged.mask, request.deadline_s, self._slot, draw_ms, request, engaged
         )

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
-from scheduler.board import Board
 from scheduler.manager import Manager
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray, Saturate
@@ -158,8 +157,7 @@ class _Simulation:
 
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
-            subnet, unit, cores = entry["to"]
-            self._gears[entry["app"]].append(Gear(subnet=subnet, unit=unit, cores=cores))
+            self._gears[entry["app"]].append(Gear.of(entry["to"]))
         if self._keeps_log:
             self._entries.append(entry)
 
@@ -176,7 +174,7 @@ class _Simulation:
         records = {name: server.records() for name, server in self._servers.items()}
         arrivals_s = {name: self._submitted_s(name, records[name]) for name in self._servers}
         residency = {name: after[name].residency.since(before[name].residency) for name in after}
-        powered = _is_powered(plan.board)
+        powered = plan.board.powered
         units_j = math.fsum(after[name].energy_j - before[name].energy_j for name in after) if powered else None
         base_w, duration_s = plan.board.base_w, plan.mix.duration_s
         summary = Summary(
@@ -236,7 +234,3 @@ class _Simulation:
             clock_changes=clock_changes,
             mean_mhz=math.fsum(mhz * s for mhz, s in zip(residency.mhz, residency.time_s, strict=True)) / duration_s,
         )
-
-
-def _is_powered(board: Board) -> bool:
-    return all(unit.static_w is not None and unit.dynamic_w is not None for unit in board.units)

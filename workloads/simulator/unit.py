@@ -35,6 +35,10 @@ class Claimant(Protocol):
         ...
 
 
+MOST_OTHER_LOAD = 0.999
+"""Others who take the whole unit leave a request this much less than all of it, so that the request does end."""
+
+
 @dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
 class Taking:
     """One request's claim to cores: it waits for them, then holds them until its service is over.
@@ -302,8 +306,7 @@ class SimulatedUnit:
 
     def _re_allow(self) -> None:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
-        top_mhz = min(caps, default=self.spec.mhz[-1])
-        self.allowed = tuple(mhz for mhz in self.spec.mhz if mhz <= top_mhz) or self.spec.mhz[:1]
+        self.allowed = self.spec.allowed(min(caps, default=None))
         if self._governor is None:
             self._ask(self._asked_mhz)
         else:
@@ -333,8 +336,7 @@ class SimulatedUnit:
         self._re_pace()
 
     def _re_pace(self) -> None:
-        # Others who take it all leave a request a crumb, so that its end is a time and not never.
-        self._pace = self._paces[self._place] * (1 - min(self._other_load, 0.999))
+        self._pace = self._paces[self._place] * (1 - min(self._other_load, MOST_OTHER_LOAD))
         for taking in self._running:
             self._schedule(taking)
 

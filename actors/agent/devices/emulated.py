@@ -53,8 +53,7 @@ class EmulatedDevice(Device):
     ) -> None:
         """See `Device`. A limit below the lowest clock leaves that one."""
         with self._lock:
-            top = math.inf if max_mhz is None else max_mhz
-            self._allowed = tuple(mhz for mhz in self.unit.mhz if mhz <= top) or self.unit.mhz[:1]
+            self._allowed = self.unit.allowed(max_mhz)
             self._ledger.set_unit(
                 self.unit.name,
                 cores_online=self.unit.cores if cores_online is None else cores_online,

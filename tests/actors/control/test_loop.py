@@ -1,0 +1,380 @@
+"""The control loop with a real manager, in virtual time: what it tells when, what it survives, what it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from itertools import count, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.clock import VirtualClock
+from actors.control.loop import ControlLoop, LostError
+from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from scheduler.manager import Manager
+from scheduler.messages import (
+    Activate,
+    Activated,
+    AppRemoved,
+    AppTelemetry,
+    ClockSet,
+    Effect,
+    Event,
+    HostTelemetry,
+    Message,
+    Pin,
+    Pinned,
+    Prepare,
+    Prepared,
+    SetClock,
+    StartWorker,
+    Telemetry,
+    Tick,
+    UnitLimited,
+    UnitTelemetry,
+    WorkerLost,
+    WorkerStarted,
+)
+from scheduler.views import Gear
+
+SMALL = Gear(subnet="s", unit="big", cores=1)
+LARGE = Gear(subnet="l", unit="little", cores=2)
+
+
+class Told(Manager):
+    """The real manager, with a journal of what it was told and when."""
+
+    def __init__(self, journal: list[tuple[float, object]], policy: Scripted, apps: Sequence[str]) -> None:
+        super().__init__(board=BOARD, apps=[make_spec(app) for app in apps], policy=policy, epoch_s=EPOCH_S)
+        self._journal = journal
+
+    def on(self, message: Message, now_s: float) -> list[Effect]:
+        self._journal.append((now_s, message))
+        return super().on(message, now_s)
+
+
+class World:
+    """Workers and a board behind a transport in memory; each answers after a delay, and time passes meanwhile.
+
+    Attributes:
+        journal: (board time, message told, effect sent or limit applied), in the order in which it happened.
+        silent: applications that report nothing.
+        effect_s: until an effect is answered.
+        dead: applications whose process is gone.
+        cannot_report: by application, or None for the board agent, what it answers when it is to report.
+        errors: by kind of effect, how many are still to be answered by an error of the worker's own.
+        stalls_s: (from, to) in which the machine stands still.
+    """
+
+    def __init__(self, *apps: str, gears: dict[str, Gear] | None = None) -> None:
+        self.clock = VirtualClock()
+        self.journal: list[tuple[float, object]] = []
+        self.log: list[dict[str, object]] = []
+        self.policy = Scripted(gears or dict.fromkeys(apps, SMALL))
+        self.manager = Told(self.journal, self.policy, apps)
+        self.silent: set[str] = set()
+        self.effect_s = 0.0
+        self.dead: set[str] = set()
+        self.cannot_report: dict[str | None, Exception] = {}
+        self.errors: dict[type[Effect], int] = {}
+        self.stalls_s: list[tuple[float, float]] = []
+        self._apps = apps
+        self._tokens: Iterator[int] = count()
+        self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception]] = {}
+
+    def loop(self, *events: tuple[float, Event]) -> ControlLoop:
+        return ControlLoop(
+            self.manager,
+            self,
+            self.clock,
+            events=events,
+            apps=self._apps,
+            epoch_s=EPOCH_S,
+            log=self.log.append,
+        )
+
+    def of(self, *kinds: type) -> list[tuple[float, object]]:
+        """The journal's entries of these classes."""
+        return [(at_s, what) for at_s, what in self.journal if isinstance(what, kinds)]
+
+    # ------------------------------------------------------------ as a Transport
+
+    def follow_app(self, app: str) -> Hashable:
+        error = self.cannot_report.pop(app, None)
+        return self._call(app, error or LostError(f"{app} is gone"), 0.0 if error else math.inf)
+
+    def follow_board(self) -> Hashable:
+        self.journal.append((self.clock.now_s(), "follow the board"))
+        error = self.cannot_report.pop(None, None)
+        return self._call(None, error or LostError("the board agent is gone"), 0.0 if error else math.inf)
+
+    def reports(self, apps: Collection[str]) -> Telemetry:
+        reports = [
+            AppTelemetry(
+                app=app,
+                arrived=0,
+                finished=0,
+                on_time=0,
+                queue_len=0,
+                latencies_ms=(),
+                service_ratio=None,
+                gear=None,
+                plan=-1,
+            )
+            for app in apps
+            if app not in self.silent | self.dead
+        ]
+        units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
+        host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
+        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host)
+
+    def send(self, effect: Effect) -> Hashable:
+        self.journal.append((self.clock.now_s(), effect))
+        answer: Message | Exception
+        match effect:
+            case Prepare(app=app, gear=gear, plan=plan):
+                answer = Prepared(app=app, gear=gear, plan=plan)
+            case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
+                answer = Pinned(app=app, unit=unit, cpus=cpus, plan=plan)
+            case Activate(app=app, gear=gear, plan=plan):
+                answer = Activated(app=app, gear=gear, plan=plan)
+            case StartWorker(app=app):
+                answer = WorkerStarted(app=app)
+            case SetClock(unit=unit, clock=clock, plan=plan):
+                app = None
+                answer = ClockSet(unit=unit, clock=clock, plan=plan)
+            case _:
+                raise AssertionError(f"{effect} is not for a transport")
+        if self.errors.get(type(effect), 0) > 0:
+            self.errors[type(effect)] -= 1
+            answer = RuntimeError(f"no {type(effect).__name__} today")
+        return self._call(app, answer, self.effect_s)
+
+    def limit(self, change: UnitLimited) -> None:
+        self.journal.append((self.clock.now_s(), change))
+
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+        dying = [token for token, (app, _, _) in self._under_way.items() if app in self.dead]
+        if not dying:
+            until_s = self.clock.now_s() + timeout_s
+            self._sleep(min([until_s, *(at_s for _, at_s, _ in self._under_way.values())]))
+        now_s = self.clock.now_s()
+        due = dying or [token for token, (_, at_s, _) in self._under_way.items() if at_s <= now_s]
+        return [(token, self._answer(token)) for token in due]
+
+    def _answer(self, token: Hashable) -> Message | Exception:
+        app, _, answer = self._under_way.pop(token)
+        return LostError(f"{app} is gone") if app in self.dead else answer
+
+    def _call(self, app: str | None, answer: Message | Exception, delay_s: float) -> Hashable:
+        token = next(self._tokens)
+        self._under_way[token] = (app, self.clock.now_s() + delay_s, answer)
+        return token
+
+    def _sleep(self, until_s: float) -> None:
+        for from_s, to_s in self.stalls_s:
+            if from_s <= until_s < to_s:
+                until_s = to_s
+        self.clock.sleep_until(until_s)
+
+
+def times(entries: list[tuple[float, object]]) -> list[float]:
+    return [at_s for at_s, _ in entries]
+
+
+# ---------------------------------------------------------------- on time
+
+
+def test_an_epoch_is_telemetry_and_then_a_tick():
+    world = World("a", "b")
+    world.loop().run(until_s=0.95)
+    told = world.of(Telemetry, Tick)
+    assert [type(message) for _, message in told] == [Telemetry, Tick] * 10
+    assert times(told)[::2] == pytest.approx([EPOCH_S * number for number in range(10)])
+    assert [message.epoch for _, message in told[1::2]] == list(range(1, 11))
+    assert all({report.app for report in message.apps} == {"a", "b"} for _, message in told[::2])
+    assert all(len(message.units) == len(BOARD.units) and message.host for _, message in told[::2])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0.0, 1.5), max_size=6).map(sorted), st.floats(0.0, 0.2))
+def test_an_event_is_told_when_it_is_due(at_s, effect_s):
+    world = World("a")
+    world.effect_s = effect_s
+    events = [(moment_s, retarget("a", target_ms=50.0 + place)) for place, moment_s in enumerate(at_s)]
+    world.loop(*events).run(until_s=1.0)
+    due = [(moment_s, event) for moment_s, event in events if moment_s < 1.0]
+    told = world.of(Event)
+    assert [event for _, event in told] == [event for _, event in due]
+    assert times(told) == pytest.approx([moment_s for moment_s, _ in due])
+
+
+@given(st.floats(-3.0, 3.0))
+@settings(max_examples=50, deadline=None)
+def test_epochs_begin_at_multiples_of_their_length_whenever_the_loop_was_started(from_s):
+    world = World("a")
+    world.clock = VirtualClock(from_s)
+    world.loop().run(until_s=from_s + 1.0)
+    ticks_s = times(world.of(Tick))
+    assert ticks_s[0] - from_s < EPOCH_S + 1e-9
+    assert [at_s / EPOCH_S for at_s in ticks_s] == pytest.approx([round(at_s / EPOCH_S) for at_s in ticks_s])
+    assert [later - earlier for earlier, later in pairwise(ticks_s)] == pytest.approx([EPOCH_S] * (len(ticks_s) - 1))
+    assert len(ticks_s) >= 9
+
+
+def test_a_decision_waits_for_nobody():
+    world = World("a", "slow")
+    world.silent.add("slow")
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.silent.clear()
+    loop.run(until_s=0.95)
+    assert times(world.of(Tick)) == pytest.approx([EPOCH_S * number for number in range(10)])
+    heard = [[report.app for report in message.apps] for _, message in world.of(Telemetry)]
+    assert heard == [["a"]] * 5 + [["a", "slow"]] * 5
+
+
+def test_a_limit_reaches_the_board_before_the_manager_decides_on_it():
+    world = World("a")
+    limit = UnitLimited(unit="big", max_mhz=1000.0, cores_online=1, other_load=0.0)
+    world.loop((0.25, Event(change=limit, text="big"))).run(until_s=0.5)
+    order = [what for _, what in world.of(UnitLimited, Event)]
+    assert order == [limit, Event(change=limit, text="big")]
+
+
+def test_an_app_that_left_is_asked_no_more():
+    world = World("a", "b")
+    world.loop((0.25, Event(change=AppRemoved(app="b"), text="b leaves"))).run(until_s=0.95)
+    asked = [{report.app for report in message.apps} for _, message in world.of(Telemetry)]
+    assert asked == [{"a", "b"}] * 3 + [{"a"}] * 7
+
+
+def test_it_ends_when_told_to():
+    world = World("a")
+    world.loop().run(until_s=1e9, stopped=lambda: world.clock.now_s() > 0.5)
+    assert 0.5 < world.clock.now_s() < 0.5 + 1.1 * EPOCH_S
+
+
+# ---------------------------------------------------------------- what it survives
+
+
+def test_a_lost_worker_is_reported_once_restarted_and_gets_its_gear_again():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    assert [what.app for _, what in world.of(Activate)] == ["a", "b"]
+    world.dead.add("a")
+    loop.run(until_s=1.05)
+    world.dead.clear()
+    loop.run(until_s=1.95)
+    assert [lost.app for _, lost in world.of(WorkerLost)] == ["a"]
+    first_s, *again_s = times(world.of(StartWorker))
+    assert first_s == pytest.approx(0.45)  # at once, not with the next epoch
+    assert len(again_s) > 2  # it stayed dead for some epochs, and was tried again in each
+    assert min(later - earlier for earlier, later in pairwise(again_s)) > 0.9 * EPOCH_S
+    (back_s, started), *more = world.of(WorkerStarted)
+    assert (started.app, more) == ("a", [])
+    again = [what for at_s, what in world.of(Prepare, Pin, Activate) if at_s >= back_s]
+    assert [type(what) for what in again] == [Prepare, Pin, Activate]
+    assert {what.app for what in again} == {"a"}
+    assert len(world.of(Tick)) == 20
+    heard = [report.app for at_s, message in world.of(Telemetry) for report in message.apps if at_s > back_s]
+    assert heard.count("a") == heard.count("b") > 5
+    assert [entry["app"] for entry in world.log if entry["kind"] == "lost"] == ["a"]
+
+
+def test_a_worker_lost_in_the_middle_of_its_change_of_gear_is_reported_once():
+    world = World("a")
+    world.effect_s = 0.15
+    world.dead.add("a")
+    loop = world.loop()
+    loop.run(until_s=0.55)
+    assert len(world.of(WorkerLost)) == 1
+    world.dead.clear()
+    loop.run(until_s=1.95)
+    assert len(world.of(WorkerLost)) == 1
+    assert [what.app for _, what in world.of(Activated)] == ["a"]
+
+
+def test_a_worker_s_error_is_logged_and_asked_again():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.errors[Prepare] = 1
+    world.loop().run(until_s=3.95)
+    errors = [entry for entry in world.log if entry["kind"] == "error"]
+    assert [(entry["app"], entry["text"]) for entry in errors] == [("a", "no Prepare today")]
+    assert not world.of(WorkerLost)
+    assert len(world.of(Tick)) == 40
+    activated = {what.app: at_s for at_s, what in world.of(Activated)}
+    assert activated.keys() == {"a", "b"}
+    assert activated["b"] < 0.5 < activated["a"]
+
+
+def test_a_worker_that_cannot_report_is_as_good_as_lost():
+    world = World("a", "b")
+    world.cannot_report["a"] = RuntimeError("it has not begun")
+    world.loop().run(until_s=0.95)
+    assert [(lost.app, lost.reason) for _, lost in world.of(WorkerLost)] == [("a", "it has not begun")]
+    assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
+    assert {what.app for _, what in world.of(Activated)} == {"a", "b"}
+
+
+def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():
+    world = World("a")
+    world.cannot_report[None] = OSError("no clock today")
+    world.loop().run(until_s=0.95)
+    errors = [(entry["app"], entry["text"]) for entry in world.log if entry["kind"] == "error"]
+    assert errors == [(None, "no clock today")]
+    assert times(world.of(str)) == pytest.approx([0.0, 0.1])
+    assert not world.of(WorkerLost)
+
+
+# ---------------------------------------------------------------- what it counts
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.01, 2.0), st.floats(0.0, 1.0))
+def test_epochs_that_a_stall_swallows_are_overruns(from_s, length_s):
+    world = World("a")
+    world.stalls_s = [(from_s, from_s + length_s)]
+    loop = world.loop()
+    loop.run(until_s=3.05)
+    figures = loop.figures
+    assert figures.epochs == len(world.of(Tick))
+    assert figures.epochs + figures.overruns == 31
+    # The epoch that the stall delays and, at most, the one that it begins in still take place.
+    assert length_s / EPOCH_S - 2 - 1e-6 < figures.overruns < length_s / EPOCH_S + 1e-6
+
+
+def test_an_undisturbed_loop_overruns_nothing():
+    world = World("a", "b")
+    world.effect_s = 0.04
+    loop = world.loop()
+    loop.run(until_s=1.95)
+    assert (loop.figures.epochs, loop.figures.overruns) == (20, 0)
+
+
+def test_a_change_is_timed_from_its_decision_to_the_last_answer():
+    world = World("a")
+    world.effect_s = 0.03
+    loop = world.loop()
+    loop.run(until_s=0.55)
+    # Prepare, clock, pin and activate, one after the other, from the first tick at 0 on.
+    assert loop.figures.apply_ms == pytest.approx([4 * 30.0])
+    world.policy.gears["a"] = LARGE
+    loop = world.loop((0.62, retarget("a", target_ms=70.0)))
+    loop.run(until_s=1.55)
+    # Prepare, pin to both, activate, pin to the new alone.
+    assert loop.figures.apply_ms == pytest.approx([4 * 30.0])
+
+
+def test_the_epoch_log_says_what_each_decision_took():
+    world = World("a")
+    loop = world.loop((0.35, retarget("a", target_ms=70.0)))
+    loop.run(until_s=0.95)
+    epochs = [entry for entry in world.log if entry["kind"] == "epoch"]
+    assert len(epochs) == loop.figures.epochs == 10
+    decided = [entry["epoch"] for entry in epochs if entry["solve_ms"] is not None]
+    assert decided == [1, 5]
+    assert len(loop.figures.solve_ms) == 2

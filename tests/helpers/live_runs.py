@@ -1,0 +1,76 @@
+"""Live runs for tests: plans with made-up service times, and what to watch, wait for and count in them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scheduler.board import Board
+from scheduler.profile import Profile, RungProfile, ServiceTime
+from workloads.mix.mix import Mix
+from workloads.results.summary import AppSummary
+from workloads.runs.live import Listener, LiveRun
+from workloads.runs.plan import RunPlan, plan_run
+
+PATIENCE_S = 60.0
+"""A stalled machine gets this long for what takes a second or two."""
+
+
+def assert_counts_add_up(app: AppSummary) -> None:
+    assert app.submitted == app.completed + app.dropped + app.failed + app.in_flight
+    assert sum(app.subnets.values()) == app.completed
+    assert sum(segment.n for segment in app.segments) == app.submitted - app.in_flight
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    """Waits until that is so, and returns it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"after {PATIENCE_S:g} s it is still not so")
+
+
+def tiny_plan(directory: Path, board: Board, mix: Mix, **service_ms: tuple[float, float]) -> RunPlan:
+    """A plan with service times as one wants them, by sub-network: on one core and on two.
+
+    The networks themselves take no time at all, so that all of a service is the emulated board's.
+    """
+    plan = plan_run(mix, board)
+    profile = Profile(
+        supernet="tiny",
+        machine="none",
+        rungs=tuple(
+            RungProfile(
+                subnet=rung.subnet,
+                accuracy=rung.accuracy,
+                accuracy_source=rung.accuracy_source,
+                times=tuple(
+                    ServiceTime(kind="cpu", cores=cores, samples_ms=(service_ms[rung.subnet][cores - 1],))
+                    for cores in range(1, max(unit.cores for unit in board.units) + 1)
+                ),
+            )
+            for rung in next(iter(plan.apps.values())).profile.rungs
+        ),
+    )
+    return replace(plan, apps={name: replace(app, profile=profile) for name, app in plan.apps.items()})
+
+
+class Watched:
+    """A run that goes on until the test has seen enough of it."""
+
+    def __init__(self, live: LiveRun) -> None:
+        self.live = live
+        self.entries: list[dict[str, Any]] = []
+
+    def poll(self) -> None:
+        self.live.poll(Listener(on_entry=self.entries.append))
+
+    def of(self, kind: str, app: str) -> list[dict[str, Any]]:
+        self.poll()
+        return [entry for entry in self.entries if entry["kind"] == kind and entry["app"] == app]

@@ -1,0 +1,93 @@
+"""One simulated unit in virtual time, and requests for its cores, for tests of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from helpers.worker_rig import ScriptedClock
+from scheduler.board import BoardUnit
+from workloads.simulator.agenda import Agenda
+from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
+
+UNIT = BoardUnit(
+    name="big",
+    kind="cpu",
+    cpus=(4, 5),
+    dvfs="emulated",
+    mhz=(500.0, 1000.0, 2000.0),
+    static_w=(0.1, 0.2, 0.4),
+    dynamic_w=(0.5, 1.0, 3.0),
+)
+LONE = replace(UNIT, cpus=(4,))
+
+
+@dataclass
+class Job:
+    """A request for cores, and when it got them and was over."""
+
+    taking: Taking | None = None
+    start_s: float = math.nan
+    end_s: float = math.nan
+    claimed: list[float] = field(default_factory=list)
+    agenda: Agenda | None = None
+    wanted: bool = True
+
+    def claims(self) -> bool:
+        self.claimed.append(self.agenda.now_s)
+        if self.wanted:
+            self.start_s = self.agenda.now_s
+        return self.wanted
+
+    def ended(self) -> None:
+        self.end_s = self.agenda.now_s
+
+
+class Bench:
+    """One unit in virtual time."""
+
+    def __init__(self, spec: BoardUnit = UNIT) -> None:
+        self.agenda = Agenda(0.0)
+        self.unit = SimulatedUnit(spec, self.agenda)
+
+    def at(self, at_s: float, call: Callable[[], object]) -> None:
+        self.agenda.at(at_s, lambda _: call())
+
+    def run(self, until_s: float) -> None:
+        self.agenda.run(until_s)
+
+    def job(
+        self,
+        at_s: float,
+        work_ms: float,
+        *,
+        cores: tuple[int, ...] = (0,),
+        deadline_s: float = 9.0,
+        slot: int = 0,
+        wanted: bool = True,
+    ) -> Job:
+        job = Job(agenda=self.agenda, wanted=wanted)
+        job.taking = Taking(job, cores, mask_of(cores), deadline_s, slot, work_ms)
+        self.at(at_s, lambda: self.unit.take(job.taking))
+        return job
+
+    def clock(self, at_s: float, mhz: float) -> None:
+        self.at(at_s, lambda: self.unit.set_clock(mhz, None))
+
+    def limit(self, at_s: float, *, max_mhz=None, cores_online=2, other_load=0.0) -> None:
+        self.at(at_s, lambda: self.unit.limit(max_mhz=max_mhz, cores_online=cores_online, other_load=other_load))
+
+
+def moment(at_s: float) -> object:
+    """That time, give or take what makes two times one moment."""
+    return pytest.approx(at_s, abs=2e-9)
+
+
+class AlertClock(ScriptedClock):
+    """Scripted time that wakes a sleeper whenever something happens, where real ones look every 2 ms."""
+
+    def sleep_until(self, at_s: float) -> None:
+        super().sleep_until(min([at_s, *(moment_s for moment_s, _ in self.script)]))

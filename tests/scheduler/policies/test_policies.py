@@ -1,0 +1,371 @@
+"""Policies: what each chooses, that joint is as good as the solver and does not flap, names and checks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.snapshots import BIG, LADDER, LITTLE, gear, make_points, make_snapshot, make_view
+from scheduler.governors import GOVERNORS
+from scheduler.policies import (
+    HINDSIGHT,
+    HYSTERESIS,
+    NETWORKS,
+    Floor,
+    Joint,
+    Largest,
+    PolicyError,
+    UnderGovernor,
+    appraise,
+    check_plan,
+    make_policy,
+    problem_of,
+)
+from scheduler.policies.protocol import points_of
+from scheduler.policies.sharing import likely_outcome, outcome
+from scheduler.problem import OperatingPoint
+from scheduler.solver import solve
+from scheduler.views import Plan
+
+# ---------------------------------------------------------------- joint
+
+
+def test_joint_takes_the_solvers_answer_at_first():
+    snapshot = make_snapshot(make_view("a", min_accuracy=0.7), make_view("b", target_ms=30.0))
+    plan = Joint().decide(snapshot)
+    best = solve(problem_of(snapshot))
+    assert plan.gears == {app: gear(p.subnet, p.unit, p.cores) for app, p in best.choice.items()}
+    assert plan.clocks == best.mhz
+    assert plan.optimal is best.optimal is True
+    # By hand: b's 30 ms rule out everything slower than small on big at full clock but small on two of little's cores.
+    assert plan.gears["a"].subnet == "medium"
+    assert plan.gears["b"].subnet == "small"
+
+
+def test_joint_without_apps_rests():
+    plan = Joint().decide(make_snapshot())
+    assert plan.gears == {}
+    assert plan.clocks == {"big": 1000.0, "little": 500.0}
+
+
+def test_joint_keeps_gears_that_are_nearly_as_good():
+    """The best costs 5 · 4.00 mJ/s = 20 mW and the present gear 1 % more; static power is the same."""
+    cheap = OperatingPoint(
+        subnet="x", unit="little", cores=1, mhz=500.0, latency_ms=50, energy_mj=4.0, accuracy=0.8, service_ms=40
+    )
+    static_mw = 1000 * (BIG.static_w[0] + LITTLE.static_w[0])
+    for extra, stays in ((0.5 * HYSTERESIS, True), (1.5 * HYSTERESIS, False)):
+        dear = replace(cheap, subnet="y", energy_mj=4.0 + (static_mw + 20) * extra / 5)
+        view = make_view(points=(cheap, dear), gear=gear("y", "little"))
+        assert Joint().decide(make_snapshot(view)).gears["a"].subnet == ("y" if stays else "x")
+
+
+def test_joint_leaves_a_gear_that_violates():
+    view = make_view(min_accuracy=0.8, gear=gear("small", "little"))
+    assert Joint(hysteresis=0.9).decide(make_snapshot(view)).gears["a"].subnet == "large"
+
+
+def test_joint_leaves_a_gear_of_less_accuracy_where_that_counts():
+    view = make_view(gear=gear("medium", "little"))
+    plan = Joint(hysteresis=0.9).decide(make_snapshot(view, objective="accuracy"))
+    assert plan.gears["a"].subnet == "large"
+
+
+def test_joint_leaves_a_gear_that_is_no_longer_possible():
+    view = make_view(gear=gear("huge", "little"))
+    assert Joint().decide(make_snapshot(view)).gears["a"].subnet in LADDER
+
+
+VIEWS = st.lists(
+    st.builds(
+        dict,
+        target_ms=st.floats(5, 300),
+        min_accuracy=st.sampled_from([0.0, 0.7, 0.8]),
+        rate_hz=st.floats(0.5, 30),
+        gear=st.none()
+        | st.builds(gear, st.sampled_from(list(LADDER)), st.sampled_from(["big", "little"]), st.integers(1, 2)),
+    ),
+    min_size=1,
+    max_size=3,
+).map(lambda kinds: [make_view(name, **kind) for name, kind in zip("abc", kinds, strict=False)])
+
+
+def at(clocks, points):
+    """The point among those of one gear that is at its unit's clock; None where there is none."""
+    return next((point for point in points if point.mhz == clocks[point.unit]), None)
+
+
+def violation(problem, choice, mhz):
+    """As `joint` judges it."""
+    return (outcome(problem, choice, mhz).violation + likely_outcome(problem, choice, mhz).violation) / 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(views=VIEWS, objective=st.sampled_from(["energy", "accuracy", "fair"]))
+def test_joint_never_violates_more_than_the_optimum_and_settles(views, objective):
+    snapshot = make_snapshot(*views, objective=objective)
+    plan = Joint().decide(snapshot)
+    came_to = appraise(plan, snapshot)
+    problem = problem_of(snapshot)
+    best = solve(problem)
+    assert came_to is not None
+    if objective != "fair":
+        chosen = {v.app: at(plan.clocks, points_of(plan.gears[v.app], v)) for v in views}
+        assert violation(problem, chosen, plan.clocks) <= violation(problem, best.choice, best.mhz) + 1e-7
+    if outcome(problem, best.choice, best.mhz).violation <= 1e-9:  # else one CPU of an idle enough unit has too much
+        assert came_to.power_w * (1 - HYSTERESIS) <= best.power_w * (1 + 1e-6)
+    # Once in its gears it stays there.
+    settled = make_snapshot(*(replace(v, gear=plan.gears[v.app]) for v in views), objective=objective)
+    assert Joint().decide(settled) == plan
+
+
+def test_a_crowded_unit_goes_as_slow_as_its_cpus_can():
+    """As one server the three would need the upper clock for their 60 ms; two CPUs have each wait for one at most."""
+    views = [make_view(name, target_ms=60.0, points=on_little(20.0)) for name in "abc"]
+    problem = problem_of(make_snapshot(*views))
+    assert solve(problem).mhz["little"] == 1000.0
+    assert Joint().decide(make_snapshot(*views)).clocks["little"] == 500.0
+
+
+def test_nobody_is_moved_off_a_unit_whose_cpus_are_enough():
+    """As one server little would be late with all three, 24 + 20 + 20 ms of 60, and big takes more power."""
+    dear = OperatingPoint(
+        subnet="x", unit="big", cores=1, mhz=1000.0, latency_ms=12, energy_mj=1.1, accuracy=0.8, service_ms=10
+    )
+    views = [make_view(name, target_ms=60.0, points=(on_little(20.0)[0], dear)) for name in "abc"]
+    assert {p.unit for p in solve(problem_of(make_snapshot(*views))).choice.values()} == {"big", "little"}
+    assert {chosen.unit for chosen in Joint().decide(make_snapshot(*views)).gears.values()} == {"little"}
+
+
+def test_a_crowded_unit_that_is_late_goes_as_fast_as_helps():
+    views = [make_view(name, target_ms=25.0, points=on_little(20.0)) for name in "abc"]
+    assert Joint().decide(make_snapshot(*views)).clocks["little"] == 1000.0
+
+
+def test_two_that_would_hardly_meet_share_a_core_before_one_is_late_every_time():
+    """At twice a second each takes 1 % of the core: one in a hundred waits, where on little all would be late."""
+    one_core = tuple(replace(unit, cores_online=1) for unit in (BIG, LITTLE))
+    points = tuple(
+        OperatingPoint(
+            subnet="x", unit=unit, cores=1, mhz=mhz, latency_ms=ms, energy_mj=ms, accuracy=0.8, service_ms=ms
+        )
+        for unit, mhz, ms in (("big", 2000.0, 5.0), ("little", 1000.0, 12.0))
+    )
+    views = [make_view(name, target_ms=6.0, rate_hz=2.0, points=points) for name in "ab"]
+    snapshot = make_snapshot(*views, units=one_core)
+    assert {p.unit for p in solve(problem_of(snapshot)).choice.values()} == {"big", "little"}
+    plan = Joint().decide(snapshot)
+    assert {chosen.unit for chosen in plan.gears.values()} == {"big"}
+    settled = make_snapshot(*(replace(view, gear=plan.gears[view.app]) for view in views), units=one_core)
+    assert Joint().decide(settled) == plan
+
+
+def on_little(service_ms: float) -> tuple[OperatingPoint, ...]:
+    """One gear on one of little's two cores, at both of its clocks; service at the lower."""
+    return tuple(
+        OperatingPoint(
+            subnet="x",
+            unit="little",
+            cores=1,
+            mhz=mhz,
+            latency_ms=1.2 * service_ms * 500 / mhz,
+            energy_mj=mhz / 500,
+            accuracy=0.8,
+            service_ms=service_ms * 500 / mhz,
+        )
+        for mhz in (500.0, 1000.0)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    views=st.lists(
+        st.builds(dict, target_ms=st.floats(5, 300), rate_hz=st.floats(0.5, 30)), min_size=3, max_size=6
+    ).map(lambda kinds: [make_view(name, **kind) for name, kind in zip("abcdef", kinds, strict=False)]),
+    power_cap_w=st.none() | st.floats(0.1, 5.0),
+)
+def test_no_other_clocks_are_better_for_joint_s_gears(views, power_cap_w):
+    snapshot = make_snapshot(*views, power_cap_w=power_cap_w)
+    problem, plan = problem_of(snapshot), Joint().decide(snapshot)
+
+    def judged(clocks):
+        choice = {view.app: at(clocks, points_of(plan.gears[view.app], view)) for view in views}
+        if None in choice.values():
+            return None
+        return round(violation(problem, choice, clocks), 6), outcome(problem, choice, clocks).power_w
+
+    chosen = judged(plan.clocks)
+    for big_mhz, little_mhz in product(BIG.mhz_allowed, LITTLE.mhz_allowed):
+        other = judged({"big": big_mhz, "little": little_mhz})
+        assert other is None or (other[0], other[1] * (1 + 1e-6)) >= chosen
+
+
+# ---------------------------------------------------------------- fixed networks
+
+
+def test_largest_takes_the_largest_that_meets_its_target_alone():
+    views = [make_view("a", target_ms=39.0), make_view("b", target_ms=41.0), make_view("c", target_ms=1.0)]
+    plan = Largest().decide(make_snapshot(*views))
+    # On two cores of big, large takes 40 / 2 ** 0.8 = 23 ms.
+    assert {app: g.subnet for app, g in plan.gears.items()} == {"a": "large", "b": "large", "c": "small"}
+    assert plan.clocks == {"big": 2000.0, "little": 1000.0}
+
+
+def test_largest_does_not_follow_its_target():
+    policy = Largest()
+    assert policy.decide(make_snapshot(make_view())).gears["a"].subnet == "large"
+    assert policy.decide(make_snapshot(make_view(target_ms=15.0))).gears["a"].subnet == "large"
+    assert Largest().decide(make_snapshot(make_view(target_ms=15.0))).gears["a"].subnet == "medium"
+
+
+def test_largest_chooses_anew_where_its_network_is_gone():
+    policy = Largest()
+    assert policy.decide(make_snapshot(make_view(target_ms=15.0))).gears["a"].subnet == "medium"
+    left = tuple(point for point in make_points() if point.subnet == "large")
+    assert policy.decide(make_snapshot(make_view(target_ms=15.0, points=left))).gears["a"].subnet == "large"
+
+
+def test_floor_follows_its_floor():
+    policy = Floor()
+    for floor, subnet in ((0.0, "small"), (0.75, "medium"), (0.8, "large"), (0.95, "large"), (0.6, "small")):
+        assert policy.decide(make_snapshot(make_view(min_accuracy=floor))).gears["a"].subnet == subnet
+
+
+def test_fixed_networks_spread_over_units():
+    """The heaviest first, on the least loaded unit: medium at 20 Hz is .2 of big or .4 of little (two cores each)."""
+    views = [make_view(name, min_accuracy=0.7, rate_hz=20.0) for name in "abc"]
+    plan = Floor().decide(make_snapshot(*views))
+    assert plan.gears == {"a": gear("medium", "big"), "b": gear("medium", "big"), "c": gear("medium", "little")}
+
+
+def test_fixed_networks_take_more_cores_only_to_meet_the_target():
+    plan = Floor().decide(make_snapshot(make_view(target_ms=9.0)))
+    assert plan.gears["a"] == gear("small", "big", 2)
+    assert Floor().decide(make_snapshot(make_view(target_ms=10.0))).gears["a"] == gear("small", "big", 1)
+
+
+def test_fixed_networks_that_meet_it_nowhere_take_their_fastest_point():
+    assert Floor().decide(make_snapshot(make_view(target_ms=1.0))).gears["a"] == gear("small", "big", 2)
+
+
+def test_fixed_networks_stay_where_they_are_for_a_little_load():
+    """Small at 5 Hz is .025 of big and .05 of little."""
+    assert Floor().decide(make_snapshot(make_view())).gears["a"].unit == "big"
+    assert Floor().decide(make_snapshot(make_view(gear=gear("small", "little")))).gears["a"].unit == "little"
+
+
+def test_fixed_networks_run_at_the_highest_clock_allowed():
+    low = replace(BIG, mhz_allowed=(1000.0,), static_w=(0.1,))
+    plan = Floor().decide(make_snapshot(make_view(), units=(low, LITTLE)))
+    assert plan.clocks == {"big": 1000.0, "little": 1000.0}
+
+
+# ---------------------------------------------------------------- governors and names
+
+
+@pytest.mark.parametrize("networks", [name for name in NETWORKS if name not in HINDSIGHT])
+@pytest.mark.parametrize("governor", ["performance", "powersave", "ondemand", "conservative", "interactive"])
+def test_a_governor_takes_the_clocks_and_nothing_else(networks, governor):
+    snapshot = make_snapshot(make_view("a", min_accuracy=0.7), make_view("b"))
+    plain, governed = (make_policy(name).decide(snapshot) for name in (networks, f"{networks}+{governor}"))
+    assert governed.gears == plain.gears
+    assert governed.clocks == {"big": governor, "little": governor}
+    assert appraise(governed, snapshot) is None
+
+
+def test_a_gpu_under_a_governor_has_its_own():
+    gpu = replace(BIG, name="gpu", kind="gpu", cores_online=1)
+    snapshot = make_snapshot(make_view(), units=(BIG, LITTLE, gpu))
+    clocks = make_policy("floor+ondemand").decide(snapshot).clocks
+    assert clocks == {"big": "ondemand", "little": "ondemand", "gpu": "podgov"}
+
+
+def test_schedutil_uclamp_is_told_the_clock_that_each_app_needs():
+    """For 30 ms medium needs little's two cores at the top clock, 23 ms; for 50 ms half of it will do, 46 ms."""
+    for target_ms, mhz in ((30.0, 1000.0), (50.0, 500.0)):
+        snapshot = make_snapshot(make_view(min_accuracy=0.7, target_ms=target_ms))
+        plan = make_policy("joint+schedutil-uclamp").decide(snapshot)
+        assert plan.gears["a"] == gear("medium", "little", 2)
+        assert plan.clamps_mhz == {"a": mhz}
+        assert make_policy("joint+schedutil").decide(snapshot).clamps_mhz == {}
+
+
+def test_a_bare_governor_means_largest():
+    snapshot = make_snapshot(make_view(target_ms=15.0))
+    assert make_policy("schedutil").decide(snapshot) == make_policy("largest+schedutil").decide(snapshot)
+
+
+def test_policies_are_made_fresh():
+    assert make_policy("largest") is not make_policy("largest")
+    assert isinstance(make_policy("ondemand"), UnderGovernor)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("jiont", ["'jiont'", "joint, largest, floor", "Did you mean 'joint'?"]),
+        ("schedutl", ["'schedutl'", "Did you mean 'schedutil'?"]),
+        ("joint+schedutl", ["'joint+schedutl'", "'schedutl'", "Did you mean 'schedutil'?"]),
+        ("larges+schedutil", ["'larges'", "Did you mean 'largest'?"]),
+        ("schedutil+joint", ["'schedutil+joint'", "'schedutil' is unknown"]),
+        ("joint+", ["governor ''"]),
+        ("", ["policy ''"]),
+        ("mine:Mine", ["'mine:Mine'", "joint, largest, floor", "FILE.py:Class", *GOVERNORS]),
+        ("orcale", ["'orcale'", "Did you mean 'oracle'?"]),
+        ("oracle", ["'oracle'", "--backend sim", "gearshift bench"]),
+        ("best+schedutil", ["'best+schedutil'", "--backend sim", "gearshift bench"]),
+    ],
+)
+def test_an_unknown_name_says_what_there_is(name, said):
+    with pytest.raises(PolicyError) as caught:
+        make_policy(name)
+    for text in said:
+        assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": "schedutil"})
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (replace(GOOD, gears={}), "lacks app 'a'"),
+        (replace(GOOD, gears={**GOOD.gears, "b": gear("small", "big")}), "app 'b', which is unknown"),
+        (None, "decide returned None; return a Plan("),
+        (replace(GOOD, gears={"a": "small"}), "is 'small'; a gear is a Gear("),
+        (replace(GOOD, gears={"a": gear("smal", "big")}), "Did you mean 'small'?"),
+        (replace(GOOD, gears={"a": gear("small", "bgi")}), "Did you mean 'big'?"),
+        (replace(GOOD, gears={"a": gear("large", "little")}), "not profiled here"),
+        (replace(GOOD, gears={"a": gear("small", "big", 2)}), "2 cores; 'big' has 1 online"),
+        (replace(GOOD, clocks={"big": 1000.0}), "lacks unit 'little'"),
+        (replace(GOOD, clocks={**GOOD.clocks, "litle": 500.0}), "Did you mean 'little'?"),
+        (replace(GOOD, clocks={**GOOD.clocks, "big": 1500.0}), "1500.0; allowed now are (1000.0, 2000.0)"),
+        (replace(GOOD, clocks={**GOOD.clocks, "big": "perfomance"}), "Did you mean 'performance'?"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):
+    snapshot = make_snapshot(make_view(), units=(replace(BIG, cores_online=1), LITTLE))
+    possible = {"a": frozenset({gear("small", "big"), gear("small", "big", 2), gear("large", "big")})}
+    check_plan(GOOD, snapshot, possible)
+    with pytest.raises(PolicyError) as caught:
+        check_plan(plan, snapshot, possible)
+    assert said in str(caught.value)
+
+
+def test_appraise_says_what_the_model_says():
+    snapshot = make_snapshot(make_view(target_ms=10.0))
+    plan = Plan(gears={"a": gear("medium", "big")}, clocks={"big": 2000.0, "little": 500.0})
+    outcome = appraise(plan, snapshot)
+    assert outcome.app_terms == {"a": pytest.approx(1.0)}  # 20 ms against 10
+    assert outcome.power_w == pytest.approx(0.3 + 0.02 + 5 * 0.020 * 2.0)
+
+
+def test_appraise_is_silent_where_a_gear_is_no_operating_point():
+    snapshot = make_snapshot(make_view(rate_hz=30.0))
+    plan = Plan(gears={"a": gear("large", "little")}, clocks={"big": 2000.0, "little": 500.0})
+    assert appraise(plan, snapshot) is None

@@ -1,0 +1,231 @@
+"""What a bench says of results: pairs, ratios with what else differs, shortfalls, curves, and which runs there are."""
+
+from dataclasses import replace
+
+import pytest
+
+from helpers.bench_results import COMMAND, app, result, runs
+from helpers.synthetic_run import make_run
+from workloads.bench.comparison import (
+    both_meeting,
+    compare,
+    energies_j,
+    energy_ratio,
+    floor_misses,
+    lower_bounds_j,
+    missed_apps,
+    ratios_by_place,
+    select,
+    shortfalls,
+)
+from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
+from workloads.bench.results import Result, delivered_floors, result_of
+from workloads.bench.rows import on_time_counts
+from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks
+from workloads.results.summary import Summary, first_ends, is_on_time
+
+
+def test_energy_is_compared_in_pairs_of_mix_board_and_seed() -> None:
+    ours = runs(result("joint", units_j=5.0), result("joint", seed=1, units_j=8.0), result("joint", mix="alone"))
+    base = runs(result("schedutil", units_j=10.0), result("schedutil", seed=1, units_j=4.0))
+    comparison = compare(ours, base)
+    assert comparison.units is not None
+    assert comparison.units.value == pytest.approx(1.0)  # 1/2 and 2
+    assert comparison.units.n == 2
+    assert comparison.board is None
+
+
+def test_an_energy_figure_comes_with_what_else_differs() -> None:
+    ours = runs(result("joint", app(hits=90, n=100, lost=4, accuracy=0.7)))
+    base = runs(result("schedutil", app(hits=80, n=100, accuracy=0.9)))
+    difference = compare(ours, base).difference
+    assert difference is not None
+    assert difference.on_time == pytest.approx(0.1)
+    assert difference.lost == pytest.approx(0.04)
+    assert difference.accuracy == pytest.approx(-0.2)
+
+
+def test_energy_per_request_on_time_sees_what_was_not_delivered() -> None:
+    ours = runs(result("joint", app(hits=100, n=100), units_j=10.0))
+    base = runs(result("schedutil", app(hits=50, n=100), units_j=10.0))
+    comparison = compare(ours, base)
+    assert comparison.units is not None
+    assert comparison.per_on_time is not None
+    assert (comparison.units.value, comparison.per_on_time.value) == (pytest.approx(1.0), pytest.approx(0.5))
+
+
+def test_unknown_energy_or_accuracy_stays_unknown() -> None:
+    ours = runs(result("joint", app(accuracy=None), units_j=None))
+    comparison = compare(ours, runs(result("schedutil")))
+    assert comparison.units is None
+    assert comparison.worst is None
+    assert comparison.difference is not None
+    assert comparison.difference.accuracy is None
+
+
+def test_what_differs_is_told_of_the_runs_whose_energy_is_known() -> None:
+    ours = runs(result("joint"), result("joint", app(hits=10), board="bare", units_j=None))
+    base = runs(result("s"), result("s", app(hits=100), board="bare", units_j=None))
+    difference = compare(ours, base).difference
+    assert difference is not None
+    assert difference.on_time == 0
+    alone = compare({key: ours[key] for key in ours if key[1] == "bare"}, base).difference
+    assert alone is not None
+    assert alone.on_time == pytest.approx(-0.9)
+
+
+def test_the_worst_mix_is_found_by_its_mean_over_seeds() -> None:
+    ours = runs(
+        result("joint", mix="a", units_j=9.0), result("joint", mix="b", units_j=20.0),
+        result("joint", mix="b", seed=1, units_j=1.0),
+    )  # fmt: skip
+    base = runs(result("s", mix="a"), result("s", mix="b"), result("s", mix="b", seed=1))
+    worst = compare(ours, base).worst
+    assert worst is not None
+    assert (worst.mix, worst.ratio) == ("a", pytest.approx(0.9))
+    assert ratios_by_place(ours, base)["b", "host"] == pytest.approx(0.2**0.5)
+
+
+def test_less_on_time_is_a_shortfall_only_beyond_the_interval() -> None:
+    base = {"schedutil": runs(result("schedutil", app(hits=99)))}
+    clear = shortfalls(runs(result("joint", app(hits=85, slo=0.9))), base)
+    assert [(one.mix, one.baseline, one.missed_apps) for one in clear] == [("gate", "schedutil", ("app-0",))]
+    assert clear[0].high < 0
+    assert shortfalls(runs(result("joint", app(hits=98))), base) == []
+
+
+def test_a_delivered_accuracy_below_the_floor_is_named_with_its_seeds() -> None:
+    under = app(accuracy=0.74, floor=0.75)
+    found = floor_misses(runs(result("joint", under), result("joint", under, seed=1), result("joint", seed=2)))
+    assert [(one.app, one.floor, one.accuracy, one.seeds) for one in found] == [("app-0", 0.75, 0.74, 2)]
+    assert floor_misses(runs(result("joint", app(accuracy=0.75 - 1e-12, floor=0.75)))) == []
+
+
+def test_slos_are_judged_over_all_seeds() -> None:
+    assert missed_apps([result("joint", app(hits=80)), result("joint", app(hits=100), seed=1)]) == ()
+    assert missed_apps([result("joint", app(hits=80)), result("joint", app(hits=99), seed=1)]) == ("app-0",)
+
+
+def test_mixes_where_one_misses_an_slo_are_left_out_of_the_like_comparison() -> None:
+    ours = runs(result("joint", mix="a"), result("joint", mix="b"))
+    base = runs(result("s", mix="a"), result("s", app(hits=10), mix="b"))
+    mine, other = both_meeting(ours, base)
+    assert [key[0] for key in mine] == ["a"]
+    assert [key[0] for key in other] == ["a"]
+
+
+def test_the_lower_bound_of_any_plain_run_serves_the_others_of_its_mix_and_seed() -> None:
+    results = [
+        result("oracle", lower_bound_j=8.0),
+        result("joint", change="idle power 0 % of static", lower_bound_j=1.0),
+    ]
+    found = energy_ratio(energies_j(runs(result("joint", units_j=10.0))), lower_bounds_j(results))
+    assert found is not None
+    assert found.value == pytest.approx(1.25)
+    assert energy_ratio(energies_j(runs(result("joint", seed=7))), lower_bounds_j(results)) is None
+    assert lower_bounds_j([result("oracle")]) == {}
+
+
+def test_variants_are_kept_apart() -> None:
+    results = [
+        result("joint"), result("joint", change="idle power 0 % of static"), result("joint", parity="schedutil"),
+        result("joint", clones=2), result("joint", utilisation=0.4, mix="made"),
+    ]  # fmt: skip
+    assert [one.task.mix for one in select(results, "joint").values()] == ["gate", "made"]
+    assert [one.task.mix for one in select(results, "joint", generated=True).values()] == ["made"]
+    assert [one.task.clones for one in select(results, "joint", clones=2).values()] == [2]
+    assert [one.task.parity for one in select(results, "joint", parity="schedutil").values()] == ["schedutil"]
+
+
+def test_a_command_has_each_policy_seed_and_variant_once() -> None:
+    command = replace(COMMAND, policies=("joint", "schedutil", "best"), scale=(1, 2), sensitivity=True)
+    cases = [
+        Case(source="a.py", mix="a", board="host"),
+        Case(source="generated:0", mix="g", board="host", utilisation=0.5),
+    ]
+    tasks = first_tasks(command, cases)
+    written = [task for task in tasks if task.mix == "a"]
+    assert len(set(tasks)) == len(tasks)
+    assert sum(task.plain for task in written) == 3 * 2
+    assert [task.policy for task in written if task.clones == 2] == ["joint", "schedutil"]
+    assert {task.policy for task in written if task.change} == {"joint", "schedutil"}
+    assert [(task.policy, task.seed) for task in tasks if task.mix == "g"] == [("joint", 0), ("schedutil", 0)]
+
+
+def test_parity_runs_have_the_floors_that_the_baseline_delivered() -> None:
+    cases = [Case(source="a.py", mix="a", board="host")]
+    base = Task(mix="a", board="host", policy="schedutil", seed=1)
+    tasks = parity_tasks(COMMAND, cases, {base: {"app-0": [(0.0, 0.8)]}})
+    assert [(task.policy, task.seed, task.parity, task.floors) for task in tasks] == [
+        ("joint", 1, "schedutil", {"app-0": [(0.0, 0.8)]})
+    ]
+
+
+def test_delivered_floors_are_just_met_by_what_delivered_them() -> None:
+    floors = delivered_floors(summary_of(result("schedutil", app(accuracy=0.8, floor=0.9))))
+    assert floors is not None
+    assert floors["app-0"] == [(0.0, pytest.approx(0.8))]
+    assert floors["app-0"][0][1] < 0.8
+    assert delivered_floors(summary_of(result("schedutil", app(accuracy=None)))) is None
+
+
+def test_without_joint_the_first_policy_is_judged_against_the_others() -> None:
+    command = replace(COMMAND, policies=("mine.py:Mine", "largest"))
+    assert (command.ours, command.baselines) == ("mine.py:Mine", ("largest",))
+    assert (COMMAND.ours, COMMAND.baselines) == ("joint", ("schedutil",))
+
+
+def test_a_result_adds_up_what_the_records_say() -> None:
+    made = make_run()
+    task = Task(mix="car-park", board=made.summary.board, policy="joint", seed=0, floors={})
+    found = result_of(task, made.summary, made.records, managing_j=0.5)
+    assert found.task == task
+    assert found.task.floors is None
+    ended = [first_ends(own) for own in made.records.values()]
+    assert on_time_counts(found) == (sum(is_on_time(own).sum() for own in ended), sum(own.size for own in ended))
+    assert found.xrbench is not None
+    assert 0 < found.xrbench < 100
+
+
+def test_savings_are_averaged_over_mixes_of_like_utilisation() -> None:
+    ours = runs(*(result("joint", mix=f"m{u}", utilisation=u, units_j=5.0) for u in (0.05, 0.06, 1.0)))
+    base = runs(*(result("s", mix=f"m{u}", utilisation=u, units_j=10.0) for u in (0.05, 0.06, 1.0)))
+    curve = utilisation_curve(ours, base)
+    assert len(curve.points) == 3
+    assert [place for place, one in enumerate(curve.means) if one is not None] == [0, STEPS - 1]
+    assert curve.means[0] is not None
+    assert curve.means[0].n == 2
+    # Neither two mixes nor one show anything.
+    assert curve.without_saving == [(0.0, pytest.approx(1 / STEPS)), (pytest.approx((STEPS - 1) / STEPS), 1.0)]
+
+
+def test_a_mix_in_which_one_misses_its_slo_has_a_point_but_no_part_in_the_mean() -> None:
+    ours = runs(result("joint", mix="a", utilisation=0.5), result("joint", mix="b", utilisation=0.5, units_j=5.0))
+    base = runs(result("s", app(hits=10), mix="a", utilisation=0.5), result("s", mix="b", utilisation=0.5))
+    curve = utilisation_curve(ours, base)
+    assert [point.like for point in curve.points] == [False, True]
+    assert [one.value for one in curve.means if one is not None] == [pytest.approx(0.5)]
+    assert curve.points[0].on_time == pytest.approx(0.85)
+
+
+def test_spans_without_a_saving_are_told_as_one_where_they_touch() -> None:
+    made = [result("joint", mix=f"m{u}", utilisation=u) for u in (0.15, 0.25, 0.3, 0.95)]
+    curve = utilisation_curve(runs(*made), runs(*made))
+    assert [(round(low, 2), round(high, 2)) for low, high in curve.without_saving] == [(0.11, 0.33), (0.89, 1.0)]
+
+
+def test_more_apps_are_measured_against_ours_with_the_apps_once() -> None:
+    command = replace(COMMAND, policies=("schedutil", "joint"), scale=(1, 2))
+    results = [
+        result("joint", units_j=10.0), result("joint", clones=2, units_j=15.0),
+        result("schedutil", units_j=20.0), result("schedutil", clones=2, units_j=40.0),
+    ]  # fmt: skip
+    lines = scale_lines(results, command)
+    assert list(lines) == ["joint", "schedutil"]
+    assert [point.ratio for point in lines["schedutil"]] == [pytest.approx(2.0), pytest.approx(4.0)]
+    assert scale_lines(results[::2], command) == {}
+
+
+def summary_of(one: Result) -> Summary:
+    assert one.summary is not None
+    return one.summary

@@ -1,0 +1,188 @@
+"""What a bench shows: its tables on the page and in files, and the page itself."""
+
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import polars
+import pytest
+
+from helpers.bench_results import COMMAND, app, result
+from scheduler.board import Board, BoardUnit
+from workloads.bench.report import Bench, energy_sheets, to_html
+from workloads.bench.results import Result
+from workloads.bench.rows import APP_COLUMNS, write_tables
+from workloads.bench.sheets import (
+    aims_sheet,
+    boards_sheet,
+    energy_sheet,
+    failure_sheet,
+    matrix_sheet,
+    networks_and_clocks,
+    sensitivity_sheet,
+    shortfall_sheet,
+)
+from workloads.bench.tasks import Task
+
+
+def test_the_energy_table_says_how_much_could_be_saved_at_all() -> None:
+    results = [result("schedutil", units_j=10.0), result("joint", units_j=9.5, lower_bound_j=9.0)]
+    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
+    assert sheet.rows[-1][:2] == ("relaxed lower bound", "−10.0 %")
+    assert len(sheet.rows[-1]) == len(sheet.heads)
+
+
+def test_a_policy_s_name_has_networks_and_clocks() -> None:
+    assert networks_and_clocks("joint") == ("joint", "its own")
+    assert networks_and_clocks("floor+schedutil") == ("floor", "schedutil")
+    assert networks_and_clocks("ondemand") == ("largest", "ondemand")
+
+
+def test_the_matrix_has_a_cell_for_what_was_run_only() -> None:
+    sheet = matrix_sheet([result(policy) for policy in COMMAND.policies], COMMAND, generated=False)
+    assert sheet is not None
+    assert sheet.heads == ("networks", "clocks: its own", "clocks: schedutil")
+    assert [row[0] for row in sheet.rows] == ["joint", "largest", "floor"]
+    assert sheet.rows[1][1] == "–"
+
+
+def test_the_energy_table_has_the_parity_run_and_the_like_mixes() -> None:
+    results = [result(policy, units_j=5.0 if policy == "joint" else 10.0) for policy in COMMAND.policies]
+    results.append(result("joint", parity="schedutil", units_j=9.0))
+    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
+    assert [(row[0], row[1]) for row in sheet.rows] == [
+        ("joint", "−50.0 %"),
+        ("floor", "0.0 %"),
+        ("joint, where both meet their slos", "−50.0 %"),
+        ("joint at the accuracy of schedutil", "−10.0 %"),
+    ]
+
+
+def test_the_aims_say_by_how_much_and_where_they_are_missed() -> None:
+    took_j = {"a": 9.0, "b": 6.0, "c": 6.0, "d": 10.5, "e": 9.0}
+    results = [result("schedutil", mix=mix, seed=seed) for mix in took_j for seed in (0, 1)]
+    results += [result("joint", mix=mix, seed=seed, units_j=took_j[mix]) for mix in took_j for seed in (0, 1)]
+    results += [result("floor", mix=mix) for mix in took_j]
+    sheet = aims_sheet(results, COMMAND, generated=False)
+    assert sheet is not None
+    [row] = sheet.rows  # there is no aim against floor with its own clocks
+    assert row[:2] == ("schedutil", "−30.0 %")
+    assert row[2].startswith("−21.1 % (")
+    assert row[3:] == (
+        "not shown",
+        "+8.9 points",
+        "3 of 5",
+        "d on host (+5.0 %), a on host (−10.0 %), e on host (−10.0 %)",
+    )
+
+
+def test_an_aim_that_is_met_is_missed_nowhere() -> None:
+    results = [
+        result(policy, mix=mix, units_j=joules)
+        for mix in "abcde"
+        for policy, joules in (("schedutil", 10), ("joint", 5))
+    ]
+    sheet = aims_sheet(results, COMMAND, generated=False)
+    assert sheet is not None
+    assert [row[3:] for row in sheet.rows] == [("met", "none", "0 of 5", "nowhere")]
+
+
+def test_there_are_no_aims_without_joint() -> None:
+    command = replace(COMMAND, policies=("floor", "schedutil"))
+    assert aims_sheet([result("floor"), result("schedutil")], command, generated=False) is None
+
+
+def test_a_board_without_power_figures_is_named_and_not_compared() -> None:
+    unit = BoardUnit(name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
+    board = Board(name="host", units=(unit,), base_w=None, sensor="none", power_source="unknown: nobody measured")
+    results = [result(policy, units_j=None) for policy in COMMAND.policies]
+    sheet = boards_sheet(results, COMMAND, {"host": board}, generated=False)
+    assert sheet.rows[0][1].startswith("unknown")
+    said = "board 'host': no power figures for cpu, so energy is unknown and not compared; give static_w and dynamic_w."
+    assert sheet.notes == (said,)
+    assert said in unescape(to_html(Bench(command=COMMAND, boards={"host": board}, results=results)))
+
+
+def test_the_sensitivity_table_says_where_the_conclusion_does_not_hold() -> None:
+    less, more = "idle power 0 % of static", "static power 50 % more"
+    results = [
+        result(policy, mix=mix, change=change, units_j=joules if policy == "joint" else 10.0)
+        for mix in "abcde"
+        for policy in ("joint", "schedutil")
+        for change, joules in ((None, 6.0), (less, 5.0), (more, 8.0))
+    ]
+    # Another seed of the board as it is has no partner among the changed ones, and no part.
+    results += [result("joint", mix="a", seed=1, units_j=99.0), result("schedutil", mix="a", seed=1)]
+    sheet = sensitivity_sheet(results, replace(COMMAND, sensitivity=True))
+    assert sheet is not None
+    assert [row[0] for row in sheet.rows] == ["as they are", more, less]
+    assert sheet.rows[0][1].startswith("−40.0 % (−40.0 to −40.0 %; on time 0.0; less, aim −30.0 % met")
+    assert sheet.notes[0] == (
+        "Against schedutil, on the boards as they are: less, aim −30.0 % met. "
+        f"Otherwise with {more} (less, aim −30.0 % missed)."
+    )
+    assert sensitivity_sheet([result("joint")], COMMAND) is None
+
+
+def test_a_conclusion_that_holds_under_every_change_is_said_to() -> None:
+    results = [
+        result(policy, mix=mix, change=change, units_j=11.0 if policy == "joint" else 10.0)
+        for mix in "abcde"
+        for policy in ("joint", "schedutil")
+        for change in (None, "V/f exponent 0.25 less")
+    ]
+    sheet = sensitivity_sheet(results, replace(COMMAND, sensitivity=True))
+    assert sheet is not None
+    assert sheet.notes[0].endswith("more, aim −30.0 % missed. The same under every change.")
+
+
+def test_failures_are_told_with_their_seeds_together() -> None:
+    failed = [Result(task=Task(mix="a", board="host", policy="mine", seed=seed), error="it broke") for seed in (0, 1)]
+    sheet = failure_sheet([*failed, result("joint")])
+    assert sheet is not None
+    assert sheet.rows == [("a", "host", "mine", "", "0, 1", "it broke")]
+    assert failure_sheet([result("joint")]) is None
+
+
+def test_tables_have_the_public_columns_and_only_plain_runs(tmp_path: Path) -> None:
+    failed = Result(task=Task(mix="a", board="host", policy="mine", seed=0), error="it, broke")
+    results = [result("joint", app(), app()), result("joint", change="idle power 0 % of static"), failed]
+    write_tables(results, tmp_path)
+    lines = (tmp_path / "results.csv").read_text().splitlines()
+    assert lines[0] == (
+        "mix,board,policy,seed,app,submitted,completed,dropped,failed,on_time,slo,p50_ms,p95_ms,p99_ms,target_ms,"
+        "accuracy,min_accuracy,switches,units_j,board_j"
+    )
+    assert lines[1] == "gate,host,joint,0,app-0,100,100,0,0,0.95,0.9,1.0,2.0,3.0,50.0,0.8,0.0,1,10.0,"
+    assert len(lines) == 3
+    assert polars.read_parquet(tmp_path / "results.parquet").columns == list(APP_COLUMNS)
+    of_runs = polars.read_csv(tmp_path / "runs.csv")
+    assert of_runs["error"].to_list() == [None, None, "it, broke"]
+    assert of_runs["j_per_on_time"].to_list()[0] == pytest.approx(10 / 190)
+
+
+def test_the_report_shows_names_as_text_and_every_section_that_was_run() -> None:
+    command = replace(COMMAND, scale=(1, 2), sensitivity=True)
+    results = [
+        result(policy, mix=mix, seed=seed, units_j=5.0 if policy == "joint" else 10.0)
+        for mix in ("<b>", "gate", "c", "d", "e")
+        for policy in command.policies
+        for seed in (0, 1)
+    ]
+    results += [result(policy, clones=2) for policy in command.policies]
+    results += [result(policy, change="idle power 0 % of static") for policy in command.policies]
+    results += [result(policy, mix="made", utilisation=0.3) for policy in command.policies]
+    html = to_html(Bench(command=command, boards={}, results=results, left_out=["x on y"]))
+    assert "<b>" not in html.replace("<b>joint", "")
+    assert "&lt;b&gt;" in html
+    for words in ("over utilisation", "More apps", "whatever is assumed of the boards", "Networks × clocks", "x on y"):
+        assert words in html
+    assert "aim −30.0 %: met" in html
+
+
+def test_a_bench_of_one_policy_has_a_report_without_comparisons() -> None:
+    command = replace(COMMAND, policies=("joint",))
+    bench = Bench(command=command, boards={}, results=[result("joint")])
+    assert energy_sheets(bench) == []
+    assert "gate on host" in to_html(bench)
+    assert shortfall_sheet(bench.results, command).rows == []

@@ -1,0 +1,119 @@
+"""The events of a mix as the manager is told of them: each carries all that is in force from then on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.tiny_networks import board
+from scheduler import messages
+from scheduler.board import Thermal
+from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitLimited
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic
+from workloads.mix.errors import MixError
+from workloads.mix.events import Event, at
+from workloads.mix.mix import Mix
+from workloads.mix.timeline import timeline
+
+BOARD = board()
+CORES = {unit.name: unit.cores for unit in BOARD.units}
+
+
+def app(name: str) -> App:
+    return App(name, supernet="ofa-plates", arrivals=Periodic(hz=5), latency_ms=60, min_accuracy=0.7)
+
+
+def mix(*events: Event) -> Mix:
+    return Mix("test", apps=[app("a"), app("b")], events=events, duration_s=100)
+
+
+def changes(*events: Event) -> list[Any]:
+    return [event.change for _, event in timeline(mix(*events), BOARD)]
+
+
+def test_events_come_in_order_of_time_and_as_given_at_one_time():
+    told = timeline(
+        mix(at(30, remove="a"), at(10, "a", latency_ms=30), at(10, "b", weight=2), at(20, add=app("c"))), BOARD
+    )
+    assert [at_s for at_s, _ in told] == [10, 10, 20, 30]
+    assert [type(event.change) for _, event in told] == [
+        TargetChanged,
+        TargetChanged,
+        messages.AppAdded,
+        messages.AppRemoved,
+    ]
+    assert [event.text for _, event in told] == ["a: latency_ms 30", "b: weight 2", "c joins", "a leaves"]
+
+
+def test_a_change_of_one_target_carries_the_others():
+    told = changes(at(10, "a", latency_ms=30), at(20, "a", min_accuracy=0.8), at(30, "a", weight=2, slo=0.9))
+    first = TargetChanged(app="a", target_ms=30, min_accuracy=0.7, weight=1, slo=0.95)
+    assert told == [
+        first,
+        TargetChanged(app="a", target_ms=30, min_accuracy=0.8, weight=1, slo=0.95),
+        TargetChanged(app="a", target_ms=30, min_accuracy=0.8, weight=2, slo=0.9),
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["big", "little", "pair"]),
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "max_mhz": st.sampled_from([None, 500.0, 800.0, 1000.0]),
+                    "cores": st.sampled_from([None, 1]),
+                    "busy": st.floats(0, 1),
+                },
+            ).filter(bool),
+        ),
+        max_size=8,
+    )
+)
+def test_a_limit_of_a_unit_carries_the_others_and_none_lifts_one(given_changes):
+    events = [at(place, unit=unit, **changed) for place, (unit, changed) in enumerate(given_changes)]
+    in_force = {unit: {"max_mhz": None, "cores": None, "busy": 0.0} for unit in CORES}
+    expected = []
+    for unit, changed in given_changes:
+        in_force[unit] = {**in_force[unit], **changed}
+        now = in_force[unit]
+        expected.append(
+            UnitLimited(
+                unit=unit,
+                max_mhz=now["max_mhz"],
+                cores_online=now["cores"] or CORES[unit],
+                other_load=now["busy"],
+            )
+        )
+    assert changes(*events) == expected
+
+
+def test_a_power_cap_is_set_and_lifted():
+    told = timeline(mix(at(10, power_cap_w=2.5), at(20, power_cap_w=None)), BOARD)
+    assert [event.change for _, event in told] == [PowerCapped(power_cap_w=2.5), PowerCapped(power_cap_w=None)]
+    assert [event.text for _, event in told] == ["board: power_cap_w 2.5", "board: power_cap_w lifted"]
+
+
+def test_ambient_heat_is_refused_on_a_board_without_a_thermal_model():
+    with pytest.raises(MixError, match=r"at\(5, ambient_c=40.0\): board 'test' has no thermal model"):
+        timeline(mix(at(5, ambient_c=40)), BOARD)
+
+
+def test_ambient_heat_is_told_on_a_board_with_a_thermal_model():
+    hot = replace(BOARD.units[0], thermal=Thermal(c_per_w=5, tau_s=10, trip_c=90))
+    board = replace(BOARD, units=(hot, *BOARD.units[1:]))
+    told = timeline(mix(at(5, ambient_c=40)), board)
+    assert told == ((5, messages.Event(change=AmbientChanged(ambient_c=40), text="board: ambient_c 40")),)
+
+
+def test_heat_and_cap_of_one_event_are_told_one_after_the_other():
+    hot = replace(BOARD.units[0], thermal=Thermal(c_per_w=5, tau_s=10, trip_c=90))
+    board = replace(BOARD, units=(hot, *BOARD.units[1:]))
+    told = timeline(mix(at(5, ambient_c=40, power_cap_w=3)), board)
+    assert [event.change for _, event in told] == [AmbientChanged(ambient_c=40), PowerCapped(power_cap_w=3)]

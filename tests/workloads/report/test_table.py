@@ -1,0 +1,108 @@
+"""The table for a terminal: the same words as the summary, and never wider than 110 columns."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from helpers.synthetic_run import make_run
+from workloads.report.table import fraction, joules, milliseconds, share, summary_table
+from workloads.results.summary import EnergySummary, Summary
+
+
+def rendered(summaries: list[Summary], width: int = 200, emulated: bool = True) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(summary_table(summaries, emulated=emulated))
+    return capture.get()
+
+
+def with_policy(summary: Summary, policy: str, units_j: float | None) -> Summary:
+    energy = EnergySummary(units_j=units_j, source="unknown" if units_j is None else "modelled")
+    return replace(summary, policy=policy, energy=energy)
+
+
+BASE = make_run().summary
+THREE = [
+    with_policy(BASE, "joint", 50.0),
+    with_policy(BASE, "schedutil", 75.0),
+    with_policy(make_run(stalled=True).summary, "floor+schedutil", 60.0),
+]
+
+
+def rows_of(out: str, app: str) -> list[list[str]]:
+    """What the app asked, then what each policy gave it."""
+    lines = out.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith(app))
+    rest = itertools.takewhile(str.strip, lines[start:])
+    return [line.split() for line in rest if not line.startswith(" " * 8)]
+
+
+def test_one_run_says_what_was_asked_and_what_was_given() -> None:
+    out = rendered([BASE])
+    app = BASE.apps["entrance"]
+    asked, given = rows_of(out, "entrance")
+    assert asked == ["entrance", "≥", "95", "%", "≤", "60→30", "≥", "0.80→0.70"]
+    assert given == [
+        *("joint", *share(app.on_time).split(), app.verdict),
+        *(milliseconds(app.latency_ms.p95), fraction(app.accuracy.value), str(app.switches)),
+        *("w1-r96", "×", str(app.subnets["w1-r96"])),
+    ]
+    assert f"w2-r128 × {app.subnets['w2-r128']}" in out
+    assert "not shown" in out
+    assert "car-park on two-core-host, 40 s" in out
+
+
+def test_policies_stand_side_by_side_and_energy_is_compared_with_the_first() -> None:
+    out = rendered(THREE)
+    assert [row[0] for row in rows_of(out, "garage")] == ["garage", "joint", "schedutil", "floor+schedutil"]
+    energy = {line.split()[0]: line.rstrip() for line in out.splitlines() if " J" in line}
+    assert energy == {
+        "joint": "joint               50.0 J",
+        "schedutil": "schedutil           75.0 J  +50 % against joint",
+        "floor+schedutil": "floor+schedutil     60.0 J  +20 % against joint",
+    }
+
+
+def test_an_app_that_one_policy_ran_alone_is_shown() -> None:
+    alone = replace(BASE, apps={"entrance": BASE.apps["entrance"]})
+    assert len(rows_of(rendered([alone, BASE]), "garage")) == 2
+
+
+def test_emulated_and_modelled_energy_is_said() -> None:
+    assert "Energy of the units, modelled, emulated clocks:" in rendered(THREE)
+    assert "emulated" not in rendered(THREE, emulated=False)
+
+
+def test_a_disturbed_run_is_called_void_and_others_are_not() -> None:
+    lines = rendered(THREE).splitlines()
+    (place,) = [place for place, line in enumerate(lines) if "void" in line]
+    assert lines[place].strip() == "void, host disturbed: it stalled 1.1 % of the time, up to 310 ms"
+    assert lines[place - 1].startswith("floor+schedutil")
+
+
+def test_what_is_unknown_is_called_so() -> None:
+    out = rendered([with_policy(BASE, "joint", None), with_policy(BASE, "schedutil", 60.0)])
+    assert "joint        unknown" in out
+    assert "against" not in out
+    assert share(None) == milliseconds(None) == fraction(None) == joules(None) == "unknown"
+
+
+@pytest.mark.parametrize("width", [110, 240])
+def test_table_is_at_most_110_columns(width: int) -> None:
+    long = replace(
+        THREE[2],
+        policy="a-user-policy-of-a-long-name+conservative",
+        apps={"the-camera-at-the-far-end-of-the-yard": BASE.apps["entrance"], **BASE.apps},
+    )
+    lines = rendered([*THREE, long], width=width).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 110
+    assert sum("the-camera" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.512, "0.512"), (4.25, "4.25"), (41.27, "41.3"), (99.96, "100"), (1234.5, "1234")]
+)
+def test_milliseconds_have_three_figures(value: float, text: str) -> None:
+    assert milliseconds(value) == text
