@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board
 from scheduler.inputs import Inputs, changes
-from scheduler.knowledge import AppSpec, Knowledge
+from scheduler.knowledge import Knowledge
 from scheduler.messages import (
     Activated,
     AppAdded,
