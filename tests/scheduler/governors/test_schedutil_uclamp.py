@@ -114,6 +114,16 @@ def test_who_takes_hints() -> None:
     assert taking == HINTED == ("schedutil-uclamp",)
 
 
+def test_a_lone_core_that_was_never_idle_keeps_its_clock_where_its_clamp_does_not_hold_it_down() -> None:
+    # Busy for all of 10 ms, and idle at the very moment of the step: its utilisation is below its clamp.
+    governor = SchedutilUclamp(max_mhz=2000)
+    governor.hint(0, 2000)
+    governor.edge(0.0, 0, True, 2000)
+    governor.step(0.0, (0.0,), 2000, TABLE)
+    governor.edge(10_000.0, 0, False, 2000)
+    assert governor.step(10_000.0, (10_000.0,), 2000, TABLE) == 2000
+
+
 # ---------------------------------------------------------------- who gives which hint
 
 
