@@ -1,4 +1,7 @@
-"""The board as the scheduler sees it: units, clocks and power. Frozen data; knows no files and no kernel."""
+"""The board as the scheduler sees it: units, clocks and power.
+
+Frozen data; it does not know files or the kernel.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdleState:
-    """A state that a core falls into once it has been idle for long enough.
+    """A sleep state that a core falls into once it has been idle for long enough.
+
+    With `IdleState(residency_us=500, exit_us=80)` a core sleeps after 500 µs, and the next request on it begins 80 µs
+    late.
 
     Attributes:
-        residency_us: how long it has been idle by then.
-        exit_us: how much later than at once the next request there begins.
+        residency_us: time that the core has been idle when it falls into the state, in µs.
+        exit_us: time that it takes to wake up, in µs; the next request on the core begins so much later.
     """
 
     residency_us: float
@@ -20,20 +26,22 @@ class IdleState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thermal:
-    """How a unit heats up, and how the kernel then holds its clock down.
+    """A model of a unit that heats up and of the kernel that then holds its clock down.
 
     The unit is one resistance and one capacity to the ambient: at constant power P its temperature nears
-    ambient + P · `c_per_w` with the time constant `tau_s`. Every `polling_ms` the kernel's step-wise thermal governor
-    takes the highest clock it allows one step down while the trip is exceeded and the temperature rises, and one step
-    up while it is not exceeded and falls (`drivers/thermal/gov_step_wise.c`).
+    ambient + P · `c_per_w` with the time constant `tau_s`. At 4 W, 5 °C/W and an ambient of 25 °C it nears 45 °C.
+
+    Every `polling_ms` the kernel's step-wise thermal governor looks at the temperature. It takes the highest clock that
+    it allows one step down while the trip is exceeded and the temperature rises, and one step up while the trip is not
+    exceeded and the temperature falls (`drivers/thermal/gov_step_wise.c`).
 
     Attributes:
-        c_per_w: thermal resistance.
-        tau_s: time constant.
-        trip_c: temperature above which the clock is held down.
-        polling_ms: between two looks.
-        static_per_c: by which share of itself `static_w` rises per degree, about `reference_c`.
-        reference_c: temperature at which `static_w` is as stated.
+        c_per_w: thermal resistance, in °C per W.
+        tau_s: time constant, in seconds.
+        trip_c: temperature above which the clock is held down, in °C.
+        polling_ms: time between two looks, in ms.
+        static_per_c: share of itself by which `static_w` rises per °C above `reference_c`.
+        reference_c: temperature at which `static_w` is as stated, in °C.
     """
 
     c_per_w: float
@@ -46,24 +54,24 @@ class Thermal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoardUnit:
-    """Cores (or a GPU) that share one clock.
+    """A unit of the board: cores, or a GPU, that share one clock.
 
     Attributes:
-        name: as in `cluster.yaml`.
+        name: name of the unit, as in `cluster.yaml`.
         kind: `cpu` or `gpu`.
         cpus: the kernel's numbers of its cores; empty for a GPU.
-        dvfs: how its clock is set: `cpufreq`, `devfreq`, `nvml`, `emulated` or `fixed`.
+        dvfs: the way in which its clock is set: `cpufreq`, `devfreq`, `nvml`, `emulated` or `fixed`.
         mhz: its clocks, rising.
         static_w: power of the unit at each clock with no load and idle states on; None where unknown.
         dynamic_w: power of one busy core above `static_w` at each clock; None where unknown.
-        speed: of one core at its top clock, relative to the core that profiles were measured on.
-        memory_share: part of an inference that the clock does not stretch.
-        host: a GPU's CPU unit.
-        domain: units of one domain have one clock.
-        transition_us: from asking for a clock until it is in force; the old one is until then.
-        idle_states: the shallowest first.
+        speed: speed of one core at its top clock, relative to the core that profiles were measured on.
+        memory_share: share of an inference, at the top clock, that a lower clock does not stretch, 0 to 1.
+        host: name of the CPU unit that serves a GPU; None for a CPU unit.
+        domain: name of its frequency domain; units of one domain have one clock. None for a domain of its own.
+        transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then.
+        idle_states: sleep states of its cores, the shallowest first.
         idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
-        thermal: None where it never gets too hot.
+        thermal: how it heats up; None where it never gets too hot.
     """
 
     name: str
@@ -84,7 +92,7 @@ class BoardUnit:
 
     @property
     def cores(self) -> int:
-        """Cores that requests can take; a GPU is one."""
+        """Number of cores that requests can take; a GPU counts as one."""
         return len(self.cpus) if self.kind == "cpu" else 1
 
     @property
@@ -105,25 +113,30 @@ class BoardUnit:
         return tuple(mhz for mhz in self.mhz if mhz <= max_mhz) or self.mhz[:1]
 
     def pace(self, mhz: float) -> float:
-        """Profiled milliseconds that a request gets through per millisecond at that clock.
+        """Return the profiled milliseconds of an inference that pass in one millisecond at a clock.
 
-        With memory share m and top clock F: speed / (m + (1 - m) · F / mhz).
+        With memory share m and top clock F it is speed / (m + (1 - m) · F / mhz). A core of speed 1 and no memory share
+        has a pace of 0.5 at half of its top clock, so an inference profiled at 20 ms takes 40 ms there.
+
+        Args:
+            mhz: the clock.
         """
         return self.speed / (self.memory_share + (1 - self.memory_share) * self.mhz[-1] / mhz)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Board:
-    """One board: its units, and what is known of its power.
+    """A board: its units and the facts about its power.
 
     Attributes:
-        name: of the board.
-        units: in the order of `cluster.yaml`.
+        name: name of the board.
+        units: its units, in the order of `cluster.yaml`.
         base_w: power of all that is not a unit; None where unknown.
         sensor: name of the power sensor, or `none`.
-        power_source: where the power figures come from, as shown to users.
-        ambient_c: temperature around it at the start, for units with a thermal model.
-        speed_of: whose core `BoardUnit.speed` is relative to; `Profile.speed_of` of the profiles that fit.
+        power_source: source of the power figures, as shown to users.
+        ambient_c: temperature around it at the start, in °C, for units with a thermal model.
+        speed_of: the machine whose core `BoardUnit.speed` is relative to. A profile fits the board if its
+            `Profile.speed_of` is the same.
     """
 
     name: str
@@ -135,7 +148,7 @@ class Board:
     speed_of: str = "host"
 
     def unit(self, name: str) -> BoardUnit:
-        """The unit of that name.
+        """Return the unit of that name.
 
         Raises:
             KeyError: if there is none.
@@ -146,7 +159,9 @@ class Board:
         raise KeyError(name)
 
     def capacity(self, unit: str) -> float:
-        """What a core of a CPU unit gets through at its top clock, as a share of what the board's largest does.
+        """Return the speed of a core of a CPU unit at its top clock, as a share of the board's fastest core.
+
+        On a board of speeds 1.0 and 0.4 the second unit has a capacity of 0.4.
 
         Raises:
             KeyError: if there is no unit of that name.
@@ -160,5 +175,5 @@ class Board:
 
     @property
     def emulated(self) -> bool:
-        """Whether any clock of this board is emulated."""
+        """True if any clock of this board is emulated."""
         return any(unit.dvfs == "emulated" for unit in self.units)

@@ -21,16 +21,25 @@ from scheduler.governors.common import (
     at_least,
     next_sample_s,
 )
-from scheduler.governors.devfreq import Podgov, SimpleOndemand
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
-from scheduler.governors.names import GOVERNORS, governor_for, governor_of, make_governor
+from scheduler.governors.names import (
+    GOVERNORS,
+    HINTED,
+    PLACING_BY_ENERGY,
+    governor_for,
+    governor_of,
+    make_governor,
+)
+from scheduler.governors.podgov import Podgov
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
 
 __all__ = [
     "GOVERNORS",
+    "HINTED",
     "PERIOD_US",
+    "PLACING_BY_ENERGY",
     "Conservative",
     "EdgeGovernor",
     "Governor",
@@ -43,7 +52,6 @@ __all__ = [
     "Powersave",
     "Schedutil",
     "SchedutilUclamp",
-    "SimpleOndemand",
     "at_least",
     "governor_for",
     "governor_of",

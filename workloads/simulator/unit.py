@@ -35,8 +35,11 @@ class Claimant(Protocol):
         ...
 
 
-MOST_OTHER_LOAD = 0.999
-"""Others who take the whole unit leave a request this much less than all of it, so that the request does end."""
+MAX_OTHER_LOAD_SIMULATED = 0.999
+"""Largest load of other programs that a simulated unit has.
+
+Where they take all of it, they leave a request the rest, 0.1 %, so that the request does end.
+"""
 
 
 @dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
@@ -336,7 +339,7 @@ class SimulatedUnit:
         self._re_pace()
 
     def _re_pace(self) -> None:
-        self._pace = self._paces[self._place] * (1 - min(self._other_load, MOST_OTHER_LOAD))
+        self._pace = self._paces[self._place] * (1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
         for taking in self._running:
             self._schedule(taking)
 
