@@ -121,7 +121,7 @@ class SimulatedBoard:
         if clock != governed_by:  # new hints alone don't make a governor forget what it has seen
             governor = governor_of(self._board, unit, clock)
             # The emulated board's own governors don't hear of edges either.
-            simulated.set_clock(clock, governor, edges=simulated.spec.dvfs != "emulated")
+            simulated.set_clock(clock, governor, edges=not simulated.spec.emulated)
         return clock
 
     def limit(self, limits: UnitLimited) -> None:
