@@ -27,6 +27,7 @@ from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
 from scheduler.governors.names import GOVERNORS, governor_for, governor_of, make_governor
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
+from scheduler.governors.seat import GovernorSeat
 
 __all__ = [
     "GOVERNORS",
@@ -35,6 +36,7 @@ __all__ = [
     "EdgeGovernor",
     "Governor",
     "GovernorError",
+    "GovernorSeat",
     "HintedGovernor",
     "Interactive",
     "Ondemand",
