@@ -19,7 +19,8 @@ STYLE = """
   .head { font-weight: 600; } .small { font-size: 11.5px; fill: var(--muted); }
   .band { font-size: 12px; font-weight: 600; fill: var(--muted); text-anchor: start; }
   path { fill: none; stroke: var(--line); stroke-width: 1.6; marker-end: url(#tip); }
-  path.back { stroke-dasharray: 5 4; } path.plus { stroke: none; marker-end: none; } marker path { fill: var(--line); stroke: none; }
+  path.back { stroke-dasharray: 5 4; } path.plus { stroke: none; marker-end: none; }
+  marker path { fill: var(--line); stroke: none; }
 """
 
 
@@ -93,6 +94,7 @@ ARROWS = (
     ("M314 592 H483", "", None),
     ("M695 592 H788", "", None),
 )
+
 
 def main() -> None:
     """Write the picture."""

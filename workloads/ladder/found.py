@@ -37,7 +37,7 @@ class Place:
     @property
     def pace(self) -> float:
         """Milliseconds of this machine that the unit gets through in a millisecond at its top clock."""
-        return self.unit.pace(self.unit.mhz[-1]) if self.unit.dvfs == "emulated" else 1.0
+        return self.unit.pace(self.unit.mhz[-1]) if self.unit.emulated else 1.0
 
     def __str__(self) -> str:
         cores = "" if self.unit.kind == "gpu" else f", {self.cores} core{'s' if self.cores > 1 else ''}"
@@ -85,7 +85,7 @@ class FoundLadder:
     @property
     def clock(self) -> str:
         """At which clock the latencies are."""
-        if self.where.unit.dvfs == "emulated":
+        if self.where.unit.emulated:
             return (
                 f"emulated: measured here, over the unit's speed of {self.where.pace:g} "
                 f"({self.where.unit.mhz[-1]:g} MHz)"
