@@ -48,22 +48,3 @@ class BoardClock:
     def wall_s(self, board_s: float) -> float:
         """How long a span of board time lasts on the wall."""
         return board_s * self.time_scale
-
-
-class VirtualClock:
-    """Time that passes only when something sleeps, for tests and the simulator."""
-
-    def __init__(self, now_s: float = 0.0) -> None:
-        self._now_s = now_s
-
-    def now_s(self) -> float:
-        """The present."""
-        return self._now_s
-
-    def sleep_until(self, at_s: float) -> None:
-        """Moves the present there."""
-        self._now_s = max(self._now_s, at_s)
-
-    def wall_s(self, board_s: float) -> float:
-        """How long a span of board time would last on a wall that keeps this time."""
-        return board_s

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger
 from actors.requests.records import Status, read_records
 from actors.worker.spec import WorkerSpec
 from actors.worker.worker import Worker
 from helpers.tiny_networks import Numbers, board, ladder, profile
+from helpers.virtual_clock import VirtualClock
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 

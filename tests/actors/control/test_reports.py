@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock import VirtualClock
 from actors.control.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
+from helpers.virtual_clock import VirtualClock
 from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
 from scheduler.views import Gear
 
