@@ -34,7 +34,8 @@ from actors.session import watch_driver
 from actors.wire import decode, decode_effect, encode
 from actors.worker.serving import Result, WorkerClosedError
 from actors.worker.spec import WorkerSpec
-from actors.worker.worker import Worker, WorkerStatus
+from actors.worker.status import WorkerStatus
+from actors.worker.worker import Worker
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import (
@@ -124,7 +125,7 @@ class WorkerActor:
         assert clock is not None
         reporter = AppReporter(app_page(self._directory, self._spec.app))
         try:
-            keep_posting(clock, epoch_s, lambda: reporter.post(worker.telemetry()))
+            keep_posting(clock, epoch_s, lambda: reporter.post(worker.totals()))
         except WorkerClosedError:
             os._exit(1)
 

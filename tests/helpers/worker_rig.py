@@ -80,6 +80,12 @@ class Rig:
             on_result=on_result,
             resume_from_s=resume_from_s,
         )
+        self._reported = None
+
+    def telemetry(self):
+        """What the worker did since the last call, as the manager gets it."""
+        earlier, self._reported = self._reported, self.worker.totals()
+        return self._reported.since(earlier, "a")
 
     def prepare(self, gear, plan=0):
         return self.worker.prepare(Prepare(app="a", gear=gear, plan=plan))

@@ -34,7 +34,7 @@ from actors.remote import (
 from actors.requests.records import Status, read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
-from actors.worker.worker import WorkerStatus
+from actors.worker.status import WorkerStatus
 from scheduler.manager import AppSpec
 from scheduler.views import Gear
 from workloads.mix.arrivals import External, Saturate
