@@ -39,7 +39,7 @@ from benchmarks.rig import (
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.catalog import OFA_MBV3_W12
-from supernets.export import export
+from supernets.exporting import export
 from supernets.pictures import sources
 from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus

@@ -13,7 +13,7 @@ from supernets.artifact import Artifact
 from supernets.catalog import check_name, load, names, task_of
 from supernets.engines import PreparedNetwork
 from supernets.errors import SupernetError
-from supernets.export import export
+from supernets.exporting import export
 from supernets.ofa.space import Space
 from supernets.subnet import Architecture, SubNet
 from supernets.supernet import Supernet

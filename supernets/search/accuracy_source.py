@@ -347,7 +347,7 @@ class MeasuredAccuracy(AccuracySource):
     def _accuracy(self, subnet: SubNet, pictures: int | None, seed: int) -> float:
         key = f"{subnet.id} on {'all' if pictures is None else pictures} of seed {seed}"
         if key not in self._known:
-            from supernets.export import export_module
+            from supernets.exporting import export_module
 
             shape = self._net.input_shape(subnet)
             module = self._calibration.module(self._net, subnet)

@@ -90,7 +90,7 @@ class Bench:
 
     def watch(self, net: ElasticSupernet, subnet: SubNet) -> Watch:
         """The sub-network, ready to be timed; nothing of it is left on disk."""
-        from supernets.export import export_module
+        from supernets.exporting import export_module
 
         shape = net.input_shape(subnet)
         with TemporaryDirectory() as directory:

@@ -17,7 +17,7 @@ from helpers.tiny_space import off_by
 from supernets import engines, published
 from supernets.catalog import OFA_MBV3_W12, load, names, task_of
 from supernets.errors import SupernetError
-from supernets.export import export, fold
+from supernets.exporting import export, fold
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.subnet import Fixed
 from supernets.weights_file import save

@@ -24,7 +24,7 @@ from helpers.tiny_space import off_by
 from supernets import engines, published
 from supernets.catalog import load
 from supernets.errors import SupernetError
-from supernets.export import export, fold
+from supernets.exporting import export, fold
 from supernets.slimmable.networks import StaticMobileNet, cut, expected_state, random_state
 from supernets.slimmable.space import SPACES, Channels, SlimmableSpace
 from supernets.slimmable.supernet import SlimmableSupernet

@@ -13,7 +13,7 @@ from torch import nn
 from helpers.tiny_space import TINY, lived_in, off_by, pictures
 from supernets import engines
 from supernets.catalog import OFA_PLATES
-from supernets.export import export, export_module, fold
+from supernets.exporting import export, export_module, fold
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.space import Space
