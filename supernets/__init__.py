@@ -14,8 +14,8 @@ from supernets.catalog import check_name, load, names, task_of
 from supernets.engines import PreparedNetwork
 from supernets.errors import SupernetError
 from supernets.exporting import export
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture, SubNet
+from supernets.ofa.space import Architecture, Space
+from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
 

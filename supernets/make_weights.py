@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from supernets import weights_file
-from supernets.catalog import OFA_PLATES
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.spaces import OFA_PLATES
 from supernets.ofa.training import Recipe, train
 from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search.accuracy_source import Calibration, MeasuredAccuracy

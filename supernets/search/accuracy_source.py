@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from supernets import engines, weights_file
 from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
 from supernets.pictures.evaluation import LabelledData, accuracy
 from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, Score, evolve
-from supernets.subnet import Architecture, SubNet
+from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
     import torch

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.errors import SupernetError
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space
 
 Genes = NDArray[np.int64]
 """(n, genes): of each sub-network the kernel of every block, the expansion of every block, the depth of every stage

@@ -20,9 +20,10 @@ from safetensors.torch import save_file
 import supernets
 from helpers.tiny_space import TINY, lived_in, off_by, pictures
 from supernets import SupernetError
-from supernets.catalog import OFA_PLATES, load, names
+from supernets.catalog import load, names
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.spaces import OFA_PLATES
 from supernets.weights_file import save
 
 

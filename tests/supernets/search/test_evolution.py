@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from helpers.tiny_space import TINY, architectures
 from supernets.errors import SupernetError
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
 from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, evolve, pareto
 from supernets.search.latency import FloatArray
-from supernets.subnet import Architecture
 
 SMALL = Space(
     name="small",

@@ -14,6 +14,7 @@ from helpers.tiny_space import TINY, lived_in
 from supernets import SubNet, SupernetError, make_weights, weights_file
 from supernets.calibration import calibrate, statistics
 from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.space import Architecture
 from supernets.pictures import plates
 from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search.accuracy_source import AccuracySource, Calibration, MeasuredAccuracy
@@ -21,7 +22,6 @@ from supernets.search.evolution import Encoding, EvolutionPlan, Genes
 from supernets.search.find import NewLadder, SearchPlan, search
 from supernets.search.latency import FloatArray, LatencyPredictor, Watch
 from supernets.search.work_file import WorkFile
-from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])
 PLAN = SearchPlan(

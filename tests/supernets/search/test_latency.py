@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from helpers.tiny_space import TINY, architectures
-from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
 from supernets.ofa.mobilenet import StaticMobileNetV3
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_MBV3_W12, OFA_PLATES
 from supernets.search.evolution import Encoding
 from supernets.search.latency import (
     LatencyPredictor,
@@ -29,7 +29,6 @@ from supernets.search.latency import (
     undisturbed_ms,
     work,
 )
-from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])
 
