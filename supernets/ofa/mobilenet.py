@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from supernets.ofa.space import Architecture, Space, make_divisible
 
-_BN_EPS = 1e-5
 _SQUEEZE = 4
 
 

@@ -6,7 +6,6 @@ import json
 import pickle
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,16 +273,14 @@ def test_a_point_outside_the_space_is_refused(change: dict[str, object], message
         load("ofa-plates").subnet(**point)  # type: ignore[arg-type]
 
 
-def test_a_sub_network_is_prepared_in_one_step(
-    tiny: ElasticMobileNetV3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nothing exported by an earlier run
+def test_a_sub_network_is_exported_and_prepared(tiny: ElasticMobileNetV3, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save(path, tiny.state_dict(), [], {})
     supernet = ElasticSupernet(TINY, path, "given")
     x = pictures(TINY, 1, 16)
     with torch.no_grad():
         expected = tiny.extract(TINY.smallest)(x)
-    actual = supernets.prepare(supernet, TINY.subnet(TINY.smallest, 16))(x.numpy())
+    artifact = supernets.export(supernet, TINY.subnet(TINY.smallest, 16), tmp_path)
+    actual = supernets.engines.prepare(artifact)(x.numpy())
     assert actual.dtype == np.float32
     assert off_by(torch.from_numpy(actual), expected) < 1e-4
