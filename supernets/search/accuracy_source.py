@@ -22,7 +22,7 @@ from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Architecture, Space
 from supernets.pictures.evaluation import LabelledData, accuracy
-from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, Score, evolve
+from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, Scoring, evolve
 from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class AccuracySource(ABC):
 
     def choose(
         self,
-        latency_ms: Score,
+        latency_ms: Scoring,
         limits_ms: Sequence[float],
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
-    ) -> Pool:
+    ) -> Candidates:
         """The most accurate sub-network found under each limit; as `evolve`."""
         return evolve(self.encoding, latency_ms, self.scores, limits_ms, plan, on_generation)
 
@@ -195,17 +195,17 @@ class AccuracyTable(AccuracySource):
 
     def choose(
         self,
-        latency_ms: Score,
+        latency_ms: Scoring,
         limits_ms: Sequence[float],
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
-    ) -> Pool:
+    ) -> Candidates:
         """The most accurate of the listed under each limit.
 
         Raises:
             SupernetError: if nothing is within a limit.
         """
-        pool = Pool(genes=self._genes, latency_ms=latency_ms(self._genes), accuracy=self.scores(self._genes))
+        pool = Candidates(genes=self._genes, latency_ms=latency_ms(self._genes), accuracy=self.scores(self._genes))
         return pool.under(limits_ms)
 
     def scores(self, genes: Genes) -> NDArray[np.float64]:

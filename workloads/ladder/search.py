@@ -28,7 +28,7 @@ from supernets.errors import SupernetError, known_options
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.search.evolution import EvolutionPlan
-from supernets.search.find import Bench, NewLadder, Rung, SearchPlan, search
+from supernets.search.find import LatencyBench, NewLadder, NewRung, SearchPlan, search
 from supernets.search.work_file import WorkFile
 from workloads.ladder.accuracy import DRAWN, labelled_data
 from workloads.ladder.ladders import Progress
@@ -117,7 +117,7 @@ def place(board: Board, unit: str | None, cores: int) -> Place:
     return Place(board=board, unit=chosen, cores=cores)
 
 
-def bench_of(where: Place, engine: str) -> Bench:
+def bench_of(where: Place, engine: str) -> LatencyBench:
     """What networks for that place are measured in.
 
     Raises:
@@ -126,16 +126,16 @@ def bench_of(where: Place, engine: str) -> Bench:
     if where.unit.kind == "gpu":
         if engine not in ("auto", "torch"):
             raise SupernetError(f"engine {engine!r} does not run on a GPU, as unit {where.unit.name!r} is; take torch")
-        return Bench(engine="torch", threads=1, device=devices_of(where.board)[where.unit.name])
+        return LatencyBench(engine="torch", threads=1, device=devices_of(where.board)[where.unit.name])
     engines.engine_version(engine)  # refuses an unknown one
-    return Bench(
+    return LatencyBench(
         engine=engines.candidates()[0] if engine == "auto" else engine,
         threads=where.cores,
         cpus=where.unit.cpus[: where.cores],
     )
 
 
-def work_file(net: ElasticSupernet, where: Place, bench: Bench, directory: Path | None, fresh: bool) -> WorkFile:
+def work_file(net: ElasticSupernet, where: Place, bench: LatencyBench, directory: Path | None, fresh: bool) -> WorkFile:
     """What was measured before of this supernet, on this machine, in this engine.
 
     Args:
@@ -166,7 +166,7 @@ def work_file(net: ElasticSupernet, where: Place, bench: Bench, directory: Path 
 def accuracy_source(
     given: str | None,
     net: ElasticSupernet,
-    bench: Bench,
+    bench: LatencyBench,
     pictures: Pictures,
     resolutions: Sequence[int] | None,
     seed: int,
@@ -243,7 +243,7 @@ class Outcome:
 
     net: ElasticSupernet
     where: Place
-    bench: Bench
+    bench: LatencyBench
     plan: SearchPlan
     accuracy: str
     ladder: NewLadder
@@ -278,7 +278,7 @@ class Outcome:
 def find(
     net: ElasticSupernet,
     where: Place,
-    bench: Bench,
+    bench: LatencyBench,
     accuracy: str,
     source: AccuracySource,
     calibration: Calibration | None,
@@ -287,7 +287,7 @@ def find(
     on_progress: Progress,
 ) -> Outcome:
     """Searches; see `supernets.search.find.search`."""
-    ladder = search(net, source, bench.watch, plan, work, calibration, on_progress)
+    ladder = search(net, source, bench.timed_network, plan, work, calibration, on_progress)
     return Outcome(net=net, where=where, bench=bench, plan=plan, accuracy=accuracy, ladder=ladder)
 
 
@@ -340,7 +340,7 @@ def as_json(found: Outcome, file: Path) -> dict[str, Any]:
     }
 
 
-def _rung_as_json(rung: Rung) -> dict[str, Any]:
+def _rung_as_json(rung: NewRung) -> dict[str, Any]:
     return {
         "subnet": rung.subnet.id,
         **asdict(rung.subnet)["knobs"],
