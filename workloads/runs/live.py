@@ -35,11 +35,9 @@ from actors.requests.records import Status, read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
-from scheduler.manager import AppSpec
 from scheduler.views import Gear
 from workloads.mix.arrivals import External, Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
-from workloads.mix.mix import Presence
 from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
 from workloads.results.run_dir import write_requests
 from workloads.results.summary import (
@@ -163,15 +161,17 @@ class LiveRun:
         now_s = self._clock.now_s()
         listener.on_time(now_s)
         for name, app in self.plan.apps.items():
-            if name not in self._drains and app.to_s <= now_s and not self._endless:
-                self._drains[name] = self._drain(name, app.to_s)
+            if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
+                self._drains[name] = self._drain(name, app.presence.to_s)
 
     def finish(self, listener: Listener) -> Summary:
         """Ends what still runs and adds everything up; also writes the run directory."""
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
-                self._drains[name] = self._drain(name, min(app.to_s, now_s) if self._endless else app.to_s)
+                self._drains[name] = self._drain(
+                    name, min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
+                )
         statuses = self._drained()
         figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
         self.poll(listener)
@@ -200,7 +200,7 @@ class LiveRun:
         return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
-        until_s = drained_s(self.plan.mix, name, end_s)
+        until_s = drained_s(self.plan.apps[name].presence, end_s)
         timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
@@ -231,9 +231,9 @@ class LiveRun:
             slot=slot,
             arrivals_s=arrivals_s,
             saturate=isinstance(app.arrivals, Saturate),
-            segments=tuple((t.from_s, t.latency_ms) for t in self.plan.mix.targets_of(app.name)),
-            floors=tuple((t.from_s, t.min_accuracy) for t in self.plan.mix.targets_of(app.name)),
-            until_s=math.inf if self._endless else plan.to_s,
+            segments=tuple((t.from_s, t.latency_ms) for t in plan.presence.targets),
+            floors=tuple((t.from_s, t.min_accuracy) for t in plan.presence.targets),
+            until_s=math.inf if self._endless else plan.presence.to_s,
             queue_bound=app.queue_bound(),
             drop=app.drop,
             artifacts=plan.artifacts,
@@ -254,7 +254,7 @@ class LiveRun:
         mix = self.plan.mix
         return ManagerTask(
             board=self.plan.board,
-            apps=tuple(self._app_spec(app) for app in self.plan.apps.values()),
+            apps=tuple(app_spec(app.presence, app.profile) for app in self.plan.apps.values()),
             events=self.plan.events,
             policy=self.plan.policy,
             objective=mix.objective,
@@ -262,9 +262,6 @@ class LiveRun:
             epoch_s=self.plan.epoch_s,
             until_s=until_s,
         )
-
-    def _app_spec(self, plan: AppPlan) -> AppSpec:
-        return app_spec(self.plan.mix, Presence(app=plan.app, from_s=plan.from_s, to_s=plan.to_s), plan.profile)
 
     def _header(self) -> LogHeader:
         plan = self.plan
@@ -333,7 +330,7 @@ class LiveRun:
         return summarize_app(
             arrivals_s=arrivals_s,
             records=records,
-            targets=self.plan.mix.targets_of(name),
+            targets=self.plan.apps[name].presence.targets,
             ladder=self.plan.apps[name].profile.rungs,
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),

@@ -97,7 +97,7 @@ class _Simulation:
         policy = plan.make_policy()
         self._manager = Manager(
             board=plan.board,
-            apps=[app_spec(plan.mix, one, plan.profiles[name]) for name, one in self._presences.items()],
+            apps=[app_spec(one, plan.profiles[name]) for name, one in self._presences.items()],
             policy=policy,
             objective=plan.mix.objective,
             power_cap_w=plan.mix.power_cap_w,
@@ -136,7 +136,7 @@ class _Simulation:
             app,
             slot=slot,
             profile=self._plan.profiles[app.name],
-            targets=self._plan.mix.targets_of(app.name),
+            targets=presence.targets,
             arrivals_s=self._arrivals_s[app.name],
             until_s=presence.to_s,
             seed=self._plan.seed,
@@ -148,7 +148,8 @@ class _Simulation:
     # ------------------------------------------------------------ on the way
 
     def _leave(self, name: str) -> None:
-        end_s = drained_s(self._plan.mix, name, self._presences[name].to_s)
+        presence = self._presences[name]
+        end_s = drained_s(presence, presence.to_s)
         self._last_s = max(self._last_s, end_s)
         self._servers[name].drain(end_s)
 
