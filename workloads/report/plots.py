@@ -26,8 +26,8 @@ from actors.requests.records import Status
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
+from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import Run
-from workloads.results.summary import first_ends, is_on_time, latencies_ms
 
 # Told apart by people who see few colours, and on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")

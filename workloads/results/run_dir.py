@@ -162,6 +162,21 @@ class Run:
     arrivals_s: dict[str, FloatArray]
 
 
+def write_run(
+    run_dir: Path, summary: Summary, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]
+) -> None:
+    """Write what is known when a run has ended: `summary.json` and `requests.npz`.
+
+    Args:
+        run_dir: An existing directory.
+        summary: The run summary.
+        records: For each app, of dtype `actors.requests.records.RECORD`.
+        arrivals_s: For each app, of all its requests.
+    """
+    write_requests(run_dir, records, arrivals_s)
+    (run_dir / SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
+
+
 def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:
     """Writes `requests.npz`: for each app its records as `records:APP`, and beside them `arrivals:APP`.
 

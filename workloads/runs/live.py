@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,24 +31,18 @@ from actors.remote import (
     worker_actor,
     write_clock,
 )
-from actors.requests.records import Status, read_records
+from actors.requests.records import read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
 from actors.worker.worker import WorkerStatus
 from scheduler.views import Gear
-from workloads.mix.arrivals import External, Saturate
+from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
 from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
-from workloads.results.run_dir import write_requests
-from workloads.results.summary import (
-    AppSummary,
-    EnergySummary,
-    ManagerSummary,
-    Summary,
-    UnitSummary,
-    summarize_app,
-    tail_of,
-)
+from workloads.results.requests import submitted_s
+from workloads.results.run_dir import EPOCHS_FILE, write_run
+from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
+from workloads.results.summary import EnergySummary, Summary, UnitSummary
 from workloads.results.trace import record_run
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
@@ -91,7 +85,7 @@ class LiveRun:
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
-        self._log = EpochLogWriter(out / "epochs.msgpack", self._header())
+        self._log = EpochLogWriter(out / EPOCHS_FILE, _log_header(plan))
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
@@ -181,8 +175,12 @@ class LiveRun:
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
         self._log.close()
-        summary = self._summary(statuses, figures, totals, now_s)
-        (self._out / "summary.json").write_text(summary.to_json() + "\n")
+        apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
+        summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
+        records = {name: app.records for name, app in apps.items()}
+        write_run(self._out, summary, records, {name: app.arrivals_s for name, app in apps.items()})
+        for name in self.plan.apps:
+            self._records_path(name).unlink(missing_ok=True)
         record_run(self._out, self.plan.board, self.plan.events)
         return summary
 
@@ -217,8 +215,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
-        fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
-        self._log.append(entry["kind"], entry["now_s"], fields)
+        self._log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
 
@@ -263,75 +260,53 @@ class LiveRun:
             until_s=until_s,
         )
 
-    def _header(self) -> LogHeader:
-        plan = self.plan
-        return log_header(
-            plan.mix,
-            plan.board,
-            policy=plan.policy,
-            seed=plan.seed,
-            epoch_s=plan.epoch_s,
-            time_scale=plan.time_scale,
-            emulated=plan.board.emulated,
-            ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
-        )
-
     # ------------------------------------------------------------ what came of it
 
     def _summary(
-        self, statuses: dict[str, WorkerStatus | None], figures: LoopFigures, totals: BoardTotals, now_s: float
+        self,
+        apps: Mapping[str, AppRecords],
+        figures: LoopFigures,
+        totals: BoardTotals,
+        duration_s: float,
     ) -> Summary:
-        plan = self.plan
-        duration_s = now_s if self._endless else plan.mix.duration_s
-        apps, records, arrivals = {}, {}, {}
-        for name in plan.apps:
-            records[name] = read_records(self._records_path(name))
-            arrivals[name] = self._submitted_s(name, records[name], statuses[name])
-            apps[name] = self._app_summary(name, records[name], arrivals[name], statuses[name])
-            self._records_path(name).unlink(missing_ok=True)
-        write_requests(self._out, records, arrivals)
-        return Summary(
-            mix=plan.mix.name,
-            board=plan.board.name,
+        return summarize_run(
+            self.plan,
             backend="ray",
-            policy=plan.policy,
-            seed=plan.seed,
             duration_s=duration_s,
-            time_scale=plan.time_scale,
+            time_scale=self.plan.time_scale,
             apps=apps,
             units={
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
             energy=EnergySummary(units_j=totals.units_j, board_j=totals.board_j, source=totals.source),
-            manager=ManagerSummary(
+            manager=summarize_manager(
                 epochs=figures.epochs,
-                solve_ms=tail_of(figures.solve_ms),
-                apply_ms=tail_of(figures.apply_ms),
                 overruns=figures.overruns,
+                solve_ms=figures.solve_ms,
+                apply_ms=figures.apply_ms,
             ),
             host=self._sentinel.result(),
         )
 
-    def _submitted_s(self, name: str, records: NDArray[np.void], status: WorkerStatus | None) -> NDArray[np.float64]:
-        """Arrival of every request: scheduled ones from the mix, the others as the worker noted them."""
-        app = self.plan.apps[name].app
-        if isinstance(app.arrivals, External | Saturate):
-            arrived = records[records["status"] == Status.ARRIVED]
-            return np.sort(arrived["arrival_s"])
-        arrivals_s = self._arrivals_s[name]
-        # A deployment may end before its mix does: what was scheduled for later never arrived.
+    def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
+        app = self.plan.apps[name]
+        records = read_records(self._records_path(name))
         closed_s = status.closed_s if status and status.closed_s is not None else math.inf
-        return arrivals_s[arrivals_s <= closed_s]
-
-    def _app_summary(
-        self, name: str, records: NDArray[np.void], arrivals_s: NDArray[np.float64], status: WorkerStatus | None
-    ) -> AppSummary:
-        return summarize_app(
-            arrivals_s=arrivals_s,
+        return AppRecords(
+            arrivals_s=submitted_s(app.app.arrivals, self._arrivals_s[name], records, closed_s),
             records=records,
-            targets=self.plan.apps[name].presence.targets,
-            ladder=self.plan.apps[name].profile.rungs,
+            targets=app.presence.targets,
+            ladder=app.profile.rungs,
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
+
+
+def _log_header(plan: RunPlan) -> LogHeader:
+    return log_header(
+        plan,
+        time_scale=plan.time_scale,
+        emulated=plan.board.emulated,
+        ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
+    )

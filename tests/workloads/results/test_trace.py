@@ -171,11 +171,11 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
     seen = {"mhz": 400.0, "busy": 0.25, "power_w": 0.3}
     apps = {"a": {"gear": ["s", "big", 1], "queue_len": 2}}
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
-        log.append("epoch", -0.5, {"units": {}, "apps": {}})
-        log.append("epoch", -0.4, {"units": {"big": seen}, "apps": apps})
-        log.append("clock", 0.01, {"unit": "big", "from": 400.0, "to": "schedutil"})
-        log.append("epoch", 0.1, {"units": {"big": seen}, "apps": {}})
-        log.append("epoch", 0.3, {"units": {"big": seen}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": -0.5, "units": {}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": -0.4, "units": {"big": seen}, "apps": apps})
+        log.append({"kind": "clock", "now_s": 0.01, "unit": "big", "from": 400.0, "to": "schedutil"})
+        log.append({"kind": "epoch", "now_s": 0.1, "units": {"big": seen}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": 0.3, "units": {"big": seen}, "apps": {}})
     limit = UnitLimited(unit="big", max_mhz=600.0, cores_online=1, other_load=0.5)
     made = record_run(tmp_path, BOARD, [(0.2, Event(change=limit, text=""))])
     assert made == read_trace(tmp_path / "trace.msgpack")
@@ -205,7 +205,7 @@ def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tm
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
         for at_s, cores in loads:
             units = {"big": {"mhz": 400.0, "busy": 0.25}, "pair": {"mhz": 500.0, "busy": 0.0}}
-            log.append("epoch", at_s, {"units": units, "apps": {}, "host": {"cores": cores}})
+            log.append({"kind": "epoch", "now_s": at_s, "units": units, "apps": {}, "host": {"cores": cores}})
     made = record_run(tmp_path, BOARD, [])
     assert made is not None
     assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0])
