@@ -47,7 +47,7 @@ from scheduler.messages import (
     SetClock,
     UnitLimited,
 )
-from scheduler.problem import Objective
+from scheduler.objectives import ObjectiveName
 from supernets.pictures.sources import Source
 
 _CLIENTS = 32
@@ -255,7 +255,7 @@ class ManagerTask:
     apps: tuple[AppSpec, ...]
     events: tuple[tuple[float, Event], ...]
     policy: str
-    objective: Objective
+    objective: ObjectiveName
     power_cap_w: float | None
     epoch_s: float
     until_s: float

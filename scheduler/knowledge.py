@@ -17,8 +17,9 @@ from scheduler.estimators import LatencyWindow, RateEstimator, SlowdownEstimator
 from scheduler.feedback import Caution, Foresight
 from scheduler.inputs import AppInputs, Inputs, UnitInputs, limited
 from scheduler.messages import AppTelemetry, HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
+from scheduler.objectives import ObjectiveName
 from scheduler.points import ArrivalModel, operating_points
-from scheduler.problem import Objective, OperatingPoint
+from scheduler.problem import OperatingPoint
 from scheduler.profile import Profile
 from scheduler.solver import Evaluation
 from scheduler.views import AppView, Gear, Snapshot, UnitView
@@ -105,7 +106,13 @@ class Knowledge:
     """All that is known of applications and units, brought up to date by events and telemetry."""
 
     def __init__(
-        self, *, board: Board, apps: Sequence[AppSpec], objective: Objective, power_cap_w: float | None, grace_s: float
+        self,
+        *,
+        board: Board,
+        apps: Sequence[AppSpec],
+        objective: ObjectiveName,
+        power_cap_w: float | None,
+        grace_s: float,
     ) -> None:
         self._board = board
         self._objective = objective

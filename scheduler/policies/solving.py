@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
+from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import likely_outcome, may_crowd, outcome, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
@@ -100,7 +101,7 @@ class Joint:
         return best
 
     def _as_good(self, kept: _Judgement, best: _Judgement) -> bool:
-        return kept.goals <= best.goals and best.power_w >= kept.power_w * (1 - self._hysteresis)
+        return kept.above <= best.above and best.power_w >= kept.power_w * (1 - self._hysteresis)
 
 
 def _with_gears_kept(problem: Problem, snapshot: Snapshot) -> Problem | None:
@@ -178,8 +179,8 @@ def _with_waits_times(factor: float, problem: Problem) -> Problem:
 class _Judgement(NamedTuple):
     """How good a choice is; less is better."""
 
-    goals: tuple[float, float, float]
-    """The largest term, the violation and the accuracy, each where the objective asks for it."""
+    above: tuple[float, ...]
+    """What the objective weighs before power."""
     power_w: float
 
 
@@ -187,10 +188,13 @@ def _judged(problem: Problem, chosen: Chosen) -> _Judgement:
     """Judges CPU by CPU, half-way between the worst and what is likely: arrivals may keep step, or not."""
     worst = outcome(problem, chosen.points, chosen.mhz)
     likely = likely_outcome(problem, chosen.points, chosen.mhz) if worst.violation > 0 else worst
-    largest_term = (worst.largest_term + likely.largest_term) / 2 if problem.objective == "fair" else 0.0
-    violation = (worst.violation + likely.violation) / 2
-    accuracy = worst.accuracy if problem.objective == "accuracy" else 0.0
-    return _Judgement((round(largest_term, 9), round(violation, 9), round(-accuracy, 9)), worst.power_w)
+
+    def lessened(quantity: Quantity) -> float:
+        middle = (worst.of(quantity) + likely.of(quantity)) / 2
+        return round(-middle if quantity.raised else middle, 9)
+
+    above = [quantity for quantity in OBJECTIVES[problem.objective].levels if quantity is not Quantity.POWER]
+    return _Judgement(tuple(map(lessened, above)), worst.power_w)
 
 
 class TwoStage:

@@ -6,7 +6,9 @@ found.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
+from scheduler.objectives import Quantity
 from scheduler.problem import OperatingPoint, Problem, ProblemError
 from scheduler.solver.tables import FULL_LOAD
 
@@ -42,8 +44,22 @@ class Evaluation:
 
     @property
     def largest_term(self) -> float:
-        """The largest single term, which objective "fair" lessens first."""
+        """The largest single term."""
         return max([self.cap_term, *self.app_terms.values(), *self.unit_terms.values()])
+
+    def of(self, quantity: Quantity) -> float:
+        """Return a quantity that objectives weigh."""
+        match quantity:
+            case Quantity.LARGEST_TERM:
+                return self.largest_term
+            case Quantity.VIOLATION:
+                return self.violation
+            case Quantity.ACCURACY:
+                return self.accuracy
+            case Quantity.POWER:
+                return self.power_w
+            case _:
+                assert_never(quantity)
 
 
 def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:

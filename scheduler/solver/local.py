@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Problem, ProblemError
 from scheduler.solver.cap import Cap
 from scheduler.solver.tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, lay_out, loose_bound, overload
@@ -32,10 +33,11 @@ def solve_locally(problem: Problem) -> Found:
     search.run()
     key, violation = search.key(), search.violation()
     bound = loose_bound(layout, violation)
-    value = -key[-2] / TICKS if problem.objective == "accuracy" else key[-1]
+    goals = OBJECTIVES[problem.objective].goals
+    value = -key[-2] / TICKS if goals[0] is Quantity.ACCURACY else key[-1]
     tight = abs(value - bound) <= 1e-6 * abs(bound) and violation == 0.0
-    # Greatest accuracy is proven without least power being so; and barred sharing is only lessened here.
-    proven = tight and problem.objective != "accuracy" and problem.sharing
+    # The bound is on the first goal alone, so a second one stays unproven; and barred sharing is only lessened here.
+    proven = tight and len(goals) == 1 and problem.sharing
     return Found(clocks=search.clocks(), rows=search.rows(), proven=proven, bound=bound)
 
 
@@ -92,6 +94,7 @@ class Search:
     def __init__(self, problem: Problem, tables: list[UnitTable]) -> None:
         """Place the demands greedily, heaviest first, with the clocks high."""
         self.problem = problem
+        self.levels = OBJECTIVES[problem.objective].levels
         self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
         self.loads = [Load(table, clock) for table, clock in zip(tables, covering_clocks(tables), strict=True)]
         self.now = np.concatenate([load.outcomes() for load in self.loads], axis=1)
@@ -144,11 +147,13 @@ class Search:
         if self.cap is not None:
             cap_term = self.cap.ticks(power_w)
             violation, worst = violation + cap_term, np.maximum(worst, cap_term)
-        rows = [violation, power_w]
-        if self.problem.objective == "accuracy":
-            rows.insert(1, lack)
-        if self.problem.objective == "fair":
-            rows.insert(0, worst)
+        lessened = {
+            Quantity.LARGEST_TERM: worst,
+            Quantity.VIOLATION: violation,
+            Quantity.ACCURACY: lack,
+            Quantity.POWER: power_w,
+        }
+        rows = [lessened[quantity] for quantity in self.levels]
         if not self.problem.sharing:
             rows.insert(0, excess)
         return list(zip(*(row.tolist() for row in rows), strict=True))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Problem
 
 Floats = NDArray[np.float64]
@@ -212,7 +213,7 @@ def lay_out(problem: Problem) -> Layout:
     target = np.array([demand.target_ms for demand in demands]) / wait_share
     floor = np.array([demand.min_accuracy for demand in demands])[owner]
     lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
-    by_accuracy = problem.objective == "accuracy"
+    by_accuracy = OBJECTIVES[problem.objective].seeks_accuracy
     columns = np.array(
         [
             row,
