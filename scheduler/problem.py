@@ -18,6 +18,9 @@ from scheduler.objectives import OBJECTIVES, ObjectiveName
 
 Kind = Literal["cpu", "gpu"]
 
+FULL_LOAD = 0.9
+"""The load from which on a unit, or an operating point on its own cores, counts as overloaded."""
+
 
 class ProblemError(InputError):
     """A problem that is not well formed: the message names the field, its value and the mend."""

@@ -24,9 +24,8 @@ from scheduler.problem import Allocation, Problem
 from scheduler.solver.evaluation import Evaluation, evaluate
 from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
 from scheduler.solver.local import solve_locally
-from scheduler.solver.tables import FULL_LOAD
 
-__all__ = ["EXACT_DEMANDS", "FULL_LOAD", "Evaluation", "evaluate", "solve"]
+__all__ = ["EXACT_DEMANDS", "Evaluation", "evaluate", "solve"]
 
 
 def solve(problem: Problem) -> Allocation:

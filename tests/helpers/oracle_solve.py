@@ -12,8 +12,8 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from scheduler.objectives import ObjectiveName
-from scheduler.problem import Demand, OperatingPoint, Problem, Unit
-from scheduler.solver import FULL_LOAD, Evaluation, evaluate
+from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem, Unit
+from scheduler.solver import Evaluation, evaluate
 
 
 def choices(problem: Problem) -> Iterator[Evaluation]:
