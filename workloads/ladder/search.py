@@ -129,7 +129,7 @@ def search_ladder(
         plan=plan,
         accuracy=request.accuracy or "data",
         file=file,
-        ladder=search(net, source, bench.watch, plan, work, calibration, on_progress),
+        ladder=search(net, source, bench.timed_network, plan, work, calibration, on_progress),
     )
     write_ladder(found)
     for note in notes(found):
