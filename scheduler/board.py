@@ -5,7 +5,37 @@ Frozen data; it does not know files or the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dvfs:
+    """One way to set a unit's clock, and what can be done with a unit that has it.
+
+    Attributes:
+        kinds: the kinds of unit that can have it.
+        settable: true if the clock can be set and held down on demand.
+        emulated: true if gearshift plays the clock: a request lasts as long as it would at that clock.
+    """
+
+    kinds: tuple[str, ...]
+    settable: bool = True
+    emulated: bool = False
+
+
+DVFS: Mapping[str, Dvfs] = MappingProxyType(
+    {
+        "cpufreq": Dvfs(kinds=("cpu",)),
+        "devfreq": Dvfs(kinds=("gpu",)),
+        "nvml": Dvfs(kinds=("gpu",)),
+        "emulated": Dvfs(kinds=("cpu", "gpu"), emulated=True),
+        "fixed": Dvfs(kinds=("cpu", "gpu"), settable=False),
+    }
+)
+"""Each way to set a clock, by its word in `cluster.yaml`. `actors.agent.devices.BACK_ENDS` has those that run here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +90,7 @@ class BoardUnit:
         name: name of the unit, as in `cluster.yaml`.
         kind: `cpu` or `gpu`.
         cpus: the kernel's numbers of its cores; empty for a GPU.
-        dvfs: the way in which its clock is set: `cpufreq`, `devfreq`, `nvml`, `emulated` or `fixed`.
+        dvfs: the way in which its clock is set, one of `DVFS`.
         mhz: its clocks, rising.
         static_w: power of the unit at each clock with no load and idle states on; None where unknown.
         dynamic_w: power of one busy core above `static_w` at each clock; None where unknown.
@@ -94,6 +124,16 @@ class BoardUnit:
     def cores(self) -> int:
         """Number of cores that requests can take; a GPU counts as one."""
         return len(self.cpus) if self.kind == "cpu" else 1
+
+    @property
+    def settable(self) -> bool:
+        """True if the clock can be set and held down on demand."""
+        return DVFS[self.dvfs].settable
+
+    @property
+    def emulated(self) -> bool:
+        """True if gearshift plays the clock: a request lasts as long as it would at that clock."""
+        return DVFS[self.dvfs].emulated
 
     @property
     def powered(self) -> bool:
@@ -176,4 +216,25 @@ class Board:
     @property
     def emulated(self) -> bool:
         """True if any clock of this board is emulated."""
-        return any(unit.dvfs == "emulated" for unit in self.units)
+        return any(unit.emulated for unit in self.units)
+
+    @property
+    def energy_source(self) -> Literal["modelled", "unknown"]:
+        """Where energies come from: the units' power figures, or from nowhere if one unit has none."""
+        return "modelled" if self.powered else "unknown"
+
+    def board_j(self, units_j: float | None, duration_s: float) -> float | None:
+        """Return the energy of the whole board: that of its units and that of the rest.
+
+        Units that took 40 J in 10 s on a board with a `base_w` of 1.5 make 55 J.
+
+        Args:
+            units_j: energy of all units; None where it is unknown.
+            duration_s: the time in which they took it.
+
+        Returns:
+            The energy in joules; None where that of the units or of the rest is unknown.
+        """
+        if units_j is None or self.base_w is None:
+            return None
+        return units_j + self.base_w * duration_s

@@ -34,6 +34,7 @@ from scheduler.governors.names import (
 )
 from scheduler.governors.podgov import Podgov
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
+from scheduler.governors.seat import GovernorSeat
 
 __all__ = [
     "GOVERNORS",
@@ -44,6 +45,7 @@ __all__ = [
     "EdgeGovernor",
     "Governor",
     "GovernorError",
+    "GovernorSeat",
     "HintedGovernor",
     "Interactive",
     "Ondemand",
