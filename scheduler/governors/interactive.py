@@ -116,8 +116,8 @@ class Interactive:
 
     def _wanted_mhz(self, share: float, mhz: float, mhz_allowed: tuple[float, ...]) -> float:
         """Return the clock that a core's load asks for, not yet one of those allowed."""
-        # The lowest clock at which the same work would be at most `target_load` per cent of the time. From a clock below
-        # the high speed, no core goes beyond the high speed in one step.
+        # The lowest clock at which the same work would take at most `target_load` per cent of the time. From a clock
+        # below the high speed, no core goes beyond the high speed in one step.
         fitting_mhz = at_least(whole_khz(whole_khz(share * mhz) * 100 / self._target_load), mhz_allowed)
         if whole(100 * share) >= self._go_hispeed_load:
             return self._hispeed_mhz if mhz < self._hispeed_mhz else max(fitting_mhz, self._hispeed_mhz)
