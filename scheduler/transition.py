@@ -1,4 +1,4 @@
-"""How the board gets from the gears and clocks in force to those of a plan, without an unsafe moment between.
+"""The transition of a board from the gears and clocks in force to those of a plan, without an unsafe moment between.
 
 `Transition` keeps what workers and board have *acknowledged*, the goal of each, and what they have been asked and not
 yet answered. From these it derives the next effects. There is no script that could be left half done, so a newer plan,
