@@ -20,8 +20,8 @@ from scheduler.knowledge import Knowledge
 from scheduler.messages import (
     Activated,
     AmbientChanged,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     ClockSet,
     Effect,
     Event,
@@ -171,12 +171,12 @@ class Manager:
         match event.change:
             case TargetChanged():
                 self._knowledge.retarget(event.change)
-            case AppAdded(app=app):
+            case AppJoined(app=app):
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
                     return []
                 self._knowledge.join(app, now_s=now_s)
                 self._transition.join(app, running=app not in self._down)
-            case AppRemoved(app=app):
+            case AppLeft(app=app):
                 self._knowledge.leave(app)
                 self._transition.leave(app)
             case UnitLimited():

@@ -165,14 +165,14 @@ class TargetChanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppAdded:
+class AppJoined:
     """An application begins; its worker is already started and warm."""
 
     app: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppRemoved:
+class AppLeft:
     """An application ends; its worker may still finish the requests that it has."""
 
     app: str
@@ -212,7 +212,7 @@ class AmbientChanged:
 BoardEvent = UnitLimited | AmbientChanged
 """Changes that a driver does to the board before it tells the manager."""
 
-Change = TargetChanged | AppAdded | AppRemoved | PowerCapped | BoardEvent
+Change = TargetChanged | AppJoined | AppLeft | PowerCapped | BoardEvent
 """All changes that an event can carry."""
 
 

@@ -11,6 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from scheduler.board import Board
 from scheduler.views import Gear
 
+_HARDLY_LESS = 1.1
+"""Ratio of two largest loads up to which moving applications is not worth it."""
+
 
 def assign_cpus(
     board: Board,
@@ -104,10 +107,6 @@ def spread(
     if complete and _most(held, loads) <= _HARDLY_LESS * _most(chosen, loads):
         return held
     return {app: chosen[app] for app in cores}
-
-
-_HARDLY_LESS = 1.1
-"""Ratio of two largest loads up to which moving applications is not worth it."""
 
 
 def _most(cpus: Mapping[str, tuple[int, ...]], loads: Mapping[str, float]) -> float:

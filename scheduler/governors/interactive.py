@@ -16,7 +16,7 @@ PERIOD_US = 20_000
 
 
 @dataclass(slots=True)
-class _Choice:
+class _ClockChoice:
     """One core's choice of a clock: the state that the kernel keeps for each core.
 
     Attributes:
@@ -72,7 +72,7 @@ class Interactive:
         self._min_sample_us = min_sample_us
         self._above_hispeed_us = above_hispeed_us
         self._sampler = Sampler()
-        self._cores: list[_Choice] = []
+        self._cores: list[_ClockChoice] = []
         self._floor_us = 0.0
         self._weighed_us = 0.0
 
@@ -81,7 +81,7 @@ class Interactive:
         shares = self._sampler.shares(now_us, busy_us)
         mhz = at_most(mhz, mhz_allowed)
         if not self._cores:
-            self._cores = [_Choice(mhz, mhz, now_us, now_us) for _ in busy_us]
+            self._cores = [_ClockChoice(mhz, mhz, now_us, now_us) for _ in busy_us]
             self._floor_us = self._weighed_us = now_us
         for core in self._cores:
             core.target_mhz = min(max(core.target_mhz, mhz_allowed[0]), mhz_allowed[-1])
@@ -94,7 +94,9 @@ class Interactive:
         ]
         return self._adjust(mhz, mhz_allowed) if any(changes) else mhz
 
-    def _evaluate(self, core: _Choice, share: float, now_us: float, mhz: float, mhz_allowed: tuple[float, ...]) -> bool:
+    def _evaluate(
+        self, core: _ClockChoice, share: float, now_us: float, mhz: float, mhz_allowed: tuple[float, ...]
+    ) -> bool:
         """Let a core choose; return True if the domain's clock may have to change (`eval_target_freq`)."""
         wanted_mhz = self._wanted_mhz(share, mhz, mhz_allowed)
         if mhz >= self._hispeed_mhz and wanted_mhz > mhz and now_us - self._weighed_us < self._above_hispeed_us:

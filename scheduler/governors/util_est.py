@@ -33,9 +33,9 @@ class EnqueuedTasks:
 
     def __init__(self) -> None:
         self.util = 0.0
-        self._tasks: dict[int, _Task] = {}
+        self._tasks: dict[int, _TaskEstimate] = {}
         self._number: int | None = None
-        self._running: _Task | None = None
+        self._running: _TaskEstimate | None = None
 
     def edge(self, tracked_us: float, number: int | None) -> None:
         """Take in the task that runs there from now on; it may be the same as before.
@@ -55,13 +55,13 @@ class EnqueuedTasks:
             return
         running = self._tasks.get(number)
         if running is None:
-            running = self._tasks[number] = _Task()
+            running = self._tasks[number] = _TaskEstimate()
         running.wake(tracked_us)
         self._running = running
         self.util = running.estimate
 
 
-class _Task:
+class _TaskEstimate:
     """One task: its tracked utilisation at its last edge, and the average of it at the moments of going to sleep.
 
     Attributes:
