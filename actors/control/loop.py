@@ -18,7 +18,7 @@ from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
-    AppRemoved,
+    AppLeft,
     BoardEvent,
     Effect,
     Event,
@@ -191,7 +191,7 @@ class ControlLoop:
         """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
         if isinstance(event.change, BoardEvent):
             self._transport.change_board(event.change)
-        elif isinstance(event.change, AppRemoved):
+        elif isinstance(event.change, AppLeft):
             self._running.discard(event.change.app)
         self._tell(event)
 
