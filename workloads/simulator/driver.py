@@ -37,7 +37,7 @@ from scheduler.views import Gear
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import SimulatedBoard
 from workloads.simulator.plan import Costs, SimulationError
-from workloads.simulator.server import Server
+from workloads.simulator.server import SimulatedServer
 
 Entry = dict[str, Any]
 
@@ -67,7 +67,7 @@ class Driver:
         manager: Manager,
         *,
         board: SimulatedBoard,
-        servers: Mapping[str, Server],
+        servers: Mapping[str, SimulatedServer],
         agenda: Agenda,
         costs: Costs,
         events: tuple[tuple[float, Event], ...],
