@@ -18,22 +18,18 @@ from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
-    AmbientChanged,
-    AppAdded,
     AppRemoved,
+    BoardEvent,
     Effect,
     Event,
     Log,
     Message,
     Pin,
-    PowerCapped,
     Prepare,
     SetClock,
     StartWorker,
-    TargetChanged,
     Telemetry,
     Tick,
-    UnitLimited,
     WorkerLost,
     WorkerStarted,
 )
@@ -65,8 +61,8 @@ class Transport(Protocol):
         """Send an effect to the worker or the agent that carries it out; return a token for the answer."""
         ...
 
-    def limit(self, change: UnitLimited) -> None:
-        """Have the board agent apply a limit that the mix puts on a unit."""
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change that the mix does to the board."""
         ...
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
@@ -192,16 +188,11 @@ class ControlLoop:
     # ------------------------------------------------------------ messages and effects
 
     def _happens(self, event: Event) -> None:
-        """Do to the board what an event of the mix says, and tell it to the manager."""
-        match event.change:
-            case UnitLimited() as limit:
-                self._transport.limit(limit)
-            case AppRemoved(app=app):
-                self._running.discard(app)
-            case TargetChanged() | AppAdded() | PowerCapped() | AmbientChanged():
-                pass  # nothing on the board changes by itself
-            case change:
-                assert_never(change)
+        """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
+        if isinstance(event.change, BoardEvent):
+            self._transport.change_board(event.change)
+        elif isinstance(event.change, AppRemoved):
+            self._running.discard(event.change.app)
         self._tell(event)
 
     def _tell(self, message: Message) -> None:

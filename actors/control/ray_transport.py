@@ -19,6 +19,8 @@ from actors.control.reports import AppReports, BoardReports, app_page, board_pag
 from actors.wire import decode_message, encode
 from scheduler.messages import (
     Activate,
+    AmbientChanged,
+    BoardEvent,
     Effect,
     Log,
     Message,
@@ -90,9 +92,15 @@ class RayTransport:
             case _:
                 assert_never(effect)
 
-    def limit(self, change: UnitLimited) -> None:
-        """Have the board agent apply a limit."""
-        self._agent.limit.remote(encode(change))
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change to the board."""
+        match change:
+            case UnitLimited():
+                self._agent.limit.remote(encode(change))
+            case AmbientChanged():
+                pass  # a real board feels the temperature around it; the emulated one has no heat
+            case _:
+                assert_never(change)
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
         """Wait until at least one call is answered or `timeout_s` has passed; return what is answered."""

@@ -180,7 +180,7 @@ class RequestServer:
             output = self._infer(request, engaged.ready)
         except Exception as raised:  # an input or an engine may raise anything, and it costs this request only
             error = _text(raised)
-        if output is None or engaged.board_unit.dvfs != "emulated":
+        if output is None or not engaged.board_unit.emulated:
             end_s = self._clock.now_s()
         else:
             end_s = self._ledger.stretch(lease, self._draws.of(engaged.samples_ms, request.index), give_up)
@@ -236,7 +236,7 @@ class RequestServer:
         of 20 ms that is 1.2.
         """
         unit, service = engaged.board_unit, served.service
-        if unit.dvfs == "fixed":  # there is one clock, and a real load shows in what was observed
+        if not unit.settable:  # there is one clock, and a real load shows in what was observed
             return service.service_ms * unit.speed / engaged.mean_ms
         # The ledger counts a unit's progress: time weighted by the pace of each moment. The difference since the lease
         # began is the service on the profiled core; the progress since the result was there does not belong to it.
