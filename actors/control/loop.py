@@ -188,7 +188,7 @@ class ControlLoop:
     # ------------------------------------------------------------ messages and effects
 
     def _happens(self, event: Event) -> None:
-        """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
+        """Do to the board what an event of the mix says, if it is the board's, and tell it to the manager."""
         if isinstance(event.change, BoardEvent):
             self._transport.change_board(event.change)
         elif isinstance(event.change, AppLeft):
