@@ -166,9 +166,10 @@ def autoslim_channels() -> dict[str, tuple[tuple[int, ...], ...]]:
 
     A network's channels, from input to output: the stem; of each block its depthwise convolution, where that width is
     free, and its output; the last convolution (MobileNet V1 has none); the classes. The family's name is that of
-    `WidthPoint.family`. Source: `channel_num_list` of the slimmable_networks
-    repository's `apps/autoslim_*_train_val.yml`; its comment gives the largest MnasNet 539 M MACs, its README 532 M,
-    which is what these numbers come to.
+    `WidthPoint.family`.
+
+    Source: `channel_num_list` of the slimmable_networks repository's `apps/autoslim_*_train_val.yml`; its comment
+    gives the largest MnasNet 539 M MACs, its README 532 M, and 532 M is what these numbers come to.
     """
     families = json.loads((_DATA / "autoslim_channels.json").read_text())["families"]
     return {family: tuple(tuple(network) for network in networks) for family, networks in families.items()}
