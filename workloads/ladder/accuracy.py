@@ -28,7 +28,7 @@ from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.ladder.ladders import Progress
 from workloads.report.table import UNKNOWN, share
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,7 +24,7 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import External, Periodic
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 from workloads.runs.boards import open_board
 from workloads.runs.launch import run_plan
 from workloads.runs.plan import RunPlan, notices, plan_run
