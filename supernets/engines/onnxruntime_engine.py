@@ -131,6 +131,7 @@ def _optimise(source: Path, kept: Path) -> None:
     import onnx  # only here, since loading a kept form does not need it
 
     with TemporaryDirectory(dir=kept.parent, prefix=".optimise-") as name:
+        # Opening the source with these options writes ONNX Runtime's rewritten model, with its weights apart.
         made = Path(name) / "made"
         made.mkdir()
         options = _options(threads=1)
@@ -145,6 +146,7 @@ def _optimise(source: Path, kept: Path) -> None:
         _align(model, made / _WEIGHTS)
         onnx.save(model, str(made / _MODEL))
         prepacks = not _multiplies_single_rows(onnx.load(str(source), load_external_data=False))
+        # The checksums reveal a file that was changed later.
         crc = {file.name: _crc(file) for file in made.iterdir()}
         (made / _ABOUT).write_text(json.dumps({"crc": crc, "prepacks": prepacks}))
         try:

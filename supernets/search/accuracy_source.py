@@ -119,6 +119,8 @@ class Predictor(AccuracySource):
             )
 
     def _made_for(self, path: Path, space: Space, resolutions: Sequence[int] | None) -> tuple[int, ...]:
+        """Return the resolutions that the predictor was made for, in the order of its inputs."""
+        # Every knob's options are one input each, so what is left of the inputs are its resolutions.
         inputs = self._layers[0][0].shape[1]
         count = inputs - space.blocks * (len(space.kernels) + len(space.expands))
         if count < 1:

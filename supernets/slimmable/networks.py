@@ -131,6 +131,9 @@ def _stored_names(space: SlimmableSpace, static: StaticMobileNet, switch: int) -
         static: the network.
         switch: index of the switch whose batch norms it takes.
     """
+    # Convolutions and the classifier are stored once for all networks. Switched norms have all values once for each
+    # switch, except that US networks share scales and shifts (US-Nets, arXiv 1903.05134). The tail, which follows the
+    # stem and the blocks, has an ordinary norm unless it is switched too.
     norms = {name for name, module in static.named_modules() if isinstance(module, nn.BatchNorm2d)}
     if space.backbone.inverted and not space.switched_tail:
         norms.remove(f"features.{len(space.backbone.strides) + 1}.1")
