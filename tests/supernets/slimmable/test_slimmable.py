@@ -40,7 +40,7 @@ STRIDES = {
 
 
 def lived_in(space: SlimmableSpace, seed: int = 0) -> dict[str, Tensor]:
-    """Weights of which nothing is as it was initialised; `used(space)` have the statistics of real activations."""
+    """Return weights that differ from initial ones everywhere; `used(space)` have statistics of real activations."""
     generator = torch.Generator().manual_seed(seed)
     state = random_state(space)
     for name, tensor in state.items():
@@ -62,13 +62,13 @@ def lived_in(space: SlimmableSpace, seed: int = 0) -> dict[str, Tensor]:
 
 
 def used(space: SlimmableSpace) -> tuple[int, int, int]:
-    """Switches that tests look at."""
+    """Return the switches that tests look at."""
     last = len(space.switches) - 1
     return 0, last // 2, last
 
 
 def given_file(directory: Path, name: str, state: Mapping[str, Tensor]) -> Path:
-    """A file as the official repository writes it."""
+    """Write a file like those of the official repository."""
     path = directory / f"{name}.pt"
     torch.save({"model": {f"module.{key}": tensor for key, tensor in state.items()}}, path)
     return path
@@ -117,7 +117,7 @@ def rung(net: SlimmableSupernet, switch: int) -> SubNet:
 
 
 def reference(state: Mapping[str, Tensor], name: str, switch: int, x: Tensor) -> Tensor:
-    """The network straight from the official state dict, sliced layer by layer on the way."""
+    """Compute the network straight from the official state dict, slicing it layer by layer."""
 
     def normalised(x: Tensor, norm: str) -> Tensor:
         own = f"{norm}.bn.{switch}" if f"{norm}.bn.0.running_mean" in state else norm

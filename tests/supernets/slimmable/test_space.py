@@ -17,7 +17,7 @@ from supernets.slimmable.space import SPACES, Channels, SlimmableSpace, Width
 
 
 def counted_macs(space: SlimmableSpace, channels: Channels) -> int:
-    """Multiply-accumulates of the torch network, layer by layer, at 224 px; nothing is computed."""
+    """Return the multiply-accumulates of the torch network at 224 px, layer by layer, without computing any."""
     macs = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
@@ -36,7 +36,7 @@ def counted_macs(space: SlimmableSpace, channels: Channels) -> int:
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_network_costs_what_is_published(name: str) -> None:
-    """To one million, since the published figures are whole millions, some cut and some rounded."""
+    """Costs agree to one million, since the published figures are whole millions, some cut and some rounded."""
     space = SPACES[name]
     last = len(space.switches) - 1
     looked_at = (0, last // 2, last)
