@@ -223,7 +223,7 @@ def start() -> None:
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(as_requested))
 
 
-ENGINE = Engine(
+ONNXRUNTIME = Engine(
     name="onnxruntime",
     distribution="onnxruntime",
     format="ONNX file",

@@ -79,7 +79,7 @@ def _main_thread_free() -> Iterator[None]:
             os.sched_setaffinity(main, before)
 
 
-ENGINE = Engine(
+OPENVINO = Engine(
     name="openvino",
     distribution="openvino",
     format="ONNX file",

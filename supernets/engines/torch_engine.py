@@ -160,7 +160,7 @@ def _graph(step: Step) -> tuple[Callable[[], object], torch.Tensor]:
     return graph.replay, y
 
 
-ENGINE = Engine(
+TORCH = Engine(
     name="torch",
     distribution="torch",
     format="torch program",
