@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticKnownError
 
 from actors.agent.devices import BACK_ENDS
 from actors.agent.devices.cuda import cuda_devices
-from scheduler.board import Board, BoardUnit, IdleState, Thermal
+from scheduler.board import DVFS, Board, BoardUnit, IdleState, Thermal
 from scheduler.errors import InputError, did_you_mean
 
 _PACKAGED = Path(__file__).parent / "boards"
-_DVFS_OF_KIND = {
-    "cpu": ("cpufreq", "emulated", "fixed"),
-    "gpu": ("devfreq", "nvml", "emulated", "fixed"),
-}
 
 
 class BoardError(InputError):
@@ -38,6 +35,17 @@ _Positive = Annotated[float, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _NotNegative = Annotated[float, Field(ge=0)]
 _Celsius = Annotated[float, Field(gt=-273.15)]
+
+
+def _known_dvfs(word: object) -> object:
+    """Let a word of `DVFS` pass, and refuse any other value with the words of pydantic's own check of a literal."""
+    if word not in list(DVFS):
+        *most, last = map(repr, DVFS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+    return word
+
+
+_Dvfs = Annotated[str, BeforeValidator(_known_dvfs)]
 
 
 class _Model(BaseModel):
@@ -61,7 +69,7 @@ class _Thermal(_Model):
 class _Unit(_Model):
     name: _Name
     kind: Literal["cpu", "gpu"]
-    dvfs: Literal["cpufreq", "devfreq", "nvml", "emulated", "fixed"]
+    dvfs: _Dvfs
     mhz: Annotated[list[_Positive], Field(min_length=1)]
     cpus: list[Annotated[int, Field(ge=0)]] = []
     static_w: list[_NotNegative] | None = None
@@ -183,7 +191,7 @@ def check_host(board: Board) -> None:
 def _check_emulated(unit: BoardUnit, where: str, elsewhere: str) -> None:
     """A key that emulation passes over would make a run differ from the board without a word."""
     for key, emulated in _NOT_EMULATED.items():
-        if unit.dvfs == "emulated" and getattr(unit, key) != emulated:
+        if unit.emulated and getattr(unit, key) != emulated:
             raise BoardError(
                 f"{where}: {key} is simulated only, and not part of emulation. Leave it out, or {elsewhere}."
             )
@@ -231,8 +239,8 @@ def _check(cluster: _Cluster) -> None:
     owner_of_cpu: dict[int, str] = {}
     for place, unit in enumerate(cluster.units):
         key = f"units[{place}]"
-        if unit.dvfs not in _DVFS_OF_KIND[unit.kind]:
-            options = ", ".join(_DVFS_OF_KIND[unit.kind])
+        if unit.kind not in DVFS[unit.dvfs].kinds:
+            options = ", ".join(word for word, dvfs in DVFS.items() if unit.kind in dvfs.kinds)
             raise BoardError(f"{key}.dvfs must be one of {options} where kind is {unit.kind}, not {unit.dvfs!r}.")
         if (unit.kind == "cpu") != bool(unit.cpus):
             need = "list at least one CPU" if unit.kind == "cpu" else "be left out where kind is gpu"
@@ -245,8 +253,8 @@ def _check(cluster: _Cluster) -> None:
                 )
             owner_of_cpu[cpu] = f"{key}.cpus"
         _rising(f"{key}.mhz", unit.mhz, strictly=True)
-        if unit.dvfs == "fixed" and len(unit.mhz) > 1:
-            raise BoardError(f"{key}.mhz must be one clock where dvfs is fixed, not {unit.mhz!r}.")
+        if not DVFS[unit.dvfs].settable and len(unit.mhz) > 1:
+            raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {unit.mhz!r}.")
         _check_power(key, unit)
         _check_idle_states(key, unit)
         _check_thermal(key, unit, cluster.ambient_c)

@@ -1,6 +1,6 @@
 """The car park: two cameras read number plates, a third joins, and targets, floors and the board change on the way."""
 
-from workloads import App, Mix, Periodic, Poisson, at
+from gearshift import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 
+from gearshift import App, External, Mix, RequestDroppedError, deploy
 from supernets.pictures import plates
-from workloads import App, External, Mix, RequestDroppedError, deploy
 
 
 def main(requests: int = 50) -> None:

@@ -4,7 +4,7 @@ Without the official weights (`--weights ofa-mbv3-w1.2=FILE`) the networks run w
 those of the real networks, the accuracies are the published ones, and what they say about a picture means nothing.
 """
 
-from workloads import App, Mix, Periodic, Poisson, at
+from gearshift import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:

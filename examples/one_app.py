@@ -1,6 +1,6 @@
 """The smallest mix: one camera, one target, one floor."""
 
-from workloads import App, Mix, Periodic
+from gearshift import App, Mix, Periodic
 
 
 def mix() -> Mix:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from workloads import App, Family, Mix, Periodic, at
+from gearshift import App, Family, Mix, Periodic, at
 
 
 def classifier(path: Path, channels: int) -> str:

@@ -1,6 +1,6 @@
 """Six applications on two cores: they come and go, so most of the time cores are shared."""
 
-from workloads import App, Mix, Periodic, Poisson, at
+from gearshift import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:

@@ -1,4 +1,4 @@
-"""Workloads: mixes of applications, and what is done with them. `App`, `Mix` and `at` are the language of a mix."""
+"""Workloads: mixes of applications, and what is done with them. Users import their names from `gearshift`."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     AppRemoved,
+    BoardEvent,
     Effect,
     Event,
     Log,
@@ -26,7 +27,6 @@ from scheduler.messages import (
     StartWorker,
     Telemetry,
     Tick,
-    UnitLimited,
     WorkerLost,
     WorkerStarted,
 )
@@ -58,8 +58,8 @@ class Transport(Protocol):
         """Carries an effect to whom it concerns; returns a token for the answer."""
         ...
 
-    def limit(self, change: UnitLimited) -> None:
-        """Has the board agent apply a limit that the mix puts on a unit."""
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change that the mix does to the board."""
         ...
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
@@ -163,8 +163,8 @@ class ControlLoop:
 
     def _happens(self, event: Event) -> None:
         """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
-        if isinstance(event.change, UnitLimited):
-            self._transport.limit(event.change)
+        if isinstance(event.change, BoardEvent):
+            self._transport.change_board(event.change)
         elif isinstance(event.change, AppRemoved):
             self._running.discard(event.change.app)
         self._tell(event)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Hashable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, assert_never
 
 import ray
 
@@ -19,6 +19,8 @@ from actors.control.reports import AppReports, BoardReports, app_page, board_pag
 from actors.wire import decode_message, encode
 from scheduler.messages import (
     Activate,
+    AmbientChanged,
+    BoardEvent,
     Effect,
     Message,
     Pin,
@@ -80,9 +82,15 @@ class RayTransport:
         pid = self._pids[effect.app] if isinstance(effect, Pin) else 0
         return self._call(self._agent.obey.remote(encode(effect), pid))
 
-    def limit(self, change: UnitLimited) -> None:
-        """Has the board agent apply a limit."""
-        self._agent.limit.remote(encode(change))
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change to the board."""
+        match change:
+            case UnitLimited():
+                self._agent.limit.remote(encode(change))
+            case AmbientChanged():
+                pass  # a real board feels the temperature around it; the emulated one has no heat
+            case _:
+                assert_never(change)
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
         """Waits until at least one of the calls is answered, or the time is over."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -27,7 +28,6 @@ app = typer.Typer(
     name="gearshift",
     help="Runs several dynamic DNNs on one board: sub-networks, cores and clocks decided together, every epoch.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -47,6 +47,20 @@ def main() -> None:
 
 def _interrupted(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version("gearshift"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    wanted: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None: ...
 
 
 @app.command()

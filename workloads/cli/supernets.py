@@ -123,57 +123,42 @@ def ladder(
     json: Annotated[bool, typer.Option("--json", help="print the ladder as JSON, and nothing else")] = False,
 ) -> None:
     """Searches a new ladder of a supernet for a board; interrupted, it goes on from what it has measured."""
-    from workloads.ladder import search as command
-    from workloads.ladder.accuracy import check_ladder_file
+    from workloads.ladder.found import as_json, ladder_table
+    from workloads.ladder.search import LadderRequest, search_ladder
     from workloads.runs.boards import open_board
 
     with ProgressLines() as progress, bad_input():
-        where = command.place(open_board(board), unit, cores)
-        net = command.open_supernet(supernet, weights_of(supernet, weights))
-        file = write or Path(f"{net.name}-{where.board.name}.safetensors")
-        check_ladder_file(file)
-        limits_ms = tuple(numbers("--latency-ms", latency_ms))
-        bench = command.bench_of(where, engine)
-        kept = command.work_file(net, where, bench, work, fresh)
-        source, calibration = command.accuracy_source(
-            accuracy,
-            net,
-            bench,
-            command.Pictures(
-                calibrate=calibrate,
-                calibration_pictures=calibration_pictures,
-                search_pictures=search_pictures,
-                test_pictures=test_pictures,
-            ),
-            tuple(int(pixels) for pixels in numbers("--resolutions", resolutions)) or None,
-            seed,
-            kept,
-            progress.update,
-        )
-        plan = command.search_plan(
-            source,
-            where,
-            limits_ms=limits_ms,
+        request = LadderRequest(
+            supernet=supernet,
+            board=open_board(board),
+            unit=unit,
+            cores=cores,
+            accuracy=accuracy,
+            weights=weights_of(supernet, weights),
+            engine=engine,
             rungs=rungs,
-            lowest_accuracy=min_accuracy,
-            training_networks=networks,
-            held_out_networks=held_out,
-            evolution={
-                "seed": seed,
-                "population": population,
-                "generations": generations,
-                "parent_ratio": parent_ratio,
-                "mutate_probability": mutate_probability,
-                "mutation_ratio": mutation_ratio,
-            },
+            limits_ms=tuple(numbers("--latency-ms", latency_ms)),
+            min_accuracy=min_accuracy,
+            resolutions=tuple(int(pixels) for pixels in numbers("--resolutions", resolutions)),
+            calibrate=calibrate,
+            calibration_pictures=calibration_pictures,
+            search_pictures=search_pictures,
+            test_pictures=test_pictures,
+            population=population,
+            generations=generations,
+            parent_ratio=parent_ratio,
+            mutate_probability=mutate_probability,
+            mutation_ratio=mutation_ratio,
+            networks=networks,
+            held_out=held_out,
+            seed=seed,
+            work=work,
+            fresh=fresh,
+            write=write,
         )
-        progress.line(f"measurements are kept in {kept.path}")
-        found = command.find(net, where, bench, accuracy or "data", source, calibration, plan, kept, progress.update)
-        command.write_ladder(file, found)
-        for note in command.notes(found):
-            progress.line(note)
+        found = search_ladder(request, progress.update, progress.line)
     if json:
-        print(dumps(command.as_json(found, file), indent=2))
+        print(dumps(as_json(found), indent=2))
         return
-    print_result(command.ladder_table(found))
-    print(f'{file}  is the ladder; an App takes it as supernet="{net.name}:{file}"', file=sys.stderr)
+    print_result(ladder_table(found))
+    print(f'{found.file}  is the ladder; an App takes it as supernet="{found.net.name}:{found.file}"', file=sys.stderr)

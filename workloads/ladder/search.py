@@ -9,77 +9,132 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 import supernets
 from actors.paths import cache_dir
 from actors.profiling import machine_name
-from scheduler.board import Board, BoardUnit
+from scheduler.board import Board
 from scheduler.errors import InputError
-from supernets import engines, weights_file
+from supernets import engines
 from supernets.errors import SupernetError, known_options
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.search.evolution import EvolutionPlan
-from supernets.search.find import Bench, NewLadder, Rung, SearchPlan, search
+from supernets.search.find import Bench, SearchPlan, search
 from supernets.search.work_file import WorkFile
-from workloads.ladder.accuracy import DRAWN, labelled_data
+from workloads.ladder.accuracy import DRAWN, check_ladder_file, labelled_data
+from workloads.ladder.found import FoundLadder, Place, notes, write_ladder
 from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import devices_of
-from workloads.report.table import share
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")
 
-_FEW = {"population": 8, "generations": 4}
-"""Defaults where every accuracy has to be measured: seconds to minutes each."""
+_FEW_POPULATION, _FEW_GENERATIONS = 8, 4
+"""Defaults where every accuracy has to be measured: that takes seconds to minutes each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where the ladder is for.
+class LadderRequest:
+    """Everything that `gearshift ladder` is asked for; the fields are the command's options.
 
     Attributes:
-        board: the board.
-        unit: of it.
-        cores: of the unit.
+        supernet: name of a built-in supernet.
+        board: a board that this machine can play.
+        unit: a unit of the board; None is its first CPU unit.
+        cores: cores of that unit.
+        accuracy: where accuracies come from: `predictor:FILE`, `table:FILE` or `data[:DIR]`; None draws plates.
+        weights: own weights; None takes the shipped ones.
+        engine: execution engine; `auto` takes the first that can run here.
+        rungs: how many rungs are wanted, evenly between the fastest and the slowest.
+        limits_ms: latency limits of the rungs instead; empty takes `rungs`.
+        min_accuracy: rungs below this fraction are left out.
+        resolutions: pixels to choose from; empty takes all of the space.
+        calibrate: folder of training pictures for batch-norm statistics; None leaves them as they are.
+        calibration_pictures: at most this many of them.
+        search_pictures: pictures that a measured search goes by.
+        test_pictures: pictures that the chosen rungs are measured on; None takes all.
+        population: networks of a generation; None is 100, or 8 where every accuracy has to be measured.
+        generations: None is 500, or 4 where every accuracy has to be measured.
+        parent_ratio: share of a generation that has children.
+        mutate_probability: probability that a knob of a mutated child changes.
+        mutation_ratio: share of children that are mutated.
+        networks: networks measured to fit the latency predictor.
+        held_out: networks measured to say how far the predictor is off.
+        seed: seed of the search.
+        work: directory that keeps measurements; None is one in the cache.
+        fresh: measure anew.
+        write: ladder file to write; None is `SUPERNET-BOARD.safetensors` here.
     """
 
+    supernet: str
     board: Board
-    unit: BoardUnit
-    cores: int
-
-    @property
-    def pace(self) -> float:
-        """Milliseconds of this machine that the unit gets through in a millisecond at its top clock."""
-        return self.unit.pace(self.unit.mhz[-1]) if self.unit.dvfs == "emulated" else 1.0
-
-    def __str__(self) -> str:
-        cores = "" if self.unit.kind == "gpu" else f", {self.cores} core{'s' if self.cores > 1 else ''}"
-        return f"{self.unit.name} of {self.board.name}{cores}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pictures:
-    """What accuracies are measured and statistics averaged on.
-
-    Attributes:
-        calibrate: as `--calibrate` gives it.
-        calibration_pictures: at most that many to calibrate on.
-        search_pictures: that a measured search goes by.
-        test_pictures: that the chosen are measured on; None takes all.
-    """
-
+    unit: str | None = None
+    cores: int = 1
+    accuracy: str | None = None
+    weights: Path | None = None
+    engine: str = "auto"
+    rungs: int = 6
+    limits_ms: tuple[float, ...] = ()
+    min_accuracy: float = 0.0
+    resolutions: tuple[int, ...] = ()
     calibrate: str | None = None
     calibration_pictures: int = 2000
     search_pictures: int = 1000
     test_pictures: int | None = None
+    population: int | None = None
+    generations: int | None = None
+    parent_ratio: float = 0.25
+    mutate_probability: float = 0.4
+    mutation_ratio: float = 0.5
+    networks: int = 40
+    held_out: int = 40
+    seed: int = 0
+    work: Path | None = None
+    fresh: bool = False
+    write: Path | None = None
+
+
+def search_ladder(
+    request: LadderRequest,
+    on_progress: Progress = lambda what, done, total: None,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> FoundLadder:
+    """Searches a new ladder and writes it to a file, which an App takes as `supernet="NAME:FILE"`.
+
+    Args:
+        request: what is wanted.
+        on_progress: told about measurements.
+        on_notice: told what a user must know, a sentence at a time.
+
+    Raises:
+        InputError: if something asked for can't be had; nothing was measured.
+    """
+    where = place(request.board, request.unit, request.cores)
+    net = open_supernet(request.supernet, request.weights)
+    file = request.write or Path(f"{net.name}-{where.board.name}.safetensors")
+    check_ladder_file(file)
+    bench = bench_of(where, request.engine)
+    work = work_file(net, where, bench, request.work, request.fresh)
+    calibration = _calibration(net, request)
+    source = _accuracy_source(request, net, bench, calibration, work, on_progress)
+    plan = _search_plan(request, source, where)
+    on_notice(f"measurements are kept in {work.path}")
+    found = FoundLadder(
+        net=net,
+        where=where,
+        bench=bench,
+        plan=plan,
+        accuracy=request.accuracy or "data",
+        file=file,
+        ladder=search(net, source, bench.watch, plan, work, calibration, on_progress),
+    )
+    write_ladder(found)
+    for note in notes(found):
+        on_notice(note)
+    return found
 
 
 def open_supernet(name: str, weights: Path | None) -> ElasticSupernet:
@@ -163,223 +218,78 @@ def work_file(net: ElasticSupernet, where: Place, bench: Bench, directory: Path 
     return WorkFile(path, depends_on)
 
 
-def accuracy_source(
-    given: str | None,
+def _accuracy_source(
+    request: LadderRequest,
     net: ElasticSupernet,
     bench: Bench,
-    pictures: Pictures,
-    resolutions: Sequence[int] | None,
-    seed: int,
+    calibration: Calibration | None,
     work: WorkFile,
     on_progress: Progress,
-) -> tuple[AccuracySource, Calibration | None]:
-    """The accuracies that `--accuracy` names, and what the rungs' statistics are averaged over.
+) -> AccuracySource:
+    """Opens what the request's `accuracy` names.
 
     Raises:
         SupernetError: for another form, or a file or folder that can't be used.
     """
-    calibration = _calibration(net, pictures)
+    given, resolutions = request.accuracy, request.resolutions or None
     kind, _, file = (given or ("data" if net.task == "plates" else "")).partition(":")
     if kind in ("predictor", "table") and file:
         if kind == "predictor":
-            return Predictor(Path(file), net.space, resolutions), calibration
+            return Predictor(Path(file), net.space, resolutions)
         if resolutions:
             raise SupernetError("--resolutions has no use with a table: only what it lists can be chosen")
-        return AccuracyTable(Path(file), net.space), calibration
+        return AccuracyTable(Path(file), net.space)
     if kind != "data":
         what = "is needed:" if given is None else f"{given!r} must be"
         raise SupernetError(f"--accuracy {what} one of {', '.join(_KINDS)}")
     data = labelled_data(net.task, file or None, "--accuracy data:", held_out=True)
     if calibration is None:
         raise SupernetError("--accuracy data needs training pictures to calibrate each sub-network on: --calibrate DIR")
-    what = f"accuracy on {file or DRAWN}, calibrated on {pictures.calibration_pictures} of {pictures.calibrate}"
+    what = f"accuracy on {file or DRAWN}, calibrated on {request.calibration_pictures} of {request.calibrate}"
     for resolution in resolutions or ():
         if resolution not in net.space.resolutions:
             raise SupernetError(
                 f"--resolutions {resolution} is none of {net.name}; take some of {net.space.resolutions}"
             )
-    source = MeasuredAccuracy(
+    return MeasuredAccuracy(
         net,
         data,
         calibration,
-        pictures=pictures.search_pictures,
-        test_pictures=pictures.test_pictures,
-        seed=seed,
+        pictures=request.search_pictures,
+        test_pictures=request.test_pictures,
+        seed=request.seed,
         engine=bench.engine,
         threads=bench.threads,
         known=work.section(what),
         on_measured=lambda done, total: on_progress("measure accuracies", done, total),
         resolutions=resolutions,
     )
-    return source, calibration
 
 
-def _calibration(net: ElasticSupernet, pictures: Pictures) -> Calibration | None:
-    if pictures.calibrate is None and net.task != "plates":
+def _calibration(net: ElasticSupernet, request: LadderRequest) -> Calibration | None:
+    if request.calibrate is None and net.task != "plates":
         return None
-    data = labelled_data(net.task, pictures.calibrate, "--calibrate", held_out=False)
-    return Calibration(data=data, pictures=pictures.calibration_pictures, seed=0)
+    data = labelled_data(net.task, request.calibrate, "--calibrate", held_out=False)
+    return Calibration(data=data, pictures=request.calibration_pictures, seed=0)
 
 
-def search_plan(source: AccuracySource, where: Place, evolution: Mapping[str, Any], **plan: Any) -> SearchPlan:
-    """How far to search; what is None in the evolution is as suits the source."""
-    given = {name: value for name, value in evolution.items() if value is not None}
-    defaults = _FEW if isinstance(source, MeasuredAccuracy) else {}
-    return SearchPlan(pace=where.pace, evolution=EvolutionPlan(**{**defaults, **given}), **plan)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """A new ladder and all that a reader has to know of it.
-
-    Attributes:
-        net: whose ladder.
-        where: it is for.
-        bench: what it was measured in.
-        plan: how far the search went.
-        accuracy: as `--accuracy` gives it.
-        ladder: what was found.
-    """
-
-    net: ElasticSupernet
-    where: Place
-    bench: Bench
-    plan: SearchPlan
-    accuracy: str
-    ladder: NewLadder
-
-    @property
-    def about(self) -> dict[str, str]:
-        """Of the ladder file."""
-        return {
-            "supernet": self.net.name,
-            "weights_hash": self.net.base_hash,
-            "made_by": "gearshift ladder",
-            "place": str(self.where),
-            "machine": machine_name(),
-            "engine": engines.engine_version(self.bench.engine),
-            "accuracy": self.accuracy,
-            "search": repr(self.plan),
-            "latency_predictor": str(self.ladder.error),
-            "latency_ms": json.dumps({rung.subnet.id: round(rung.latency_ms, 4) for rung in self.ladder.rungs}),
-        }
-
-    @property
-    def clock(self) -> str:
-        """At which clock the latencies are."""
-        if self.where.unit.dvfs == "emulated":
-            return (
-                f"emulated: measured here, over the unit's speed of {self.where.pace:g} "
-                f"({self.where.unit.mhz[-1]:g} MHz)"
-            )
-        return "measured here, at the clock that the kernel gave"
-
-
-def find(
-    net: ElasticSupernet,
-    where: Place,
-    bench: Bench,
-    accuracy: str,
-    source: AccuracySource,
-    calibration: Calibration | None,
-    plan: SearchPlan,
-    work: WorkFile,
-    on_progress: Progress,
-) -> Outcome:
-    """Searches; see `supernets.search.find.search`."""
-    ladder = search(net, source, bench.watch, plan, work, calibration, on_progress)
-    return Outcome(net=net, where=where, bench=bench, plan=plan, accuracy=accuracy, ladder=ladder)
-
-
-def write_ladder(path: Path, found: Outcome) -> None:
-    """Writes the ladder file, which `supernets.load` takes as `NAME:FILE`.
-
-    Raises:
-        SupernetError: if it can't be written.
-    """
-    try:
-        weights_file.save(path, {}, [(rung.subnet, rung.statistics) for rung in found.ladder.rungs], found.about)
-    except OSError as error:
-        raise SupernetError(f"{path} can't be written: {error.strerror}") from None
-
-
-def notes(found: Outcome) -> list[str]:
-    """What a user must know before believing the figures."""
-    said = [found.net.notice] if found.net.notice else []
-    if any(rung.subnet.accuracy_source == "predicted" for rung in found.ladder.rungs):
-        said.append(
-            "accuracies are predicted, not measured: floors of accuracy go by them, and a run's summary calls its "
-            "accuracy unknown; `gearshift accuracy` measures them"
-        )
-    if not all(rung.statistics for rung in found.ladder.rungs):
-        said.append(
-            "the rungs have the supernet's batch-norm statistics, which fit no sub-network exactly; "
-            "--calibrate DIR averages their own over training pictures"
-        )
-    return said
-
-
-def as_json(found: Outcome, file: Path) -> dict[str, Any]:
-    """All of it, for `--json`."""
-    return {
-        "schema": 1,
-        "supernet": found.net.name,
-        "board": found.where.board.name,
-        "unit": found.where.unit.name,
-        "cores": found.where.cores,
-        "clock": found.clock,
-        "machine": machine_name(),
-        "engine": engines.engine_version(found.bench.engine),
-        "accuracy": found.accuracy,
-        "seed": found.plan.evolution.seed,
-        "latency_predictor": asdict(found.ladder.error),
-        "file": str(file),
-        "notes": notes(found),
-        "rungs": [_rung_as_json(rung) for rung in found.ladder.rungs],
-        "beaten": [_rung_as_json(rung) for rung in found.ladder.beaten],
-    }
-
-
-def _rung_as_json(rung: Rung) -> dict[str, Any]:
-    return {
-        "subnet": rung.subnet.id,
-        **asdict(rung.subnet)["knobs"],
-        "resolution": rung.subnet.resolution,
-        "macs_m": round(rung.subnet.macs_m, 3),
-        "latency_ms": round(rung.latency_ms, 4),
-        "predicted_ms": round(rung.predicted_ms, 4),
-        "accuracy": {"value": rung.subnet.accuracy, "source": rung.subnet.accuracy_source},
-    }
-
-
-def ladder_table(found: Outcome) -> Table:
-    """One row for each rung, of at most 110 columns."""
-    error = found.ladder.error
-    beaten = len(found.ladder.beaten)
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        title=Text(f"{found.net.name} on {found.where}, {engines.engine_version(found.bench.engine)}", style="bold"),
-        title_justify="left",
-        title_style="",
-        show_edge=False,
-        pad_edge=False,
-        caption=Text(
-            f"\nlatency predictor: {error}\nlatencies: {found.clock}"
-            + (f"\n{beaten} more found, measured, and left out: others are as fast and better" if beaten else "")
+def _search_plan(request: LadderRequest, source: AccuracySource, where: Place) -> SearchPlan:
+    """Says how far to search; population and generations that are not given suit the source."""
+    measured = isinstance(source, MeasuredAccuracy)
+    usual = EvolutionPlan(population=_FEW_POPULATION, generations=_FEW_GENERATIONS) if measured else EvolutionPlan()
+    return SearchPlan(
+        pace=where.pace,
+        limits_ms=request.limits_ms,
+        rungs=request.rungs,
+        lowest_accuracy=request.min_accuracy,
+        training_networks=request.networks,
+        held_out_networks=request.held_out,
+        evolution=EvolutionPlan(
+            seed=request.seed,
+            population=usual.population if request.population is None else request.population,
+            generations=usual.generations if request.generations is None else request.generations,
+            parent_ratio=request.parent_ratio,
+            mutate_probability=request.mutate_probability,
+            mutation_ratio=request.mutation_ratio,
         ),
-        caption_justify="left",
-        caption_style="",
     )
-    table.add_column("sub-network", overflow="fold")
-    for heading in ("px", "MMACs", "latency, ms", "predicted", "accuracy"):
-        table.add_column(heading, justify="right")
-    for rung in found.ladder.rungs:
-        table.add_row(
-            rung.subnet.id,
-            str(rung.subnet.resolution),
-            f"{rung.subnet.macs_m:.3g}",
-            f"{rung.latency_ms:.3g}",
-            f"{rung.predicted_ms:.3g}",
-            f"{share(rung.subnet.accuracy)} {rung.subnet.accuracy_source}",
-        )
-    return table

@@ -169,7 +169,7 @@ class _Simulation:
         residency = {name: after[name].residency.since(before[name].residency) for name in after}
         powered = plan.board.powered
         units_j = math.fsum(after[name].energy_j - before[name].energy_j for name in after) if powered else None
-        base_w, duration_s = plan.board.base_w, plan.mix.duration_s
+        duration_s = plan.mix.duration_s
         summary = summarize_run(
             plan,
             backend="sim",
@@ -182,8 +182,8 @@ class _Simulation:
             },
             energy=EnergySummary(
                 units_j=units_j,
-                board_j=None if units_j is None or base_w is None else units_j + base_w * duration_s,
-                source="modelled" if powered else "unknown",
+                board_j=plan.board.board_j(units_j, duration_s),
+                source=plan.board.energy_source,
             ),
             manager=summarize_manager(epochs=self._driver.epochs),
             host=None,

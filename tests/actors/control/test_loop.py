@@ -19,6 +19,7 @@ from scheduler.messages import (
     Activated,
     AppRemoved,
     AppTelemetry,
+    BoardEvent,
     ClockSet,
     Effect,
     Event,
@@ -152,7 +153,7 @@ class World:
             answer = RuntimeError(f"no {type(effect).__name__} today")
         return self._call(app, answer, self.effect_s)
 
-    def limit(self, change: UnitLimited) -> None:
+    def change_board(self, change: BoardEvent) -> None:
         self.journal.append((self.clock.now_s(), change))
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:

@@ -124,7 +124,7 @@ def test_the_macs_of_the_published_sets_are_those_noted_with_them() -> None:
     """`macs_m` of `dynamic_ofa_subnets.json`, in 10⁶.
 
     The third of `gpu7` is left out: 349.2 is noted with it, but of the configuration published the `ofa` package counts
-    353.7, as we do (tests/test_against_ofa.py has the package count).
+    353.7, as we do (test_against_ofa.py has the package count).
     """
     noted = {
         "gpu6": [235.5, 254.0, 288.8, 375.5, 522.1, 731.1],

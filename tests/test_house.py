@@ -1,0 +1,58 @@
+"""The house: imports point down only and form no ring; the front door is light and holds all that it promises."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import gearshift
+
+ROOT = Path(__file__).parent.parent
+BELOW = {
+    "gearshift": {"workloads", "actors", "scheduler", "supernets"},
+    "workloads": {"actors", "scheduler", "supernets"},
+    "actors": {"scheduler", "supernets"},
+    "scheduler": set(),
+    "supernets": set(),
+}
+FILES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in BELOW
+    for path in (ROOT / package).rglob("*.py")
+}
+
+
+def imported(module: str) -> Iterator[str]:
+    """Yield the modules of ours that a module imports anywhere in its file."""
+    for node in ast.walk(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in FILES else node.module for name in inside]
+        yield from (name for name in names if name in FILES)
+
+
+def test_imports_point_down_and_form_no_ring() -> None:
+    graph = {module: set(imported(module)) for module in FILES}
+    for module, names in graph.items():
+        package = module.partition(".")[0]
+        up = {name for name in names if name.partition(".")[0] not in BELOW[package] | {package}}
+        assert up <= ({"scheduler.errors"} if package == "supernets" else set()), f"{module} imports {up}"
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the ring
+
+
+def test_the_front_door_loads_neither_ray_nor_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys, gearshift; gearshift.App; print([n for n in ('ray', 'torch', 'matplotlib') if n in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert ended.stdout == "[]\n"
+
+
+def test_the_front_door_has_every_name_that_it_promises() -> None:
+    for name in gearshift.__all__:
+        assert getattr(gearshift, name) is not None

@@ -1,0 +1,187 @@
+"""A new ladder, and how it is shown and written: as a ladder file, as JSON and as a table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from actors.profiling import machine_name
+from scheduler.board import Board, BoardUnit
+from supernets import engines, weights_file
+from supernets.errors import SupernetError
+from supernets.ofa.elastic import ElasticSupernet
+from supernets.search.find import Bench, NewLadder, Rung, SearchPlan
+from workloads.report.table import share
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where the ladder is for.
+
+    Attributes:
+        board: the board.
+        unit: of it.
+        cores: of the unit.
+    """
+
+    board: Board
+    unit: BoardUnit
+    cores: int
+
+    @property
+    def pace(self) -> float:
+        """Milliseconds of this machine that the unit gets through in a millisecond at its top clock."""
+        return self.unit.pace(self.unit.mhz[-1]) if self.unit.emulated else 1.0
+
+    def __str__(self) -> str:
+        cores = "" if self.unit.kind == "gpu" else f", {self.cores} core{'s' if self.cores > 1 else ''}"
+        return f"{self.unit.name} of {self.board.name}{cores}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundLadder:
+    """A new ladder and all that a reader has to know of it.
+
+    Attributes:
+        net: whose ladder.
+        where: it is for.
+        bench: what it was measured in.
+        plan: how far the search went.
+        accuracy: where the accuracies come from, as `--accuracy` gives it.
+        file: the ladder file.
+        ladder: what was found.
+    """
+
+    net: ElasticSupernet
+    where: Place
+    bench: Bench
+    plan: SearchPlan
+    accuracy: str
+    file: Path
+    ladder: NewLadder
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Of the ladder file."""
+        return {
+            "supernet": self.net.name,
+            "weights_hash": self.net.base_hash,
+            "made_by": "gearshift ladder",
+            "place": str(self.where),
+            "machine": machine_name(),
+            "engine": engines.engine_version(self.bench.engine),
+            "accuracy": self.accuracy,
+            "search": repr(self.plan),
+            "latency_predictor": str(self.ladder.error),
+            "latency_ms": json.dumps({rung.subnet.id: round(rung.latency_ms, 4) for rung in self.ladder.rungs}),
+        }
+
+    @property
+    def clock(self) -> str:
+        """At which clock the latencies are."""
+        if self.where.unit.emulated:
+            return (
+                f"emulated: measured here, over the unit's speed of {self.where.pace:g} "
+                f"({self.where.unit.mhz[-1]:g} MHz)"
+            )
+        return "measured here, at the clock that the kernel gave"
+
+
+def write_ladder(found: FoundLadder) -> None:
+    """Writes the ladder file, which `supernets.load` takes as `NAME:FILE`.
+
+    Raises:
+        SupernetError: if it can't be written.
+    """
+    try:
+        weights_file.save(found.file, {}, [(rung.subnet, rung.statistics) for rung in found.ladder.rungs], found.about)
+    except OSError as error:
+        raise SupernetError(f"{found.file} can't be written: {error.strerror}") from None
+
+
+def notes(found: FoundLadder) -> list[str]:
+    """What a user must know before believing the figures."""
+    said = [found.net.notice] if found.net.notice else []
+    if any(rung.subnet.accuracy_source == "predicted" for rung in found.ladder.rungs):
+        said.append(
+            "accuracies are predicted, not measured: floors of accuracy go by them, and a run's summary calls its "
+            "accuracy unknown; `gearshift accuracy` measures them"
+        )
+    if not all(rung.statistics for rung in found.ladder.rungs):
+        said.append(
+            "the rungs have the supernet's batch-norm statistics, which fit no sub-network exactly; "
+            "--calibrate DIR averages their own over training pictures"
+        )
+    return said
+
+
+def as_json(found: FoundLadder) -> dict[str, Any]:
+    """All of it, for `--json`."""
+    return {
+        "schema": 1,
+        "supernet": found.net.name,
+        "board": found.where.board.name,
+        "unit": found.where.unit.name,
+        "cores": found.where.cores,
+        "clock": found.clock,
+        "machine": machine_name(),
+        "engine": engines.engine_version(found.bench.engine),
+        "accuracy": found.accuracy,
+        "seed": found.plan.evolution.seed,
+        "latency_predictor": asdict(found.ladder.error),
+        "file": str(found.file),
+        "notes": notes(found),
+        "rungs": [_rung_as_json(rung) for rung in found.ladder.rungs],
+        "beaten": [_rung_as_json(rung) for rung in found.ladder.beaten],
+    }
+
+
+def _rung_as_json(rung: Rung) -> dict[str, Any]:
+    return {
+        "subnet": rung.subnet.id,
+        **asdict(rung.subnet)["knobs"],
+        "resolution": rung.subnet.resolution,
+        "macs_m": round(rung.subnet.macs_m, 3),
+        "latency_ms": round(rung.latency_ms, 4),
+        "predicted_ms": round(rung.predicted_ms, 4),
+        "accuracy": {"value": rung.subnet.accuracy, "source": rung.subnet.accuracy_source},
+    }
+
+
+def ladder_table(found: FoundLadder) -> Table:
+    """One row for each rung, of at most 110 columns."""
+    error = found.ladder.error
+    beaten = len(found.ladder.beaten)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=Text(f"{found.net.name} on {found.where}, {engines.engine_version(found.bench.engine)}", style="bold"),
+        title_justify="left",
+        title_style="",
+        show_edge=False,
+        pad_edge=False,
+        caption=Text(
+            f"\nlatency predictor: {error}\nlatencies: {found.clock}"
+            + (f"\n{beaten} more found, measured, and left out: others are as fast and better" if beaten else "")
+        ),
+        caption_justify="left",
+        caption_style="",
+    )
+    table.add_column("sub-network", overflow="fold")
+    for heading in ("px", "MMACs", "latency, ms", "predicted", "accuracy"):
+        table.add_column(heading, justify="right")
+    for rung in found.ladder.rungs:
+        table.add_row(
+            rung.subnet.id,
+            str(rung.subnet.resolution),
+            f"{rung.subnet.macs_m:.3g}",
+            f"{rung.latency_ms:.3g}",
+            f"{rung.predicted_ms:.3g}",
+            f"{share(rung.subnet.accuracy)} {rung.subnet.accuracy_source}",
+        )
+    return table
