@@ -13,14 +13,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
 
-DROP_RULES = ("late", "oldest", "newest")
+DropRule: TypeAlias = Literal["late", "oldest", "newest"]
+DROP_RULES: tuple[DropRule, ...] = get_args(DropRule)
 
 
 @dataclass(slots=True, eq=False)

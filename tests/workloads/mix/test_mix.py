@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, Event, UnitChange, at
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, MixEvent, UnitChange, at
 from workloads.mix.mix import Mix, Presence, Target
 
 
@@ -27,7 +27,7 @@ def app(name: str = "gate", **fields: Any) -> App:
     return App(name, **{"supernet": "ofa-plates", "arrivals": Periodic(hz=5), "latency_ms": 60, **fields})
 
 
-def mix(*events: Event, **fields: Any) -> Mix:
+def mix(*events: MixEvent, **fields: Any) -> Mix:
     apps = [app("entrance"), app("garage")]
     return Mix("park", **{"apps": apps, "events": events, "duration_s": 40, **fields})
 
@@ -86,8 +86,8 @@ def test_each_form_of_at_is_an_event_of_its_own() -> None:
     assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9})
     assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(at_s=1, unit="big", changes={"cores": 2, "busy": 0.4})
     assert at(1, ambient_c=-5) == BoardChange(at_s=1, changes={"ambient_c": -5})
-    assert at(1, add=app("b")) == AppAdded(at_s=1, app=app("b"))
-    assert at(1, remove="b") == AppRemoved(at_s=1, app="b")
+    assert at(1, add=app("b")) == AppAddition(at_s=1, app=app("b"))
+    assert at(1, remove="b") == AppRemoval(at_s=1, app="b")
 
 
 def test_none_lifts_a_limit_and_is_not_the_same_as_not_given() -> None:
@@ -409,7 +409,7 @@ def test_a_board_that_can_do_what_the_events_ask_is_accepted() -> None:
         (at(3, unit="big", cores=3), r"cores=3 but 'big' has 2"),
     ],
 )
-def test_a_board_that_cannot_is_refused(event: Event, message: str) -> None:
+def test_a_board_that_cannot_is_refused(event: MixEvent, message: str) -> None:
     with pytest.raises(MixError, match=message):
         mix(event).check_board(UNITS)
 
