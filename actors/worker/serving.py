@@ -118,7 +118,7 @@ class Served:
     error: str | None
 
 
-class Server:
+class RequestServer:
     """Serves requests of one application.
 
     Args:

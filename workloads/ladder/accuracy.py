@@ -162,7 +162,7 @@ def _exported(
 ) -> tuple[Artifact, Mapping[str, Tensor], str]:
     """The sub-network's files, its own batch-norm statistics, and where they are from."""
     from supernets.calibration import calibrate, statistics
-    from supernets.export import export_module
+    from supernets.exporting import export_module
 
     module = net.module(rung)
     origin = "own" if net.calibrated(rung) else "inherited"

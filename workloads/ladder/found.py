@@ -16,7 +16,7 @@ from scheduler.board import Board, BoardUnit
 from supernets import engines, weights_file
 from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.search.find import Bench, NewLadder, Rung, SearchPlan
+from supernets.search.find import LatencyBench, NewLadder, NewRung, SearchPlan
 from workloads.report.table import share
 
 
@@ -60,7 +60,7 @@ class FoundLadder:
 
     net: ElasticSupernet
     where: Place
-    bench: Bench
+    bench: LatencyBench
     plan: SearchPlan
     accuracy: str
     file: Path
@@ -142,7 +142,7 @@ def as_json(found: FoundLadder) -> dict[str, Any]:
     }
 
 
-def _rung_as_json(rung: Rung) -> dict[str, Any]:
+def _rung_as_json(rung: NewRung) -> dict[str, Any]:
     return {
         "subnet": rung.subnet.id,
         **asdict(rung.subnet)["knobs"],

@@ -20,21 +20,14 @@ import ray
 from numpy.typing import NDArray
 
 from actors.agent.agent import BoardTotals
-from actors.clock import BoardClock
+from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
-from actors.remote import (
-    ManagerTask,
-    agent_actor,
-    executor_actor,
-    ledger_path,
-    manager_actor,
-    worker_actor,
-    write_clock,
-)
+from actors.control.manager_actor import ManagerTask, manager_actor
+from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
 from actors.requests.records import read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
-from actors.worker.worker import WorkerStatus
+from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
 from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s

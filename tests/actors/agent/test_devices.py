@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.agent.devices import BACK_ENDS, DeviceError, open_device
-from actors.clock import VirtualClock
 from actors.ledger.ledger import BoardLedger
+from helpers.virtual_clock import VirtualClock
 from scheduler.board import DVFS, Board, BoardUnit
 from scheduler.governors import at_least
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock import VirtualClock
 from actors.control.loop import ControlLoop, LostError
 from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from helpers.virtual_clock import VirtualClock
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger, LedgerError
 from actors.ledger.shared import SharedLock, SharedRecords
+from helpers.virtual_clock import VirtualClock
 from scheduler.board import Board, BoardUnit
 
 BIG = BoardUnit(
