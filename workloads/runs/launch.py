@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
-from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
+from workloads.progress import Progress, no_progress
 from workloads.results.summary import Summary
 from workloads.runs.boards import open_board
 from workloads.runs.live import Entry, Listener, LiveRun
@@ -42,7 +42,7 @@ def run(
     epoch_ms: float = 100.0,
     time_scale: float = 1.0,
     out: str | Path | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
 ) -> Summary:
     """Runs a mix on this machine, or simulates it, and returns what came of it.
 

@@ -20,13 +20,14 @@ from supernets.artifact import Artifact
 from supernets.pictures import sources
 from supernets.pictures.image_folder import image_pool
 from supernets.pictures.sources import Source
-from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.errors import MixError, number, whole
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
+from workloads.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +99,7 @@ def plan_run(
     time_scale: float = 1.0,
     weights: Mapping[str, Path] | None = None,
     devices: Mapping[str, str] | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
 ) -> RunPlan:
     """Checks a run and makes all that it needs, exported networks and profiles from the cache where it has them.
 
