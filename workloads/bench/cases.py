@@ -19,7 +19,7 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.progress import Progress
 from workloads.runs.boards import open_board
-from workloads.runs.plan import check_options
+from workloads.runs.options import check_options
 from workloads.runs.simulated import plan_simulation
 
 Profiles = Mapping[str | Family, Profile]

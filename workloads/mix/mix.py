@@ -142,7 +142,7 @@ class Mix:
             For each app the sorted times, shape (n,); empty where a client or a closed loop decides.
 
         Raises:
-            MixError: The seed is not a whole number of at least 0.
+            InputError: The seed is not a whole number of at least 0.
         """
         times_s = {}
         for presence in self._presences:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.errors import InputError
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.errors import MixError
@@ -367,12 +368,17 @@ def test_a_bad_event_is_refused(args: tuple[Any, ...], given_: dict[str, Any], m
         ),
         (lambda: mix().targets_of("garag"), r"no app 'garag'\. Did you mean 'garage'\?"),
         (lambda: Mix("", apps=[app()], duration_s=3), r"mix: name must be a name, not ''"),
-        (lambda: mix().arrivals_s(True), r"seed must be a whole number, not True"),
     ],
 )
 def test_a_bad_mix_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(MixError, match=message):
         make()
+
+
+def test_a_bad_seed_is_refused_and_not_blamed_on_the_mix() -> None:
+    with pytest.raises(InputError, match=r"seed must be a whole number, not True") as caught:
+        mix().arrivals_s(True)
+    assert not isinstance(caught.value, MixError)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.events import AppAddition, AppRemoval, at
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.results.run_dir import Run, read_run
+from workloads.results.run_dir import StoredRun, read_run
 from workloads.results.summary import Summary
 from workloads.runs.boards import open_board
 from workloads.runs.launch import RequestDroppedError, deploy_plan, run_plan
@@ -76,7 +76,7 @@ def shortened(mix: Mix, duration_s: float) -> Mix:
 class Made:
     plan: RunPlan
     summary: Summary
-    run: Run
+    run: StoredRun
 
 
 @pytest.fixture(scope="module")
