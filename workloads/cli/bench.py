@@ -90,7 +90,7 @@ def bench(
 def _command(
     policies: str | None, repeats: int, seed: int, backend: str, scale: str | None, sensitivity: bool
 ) -> Command:
-    choice("--backend", backend, BACKENDS)
+    choice("--backend", backend, BACKENDS, error=InputError)
     if sensitivity and backend == "ray":
         raise InputError("--sensitivity changes what is assumed of boards; it needs --backend sim")
     clones = numbers("--scale", scale)

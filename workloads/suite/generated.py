@@ -27,7 +27,7 @@ from scheduler.profile import Profile, ServiceTime
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
 from workloads.mix.errors import MixError, whole
-from workloads.mix.events import Event, at
+from workloads.mix.events import MixEvent, at
 from workloads.mix.mix import Mix
 
 MAX_APPS = 8
@@ -217,7 +217,7 @@ def _app(name: str, kind: _Kind, floor: int, load: float, slack: float, rng: np.
     )
 
 
-def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[Event]]:
+def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[MixEvent]]:
     """Lets each application but the first stay as it is, come later, leave early, or get a target for a while.
 
     None of it makes an application need more than it did, so the utilisation is the most that there is at a time.
@@ -236,7 +236,7 @@ def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -
     return stay, events
 
 
-def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[Event]:
+def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[MixEvent]:
     """A target up to twice as long, from some time of the first half until some time of the second."""
     longer_ms = app.latency_ms * float(rng.uniform(1.25, 2.0))
     yield at(float(rng.uniform(0.1, 0.5)) * duration_s, app.name, latency_ms=longer_ms)
