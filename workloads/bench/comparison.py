@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from workloads.bench.ratios import Place, Quantity, Ratios, RunKey, board_j, j_per_on_time, units_j
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import lost_count, on_time_counts
 from workloads.bench.statistics import Interval, difference_interval
 
-Runs: TypeAlias = Mapping[RunKey, Result]
+Runs: TypeAlias = Mapping[RunKey, RunResult]
 """Runs that ended well."""
 
 Energies: TypeAlias = Mapping[RunKey, float]
@@ -52,7 +52,7 @@ class Worst:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class PolicyComparison:
     """One policy against a baseline, over pairs of runs.
 
     Attributes:
@@ -119,7 +119,7 @@ class FloorMiss:
 
 
 def select(
-    results: Iterable[Result],
+    results: Iterable[RunResult],
     policy: str,
     *,
     generated: bool | None = None,
@@ -148,7 +148,7 @@ def select(
     return runs
 
 
-def compare(ours: Runs, base: Runs) -> Comparison:
+def compare(ours: Runs, base: Runs) -> PolicyComparison:
     """Compares the runs that both have.
 
     Where the energy is known of some only, the rest has no part: what differs is told of the runs behind the ratio.
@@ -160,7 +160,7 @@ def compare(ours: Runs, base: Runs) -> Comparison:
         units.add(key, units_j(mine), units_j(other))
         boards.add(key, board_j(mine), board_j(other))
         per_on_time.add(key, j_per_on_time(mine), j_per_on_time(other))
-    return Comparison(
+    return PolicyComparison(
         units=units.interval(),
         board=boards.interval(),
         per_on_time=per_on_time.interval(),
@@ -182,7 +182,7 @@ def energies_j(runs: Runs) -> Energies:
     return {key: known.stated for key, result in runs.items() if (known := units_j(result)) is not None}
 
 
-def lower_bounds_j(results: Iterable[Result]) -> Energies:
+def lower_bounds_j(results: Iterable[RunResult]) -> Energies:
     """The relaxed lower bounds on the units' energy of mixes as written, on boards as they are."""
     return {
         (one.task.mix, one.task.board, one.task.seed): one.lower_bound_j
@@ -237,7 +237,7 @@ def both_meeting(ours: Runs, base: Runs) -> tuple[Runs, Runs]:
     return mine, other
 
 
-def missed_apps(results: Sequence[Result]) -> tuple[str, ...]:
+def missed_apps(results: Sequence[RunResult]) -> tuple[str, ...]:
     """The apps of one mix whose share on time, over all of its runs, is below the slo."""
     hits: dict[str, float] = defaultdict(float)
     n: dict[str, int] = defaultdict(int)
@@ -276,7 +276,7 @@ def mean_on_time(runs: Runs) -> float | None:
     return _mean_of_means(shares)
 
 
-def mean_accuracy(result: Result) -> float | None:
+def mean_accuracy(result: RunResult) -> float | None:
     """The delivered accuracy, mean over the apps where it is known."""
     apps = result.summary.apps.values() if result.summary is not None else ()
     known = [app.accuracy.value for app in apps if app.accuracy.value is not None]
@@ -291,7 +291,7 @@ def _worst(units: Ratios) -> Worst | None:
     return Worst(mix=mix, board=board, ratio=by_place[mix, board])
 
 
-def _difference(pairs: Mapping[RunKey, tuple[Result, Result]]) -> Difference | None:
+def _difference(pairs: Mapping[RunKey, tuple[RunResult, RunResult]]) -> Difference | None:
     on_time: dict[str, list[float]] = defaultdict(list)
     accuracy: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, list[float]] = defaultdict(list)
@@ -315,6 +315,6 @@ def _mean_of_means(values: Mapping[str, Sequence[float]]) -> float | None:
     return math.fsum(means) / len(means) if means else None
 
 
-def _summed(results: Iterable[Result]) -> tuple[int, int]:
+def _summed(results: Iterable[RunResult]) -> tuple[int, int]:
     counts = [on_time_counts(result) for result in results]
     return sum(hits for hits, _ in counts), sum(n for _, n in counts)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from workloads.bench.comparison import Runs, both_meeting, compare, mean_on_time, ratios_by_place, select
 from workloads.bench.ratios import Place
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
 from workloads.bench.statistics import Interval, ratio_interval
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import ratio_verdict
+from workloads.bench.words import ratio_verdict
 
 STEPS = 9
 """Of utilisation, from 0 to 1, for means: each with a fair number of mixes."""
@@ -86,11 +86,11 @@ def utilisation_curve(ours: Runs, base: Runs) -> UtilisationCurve:
     return UtilisationCurve(points=points, means=[_mean_within(points, step) for step in range(STEPS)])
 
 
-def scale_lines(results: Sequence[Result], command: Command) -> dict[str, list[ScalePoint]]:
+def scale_lines(results: Sequence[RunResult], command: Command) -> dict[str, list[ScalePoint]]:
     """For each policy that was run with more apps its points, ours first."""
-    reference = select(results, command.ours, generated=False)
+    reference = select(results, command.studied, generated=False)
     lines = {}
-    for policy in sorted(command.policies, key=lambda policy: policy != command.ours):
+    for policy in sorted(command.policies, key=lambda policy: policy != command.studied):
         points = []
         for clones in command.scale:
             runs = select(results, policy, generated=False, clones=clones)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from workloads.bench.comparison import Comparison
+from workloads.bench.comparison import PolicyComparison
 from workloads.bench.curves import STEPS, ScalePoint, UtilisationCurve
 from workloads.bench.statistics import Interval
 from workloads.bench.words import change_of
@@ -30,7 +30,7 @@ LESS_ON_TIME = -0.005
 """Difference of the shares on time below which a saving is red: half a percentage point."""
 
 
-def plot_energy(comparisons: Mapping[str, Comparison], baseline: str) -> str:
+def plot_energy(comparisons: Mapping[str, PolicyComparison], baseline: str) -> str:
     """Draws the change of the units' energy against a baseline, a row a policy, with its interval.
 
     Beside each row stands the difference on time, which an energy figure must not be read without.
@@ -139,7 +139,7 @@ def plot_scale(lines: Mapping[str, Sequence[ScalePoint]]) -> str:
         return to_svg(figure, salt="scale")
 
 
-def _reach(comparisons: Iterable[Comparison]) -> tuple[float, float]:
+def _reach(comparisons: Iterable[PolicyComparison]) -> tuple[float, float]:
     """The ends of an axis of ratios that shows every interval and no change at all."""
     known = [one.units for one in comparisons if one.units is not None]
     ends = [end for one in known for end in one.ends or one.over_sets or (one.value, one.value)]

@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
-from workloads.bench.statistics import Interval, geometric_mean, range_over_sets, ratio_interval
+from workloads.bench.statistics import Interval, geometric_mean, ratio_interval, ratio_range_over_sets
 
 Place: TypeAlias = tuple[str, str]
 """A mix and a board."""
@@ -48,19 +48,19 @@ class Quantity:
         return Quantity(self.stated / other, self.by_set / other)
 
 
-def units_j(result: Result) -> Quantity | None:
+def units_j(result: RunResult) -> Quantity | None:
     """What the managed units took."""
     known = result.summary.energy.units_j if result.summary is not None else None
     return Quantity.of(known, result.by_set.units_j if result.by_set is not None else ())
 
 
-def board_j(result: Result) -> Quantity | None:
+def board_j(result: RunResult) -> Quantity | None:
     """What the whole board took."""
     known = result.summary.energy.board_j if result.summary is not None else None
     return Quantity.of(known, result.by_set.board_j if result.by_set is not None else ())
 
 
-def j_per_on_time(result: Result) -> Quantity | None:
+def j_per_on_time(result: RunResult) -> Quantity | None:
     """What the managed units took per request on time; None where unknown, or none was."""
     energy, (hits, _) = units_j(result), on_time_counts(result)
     return energy.over(hits) if energy is not None and hits else None
@@ -90,5 +90,5 @@ class Ratios:
         interval = ratio_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})
         if interval is None:
             return None
-        over_sets = range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
+        over_sets = ratio_range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
         return replace(interval, over_sets=over_sets)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from workloads.bench.power_sets import EnergyBySet
-from workloads.bench.scores import Frames, xrbench
 from workloads.bench.statistics import early_stopping_percentile
 from workloads.bench.tasks import Task
 from workloads.bench.variants import Floors
+from workloads.bench.xrbench import Frames, xrbench_score
 from workloads.results.summary import Summary, first_ends, latencies_ms
 
 _ROUNDING = 1e-9
@@ -21,7 +21,7 @@ _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class RunResult:
     """One run that ended, well or not.
 
     Attributes:
@@ -61,17 +61,17 @@ def result_of(
     decisions: int | None = None,
     by_set: EnergyBySet | None = None,
     lower_bound_j: float | None = None,
-) -> Result:
+) -> RunResult:
     """A result of a summary and the records behind it, those of each app as in `summarize_app`."""
     ended = {app: first_ends(own) for app, own in records.items()}
-    return Result(
+    return RunResult(
         task=replace(task, floors=None),
         utilisation=utilisation,
         summary=summary,
         managing_j=managing_j,
         decisions=decisions,
         by_set=by_set,
-        xrbench=xrbench([_frames(own) for own in ended.values()], summary.energy.units_j),
+        xrbench=xrbench_score([_frames(own) for own in ended.values()], summary.energy.units_j),
         tail=_tail(summary, ended),
         lower_bound_j=lower_bound_j,
     )

@@ -16,7 +16,7 @@ import numpy as np
 import polars
 
 from workloads.bench.power_sets import EnergyBySet
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 
 # With its import polars puts a handler of SIGINT before Python's that has the kernel resume whatever waits: Ctrl-C
 # would be noticed only once a lock is free. So Python's own is put back, as it was.
@@ -75,7 +75,7 @@ RUN_COLUMNS = {
 }
 
 
-def app_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+def app_rows(results: Sequence[RunResult]) -> list[dict[str, Any]]:
     """A row for each app of each mix as it was written that ran well; a variant is in `run_rows` alone."""
     rows = []
     for result in results:
@@ -110,12 +110,12 @@ def app_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def run_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+def run_rows(results: Sequence[RunResult]) -> list[dict[str, Any]]:
     """A row for each run, variants and failures too."""
     return [_run_row(result) for result in results]
 
 
-def write_tables(results: Sequence[Result], directory: Path) -> None:
+def write_tables(results: Sequence[RunResult], directory: Path) -> None:
     """Writes the three files."""
     apps = polars.DataFrame(app_rows(results), schema=APP_COLUMNS)
     apps.write_csv(directory / "results.csv")
@@ -123,14 +123,14 @@ def write_tables(results: Sequence[Result], directory: Path) -> None:
     polars.DataFrame(run_rows(results), schema=RUN_COLUMNS).write_csv(directory / "runs.csv")
 
 
-def on_time_counts(result: Result) -> tuple[int, int]:
+def on_time_counts(result: RunResult) -> tuple[int, int]:
     """Requests of all apps that were on time, and all of them; in flight at the end are neither."""
     apps = result.summary.apps.values() if result.summary is not None else ()
     counted = [(app, app.submitted - app.in_flight) for app in apps if app.on_time is not None]
     return sum(round((app.on_time or 0.0) * n) for app, n in counted), sum(n for _, n in counted)
 
 
-def lost_count(result: Result) -> int:
+def lost_count(result: RunResult) -> int:
     """Requests of all apps that were dropped or failed."""
     return sum(app.dropped + app.failed for app in result.summary.apps.values()) if result.summary is not None else 0
 
@@ -150,7 +150,7 @@ def _ends_over_sets(by_set: EnergyBySet | None) -> dict[str, float]:
     }
 
 
-def _run_row(result: Result) -> dict[str, Any]:
+def _run_row(result: RunResult) -> dict[str, Any]:
     task, summary = result.task, result.summary
     row: dict[str, Any] = {
         "mix": task.mix,

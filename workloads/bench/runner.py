@@ -22,10 +22,10 @@ from scheduler.board import Board
 from scheduler.policies import PolicyError
 from workloads.bench.cases import Cases, Profiles, read_mix
 from workloads.bench.power_sets import energy_by_set, set_boards
-from workloads.bench.results import Result, delivered_floors, result_of
+from workloads.bench.results import RunResult, delivered_floors, result_of
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.store import Store
-from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
+from workloads.bench.tasks import Case, Command, Task, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
@@ -40,9 +40,6 @@ Progress = Callable[[str, float, float], None]
 _EXPECTED = (SimulationError, MixError, PolicyError, BoardError)
 """Faults of policies, mixes and boards, whose message says all; of any other the kind is told too."""
 
-_BOUNDED = (OURS, "oracle")
-"""Policies whose runs carry the lower bound, which is the same for all of a mix, a board and a seed."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
@@ -53,12 +50,14 @@ class Job:
         case: the mix and the board.
         board: as it is, before the task's change.
         profiles: of the mix's networks.
+        bounded: True if the result carries the lower bound too.
     """
 
     task: Task
     case: Case
     board: Board
     profiles: Profiles
+    bounded: bool = False
 
 
 def run_bench(
@@ -68,7 +67,7 @@ def run_bench(
     jobs: int,
     on_progress: Progress,
     session: RaySession | None = None,
-) -> list[Result]:
+) -> list[RunResult]:
     """Runs what is not yet in the store, and returns the results of all tasks in their order.
 
     Args:
@@ -101,6 +100,8 @@ def _run_all(
     on_progress: Progress,
     session: RaySession | None,
 ) -> None:
+    # The lower bound is the same for all runs of a mix, a board and a seed, so that those of two policies suffice.
+    bounded = (command.studied, "oracle")
     by_place = {(case.mix, case.board): case for case in cases.cases}
     todo = [
         Job(
@@ -108,6 +109,7 @@ def _run_all(
             case=by_place[task.mix, task.board],
             board=cases.boards[task.board],
             profiles=cases.profiles[task.mix, task.board],
+            bounded=task.plain and task.policy in bounded,
         )
         for task in tasks
         if task not in store.results or store.results[task].error is not None
@@ -120,7 +122,7 @@ def _run_all(
         on_progress(what, done, len(tasks))
 
 
-def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
+def _results(todo: Sequence[Job], jobs: int) -> Iterator[RunResult]:
     """Results as they come, in any order."""
     if jobs == 1 or len(todo) < 2:
         yield from map(run_job, todo)
@@ -140,7 +142,7 @@ def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
         pool.shutdown(cancel_futures=True)
 
 
-def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[Result]:
+def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[RunResult]:
     """Results of runs on this machine, one after another: two at once would disturb each other."""
     if not todo:
         return
@@ -163,7 +165,7 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def run_job(job: Job, session: RaySession | None = None) -> Result:
+def run_job(job: Job, session: RaySession | None = None) -> RunResult:
     """Runs one task, on a started Ray if one is given, else in simulation; what goes wrong becomes its error."""
     task = job.task
     try:
@@ -171,7 +173,7 @@ def run_job(job: Job, session: RaySession | None = None) -> Result:
         return _simulated(job, mix) if session is None else _real(job, mix, session)
     except Exception as error:  # whatever it is, it must not take the other runs with it
         said = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
-        return Result(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
+        return RunResult(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
 
 
 def _varied(mix: Mix, task: Task) -> Mix:
@@ -179,7 +181,7 @@ def _varied(mix: Mix, task: Task) -> Mix:
     return with_floors(cloned, task.floors) if task.floors is not None else cloned
 
 
-def _simulated(job: Job, mix: Mix) -> Result:
+def _simulated(job: Job, mix: Mix) -> RunResult:
     task = job.task
     # A change is one of assumptions, and so it is made to every set of them.
     board, *sets = [
@@ -195,7 +197,7 @@ def _simulated(job: Job, mix: Mix) -> Result:
         managing_j=simulated.managing_j,
         decisions=simulated.decisions,
         by_set=energy_by_set(sets, simulated.residency, mix.duration_s),
-        lower_bound_j=_lower_bound_j(plan) if task.plain and task.policy in _BOUNDED else None,
+        lower_bound_j=_lower_bound_j(plan) if job.bounded else None,
     )
 
 
@@ -206,7 +208,7 @@ def _lower_bound_j(plan: SimulationPlan) -> float | None:
     return lower_bound_j(plan)
 
 
-def _real(job: Job, mix: Mix, session: RaySession) -> Result:
+def _real(job: Job, mix: Mix, session: RaySession) -> RunResult:
     # Ray takes seconds to import, and a simulation has no use for it.
     from workloads.results.run_dir import read_run
     from workloads.runs.launch import run_plan

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workloads.results.summary import wilson_interval
+
+FloatArray: TypeAlias = NDArray[np.float64]
 
 BOOTSTRAP_SAMPLES = 2000
 """Draws behind an interval; its ends then move by less than a tenth of its width from seed to seed."""
@@ -57,60 +60,107 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> Interval | None:
-    """The geometric mean of paired ratios over scenarios, with its bootstrap interval.
+def mean_interval(values: Mapping[str, Sequence[float] | FloatArray], *, seed: int = 0) -> Interval | None:
+    """Return the mean over scenarios, with its bootstrap interval.
 
-    Each scenario counts alike, however many ratios it has: the mean is of the scenarios' own geometric means. The
-    bootstrap (Efron 1979, doi:10.1214/aos/1176344552; percentile method) draws scenarios with replacement, and then
-    ratios within each that was drawn: what another choice of mixes, and other seeds, could have given.
+    Each scenario counts alike, however many values it has: the mean is of the scenarios' own means. The bootstrap
+    (Efron 1979, doi:10.1214/aos/1176344552; percentile method) draws scenarios with replacement, and then values within
+    each drawn one: it shows what other mixes, and other seeds, could have given.
 
     Args:
-        ratios: for each scenario the ratio of each pair, all positive; scenarios without any are left out.
-        seed: of the draws; the same ratios and seed give the same interval.
+        values: the observations of each scenario, in any unit; scenarios without any are left out.
+        seed: seed of the draws; the same values and seed give the same interval.
 
     Returns:
-        None where there is no ratio at all.
+        None if there is no value at all.
     """
-    logs = [np.log(np.asarray(own, dtype=np.float64)) for own in ratios.values() if len(own)]
-    if not logs:
+    arrays = [np.asarray(own, dtype=np.float64) for own in values.values() if len(own)]
+    if not arrays:
         return None
-    n = sum(own.size for own in logs)
-    value = math.exp(math.fsum(float(own.mean()) for own in logs) / len(logs))
+    n = sum(own.size for own in arrays)
+    value = math.fsum(float(own.mean()) for own in arrays) / len(arrays)
     if n == 1:
         return Interval(value=value, low=None, high=None, scenarios=1, n=1)
-    low, high = np.exp(np.percentile(_bootstrap_means(logs, np.random.default_rng(seed)), [2.5, 97.5])).tolist()
-    return Interval(value=value, low=low, high=high, scenarios=len(logs), n=n)
+    low, high = np.percentile(_bootstrap_means(arrays, np.random.default_rng(seed)), [2.5, 97.5]).tolist()
+    return Interval(value=value, low=low, high=high, scenarios=len(arrays), n=n)
 
 
-def range_over_sets(ratios: Mapping[str, Sequence[NDArray[np.float64]]]) -> tuple[float, float] | None:
-    """Where the mean of paired ratios lies under each of many sets of assumptions that are all equally good.
+def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> Interval | None:
+    """Return the geometric mean of paired ratios over scenarios, with its bootstrap interval.
+
+    It is `mean_interval` of the logarithms. Ratios of 0.5 and 2 in two scenarios have a mean of 1.
 
     Args:
-        ratios: for each scenario each pair's ratio under each set, shape (sets,) in one order for all pairs, or (1,)
-            for a pair that no set changes; scenarios without any are left out.
+        ratios: the ratio of each pair in each scenario, all above 0; scenarios without any are left out.
+        seed: seed of the draws; the same ratios and seed give the same interval.
 
     Returns:
-        The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None where there is at
-        most one set.
+        None if there is no ratio at all.
     """
-    logs = [np.log(np.stack(np.broadcast_arrays(*own))).mean(axis=0) for own in ratios.values() if len(own)]
-    if max((own.size for own in logs), default=1) == 1:
+    found = mean_interval({name: np.log(np.asarray(own, dtype=np.float64)) for name, own in ratios.items()}, seed=seed)
+    if found is None:
         return None
-    means = np.exp(np.stack(np.broadcast_arrays(*logs)).mean(axis=0))
-    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    if found.low is None or found.high is None:
+        return replace(found, value=math.exp(found.value))
+    low, high = np.exp([found.low, found.high]).tolist()
+    return replace(found, value=math.exp(found.value), low=low, high=high)
+
+
+def mean_range_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> tuple[float, float] | None:
+    """Return the range of a mean over many sets of assumptions that are all equally good.
+
+    Args:
+        values: each observation of each scenario under each set, shape (sets,) in one order for all of them, or (1,) if
+            no set changes it; scenarios without any are left out.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the sets of the mean that `mean_interval` takes; None if there is at most
+        one set.
+    """
+    means = _means_over_sets(values)
+    return None if means is None else _middle(means)
+
+
+def ratio_range_over_sets(ratios: Mapping[str, Sequence[FloatArray]]) -> tuple[float, float] | None:
+    """Return the range of a geometric mean over many sets of assumptions that are all equally good.
+
+    Args:
+        ratios: the ratio of each pair of each scenario under each set, shape (sets,) in one order for all pairs, or
+            (1,) if no set changes it; scenarios without any are left out.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None if there is at most
+        one set.
+    """
+    means = _means_over_sets({name: [np.log(one) for one in own] for name, own in ratios.items()})
+    return None if means is None else _middle(np.exp(means))
+
+
+def _means_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> FloatArray | None:
+    """Return the mean under each set, shape (sets,); None if there is at most one set."""
+    of_scenario = [np.stack(np.broadcast_arrays(*own)).mean(axis=0) for own in values.values() if len(own)]
+    if max((own.size for own in of_scenario), default=1) == 1:
+        return None
+    means: FloatArray = np.stack(np.broadcast_arrays(*of_scenario)).mean(axis=0)
+    return means
+
+
+def _middle(values: FloatArray) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile."""
+    low, high = np.percentile(values, [2.5, 97.5]).tolist()
     return low, high
 
 
-def _bootstrap_means(logs: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Means over scenarios of means within them, each drawn anew, shape (BOOTSTRAP_SAMPLES,)."""
-    drawn = rng.integers(len(logs), size=(BOOTSTRAP_SAMPLES, len(logs)))
+def _bootstrap_means(values: Sequence[FloatArray], rng: np.random.Generator) -> FloatArray:
+    """Return means over scenarios of means within them, each drawn anew, shape (BOOTSTRAP_SAMPLES,)."""
+    drawn = rng.integers(len(values), size=(BOOTSTRAP_SAMPLES, len(values)))
     sums = np.zeros(BOOTSTRAP_SAMPLES)
-    for place, own in enumerate(logs):
+    for place, own in enumerate(values):
         # A scenario that is drawn k times has its seeds drawn anew each time.
         times = (drawn == place).sum(axis=1)
         means = own[rng.integers(own.size, size=(int(times.sum()), own.size))].mean(axis=1)
         np.add.at(sums, np.repeat(np.arange(BOOTSTRAP_SAMPLES), times), means)
-    means_of_draws: NDArray[np.float64] = sums / len(logs)
+    means_of_draws: FloatArray = sums / len(values)
     return means_of_draws
 
 
@@ -134,7 +184,7 @@ def difference_interval(hits: int, n: int, base_hits: int, base_n: int) -> tuple
     )
 
 
-def early_stopping_percentile(values: Sequence[float] | NDArray[np.float64], share: float) -> float | None:
+def early_stopping_percentile(values: Sequence[float] | FloatArray, share: float) -> float | None:
     """A percentile that the true one does not exceed, with 99 % confidence, however short the run.
 
     The rule of MLPerf Inference's load generator (loadgen/early_stopping.cc, tolerance 0): with t of n values above a

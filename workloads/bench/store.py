@@ -14,14 +14,14 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler.errors import InputError
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.tasks import Task
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
 _MADE_BY = ("schema", "gearshift")
 """Keys of what was asked that no command line can mend."""
 
-_RESULT = TypeAdapter(Result)
+_RESULT = TypeAdapter(RunResult)
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
@@ -38,7 +38,7 @@ class Store:
 
     def __init__(self, directory: Path, asked: Mapping[str, Any]) -> None:
         self._directory = directory
-        self.results: dict[Task, Result] = {}
+        self.results: dict[Task, RunResult] = {}
         """By task, what is done."""
         where = f"--out {str(directory)!r}"
         try:
@@ -57,7 +57,7 @@ class Store:
         except ValidationError:
             raise InputError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
 
-    def add(self, result: Result) -> None:
+    def add(self, result: RunResult) -> None:
         """Keeps a result."""
         self.results[result.task] = result
         with open(self._directory / RUNS_FILE, "a", encoding="utf-8") as stream:
@@ -71,14 +71,33 @@ class Store:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             path.write_bytes(whole)
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                result = _RESULT.validate_json(line)
-            except ValidationError:
-                raise InputError(
-                    f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
-                ) from None
-            self.results[result.task] = result
+        self.results = _results(whole, where)
+
+
+def read_results(directory: Path) -> list[RunResult]:
+    """Return what is done of a bench, in the order in which the runs ended; a run that was repeated counts once.
+
+    Raises:
+        InputError: if the directory holds no bench, or a damaged one.
+    """
+    if not (directory / COMMAND_FILE).exists() or not (directory / RUNS_FILE).exists():
+        raise InputError(f"{str(directory)!r} holds no runs of a bench; give the --out of one.")
+    content = (directory / RUNS_FILE).read_bytes()
+    return list(_results(content[: content.rfind(b"\n") + 1], repr(str(directory))).values())
+
+
+def _results(lines: bytes, where: str) -> dict[Task, RunResult]:
+    """Return the results of whole lines by task."""
+    results = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        try:
+            result = _RESULT.validate_json(line)
+        except ValidationError:
+            raise InputError(
+                f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
+            ) from None
+        results[result.task] = result
+    return results
 
 
 def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

@@ -13,12 +13,11 @@ from scheduler.policies import HINDSIGHT
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.variants import Floors
 
-OURS = "joint"
-BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
-"""What energy is compared with, as far as a command has them: the paper's baseline, the same with networks that just
-meet their floors, and our networks with the kernel's clocks."""
+USUAL_BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
+"""The policies that others are compared with by default: the kernel's governor with the largest networks, with the
+networks that just meet their floors, and with the networks of `joint`."""
 
-DEFAULT_POLICIES = (OURS, *BASELINES, "largest", "floor", *HINDSIGHT)
+DEFAULT_POLICIES = ("joint", *USUAL_BASELINES, "largest", "floor", *HINDSIGHT)
 
 GENERATED = "generated:"
 """A mix that begins so is not a file but the generator's, of the seed that follows."""
@@ -78,18 +77,20 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What a bench was asked, as far as it decides what is run.
+    """The options of a bench that decide which tasks it has.
 
     Attributes:
-        policies: by name.
-        repeats: seeds of each mix that was written; a generated mix has one.
-        seed: the first.
+        policies: names of the policies, at least one.
+        against: those of `policies` that each other one is compared with, the baselines; may be empty.
+        repeats: number of seeds of each written mix, at least 1; a generated mix has one seed.
+        seed: the first seed.
         backend: `sim` or `ray`.
         scale: how often each app is there, in ascending order.
-        sensitivity: whether boards are changed too.
+        sensitivity: True if the boards are changed too.
     """
 
     policies: tuple[str, ...]
+    against: tuple[str, ...]
     repeats: int
     seed: int
     backend: str
@@ -97,15 +98,24 @@ class Command:
     sensitivity: bool
 
     @property
-    def ours(self) -> str:
-        """The policy that is judged: `joint`, or the first where that is not asked for."""
-        return OURS if OURS in self.policies else self.policies[0]
+    def studied(self) -> str:
+        """The policy that is studied most closely: the first one that is no baseline, or the first of all."""
+        return next((name for name in self.policies if name not in self.against), self.policies[0])
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """What it is judged against: the usual baselines, or every other policy where none of them is asked for."""
-        usual = tuple(name for name in BASELINES if name in self.policies)
-        return usual or tuple(name for name in self.policies if name != self.ours)
+        """The baselines of the studied policy: all but itself."""
+        return tuple(name for name in self.against if name != self.studied)
+
+
+def usual_baselines(policies: Sequence[str]) -> tuple[str, ...]:
+    """Return the baselines of a bench that names none: the usual ones among its policies, or all but the first policy.
+
+    Of `joint`, `largest` and `schedutil` it is `schedutil`; of `mine.py:Mine`, `largest` and `floor` these last two.
+    """
+    first = next((name for name in policies if name not in USUAL_BASELINES), policies[0])
+    others = tuple(name for name in policies if name != first)
+    return tuple(name for name in USUAL_BASELINES if name in others) or others
 
 
 def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
@@ -113,7 +123,7 @@ def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
     tasks: list[Task] = []
     # Those with hindsight simulate a mix many times before they run it: too much where there are many mixes.
     lean = tuple(name for name in command.policies if name not in HINDSIGHT)
-    judged = (command.ours, *command.baselines)
+    compared = (command.studied, *command.baselines)
     for case in cases:
         for policy in lean if case.generated else command.policies:
             tasks += [_task(case, policy, seed) for seed in seeds_of(command, case)]
@@ -123,12 +133,12 @@ def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
             if clones > 1:
                 tasks += [_task(case, policy, command.seed, clones=clones) for policy in lean]
         if command.sensitivity:
-            tasks += [_task(case, policy, command.seed, change=change) for change in CHANGES for policy in judged]
+            tasks += [_task(case, policy, command.seed, change=change) for change in CHANGES for policy in compared]
     return list(dict.fromkeys(tasks))
 
 
 def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, Floors]) -> list[Task]:
-    """Our policy again with the floors that each baseline delivered, for each plain run of the baseline that went well.
+    """Return the runs of the studied policy with the floors that each baseline delivered, in each run that went well.
 
     Args:
         command: what was asked.
@@ -141,7 +151,7 @@ def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, 
             for seed in () if case.generated else seeds_of(command, case):
                 floors = delivered.get(_task(case, baseline, seed))
                 if floors is not None:
-                    tasks.append(_task(case, command.ours, seed, parity=baseline, floors=floors))
+                    tasks.append(_task(case, command.studied, seed, parity=baseline, floors=floors))
     return tasks
 
 

@@ -34,7 +34,7 @@ class Frames:
     lost: int
 
 
-def xrbench(apps: Sequence[Frames], energy_j: float | None) -> float | None:
+def xrbench_score(apps: Sequence[Frames], energy_j: float | None) -> float | None:
     """The score of a run, from 0 to 100: 100 · mean over apps of (Σ rt · en / frames · QoE).
 
     rt = 1 / (1 + e^(k · overrun)), en = 1 - energy of an inference / `MOST_J`, not below 0, and QoE = 1 - share lost.
