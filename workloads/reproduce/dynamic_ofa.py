@@ -64,7 +64,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class SubnetComparison:
     """One sub-network of another system against Dynamic-OFA at the same place.
 
     Attributes:
@@ -177,10 +177,12 @@ def _interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float |
     return float(np.interp(x, xs, ys))
 
 
-def compare(points: Sequence[Point]) -> list[Comparison]:
+def compare(points: Sequence[Point]) -> list[SubnetComparison]:
     """Every other sub-network of known top-1 against Dynamic-OFA at the same place, in the order of the points."""
     return [
-        Comparison(theirs=theirs, ours_ms=latency_at(ours, theirs.top1), ours_top1=top1_at(ours, theirs.latency_ms))
+        SubnetComparison(
+            theirs=theirs, ours_ms=latency_at(ours, theirs.top1), ours_top1=top1_at(ours, theirs.latency_ms)
+        )
         for theirs in points
         if theirs.system != OURS and theirs.top1 is not None and (ours := _of(points, OURS, theirs.place))
     ]
@@ -260,7 +262,7 @@ def published_headlines() -> list[Headline]:
     ]
 
 
-def _pair_gain(comparison: Comparison, points: Sequence[Point]) -> Headline:
+def _pair_gain(comparison: SubnetComparison, points: Sequence[Point]) -> Headline:
     theirs = comparison.theirs
     (ours,) = (p for p in _of(points, OURS, theirs.place) if p.latency_ms == _PAIRS_MS[theirs.device][0])
     assert ours.top1 is not None
@@ -296,7 +298,7 @@ def measured_headlines(points: Sequence[Point]) -> list[Headline]:
     ]
 
 
-def _ratio(comparison: Comparison) -> Headline:
+def _ratio(comparison: SubnetComparison) -> Headline:
     theirs = comparison.theirs
     return Headline(
         quantity="latency ratio",
@@ -310,7 +312,7 @@ def _ratio(comparison: Comparison) -> Headline:
     )
 
 
-def _interpolated_gain(comparison: Comparison) -> Headline:
+def _interpolated_gain(comparison: SubnetComparison) -> Headline:
     return Headline(
         quantity="top-1 gain",
         theirs=comparison.theirs,
@@ -323,5 +325,5 @@ def _interpolated_gain(comparison: Comparison) -> Headline:
     )
 
 
-def _against_rival(points: Sequence[Point]) -> list[Comparison]:
+def _against_rival(points: Sequence[Point]) -> list[SubnetComparison]:
     return [one for one in compare(points) if one.theirs.system == RIVAL]

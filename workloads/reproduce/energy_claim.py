@@ -76,7 +76,7 @@ can keep to. The floors are the demonstrator's 76 %, a little less at its 60 ms.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
+class PowerSetRange:
     """A figure over all sets of power figures: the median, and what 95 % of the sets lie between."""
 
     median: float
@@ -106,10 +106,10 @@ class Saving:
     baseline: str
     against: str
     definition: str
-    saved: Interval | None
-    p95_ratio: Interval
-    on_time: Interval
-    accuracy: Interval
+    saved: PowerSetRange | None
+    p95_ratio: PowerSetRange
+    on_time: PowerSetRange
+    accuracy: PowerSetRange
     sets: int
 
 
@@ -226,6 +226,6 @@ def _summed_up(load: str, board: str, compared: Sequence[_Compared]) -> Iterator
                 )
 
 
-def _interval(values: Sequence[float]) -> Interval:
+def _interval(values: Sequence[float]) -> PowerSetRange:
     low, median, high = np.percentile(values, [2.5, 50, 97.5]).tolist()
-    return Interval(median=median, low=low, high=high)
+    return PowerSetRange(median=median, low=low, high=high)

@@ -14,7 +14,7 @@ from workloads.ladder.ladders import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.report.table import UNKNOWN
-from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
+from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, PowerSetRange, Saving, savings
 
 _TITLE = "Energy against Linux governors"
 _PAPER = 0.165
@@ -192,7 +192,7 @@ def _figure(found: Sequence[Saving]) -> Figure:
     )
 
 
-def _interval(saved: Interval | None) -> str:
+def _interval(saved: PowerSetRange | None) -> str:
     if saved is None:
         return UNKNOWN
     if saved.low == saved.high:
