@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 
 FloatArray: TypeAlias = NDArray[np.float64]
 

@@ -35,7 +35,7 @@ from workloads.hindsight.sections import Section, sections_of
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
-from workloads.simulator.unit import MOST_OTHER_LOAD
+from workloads.simulator.unit import MAX_OTHER_LOAD_SIMULATED
 
 _LOTS = 12
 """Into how many lots of like luck the requests of a group are put; each lot is as cheap as its luckiest request."""
@@ -105,7 +105,7 @@ class _Bound:
     def _stay(self, unit: BoardUnit, section: Section) -> _Stay:
         """A unit's time in a section: at each clock, active or idle."""
         limits = section.limits[unit.name]
-        load = min(limits.other_load, MOST_OTHER_LOAD)
+        load = min(limits.other_load, MAX_OTHER_LOAD_SIMULATED)
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None

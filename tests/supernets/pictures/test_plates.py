@@ -26,7 +26,7 @@ def test_the_same_seed_draws_the_same_bytes(held_out: bool, stratified: bool) ->
 
 
 def test_another_process_draws_the_same_bytes() -> None:
-    code = "import sys; from supernets import plates; sys.stdout.buffer.write({}.pictures.tobytes())"
+    code = "import sys; from supernets.pictures import plates; sys.stdout.buffer.write({}.pictures.tobytes())"
     call = "plates.draw(4, seed=3, held_out=True)"
     ours = plates.draw(4, seed=3, held_out=True).pictures.tobytes()
     assert subprocess.run([sys.executable, "-c", code.format(call)], check=True, stdout=-1).stdout == ours
