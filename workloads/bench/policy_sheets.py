@@ -9,9 +9,10 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from workloads.bench.comparison import Runs, compare, energies_j, energy_ratio, lower_bounds_j, mean_accuracy, select
-from workloads.bench.ratios import Quantity, RunKey, board_j, j_per_on_time, units_j
+from workloads.bench.ratios import Quantity, board_j, j_per_on_time, units_j
 from workloads.bench.results import RunResult
 from workloads.bench.rows import lost_count, on_time_counts
 from workloads.bench.statistics import Interval, mean_interval, mean_range_over_sets
@@ -20,10 +21,7 @@ from workloads.bench.words import change_words, figure_words
 from workloads.report.outcome import Sheet
 from workloads.report.table import UNKNOWN
 
-_MEANS = (
-    "Per run: means over mixes, each counting alike, with 95 % bootstrap intervals over mixes and seeds. Where the "
-    "numbers of runs differ, some runs failed, and the means are over other mixes."
-)
+Figure = TypeVar("Figure")
 
 
 def policy_sheet(results: Sequence[RunResult], command: Command, *, generated: bool) -> Sheet:
@@ -39,7 +37,7 @@ def policy_sheet(results: Sequence[RunResult], command: Command, *, generated: b
         runs = select(results, policy, generated=generated)
         if runs:
             rows.append((policy, str(len(runs)), *_energies(runs), *_service(runs)))
-    notes = [_MEANS]
+    notes = []
     bound = energy_ratio(energies_j(select(results, command.studied, generated=generated)), lower_bounds_j(results))
     if bound is not None:
         notes.append(
@@ -102,8 +100,8 @@ def _energies(runs: Runs) -> tuple[str, str]:
 def _service(runs: Runs) -> tuple[str, str, str]:
     """Return the share on time, the delivered accuracy and the number of lost requests in words."""
     return (
-        figure_words(_over_mixes(runs, _on_time_percent), ".1f", " %"),
-        figure_words(_over_mixes(runs, mean_accuracy), ".3f"),
+        figure_words(mean_interval(_by_mix(runs, _on_time_percent)), ".1f", " %"),
+        figure_words(mean_interval(_by_mix(runs, mean_accuracy)), ".3f"),
         _mean([float(lost_count(result)) for result in runs.values()], ".1f"),
     )
 
@@ -121,33 +119,25 @@ def _extras(runs: Runs) -> tuple[str, ...]:
 
 def _joules(runs: Runs, energy_of: Callable[[RunResult], Quantity | None]) -> Interval | None:
     """Return the mean energy over mixes, with its interval and its range over sets of power figures."""
-    of_mix: dict[str, list[Quantity]] = defaultdict(list)
-    for mix, result in _in_order(runs):
-        energy = energy_of(result)
-        if energy is not None:
-            of_mix[mix].append(energy)
+    of_mix = _by_mix(runs, energy_of)
     mean = mean_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})
     if mean is None:
         return None
-    return replace(
-        mean, over_sets=mean_range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
-    )
+    over_sets = mean_range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
+    return replace(mean, over_sets=over_sets)
 
 
-def _over_mixes(runs: Runs, figure_of: Callable[[RunResult], float | None]) -> Interval | None:
-    """Return the mean of a figure over mixes, with its interval; runs of which it is unknown have no part."""
-    of_mix: dict[str, list[float]] = defaultdict(list)
-    for mix, result in _in_order(runs):
-        figure = figure_of(result)
+def _by_mix(runs: Runs, figure_of: Callable[[RunResult], Figure | None]) -> dict[str, list[Figure]]:
+    """Return a figure of each run by mix; runs of which it is unknown have no part.
+
+    The order does not depend on how the runs were spread over processes.
+    """
+    of_mix: dict[str, list[Figure]] = defaultdict(list)
+    for key in sorted(runs):
+        figure = figure_of(runs[key])
         if figure is not None:
-            of_mix[mix].append(figure)
-    return mean_interval(of_mix)
-
-
-def _in_order(runs: Runs) -> list[tuple[str, RunResult]]:
-    """Return each run with its mix, in an order that does not depend on how the runs were spread over processes."""
-    by_key: list[tuple[RunKey, RunResult]] = sorted(runs.items(), key=lambda item: item[0])
-    return [(mix, result) for (mix, _, _), result in by_key]
+            of_mix[key[0]].append(figure)
+    return of_mix
 
 
 def _on_time_percent(result: RunResult) -> float | None:

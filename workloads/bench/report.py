@@ -1,4 +1,7 @@
-"""The page of a bench: what each policy saves, what else differs, where it fails, and how far the figures go."""
+"""The page of a bench: each policy's figures, comparisons with the baselines, failures, and how figures are made.
+
+It puts tables and drawings together. It computes no figure and prefers no policy.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,17 @@ from workloads.report.table import UNKNOWN, share
 
 REPORT_FILE = "report.html"
 
-_READING = (
+_MEANS = (
+    "<p><small>Per run: means over mixes, each counting alike, with 95 % bootstrap intervals over mixes and seeds. "
+    "Where policies differ in the number of runs, some runs failed, and the means are over other mixes.</small></p>"
+)
+
+_COMPARISONS = (
     "<p><small>Energy: geometric mean of paired ratios, each mix counting alike, and its 95 % bootstrap interval over "
     f"mixes and seeds. {OVER_SETS.capitalize()}: where the mean lies under 95 % of the sets of power figures that fit "
-    "equally well, on boards whose power is fitted; a verdict needs both. Board's energy: of boards whose base power "
-    "is known. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the mix with "
-    "the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
+    "equally well, on boards whose power is fitted; 'less' and 'more' need both. Board's energy: of boards whose base "
+    "power is known. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the mix "
+    "with the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
 )
 
 
@@ -47,10 +55,10 @@ class Bench:
     """A bench that is done.
 
     Attributes:
-        command: what was asked.
-        boards: it was run on, by name.
-        results: of all tasks.
-        left_out: mixes that don't fit a board, in words.
+        command: its options.
+        boards: the boards that it ran on, by name.
+        results: the results of all its tasks.
+        left_out: one sentence for each mix that does not fit a board.
     """
 
     command: Command
@@ -60,7 +68,7 @@ class Bench:
 
     @property
     def groups(self) -> list[bool]:
-        """Whether mixes are generated: False, True, or both in this order. What is said once is of the first."""
+        """False if some mixes are written, and True if some are generated. Sections about one group show the first."""
         return sorted({result.utilisation is not None for result in self.results})
 
 
@@ -80,7 +88,7 @@ def energy_sheets(bench: Bench) -> list[Sheet]:
 
 
 def to_html(bench: Bench) -> str:
-    """The whole page."""
+    """Return the whole page."""
     command, results = bench.command, bench.results
     generated = bench.groups[0]
     matrix = matrix_sheet(results, command, generated=generated)
@@ -88,9 +96,10 @@ def to_html(bench: Bench) -> str:
     body = [
         _header(bench),
         *map(_section, policy_sheets(bench)),
+        _MEANS,
         *(_energy_figure(bench, baseline) for baseline in command.against),
         *map(_section, energy_sheets(bench)),
-        _READING if command.against else "",
+        _COMPARISONS if command.against else "",
         _section(matrix) if matrix is not None else "",
         _section(boards_sheet(results, command, bench.boards, generated=generated)),
         _section(shortfall_sheet(results, command)),
@@ -152,8 +161,8 @@ def _energy_figure(bench: Bench, baseline: str) -> str:
 
 def _utilisation_section(bench: Bench) -> str:
     results, command = bench.results, bench.command
-    ours = select(results, command.studied, generated=True)
-    curves = {name: utilisation_curve(ours, select(results, name, generated=True)) for name in command.baselines}
+    studied = select(results, command.studied, generated=True)
+    curves = {name: utilisation_curve(studied, select(results, name, generated=True)) for name in command.baselines}
     curves = {name: curve for name, curve in curves.items() if curve.points}
     if not curves:
         return ""
@@ -209,18 +218,19 @@ def _table(sheet: Sheet) -> str:
 
 
 def _name(text: str) -> str:
-    """A row's name, which may be a sentence, and would otherwise take the room of the figures."""
+    """Return the name of a row, which may break: a whole sentence on one line would take the room of the figures."""
     return f'<span style="white-space: normal">{escape(text)}</span>'
 
 
 def _cell(text: str) -> str:
-    """A cell; what is in brackets after a figure is small and on a line of its own, so that tables stay narrow."""
+    """Return a cell. Text in brackets after a figure becomes small lines below it, so that tables stay narrow."""
     figure = re.fullmatch(r"([−+×.\d]+(?: [%J])?) \((.*)\)", text)
     if figure is None:
         return escape(text)
+    bounds = escape(figure[2]).replace("; ", "<br>").replace(f"{OVER_SETS} ", f"{OVER_SETS}<br>")
     # Names of mixes and boards are long, and the page would not break them.
     wraps = ' style="white-space: normal"' if " on " in figure[2] and "%" not in figure[2] else ""
-    return f"{escape(figure[1])}<br><small{wraps}>{escape(figure[2]).replace('; ', '<br>')}</small>"
+    return f"{escape(figure[1])}<br><small{wraps}>{bounds}</small>"
 
 
 def _mixes_section(sheets: Sequence[Sheet]) -> str:
@@ -235,8 +245,8 @@ def _method_section(bench: Bench) -> str:
     items += [
         "Simulated energy is modelled from those figures: it says which policy takes less on such a board, not what a "
         "meter on one would show.",
-        "The same mix and seed has the same arrivals and the same luck in service times under every policy; runs are "
-        "compared in such pairs.",
+        "The same mix and seed has the same arrivals and draws the same quantiles of service times under every policy; "
+        "runs are compared in such pairs.",
         f"Intervals are 95 % by a bootstrap of {BOOTSTRAP_SAMPLES} draws over mixes, then over seeds within a mix. "
         "They say how far other mixes of this kind may differ, not how right the power figures are.",
         "At the accuracy of a baseline: each app's floor is what the baseline delivered in that run, between any two "
@@ -250,7 +260,7 @@ def _method_section(bench: Bench) -> str:
 
 
 def _power_item(board: Board, results: Sequence[RunResult]) -> str:
-    """Where a board's power figures come from, and what that makes of its energies."""
+    """Return where a board's power figures come from, and what that means for its energies."""
     words = f"Power of {board.name}: {board.power_source}."
     if board.emulated:
         words += " Its clocks are emulated."

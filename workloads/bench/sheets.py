@@ -1,7 +1,6 @@
-"""The tables of a bench's report, as text: the page and the terminal say the same.
+"""The tables of comparisons and failures in a bench's report, as text: the page and the terminal say the same.
 
-Each function makes one section of what the results say; a figure that is not known is `unknown`, and one that was not
-run is left out.
+Each function makes one table. A figure that is not known is `unknown`, and a policy that was not run is left out.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ NOT_RUN = "–"
 
 
 def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, *, generated: bool) -> Sheet:
-    """Return all other policies against one baseline, and those that ran with its accuracy as their floors again.
+    """Return all other policies against one baseline, and once more those that ran at its accuracy.
 
     Args:
         results: all of the bench.
@@ -80,7 +79,10 @@ def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, 
 
 
 def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: bool) -> Sheet | None:
-    """Networks × clocks, against the first baseline: what the networks, the clocks and the joint decision each save."""
+    """Return the networks × clocks against the first baseline, or None if the policies have one kind of clocks only.
+
+    It shows the savings of the networks, of the clocks, and of a decision about both together.
+    """
     cells: dict[str, dict[str, str]] = {}
     baseline = command.baselines[0] if command.baselines else command.studied
     base = select(results, baseline, generated=generated)
@@ -96,8 +98,9 @@ def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: b
         heads=("networks", *(f"clocks: {clocks}" for clocks in columns)),
         rows=[(networks, *(own.get(clocks, NOT_RUN) for clocks in columns)) for networks, own in cells.items()],
         notes=(
-            "Down a column the networks and cores differ, along a row the clocks; what `joint` with its own clocks "
-            "saves beyond both is the joint decision's. On time: difference in percentage points.",
+            "Down a column the networks and cores differ, along a row the clocks. What a policy with its own networks "
+            "and its own clocks saves beyond both comes from deciding them together. On time: difference in percentage "
+            "points.",
         ),
     )
 
@@ -105,7 +108,7 @@ def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: b
 def boards_sheet(
     results: Sequence[RunResult], command: Command, boards: Mapping[str, Board], *, generated: bool
 ) -> Sheet:
-    """Each board by itself: our policy against each baseline, and where its figures come from."""
+    """Return the studied policy against each baseline by board, and the source of each board's power figures."""
     rows = []
     for name, board in boards.items():
         here = [result for result in results if result.task.board == name]
@@ -123,7 +126,7 @@ def boards_sheet(
 
 
 def shortfall_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
-    """Where our policy delivers less on time than a baseline, beyond the interval."""
+    """Return the mixes in which the studied policy is shown to have less on time than a baseline."""
     bases = {baseline: select(results, baseline) for baseline in command.baselines}
     found = shortfalls(select(results, command.studied), bases)
     return Sheet(
@@ -146,7 +149,7 @@ def shortfall_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
 
 
 def floors_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
-    """Where our policy served an app below its floor."""
+    """Return the apps that the studied policy served below their accuracy floor."""
     found = floor_misses(select(results, command.studied))
     return Sheet(
         title=f"Apps that {command.studied} served below their accuracy floor",
@@ -168,7 +171,10 @@ def floors_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
 
 
 def sensitivity_sheet(results: Sequence[RunResult], command: Command) -> Sheet | None:
-    """Whether what is concluded of our policy holds whatever is assumed of the boards, and under which change not."""
+    """Return the studied policy against each baseline under each change of the boards, and which change matters.
+
+    None if no board was changed or there is no baseline.
+    """
     changes = [change for change in CHANGES if select(results, command.studied, change=change)]
     if not changes or not command.baselines:
         return None
@@ -206,7 +212,7 @@ def sensitivity_sheet(results: Sequence[RunResult], command: Command) -> Sheet |
 
 
 def failure_sheet(results: Sequence[RunResult]) -> Sheet | None:
-    """Runs that failed, and why; seeds of the same failure together."""
+    """Return the runs that failed and why, seeds of the same failure together; None if none failed."""
     found: dict[tuple[str, ...], list[int]] = {}
     for result in results:
         if result.error is not None:
@@ -220,13 +226,17 @@ def failure_sheet(results: Sequence[RunResult]) -> Sheet | None:
 
 
 def power_sets(board: Board, results: Sequence[RunResult]) -> int:
-    """Under how many sets of power figures a board's energies are known; 0 where under the stated ones alone."""
+    """Return the number of sets of power figures under which a board's energies are known; 0 without sets."""
     own = (one.by_set for one in results if one.task.board == board.name and one.by_set is not None)
     return max((len(by_set.units_j) for by_set in own), default=0)
 
 
 def networks_and_clocks(policy: str) -> tuple[str, str]:
-    """The halves of a policy's name; a bare governor stands for `largest` under it."""
+    """Return the halves of a policy's name.
+
+    `floor+schedutil` gives `floor` and `schedutil`, `joint` gives `joint` and `its own`. A governor alone runs the
+    largest networks: `schedutil` gives `largest` and `schedutil`.
+    """
     networks, plus, clocks = policy.partition("+")
     if not plus and networks in GOVERNORS:
         return "largest", networks
@@ -234,7 +244,7 @@ def networks_and_clocks(policy: str) -> tuple[str, str]:
 
 
 def variant_words(result: RunResult) -> str:
-    """What a run's mix or board was changed in; empty where nothing."""
+    """Return the change of a run's mix or board in words; empty if there is none."""
     task = result.task
     if task.parity is not None:
         return f"accuracy of {task.parity}"
@@ -284,13 +294,13 @@ def _conclusion(interval: Interval | None) -> str:
 
 
 def _of_first_seed(results: Sequence[RunResult], command: Command, policy: str, change: str | None) -> Runs:
-    """The runs that a change of the board is judged by; on the board as it is, those that the changed ones repeat."""
+    """Return the runs with the first seed, the only ones that are repeated on changed boards."""
     runs = select(results, policy, generated=False, change=change)
     return {key: result for key, result in runs.items() if key[2] == command.seed}
 
 
 def unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
-    """Why some boards have no energy, one sentence each."""
+    """Return one sentence for each board without energy, with the reason and the fix."""
     return tuple(
         f"board {board.name!r}: no power figures for {', '.join(missing)}, so energy is unknown and not compared; "
         "give static_w and dynamic_w."

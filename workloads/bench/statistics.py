@@ -1,7 +1,7 @@
-"""The statistics of a bench: ratios, their intervals, and percentiles that a short run can vouch for.
+"""The statistics of a bench: means and ratios with intervals, and percentiles that a short run can support.
 
-Pure functions of numbers. Nothing here knows what a policy or a mix is: a *scenario* is whatever is drawn again as
-a whole in the bootstrap.
+Pure functions of numbers. Nothing here knows what a policy or a mix is: a *scenario* is a group of observations that
+the bootstrap draws as a whole.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from workloads.results.verdict import wilson_interval
 FloatArray: TypeAlias = NDArray[np.float64]
 
 BOOTSTRAP_SAMPLES = 2000
-"""Draws behind an interval; its ends then move by less than a tenth of its width from seed to seed."""
+"""Number of draws for an interval; its ends then move by less than a tenth of its width from seed to seed."""
 
 CONFIDENCE = 0.99
-"""Of an early-stopping percentile, as in MLPerf Inference's load generator."""
+"""Confidence of an early-stopping percentile, that of MLPerf Inference's load generator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +31,12 @@ class Interval:
 
     Attributes:
         value: the figure.
-        low: lower bound; None where one observation alone says nothing of the spread.
-        high: upper bound, likewise.
-        scenarios: behind it.
-        n: observations behind it.
-        over_sets: ends of the range of `value` over sets of assumptions that are all equally good, 2.5th to 97.5th
-            percentile: what more observations would not narrow. None where there is one set alone.
+        low: lower end; None if there is only one observation, which says nothing about the spread.
+        high: upper end; None if there is only one observation.
+        scenarios: number of scenarios behind it.
+        n: number of observations behind it.
+        over_sets: the 2.5th and 97.5th percentile of `value` over sets of assumptions that are all equally good. More
+            observations would not narrow this range. None if there is only one set.
     """
 
     value: float
@@ -48,7 +48,7 @@ class Interval:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The outermost ends, of the interval and of the range over sets; None where there is no interval."""
+        """The outermost ends of the interval and of the range over sets; None if there is no interval."""
         if self.low is None or self.high is None:
             return None
         low, high = self.over_sets or (self.value, self.value)
@@ -56,7 +56,7 @@ class Interval:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """The geometric mean of positive numbers, at least one."""
+    """Return the geometric mean of one or more numbers above 0. That of 2 and 8 is 4."""
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
@@ -165,13 +165,14 @@ def _bootstrap_means(values: Sequence[FloatArray], rng: np.random.Generator) -> 
 
 
 def difference_interval(hits: int, n: int, base_hits: int, base_n: int) -> tuple[float, float]:
-    """The 95 % interval of the difference of two shares, hits/n - base_hits/base_n.
+    """Return the 95 % interval of the difference of two shares, hits/n - base_hits/base_n.
 
-    Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, 873-890, method 10). It takes requests
-    as independent; those that queue behind one another are not, so it is a little narrow.
+    It is Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, 873-890, method 10). It treats
+    requests as independent. Those that queue behind one another are not, so the interval is a little narrow.
+    For 56 of 70 and 48 of 80 it is 0.052 to 0.334.
 
     Raises:
-        ValueError: hits are not within 0 and n.
+        ValueError: if hits are not within 0 and n.
     """
     low, high = wilson_interval(hits, n)
     base_low, base_high = wilson_interval(base_hits, base_n)
@@ -185,7 +186,7 @@ def difference_interval(hits: int, n: int, base_hits: int, base_n: int) -> tuple
 
 
 def early_stopping_percentile(values: Sequence[float] | FloatArray, share: float) -> float | None:
-    """A percentile that the true one does not exceed, with 99 % confidence, however short the run.
+    """Return a percentile that the true one does not exceed, with 99 % confidence, however short the run.
 
     The rule of MLPerf Inference's load generator (loadgen/early_stopping.cc, tolerance 0): with t of n values above a
     bound, the bound is believed if that few would come by chance with a probability of at most 1 - c were the true
@@ -193,11 +194,11 @@ def early_stopping_percentile(values: Sequence[float] | FloatArray, share: float
     such t, which must be at least 1: so p90 needs 64 values, p95 130, p99 662.
 
     Args:
-        values: of the whole run, shape (n,), in any order; infinite for a request without a result.
-        share: which percentile, as a fraction below 1.
+        values: all values of the run, shape (n,), in any order; infinite for a request without a result.
+        share: the percentile as a fraction below 1, such as 0.95.
 
     Returns:
-        None where there are too few values.
+        None if there are too few values.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     t = _allowed_above(ordered.size, share)
@@ -205,7 +206,7 @@ def early_stopping_percentile(values: Sequence[float] | FloatArray, share: float
 
 
 def _allowed_above(n: int, share: float) -> int:
-    """The greatest t with P[Binomial(n, 1 - share) <= t] <= 1 - CONFIDENCE; -1 where there is none."""
+    """Return the greatest t with P[Binomial(n, 1 - share) <= t] <= 1 - CONFIDENCE; -1 if there is none."""
     above = np.arange(n + 1)
     # In logarithms, since share**n alone vanishes in a long run.
     log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])

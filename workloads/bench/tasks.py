@@ -1,13 +1,13 @@
-"""What a bench runs: the tasks of a command, each one mix on one board under one policy with one seed.
+"""The tasks of a bench: each is one mix on one board under one policy with one seed.
 
-Pure: which tasks there are is decided by the command and its cases alone, so that a bench that was stopped knows what
-is still to do. Nothing here loads or runs a mix.
+The command and its cases alone decide which tasks there are, so a bench that was stopped knows what is left. Pure
+functions; nothing here loads or runs a mix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler.policies import HINDSIGHT
 from workloads.bench.sensitivity import CHANGES
@@ -20,7 +20,7 @@ networks that just meet their floors, and with the networks of `joint`."""
 DEFAULT_POLICIES = ("joint", *USUAL_BASELINES, "largest", "floor", *HINDSIGHT)
 
 GENERATED = "generated:"
-"""A mix that begins so is not a file but the generator's, of the seed that follows."""
+"""The beginning of a source that is no file: the seed of a generated mix follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,9 +29,9 @@ class Case:
 
     Attributes:
         source: path of the mix script, or `generated:SEED`.
-        mix: its name.
-        board: the board's name.
-        utilisation: share of the board that a generated mix asks for; None for one that was written.
+        mix: name of the mix.
+        board: name of the board.
+        utilisation: share of the board that a generated mix asks for; None for a written one.
     """
 
     source: str
@@ -41,23 +41,23 @@ class Case:
 
     @property
     def generated(self) -> bool:
-        """Whether the generator made the mix."""
+        """True if the generator made the mix."""
         return self.source.startswith(GENERATED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One run. Tasks are equal where they ask for the same run.
+    """One run. Two tasks are equal if they ask for the same run.
 
     Attributes:
         mix: name of the mix.
         board: name of the board.
         policy: name of the policy.
-        seed: of arrivals and service times.
+        seed: seed of arrivals and service times.
         clones: how often each app of the mix is there.
         parity: the baseline whose delivered accuracies are this run's floors; None for the mix's own floors.
-        change: of the board, one of `sensitivity.CHANGES`; None for the board as it is.
-        floors: those of a parity run, which follow from the baseline's run.
+        change: the change of the board, one of `sensitivity.CHANGES`; None for the board as it is.
+        floors: the floors of a parity run, which follow from the baseline's run; None for other runs.
     """
 
     mix: str
@@ -71,7 +71,7 @@ class Task:
 
     @property
     def plain(self) -> bool:
-        """Whether this is the mix as it was written on the board as it is."""
+        """True if the mix is as it was written and the board as it is."""
         return self.clones == 1 and self.parity is None and self.change is None
 
 
@@ -109,9 +109,9 @@ class Command:
 
 
 def usual_baselines(policies: Sequence[str]) -> tuple[str, ...]:
-    """Return the baselines of a bench that names none: the usual ones among its policies, or all but the first policy.
+    """Return the baselines of a bench that names none: the usual ones among its policies, or all but the first.
 
-    Of `joint`, `largest` and `schedutil` it is `schedutil`; of `mine.py:Mine`, `largest` and `floor` these last two.
+    For `joint`, `largest` and `schedutil` it is `schedutil`; for `mine.py:Mine`, `largest` and `floor` the last two.
     """
     first = next((name for name in policies if name not in USUAL_BASELINES), policies[0])
     others = tuple(name for name in policies if name != first)
@@ -119,64 +119,51 @@ def usual_baselines(policies: Sequence[str]) -> tuple[str, ...]:
 
 
 def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
-    """All tasks that need no other's result, those of one mix together."""
+    """Return all tasks that need no other's result, those of one mix together."""
     tasks: list[Task] = []
-    # Those with hindsight simulate a mix many times before they run it: too much where there are many mixes.
+    # Policies with hindsight simulate a mix many times before they run it: too much where there are many mixes.
     lean = tuple(name for name in command.policies if name not in HINDSIGHT)
     compared = (command.studied, *command.baselines)
     for case in cases:
         for policy in lean if case.generated else command.policies:
-            tasks += [_task(case, policy, seed) for seed in seeds_of(command, case)]
+            tasks += [_plain_task(case, policy, seed) for seed in seeds_of(command, case)]
         if case.generated:
             continue
+        # Changed mixes and changed boards run with the first seed alone.
+        first = {policy: _plain_task(case, policy, command.seed) for policy in command.policies}
         for clones in command.scale:
             if clones > 1:
-                tasks += [_task(case, policy, command.seed, clones=clones) for policy in lean]
+                tasks += [replace(first[policy], clones=clones) for policy in lean]
         if command.sensitivity:
-            tasks += [_task(case, policy, command.seed, change=change) for change in CHANGES for policy in compared]
+            tasks += [replace(first[policy], change=change) for change in CHANGES for policy in compared]
     return list(dict.fromkeys(tasks))
 
 
 def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, Floors]) -> list[Task]:
-    """Return the runs of the studied policy with the floors that each baseline delivered, in each run that went well.
+    """Return the runs of the studied policy with the accuracies that each baseline delivered as its floors.
+
+    There is one for each plain run of a baseline that went well; generated mixes have none.
 
     Args:
-        command: what was asked.
-        cases: mixes on boards; generated ones have no parity run.
-        delivered: by the baseline's task, what each app got.
+        command: the options of the bench.
+        cases: its mixes on boards.
+        delivered: the accuracies that each app got, by the baseline's task.
     """
     tasks = []
     for case in cases:
         for baseline in command.baselines:
             for seed in () if case.generated else seeds_of(command, case):
-                floors = delivered.get(_task(case, baseline, seed))
+                floors = delivered.get(_plain_task(case, baseline, seed))
                 if floors is not None:
-                    tasks.append(_task(case, command.studied, seed, parity=baseline, floors=floors))
+                    studied = _plain_task(case, command.studied, seed)
+                    tasks.append(replace(studied, parity=baseline, floors=floors))
     return tasks
 
 
 def seeds_of(command: Command, case: Case) -> range:
-    """The seeds that a case is run with."""
+    """Return the seeds that a case is run with."""
     return range(command.seed, command.seed + (1 if case.generated else command.repeats))
 
 
-def _task(
-    case: Case,
-    policy: str,
-    seed: int,
-    *,
-    clones: int = 1,
-    parity: str | None = None,
-    change: str | None = None,
-    floors: Floors | None = None,
-) -> Task:
-    return Task(
-        mix=case.mix,
-        board=case.board,
-        policy=policy,
-        seed=seed,
-        clones=clones,
-        parity=parity,
-        change=change,
-        floors=floors,
-    )
+def _plain_task(case: Case, policy: str, seed: int) -> Task:
+    return Task(mix=case.mix, board=case.board, policy=policy, seed=seed)

@@ -14,7 +14,7 @@ from workloads.bench.statistics import Interval
 from workloads.report.table import UNKNOWN
 
 OVER_SETS = "power sets"
-"""Words before a range over sets of power figures that fit a board equally well."""
+"""The words before a range over sets of power figures that fit a board equally well."""
 
 Verdict = Literal["less", "more", "not shown"]
 
@@ -23,7 +23,7 @@ ENOUGH = 5
 times, and a bootstrap interval of so few is too narrow."""
 
 _AS_FACTOR = 2.0
-"""Ratios from here on are shown as factors: +1417 % is harder to read than ×15."""
+"""The ratio from which on changes are shown as factors: +1417 % is harder to read than ×15."""
 
 
 def ratio_verdict(interval: Interval | None) -> Verdict:
@@ -42,12 +42,12 @@ def shown_range(interval: Interval | None) -> tuple[float, float]:
 
 
 def change_of(ratio: float) -> str:
-    """A ratio as a change, such as `−41.0 %`; from twice on as a factor, such as `×2.8`."""
+    """Return a ratio as a change: 0.59 gives `−41.0 %`. From 2 on it is a factor: 2.8 gives `×2.8`."""
     return f"×{ratio:.1f}" if ratio >= _AS_FACTOR else f"{_signed(100 * (ratio - 1))} %"
 
 
 def change_words(interval: Interval | None) -> str:
-    """A ratio as a change with its bounds, such as `−41.0 % (−48.2 to −33.1 %; power sets −44.0 to −38.2 %)`."""
+    """Return a ratio as a change with its bounds: `−41.0 % (−48.2 to −33.1 %; power sets −44.0 to −38.2 %)`."""
     if interval is None:
         return UNKNOWN
     return with_bounds(change_of(interval.value), *bounds_words(interval))
@@ -84,12 +84,12 @@ def bounds_words(interval: Interval, span: Callable[[float, float], str] | None 
 
 
 def with_bounds(figure: str, *bounds: str) -> str:
-    """A figure with what stands in brackets behind it; what starts a new line on the page follows a semicolon."""
+    """Return a figure with bounds in brackets behind it, separated by semicolons."""
     return f"{figure} ({'; '.join(bounds)})" if bounds else figure
 
 
 def points(difference: float | None) -> str:
-    """A difference of shares in percentage points."""
+    """Return a difference of shares in percentage points: -0.0123 gives `−1.2`."""
     return UNKNOWN if difference is None else f"{_signed(100 * difference)}"
 
 

@@ -25,10 +25,10 @@ from workloads.report.outcome import Sheet
 from workloads.runs.boards import BACKENDS
 
 _SCHEMA = 2
-"""Of `runs.jsonl`; a directory of another is refused."""
+"""Version of the format of `runs.jsonl`; a directory of another version is refused."""
 
 _PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is", "where both meet their slos")
-"""Columns of the page's tables that a terminal has room for."""
+"""The columns of the page's tables of comparisons that fit into a terminal."""
 
 
 def bench(
@@ -52,8 +52,8 @@ def bench(
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with boards assumed otherwise")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes; else as many as there are cores")] = None,
 ) -> None:
-    """Compares policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
-    # A bench needs polars and matplotlib, which the other commands should not have to wait for.
+    """Compare policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
+    # A bench needs polars and matplotlib; the other commands should not have to wait for their import.
     from workloads.bench.cases import find_cases
     from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, policy_sheets, to_html
     from workloads.bench.rows import write_tables
@@ -137,7 +137,7 @@ def _baselines(given: str, policies: Sequence[str]) -> tuple[str, ...]:
 
 
 def _listed(option: str, given: str) -> tuple[str, ...]:
-    """Names with commas between them, each once.
+    """Return names that have commas between them, each once.
 
     Raises:
         InputError: if one is empty.
@@ -149,7 +149,10 @@ def _listed(option: str, given: str) -> tuple[str, ...]:
 
 
 def _identity(command: Command, read: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the results of a bench, as JSON values."""
+    """Return all that decides the results of a bench's runs, as JSON values.
+
+    `--against` is not among it: it decides which runs there are, and the runs that are there already serve.
+    """
     return {
         "schema": _SCHEMA,
         "gearshift": version("gearshift"),

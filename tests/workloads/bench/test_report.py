@@ -89,7 +89,7 @@ def test_each_policy_has_its_own_joules_share_on_time_and_accuracy_with_interval
 
 def test_the_policies_table_says_how_far_the_studied_one_is_from_the_lower_bound() -> None:
     sheet = policy_sheet([result("joint", units_j=10.0, lower_bound_j=8.0)], COMMAND, generated=False)
-    assert sheet.notes[1] == "joint against the relaxed lower bound, which no policy may reach: +25.0 %."
+    assert sheet.notes[0] == "joint against the relaxed lower bound, which no policy may reach: +25.0 %."
 
 
 def test_a_board_without_power_figures_is_named_and_not_compared() -> None:
