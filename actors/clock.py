@@ -1,34 +1,40 @@
-"""The one clock: seconds of board time. Real or virtual, it is handed in; nothing else asks for the time."""
+"""The one clock: seconds of board time. It is handed to whatever needs the time; nothing else asks for it."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+
+_FILE = "clock.json"
 
 
 class Clock(Protocol):
-    """Board time, in seconds since the run's t = 0 (negative before it)."""
+    """Board time, in seconds since the run's t = 0; negative before it."""
 
     def now_s(self) -> float:
-        """The present."""
+        """Return the present."""
         ...
 
     def sleep_until(self, at_s: float) -> None:
-        """Returns at that time, or at once if it has passed."""
+        """Return at that time, or at once if it has passed."""
         ...
 
     def wall_s(self, board_s: float) -> float:
-        """How long a span of board time lasts on the wall."""
+        """Return how long a span of board time lasts on the wall."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BoardClock:
-    """The wall's monotonic clock, slowed down; processes that share the two figures share the time.
+    """The machine's monotonic clock, slowed down. Processes that share its two figures share the time.
+
+    At a time scale of 2, ten seconds of board time last twenty seconds on the wall.
 
     Attributes:
-        zero_s: monotonic time of t = 0.
+        zero_s: monotonic time of t = 0, in seconds.
         time_scale: wall seconds per board second, at least 1.
     """
 
@@ -36,34 +42,31 @@ class BoardClock:
     time_scale: float = 1.0
 
     def now_s(self) -> float:
-        """The present."""
+        """Return the present."""
         return (time.monotonic() - self.zero_s) / self.time_scale
 
     def sleep_until(self, at_s: float) -> None:
-        """Returns at that time, or at once if it has passed."""
+        """Return at that time, or at once if it has passed."""
         remaining_s = self.zero_s + at_s * self.time_scale - time.monotonic()
         if remaining_s > 0:
             time.sleep(remaining_s)
 
     def wall_s(self, board_s: float) -> float:
-        """How long a span of board time lasts on the wall."""
+        """Return how long a span of board time lasts on the wall."""
         return board_s * self.time_scale
 
 
-class VirtualClock:
-    """Time that passes only when something sleeps, for tests and the simulator."""
+def write_clock(directory: Path, clock: BoardClock) -> None:
+    """Write a run's clock into its directory; actors read it when they begin, and again when they are restarted."""
+    fresh = directory / f"{_FILE}.new"  # renamed when it is whole, so that nobody reads half of it
+    fresh.write_text(json.dumps([clock.zero_s, clock.time_scale]))
+    fresh.replace(directory / _FILE)
 
-    def __init__(self, now_s: float = 0.0) -> None:
-        self._now_s = now_s
 
-    def now_s(self) -> float:
-        """The present."""
-        return self._now_s
+def read_clock(directory: Path) -> BoardClock:
+    """Return the clock of a run.
 
-    def sleep_until(self, at_s: float) -> None:
-        """Moves the present there."""
-        self._now_s = max(self._now_s, at_s)
-
-    def wall_s(self, board_s: float) -> float:
-        """How long a span of board time would last on a wall that keeps this time."""
-        return board_s
+    Raises:
+        FileNotFoundError: if the run has not written it yet.
+    """
+    return BoardClock(*json.loads((directory / _FILE).read_text()))

@@ -14,18 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import PydanticKnownError
 
 from actors.agent.devices import BACK_ENDS
 from actors.agent.devices.cuda import cuda_devices
-from scheduler.board import Board, BoardUnit, IdleState, Thermal
+from scheduler.board import DVFS, Board, BoardUnit, IdleState, Thermal
 from scheduler.errors import InputError, did_you_mean
 
 _PACKAGED = Path(__file__).parent / "boards"
-_DVFS_OF_KIND = {
-    "cpu": ("cpufreq", "emulated", "fixed"),
-    "gpu": ("devfreq", "nvml", "emulated", "fixed"),
-}
 
 
 class BoardError(InputError):
@@ -40,16 +37,27 @@ _NotNegative = Annotated[float, Field(ge=0)]
 _Celsius = Annotated[float, Field(gt=-273.15)]
 
 
-class _Model(BaseModel):
+def _known_dvfs(word: object) -> object:
+    """Let a word of `DVFS` pass, and refuse any other value with the words of pydantic's own check of a literal."""
+    if word not in list(DVFS):
+        *most, last = map(repr, DVFS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(most)} or {last}"})
+    return word
+
+
+_Dvfs = Annotated[str, BeforeValidator(_known_dvfs)]
+
+
+class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class _IdleState(_Model):
+class _IdleStateEntry(_Entry):
     residency_us: _NotNegative
     exit_us: _NotNegative
 
 
-class _Thermal(_Model):
+class _ThermalEntry(_Entry):
     c_per_w: _Positive
     tau_s: _Positive
     trip_c: _Celsius
@@ -58,10 +66,10 @@ class _Thermal(_Model):
     reference_c: _Celsius = 45.0
 
 
-class _Unit(_Model):
+class _UnitEntry(_Entry):
     name: _Name
     kind: Literal["cpu", "gpu"]
-    dvfs: Literal["cpufreq", "devfreq", "nvml", "emulated", "fixed"]
+    dvfs: _Dvfs
     mhz: Annotated[list[_Positive], Field(min_length=1)]
     cpus: list[Annotated[int, Field(ge=0)]] = []
     static_w: list[_NotNegative] | None = None
@@ -71,31 +79,31 @@ class _Unit(_Model):
     host: _Name | None = None
     domain: _Name | None = None
     transition_us: _NotNegative = 0.0
-    idle_states: list[_IdleState] = []
+    idle_states: list[_IdleStateEntry] = []
     idle_share: _Share = 1.0
-    thermal: _Thermal | None = None
+    thermal: _ThermalEntry | None = None
 
 
-class _Power(_Model):
+class _PowerEntry(_Entry):
     sensor: _Text = "none"
     base_w: _NotNegative | None = None
     source: _Text
 
 
-class _Cluster(_Model):
+class _BoardFile(_Entry):
     name: _Name
-    units: Annotated[list[_Unit], Field(min_length=1)]
-    power: _Power
+    units: Annotated[list[_UnitEntry], Field(min_length=1)]
+    power: _PowerEntry
     ambient_c: _Celsius = 25.0
     speed_of: _Name = "host"
 
 
-_MODELS: dict[str, type[_Model]] = {
-    "": _Cluster,
-    "units": _Unit,
-    "power": _Power,
-    "idle_states": _IdleState,
-    "thermal": _Thermal,
+_ENTRIES: dict[str, type[_Entry]] = {
+    "": _BoardFile,
+    "units": _UnitEntry,
+    "power": _PowerEntry,
+    "idle_states": _IdleStateEntry,
+    "thermal": _ThermalEntry,
 }
 _NOT_EMULATED = {"transition_us": 0.0, "idle_states": (), "idle_share": 1.0, "thermal": None}
 """What the simulator alone plays, with what an emulated unit has instead."""
@@ -131,20 +139,20 @@ def load_board(path: str | os.PathLike[str]) -> Board:
     file = os.fspath(path)
     content = _content(file)
     try:
-        cluster = _Cluster.model_validate(content)
-        _check(cluster)
+        described = _BoardFile.model_validate(content)
+        _check(described)
     except ValidationError as error:
         raise BoardError(f"{file}: {_explained(error)}") from None
     except BoardError as error:
         raise BoardError(f"{file}: {error}") from None
     return Board(
-        name=cluster.name,
-        units=tuple(_board_unit(unit) for unit in cluster.units),
-        base_w=cluster.power.base_w,
-        sensor=cluster.power.sensor,
-        power_source=cluster.power.source,
-        ambient_c=cluster.ambient_c,
-        speed_of=cluster.speed_of,
+        name=described.name,
+        units=tuple(_board_unit(unit) for unit in described.units),
+        base_w=described.power.base_w,
+        sensor=described.power.sensor,
+        power_source=described.power.source,
+        ambient_c=described.ambient_c,
+        speed_of=described.speed_of,
     )
 
 
@@ -183,7 +191,7 @@ def check_host(board: Board) -> None:
 def _check_emulated(unit: BoardUnit, where: str, elsewhere: str) -> None:
     """A key that emulation passes over would make a run differ from the board without a word."""
     for key, emulated in _NOT_EMULATED.items():
-        if unit.dvfs == "emulated" and getattr(unit, key) != emulated:
+        if unit.emulated and getattr(unit, key) != emulated:
             raise BoardError(
                 f"{where}: {key} is simulated only, and not part of emulation. Leave it out, or {elsewhere}."
             )
@@ -219,20 +227,20 @@ def _content(file: str) -> dict[Any, Any]:
     except (RecursionError, ValueError) as error:  # nested too deep; an impossible date
         raise BoardError(f"{file}: is not YAML that can be read: {error}.") from None
     if content is None:
-        raise BoardError(f"{file}: is empty. A board has the keys {_keys(_Cluster)}.")
+        raise BoardError(f"{file}: is empty. A board has the keys {_keys(_BoardFile)}.")
     if not isinstance(content, dict):
-        raise BoardError(f"{file}: must be a mapping with the keys {_keys(_Cluster)}, not {_shown(content)}.")
+        raise BoardError(f"{file}: must be a mapping with the keys {_keys(_BoardFile)}, not {_shown(content)}.")
     return content
 
 
-def _check(cluster: _Cluster) -> None:
+def _check(described: _BoardFile) -> None:
     """What several keys say together; each failure names the one to change."""
-    _distinct([unit.name for unit in cluster.units], lambda place: f"units[{place}].name", "A unit")
+    _distinct([unit.name for unit in described.units], lambda place: f"units[{place}].name", "A unit")
     owner_of_cpu: dict[int, str] = {}
-    for place, unit in enumerate(cluster.units):
+    for place, unit in enumerate(described.units):
         key = f"units[{place}]"
-        if unit.dvfs not in _DVFS_OF_KIND[unit.kind]:
-            options = ", ".join(_DVFS_OF_KIND[unit.kind])
+        if unit.kind not in DVFS[unit.dvfs].kinds:
+            options = ", ".join(word for word, dvfs in DVFS.items() if unit.kind in dvfs.kinds)
             raise BoardError(f"{key}.dvfs must be one of {options} where kind is {unit.kind}, not {unit.dvfs!r}.")
         if (unit.kind == "cpu") != bool(unit.cpus):
             need = "list at least one CPU" if unit.kind == "cpu" else "be left out where kind is gpu"
@@ -245,15 +253,15 @@ def _check(cluster: _Cluster) -> None:
                 )
             owner_of_cpu[cpu] = f"{key}.cpus"
         _rising(f"{key}.mhz", unit.mhz, strictly=True)
-        if unit.dvfs == "fixed" and len(unit.mhz) > 1:
-            raise BoardError(f"{key}.mhz must be one clock where dvfs is fixed, not {unit.mhz!r}.")
+        if not DVFS[unit.dvfs].settable and len(unit.mhz) > 1:
+            raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {unit.mhz!r}.")
         _check_power(key, unit)
         _check_idle_states(key, unit)
-        _check_thermal(key, unit, cluster.ambient_c)
-        _check_host_unit(key, unit, cluster)
+        _check_thermal(key, unit, described.ambient_c)
+        _check_host_unit(key, unit, described)
 
 
-def _check_power(key: str, unit: _Unit) -> None:
+def _check_power(key: str, unit: _UnitEntry) -> None:
     if (unit.static_w is None) != (unit.dynamic_w is None):
         missing, given = ("static_w", "dynamic_w") if unit.static_w is None else ("dynamic_w", "static_w")
         raise BoardError(f"{key}.{missing} is missing beside {given}. Give both, or neither where power is unknown.")
@@ -267,7 +275,7 @@ def _check_power(key: str, unit: _Unit) -> None:
         _rising(f"{key}.static_w", unit.static_w, strictly=False)
 
 
-def _check_idle_states(key: str, unit: _Unit) -> None:
+def _check_idle_states(key: str, unit: _UnitEntry) -> None:
     for place, (shallow, deep) in enumerate(pairwise(unit.idle_states), start=1):
         if deep.residency_us <= shallow.residency_us:
             raise BoardError(
@@ -276,7 +284,7 @@ def _check_idle_states(key: str, unit: _Unit) -> None:
             )
 
 
-def _check_thermal(key: str, unit: _Unit, ambient_c: float) -> None:
+def _check_thermal(key: str, unit: _UnitEntry, ambient_c: float) -> None:
     if unit.thermal is None:
         return
     if unit.static_w is None:
@@ -285,10 +293,10 @@ def _check_thermal(key: str, unit: _Unit, ambient_c: float) -> None:
         raise BoardError(f"{key}.thermal.trip_c must be above ambient_c ({ambient_c:g}), not {unit.thermal.trip_c:g}.")
 
 
-def _check_host_unit(key: str, unit: _Unit, cluster: _Cluster) -> None:
+def _check_host_unit(key: str, unit: _UnitEntry, described: _BoardFile) -> None:
     if unit.host is None:
         return
-    cpus = [other.name for other in cluster.units if other.kind == "cpu"]
+    cpus = [other.name for other in described.units if other.kind == "cpu"]
     if unit.kind != "gpu":
         raise BoardError(f"{key}.host is for a GPU; leave it out where kind is cpu, not {unit.host!r}.")
     if unit.host not in cpus:
@@ -337,7 +345,7 @@ def _explained(error: ValidationError) -> str:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if problem["type"] in unknown:
         parents = [part for part in location[:-1] if isinstance(part, str)]
-        known = _keys(_MODELS[parents[-1] if parents else ""])
+        known = _keys(_ENTRIES[parents[-1] if parents else ""])
         mend = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
         return f"{key} is not a key of a board.{mend}"
     if problem["type"] == "missing":
@@ -347,8 +355,8 @@ def _explained(error: ValidationError) -> str:
     return f"{key} must be {must_be}, not {_shown(value)}.{mend}"
 
 
-def _keys(model: type[_Model]) -> str:
-    return ", ".join(model.model_fields)
+def _keys(entry: type[_Entry]) -> str:
+    return ", ".join(entry.model_fields)
 
 
 def _shown(value: object) -> str:
@@ -356,7 +364,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _board_unit(unit: _Unit) -> BoardUnit:
+def _board_unit(unit: _UnitEntry) -> BoardUnit:
     return BoardUnit(
         name=unit.name,
         kind=unit.kind,

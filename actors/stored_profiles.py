@@ -88,19 +88,6 @@ def packaged_profile(supernet: str) -> Profile | None:
     return Profile(supernet=stored.supernet, machine=stored.machine, rungs=rungs, speed_of=stored.speed_of)
 
 
-def profile_source(supernet: str) -> str:
-    """Where a packaged profile comes from, and what of it is assumed, as shown to users.
-
-    Raises:
-        KeyError: if no profile of that name is packaged.
-    """
-    if supernet not in PACKAGED:
-        raise KeyError(supernet)
-    stored = _packaged(supernet)
-    assumed = f"; assumed: {'; '.join(stored.assumed)}" if stored.assumed else ""
-    return f"{stored.mark}: {stored.source}{assumed}"
-
-
 def is_executable(supernet: str) -> bool:
     """Whether there may be a network to run: False only for packaged figures without one."""
     return supernet not in PACKAGED or _packaged(supernet).executable

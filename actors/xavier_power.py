@@ -13,8 +13,8 @@ It does not know heat, the DLAs, or that units may share a voltage.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,25 +94,8 @@ PRIORS: dict[str, tuple[float, float]] = {
 """What is drawn from, uniformly."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
-    """A public figure beside what a set of parameters gives.
-
-    Attributes:
-        what: which figure.
-        power_w: by the set.
-        least_w: what the figure allows at least.
-        most_w: and at most.
-    """
-
-    what: str
-    power_w: float
-    least_w: float
-    most_w: float
-
-
 def fit(seed: int = 0, n: int = 300) -> list[XavierPower]:
-    """Parameter sets that agree with every public figure: draws from `PRIORS` that `compared` lets pass.
+    """Parameter sets that agree with every public figure: the draws from `PRIORS` that none of them refutes.
 
     Args:
         seed: of the draws.
@@ -129,22 +112,6 @@ def fit(seed: int = 0, n: int = 300) -> list[XavierPower]:
         for place in np.flatnonzero(passed)[: n - len(accepted)]:
             accepted.append(XavierPower(**{name: float(values[place]) for name, values in draws.items()}))
     return accepted
-
-
-def median(sets: Sequence[XavierPower]) -> XavierPower:
-    """The set of each parameter's median."""
-    return XavierPower(
-        **{field.name: float(np.median([getattr(one, field.name) for one in sets])) for field in fields(XavierPower)}
-    )
-
-
-def compared(parameters: XavierPower) -> list[Compared]:
-    """Every public figure that the fit uses, beside what a set gives."""
-    values = {field.name: np.array([getattr(parameters, field.name)]) for field in fields(XavierPower)}
-    return [
-        Compared(what=what, power_w=float(power_w(values)[0]), least_w=least_w, most_w=most_w)
-        for what, power_w, least_w, most_w in _figures()
-    ]
 
 
 def board_of(parameters: XavierPower, name: str = STOCK) -> Board:

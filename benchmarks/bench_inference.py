@@ -40,11 +40,12 @@ from actors.profiling import Ladder, profile_ladder
 from benchmarks.rig import Spread, Stopwatch, completed, cores, print_table, ratio, start_clock, watched, worker
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
-from supernets.catalog import OFA_MBV3_W12
+from supernets.ofa.space import Architecture
+from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.pictures import sources
 from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
-from supernets.subnet import Architecture, SubNet
+from supernets.subnet import SubNet
 from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 6

@@ -27,7 +27,7 @@ from benchmarks.rig import cores, print_table, start_clock, watched
 from supernets import engines
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.evolution import Encoding, Genes
-from supernets.search.find import Bench, SearchPlan, measured_sample
+from supernets.search.find import LatencyBench, SearchPlan, measured_sample
 from supernets.search.latency import FloatArray, LatencyPredictor, PredictorError, fitted_rates
 from supernets.search.work_file import WorkFile
 
@@ -46,12 +46,12 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     net = supernets.load(_SUPERNET)
     assert isinstance(net, ElasticSupernet)
-    bench = Bench(engine=options.engine, threads=1, cpus=tuple(cores()[:1]))
+    bench = LatencyBench(engine=options.engine, threads=1, cpus=tuple(cores()[:1]))
     plan = SearchPlan(training_networks=options.networks, held_out_networks=options.held_out)
     depends_on = {"machine": machine_name(), "engine": engines.engine_version(bench.engine)}
     with tempfile.TemporaryDirectory() as directory, watched(start_clock()) as sentinel:
         work = WorkFile((options.work or Path(directory)) / "work.json", depends_on)
-        genes, latency_ms = measured_sample(net, bench.watch, plan, work, _say)
+        genes, latency_ms = measured_sample(net, bench.timed_network, plan, work, _say)
     sizes = [size for size in (_FIRST_FIT, 20, 30, 40) if size < options.networks] + [options.networks]
     figures = {
         **depends_on,

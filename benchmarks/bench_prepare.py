@@ -53,7 +53,7 @@ from scheduler.messages import Prepare
 from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.export import export
+from supernets.exporting import export
 from supernets.pictures.sources import Noise
 
 _LADDER = "ofa-mbv3-w1.2:gpu6"

@@ -38,12 +38,12 @@ from benchmarks.rig import (
 )
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.catalog import OFA_MBV3_W12
-from supernets.export import export
+from supernets.exporting import export
+from supernets.ofa.space import Architecture
+from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.pictures import sources
 from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
-from supernets.subnet import Architecture
 from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 5

@@ -1,7 +1,7 @@
-"""All that a decision rests on: equal inputs need no second decision.
+"""All figures that a decision rests on: equal inputs need no second decision.
 
-Plain data, what is different between two of them, and what a unit is under its limits. It does not know where the
-figures come from.
+The inputs are plain data. `changes` tells two of them apart, and `limited` applies limits to a unit. This module does
+not know where the figures come from.
 """
 
 from __future__ import annotations
@@ -11,13 +11,28 @@ from dataclasses import asdict, dataclass, replace
 
 from scheduler.board import BoardUnit
 
-MAX_OTHER_LOAD = 0.95
-"""Load that is not ours beyond which a unit is still reckoned to have the rest to give."""
+MAX_OTHER_LOAD_IN_PLANS = 0.95
+"""Largest load of other programs that a plan reckons with.
+
+A unit that others take completely is planned with the rest, 5 %, so that its pace stays above 0.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppInputs:
-    """Of one application."""
+    """The part of the inputs that belongs to one application.
+
+    Attributes:
+        target_ms: latency target in force.
+        min_accuracy: accuracy floor in force, a fraction; 0 for none.
+        weight: importance.
+        slo: share of requests that must be within the target.
+        rate_hz: arrivals a second.
+        service_ratio: observed over profiled service time.
+        margin: share added to the latency of each operating point.
+        own_ratio: observed over foreseen latency of requests that wait for no other application, at most 1.
+        wait_ratio: observed over foreseen waiting for other applications, at most 1.
+    """
 
     target_ms: float
     min_accuracy: float
@@ -32,7 +47,13 @@ class AppInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitInputs:
-    """Of one unit: what it may do."""
+    """The part of the inputs that belongs to one unit: its limits.
+
+    Attributes:
+        max_mhz: highest clock allowed; None for no limit.
+        cores_online: cores that may be used.
+        other_load: share of the unit's core time that other programs take, 0 to 1.
+    """
 
     max_mhz: float | None
     cores_online: int
@@ -41,7 +62,13 @@ class UnitInputs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inputs:
-    """Of the applications present and the whole board."""
+    """The inputs of one decision.
+
+    Attributes:
+        apps: the inputs of each application present, by name.
+        units: the limits of each unit, by name, in the order of the board.
+        power_cap_w: cap of the units' power; None for none.
+    """
 
     apps: Mapping[str, AppInputs]
     units: Mapping[str, UnitInputs]
@@ -49,7 +76,14 @@ class Inputs:
 
 
 def changes(old: Inputs | None, new: Inputs) -> list[str]:
-    """In words, each difference between two inputs; none where there is nothing new to decide."""
+    """Return the differences between two inputs in words; an empty list means that there is nothing new to decide.
+
+    A rate that went from 10 to 12.5 gives `["camera: rate_hz 10 → 12.5"]`.
+
+    Args:
+        old: the inputs last decided on; None before the first decision.
+        new: the inputs now.
+    """
     if old is None:
         return ["start"]
     if old == new:
@@ -75,13 +109,20 @@ def _text(name: str, before: object, after: object) -> str:
 
 
 def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
-    """The unit as it is under its limits: a smaller, slower one of its own kind.
+    """Return the unit as it is under its limits: a smaller, slower unit of the same kind.
 
-    Its pace at each clock that is left is the unit's times 1 - `other_load`. From `BoardUnit.pace`, with the memory
-    share m and the clocks F before and F' now at the top, that takes speed / d and the memory share m / d, where
-    d = m + (1 - m) · F / F'. The lowest clock is always left.
+    Four cores at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with two cores online and others taking a quarter
+    of the time, are two cores at (1000, 1400) MHz with three quarters of their pace at each. The lowest clock is
+    always left.
+
+    Args:
+        unit: the unit without limits.
+        limits: its limits.
     """
     left = len(unit.allowed(limits.max_mhz))
+    # The pace at each clock that is left has to be the unit's own times 1 - other_load. But `BoardUnit.pace` is stated
+    # from the top clock, and that is now F' instead of F. With the memory share m it says
+    #   speed / (m + (1 - m) · F / mhz) = (speed / d) / (m / d + (1 - m / d) · F' / mhz),  d = m + (1 - m) · F / F'.
     d = unit.memory_share + (1 - unit.memory_share) * unit.mhz[-1] / unit.mhz[left - 1]
     return replace(
         unit,
@@ -89,6 +130,6 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
         mhz=unit.mhz[:left],
         static_w=unit.static_w and unit.static_w[:left],
         dynamic_w=unit.dynamic_w and unit.dynamic_w[:left],
-        speed=unit.speed / d * (1 - min(limits.other_load, MAX_OTHER_LOAD)),
+        speed=unit.speed / d * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
         memory_share=unit.memory_share / d,
     )

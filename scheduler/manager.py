@@ -11,12 +11,15 @@ It does not know mixes, wall-clock time, processes or how an effect is carried o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
+from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board
 from scheduler.inputs import Inputs, changes
-from scheduler.knowledge import AppSpec, Knowledge
+from scheduler.knowledge import Knowledge
 from scheduler.messages import (
     Activated,
+    AmbientChanged,
     AppAdded,
     AppRemoved,
     ClockSet,
@@ -123,6 +126,8 @@ class Manager:
                 effects = self._started(message)
             case Prepared() | Pinned() | Activated() | ClockSet():
                 effects = self._transition.acknowledge(message)
+            case _:
+                assert_never(message)
         return effects + self._transition.advance(now_s)
 
     @property
@@ -177,6 +182,10 @@ class Manager:
                 self._knowledge.limit(event.change)
             case PowerCapped():
                 self._knowledge.power_cap_w = event.change.power_cap_w
+            case AmbientChanged():
+                pass  # only what comes of it changes a decision, a clock held down, and a UnitLimited tells of that
+            case _:
+                assert_never(event.change)
         self._events.append(event.text)
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs) or [event.text]

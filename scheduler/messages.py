@@ -130,9 +130,24 @@ class ClockSet:
 Ack = Prepared | Pinned | Activated | ClockSet
 
 
+# ---------------------------------------------------------------- events
+#
+# An event is a message too. The manager is told of every event. One of the board is also done to the board, first, by
+# the driver: those are listed in `BoardEvent`. To add an event, write its class here and put it into `Change`, and into
+# `BoardEvent` if it is the board's; the type checker then names the matches that have to know it.
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetChanged:
-    """An application's targets from here on."""
+    """An application has other targets from here on.
+
+    Attributes:
+        app: name of the application.
+        target_ms: latency target.
+        min_accuracy: accuracy floor, a fraction; 0 for none.
+        weight: importance.
+        slo: share of requests that must be within the target.
+    """
 
     app: str
     target_ms: float
@@ -143,50 +158,70 @@ class TargetChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppAdded:
-    """An application begins (its worker is already started and warm)."""
+    """An application begins; its worker is already started and warm."""
 
     app: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppRemoved:
-    """An application ends; its worker may still finish what it has."""
+    """An application ends; its worker may still finish the requests that it has."""
 
     app: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitLimited:
-    """What a unit may do from here on; None lifts the clock's limit."""
+    """A unit has other limits from here on.
+
+    Attributes:
+        unit: name of the unit.
+        max_mhz: highest clock allowed; None for no limit.
+        cores_online: cores that may be used.
+        other_load: share of the unit's core time that other programs take, 0 to 1.
+    """
 
     unit: str
     max_mhz: float | None
     cores_online: int
     other_load: float
-    """Share of the unit's core time that others take."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerCapped:
-    """The power cap from here on; None lifts it."""
+    """The units have another power cap from here on; None lifts it."""
 
     power_cap_w: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AmbientChanged:
-    """The temperature around the board from here on. What comes of it, a held-down clock, is told when it comes."""
+    """The temperature around the board is another from here on."""
 
     ambient_c: float
 
 
+BoardEvent = UnitLimited | AmbientChanged
+"""Changes that a driver does to the board before it tells the manager."""
+
+Change = TargetChanged | AppAdded | AppRemoved | PowerCapped | BoardEvent
+"""All changes that an event can carry."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """Something changed that the manager is told of rather than finds out."""
+    """A change that the manager is told of; it does not find out by itself.
 
-    change: TargetChanged | AppAdded | AppRemoved | UnitLimited | PowerCapped | AmbientChanged
+    Attributes:
+        change: the change.
+        text: the change in words, for logs and reports.
+    """
+
+    change: Change
     text: str
-    """As shown in logs and reports."""
+
+
+# ---------------------------------------------------------------- the other messages
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,23 +1,29 @@
-"""An exported sub-network on disk: what an engine needs to prepare it. Knows no torch."""
+"""An exported sub-network on disk: what an engine needs to prepare it. Knows no torch and no engine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 PRECISIONS = ("float32", "bfloat16")
 """What a sub-network can compute in. Anything but float32 is asked for by name, and has an accuracy of its own."""
 
+Format = Literal["ONNX file", "torch program"]
+"""The formats that a sub-network is exported in; an engine loads one of them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Artifact:
-    """One sub-network as a file.
+    """One sub-network as files.
 
     Attributes:
-        subnet: its identifier.
+        subnet: identifier of the sub-network.
         path: ONNX file, batch norm folded; one input and one output, float32.
-        input_shape: of one inference, (1, channels, height, width).
-        weights_hash: SHA-256 of the weights it was exported from (of the file itself for a user's own).
-        program: the same as a `torch.export` program (.pt2), for the torch engine; None for a user's own ONNX file.
+        input_shape: shape of one input, (1, channels, height, width).
+        weights_hash: SHA-256 of the weights that the sub-network was exported from; for a user's own model, of the
+            file itself.
+        program: the same network as a `torch.export` program (.pt2), for the torch engine; None for a user's own
+            ONNX file.
         precision: what it is to compute in, one of `PRECISIONS`.
     """
 
@@ -27,3 +33,7 @@ class Artifact:
     weights_hash: str
     program: str | None = None
     precision: str = "float32"
+
+    def file(self, kind: Format) -> str | None:
+        """Return the path of the network in a format; None where it was not exported in it."""
+        return self.path if kind == "ONNX file" else self.program

@@ -14,14 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from supernets import weights_file
-from supernets.catalog import OFA_PLATES
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.spaces import OFA_PLATES
 from supernets.ofa.training import Recipe, train
 from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search.accuracy_source import Calibration, MeasuredAccuracy
 from supernets.search.evolution import EvolutionPlan
-from supernets.search.find import Bench, NewLadder, Progress, SearchPlan, search
+from supernets.search.find import LatencyBench, NewLadder, Progress, SearchPlan, search
 from supernets.search.work_file import WorkFile
 
 PLAN = SearchPlan(rungs=12, lowest_accuracy=0.60, evolution=EvolutionPlan(seed=1, population=8, generations=4))
@@ -71,7 +71,7 @@ def find_ladder(network: ElasticMobileNetV3, plan: SearchPlan, directory: Path, 
     net = ElasticSupernet(network.space, state, "given")
     work = WorkFile(directory / "work.json", {"weights": net.base_hash})
     calibration = Calibration(data=PlateData(held_out=False), pictures=512, seed=plan.evolution.seed)
-    bench = Bench(engine="onnxruntime", threads=1)
+    bench = LatencyBench(engine="onnxruntime", threads=1)
     source = MeasuredAccuracy(
         net,
         PlateData(),
@@ -84,7 +84,7 @@ def find_ladder(network: ElasticMobileNetV3, plan: SearchPlan, directory: Path, 
         known=work.section("accuracy"),
         on_measured=lambda done, total: on_progress("accuracies", done, total),
     )
-    return search(net, source, bench.watch, plan, work, calibration, on_progress)
+    return search(net, source, bench.timed_network, plan, work, calibration, on_progress)
 
 
 def _show(ladder: NewLadder, out: Path) -> None:

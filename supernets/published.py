@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture
 
 _DATA = Path(__file__).parent / "published"
 
@@ -66,6 +66,11 @@ def ladders() -> dict[str, PublishedLadder]:
         )
         for name, rungs in content["sets"].items()
     }
+
+
+def sets_of(supernet: str) -> tuple[str, ...]:
+    """Return the names of the published sets of a supernet; none for a supernet without one."""
+    return tuple(name for name, ladder in ladders().items() if ladder.supernet == supernet)
 
 
 def _rung(rung: dict[str, object]) -> PublishedRung:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import published, weights_file
+from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet, published_rungs
 from supernets.ofa.space import Space
+from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.subnet import Fixed, SubNet, at_precision
 from supernets.supernet import Supernet
 
@@ -112,9 +115,8 @@ class TorchvisionMobileNetV3(Supernet):
 
 def once_for_all_rungs(space: Space) -> dict[str, SubNet]:
     """The published sub-networks of a Once-for-all space by identifier, each of which can stand alone."""
-    sets = [name for name, ladder in published.ladders().items() if ladder.supernet == space.name]
     # The sets share sub-networks and differ in their accuracies: the first's, the supernet's own ladder, counts.
-    return {rung.id: rung for name in reversed(sets) for rung in published_rungs(space, name)}
+    return {rung.id: rung for name in reversed(published.sets_of(space.name)) for rung in published_rungs(space, name)}
 
 
 class StaticOnceForAll(ElasticSupernet):
@@ -145,3 +147,20 @@ class StaticOnceForAll(ElasticSupernet):
     def ladder(self) -> tuple[SubNet, ...]:
         """The one sub-network."""
         return super().ladder()[-1:] if self._rung is None else (self._rung,)
+
+
+BUILT_IN = (
+    BuiltIn(
+        name=TORCHVISION,
+        task="imagenet",
+        open=TorchvisionMobileNetV3,
+        named_ladders=torchvision_networks,
+    ),
+    BuiltIn(
+        name=ONCE_FOR_ALL,
+        task=OFA_MBV3_W12.task,
+        open=partial(StaticOnceForAll, OFA_MBV3_W12),
+        named_ladders=lambda: tuple(once_for_all_rungs(OFA_MBV3_W12)),
+    ),
+)
+"""The static networks, for the catalog."""

@@ -1,39 +1,23 @@
-"""One sub-network as a user sees it, and the knobs that tell it from others of its supernet. Knows no torch."""
+"""A sub-network as a user sees it: an identifier, knobs, cost and accuracy. Knows no torch and no family."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Architecture:
-    """A sub-network of an elastic MobileNetV3: kernel and expansion of every block, depth of every stage.
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """The settings that tell a sub-network from the others of its supernet.
 
-    Entries of blocks beyond a stage's depth are ignored; `Space.canonical` sets them to the smallest option, so that
-    equal networks compare equal.
+    Each family of supernets has a subclass of its own, a frozen dataclass whose fields can be written as JSON.
     """
 
-    kernel: tuple[int, ...]
-    expand: tuple[int, ...]
-    depth: tuple[int, ...]
-
 
 @dataclass(frozen=True, slots=True)
-class Width:
-    """A sub-network of a slimmable network: the share of each layer's channels that it uses."""
-
-    multiplier: float
-
-
-@dataclass(frozen=True, slots=True)
-class Fixed:
-    """A static network: there is nothing to choose but which network it is."""
+class Fixed(Knobs):
+    """The knobs of a network that comes from a list: its name there."""
 
     network: str
-
-
-Knobs: TypeAlias = Architecture | Width | Fixed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from actors.profiling import profile_ladder
 from actors.stored_profiles import Mark, packaged_profile, write_packaged_profile
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
-from supernets.catalog import SPACES
+from supernets.ofa.spaces import SPACES
 from supernets.published import PublishedLadder
 from workloads.ladder.ladders import ladder_of
 

@@ -198,7 +198,7 @@ class BoardAgent:
                 name=name,
                 mhz_now=now.mhz,
                 busy=_busy(old[name], now, now.cores_online),
-                temp_c=None,
+                temp_c=self._devices[name].temp_c(),
                 power_w=_mean_w(old[name], now),
             )
             for name, now in self._reported.items()
@@ -220,13 +220,12 @@ class BoardAgent:
         duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
         joules = [unit.energy_j for unit in units if unit.energy_j is not None]
         units_j = math.fsum(joules) if len(joules) == len(units) else None
-        base_w = self.board.base_w
         return BoardTotals(
             duration_s=duration_s,
             units=units,
             units_j=units_j,
-            board_j=None if units_j is None or base_w is None else units_j + base_w * duration_s,
-            source="unknown" if units_j is None else "modelled",
+            board_j=self.board.board_j(units_j, duration_s),
+            source=self.board.energy_source,
         )
 
     def _read(self) -> dict[str, UnitReading]:

@@ -1,10 +1,10 @@
-"""The manager's driver on a real board: brings it telemetry, events and answers on time, and carries out its effects.
+"""The manager's driver on a real board: it brings telemetry, events and answers on time, and carries out effects.
 
-Epochs begin at the multiples of their length. Each time the loop tells the manager what has been reported since the
-last, and lets it decide. Between epochs, events are told when they are due and answers as they come. A worker that
-is gone is reported lost; nothing a worker does ends the loop.
+Epochs begin at the multiples of their length. At each beginning the loop tells the manager what has been reported
+since the last, and lets it decide. Between epochs it tells events when they are due, and answers as they come. A
+worker that is gone is reported lost; nothing that a worker does ends the loop.
 
-How calls and reports travel is a `Transport`'s business; the loop knows no Ray.
+It does not know Ray: a `Transport` carries calls and reports.
 """
 
 from __future__ import annotations
@@ -12,79 +12,96 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
+    Activate,
     AppRemoved,
+    BoardEvent,
     Effect,
     Event,
     Log,
     Message,
+    Pin,
+    Prepare,
     SetClock,
     StartWorker,
     Telemetry,
     Tick,
-    UnitLimited,
     WorkerLost,
     WorkerStarted,
 )
 
 _LONGEST_WAIT_S = 0.1
-"""Wall time after which the loop looks up, so that a request to stop is seen."""
+"""Longest wait on the wall between two looks at whether the loop was told to stop."""
 
 
 class LostError(RuntimeError):
-    """The process that a call went to is gone."""
+    """The process to which a call went is gone."""
 
 
 class Transport(Protocol):
-    """Has workers and the board agent report, sends them calls, and says which have been answered."""
+    """The way to the workers and the board agent: calls to them, answers and reports from them."""
 
     def follow_app(self, app: str) -> Hashable:
-        """Has a worker report from now on; returns a token for the answer, which comes once it does so no more."""
+        """Have a worker report from now on; return a token for the answer, which comes when it reports no more."""
         ...
 
     def follow_board(self) -> Hashable:
-        """Has the board agent report from now on, likewise."""
+        """Have the board agent report from now on; return a token, as `follow_app` does."""
         ...
 
     def reports(self, apps: Collection[str]) -> Telemetry:
-        """What these applications and the board have reported since the last call; those with nothing are left out."""
+        """Return what was reported since the last call; applications that reported nothing are left out."""
         ...
 
     def send(self, effect: Effect) -> Hashable:
-        """Carries an effect to whom it concerns; returns a token for the answer."""
+        """Send an effect to the worker or the agent that carries it out; return a token for the answer."""
         ...
 
-    def limit(self, change: UnitLimited) -> None:
-        """Has the board agent apply a limit that the mix puts on a unit."""
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change that the mix does to the board."""
         ...
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
-        """Waits, at most so long on the wall, until some of the calls are answered, and takes their answers.
+        """Wait until some calls are answered, and return their tokens and answers.
 
         A call to a process that is gone is answered by `LostError`.
+
+        Args:
+            timeout_s: longest wait, in seconds on the wall.
         """
         ...
 
 
 @dataclass(slots=True)
 class LoopFigures:
-    """What the loop measured of itself, in milliseconds on the wall."""
+    """The loop's measurements of itself.
+
+    Attributes:
+        epochs: number of epochs that the loop ran.
+        overruns: number of epochs that were skipped because the one before had not ended.
+        solve_ms: for each decision, how long it took, in milliseconds on the wall.
+        apply_ms: for each decision that changed something, time until the last answer that it was carried out, in
+            milliseconds on the wall.
+    """
 
     epochs: int = 0
     overruns: int = 0
-    """Epochs that were skipped because the one before had not ended."""
     solve_ms: list[float] = field(default_factory=list)
     apply_ms: list[float] = field(default_factory=list)
-    """From a decision that changed something to the last answer that it was carried out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
-    """A call that is under way; `app` is None for one to the board agent, `effect` for one to report."""
+    """A call that is under way.
+
+    Attributes:
+        app: application whose worker was called; None for the board agent.
+        effect: effect to carry out; None for a call to report.
+    """
 
     app: str | None
     effect: Effect | None = None
@@ -94,13 +111,16 @@ class ControlLoop:
     """Drives one manager.
 
     Args:
-        manager: to drive.
-        transport: to workers and agent.
+        manager: the manager.
+        transport: the way to the workers and the board agent.
         clock: board time.
-        events: what the mix has happen, (at_s, event), rising.
+        events: (at_s, event) for each event of the mix, rising in board time.
         apps: applications whose workers run now, also those that begin later.
-        epoch_s: board time between two decisions.
+        epoch_s: board time between two decisions, in seconds.
         log: called with each entry of the epoch log, a map of plain values.
+
+    Attributes:
+        figures: measurements of the loop, kept up while it runs.
     """
 
     def __init__(
@@ -128,7 +148,12 @@ class ControlLoop:
         self._last_solve_ms: float | None = None
 
     def run(self, until_s: float, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Runs epochs until that time, or until told to stop."""
+        """Run epochs.
+
+        Args:
+            until_s: board time of the end.
+            stopped: asked at least every 0.1 s on the wall; True ends the loop early.
+        """
         next_tick_s = math.ceil(self._clock.now_s() / self._epoch_s) * self._epoch_s
         while (now_s := self._clock.now_s()) < until_s and not stopped():
             while self._events and self._events[0][0] <= now_s:
@@ -141,12 +166,13 @@ class ControlLoop:
             self._take_answers(min(_LONGEST_WAIT_S, max(0.0, wait_s)))
 
     def _following_tick(self, tick_s: float) -> float:
-        """The next multiple of the epoch; those that have passed already are overruns."""
+        """Return when the next epoch begins; epochs that begin before now are skipped and count as overruns."""
         missed = max(0, int((self._clock.now_s() - tick_s) / self._epoch_s))
         self.figures.overruns += missed
         return tick_s + (missed + 1) * self._epoch_s
 
     def _tick(self) -> None:
+        # A call to report is answered only when its process ends. Who has no such call under way is new or came back.
         followed = {call.app for call in self._calls.values() if call.effect is None}
         for app in sorted(self._running - followed):
             self._calls[self._transport.follow_app(app)] = _Call(app=app)
@@ -163,14 +189,14 @@ class ControlLoop:
 
     def _happens(self, event: Event) -> None:
         """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
-        if isinstance(event.change, UnitLimited):
-            self._transport.limit(event.change)
+        if isinstance(event.change, BoardEvent):
+            self._transport.change_board(event.change)
         elif isinstance(event.change, AppRemoved):
             self._running.discard(event.change.app)
         self._tell(event)
 
     def _tell(self, message: Message) -> None:
-        """Gives the manager a message, and does what it answers."""
+        """Give the manager a message, and carry out the effects that it answers with."""
         before_s = self._clock.now_s()
         decisions = self._manager.decisions
         effects = self._manager.on(message, before_s)
@@ -187,15 +213,23 @@ class ControlLoop:
             self._changing_since_s = None
 
     def _carry_out(self, effect: Effect) -> None:
-        if isinstance(effect, Log):
-            entry = {"kind": effect.kind, "now_s": self._clock.now_s(), **effect.fields}
-            if effect.kind == "epoch":
-                entry["solve_ms"], self._last_solve_ms = self._last_solve_ms, None
-            self._write(entry)
-            return
-        if isinstance(effect, StartWorker):
-            self._running.discard(effect.app)
-        app = None if isinstance(effect, SetClock) else effect.app
+        match effect:
+            case Log():
+                entry = {"kind": effect.kind, "now_s": self._clock.now_s(), **effect.fields}
+                if effect.kind == "epoch":
+                    entry["solve_ms"], self._last_solve_ms = self._last_solve_ms, None
+                self._write(entry)
+            case StartWorker(app=app):
+                self._running.discard(app)
+                self._send(effect, app)
+            case Prepare(app=app) | Pin(app=app) | Activate(app=app):
+                self._send(effect, app)
+            case SetClock():
+                self._send(effect, None)
+            case _:
+                assert_never(effect)
+
+    def _send(self, effect: Effect, app: str | None) -> None:
         self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect)
 
     def _take_answers(self, timeout_s: float) -> None:
@@ -210,10 +244,11 @@ class ControlLoop:
                 self._tell(answer)
 
     def _failed(self, call: _Call, error: Exception) -> None:
-        """A call came to nothing: a lost worker is reported once; anything else is logged, and asked again later."""
+        """Deal with a call that failed: report a lost worker once, log any other error."""
         if isinstance(call.effect, StartWorker):
-            self._restarts.append(call.effect)  # it is not back yet; asked again with the next epoch
+            self._restarts.append(call.effect)  # the process is not back yet; asked again with the next epoch
         elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
+            # A dead worker fails every call that is under way to it, so only the first of them finds it running.
             self._running.discard(call.app)
             self._tell(WorkerLost(app=call.app, reason=str(error)))
         elif not isinstance(error, LostError):

@@ -1,9 +1,9 @@
-"""The latest word of one process to others: a page in shared memory, written over and over as a whole.
+"""A page in shared memory: one process writes it over and over as a whole, others read the latest content.
 
-One process writes a page and any may read it, and neither waits for the other. A page carries a checksum of all that
-is on it, and a reader passes over one that does not fit: it is being written at this moment, its writer was killed
-over it, or the stores are seen in another order than they were made in (aarch64). So there is no lock, nothing rests
-on the order of stores, and nothing has to be mended after a kill. What a page says is not known here.
+Neither side waits for the other, and there is no lock. A page carries a checksum of its content, and a reader skips a
+page whose checksum does not fit. That happens while it is being written, after its writer was killed over it, or
+where stores are seen in another order than they were made (aarch64). So the order of stores does not matter, and
+nothing has to be repaired after a kill. It does not know what a page says.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ _CONTENT = _CHECKSUM.size + _HEAD.size
 
 
 class PageWriter:
-    """The end that writes; there is one at a time.
+    """The writer of a page; there is one at a time.
 
     Args:
-        path: of the page's file, best in `/dev/shm`; made if missing, else written over.
+        path: file of the page, best in `/dev/shm`; made if missing, else written over.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = _open(path, self)
-        self._number = time.monotonic_ns()  # beyond those of a predecessor that was killed
+        # Pages are numbered so that a reader tells a new one from one it has read. The time is above all numbers of a
+        # predecessor that was killed, so its successor's pages are new too.
+        self._number = time.monotonic_ns()
 
     def write(self, content: bytes) -> None:
-        """Puts this on the page, in place of what was there.
+        """Replace the content of the page.
 
         Raises:
             OSError: if there is no memory left for it.
@@ -43,10 +45,10 @@ class PageWriter:
 
 
 class PageReader:
-    """An end that reads.
+    """A reader of a page.
 
     Args:
-        path: of the page's file; made if missing.
+        path: file of the page; made if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,12 +56,12 @@ class PageReader:
         self._seen = 0
 
     def read(self) -> bytes | None:
-        """What is on the page; None where it is what was read last, or not whole."""
+        """Return the content of the page; None if it was read before, or is not whole at this moment."""
         page = os.pread(self._file, os.fstat(self._file).st_size, 0)
         if len(page) < _CONTENT:
             return None
         length, number = _HEAD.unpack_from(page, _CHECKSUM.size)
-        covered = page[_CHECKSUM.size : _CONTENT + length]  # a longer page may have been there before
+        covered = page[_CHECKSUM.size : _CONTENT + length]  # behind it may be the rest of a longer page before
         if number == self._seen or zlib.crc32(covered) != _CHECKSUM.unpack_from(page)[0]:
             return None
         self._seen = number
@@ -67,7 +69,7 @@ class PageReader:
 
 
 def _open(path: Path, end: object) -> int:
-    """The page's file, which is closed with that end of it."""
+    """Open a page's file, and close it when `end`, its reader or writer, is gone."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     weakref.finalize(end, os.close, file)
     return file

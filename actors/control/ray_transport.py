@@ -1,7 +1,7 @@
 """The control loop's way to the actors: effects go out as Ray calls, telemetry comes in by pages in shared memory.
 
-Each worker is told once to report, by a call that does not return: it fails when the worker's process ends, as soon
-as Ray notices, and so a death is noticed although nobody is asked for anything. Knows no decisions.
+Each worker is told once to report, by a call that does not return. The call fails when the worker's process ends, as
+soon as Ray notices. So a death is noticed without asking any worker again and again. It knows no decisions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Hashable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, assert_never
 
 import ray
 
@@ -19,10 +19,14 @@ from actors.control.reports import AppReports, BoardReports, app_page, board_pag
 from actors.wire import decode_message, encode
 from scheduler.messages import (
     Activate,
+    AmbientChanged,
+    BoardEvent,
     Effect,
+    Log,
     Message,
     Pin,
     Prepare,
+    SetClock,
     StartWorker,
     Telemetry,
     UnitLimited,
@@ -31,14 +35,14 @@ from scheduler.messages import (
 
 
 class RayTransport:
-    """The control loop's way to the actors, which all live on this machine.
+    """A `Transport` over Ray, for actors that all live on this machine.
 
     Args:
-        workers: actor handles by application.
-        agent: actor handle.
-        pids: of the workers' processes.
-        directory: of the run, where the pages are.
-        epoch_s: how often everybody is to report, board time.
+        workers: handle of each application's worker, by application.
+        agent: handle of the board agent.
+        pids: process number of each worker, by application.
+        directory: the run's directory, where the pages are.
+        epoch_s: board time between two reports, in seconds.
     """
 
     def __init__(
@@ -54,15 +58,15 @@ class RayTransport:
         self._board = BoardReports(board_page(directory))
 
     def follow_app(self, app: str) -> Hashable:
-        """Has a worker report from now on."""
+        """Have a worker report from now on."""
         return self._call(self._workers[app].report.remote(self._epoch_s))
 
     def follow_board(self) -> Hashable:
-        """Has the board agent report from now on."""
+        """Have the board agent report from now on."""
         return self._call(self._agent.report.remote(self._epoch_s))
 
     def reports(self, apps: Collection[str]) -> Telemetry:
-        """What these applications and the board have reported since the last call."""
+        """Return what these applications and the board have reported since the last call."""
         taken = [self._apps[app].take() for app in apps]
         units, host = self._board.take()
         return Telemetry(
@@ -70,22 +74,36 @@ class RayTransport:
         )
 
     def send(self, effect: Effect) -> Hashable:
-        """Carries an effect to the worker or the agent."""
-        if isinstance(effect, StartWorker):
-            token = self._call(self._workers[effect.app].begin.remote(self._agent.reap.remote(effect.app)))
-            self._starting[token] = effect.app
-            return token
-        if isinstance(effect, Prepare | Activate):
-            return self._call(self._workers[effect.app].obey.remote(encode(effect)))
-        pid = self._pids[effect.app] if isinstance(effect, Pin) else 0
-        return self._call(self._agent.obey.remote(encode(effect), pid))
+        """Send an effect to the worker or the agent."""
+        match effect:
+            case StartWorker(app=app):
+                # Ray starts `begin` only when its argument is there: once the agent has freed the dead worker's cores.
+                token = self._call(self._workers[app].begin.remote(self._agent.reap.remote(app)))
+                self._starting[token] = app
+                return token
+            case Prepare(app=app) | Activate(app=app):
+                return self._call(self._workers[app].obey.remote(encode(effect)))
+            case Pin(app=app):
+                return self._call(self._agent.obey.remote(encode(effect), self._pids[app]))
+            case SetClock():
+                return self._call(self._agent.obey.remote(encode(effect), 0))
+            case Log():
+                raise TypeError("a Log is written by the control loop and sent nowhere")
+            case _:
+                assert_never(effect)
 
-    def limit(self, change: UnitLimited) -> None:
-        """Has the board agent apply a limit."""
-        self._agent.limit.remote(encode(change))
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change to the board."""
+        match change:
+            case UnitLimited():
+                self._agent.limit.remote(encode(change))
+            case AmbientChanged():
+                pass  # a real board feels the temperature around it; the emulated one has no heat
+            case _:
+                assert_never(change)
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
-        """Waits until at least one of the calls is answered, or the time is over."""
+        """Wait until at least one call is answered or `timeout_s` has passed; return what is answered."""
         answers: list[tuple[Hashable, Message | Exception]] = []
         try:
             while True:
@@ -95,7 +113,7 @@ class RayTransport:
             return answers
 
     def _call(self, reference: Any) -> Hashable:
-        # Ray calls back when there is an answer; to ask it for all that is under way takes longer, again and again.
+        # Ray calls back when there is an answer. Asking it about all calls under way, again and again, takes longer.
         future: Future[Any] = reference.future()
         future.add_done_callback(self._answers.put)
         return future

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.executor.packets import Held, Ran, Run, TensorMemory, open_socket, receive, send
+from actors.executor.packets import Held, Infer, Inferred, TensorMemory, open_socket, receive, send
 from actors.wire import WireError
 from supernets.artifact import Artifact
 
@@ -185,10 +185,10 @@ class Link:
             ExecutorError: if the network raised.
         """
         self._memory.input[...] = x
-        send(self._socket, Run())
-        ran, _ = receive(self._socket, Ran)
-        if ran.error is not None:
-            raise ExecutorError(ran.error)
+        send(self._socket, Infer())
+        answer, _ = receive(self._socket, Inferred)
+        if answer.error is not None:
+            raise ExecutorError(answer.error)
         return self._memory.output.copy()
 
 

@@ -1,13 +1,13 @@
-"""What a worker and a GPU's executor say to each other: packets on a Unix socket, tensors in memory that both map.
+"""The protocol between a worker and a GPU's executor: packets on a Unix socket, tensors in memory that both map.
 
-A connection stands for one network that the worker holds. Its first packet is the `Artifact`; the answer is a `Held`,
-and with it comes the file of the memory where input and output go, one behind the other. From then on each `Run`
-is answered by a `Ran`. The connection's end gives the network back, however it comes: a worker that is killed leaves
-nothing behind, and an executor that is killed leaves nobody waiting.
-
-Packets are `actors.wire` messages with its schema version, so either side may be of another Python; there are no
-pickles. A packet comes whole or not at all (SOCK_SEQPACKET), so there are no frames to cut short. Tensors do not
-travel through the socket, which was measured to be slower by more than it may (docs/decisions.md).
+- A connection stands for one network that the worker holds. Its first packet is the `Artifact`; the answer is a
+  `Held`, with the file of the memory for input and output, one behind the other. From then on each `Infer` is
+  answered by an `Inferred`.
+- The end of the connection gives the network back, however it comes. So a worker that is killed leaves no network
+  behind, and after the executor is killed no worker waits.
+- Packets are `actors.wire` messages with its schema version and hold no pickles, so the two sides may run different
+  versions of Python. A packet arrives whole or not at all (SOCK_SEQPACKET), so there are no frames to cut short.
+- Tensors do not travel through the socket: that was measured to be too slow (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class Infer:
     """The input is in its place: run the network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ran:
+class Inferred:
     """The output is in its place, unless there is an error."""
 
     error: str | None = None

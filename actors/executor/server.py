@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.executor.packets import Held, Ran, Run, TensorMemory, open_socket, receive, send
+from actors.executor.packets import Held, Infer, Inferred, TensorMemory, open_socket, receive, send
 from actors.wire import WireError
 from supernets.artifact import Artifact
 
@@ -228,19 +228,19 @@ class ExecutorServer:
     def _run(self, connection: socket.socket, artifact: Artifact, memory: TensorMemory) -> None:
         while True:
             try:
-                receive(connection, Run)
+                receive(connection, Infer)
             except WireError as error:
-                send(connection, Ran(error=_text(error)))
+                send(connection, Inferred(error=_text(error)))
                 continue
             try:
                 memory.output[...] = self._executor.run(artifact, memory.input)
             except DeviceLostError as error:
-                send(connection, Ran(error=_text(error)))
+                send(connection, Inferred(error=_text(error)))
                 self._on_lost()
             except Exception as error:  # the request's fault
-                send(connection, Ran(error=_text(error)))
+                send(connection, Inferred(error=_text(error)))
             else:
-                send(connection, Ran())
+                send(connection, Inferred())
 
 
 def _text(error: Exception) -> str:

@@ -1,38 +1,45 @@
-"""The board's ledger: clocks, core tokens and what they add up to, in memory that all processes of a run share.
+"""The board's ledger: who has which core, which clock is in force, and what both add up to, in shared memory.
 
-The board agent creates it and sets the clocks; every worker attaches to it, takes its cores' tokens for each
-request, and holds them until the request has got through its service time at the clocks that were in force
-meanwhile. Anyone can evaluate the totals at any moment, so a change of clock acts in the middle of a request,
-exactly. Any process may be killed anywhere: records change as a whole (`actors.ledger.shared`), and `reap` frees what a
-dead worker still held.
+The board agent creates the ledger and sets the clocks. Every worker attaches to it, takes the tokens of its cores for
+each request, and holds them until the clocks in force meanwhile have covered the request's service time. Any process
+can compute the totals of any moment, so a change of clock acts in the middle of a request, exactly. Any process may be
+killed anywhere: a record changes as a whole or not at all (`actors.ledger.shared`), and `reap` frees what a dead worker
+still held.
 
-The ledger knows no processes and no networks, and it does not choose clocks. An application is a slot, a number
-that the agent gives out; it has one request at its cores at a time.
+The ledger knows no processes and no networks, and it does not choose clocks. An application is a slot, a number that
+the agent gives out. A slot has one request on cores at a time.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import select
 import shutil
-import zlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from actors.clock import BoardClock, Clock
-from actors.ledger.meters import IDLE, OFFLINE, Core, UnitReading, UnitState, reading
-from actors.ledger.shared import SharedLock, SharedRecords, cells
+from actors.ledger.layout import LedgerFile, SlotEntry, WaitingSlot, mark_of
+from actors.ledger.meters import UnitReading, UnitState, reading
+from actors.ledger.shared import SharedLock, SharedRecords
+from actors.ledger.wakers import Wakers
+from actors.requests.turns import mask_of, next_turn, urgency
 from scheduler.board import Board, BoardUnit
 
-_MAX_CORES = 52  # of a unit: a set of cores is the bits of one double
-_POLL_MS = 20  # wall time after which a waiter looks again although nobody woke it
-_SPIN_WALL_S = 1e-3  # the end of a stretch is spun: a sleep may end late by a timer's slack or a busy core
-_SLICE_WALL_S = 2e-3  # longest sleep within a stretch: how late a change of clock may be noticed
-_TICK_S = 1e-9  # less than this is no time
+_MAX_CORES = 52
+"""Most cores of a unit: a set of cores is the bits of one double, whose mantissa has 53."""
+
+_POLL_MS = 20
+"""Wall time after which a waiter looks again although nobody woke it: who should have may be dead."""
+
+_SPIN_WALL_S = 1e-3
+"""End of a stretch that is spun and not slept: a sleep may end late by a timer's slack or because the core is busy."""
+
+_SLICE_WALL_S = 2e-3
+"""Longest sleep within a stretch: a change of clock is noticed this late at most."""
+
+_TICK_S = 1e-9
+"""Times closer together than this are equal."""
 
 
 class LedgerError(ValueError):
@@ -44,11 +51,11 @@ class Lease:
     """The tokens that one request holds.
 
     Attributes:
-        slot: whose request it is.
+        slot: number of the request's application.
         unit: name of the unit.
         cpus: the kernel's numbers of the cores; empty on a GPU.
-        ticket: number of this taking, never given again.
-        start_s: when the cores were taken, board time.
+        ticket: number of this lease; no other lease has had it or will have it.
+        start_s: board time at which the cores were taken.
         start_progress_ms: the unit's progress at that time.
     """
 
@@ -60,23 +67,6 @@ class Lease:
     start_progress_ms: float
 
 
-class _Entry(NamedTuple):
-    """An application's latest request for cores."""
-
-    ticket: float  # slot + a multiple of the number of slots; rises
-    queue: float = 0.0  # number of the unit it waits for, from 1; 0 while it does not wait
-    deadline_s: float = 0.0
-    cores: float = 0.0  # bits
-    start_s: float = 0.0  # when and at which progress it got them
-    start_progress_ms: float = 0.0
-
-
-_UNIT = len(UnitState._fields)
-_CORE = len(Core._fields)
-_ENTRY = len(_Entry._fields)
-_QUEUE = _Entry._fields.index("queue")
-
-
 def _never() -> bool:
     return False
 
@@ -86,28 +76,20 @@ class BoardLedger:
 
     Attributes:
         path: its directory.
-        board: whose it is.
+        board: its board.
         slots: how many applications it has room for.
     """
 
     def __init__(self, path: Path, board: Board, clock: Clock, records: SharedRecords) -> None:
-        """Use `create` or `attach`."""
+        """Open a ledger whose file is mapped already; `create` and `attach` do that."""
         self.path = path
         self.board = board
         self._clock = clock
-        self._records = records
+        self._file = LedgerFile(records, board)
+        self.slots = self._file.slots
         self._numbers = {unit.name: number for number, unit in enumerate(board.units)}
         self._locks = [SharedLock(path / f"lock-{number}") for number in range(len(board.units))]
-        self._wakers: dict[int, int] = {}
-        # The file: the mark, then the records of units, of their cores, and of slots.
-        self._unit_places = [1 + number * cells(_UNIT) for number in range(len(board.units))]
-        place = 1 + len(board.units) * cells(_UNIT)
-        self._core_places: list[list[int]] = []
-        for unit in board.units:
-            self._core_places.append([place + core * cells(_CORE) for core in range(unit.cores)])
-            place += unit.cores * cells(_CORE)
-        self.slots = (len(records) - place) // cells(_ENTRY)
-        self._slot_places = [place + slot * cells(_ENTRY) for slot in range(self.slots)]
+        self._wakers = Wakers(path)
         # Virtual time is never late: there is nothing to spin for.
         scale = clock.time_scale if isinstance(clock, BoardClock) else 1.0
         self._spin_s = _SPIN_WALL_S / scale if isinstance(clock, BoardClock) else 0.0
@@ -115,7 +97,7 @@ class BoardLedger:
 
     @classmethod
     def create(cls, path: Path, board: Board, *, slots: int, clock: Clock) -> BoardLedger:
-        """Makes the ledger of a board: every unit at its lowest clock, every core free.
+        """Make the ledger of a board: every unit at its lowest clock, every core free.
 
         Args:
             path: its directory, best in `/dev/shm`; made if missing. Workers attach by it.
@@ -130,25 +112,29 @@ class BoardLedger:
             if unit.cores > _MAX_CORES:
                 raise LedgerError(f"Unit {unit.name!r} has {unit.cores} cores; the ledger keeps {_MAX_CORES}.")
         path.mkdir(parents=True, exist_ok=True)
-        cores = sum(unit.cores for unit in board.units)
-        size = 1 + len(board.units) * cells(_UNIT) + cores * cells(_CORE) + slots * cells(_ENTRY)
         try:
-            SharedRecords.create(path / "ledger", size)
+            LedgerFile.create(path / "ledger", board, slots)
         except FileExistsError:
             raise LedgerError(f"{path} holds a ledger already; use another directory.") from None
         records = SharedRecords(path / "ledger")
         ledger = cls(path, board, clock, records)
         for slot in range(slots):
-            os.mkfifo(path / f"slot-{slot}", 0o600)
-            ledger._put_entry(slot, _Entry(ticket=slot))
+            ledger._wakers.create(slot)
+            ledger._file.put_entry(slot, SlotEntry(ticket=slot))
         for number, unit in enumerate(board.units):
-            ledger._put_unit(number, UnitState.first(unit, clock.now_s()))
-        records.mark = _mark(board)
+            ledger._file.put_unit(number, UnitState.first(unit, clock.now_s()))
+        # The mark comes last: whoever attaches before sees that the ledger is not whole yet.
+        records.mark = mark_of(board)
         return ledger
 
     @classmethod
     def attach(cls, path: Path, board: Board, clock: Clock) -> BoardLedger:
-        """Opens a ledger that another process made.
+        """Open a ledger that another process made.
+
+        Args:
+            path: its directory.
+            board: the board that it must have been made for.
+            clock: board time.
 
         Raises:
             LedgerError: if there is none, or it was made for another board.
@@ -157,22 +143,20 @@ class BoardLedger:
             records = SharedRecords(path / "ledger")
         except (OSError, ValueError) as error:
             raise LedgerError(f"{path} holds no ledger: {error}.") from None
-        if records.mark != _mark(board):
+        if records.mark != mark_of(board):
             records.close()
             raise LedgerError(f"{path} holds a ledger that was not made for board {board.name!r}.")
         return cls(path, board, clock, records)
 
     def close(self) -> None:
-        """Lets go of the memory and the files, which stay for other processes."""
-        self._records.close()
+        """Release the memory and the files, which stay for other processes."""
+        self._file.records.close()
         for lock in self._locks:
             lock.close()
-        for waker in self._wakers.values():
-            os.close(waker)
-        self._wakers.clear()
+        self._wakers.close()
 
     def remove(self) -> None:
-        """Closes the ledger and deletes its directory."""
+        """Close the ledger and delete its directory."""
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
 
@@ -186,44 +170,47 @@ class BoardLedger:
         deadline_s: float,
         give_up: Callable[[], bool] = _never,
     ) -> Lease | None:
-        """Takes the tokens of all these CPUs at once, waiting for them if need be.
+        """Take the tokens of all these CPUs at once, and wait for them if need be.
 
-        Requests that wait for a core in common get it by deadline, earliest first, and at equal deadlines by
-        slot. A request at its cores is never interrupted; a later deadline never passes an earlier one to a core
-        that both want.
+        Requests that wait for a core in common get it by deadline, the earliest first, and at equal deadlines by slot
+        (`actors.requests.turns`). A request on its cores is never interrupted.
 
         Args:
-            slot: whose request it is; one at a time.
+            slot: number of the request's application; it has one request at a time.
             unit: name of the unit.
-            cpus: the kernel's numbers of its cores; none on a GPU, which is one token.
+            cpus: the kernel's numbers of the unit's cores; none on a GPU, which is one token.
             deadline_s: board time at which the result is due.
-            give_up: asked before it waits, now and then meanwhile, and at once after `wake`; true ends the wait.
+            give_up: asked before the wait, now and then during it, and at once after `wake`; true ends the wait.
 
         Returns:
             The lease, or None if it gave up or the slot was reaped meanwhile.
 
         Raises:
-            ValueError: if a CPU is not the unit's.
+            ValueError: if a CPU is not one of the unit's.
         """
         number = self._numbers[unit]
-        cores = _core_bits(self.board.units[number], cpus)
+        cores = _core_mask(self.board.units[number], cpus)
         with self._locks[number]:
-            ticket = self._entry(slot).ticket + self.slots
-            self._put_entry(slot, _Entry(ticket, number + 1, deadline_s, cores))
+            ticket = self._file.entry(slot).ticket + self.slots
+            self._file.put_entry(slot, SlotEntry(ticket, queue=number + 1, deadline_s=deadline_s, cores=cores))
             self._serve(number, self._unit(number))
-            entry = self._entry(slot)
+            entry = self._file.entry(slot)
+        # As with a futex, the state in shared memory alone counts: whoever frees cores writes there who has them now,
+        # and a byte in the waiter's pipe only makes it look. So nothing is lost if the byte never comes: the waiter
+        # looks again after a while by itself. Looking serves the queue too, in case a process died before it did.
         while entry.queue and entry.ticket == ticket:
             giving_up = give_up()
             if not giving_up:
-                self._wait(slot)
+                self._wakers.wait(slot, _POLL_MS)
             with self._locks[number]:
                 state = self._unit(number)
                 served = self._serve(number, state)
-                entry = self._entry(slot)
+                entry = self._file.entry(slot)
                 if giving_up and entry.queue and entry.ticket == ticket:
                     entry = self._withdraw(slot)
                     served += self._serve(number, state)
             self._wake_all(served)
+        # Another ticket means that the slot gave up, or that `reap` took it out of the queue.
         if entry.ticket != ticket:
             return None
         return Lease(
@@ -236,10 +223,10 @@ class BoardLedger:
         )
 
     def release(self, lease: Lease) -> float:
-        """Gives the tokens back and hands them to those to whom they are due. A second time it does nothing.
+        """Give the tokens back, and hand the cores to the requests that come next. Doing so twice changes nothing.
 
         Returns:
-            The board time of it.
+            The board time of the release.
         """
         number = self._numbers[lease.unit]
         with self._locks[number]:
@@ -250,17 +237,20 @@ class BoardLedger:
         return unit.since_s
 
     def stretch(self, lease: Lease, service_ms: float, give_up: Callable[[], bool] = _never) -> float:
-        """Sleeps until a request has got through its service time at the clocks in force since its start.
+        """Sleep until the clocks in force since a request's start have covered its service time.
 
         Args:
             lease: its tokens.
-            service_ms: time it takes by the profile, which is of the machine that measured at its top clock.
+            service_ms: its service time in the profile, which is of the machine that measured, at its top clock.
             give_up: asked about every 2 ms; true ends the stretch early.
 
         Returns:
             The board time at which it returns: at once if the service was covered before.
         """
         number = self._numbers[lease.unit]
+        # The unit's progress is the integral of its pace. The service ends when the progress has grown by the service
+        # time, whatever the clocks were. When that will be is predicted from the present pace, and again after each
+        # slice, since the pace may have changed.
         goal_ms = lease.start_progress_ms + service_ms
         while True:
             with self._locks[number]:
@@ -277,10 +267,10 @@ class BoardLedger:
                     pass
 
     def reap(self, slot: int) -> None:
-        """Frees all that a dead worker held or waited for; what it held counts as busy until now."""
+        """Free all that a dead worker held or waited for. What it held counts as busy until now."""
         for number in range(len(self.board.units)):
             with self._locks[number]:
-                if self._entry(slot).queue in (0, number + 1):
+                if self._file.entry(slot).queue in (0, number + 1):
                     self._withdraw(slot)
                 unit = self._unit(number)
                 self._free(number, unit, lambda holder: holder > 0 and holder % self.slots == slot)
@@ -288,9 +278,8 @@ class BoardLedger:
             self._wake_all(served)
 
     def wake(self, slot: int) -> None:
-        """Makes a waiting `take` of that slot look again and ask its `give_up`, from any thread or process."""
-        with contextlib.suppress(BlockingIOError):  # the pipe is full of such calls already
-            os.write(self._waker(slot), b"\0")
+        """Make a waiting `take` of that slot look again and ask its `give_up`. Any thread or process may call it."""
+        self._wakers.wake(slot)
 
     # ------------------------------------------------------------ clocks and totals
 
@@ -302,13 +291,13 @@ class BoardLedger:
         other_load: float | None = None,
         cores_online: int | None = None,
     ) -> None:
-        """Changes a unit from now on; None leaves a figure as it is. For the unit's device only.
+        """Change a unit from now on; None leaves a figure as it is. Only the unit's device calls it.
 
         Args:
-            name: of the unit.
+            name: name of the unit.
             mhz: one of its clocks.
             other_load: share of each core online that others take, 0 to 1; requests there get the rest.
-            cores_online: how many of its cores are in use, the first ones; a request at its core still ends there.
+            cores_online: how many of its cores are in use, the first ones; a request on its core still ends there.
 
         Raises:
             ValueError: if a figure is not possible.
@@ -322,114 +311,78 @@ class BoardLedger:
                 other_load=old.other_load if other_load is None else other_load,
                 cores_online=int(old.cores_online) if cores_online is None else cores_online,
             )
-            self._put_unit(number, unit)
+            self._file.put_unit(number, unit)
+            # A core that no request has may have gone offline or come online.
             self._free(number, unit, lambda holder: holder <= 0)
 
     def read(self, name: str) -> UnitReading:
-        """One unit's clock and totals now."""
+        """Return one unit's clock and totals now."""
         number = self._numbers[name]
         with self._locks[number]:
             unit = self._unit(number)
-            cores = [self._core(place) for place in self._core_places[number]]
+            cores = self._file.cores(number)
         return reading(name, unit, cores)
 
     def holders(self, name: str) -> tuple[int | None, ...]:
-        """The slot that has each core of a unit now; None for one that no request has."""
+        """Return the slot that has each core of a unit now; None for a core that no request has."""
         number = self._numbers[name]
         with self._locks[number]:
-            tickets = [int(self._core(place).holder) for place in self._core_places[number]]
+            tickets = [int(core.holder) for core in self._file.cores(number)]
         return tuple(ticket % self.slots if ticket > 0 else None for ticket in tickets)
 
     # ------------------------------------------------------------ under the unit's lock
 
     def _serve(self, number: int, unit: UnitState) -> list[int]:
-        """Gives free cores to those who wait for them; says which slots got theirs.
-
-        It also finishes what a killed process began: cores that carry a waiting request's ticket are its own.
-        """
-        queue = sorted(
-            (entry.deadline_s, slot, entry)
-            for slot, place in enumerate(self._slot_places)
-            if self._records.field(place, _ENTRY, _QUEUE) == number + 1 and (entry := self._entry(slot))
-        )
-        places = self._core_places[number]
-        claimed = 0
+        """Give free cores to the requests that wait for them; return the slots that got theirs."""
+        waiting = sorted(self._file.waiting(number), key=urgency)
         served = []
-        for _, slot, entry in queue:
-            wanted = int(entry.cores)
-            cores = {places[core]: self._core(places[core]) for core in range(len(places)) if wanted >> core & 1}
-            free = all(core.holder in (IDLE, OFFLINE, entry.ticket) for core in cores.values())
-            if free and not wanted & claimed:
-                for place, core in cores.items():
-                    self._put_core(place, core.handed(entry.ticket, unit))
-                start = {"start_s": unit.since_s, "start_progress_ms": unit.progress_ms}
-                self._put_entry(slot, entry._replace(queue=0.0, **start))
-                served.append(slot)
-            claimed |= wanted
+        while waiting and (winner := self._next_served(number, waiting)):
+            waiting.remove(winner)
+            self._hand_over(number, unit, winner)
+            served.append(winner.slot)
         return served
 
-    def _free(self, number: int, unit: UnitState, whose: Callable[[float], bool]) -> None:
-        """Lays the cores of such holders to rest."""
-        for index, place in enumerate(self._core_places[number]):
-            core = self._core(place)
-            if whose(core.holder):
-                self._put_core(place, core.handed(unit.at_rest(index), unit))
+    def _next_served(self, number: int, waiting: list[WaitingSlot]) -> WaitingSlot | None:
+        holders = [core.holder for core in self._file.cores(number)]
+        # A core with the ticket of a request that still waits was handed over by a process that was killed before it
+        # was done. That request had its turn, and its other cores are still free: it goes first.
+        for request in waiting:
+            if request.entry.ticket in holders:
+                return request
+        return next_turn(waiting, mask_of(core for core, holder in enumerate(holders) if holder > 0))
 
-    def _withdraw(self, slot: int) -> _Entry:
-        """Takes a slot out of its queue and voids its ticket."""
-        entry = _Entry(ticket=self._entry(slot).ticket + self.slots)
-        self._put_entry(slot, entry)
+    def _hand_over(self, number: int, unit: UnitState, winner: WaitingSlot) -> None:
+        # The cores come first and the entry last: the entry ends the wait, and so must be true when it says so.
+        for index, core in enumerate(self._file.cores(number)):
+            if winner.mask >> index & 1:
+                self._file.put_core(number, index, core.handed(winner.entry.ticket, unit))
+        start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
+        self._file.put_entry(winner.slot, start)
+
+    def _free(self, number: int, unit: UnitState, whose: Callable[[float], bool]) -> None:
+        """Take the cores of such holders away from them."""
+        for index, core in enumerate(self._file.cores(number)):
+            if whose(core.holder):
+                self._file.put_core(number, index, core.handed(unit.at_rest(index), unit))
+
+    def _withdraw(self, slot: int) -> SlotEntry:
+        """Take a slot out of its queue, and make its ticket worthless."""
+        entry = SlotEntry(ticket=self._file.entry(slot).ticket + self.slots)
+        self._file.put_entry(slot, entry)
         return entry
 
     def _unit(self, number: int) -> UnitState:
-        """The unit as it is now."""
-        state = UnitState(*self._records.get(self._unit_places[number], _UNIT))
-        return state.at(self._clock.now_s())
-
-    def _put_unit(self, number: int, unit: UnitState) -> None:
-        self._records.put(self._unit_places[number], unit)
-
-    def _core(self, place: int) -> Core:
-        return Core(*self._records.get(place, _CORE))
-
-    def _put_core(self, place: int, core: Core) -> None:
-        self._records.put(place, core)
-
-    def _entry(self, slot: int) -> _Entry:
-        return _Entry(*self._records.get(self._slot_places[slot], _ENTRY))
-
-    def _put_entry(self, slot: int, entry: _Entry) -> None:
-        self._records.put(self._slot_places[slot], entry)
-
-    # ------------------------------------------------------------ waking
-
-    def _wait(self, slot: int) -> None:
-        waker = self._waker(slot)
-        poll = select.poll()
-        poll.register(waker, select.POLLIN)
-        if poll.poll(_POLL_MS):
-            os.read(waker, 4096)
+        """Return the unit as it is now."""
+        return self._file.unit(number).at(self._clock.now_s())
 
     def _wake_all(self, slots: Collection[int]) -> None:
         for slot in slots:
             self.wake(slot)
 
-    def _waker(self, slot: int) -> int:
-        """The slot's pipe; opened for both directions, so that neither end needs the other to be there."""
-        if slot not in self._wakers:
-            self._wakers[slot] = os.open(self.path / f"slot-{slot}", os.O_RDWR | os.O_NONBLOCK)
-        return self._wakers[slot]
 
-
-def _core_bits(unit: BoardUnit, cpus: Collection[int]) -> int:
+def _core_mask(unit: BoardUnit, cpus: Collection[int]) -> int:
     if unit.kind == "gpu":
         return 1
     if not cpus or set(cpus) - set(unit.cpus):
         raise ValueError(f"cpus must be some of unit {unit.name!r}, {list(unit.cpus)}, not {list(cpus)!r}.")
-    return sum(1 << unit.cpus.index(cpu) for cpu in set(cpus))
-
-
-def _mark(board: Board) -> float:
-    """Says for which board, by which layout, a ledger was made; never 0."""
-    layout = (UnitState._fields, Core._fields, _Entry._fields)
-    return 1.0 + zlib.crc32(repr((layout, board)).encode())
+    return mask_of(unit.cpus.index(cpu) for cpu in cpus)

@@ -118,7 +118,7 @@ class Served:
     error: str | None
 
 
-class Server:
+class RequestServer:
     """Serves requests of one application.
 
     Args:
@@ -165,7 +165,7 @@ class Server:
             output = self._infer(request, engaged.ready)
         except Exception as raised:  # an input or an engine may raise anything, and it costs this request only
             error = _text(raised)
-        if output is None or engaged.board_unit.dvfs != "emulated":
+        if output is None or not engaged.board_unit.emulated:
             end_s = self._clock.now_s()
         else:
             end_s = self._ledger.stretch(lease, self._draws.of(engaged.samples_ms, request.index), give_up)
@@ -219,7 +219,7 @@ class Server:
         What the clocks and the other load in force meanwhile explain is taken out: it is no slowdown of ours.
         """
         unit, service = engaged.board_unit, served.service
-        if unit.dvfs == "fixed":  # there is one clock, and a real load shows in what was observed
+        if not unit.settable:  # there is one clock, and a real load shows in what was observed
             return service.service_ms * unit.speed / engaged.mean_ms
         now = self._ledger.read(unit.name)
         since_end_ms = (now.now_s - service.end_s) * 1e3 * now.pace

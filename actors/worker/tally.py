@@ -1,31 +1,36 @@
-"""What became of one application's requests: a record of each, and what the manager is told of them.
+"""The ends of one application's requests: a record of each, and counts of them.
 
-Counts and records; knows no queue, no network and no clock.
+It knows no queue and no network.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, field
+import time
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from actors.requests.queue import Request
 from actors.requests.records import RecordWriter, Status
+from actors.worker.totals import WorkerTotals
+from scheduler.estimators import LatencyWindow
 
 MOST_ERRORS = 16
+"""Most different errors that are kept until they are taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """How a request was served, or failed while it was.
+    """The service of one request, whether it completed or failed.
 
     Attributes:
-        start_s: when its cores were taken, board time.
-        end_s: when its result was there.
-        subnet: place of its sub-network in the ladder.
-        unit: place of its unit on the board.
-        cores: cores it held.
+        start_s: board time at which its cores were taken.
+        end_s: board time at which its result was there.
+        subnet: place of its sub-network in the ladder, from 0.
+        unit: place of its unit on the board, from 0.
+        cores: number of cores that it held.
     """
 
     start_s: float
@@ -36,90 +41,96 @@ class Service:
 
     @property
     def service_ms(self) -> float:
-        """Time its cores were taken."""
+        """Time during which its cores were taken, in milliseconds."""
         return (self.end_s - self.start_s) * 1000
 
 
-@dataclass(kw_only=True, slots=True)
-class Period:
-    """What ended since the last telemetry.
-
-    Attributes:
-        finished: requests completed, dropped or failed.
-        on_time: those that completed within their target.
-        latencies_ms: of the completed ones.
-        service_ratios: of the completed ones, observed over expected service time.
-    """
-
-    finished: int = 0
-    on_time: int = 0
-    latencies_ms: list[float] = field(default_factory=list)
-    service_ratios: list[float] = field(default_factory=list)
-
-
 class Tally:
-    """Counts the ends of requests and writes their records. Safe to use from several threads; once closed, it is deaf.
+    """Counts the ends of requests and writes their records. Safe to use from several threads.
+
+    A closed tally writes no further records.
 
     Args:
-        records_path: file that the records are appended to.
+        records_path: file to which the records are appended.
     """
 
     def __init__(self, records_path: Path) -> None:
         self._records = RecordWriter(records_path)
         self._lock = threading.Lock()
         self._closed = False
-        self._period = Period()
+        self._started_ns = time.monotonic_ns()
+        self._finished = 0
+        self._on_time = 0
+        self._completed = 0
+        self._service_ratios = 0.0
+        self._latencies_ms: deque[float] = deque(maxlen=LatencyWindow.SIZE)  # the manager keeps no more
         self._errors: dict[str, int] = {}
 
     def arrived(self, request: Request) -> None:
-        """Notes a request that no schedule knows of, so that it is missed should this process die."""
+        """Record the arrival of a request that is in no schedule, so that a successor knows of it after a kill."""
         with self._lock:
             self._write(request, Status.ARRIVED, end_s=math.nan)
 
     def completed(self, request: Request, service: Service, *, right: bool | None, service_ratio: float) -> float:
-        """Notes a result; returns its latency in ms."""
+        """Record a result.
+
+        Args:
+            request: the request.
+            service: how it was served.
+            right: True if the result is correct; None where that is not known.
+            service_ratio: observed over expected service time.
+
+        Returns:
+            The latency from the request's arrival, in milliseconds.
+        """
         latency_ms = (service.end_s - request.arrival_s) * 1000
         with self._lock:
             self._write(request, Status.COMPLETED, service.end_s, service, -1 if right is None else int(right))
-            period = self._period
-            period.finished += 1
-            period.on_time += latency_ms <= request.target_ms
-            period.latencies_ms.append(latency_ms)
-            period.service_ratios.append(service_ratio)
+            self._finished += 1
+            self._on_time += latency_ms <= request.target_ms
+            self._completed += 1
+            self._service_ratios += service_ratio
+            self._latencies_ms.append(latency_ms)
         return latency_ms
 
     def dropped(self, request: Request, at_s: float) -> None:
-        """Notes a request that was given up while it waited."""
+        """Record a request that was dropped while it waited."""
         with self._lock:
             self._write(request, Status.DROPPED, at_s)
-            self._period.finished += 1
+            self._finished += 1
 
     def failed(self, request: Request, at_s: float, service: Service | None = None) -> None:
-        """Notes a request that failed while it was served, or was lost with a killed process."""
+        """Record a request that failed while it was served, or was lost with a killed process."""
         with self._lock:
             self._write(request, Status.FAILED, at_s, service)
-            self._period.finished += 1
+            self._finished += 1
 
     def error(self, text: str) -> None:
-        """Keeps an error for `take_errors`; only so many different ones are kept."""
+        """Keep an error for `take_errors`, unless `MOST_ERRORS` other errors are kept already."""
         with self._lock:
             if text in self._errors or len(self._errors) < MOST_ERRORS:
                 self._errors[text] = self._errors.get(text, 0) + 1
 
-    def take(self) -> Period:
-        """What ended since the last call."""
+    def totals(self) -> WorkerTotals:
+        """Return the counts since the start; those of arrivals and of what waits are the caller's to add."""
         with self._lock:
-            period, self._period = self._period, Period()
-        return period
+            return WorkerTotals(
+                started_ns=self._started_ns,
+                finished=self._finished,
+                on_time=self._on_time,
+                completed=self._completed,
+                service_ratios=self._service_ratios,
+                latencies_ms=tuple(self._latencies_ms),
+            )
 
     def take_errors(self) -> dict[str, int]:
-        """Errors since the last call, and how often each happened."""
+        """Return the errors since the last call, and how often each happened."""
         with self._lock:
             errors, self._errors = self._errors, {}
         return errors
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         with self._lock:
             if not self._closed:
                 self._closed = True

@@ -15,71 +15,38 @@ import os
 import sys
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import BoardClock, Clock
-from actors.executor.client import ExecutorClient
 from actors.ledger.ledger import BoardLedger
 from actors.requests.floors import Floors
-from actors.requests.queue import Drop, Intake, Request, RequestQueue, remains
-from actors.requests.records import RECORD, read_records
-from actors.worker.gearbox import CPU, Form, Gearbox
+from actors.requests.queue import Drop, Request
+from actors.worker.gearbox import Gearbox
+from actors.worker.loading import NetworkLoader
 from actors.worker.serving import (
     Engaged,
     OnResult,
     RequestDroppedError,
+    RequestServer,
     Result,
-    Server,
     WorkerClosedError,
     engage,
     refuse,
 )
 from actors.worker.spec import WorkerSpec
-from actors.worker.tally import Tally
-from scheduler.messages import Activate, Activated, AppTelemetry, Prepare, Prepared
-from scheduler.views import Gear
-from supernets import engines
-from supernets.artifact import Artifact
+from actors.worker.status import WorkerStatus
+from actors.worker.takeover import take_over
+from actors.worker.totals import WorkerTotals
+from scheduler.messages import Activate, Activated, Prepare, Prepared
 from supernets.pictures.sources import Source
-
-__all__ = ["Worker", "WorkerSpec", "WorkerStatus"]
 
 # How long a thread that computes in Python may keep the inference thread waiting; Python's own 5 ms are a small
 # network's whole inference, and inputs are prepared and messages answered in this process too.
 _SWITCH_INTERVAL_S = 5e-4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerStatus:
-    """A worker as it stands.
-
-    Attributes:
-        app: its application.
-        pid: its process.
-        thread: kernel's number of its inference thread; None before `start`.
-        serving: whether it still steps.
-        gear: gear in force; None before the first.
-        plan: number of the plan that it serves, -1 before the first.
-        prepared: what is ready, least recently used first.
-        queue_len: requests waiting.
-        closed_s: board time until which scheduled requests were let in; None while they are.
-        switch_ms: from each call of `activate` that changed the gear until the new one was in force, board time.
-    """
-
-    app: str
-    pid: int
-    thread: int | None
-    serving: bool
-    gear: Gear | None
-    plan: int
-    prepared: tuple[Form, ...]
-    queue_len: int
-    closed_s: float | None
-    switch_ms: tuple[float, ...]
 
 
 class Worker:
@@ -106,13 +73,17 @@ class Worker:
         self.spec = spec
         self._clock = clock
         self._ledger = BoardLedger.attach(Path(spec.ledger_path), spec.board, clock=clock)
-        self._executors = {unit: ExecutorClient(unit, Path(path)) for unit, path in spec.executors.items()}
+        self._loader = NetworkLoader(spec)
         self._gearbox = Gearbox(
-            spec.artifacts, source, prepare=self._load, form_of=self._form_of, bound_mb=spec.memory_mb
+            spec.artifacts,
+            source,
+            prepare=self._loader.load,
+            form_of=self._loader.form_of,
+            bound_mb=spec.memory_mb,
         )
         self._floors = Floors(spec.floors, spec.profile)
-        self._intake, self._tally = _take_over(spec, resume_from_s)
-        self._server = Server(
+        self._intake, self._tally = take_over(spec, resume_from_s)
+        self._server = RequestServer(
             spec, source=source, clock=clock, ledger=self._ledger, tally=self._tally, on_result=on_result
         )
         # Guards the intake, the gear and the end. Nothing that can last happens under it, no user's code runs under it.
@@ -120,7 +91,6 @@ class Worker:
         self._wake = threading.Event()
         self._engaged: Engaged | None = None
         self._switch_ms: list[float] = []
-        self._reported_arrivals = 0
         self._closed_s: float | None = None
         self._end_s = math.inf
         self._over = False
@@ -192,8 +162,8 @@ class Worker:
         self._wake.set()
         return future
 
-    def telemetry(self) -> AppTelemetry:
-        """What happened since the last call.
+    def totals(self) -> WorkerTotals:
+        """Return the counts since the start.
 
         Raises:
             WorkerClosedError: if the inference thread died of a fault that was no request's.
@@ -202,19 +172,11 @@ class Worker:
             raise WorkerClosedError(f"the worker of app {self.spec.app!r} stopped: {self._fault}")
         _, engaged = self._look()
         with self._lock:
-            arrived = self._intake.arrived - self._reported_arrivals
-            self._reported_arrivals += arrived
-            queue_len = len(self._intake.queue)
-        period = self._tally.take()
-        ratios = period.service_ratios
-        return AppTelemetry(
-            app=self.spec.app,
+            arrived, queue_len = self._intake.arrived, len(self._intake.queue)
+        return replace(
+            self._tally.totals(),
             arrived=arrived,
-            finished=period.finished,
-            on_time=period.on_time,
             queue_len=queue_len,
-            latencies_ms=tuple(period.latencies_ms),
-            service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
             gear=engaged.gear if engaged else None,
             plan=engaged.plan if engaged else -1,
         )
@@ -291,8 +253,7 @@ class Worker:
         self.join()
         self._finish()
         self._gearbox.close()
-        for executor in self._executors.values():
-            executor.close()
+        self._loader.close()
         self._tally.close()
         self._ledger.close()
 
@@ -313,17 +274,6 @@ class Worker:
             return self._next_s()
         self._serve(request, engaged)
         return self._clock.now_s()
-
-    def _form_of(self, gear: Gear) -> Form:
-        unit = self.spec.board.unit(gear.unit)
-        return Form(gear.subnet, CPU if unit.kind == "cpu" else unit.name, gear.cores)
-
-    def _load(self, artifact: Artifact, form: Form) -> engines.PreparedNetwork:
-        """Prepares with the engine that the profile has for that form; a GPU's executor does it by itself."""
-        if form.where != CPU:
-            return self._executors[form.where].prepare(artifact)
-        time = self.spec.profile.service(form.subnet, "cpu", form.threads)
-        return engines.prepare(artifact, time.engine, form.threads)
 
     def _run(self, clock: BoardClock) -> None:
         try:
@@ -424,26 +374,3 @@ class Worker:
             waiting = list(self._intake.queue)
         for request in waiting:
             refuse(request, self._closed_error())
-
-
-def _take_over(spec: WorkerSpec, resume_from_s: float | None) -> tuple[Intake, Tally]:
-    """The intake and the tally of a first worker, or of one that goes on where a killed one was."""
-    queue = RequestQueue(spec.queue_bound, spec.drop)
-    path = Path(spec.records_path)
-    if resume_from_s is None:
-        return Intake(arrivals_s=spec.arrivals_s, segments=spec.segments, queue=queue), Tally(path)
-    if path.exists():
-        # A kill can cut the last record short, and what is appended must not begin in its middle.
-        os.truncate(path, path.stat().st_size // RECORD.itemsize * RECORD.itemsize)
-    left = remains(read_records(path), arrivals_s=spec.arrivals_s, resume_from_s=resume_from_s)
-    intake = Intake(
-        arrivals_s=spec.arrivals_s,
-        segments=spec.segments,
-        queue=queue,
-        first=left.first,
-        next_index=left.next_index,
-    )
-    tally = Tally(path)
-    for index, arrival_s in left.lost:
-        tally.failed(Request(index, arrival_s, intake.target_ms(arrival_s)), resume_from_s)
-    return intake, tally

@@ -21,20 +21,31 @@ from scheduler.governors.common import (
     at_least,
     next_sample_s,
 )
-from scheduler.governors.devfreq import Podgov, SimpleOndemand
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
-from scheduler.governors.names import GOVERNORS, governor_for, governor_of, make_governor
+from scheduler.governors.names import (
+    GOVERNORS,
+    HINTED,
+    PLACING_BY_ENERGY,
+    governor_for,
+    governor_of,
+    make_governor,
+)
+from scheduler.governors.podgov import Podgov
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
+from scheduler.governors.seat import GovernorSeat
 
 __all__ = [
     "GOVERNORS",
+    "HINTED",
     "PERIOD_US",
+    "PLACING_BY_ENERGY",
     "Conservative",
     "EdgeGovernor",
     "Governor",
     "GovernorError",
+    "GovernorSeat",
     "HintedGovernor",
     "Interactive",
     "Ondemand",
@@ -43,7 +54,6 @@ __all__ = [
     "Powersave",
     "Schedutil",
     "SchedutilUclamp",
-    "SimpleOndemand",
     "at_least",
     "governor_for",
     "governor_of",

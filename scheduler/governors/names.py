@@ -1,99 +1,118 @@
-"""Governors by the names that policies and plans use."""
+"""The table of governors: the names that policies and plans use, and the model behind each.
+
+To add a governor, write its class in a file of its own and give it one row here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from scheduler.board import Board
 from scheduler.errors import did_you_mean
-from scheduler.governors import common, devfreq, interactive
 from scheduler.governors.common import Governor, GovernorError
-from scheduler.governors.devfreq import Podgov
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
 from scheduler.governors.load import Conservative, Ondemand
+from scheduler.governors.podgov import Podgov
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Domain:
-    """What a governor may know of its frequency domain; see `make_governor`."""
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One governor.
 
-    max_mhz: float
-    capacity: float
-    period_us: int
+    Attributes:
+        make: its class; it takes `period_us`, which has a default, and what it `needs`, all by name.
+        needs: what it must be told of its frequency domain; see `make_governor`.
+        kinds: the kinds of unit that it is for.
+        takes_hints: True if tasks can tell it what clock they need (`HintedGovernor`).
+        places_by_energy: True if the kernel places tasks by energy under it; its energy-aware scheduling needs
+            schedutil.
+    """
+
+    make: Callable[..., Governor]
+    needs: tuple[Literal["max_mhz", "capacity"], ...] = ()
+    kinds: tuple[Literal["cpu", "gpu"], ...] = ("cpu",)
+    takes_hints: bool = False
+    places_by_energy: bool = False
 
 
-_MAKERS: dict[str, tuple[int, Callable[[_Domain], Governor]]] = {
-    "performance": (common.PERIOD_US, lambda of: Performance(period_us=of.period_us)),
-    "powersave": (common.PERIOD_US, lambda of: Powersave(period_us=of.period_us)),
-    "ondemand": (common.PERIOD_US, lambda of: Ondemand(max_mhz=of.max_mhz, period_us=of.period_us)),
-    "conservative": (common.PERIOD_US, lambda of: Conservative(period_us=of.period_us)),
-    "interactive": (interactive.PERIOD_US, lambda of: Interactive(max_mhz=of.max_mhz, period_us=of.period_us)),
-    "schedutil": (
-        common.PERIOD_US,
-        lambda of: Schedutil(max_mhz=of.max_mhz, capacity=of.capacity, period_us=of.period_us),
-    ),
-    "schedutil-uclamp": (
-        common.PERIOD_US,
-        lambda of: SchedutilUclamp(max_mhz=of.max_mhz, capacity=of.capacity, period_us=of.period_us),
-    ),
-    "podgov": (devfreq.PODGOV_PERIOD_US, lambda of: Podgov(period_us=of.period_us)),
+_ROWS = {
+    "performance": _Row(Performance, kinds=("cpu", "gpu")),
+    "powersave": _Row(Powersave, kinds=("cpu", "gpu")),
+    "ondemand": _Row(Ondemand, needs=("max_mhz",)),
+    "conservative": _Row(Conservative),
+    "interactive": _Row(Interactive, needs=("max_mhz",)),
+    "schedutil": _Row(Schedutil, needs=("max_mhz", "capacity"), places_by_energy=True),
+    "schedutil-uclamp": _Row(SchedutilUclamp, needs=("max_mhz", "capacity"), takes_hints=True, places_by_energy=True),
+    "podgov": _Row(Podgov, kinds=("gpu",)),
 }
 
-GOVERNORS = tuple(_MAKERS)
+GOVERNORS = tuple(_ROWS)
 """The names that `make_governor` knows."""
 
-_ON_A_GPU = ("performance", "powersave", "podgov")
+HINTED = tuple(name for name, row in _ROWS.items() if row.takes_hints)
+"""The governors that tasks can tell what clock they need."""
+
+PLACING_BY_ENERGY = tuple(name for name, row in _ROWS.items() if row.places_by_energy)
+"""The governors under which the kernel places tasks by energy."""
 
 
 def governor_for(name: str, kind: str) -> str:
-    """What a governor's name means on a unit of that kind.
+    """Return the governor that a unit of some kind gets where a policy names one governor for the whole board.
 
-    A policy names one governor for the whole board. A GPU has no CPU governor: where one is named it has its own,
-    podgov, as on a Jetson.
+    A GPU has no CPU governor: where one is named it has its own, podgov, as on a Jetson. So `schedutil` is `schedutil`
+    on a CPU and `podgov` on a GPU.
 
     Args:
         name: one of `GOVERNORS`.
         kind: `cpu` or `gpu`.
 
     Raises:
-        GovernorError: if no governor has that name, or it is a GPU's alone and the unit is a CPU.
+        GovernorError: if no governor has that name, or it is for a GPU alone and the unit is a CPU.
     """
-    if name not in GOVERNORS:
+    if name not in _ROWS:
         known = ", ".join(GOVERNORS)
         raise GovernorError(f"governor {name!r} is unknown; it must be one of {known}.{did_you_mean(name, GOVERNORS)}")
+    if kind in _ROWS[name].kinds:
+        return name
     if kind == "gpu":
-        return name if name in _ON_A_GPU else "podgov"
-    if name == "podgov":
-        raise GovernorError("governor 'podgov' is for a GPU alone; schedutil, or any other, gives the GPU podgov too.")
-    return name
+        return "podgov"
+    raise GovernorError(f"governor {name!r} is for a GPU alone; schedutil, or any other, gives the GPU podgov too.")
 
 
 def make_governor(
     name: str, *, max_mhz: float, kind: str = "cpu", capacity: float = 1.0, period_us: int | None = None
 ) -> Governor:
-    """Makes the governor of that name for one frequency domain, with the kernel's defaults.
+    """Make the governor of that name for one frequency domain, with the kernel's defaults.
 
     Args:
         name: one of `GOVERNORS`.
-        max_mhz: the domain's top clock.
-        kind: of the unit; see `governor_for`.
-        capacity: what a core of a CPU gets through at that clock, as a share of what the board's largest does.
-        period_us: rate limit, sampling rate or polling interval; None for the governor's own.
+        max_mhz: the domain's top clock, in MHz.
+        kind: `cpu` or `gpu`, the kind of the unit; see `governor_for`.
+        capacity: work that a core of a CPU does at that clock, as a share of what the board's largest core does.
+        period_us: rate limit, sampling rate or polling interval, in microseconds; None for the governor's own.
 
     Raises:
         GovernorError: if no governor has that name on a unit of that kind.
     """
-    own_period_us, make = _MAKERS[governor_for(name, kind)]
-    if period_us is None:
-        period_us = own_period_us
-    return make(_Domain(max_mhz=max_mhz, capacity=capacity, period_us=period_us))
+    row = _ROWS[governor_for(name, kind)]
+    domain = {"max_mhz": max_mhz, "capacity": capacity}
+    told: dict[str, float] = {key: domain[key] for key in row.needs}
+    if period_us is not None:
+        told["period_us"] = period_us
+    return row.make(**told)
 
 
 def governor_of(board: Board, unit: str, name: str) -> Governor:
-    """Makes the governor of that name for one unit of a board.
+    """Make the governor of that name for one unit of a board.
+
+    Args:
+        board: the board.
+        unit: name of the unit.
+        name: one of `GOVERNORS`.
 
     Raises:
         GovernorError: if no governor has that name on a unit of that kind.

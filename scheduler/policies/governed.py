@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduler.governors import governor_for
+from scheduler.governors import HINTED, governor_for
 from scheduler.policies.clamps import clamps_of
 from scheduler.policies.protocol import Policy
 from scheduler.views import Plan, Snapshot
@@ -25,6 +25,6 @@ class UnderGovernor:
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
         gears = self._policy.decide(snapshot).gears
-        clamps_mhz = clamps_of(gears, snapshot) if self._governor == "schedutil-uclamp" else {}
+        clamps_mhz = clamps_of(gears, snapshot) if self._governor in HINTED else {}
         clocks = {unit.name: governor_for(self._governor, unit.kind) for unit in snapshot.units}
         return Plan(gears=gears, clocks=clocks, clamps_mhz=clamps_mhz)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scheduler.errors import did_you_mean
-from scheduler.governors import GOVERNORS
+from scheduler.governors import GOVERNORS, PLACING_BY_ENERGY
 from scheduler.policies.alert import Alert
 from scheduler.policies.energy_aware import place_by_energy
 from scheduler.policies.fixed import Floor, Largest, Race
@@ -31,9 +31,6 @@ HINDSIGHT = ("best", "oracle")
 
 NETWORKS = ("joint", "largest", "floor", "best", "ladder", "two-stage", "race", "alert", "oracle")
 """All first halves of names."""
-
-_BY_ENERGY = ("schedutil", "schedutil-uclamp")
-"""Governors under which the kernel places by energy; its energy-aware scheduling needs one of them."""
 
 _KNOWN = (
     f"give one of {', '.join(NETWORKS)}, alone or with +GOVERNOR, or a GOVERNOR: {', '.join(GOVERNORS)}; or your own "
@@ -61,7 +58,7 @@ def make_policy(name: str) -> Policy:
             f"policy {name!r}: {networks!r} must know how a run will go, which a simulation can tell; use "
             "`--backend sim` or `gearshift bench`."
         )
-    placing = place_by_energy if governor in _BY_ENERGY else place
+    placing = place_by_energy if governor in PLACING_BY_ENERGY else place
     policy = _KERNEL_PLACES[networks](placing) if networks in _KERNEL_PLACES else _OWN_PLACES[networks]()
     return under_governor(policy, governor, name=name) if plus else policy
 

@@ -1,4 +1,4 @@
-"""What all engines share: what a prepared network is, what it costs, and giving memory back. Knows no engine."""
+"""The types that all engines share, and the memory that networks take. Knows no engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from supernets.artifact import Artifact, Format
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BYTES = 4 << 20
@@ -54,6 +56,30 @@ class Loaded:
     run: Run
     mapped: Mapped | None = None
     device_mb: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """An execution engine, as its module describes it.
+
+    Attributes:
+        name: its name for users.
+        distribution: Python distribution that it is installed from; its version is the engine's.
+        format: what it loads.
+        precisions: what it can compute in, some of `supernets.artifact.PRECISIONS`.
+        devices: kinds of device that it can compute on, `cpu` or `cuda`.
+        start: imports the engine's library and sets it up; called before every `load`.
+        load: loads an artifact for a number of threads on a device such as `cpu` or `cuda:0`. Raises `SupernetError`
+            for a file or device that it can't use.
+    """
+
+    name: str
+    distribution: str
+    format: Format
+    precisions: tuple[str, ...]
+    devices: tuple[str, ...]
+    start: Callable[[], None]
+    load: Callable[[Artifact, int, str], Loaded]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

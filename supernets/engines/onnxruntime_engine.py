@@ -22,7 +22,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact
-from supernets.engines.common import Loaded, Mapped, Run, release_memory
+from supernets.engines.common import Engine, Loaded, Mapped, Run, release_memory
 from supernets.errors import SupernetError
 
 if TYPE_CHECKING:
@@ -214,3 +214,14 @@ def start() -> None:
         "max_dead_bytes_per_chunk": -1,
     }
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(as_requested))
+
+
+ENGINE = Engine(
+    name="onnxruntime",
+    distribution="onnxruntime",
+    format="ONNX file",
+    precisions=("float32",),
+    devices=("cpu",),
+    start=start,
+    load=load,
+)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact
-from supernets.engines.common import Loaded
+from supernets.engines.common import Engine, Loaded
 from supernets.errors import SupernetError
 
 if TYPE_CHECKING:
@@ -77,3 +77,14 @@ def _main_thread_free() -> Iterator[None]:
     finally:
         if os.sched_getaffinity(main) == free:
             os.sched_setaffinity(main, before)
+
+
+ENGINE = Engine(
+    name="openvino",
+    distribution="openvino",
+    format="ONNX file",
+    precisions=tuple(_HINTS),
+    devices=("cpu",),
+    start=start,
+    load=load,
+)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact
-from supernets.engines.common import Loaded, Run
+from supernets.engines.common import Engine, Loaded, Run
 from supernets.errors import SupernetError
 
 if TYPE_CHECKING:
@@ -53,10 +53,7 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
 def _module(artifact: Artifact) -> torch.nn.Module:
     import torch
 
-    if artifact.program is None:
-        raise SupernetError(
-            f"{artifact.path} has no torch program, so the torch engine can't run it; use another engine"
-        )
+    assert artifact.program is not None  # `format` below: no other artifact is given to `load`
     try:
         module = torch.export.load(artifact.program).module()
     except Exception as error:  # torch raises a class of its own for each way a file can be bad
@@ -158,3 +155,14 @@ def _graph(step: Step) -> tuple[Callable[[], object], torch.Tensor]:
     with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         y = step()
     return graph.replay, y
+
+
+ENGINE = Engine(
+    name="torch",
+    distribution="torch",
+    format="torch program",
+    precisions=("float32", "bfloat16"),
+    devices=("cpu", "cuda"),
+    start=start,
+    load=load,
+)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import published, weights_file
+from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError
 from supernets.ofa import official_names
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture, SubNet
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import SPACES
+from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
@@ -131,3 +133,17 @@ class ElasticSupernet(Supernet):
 
     def _random_hash(self) -> str:
         return hashlib.sha256(repr(self.space).encode()).hexdigest()
+
+
+def built_in(space: Space) -> BuiltIn:
+    """Return the catalog's entry for the supernet of a space; its named ladders are the published sets."""
+    return BuiltIn(
+        name=space.name,
+        task=space.task,
+        open=partial(ElasticSupernet, space),
+        named_ladders=partial(published.sets_of, space.name),
+    )
+
+
+BUILT_IN = tuple(built_in(space) for space in SPACES.values())
+"""The Once-for-all supernets, for the catalog."""

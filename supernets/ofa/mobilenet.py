@@ -17,10 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.ofa.space import Space, make_divisible
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space, make_divisible
 
-_BN_EPS = 1e-5
 _SQUEEZE = 4
 
 

@@ -12,13 +12,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from supernets.subnet import Architecture, SubNet, at_precision
+from supernets.subnet import Knobs, SubNet, at_precision
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
     """The multiple of `divisor` nearest to `value`, not below 90 % of it (MobileNetV2's rule for widths)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Architecture(Knobs):
+    """A sub-network of an elastic MobileNetV3: kernel and expansion of every block, depth of every stage.
+
+    Entries of blocks beyond a stage's depth are ignored; `Space.canonical` sets them to the smallest option, so that
+    equal networks compare equal.
+    """
+
+    kernel: tuple[int, ...]
+    expand: tuple[int, ...]
+    depth: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

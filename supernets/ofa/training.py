@@ -26,9 +26,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from supernets.ofa.mobilenet import ElasticMobileNetV3
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
 from supernets.pictures import plates
-from supernets.subnet import Architecture
 
 _PREFETCH = 3
 

@@ -24,7 +24,7 @@ from supernets.errors import SupernetError
 from supernets.pictures import images
 from supernets.pictures.sources import ImageTask, Tensor
 
-POOL = 128
+IMAGE_POOL = 128
 """Pictures that an application takes in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
 
 _READERS = 4
@@ -117,7 +117,7 @@ class ImagePool:
         return ImageTask().adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
-def image_pool(directory: Path, seed: int, count: int = POOL) -> ImagePool:
+def image_pool(directory: Path, seed: int, count: int = IMAGE_POOL) -> ImagePool:
     """Pictures of a folder in equal parts of its classes, as far as the count allows; each is read once, to check it.
 
     Raises:

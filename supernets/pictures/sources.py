@@ -20,7 +20,7 @@ from supernets.errors import SupernetError
 from supernets.pictures import images, plates
 
 Tensor = NDArray[np.float32]
-POOL = 32 * len(plates.ALPHABET)
+PLATE_POOL = 32 * len(plates.ALPHABET)
 _NOISE = 4
 
 
@@ -199,7 +199,7 @@ class Noise:
         return self.task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
-def plate_stream(seed: int, count: int = POOL) -> Pool:
+def plate_stream(seed: int, count: int = PLATE_POOL) -> Pool:
     """Held-out plates in which every character stands equally often at every place."""
     drawn = plates.draw(count, seed=seed, held_out=True, stratified=True)
     return Pool(PlateTask(), drawn.pictures, drawn.texts)

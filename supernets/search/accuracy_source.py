@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from supernets import engines, weights_file
 from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
 from supernets.pictures.evaluation import LabelledData, accuracy
-from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, Score, evolve
-from supernets.subnet import Architecture, SubNet
+from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, Scoring, evolve
+from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +53,11 @@ class AccuracySource(ABC):
 
     def choose(
         self,
-        latency_ms: Score,
+        latency_ms: Scoring,
         limits_ms: Sequence[float],
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
-    ) -> Pool:
+    ) -> Candidates:
         """The most accurate sub-network found under each limit; as `evolve`."""
         return evolve(self.encoding, latency_ms, self.scores, limits_ms, plan, on_generation)
 
@@ -195,17 +195,17 @@ class AccuracyTable(AccuracySource):
 
     def choose(
         self,
-        latency_ms: Score,
+        latency_ms: Scoring,
         limits_ms: Sequence[float],
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
-    ) -> Pool:
+    ) -> Candidates:
         """The most accurate of the listed under each limit.
 
         Raises:
             SupernetError: if nothing is within a limit.
         """
-        pool = Pool(genes=self._genes, latency_ms=latency_ms(self._genes), accuracy=self.scores(self._genes))
+        pool = Candidates(genes=self._genes, latency_ms=latency_ms(self._genes), accuracy=self.scores(self._genes))
         return pool.under(limits_ms)
 
     def scores(self, genes: Genes) -> NDArray[np.float64]:
@@ -347,7 +347,7 @@ class MeasuredAccuracy(AccuracySource):
     def _accuracy(self, subnet: SubNet, pictures: int | None, seed: int) -> float:
         key = f"{subnet.id} on {'all' if pictures is None else pictures} of seed {seed}"
         if key not in self._known:
-            from supernets.export import export_module
+            from supernets.exporting import export_module
 
             shape = self._net.input_shape(subnet)
             module = self._calibration.module(self._net, subnet)

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.errors import SupernetError
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space
 
 Genes = NDArray[np.int64]
 """(n, genes): of each sub-network the kernel of every block, the expansion of every block, the depth of every stage
 and the resolution, each as the index of an option of its space."""
 
-Score = Callable[[Genes], NDArray[np.float64]]
+Scoring = Callable[[Genes], NDArray[np.float64]]
 """A figure (n,) for sub-networks (n, genes)."""
 
 _REDRAWS = 8
@@ -114,7 +113,7 @@ class EvolutionPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pool:
+class Candidates:
     """Sub-networks with their scores.
 
     Attributes:
@@ -133,7 +132,7 @@ class Pool:
         keys = (*self.genes[within].T[::-1], self.latency_ms[within], -self.accuracy[within])
         return within[np.lexsort(keys)[:count]]
 
-    def under(self, limits_ms: Sequence[float]) -> Pool:
+    def under(self, limits_ms: Sequence[float]) -> Candidates:
         """The most accurate within each limit, in the order of the limits.
 
         Raises:
@@ -148,19 +147,21 @@ class Pool:
                 )
         return self.taken(np.concatenate(found))
 
-    def taken(self, indices: NDArray[np.int64]) -> Pool:
+    def taken(self, indices: NDArray[np.int64]) -> Candidates:
         """Those alone."""
-        return Pool(genes=self.genes[indices], latency_ms=self.latency_ms[indices], accuracy=self.accuracy[indices])
+        return Candidates(
+            genes=self.genes[indices], latency_ms=self.latency_ms[indices], accuracy=self.accuracy[indices]
+        )
 
 
 def evolve(
     encoding: Encoding,
-    latency_ms: Score,
-    accuracy: Score,
+    latency_ms: Scoring,
+    accuracy: Scoring,
     limits_ms: Sequence[float],
     plan: EvolutionPlan,
     on_generation: Callable[[int, int], None] = lambda done, total: None,
-) -> Pool:
+) -> Candidates:
     """The most accurate sub-network that was found under each limit, in the order of the limits.
 
     Args:
@@ -177,9 +178,9 @@ def evolve(
     rng = np.random.default_rng(plan.seed)
     ends = encoding.ends()
     # Refuses a limit that nothing is within, before accuracies are asked for.
-    Pool(genes=ends, latency_ms=latency_ms(ends), accuracy=np.zeros(len(ends))).under(limits_ms)
+    Candidates(genes=ends, latency_ms=latency_ms(ends), accuracy=np.zeros(len(ends))).under(limits_ms)
     first = [ends, *(_first(encoding, latency_ms, limit, plan.population, rng) for limit in limits_ms)]
-    nothing = Pool(genes=ends[:0], latency_ms=np.empty(0), accuracy=np.empty(0))
+    nothing = Candidates(genes=ends[:0], latency_ms=np.empty(0), accuracy=np.empty(0))
     pool = _joined(nothing, np.concatenate(first), latency_ms, accuracy, max(limits_ms))
     parents = max(1, round(plan.parent_ratio * plan.population))
     mutations = round(plan.mutation_ratio * plan.population)
@@ -198,7 +199,7 @@ def evolve(
     return pool.under(limits_ms)
 
 
-def _first(encoding: Encoding, latency_ms: Score, limit_ms: float, count: int, rng: np.random.Generator) -> Genes:
+def _first(encoding: Encoding, latency_ms: Scoring, limit_ms: float, count: int, rng: np.random.Generator) -> Genes:
     """Random sub-networks; of those that are too slow each knob goes to its smallest at even odds, again and again.
 
     Drawing anew would find hardly any under a tight limit.
@@ -211,7 +212,7 @@ def _first(encoding: Encoding, latency_ms: Score, limit_ms: float, count: int, r
     return genes
 
 
-def _fast_enough(draw: Callable[[int], Genes], count: int, latency_ms: Score, limit_ms: float) -> Genes:
+def _fast_enough(draw: Callable[[int], Genes], count: int, latency_ms: Scoring, limit_ms: float) -> Genes:
     """Children within the limit; those that are not are drawn anew, a few times."""
     found, missing = [], count
     for _ in range(_REDRAWS):
@@ -237,14 +238,14 @@ def _crossed(encoding: Encoding, parents: Genes, rng: np.random.Generator, count
     return encoding.canonical(np.where(rng.random(one.shape) < 0.5, one, other))
 
 
-def _joined(known: Pool, genes: Genes, latency_ms: Score, accuracy: Score, highest_ms: float) -> Pool:
+def _joined(known: Candidates, genes: Genes, latency_ms: Scoring, accuracy: Scoring, highest_ms: float) -> Candidates:
     """A pool with more sub-networks, each once; those that no limit admits are left out."""
     everything = np.concatenate([known.genes, genes])
     _, first = np.unique(everything, axis=0, return_index=True)
     fresh = everything[first[first >= len(known.genes)]]
     times_ms = latency_ms(fresh)
     fresh, times_ms = fresh[times_ms <= highest_ms], times_ms[times_ms <= highest_ms]
-    return Pool(
+    return Candidates(
         genes=np.concatenate([known.genes, fresh]),
         latency_ms=np.concatenate([known.latency_ms, times_ms]),
         accuracy=np.concatenate([known.accuracy, accuracy(fresh)]),

@@ -23,7 +23,7 @@ from supernets.search.latency import (
     FloatArray,
     LatencyPredictor,
     PredictorError,
-    Watch,
+    TimedNetwork,
     fitted_rates,
     on_cpus,
     relative_latencies,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is, and of how much."""
 
-Prepare = Callable[[ElasticSupernet, SubNet], Watch]
-"""Makes a sub-network ready to be timed; `Bench.watch` does."""
+PrepareTimed = Callable[[ElasticSupernet, SubNet], TimedNetwork]
+"""Makes a sub-network ready to be timed; `LatencyBench.timed_network` does."""
 
 _SAMPLE_SEED = 0
 """Of the networks that are measured; not the search's, so that searches of any seed share the measurements."""
@@ -73,7 +73,7 @@ class SearchPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bench:
+class LatencyBench:
     """What networks are measured in.
 
     Attributes:
@@ -88,19 +88,19 @@ class Bench:
     cpus: tuple[int, ...] = ()
     device: str = "cpu"
 
-    def watch(self, net: ElasticSupernet, subnet: SubNet) -> Watch:
+    def timed_network(self, net: ElasticSupernet, subnet: SubNet) -> TimedNetwork:
         """The sub-network, ready to be timed; nothing of it is left on disk."""
-        from supernets.export import export_module
+        from supernets.exporting import export_module
 
         shape = net.input_shape(subnet)
         with TemporaryDirectory() as directory:
             artifact = export_module(net.module(subnet), subnet, shape, Path(directory) / "network.onnx")
             with on_cpus(self.cpus):
-                return Watch(engines.prepare(artifact, self.engine, self.threads, self.device), shape, self.cpus)
+                return TimedNetwork(engines.prepare(artifact, self.engine, self.threads, self.device), shape, self.cpus)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rung:
+class NewRung:
     """A sub-network of the new ladder.
 
     Attributes:
@@ -126,15 +126,15 @@ class NewLadder:
         error: of the latency predictor.
     """
 
-    rungs: tuple[Rung, ...]
-    beaten: tuple[Rung, ...]
+    rungs: tuple[NewRung, ...]
+    beaten: tuple[NewRung, ...]
     error: PredictorError
 
 
 def search(
     net: ElasticSupernet,
     source: AccuracySource,
-    prepare: Prepare,
+    prepare: PrepareTimed,
     plan: SearchPlan,
     work: WorkFile,
     calibration: Calibration | None = None,
@@ -167,7 +167,7 @@ def search(
     for number, (subnet, latency_ms, expected_ms) in enumerate(zip(subnets, latencies_ms, predicted_ms, strict=True)):
         on_progress("finish the rungs", number, len(subnets))
         rungs.append(
-            Rung(
+            NewRung(
                 subnet=source.final(subnet),
                 latency_ms=latency_ms,
                 predicted_ms=float(expected_ms),
@@ -195,7 +195,7 @@ def _spread(latencies_ms: FloatArray, count: int) -> tuple[float, ...]:
 def _predictor(
     net: ElasticSupernet,
     chosen_from: Encoding,
-    prepare: Prepare,
+    prepare: PrepareTimed,
     plan: SearchPlan,
     work: WorkFile,
     on_progress: Progress,
@@ -209,7 +209,7 @@ def _predictor(
 
 
 def measured_sample(
-    net: ElasticSupernet, prepare: Prepare, plan: SearchPlan, work: WorkFile, on_progress: Progress
+    net: ElasticSupernet, prepare: PrepareTimed, plan: SearchPlan, work: WorkFile, on_progress: Progress
 ) -> tuple[Genes, FloatArray]:
     """Sub-networks of the whole space (n, genes) and their latencies (n,): those to fit to, then those held out."""
     whole = Encoding(net.space)
@@ -220,7 +220,7 @@ def measured_sample(
 
 
 def _measured(
-    net: ElasticSupernet, encoding: Encoding, genes: Genes, prepare: Prepare, work: WorkFile, on_progress: Progress
+    net: ElasticSupernet, encoding: Encoding, genes: Genes, prepare: PrepareTimed, work: WorkFile, on_progress: Progress
 ) -> FloatArray:
     """Latencies (n,) of sub-networks (n, genes), those that the work file does not have measured now."""
     subnets = [net.space.subnet(*encoding.decoded(row)) for row in genes]
@@ -239,7 +239,7 @@ def _measured(
 
 
 def _measured_again(
-    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: Prepare, work: WorkFile, on_progress: Progress
+    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: PrepareTimed, work: WorkFile, on_progress: Progress
 ) -> list[float]:
     """Latencies of the chosen, measured in turns; from the work file where just these were measured before."""
     known, reference = work.section("chosen_latency_ms"), work.section("reference")
@@ -255,7 +255,7 @@ def _measured_again(
 
 
 def _relative(
-    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: Prepare, on_reference: Callable[[float], None]
+    net: ElasticSupernet, subnets: Sequence[SubNet], prepare: PrepareTimed, on_reference: Callable[[float], None]
 ) -> Iterator[float]:
     """Each one's latency over that of the largest at the middle resolution."""
     if subnets:

@@ -57,7 +57,7 @@ def on_cpus(cpus: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class Watch:
+class TimedNetwork:
     """One network to be timed.
 
     Args:
@@ -78,7 +78,7 @@ class Watch:
             return [timed(self._run, self._x) for _ in range(_IN_A_ROW)]
 
 
-def in_turns(watches: Sequence[Watch], rounds: int) -> list[float]:
+def in_turns(watches: Sequence[TimedNetwork], rounds: int) -> list[float]:
     """Each network's latency now, in milliseconds: timed in turns, so that a stall hits all alike."""
     samples: list[list[tuple[float, bool]]] = [[] for _ in watches]
     for _ in range(rounds):
@@ -95,7 +95,7 @@ def _typical(samples: Sequence[tuple[float, bool]]) -> float:
 
 
 def relative_latencies(
-    reference: Watch, networks: Iterable[Watch], on_reference: Callable[[float], None]
+    reference: TimedNetwork, networks: Iterable[TimedNetwork], on_reference: Callable[[float], None]
 ) -> Iterator[float]:
     """The latency of each network as a multiple of the reference's, in their order.
 
@@ -108,7 +108,7 @@ def relative_latencies(
         networks: opened as they are needed.
         on_reference: called with the reference's latency of each time, in milliseconds.
     """
-    window: deque[tuple[Watch, list[float]]] = deque()
+    window: deque[tuple[TimedNetwork, list[float]]] = deque()
 
     def compare() -> None:
         reference_ms, *times_ms = in_turns([reference, *(watch for watch, _ in window)], _ROUNDS)

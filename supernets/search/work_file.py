@@ -11,7 +11,7 @@ from typing import Any
 from supernets.errors import SupernetError
 
 
-class Section(UserDict[str, Any]):
+class WorkSection(UserDict[str, Any]):
     """Figures of one kind, by what they are of; each that is set is saved."""
 
     def __init__(self, content: dict[str, Any], save: Callable[[], None]) -> None:
@@ -58,9 +58,9 @@ class WorkFile:
                 f"{depends_on[key]!r}; give another directory"
             )
 
-    def section(self, name: str) -> Section:
+    def section(self, name: str) -> WorkSection:
         """The figures of one kind, by what they are of; each that is set is saved."""
-        return Section(self._content.setdefault(name, {}), self._save)
+        return WorkSection(self._content.setdefault(name, {}), self._save)
 
     def _save(self) -> None:
         """Writes beside and renames, so that a kill leaves the old file whole."""

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from supernets.slimmable.space import CLASSES, Channels, SlimmableSpace
-from supernets.subnet import Fixed, Width
+from supernets.slimmable.space import CLASSES, Channels, SlimmableSpace, Width
+from supernets.subnet import Fixed
 
 
 def _convolution(before: int, after: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:

@@ -14,10 +14,17 @@ from dataclasses import dataclass, replace
 
 from supernets import published
 from supernets.ofa.space import make_divisible
-from supernets.subnet import Fixed, Width
+from supernets.subnet import Fixed, Knobs
 
 RESOLUTION = 224
 CLASSES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Width(Knobs):
+    """A sub-network of a slimmable network: the share of each layer's channels that it uses."""
+
+    multiplier: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import weights_file
+from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError
-from supernets.slimmable.space import RESOLUTION, SlimmableSpace, published_points
-from supernets.subnet import Fixed, SubNet, Width, at_precision
+from supernets.slimmable.space import RESOLUTION, SPACES, SlimmableSpace, Width, published_points
+from supernets.subnet import Fixed, SubNet, at_precision
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
@@ -114,3 +115,14 @@ class SlimmableSupernet(Supernet):
 
     def _random_hash(self) -> str:
         return hashlib.sha256(repr(self.space).encode()).hexdigest()
+
+
+def _built_in(space: SlimmableSpace) -> BuiltIn:
+    def opened(weights: Path | None, source: str, ladder_file: Path | None, named_ladder: str | None) -> Supernet:
+        return SlimmableSupernet(space, weights, source, ladder_file)  # no ladder of a slimmable network has a name
+
+    return BuiltIn(name=space.name, task="imagenet", open=opened)
+
+
+BUILT_IN = tuple(_built_in(space) for space in SPACES.values())
+"""The slimmable networks, for the catalog."""

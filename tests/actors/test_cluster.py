@@ -127,7 +127,13 @@ WRONG = {
     "CPU unit without CPUs": (unit(cpus=None), "units[1].cpus must list at least one CPU, not []."),
     "GPU with CPUs": (unit(**GPU), "units[1].cpus must be left out where kind is gpu, not [1]."),
     "kind": (unit(kind="cpus"), "units[1].kind must be 'cpu' or 'gpu', not 'cpus'. Did you mean 'cpu'?"),
-    "dvfs": (unit(dvfs="emulate"), "not 'emulate'. Did you mean 'emulated'?"),
+    "dvfs": (
+        unit(dvfs="emulate"),
+        "units[1].dvfs must be 'cpufreq', 'devfreq', 'nvml', 'emulated' or 'fixed', not 'emulate'. "
+        "Did you mean 'emulated'?",
+    ),
+    "dvfs a number": (unit(dvfs=3), "dvfs must be 'cpufreq', 'devfreq', 'nvml', 'emulated' or 'fixed', not 3."),
+    "dvfs a list": (unit(dvfs=["fixed"]), "must be 'cpufreq', 'devfreq', 'nvml', 'emulated' or 'fixed', not ['fixed']"),
     "dvfs of the other kind": (unit(dvfs="nvml"), "units[1].dvfs must be one of cpufreq, emulated, fixed"),
     "name twice": (unit(name="big"), "units[1].name: A unit named 'big' is there already."),
     "name empty": (unit(name=""), "units[1].name must be a name of letters, digits"),

@@ -18,7 +18,7 @@ from actors.profiling import profile_gpu, profile_ladder
 from helpers.tiny_networks import ladder as tiny_ladder
 from helpers.tiny_networks import with_program
 from scheduler.profile import Profile, fastest_engines
-from supernets import SupernetError, engines
+from supernets import SupernetError
 
 SAMPLE_MS = st.floats(0.01, 100)
 
@@ -151,7 +151,7 @@ def test_an_unknown_engine_is_refused_before_anything_is_measured(cache, ladder)
 def test_other_settings_and_versions_of_an_engine_are_other_profiles(cache, ladder, monkeypatch):
     measured = Measured(ladder)
     measured.profile()
-    monkeypatch.setattr(engines, "_SETTINGS", 10**6)
+    monkeypatch.setattr("supernets.engines.registry._SETTINGS", 10**6)
     measured.profile()
     assert measured.counts
 

@@ -1,16 +1,40 @@
 """Xavier NX's power: every fitted set agrees with the public figures, and the packaged board is their median."""
 
 import csv
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 import pytest
 
 from actors import xavier_power as power_fit
 from actors.cluster import packaged_board
-from actors.xavier_power import BUDGET, PRIORS, STOCK, TOLERANCE, UNCLAMPED, board_of, compared, fit, median
+from actors.xavier_power import BUDGET, PRIORS, STOCK, TOLERANCE, UNCLAMPED, XavierPower, board_of, fit
 
 SETS = fit()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """A public figure beside what a set of parameters gives: its power, and the range that the figure allows."""
+
+    what: str
+    power_w: float
+    least_w: float
+    most_w: float
+
+
+def median(sets: Sequence[XavierPower]) -> XavierPower:
+    """The set of each parameter's median."""
+    names = [field.name for field in fields(XavierPower)]
+    return XavierPower(**{name: float(np.median([getattr(one, name) for one in sets])) for name in names})
+
+
+def compared(parameters: XavierPower) -> Iterator[Compared]:
+    """Every public figure that the fit uses, beside what a set gives."""
+    values = {field.name: np.array([getattr(parameters, field.name)]) for field in fields(XavierPower)}
+    for what, power_w, least_w, most_w in power_fit._figures():
+        yield Compared(what=what, power_w=float(power_w(values)[0]), least_w=least_w, most_w=most_w)
 
 
 def u(mhz, low, high, share):
@@ -77,7 +101,7 @@ def test_the_loads_and_not_the_prior_decide_the_gpus_power():
 
 
 def test_the_median_set_passes_every_figure_itself():
-    figures = compared(median(SETS))
+    figures = list(compared(median(SETS)))
     assert len(figures) == 13  # two idle, two loads, nine modes
     for figure in figures:
         assert figure.least_w <= figure.power_w <= figure.most_w, figure.what

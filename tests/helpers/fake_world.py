@@ -12,8 +12,8 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
-from scheduler.knowledge import AppSpec
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,

@@ -9,8 +9,7 @@ from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3
 from torch import Tensor
 
 from supernets.ofa.official_names import our_name
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space
 
 
 def make_peer(space: Space, width: float = 1.0) -> OFAMobileNetV3:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from actors.requests.turns import mask_of
 from helpers.worker_rig import ScriptedClock
 from scheduler.board import BoardUnit
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
+from workloads.simulator.claim import Claim
+from workloads.simulator.unit import SimulatedUnit
 
 UNIT = BoardUnit(
     name="big",
@@ -29,15 +31,15 @@ LONE = replace(UNIT, cpus=(4,))
 class Job:
     """A request for cores, and when it got them and was over."""
 
-    taking: Taking | None = None
+    claim: Claim | None = None
     start_s: float = math.nan
     end_s: float = math.nan
-    claimed: list[float] = field(default_factory=list)
+    asked_s: list[float] = field(default_factory=list)
     agenda: Agenda | None = None
     wanted: bool = True
 
-    def claims(self) -> bool:
-        self.claimed.append(self.agenda.now_s)
+    def accepts(self) -> bool:
+        self.asked_s.append(self.agenda.now_s)
         if self.wanted:
             self.start_s = self.agenda.now_s
         return self.wanted
@@ -70,8 +72,10 @@ class Bench:
         wanted: bool = True,
     ) -> Job:
         job = Job(agenda=self.agenda, wanted=wanted)
-        job.taking = Taking(job, cores, mask_of(cores), deadline_s, slot, work_ms)
-        self.at(at_s, lambda: self.unit.take(job.taking))
+        job.claim = Claim(
+            claimant=job, cores=cores, mask=mask_of(cores), deadline_s=deadline_s, slot=slot, work_ms=work_ms
+        )
+        self.at(at_s, lambda: self.unit.take(job.claim))
         return job
 
     def clock(self, at_s: float, mhz: float) -> None:

@@ -15,16 +15,8 @@ from workloads.mix.events import at
 from workloads.mix.mix import Mix
 from workloads.results.epoch_log import EpochLogWriter, LogHeader
 from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
-from workloads.results.summary import (
-    EnergySummary,
-    HostSummary,
-    ManagerSummary,
-    Summary,
-    Tail,
-    UnitSummary,
-    summarize_app,
-    tail_of,
-)
+from workloads.results.summarize import AppRecords, summarize_app, tail_of
+from workloads.results.summary import EnergySummary, HostSummary, ManagerSummary, Summary, Tail, UnitSummary
 
 UNITS_MHZ = {"big": tuple(range(200, 2001, 200)), "little": tuple(range(200, 1401, 200))}
 LADDER = tuple(
@@ -91,7 +83,7 @@ class Made:
         (run_dir / SUMMARY_FILE).write_text(self.summary.to_json(), encoding="utf-8")
         with EpochLogWriter(run_dir / EPOCHS_FILE, self.header) as log:
             for kind, now_s, fields in self.entries:
-                log.append(kind, now_s, fields)
+                log.append({"kind": kind, "now_s": now_s, **fields})
         write_requests(run_dir, self.records, self.arrivals_s)
         return run_dir
 
@@ -104,12 +96,14 @@ def make_run(policy: str = "joint", seed: int = 0, stalled: bool = False) -> Mad
     for app, times_s in arrivals_s.items():
         mine = [gear for gear in GEARS if gear[1] == app]
         apps[app] = summarize_app(
-            arrivals_s=times_s,
-            records=records[app],
-            targets=MIX.targets_of(app),
-            ladder=LADDER,
-            gears=[Gear(subnet=LADDER[rung].subnet, unit=unit, cores=cores) for _, _, rung, unit, cores, _ in mine],
-            switch_ms=rng.gamma(2, 0.1, len(mine)),
+            AppRecords(
+                arrivals_s=times_s,
+                records=records[app],
+                targets=MIX.targets_of(app),
+                ladder=LADDER,
+                gears=[Gear(subnet=LADDER[rung].subnet, unit=unit, cores=cores) for _, _, rung, unit, cores, _ in mine],
+                switch_ms=rng.gamma(2, 0.1, len(mine)),
+            )
         )
     entries = _entries(records, rng)
     busy = {unit: np.mean([e[2]["units"][unit]["busy"] for e in entries if e[0] == "epoch"]) for unit in UNITS_MHZ}

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from supernets.ofa.mobilenet import ElasticMobileNetV3
-from supernets.ofa.space import Space, Stage
+from supernets.ofa.space import Architecture, Space, Stage
 from supernets.pictures import plates
-from supernets.subnet import Architecture
 
 torch.set_num_threads(1)  # networks this small only lose by threads, and much where other tests run beside them
 

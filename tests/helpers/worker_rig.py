@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger
 from actors.requests.records import Status, read_records
 from actors.worker.spec import WorkerSpec
 from actors.worker.worker import Worker
 from helpers.tiny_networks import Numbers, board, ladder, profile
+from helpers.virtual_clock import VirtualClock
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 
@@ -79,6 +80,12 @@ class Rig:
             on_result=on_result,
             resume_from_s=resume_from_s,
         )
+        self._reported = None
+
+    def telemetry(self):
+        """What the worker did since the last call, as the manager gets it."""
+        earlier, self._reported = self._reported, self.worker.totals()
+        return self._reported.since(earlier, "a")
 
     def prepare(self, gear, plan=0):
         return self.worker.prepare(Prepare(app="a", gear=gear, plan=plan))

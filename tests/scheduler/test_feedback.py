@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.app_knowledge import planned_share
 from scheduler.feedback import Caution, Foresight
-from scheduler.knowledge import planned_share
 
 SHARE = 0.975
 """Forty requests show it."""

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.fake_world import BOARD, EPOCH_S, Scripted, World, make_profile, make_spec, retarget
+from scheduler.app_knowledge import MARGIN
 from scheduler.feedback import Caution
 from scheduler.inputs import UnitInputs, limited
-from scheduler.knowledge import MARGIN
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,

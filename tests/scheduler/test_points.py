@@ -52,6 +52,14 @@ def lone_point(samples_ms: FloatArray | list[float], arrivals: ArrivalModel, slo
     return point
 
 
+@pytest.mark.parametrize(("rate_hz", "left"), [(10.0, ["s0", "s1"]), (10.001, ["s0"])])
+def test_points_above_a_load_of_nine_tenths_are_left_out(rate_hz: float, left: list[str]) -> None:
+    arrivals = ArrivalModel(kind="periodic", rate_hz=rate_hz)
+    profile = ladder((service([10.0]),), (service([90.0]),))  # 90 ms ten times a second is a load of 0.9
+    points = operating_points(board(cpu()), profile, app="a", arrivals=arrivals, slo=0.95)
+    assert [point.subnet for point in points] == left
+
+
 # ---------------------------------------------------------------- what a point says
 
 

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from supernets import engines
 from supernets.catalog import load
-from supernets.export import export
+from supernets.exporting import export
 from supernets.pictures import plates
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet

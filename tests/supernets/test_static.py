@@ -15,10 +15,11 @@ from torchvision import models
 
 from helpers.tiny_space import off_by
 from supernets import engines, published
-from supernets.catalog import OFA_MBV3_W12, load, names, task_of
+from supernets.catalog import load, names, task_of
 from supernets.errors import SupernetError
-from supernets.export import export, fold
+from supernets.exporting import export, fold
 from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.subnet import Fixed
 from supernets.weights_file import save
 

@@ -6,7 +6,6 @@ import json
 import pickle
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +19,10 @@ from safetensors.torch import save_file
 import supernets
 from helpers.tiny_space import TINY, lived_in, off_by, pictures
 from supernets import SupernetError
-from supernets.catalog import OFA_PLATES, load, names
+from supernets.catalog import load, names
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
+from supernets.ofa.spaces import OFA_PLATES
 from supernets.weights_file import save
 
 
@@ -273,16 +273,14 @@ def test_a_point_outside_the_space_is_refused(change: dict[str, object], message
         load("ofa-plates").subnet(**point)  # type: ignore[arg-type]
 
 
-def test_a_sub_network_is_prepared_in_one_step(
-    tiny: ElasticMobileNetV3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nothing exported by an earlier run
+def test_a_sub_network_is_exported_and_prepared(tiny: ElasticMobileNetV3, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save(path, tiny.state_dict(), [], {})
     supernet = ElasticSupernet(TINY, path, "given")
     x = pictures(TINY, 1, 16)
     with torch.no_grad():
         expected = tiny.extract(TINY.smallest)(x)
-    actual = supernets.prepare(supernet, TINY.subnet(TINY.smallest, 16))(x.numpy())
+    artifact = supernets.export(supernet, TINY.subnet(TINY.smallest, 16), tmp_path)
+    actual = supernets.engines.prepare(artifact)(x.numpy())
     assert actual.dtype == np.float32
     assert off_by(torch.from_numpy(actual), expected) < 1e-4

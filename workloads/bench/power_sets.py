@@ -63,7 +63,8 @@ def energy_by_set(boards: Sequence[Board], residency: Mapping[str, Residency], d
     for board in boards:
         known_j = [joules for unit in board.units if (joules := residency[unit.name].energy_j(unit)) is not None]
         assert len(known_j) == len(board.units)
-        assert board.base_w is not None
         units_j.append(math.fsum(known_j))
-        board_j.append(units_j[-1] + board.base_w * duration_s)
+        whole_j = board.board_j(units_j[-1], duration_s)
+        assert whole_j is not None
+        board_j.append(whole_j)
     return EnergyBySet(units_j=tuple(units_j), board_j=tuple(board_j))

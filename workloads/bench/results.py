@@ -14,7 +14,8 @@ from workloads.bench.scores import Frames, xrbench
 from workloads.bench.statistics import early_stopping_percentile
 from workloads.bench.tasks import Task
 from workloads.bench.variants import Floors
-from workloads.results.summary import Summary, first_ends, latencies_ms
+from workloads.results.requests import first_ends, latencies_ms
+from workloads.results.summary import Summary
 
 _ROUNDING = 1e-9
 """A mean of equal accuracies may be that much above each of them, and would be no floor that they meet."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 
 BOOTSTRAP_SAMPLES = 2000
 """Draws behind an interval; its ends then move by less than a tenth of its width from seed to seed."""

@@ -20,7 +20,7 @@ from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.report.table import summary_table
-from workloads.results.replay import with_environment
+from workloads.results.environment import with_environment
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.boards import BACKENDS, open_board

@@ -37,7 +37,7 @@ from workloads.hindsight.linear_program import LinearProgram
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
-from workloads.simulator.unit import MOST_OTHER_LOAD
+from workloads.simulator.unit import MAX_OTHER_LOAD_SIMULATED
 
 _QUANTILE_GROUPS = 12
 """Most parts into which similar requests are cut by their share of the distribution of service times. All requests of a
@@ -132,7 +132,7 @@ class _Bound:
     def _unit_variables(self, unit: BoardUnit, interval: Interval) -> _UnitVariables:
         """Add a unit's time in an interval: at each clock, active or idle, together the length of the interval."""
         limits = interval.limits[unit.name]
-        load = min(limits.other_load, MOST_OTHER_LOAD)
+        load = min(limits.other_load, MAX_OTHER_LOAD_SIMULATED)
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None

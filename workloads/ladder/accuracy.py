@@ -28,7 +28,7 @@ from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.ladder.ladders import Progress
 from workloads.report.table import UNKNOWN, share
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -162,7 +162,7 @@ def _exported(
 ) -> tuple[Artifact, Mapping[str, Tensor], str]:
     """The sub-network's files, its own batch-norm statistics, and where they are from."""
     from supernets.calibration import calibrate, statistics
-    from supernets.export import export_module
+    from supernets.exporting import export_module
 
     module = net.module(rung)
     origin = "own" if net.calibrated(rung) else "inherited"

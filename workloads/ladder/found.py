@@ -16,7 +16,7 @@ from scheduler.board import Board, BoardUnit
 from supernets import engines, weights_file
 from supernets.errors import SupernetError
 from supernets.ofa.elastic import ElasticSupernet
-from supernets.search.find import Bench, NewLadder, Rung, SearchPlan
+from supernets.search.find import LatencyBench, NewLadder, NewRung, SearchPlan
 from workloads.report.table import share
 
 
@@ -37,7 +37,7 @@ class Place:
     @property
     def pace(self) -> float:
         """Milliseconds of this machine that the unit gets through in a millisecond at its top clock."""
-        return self.unit.pace(self.unit.mhz[-1]) if self.unit.dvfs == "emulated" else 1.0
+        return self.unit.pace(self.unit.mhz[-1]) if self.unit.emulated else 1.0
 
     def __str__(self) -> str:
         cores = "" if self.unit.kind == "gpu" else f", {self.cores} core{'s' if self.cores > 1 else ''}"
@@ -60,7 +60,7 @@ class FoundLadder:
 
     net: ElasticSupernet
     where: Place
-    bench: Bench
+    bench: LatencyBench
     plan: SearchPlan
     accuracy: str
     file: Path
@@ -85,7 +85,7 @@ class FoundLadder:
     @property
     def clock(self) -> str:
         """At which clock the latencies are."""
-        if self.where.unit.dvfs == "emulated":
+        if self.where.unit.emulated:
             return (
                 f"emulated: measured here, over the unit's speed of {self.where.pace:g} "
                 f"({self.where.unit.mhz[-1]:g} MHz)"
@@ -142,7 +142,7 @@ def as_json(found: FoundLadder) -> dict[str, Any]:
     }
 
 
-def _rung_as_json(rung: Rung) -> dict[str, Any]:
+def _rung_as_json(rung: NewRung) -> dict[str, Any]:
     return {
         "subnet": rung.subnet.id,
         **asdict(rung.subnet)["knobs"],

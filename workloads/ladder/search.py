@@ -23,7 +23,7 @@ from supernets.errors import SupernetError, known_options
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.search.evolution import EvolutionPlan
-from supernets.search.find import Bench, SearchPlan, search
+from supernets.search.find import LatencyBench, SearchPlan, search
 from supernets.search.work_file import WorkFile
 from workloads.ladder.accuracy import DRAWN, check_ladder_file, labelled_data
 from workloads.ladder.found import FoundLadder, Place, notes, write_ladder
@@ -129,7 +129,7 @@ def search_ladder(
         plan=plan,
         accuracy=request.accuracy or "data",
         file=file,
-        ladder=search(net, source, bench.watch, plan, work, calibration, on_progress),
+        ladder=search(net, source, bench.timed_network, plan, work, calibration, on_progress),
     )
     write_ladder(found)
     for note in notes(found):
@@ -172,7 +172,7 @@ def place(board: Board, unit: str | None, cores: int) -> Place:
     return Place(board=board, unit=chosen, cores=cores)
 
 
-def bench_of(where: Place, engine: str) -> Bench:
+def bench_of(where: Place, engine: str) -> LatencyBench:
     """What networks for that place are measured in.
 
     Raises:
@@ -181,16 +181,16 @@ def bench_of(where: Place, engine: str) -> Bench:
     if where.unit.kind == "gpu":
         if engine not in ("auto", "torch"):
             raise SupernetError(f"engine {engine!r} does not run on a GPU, as unit {where.unit.name!r} is; take torch")
-        return Bench(engine="torch", threads=1, device=devices_of(where.board)[where.unit.name])
+        return LatencyBench(engine="torch", threads=1, device=devices_of(where.board)[where.unit.name])
     engines.engine_version(engine)  # refuses an unknown one
-    return Bench(
+    return LatencyBench(
         engine=engines.candidates()[0] if engine == "auto" else engine,
         threads=where.cores,
         cpus=where.unit.cpus[: where.cores],
     )
 
 
-def work_file(net: ElasticSupernet, where: Place, bench: Bench, directory: Path | None, fresh: bool) -> WorkFile:
+def work_file(net: ElasticSupernet, where: Place, bench: LatencyBench, directory: Path | None, fresh: bool) -> WorkFile:
     """What was measured before of this supernet, on this machine, in this engine.
 
     Args:
@@ -221,7 +221,7 @@ def work_file(net: ElasticSupernet, where: Place, bench: Bench, directory: Path 
 def _accuracy_source(
     request: LadderRequest,
     net: ElasticSupernet,
-    bench: Bench,
+    bench: LatencyBench,
     calibration: Calibration | None,
     work: WorkFile,
     on_progress: Progress,

@@ -6,15 +6,15 @@ from scheduler.manager import AppSpec
 from scheduler.points import ArrivalModel
 from scheduler.profile import Profile
 from workloads.mix.arrivals import Arrivals, Periodic, Saturate
-from workloads.mix.mix import Mix, Presence
+from workloads.mix.mix import Presence
 
 DRAIN_S = 2.0
 """Most board time that requests left at an app's end may still take."""
 
 
-def app_spec(mix: Mix, presence: Presence, profile: Profile) -> AppSpec:
+def app_spec(presence: Presence, profile: Profile) -> AppSpec:
     """One app as the manager is told of it before the run."""
-    first = mix.targets_of(presence.app.name)[0]
+    first = presence.targets[0]
     return AppSpec(
         app=presence.app.name,
         profile=profile,
@@ -36,6 +36,6 @@ def arrival_model(arrivals: Arrivals) -> ArrivalModel:
     return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz or 0.0)
 
 
-def drained_s(mix: Mix, app: str, end_s: float) -> float:
+def drained_s(presence: Presence, end_s: float) -> float:
     """Until when requests that an app has left at its end may still take: two targets, and two seconds at most."""
-    return end_s + min(DRAIN_S, 2 * mix.targets_of(app)[-1].latency_ms / 1000)
+    return end_s + min(DRAIN_S, 2 * presence.targets[-1].latency_ms / 1000)

@@ -6,7 +6,7 @@ unit. Nothing here knows about Ray, networks, policies or the time of day.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from workloads.mix.app import TARGET_CHECKS, App
@@ -37,23 +37,31 @@ class UnitLimits(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Presence:
-    """An app and the time [from_s, to_s) in which it is in the mix; never empty."""
-
-    app: App
-    from_s: float
-    to_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What an app is to meet from `from_s` on, until the next target or its end; see `App` for the fields."""
+    """Targets of an app from `from_s` on, until its next target or its end; see `App` for the fields."""
 
     from_s: float
     latency_ms: float
     min_accuracy: float
     weight: float
     slo: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presence:
+    """An app while it is in the mix.
+
+    Attributes:
+        app: The app as the mix declares it.
+        from_s: When it joins, in seconds from the start of the run.
+        to_s: When it leaves, later than `from_s`; the app is no longer there at that moment.
+        targets: Its targets in order of time, each from another moment of its presence; the first from `from_s`.
+    """
+
+    app: App
+    from_s: float
+    to_s: float
+    targets: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Mix:
     objective: Objective = "energy"
     power_cap_w: float | None = None
     boards: Sequence[str] = ()
+    _presences: tuple[Presence, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         where = f"mix {text('mix: name', self.name)!r}"
@@ -99,36 +108,26 @@ class Mix:
         if self.power_cap_w is not None:
             cap_w = number(f"{where}: power_cap_w", self.power_cap_w, above=0)
             object.__setattr__(self, "power_cap_w", cap_w)
+        object.__setattr__(self, "_presences", self._find_presences())
         self._check_names(where)
         self._check_events(where)
         self._check_presences(where)
 
     def all_apps(self) -> tuple[Presence, ...]:
-        """Lists every app with the time it is present: those there from the start, then those added."""
-        left_s = {event.app: event.at_s for event in self.events if isinstance(event, AppRemoved)}
-        came = [(0.0, app) for app in self.apps]
-        came += [(event.at_s, event.app) for event in self.events if isinstance(event, AppAdded)]
-        return tuple(
-            Presence(app=app, from_s=from_s, to_s=left_s.get(app.name, self.duration_s)) for from_s, app in came
-        )
+        """Return every app with the time it is present: those there from the start, then those added."""
+        return self._presences
 
     def targets_of(self, app: str) -> tuple[Target, ...]:
-        """Lists the targets of an app in order of time, each from another moment within its presence.
+        """Return the targets of an app in order of time, each from another moment within its presence.
 
         Raises:
             MixError: The mix never has an app of this name.
         """
-        presences = {presence.app.name: presence for presence in self.all_apps()}
-        if app not in presences:
-            raise MixError(f"mix {self.name!r} has no app {app!r}. {suggestion(app, presences)}")
-        presence = presences[app]
-        target = Target(from_s=presence.from_s, **{key: getattr(presence.app, key) for key in TARGET_CHECKS})
-        targets = {target.from_s: target}
-        for event in self.events:
-            if isinstance(event, AppChange) and event.app == app and event.at_s < presence.to_s:
-                target = replace(target, from_s=event.at_s, **event.changes)
-                targets[target.from_s] = target
-        return tuple(targets.values())
+        for presence in self._presences:
+            if presence.app.name == app:
+                return presence.targets
+        names = [presence.app.name for presence in self._presences]
+        raise MixError(f"mix {self.name!r} has no app {app!r}. {suggestion(app, names)}")
 
     def arrivals_s(self, seed: int) -> dict[str, FloatArray]:
         """Generates the arrival times of every app, in seconds from the start of the run.
@@ -146,7 +145,7 @@ class Mix:
             MixError: The seed is not a whole number of at least 0.
         """
         times_s = {}
-        for presence in self.all_apps():
+        for presence in self._presences:
             app, from_s = presence.app, presence.from_s
             own_s = app.arrivals.times_s(presence.to_s - from_s, generator(seed, app.name)) + from_s
             # The sum may round up to the end itself.
@@ -176,8 +175,29 @@ class Mix:
             if cores is not None and cores > unit.cores:
                 raise MixError(f"{where}: cores={cores} but {unit.name!r} has {unit.cores}; give at most that.")
 
+    def _find_presences(self) -> tuple[Presence, ...]:
+        left_s = {event.app: event.at_s for event in self.events if isinstance(event, AppRemoved)}
+        came = [(0.0, app) for app in self.apps]
+        came += [(event.at_s, event.app) for event in self.events if isinstance(event, AppAdded)]
+        presences = []
+        for from_s, app in came:
+            to_s = left_s.get(app.name, self.duration_s)
+            targets = self._targets(app, from_s, to_s)
+            presences.append(Presence(app=app, from_s=from_s, to_s=to_s, targets=targets))
+        return tuple(presences)
+
+    def _targets(self, app: App, from_s: float, to_s: float) -> tuple[Target, ...]:
+        target = Target(from_s=from_s, **{key: getattr(app, key) for key in TARGET_CHECKS})
+        # By moment: of several events at one time, the last leaves what all of them made of the target.
+        targets = {from_s: target}
+        for event in self.events:
+            if isinstance(event, AppChange) and event.app == app.name and event.at_s < to_s:
+                target = replace(target, from_s=event.at_s, **event.changes)
+                targets[target.from_s] = target
+        return tuple(targets.values())
+
     def _check_names(self, where: str) -> None:
-        names = [presence.app.name for presence in self.all_apps()]
+        names = [presence.app.name for presence in self._presences]
         if not names:
             raise MixError(f"{where}: apps is empty; give at least one App(...).")
         for index, name in enumerate(names):
@@ -185,7 +205,7 @@ class Mix:
                 raise MixError(f"{where}: two apps are named {name!r}, those added later included; rename one.")
 
     def _check_events(self, where: str) -> None:
-        names = [presence.app.name for presence in self.all_apps()]
+        names = [presence.app.name for presence in self._presences]
         present = {app.name for app in self.apps}
         left_s: dict[str, float] = {}
         for event in self.events:
@@ -208,7 +228,7 @@ class Mix:
                 left_s[event.app] = event.at_s
 
     def _check_presences(self, where: str) -> None:
-        for presence in self.all_apps():
+        for presence in self._presences:
             app, length_s = presence.app, presence.to_s - presence.from_s
             if length_s <= 0:
                 raise MixError(

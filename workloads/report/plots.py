@@ -23,10 +23,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
+from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
-from workloads.results.run_dir import LoggedGear, Run
-from workloads.results.summary import first_ends, is_on_time, latencies_ms
+from workloads.results.requests import first_ends, is_on_time, latencies_ms
+from workloads.results.run_dir import Run
 
 # Told apart by people who see few colours, and on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")
@@ -201,7 +202,7 @@ def _draw_gears(axes: Axes, run: Run, app: str) -> None:
         _note(axes, [(f"always {_cores(*counts)}", MUTED)])
 
 
-def _gear_spans(run: Run, app: str) -> list[tuple[float, float, LoggedGear]]:
+def _gear_spans(run: Run, app: str) -> list[tuple[float, float, Gear]]:
     """The times in which the app had a gear, within the run."""
     changes = [(change.now_s, change.after) for change in run.gears if change.app == app]
     changes += [(loss.now_s, None) for loss in run.losses if loss.app == app]

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from scheduler.errors import InputError
+from scheduler.views import Gear
 from workloads.report.page import page, plot, section, table
 from workloads.report.plots import Mark, marks_of, plot_app, plot_units
 from workloads.report.table import (
@@ -24,7 +25,7 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
-from workloads.results.run_dir import GearChange, LoggedGear, Run, RunDirError, read_run
+from workloads.results.run_dir import GearChange, Run, RunDirError, read_run
 from workloads.results.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
@@ -292,7 +293,7 @@ def _verdict_class(app: AppSummary) -> str:
     return app.verdict.replace(" ", "-")
 
 
-def _gear(gear: LoggedGear | None) -> str:
+def _gear(gear: Gear | None) -> str:
     if gear is None:
         return "none"
     return f"{gear.subnet} on {gear.unit}, {gear.cores} core{'s' if gear.cores != 1 else ''}"

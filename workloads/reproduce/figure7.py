@@ -26,7 +26,7 @@ from workloads.mix.loader import load_mix
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import LATE, STYLE, to_svg
 from workloads.report.table import fraction, milliseconds, share
-from workloads.results.summary import first_ends, is_on_time, latencies_ms
+from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import SimulationPlan, simulate
 from workloads.suite import suite_mixes

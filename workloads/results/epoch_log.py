@@ -25,9 +25,8 @@ from typing import Any, Self, TypeAlias
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.board import Board
 from scheduler.errors import InputError
-from workloads.mix.mix import Mix
+from workloads.results.planned import Planned
 
 SCHEMA = 1
 
@@ -68,38 +67,26 @@ class LogHeader:
 
 
 def log_header(
-    mix: Mix,
-    board: Board,
-    *,
-    policy: str,
-    seed: int,
-    epoch_s: float,
-    time_scale: float,
-    emulated: bool,
-    ladders: Mapping[str, tuple[str, ...]],
+    plan: Planned, *, time_scale: float, emulated: bool, ladders: Mapping[str, tuple[str, ...]]
 ) -> LogHeader:
-    """The header of a run's epoch log.
+    """Return the header of a run's epoch log.
 
     Args:
-        mix: what runs.
-        board: where.
-        policy: its name.
-        seed: of arrivals and service times.
-        epoch_s: between two decisions.
-        time_scale: wall time over board time.
-        emulated: whether clocks and service times are emulated.
-        ladders: each app's sub-networks, smallest first.
+        plan: The run as it was planned.
+        time_scale: Wall time over board time.
+        emulated: True if clocks and service times are emulated.
+        ladders: Sub-networks of each app, smallest first.
     """
     return LogHeader(
-        mix=mix.name,
-        board=board.name,
-        policy=policy,
-        seed=seed,
+        mix=plan.mix.name,
+        board=plan.board.name,
+        policy=plan.policy,
+        seed=plan.seed,
         time_scale=time_scale,
-        epoch_ms=epoch_s * 1000,
+        epoch_ms=plan.epoch_s * 1000,
         emulated=emulated,
-        power_source=board.power_source,
-        units_mhz={unit.name: unit.mhz for unit in board.units},
+        power_source=plan.board.power_source,
+        units_mhz={unit.name: unit.mhz for unit in plan.board.units},
         ladders=ladders,
     )
 
@@ -114,13 +101,13 @@ class EpochLogWriter:
         self._pack = msgpack.Packer().pack
         self._file.write(self._pack({"schema": SCHEMA, **asdict(header)}))
 
-    def append(self, kind: str, now_s: float, fields: Mapping[str, object]) -> None:
-        """Appends one entry.
+    def append(self, entry: Mapping[str, object]) -> None:
+        """Append one entry, such as `{"kind": "event", "now_s": 10.0, "text": "garage leaves"}`.
 
         Raises:
             TypeError: A field is not a plain value.
         """
-        self._file.write(self._pack({"kind": kind, "now_s": now_s, **fields}))
+        self._file.write(self._pack({"kind": entry["kind"], "now_s": entry["now_s"], **entry}))
 
     def close(self) -> None:
         """Closes the file."""

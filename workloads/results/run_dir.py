@@ -6,17 +6,18 @@ knows how a run is stored, not what to make of it; `requests.npz` is also writte
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from actors.requests.records import RECORD
 from scheduler.errors import InputError
+from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
 from workloads.results.summary import Summary, SummaryError, read_summary
@@ -46,12 +47,12 @@ class RunDirError(InputError):
     """A directory holds no run that can be read; the message names the file and the mend."""
 
 
-class LoggedGear(NamedTuple):
-    """A gear as the epoch log holds it."""
+def _gear_fields(entry: object) -> object:
+    """Return the fields of a gear that the log holds as [subnet, unit, cores], for pydantic to check."""
+    return asdict(Gear.of(entry)) if isinstance(entry, list) else entry
 
-    subnet: str
-    unit: str
-    cores: int
+
+_LoggedGear = Annotated[Gear, BeforeValidator(_gear_fields)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +79,8 @@ class GearChange:
 
     now_s: float
     app: str
-    before: Annotated[LoggedGear | None, Field(alias="from")]
-    after: Annotated[LoggedGear | None, Field(alias="to")]
+    before: Annotated[_LoggedGear | None, Field(alias="from")]
+    after: Annotated[_LoggedGear | None, Field(alias="to")]
     why: str = ""
 
 
@@ -159,6 +160,21 @@ class Run:
     stalls: list[Stall]
     records: dict[str, Records]
     arrivals_s: dict[str, FloatArray]
+
+
+def write_run(
+    run_dir: Path, summary: Summary, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]
+) -> None:
+    """Write what is known when a run has ended: `summary.json` and `requests.npz`.
+
+    Args:
+        run_dir: An existing directory.
+        summary: The run summary.
+        records: For each app, of dtype `actors.requests.records.RECORD`.
+        arrivals_s: For each app, of all its requests.
+    """
+    write_requests(run_dir, records, arrivals_s)
+    (run_dir / SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
 
 
 def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:

@@ -12,7 +12,7 @@ was cut short is known as one:
 
 A sample's clock, temperature, limits and governor are those at `at_s`; busy shares and rails are means since the
 sample before. Rails hold what a sensor measured and nothing else: modelled power is not recorded, since it follows
-from the rest. What to make of a trace is `workloads.results.replay`'s matter.
+from the rest. `workloads.results.environment` makes events of a trace.
 """
 
 from __future__ import annotations
@@ -129,11 +129,6 @@ class BoardTrace:
                     f"sample {number}: rails must be those of sample 1 ({', '.join(rails) or 'none'}), not "
                     f"{', '.join(sample.rails) or 'none'}; give each sample every rail."
                 )
-
-    @property
-    def spans(self) -> Iterator[tuple[Sample, Sample]]:
-        """Each sample but the first, with the one before it: what its busy shares and rails are of."""
-        return pairwise(self.samples)
 
 
 def _check_sample(number: int, sample: Sample, board: Board) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,37 +20,22 @@ import ray
 from numpy.typing import NDArray
 
 from actors.agent.agent import BoardTotals
-from actors.clock import BoardClock
+from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
-from actors.remote import (
-    ManagerTask,
-    agent_actor,
-    executor_actor,
-    ledger_path,
-    manager_actor,
-    worker_actor,
-    write_clock,
-)
-from actors.requests.records import Status, read_records
+from actors.control.manager_actor import ManagerTask, manager_actor
+from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
+from actors.requests.records import read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
-from actors.worker.worker import WorkerStatus
-from scheduler.manager import AppSpec
+from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
-from workloads.mix.arrivals import External, Saturate
+from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
-from workloads.mix.mix import Presence
 from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
-from workloads.results.run_dir import write_requests
-from workloads.results.summary import (
-    AppSummary,
-    EnergySummary,
-    ManagerSummary,
-    Summary,
-    UnitSummary,
-    summarize_app,
-    tail_of,
-)
+from workloads.results.requests import submitted_s
+from workloads.results.run_dir import EPOCHS_FILE, write_run
+from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
+from workloads.results.summary import EnergySummary, Summary, UnitSummary
 from workloads.results.trace import record_run
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
@@ -93,7 +78,7 @@ class LiveRun:
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
-        self._log = EpochLogWriter(out / "epochs.msgpack", self._header())
+        self._log = EpochLogWriter(out / EPOCHS_FILE, _log_header(plan))
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
@@ -163,15 +148,17 @@ class LiveRun:
         now_s = self._clock.now_s()
         listener.on_time(now_s)
         for name, app in self.plan.apps.items():
-            if name not in self._drains and app.to_s <= now_s and not self._endless:
-                self._drains[name] = self._drain(name, app.to_s)
+            if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
+                self._drains[name] = self._drain(name, app.presence.to_s)
 
     def finish(self, listener: Listener) -> Summary:
         """Ends what still runs and adds everything up; also writes the run directory."""
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
-                self._drains[name] = self._drain(name, min(app.to_s, now_s) if self._endless else app.to_s)
+                self._drains[name] = self._drain(
+                    name, min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
+                )
         statuses = self._drained()
         figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
         self.poll(listener)
@@ -181,8 +168,12 @@ class LiveRun:
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
         self._log.close()
-        summary = self._summary(statuses, figures, totals, now_s)
-        (self._out / "summary.json").write_text(summary.to_json() + "\n")
+        apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
+        summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
+        records = {name: app.records for name, app in apps.items()}
+        write_run(self._out, summary, records, {name: app.arrivals_s for name, app in apps.items()})
+        for name in self.plan.apps:
+            self._records_path(name).unlink(missing_ok=True)
         record_run(self._out, self.plan.board, self.plan.events)
         return summary
 
@@ -200,7 +191,7 @@ class LiveRun:
         return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
-        until_s = drained_s(self.plan.mix, name, end_s)
+        until_s = drained_s(self.plan.apps[name].presence, end_s)
         timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
@@ -217,8 +208,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
-        fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
-        self._log.append(entry["kind"], entry["now_s"], fields)
+        self._log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
 
@@ -231,9 +221,9 @@ class LiveRun:
             slot=slot,
             arrivals_s=arrivals_s,
             saturate=isinstance(app.arrivals, Saturate),
-            segments=tuple((t.from_s, t.latency_ms) for t in self.plan.mix.targets_of(app.name)),
-            floors=tuple((t.from_s, t.min_accuracy) for t in self.plan.mix.targets_of(app.name)),
-            until_s=math.inf if self._endless else plan.to_s,
+            segments=tuple((t.from_s, t.latency_ms) for t in plan.presence.targets),
+            floors=tuple((t.from_s, t.min_accuracy) for t in plan.presence.targets),
+            until_s=math.inf if self._endless else plan.presence.to_s,
             queue_bound=app.queue_bound(),
             drop=app.drop,
             artifacts=plan.artifacts,
@@ -254,7 +244,7 @@ class LiveRun:
         mix = self.plan.mix
         return ManagerTask(
             board=self.plan.board,
-            apps=tuple(self._app_spec(app) for app in self.plan.apps.values()),
+            apps=tuple(app_spec(app.presence, app.profile) for app in self.plan.apps.values()),
             events=self.plan.events,
             policy=self.plan.policy,
             objective=mix.objective,
@@ -263,78 +253,53 @@ class LiveRun:
             until_s=until_s,
         )
 
-    def _app_spec(self, plan: AppPlan) -> AppSpec:
-        return app_spec(self.plan.mix, Presence(app=plan.app, from_s=plan.from_s, to_s=plan.to_s), plan.profile)
-
-    def _header(self) -> LogHeader:
-        plan = self.plan
-        return log_header(
-            plan.mix,
-            plan.board,
-            policy=plan.policy,
-            seed=plan.seed,
-            epoch_s=plan.epoch_s,
-            time_scale=plan.time_scale,
-            emulated=plan.board.emulated,
-            ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
-        )
-
     # ------------------------------------------------------------ what came of it
 
     def _summary(
-        self, statuses: dict[str, WorkerStatus | None], figures: LoopFigures, totals: BoardTotals, now_s: float
+        self,
+        apps: Mapping[str, AppRecords],
+        figures: LoopFigures,
+        totals: BoardTotals,
+        duration_s: float,
     ) -> Summary:
-        plan = self.plan
-        duration_s = now_s if self._endless else plan.mix.duration_s
-        apps, records, arrivals = {}, {}, {}
-        for name in plan.apps:
-            records[name] = read_records(self._records_path(name))
-            arrivals[name] = self._submitted_s(name, records[name], statuses[name])
-            apps[name] = self._app_summary(name, records[name], arrivals[name], statuses[name])
-            self._records_path(name).unlink(missing_ok=True)
-        write_requests(self._out, records, arrivals)
-        return Summary(
-            mix=plan.mix.name,
-            board=plan.board.name,
+        return summarize_run(
+            self.plan,
             backend="ray",
-            policy=plan.policy,
-            seed=plan.seed,
             duration_s=duration_s,
-            time_scale=plan.time_scale,
+            time_scale=self.plan.time_scale,
             apps=apps,
             units={
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
             energy=EnergySummary(units_j=totals.units_j, board_j=totals.board_j, source=totals.source),
-            manager=ManagerSummary(
+            manager=summarize_manager(
                 epochs=figures.epochs,
-                solve_ms=tail_of(figures.solve_ms),
-                apply_ms=tail_of(figures.apply_ms),
                 overruns=figures.overruns,
+                solve_ms=figures.solve_ms,
+                apply_ms=figures.apply_ms,
             ),
             host=self._sentinel.result(),
         )
 
-    def _submitted_s(self, name: str, records: NDArray[np.void], status: WorkerStatus | None) -> NDArray[np.float64]:
-        """Arrival of every request: scheduled ones from the mix, the others as the worker noted them."""
-        app = self.plan.apps[name].app
-        if isinstance(app.arrivals, External | Saturate):
-            arrived = records[records["status"] == Status.ARRIVED]
-            return np.sort(arrived["arrival_s"])
-        arrivals_s = self._arrivals_s[name]
-        # A deployment may end before its mix does: what was scheduled for later never arrived.
+    def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
+        app = self.plan.apps[name]
+        records = read_records(self._records_path(name))
         closed_s = status.closed_s if status and status.closed_s is not None else math.inf
-        return arrivals_s[arrivals_s <= closed_s]
-
-    def _app_summary(
-        self, name: str, records: NDArray[np.void], arrivals_s: NDArray[np.float64], status: WorkerStatus | None
-    ) -> AppSummary:
-        return summarize_app(
-            arrivals_s=arrivals_s,
+        return AppRecords(
+            arrivals_s=submitted_s(app.app.arrivals, self._arrivals_s[name], records, closed_s),
             records=records,
-            targets=self.plan.mix.targets_of(name),
-            ladder=self.plan.apps[name].profile.rungs,
+            targets=app.presence.targets,
+            ladder=app.profile.rungs,
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
+
+
+def _log_header(plan: RunPlan) -> LogHeader:
+    return log_header(
+        plan,
+        time_scale=plan.time_scale,
+        emulated=plan.board.emulated,
+        ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
+    )

@@ -25,7 +25,7 @@ from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.errors import MixError, number, whole
-from workloads.mix.mix import Mix
+from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 
 
@@ -34,20 +34,21 @@ class AppPlan:
     """One application, ready to start.
 
     Attributes:
-        app: as the mix declares it.
-        from_s: when it begins.
-        to_s: when it ends.
+        presence: the app, when it is there, and its targets.
         ladder: exported sub-networks, smallest first, with accuracy and its source.
         profile: of that ladder on this machine.
         source: its inputs.
     """
 
-    app: App
-    from_s: float
-    to_s: float
+    presence: Presence
     ladder: Ladder
     profile: Profile
     source: Source
+
+    @property
+    def app(self) -> App:
+        """The app as the mix declares it."""
+        return self.presence.app
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -123,8 +124,9 @@ def plan_run(
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
     sources_ = {}
-    for app in (presence.app for presence in mix.all_apps()):
-        _check_floors(mix, app, ladders[app.supernet])
+    for presence in mix.all_apps():
+        app = presence.app
+        _check_floors(presence, ladders[app.supernet])
         sources_[app.name] = _source(app, ladders[app.supernet], seed)
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
@@ -135,9 +137,7 @@ def plan_run(
     }
     apps = {
         presence.app.name: AppPlan(
-            app=presence.app,
-            from_s=presence.from_s,
-            to_s=presence.to_s,
+            presence=presence,
             ladder=ladders[presence.app.supernet],
             profile=profiles[presence.app.supernet],
             source=sources_[presence.app.name],
@@ -226,12 +226,12 @@ def _source(app: App, ladder: Ladder, seed: int) -> Source:
         raise MixError(f"app {app.name!r}: {error}") from None
 
 
-def _check_floors(mix: Mix, app: App, ladder: Ladder) -> None:
+def _check_floors(presence: Presence, ladder: Ladder) -> None:
     """An accuracy floor needs accuracies: refuses an app with a floor and a sub-network of unknown accuracy."""
-    floors = [target.min_accuracy for target in mix.targets_of(app.name) if target.min_accuracy > 0]
+    floors = [target.min_accuracy for target in presence.targets if target.min_accuracy > 0]
     unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
     if floors and unknown:
         raise MixError(
-            f"app {app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network {unknown[0]!r} is "
-            "unknown; state it in the Family, or drop the floor."
+            f"app {presence.app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network "
+            f"{unknown[0]!r} is unknown; state it in the Family, or drop the floor."
         )

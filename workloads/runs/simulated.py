@@ -17,7 +17,7 @@ from workloads.mix.errors import MixError, number, whole
 from workloads.mix.mix import Mix
 from workloads.mix.timeline import timeline
 from workloads.results.epoch_log import EpochLogWriter, log_header
-from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.run_dir import EPOCHS_FILE, write_run
 from workloads.results.trace import record_run
 from workloads.simulator import Costs, Simulated, SimulationPlan
 
@@ -100,20 +100,10 @@ def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> No
     The simulation must have kept its log.
     """
     out.mkdir(parents=True, exist_ok=True)
-    header = log_header(
-        plan.mix,
-        plan.board,
-        policy=plan.policy,
-        seed=plan.seed,
-        epoch_s=plan.epoch_s,
-        time_scale=1.0,
-        emulated=False,
-        ladders={app: tuple(rung.subnet for rung in profile.rungs) for app, profile in plan.profiles.items()},
-    )
+    ladders = {app: tuple(rung.subnet for rung in profile.rungs) for app, profile in plan.profiles.items()}
+    header = log_header(plan, time_scale=1.0, emulated=False, ladders=ladders)
     with EpochLogWriter(out / EPOCHS_FILE, header) as log:
         for entry in simulated.entries:
-            fields = {name: value for name, value in entry.items() if name not in ("kind", "now_s")}
-            log.append(entry["kind"], entry["now_s"], fields)
-    write_requests(out, simulated.records, simulated.arrivals_s)
-    (out / SUMMARY_FILE).write_text(simulated.summary.to_json() + "\n", encoding="utf-8")
+            log.append(entry)
+    write_run(out, simulated.summary, simulated.records, simulated.arrivals_s)
     record_run(out, plan.board, plan.events, simulated=True)

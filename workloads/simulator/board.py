@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board, BoardUnit
-from scheduler.governors import at_least, governor_of
+from scheduler.governors import GovernorSeat, at_least
 from scheduler.messages import UnitLimited, UnitTelemetry
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.heat import Heat
@@ -80,7 +80,6 @@ class SimulatedBoard:
 
     def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
         self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
-        self._board = board
         self._agenda = agenda
         self._held_down = held_down
         self._housekeeper = self.units[_housekeeper(board)]
@@ -91,7 +90,7 @@ class SimulatedBoard:
         }
         self._heated_s = dict.fromkeys(self._heats, agenda.now_s)
         self._hot: dict[str, float | None] = {}
-        self._governors: dict[str, float | str] = {}
+        self._seats = {unit.name: GovernorSeat(board, unit.name) for unit in board.units}
         self._priced_j = {unit.name: 0.0 for unit in board.units}
         self._leaked_j = {unit.name: 0.0 for unit in board.units}
         self._reported_busy_s = {unit.name: 0.0 for unit in board.units}
@@ -114,14 +113,14 @@ class SimulatedBoard:
         """
         simulated = self.units[unit]
         simulated.clamp(clamps_mhz)
-        governed_by, self._governors[unit] = self._governors.get(unit), clock
+        seat = self._seats[unit]
+        is_new = seat.give(clock)
         if not isinstance(clock, str):
             simulated.set_clock(clock, None)
             return at_least(clock, simulated.allowed)
-        if clock != governed_by:  # new hints alone don't make a governor forget what it has seen
-            governor = governor_of(self._board, unit, clock)
+        if is_new:
             # The emulated board's own governors don't hear of edges either.
-            simulated.set_clock(clock, governor, edges=simulated.spec.dvfs != "emulated")
+            simulated.set_clock(clock, seat.governor, edges=not simulated.spec.emulated)
         return clock
 
     def limit(self, limits: UnitLimited) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 from scheduler.manager import Manager
 from scheduler.messages import (
@@ -17,6 +17,7 @@ from scheduler.messages import (
     AmbientChanged,
     AppAdded,
     AppRemoved,
+    BoardEvent,
     ClockSet,
     Effect,
     Event,
@@ -27,6 +28,7 @@ from scheduler.messages import (
     Prepare,
     Prepared,
     SetClock,
+    StartWorker,
     Telemetry,
     Tick,
     UnitLimited,
@@ -120,17 +122,26 @@ class Driver:
 
     def _happens(self, event: Event) -> None:
         change = event.change
-        if isinstance(change, UnitLimited):
-            self._limits[change.unit] = change
-            self._board.limit(change)
-            event = replace(event, change=self._limits_in_force(change.unit))
-        elif isinstance(change, AmbientChanged):
-            self._board.set_ambient(change.ambient_c)
+        if isinstance(change, BoardEvent):
+            event = replace(event, change=self._done_to_board(change))
         elif isinstance(change, AppAdded):
             self._present.add(change.app)
         elif isinstance(change, AppRemoved):
             self._present.discard(change.app)
         self._tell(event)
+
+    def _done_to_board(self, change: BoardEvent) -> BoardEvent:
+        """Do a change to the board; return it as the manager is to be told of it."""
+        match change:
+            case UnitLimited():
+                self._limits[change.unit] = change
+                self._board.limit(change)
+                return self._limits_in_force(change.unit)
+            case AmbientChanged():
+                self._board.set_ambient(change.ambient_c)
+                return change
+            case _:
+                assert_never(change)
 
     def _limits_in_force(self, unit: str) -> UnitLimited:
         """The mix's limits and those of heat together."""
@@ -185,6 +196,10 @@ class Driver:
                 granted = self._board.set_clock(unit, clock, slots)
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
                 self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, plan=plan))
+            case StartWorker() | Log():
+                pass  # no simulated worker is ever lost, and logs have been written already
+            case _:
+                assert_never(effect)
 
     def _prepare(self, app: str, gear: Gear) -> float:
         """Makes a network ready, once for all CPU units and each GPU; returns how long it still takes, in seconds."""

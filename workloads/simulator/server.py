@@ -17,6 +17,7 @@ from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
 from actors.requests.queue import Intake, Request, RequestQueue
 from actors.requests.records import RECORD, Status
+from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile
 from scheduler.views import Gear
@@ -24,7 +25,8 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.unit import SimulatedUnit, Taking, mask_of
+from workloads.simulator.claim import Claim
+from workloads.simulator.unit import SimulatedUnit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,8 +56,8 @@ class _Luck:
         return self._shares[index] if index < len(self._shares) else self._draws.share(index)
 
 
-@dataclass(slots=True, eq=False)
-class _Serving(Taking):
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Serving(Claim):
     """A request that waits for the cores of a gear, or has them."""
 
     request: Request
@@ -244,7 +246,14 @@ class Server:
     def _take(self, request: Request, engaged: _Engaged) -> None:
         draw_ms = at_share(engaged.samples_ms, self._luck.share(request.index))
         self._serving = _Serving(
-            self, engaged.cores, engaged.mask, request.deadline_s, self._slot, draw_ms, request, engaged
+            claimant=self,
+            cores=engaged.cores,
+            mask=engaged.mask,
+            deadline_s=request.deadline_s,
+            slot=self._slot,
+            work_ms=draw_ms,
+            request=request,
+            engaged=engaged,
         )
         engaged.unit.take(self._serving)
 
@@ -252,7 +261,7 @@ class Server:
         self._serving = None
         serving.engaged.unit.withdraw(serving)
 
-    def claims(self) -> bool:
+    def accepts(self) -> bool:
         """Takes the request out of the queue, unless it was dropped while it waited for cores."""
         self._admit()
         assert self._serving is not None

@@ -9,21 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.requests.records import Status
 from scheduler.manager import Manager
 from scheduler.views import Gear
-from workloads.mix.arrivals import FloatArray, Saturate
+from workloads.mix.arrivals import FloatArray
 from workloads.mix.briefing import app_spec, drained_s
 from workloads.mix.mix import Presence
-from workloads.results.summary import (
-    AppSummary,
-    EnergySummary,
-    ManagerSummary,
-    Summary,
-    Tail,
-    UnitSummary,
-    summarize_app,
-)
+from workloads.results.requests import submitted_s
+from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
+from workloads.results.summary import EnergySummary, Summary, UnitSummary
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import Residency, SimulatedBoard
 from workloads.simulator.driver import Driver, Entry
@@ -97,7 +90,7 @@ class _Simulation:
         policy = plan.make_policy()
         self._manager = Manager(
             board=plan.board,
-            apps=[app_spec(plan.mix, one, plan.profiles[name]) for name, one in self._presences.items()],
+            apps=[app_spec(one, plan.profiles[name]) for name, one in self._presences.items()],
             policy=policy,
             objective=plan.mix.objective,
             power_cap_w=plan.mix.power_cap_w,
@@ -136,7 +129,7 @@ class _Simulation:
             app,
             slot=slot,
             profile=self._plan.profiles[app.name],
-            targets=self._plan.mix.targets_of(app.name),
+            targets=presence.targets,
             arrivals_s=self._arrivals_s[app.name],
             until_s=presence.to_s,
             seed=self._plan.seed,
@@ -148,7 +141,8 @@ class _Simulation:
     # ------------------------------------------------------------ on the way
 
     def _leave(self, name: str) -> None:
-        end_s = drained_s(self._plan.mix, name, self._presences[name].to_s)
+        presence = self._presences[name]
+        end_s = drained_s(presence, presence.to_s)
         self._last_s = max(self._last_s, end_s)
         self._servers[name].drain(end_s)
 
@@ -171,37 +165,33 @@ class _Simulation:
 
     def _added_up(self, before: Mapping[str, _Meters], after: Mapping[str, _Meters]) -> Simulated:
         plan = self._plan
-        records = {name: server.records() for name, server in self._servers.items()}
-        arrivals_s = {name: self._submitted_s(name, records[name]) for name in self._servers}
+        apps = {name: self._app_records(name) for name in self._servers}
         residency = {name: after[name].residency.since(before[name].residency) for name in after}
         powered = plan.board.powered
         units_j = math.fsum(after[name].energy_j - before[name].energy_j for name in after) if powered else None
-        base_w, duration_s = plan.board.base_w, plan.mix.duration_s
-        summary = Summary(
-            mix=plan.mix.name,
-            board=plan.board.name,
+        duration_s = plan.mix.duration_s
+        summary = summarize_run(
+            plan,
             backend="sim",
-            policy=plan.policy,
-            seed=plan.seed,
             duration_s=duration_s,
             time_scale=1.0,
-            apps={name: self._app_summary(name, records[name], arrivals_s[name]) for name in self._servers},
+            apps=apps,
             units={
                 name: self._unit_summary(name, residency[name], after[name].clock_changes - before[name].clock_changes)
                 for name in after
             },
             energy=EnergySummary(
                 units_j=units_j,
-                board_j=None if units_j is None or base_w is None else units_j + base_w * duration_s,
-                source="modelled" if powered else "unknown",
+                board_j=plan.board.board_j(units_j, duration_s),
+                source=plan.board.energy_source,
             ),
-            manager=ManagerSummary(epochs=self._driver.epochs, solve_ms=Tail(), apply_ms=Tail(), overruns=0),
+            manager=summarize_manager(epochs=self._driver.epochs),
             host=None,
         )
         return Simulated(
             summary=summary,
-            records=records,
-            arrivals_s=arrivals_s,
+            records={name: app.records for name, app in apps.items()},
+            arrivals_s={name: app.arrivals_s for name, app in apps.items()},
             entries=self._entries,
             residency=residency,
             managing_j=math.fsum(residency[unit.name].managing_j(unit) for unit in plan.board.units)
@@ -210,18 +200,12 @@ class _Simulation:
             decisions=self._manager.decisions,
         )
 
-    def _submitted_s(self, name: str, records: NDArray[np.void]) -> FloatArray:
-        """Arrival of every request: of a closed loop those that it noted, else the scheduled ones."""
-        if not isinstance(self._presences[name].app.arrivals, Saturate):
-            return self._arrivals_s[name]
-        arrived: FloatArray = np.sort(records["arrival_s"][records["status"] == Status.ARRIVED])
-        return arrived
-
-    def _app_summary(self, name: str, records: NDArray[np.void], arrivals_s: FloatArray) -> AppSummary:
-        return summarize_app(
-            arrivals_s=arrivals_s,
+    def _app_records(self, name: str) -> AppRecords:
+        presence, records = self._presences[name], self._servers[name].records()
+        return AppRecords(
+            arrivals_s=submitted_s(presence.app.arrivals, self._arrivals_s[name], records),
             records=records,
-            targets=self._plan.mix.targets_of(name),
+            targets=presence.targets,
             ladder=self._plan.profiles[name].rungs,
             gears=self._gears[name],
         )

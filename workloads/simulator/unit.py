@@ -1,9 +1,14 @@
 """One unit of a simulated board: its clock, its cores' tokens, who waits for them, and where its time went.
 
-The rules are those of the emulated board (`actors.ledger.ledger`, `actors.agent.devices.emulated`): a request holds the
-tokens of its cores from its start until the unit's pace has covered its service time; who waits gets cores by deadline,
-and a later one never passes an earlier one to a core that both want. Beyond them a clock takes its transition latency
-to come into force, and a core that has been idle for long takes its exit latency to begin.
+The rules are those of an emulated board in a real run: a request holds the tokens of its cores from its start until the
+unit's pace has covered its service time. The ledger and the devices of a real run share three modules with this one:
+
+- `actors.requests.turns`: who gets free cores.
+- `scheduler.governors`: what each governor decides, when a new one comes, and when it samples.
+- `scheduler.board`: the pace at a clock, and the clocks that a limit leaves.
+
+Two things are simulated alone: a clock takes its transition latency to come into force, and a core that has been idle
+for long takes its exit latency to begin.
 
 It knows no networks, no targets and no manager.
 """
@@ -11,96 +16,53 @@ It knows no networks, no targets and no manager.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping
 
+from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
-from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, at_least, next_sample_s
+from scheduler.governors import Governor, at_least
 from workloads.simulator.agenda import Agenda
+from workloads.simulator.claim import Claim
+from workloads.simulator.governing import WorkingGovernor
 
 _AT_ONCE_S = 1e-9
 """Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
 
-
-class Claimant(Protocol):
-    """Whose request it is."""
-
-    def claims(self) -> bool:
-        """Asked when its cores are free: whether it still wants them. If so, it has them from then on."""
-        ...
-
-    def ended(self) -> None:
-        """Its service is over."""
-        ...
+MAX_OTHER_LOAD_SIMULATED = 0.999
+"""The share of a core that others take at most: a request beside others who want all of it does end."""
 
 
-MOST_OTHER_LOAD = 0.999
-"""Others who take the whole unit leave a request this much less than all of it, so that the request does end."""
+class _SimulatedCore:
+    """A core: which claim has it since when, and how long it was busy before."""
 
-
-@dataclass(slots=True, eq=False)  # not frozen: there is one for each request, and that would cost a microsecond
-class Taking:
-    """One request's claim to cores: it waits for them, then holds them until its service is over.
-
-    Attributes:
-        claimant: whose it is.
-        cores: places of the cores in their unit.
-        mask: the same with a bit for each.
-        deadline_s: earlier ones are served first; at equal ones the lower slot.
-        slot: number of the application, which has one claim to a unit at a time.
-        work_ms: profiled time that it takes; once it has begun, with what came on top.
-        start_s: when it got its cores.
-        goal_ms: progress of its unit by which its service is over.
-        end_s: when that will be, if nothing changes; below 0 while it has no cores.
-    """
-
-    claimant: Claimant
-    cores: tuple[int, ...]
-    mask: int
-    deadline_s: float
-    slot: int
-    work_ms: float
-    start_s: float = field(default=0.0, init=False)
-    goal_ms: float = field(default=0.0, init=False)
-    end_s: float = field(default=-1.0, init=False)
-
-
-def mask_of(cores: Iterable[int]) -> int:
-    """A bit for each core."""
-    return sum(1 << core for core in set(cores))
-
-
-class _Core:
-    """Who holds a core since when, and how long it was held before."""
-
-    __slots__ = ("busy_s", "holder", "idle_since_s", "since_s")
+    __slots__ = ("busy_s", "claim", "idle_since_s", "since_s")
 
     def __init__(self, now_s: float) -> None:
-        self.holder: Taking | None = None
+        self.claim: Claim | None = None
         self.since_s = now_s
         self.busy_s = 0.0
         self.idle_since_s = now_s
 
 
 class SimulatedUnit:
-    """One unit.
+    """One unit of a simulated board.
 
     Args:
-        spec: what `cluster.yaml` says of it.
-        agenda: of the simulation.
+        spec: the unit as `cluster.yaml` describes it.
+        agenda: the simulation's agenda.
 
     Attributes:
         spec: as given.
         mhz: the clock in force.
         allowed: the clocks that it may take now, rising.
-        clock_changes: so far.
-        time_s: by clock, how long it stood there.
-        idle_s: of that, while no core was busy.
+        asked_s: when a change of clock was last asked for.
+        clock_changes: how often the clock changed so far.
+        time_s: by clock, how long it was in force.
+        idle_s: by clock, how much of that time no core was busy.
         busy_s: by clock, core time taken, other load and managing included.
-        managing_s: of that, by managing.
-        energy_j: at the stated power, heat left out; 0 where power is unknown.
-        cores_online: cores in use, the first ones.
+        managing_s: by clock, how much of that managing took.
+        energy_j: energy at the stated power, heat left out; 0 where power is unknown.
+        cores_online: how many cores are in use, the first ones.
     """
 
     def __init__(self, spec: BoardUnit, agenda: Agenda) -> None:
@@ -114,133 +76,133 @@ class SimulatedUnit:
         self.energy_j = 0.0
         self.cores_online = spec.cores
         self._agenda = agenda
-        self._cores = [_Core(agenda.now_s) for _ in range(spec.cores)]
-        self._waiting: list[Taking] = []
+        self._cores = [_SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
+        self._waiting: list[Claim] = []
         """The most urgent first."""
-        self._running: list[Taking] = []
+        self._running: list[Claim] = []
         self._held = 0
-        """A bit for each core that is held."""
+        """A bit for each core that a claim has."""
         self._other_load = 0.0
         self._max_mhz: float | None = None
         self._thermal_mhz: float | None = None
         self._since_s = agenda.now_s
+        """The moment that progress and meters stand at; `settle` moves it."""
         self._progress_ms = 0.0
+        """Profiled time that a core taken since the start would have got through: the integral of the pace."""
         self._asked_mhz = spec.mhz[0]
-        self._coming: float | None = None
-        self._asked_s = agenda.now_s
+        self.asked_s = agenda.now_s
+        self._coming_mhz: float | None = None
+        """The clock under way, in force from `_comes_s`; None where there is none."""
         self._comes_s = 0.0
-        self._governor: Governor | None = None
-        self._edges: EdgeGovernor | None = None
-        self._hinted: HintedGovernor | None = None
+        self._governor: WorkingGovernor | None = None
         self._clamps_mhz: Mapping[int, float] = {}
-        self._sampled = False
-        self._stepped_s = 0.0
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
+        """By clock, profiled ms that a core gets through in a second if it has the core alone."""
         self._static_w = spec.static_w or (0.0,) * len(spec.mhz)
         self._dynamic_w = spec.dynamic_w or (0.0,) * len(spec.mhz)
         self._place = 0
+        """Place of the clock in force among the unit's clocks."""
         self.mhz = spec.mhz[0]
         self._pace = self._paces[0]
 
     # ------------------------------------------------------------ tokens
 
-    def take(self, taking: Taking) -> None:
-        """Gives a request its cores, now or when it is its turn.
-
-        Something else due at this very moment comes first: it may be a request with an earlier deadline.
-        """
+    def take(self, claim: Claim) -> None:
+        """Give a claim its cores, now or when it is its turn."""
         now_s = self._agenda.now_s
         if self._agenda.next_s - now_s <= _AT_ONCE_S:
-            insort(self._waiting, taking, key=_urgency)
+            # Something else is due at this very moment and comes first: it may be a request with an earlier deadline.
+            insort(self._waiting, claim, key=urgency)
             self._agenda.at(now_s + _AT_ONCE_S, self._serve_due)
-        elif not self._waiting and not self._held & taking.mask:
-            self._begin(taking)
+        elif not self._waiting and not self._held & claim.mask:
+            # The common case: nobody waits and the cores are free, so there is no queue to look through.
+            self._begin(claim)
         else:
-            insort(self._waiting, taking, key=_urgency)
+            insort(self._waiting, claim, key=urgency)
             self._serve()
 
-    def withdraw(self, taking: Taking) -> None:
-        """Lets a request that still waits do so no more."""
-        self._waiting.remove(taking)
+    def withdraw(self, claim: Claim) -> None:
+        """Take a claim that still waits out of the queue."""
+        self._waiting.remove(claim)
         self._serve()
 
-    def stop(self, taking: Taking) -> None:
-        """Ends a service before its time; nobody is told."""
-        self._release(taking)
+    def stop(self, claim: Claim) -> None:
+        """End a service before its time. The claimant is not told."""
+        self._release(claim)
         self._serve()
+
+    def claims(self) -> list[Claim | None]:
+        """Return the claim that has each core; None for a core that no request has."""
+        return [core.claim for core in self._cores]
 
     def _serve_due(self, _: object) -> None:
         self._serve()
 
     def _serve(self) -> None:
-        """Gives free cores to those who wait for them, by deadline."""
-        claimed = 0
-        for taking in self._waiting[:]:
-            if (self._held | claimed) & taking.mask:
-                claimed |= taking.mask
-            else:
-                self._waiting.remove(taking)
-                self._begin(taking)
+        """Give free cores to the claims that wait for them, one after another: each may let its cores go again."""
+        while self._waiting and (claim := next_turn(self._waiting, self._held)) is not None:
+            self._waiting.remove(claim)
+            self._begin(claim)
 
-    def _begin(self, taking: Taking) -> None:
-        if not taking.claimant.claims():
+    def _begin(self, claim: Claim) -> None:
+        if not claim.claimant.accepts():
             return
         self.settle()
         now_s = self._agenda.now_s
         exit_us = 0.0
-        for core in taking.cores:
-            held = self._cores[core]
-            held.holder, held.since_s = taking, now_s
+        for place in claim.cores:
+            core = self._cores[place]
+            core.claim, core.since_s = claim, now_s
             for state in self.spec.idle_states:
-                if now_s - held.idle_since_s >= 1e-6 * state.residency_us:
+                if now_s - core.idle_since_s >= 1e-6 * state.residency_us:
                     exit_us = max(exit_us, state.exit_us)
-        self._held |= taking.mask
-        self._running.append(taking)
-        taking.start_s = now_s
-        taking.work_ms += 1e-6 * exit_us * self._pace
-        taking.goal_ms = self._progress_ms + taking.work_ms
-        self._schedule(taking)
-        if self._hinted is not None:
-            for core in taking.cores:
-                self._hinted.hint(core, self._clamps_mhz.get(taking.slot))
-        if self._edges is not None:
-            self._tell_edges(taking, busy=True)
+        self._held |= claim.mask
+        self._running.append(claim)
+        claim.start_s = now_s
+        # The exit latency is wall time, so it is turned into the profiled time that passes in it at the present clock.
+        claim.work_ms += 1e-6 * exit_us * self._pace
+        claim.goal_ms = self._progress_ms + claim.work_ms
+        self._schedule(claim)
+        if self._governor is not None:
+            self._governor.begun(claim, self._clamps_mhz)
 
-    def _schedule(self, taking: Taking) -> None:
-        """Has a running request end when its service will be covered, if nothing changes until then."""
-        left_ms = taking.goal_ms - self._progress_ms
-        taking.end_s = self._agenda.now_s + max(0.0, left_ms) / self._pace
-        self._agenda.at(taking.end_s, self._end, taking)
+    def _schedule(self, claim: Claim) -> None:
+        """Have a running claim end when its service will be covered, if nothing changes until then."""
+        left_ms = claim.goal_ms - self._progress_ms
+        claim.end_s = self._agenda.now_s + max(0.0, left_ms) / self._pace
+        self._agenda.at(claim.end_s, self._end, claim)
 
-    def _end(self, taking: Taking) -> None:
-        if taking.end_s != self._agenda.now_s:  # put off, or stopped, since this was put down
+    def _end(self, claim: Claim) -> None:
+        # Calls on the agenda are never taken back. One that a change of pace or a stop has overtaken is known by its
+        # time, which is no longer the claim's end, and does nothing.
+        if claim.end_s != self._agenda.now_s:
             return
-        self._release(taking)
+        self._release(claim)
         if self._waiting:
             self._serve()
-        taking.claimant.ended()
+        claim.claimant.ended()
 
-    def _release(self, taking: Taking) -> None:
+    def _release(self, claim: Claim) -> None:
         self.settle()
         now_s = self._agenda.now_s
-        taking.end_s = -1.0
-        for core in taking.cores:
-            held = self._cores[core]
-            held.busy_s += now_s - held.since_s
-            held.holder, held.idle_since_s = None, now_s
-        self._held &= ~taking.mask
-        self._running.remove(taking)
-        if self._edges is not None:
-            self._tell_edges(taking, busy=False)
+        claim.end_s = -1.0
+        for place in claim.cores:
+            core = self._cores[place]
+            core.busy_s += now_s - core.since_s
+            core.claim, core.idle_since_s = None, now_s
+        self._held &= ~claim.mask
+        self._running.remove(claim)
+        if self._governor is not None:
+            self._governor.ended(claim)
 
     # ------------------------------------------------------------ managing
 
     def spend(self, cpu_ms: float, *, urgent: bool) -> float:
-        """Takes CPU time for something that is no request, on an idle core, or else on the last one online.
+        """Take CPU time for something that is no request, on an idle core, or else on the last one online.
 
         Args:
-            cpu_ms: at the unit's top clock.
-            urgent: whether a request that has the core waits for it; else it runs beside.
+            cpu_ms: the time it takes at the unit's top clock.
+            urgent: true if a request that has the core waits for it; else it runs beside the request.
 
         Returns:
             How long it takes at the present clock, in seconds.
@@ -252,55 +214,60 @@ class SimulatedUnit:
         self.busy_s[self._place] += took_s
         self.managing_s[self._place] += took_s
         online = self._cores[: max(1, self.cores_online)]
-        core = next((core for core in online if core.holder is None), online[-1])
+        core = next((core for core in online if core.claim is None), online[-1])
         core.busy_s += took_s
         self.energy_j += took_s * self._dynamic_w[self._place]
-        if not (self._held or self._other_load):  # it was counted as idle, or is going to be
+        # All of it is booked at this moment. On an idle unit the same time was, or will be, counted as idle: undo that.
+        if not (self._held or self._other_load):
             self.idle_s[self._place] -= took_s
             self.energy_j += took_s * self._static_w[self._place] * (1 - self.spec.idle_share)
-        if urgent and core.holder is not None:
-            core.holder.work_ms += took_s * self._pace
-            core.holder.goal_ms += took_s * self._pace
-            self._schedule(core.holder)
+        if urgent and core.claim is not None:
+            core.claim.work_ms += took_s * self._pace
+            core.claim.goal_ms += took_s * self._pace
+            self._schedule(core.claim)
         return took_s
 
     # ------------------------------------------------------------ clocks
 
     def set_clock(self, clock: float | str, governor: Governor | None, *, edges: bool = True) -> None:
-        """Asks for a clock in MHz, or hands the clock to a governor.
+        """Ask for a clock in MHz, or hand the clock to a governor.
 
         Args:
-            clock: in MHz; with a governor it does not matter.
-            governor: None for a clock in MHz.
-            edges: whether a governor that can be is told when cores become busy and idle, as a kernel tells it. Else
-                it samples as on an emulated board.
+            clock: the clock in MHz; with a governor it does not matter.
+            governor: the governor; None for a clock in MHz.
+            edges: true if a governor that can be is told when cores become busy and idle, as a kernel tells it; else it
+                samples as on an emulated board.
         """
-        self._governor, self._edges, self._sampled = governor, None, not edges
-        self._hinted = governor if isinstance(governor, HintedGovernor) else None
+        if self._governor is not None:
+            self._governor.retire()
+            self._governor = None
         if governor is None:
             assert not isinstance(clock, str)
             self._asked_mhz = clock
-            self._ask(clock)
+            self.ask(clock)
             return
-        if edges and isinstance(governor, EdgeGovernor):
-            self._edges = governor
-            self._tell_clock(governor)
-        self._step_governor()
-        self._agenda.at(self._step_due_s(governor), self._governor_due, governor)
+        self._governor = WorkingGovernor(governor, self, self._agenda, edges=edges)
+        self._governor.start()
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
-        """By slot, the clock that its application needs while it runs, for a governor that takes hints."""
+        """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
         self._clamps_mhz = clamps_mhz
 
     def limit(self, *, max_mhz: float | None, cores_online: int, other_load: float) -> None:
-        """Changes what the unit may do from now on; all three are set."""
+        """Change what the unit may do from now on; all three are set.
+
+        Args:
+            max_mhz: the highest clock; None is no limit.
+            cores_online: how many cores are in use.
+            other_load: share of each core online that others take, 0 to 1.
+        """
         self.settle()
         self._max_mhz, self.cores_online, self._other_load = max_mhz, cores_online, other_load
         self._re_allow()
         self._re_pace()
 
     def hold_down(self, max_mhz: float | None) -> None:
-        """The highest clock that heat allows; None is no limit."""
+        """Set the highest clock that heat allows; None is no limit."""
         self._thermal_mhz = max_mhz
         self._re_allow()
 
@@ -308,86 +275,51 @@ class SimulatedUnit:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
         self.allowed = self.spec.allowed(min(caps, default=None))
         if self._governor is None:
-            self._ask(self._asked_mhz)
+            self.ask(self._asked_mhz)
         else:
-            self._step_governor()
+            self._governor.step()
 
-    def _ask(self, mhz: float) -> None:
-        """Has the lowest allowed clock of at least that in force after the transition latency."""
+    def ask(self, mhz: float) -> None:
+        """Have the lowest allowed clock of at least that in force after the transition latency."""
         granted = at_least(mhz, self.allowed)
-        if granted == (self.mhz if self._coming is None else self._coming):
+        if granted == (self.mhz if self._coming_mhz is None else self._coming_mhz):
             return
-        self._coming, self._asked_s = granted, self._agenda.now_s
+        self._coming_mhz, self.asked_s = granted, self._agenda.now_s
         self._comes_s = self._agenda.now_s + 1e-6 * self.spec.transition_us
         self._agenda.at(self._comes_s, self._change, granted)
 
     def _change(self, mhz: float) -> None:
-        if mhz != self._coming or self._agenda.now_s != self._comes_s:  # another one has been asked for meanwhile
+        if mhz != self._coming_mhz or self._agenda.now_s != self._comes_s:  # another one has been asked for meanwhile
             return
-        self._coming = None
+        self._coming_mhz = None
         if mhz == self.mhz:
             return
         self.settle()
-        if self._edges is not None:
-            self._tell_clock(self._edges)
+        if self._governor is not None:
+            self._governor.tell_clock()
         self.mhz = mhz
         self._place = self.spec.mhz.index(mhz)
         self.clock_changes += 1
         self._re_pace()
 
     def _re_pace(self) -> None:
-        self._pace = self._paces[self._place] * (1 - min(self._other_load, MOST_OTHER_LOAD))
-        for taking in self._running:
-            self._schedule(taking)
-
-    # ------------------------------------------------------------ governors
-
-    def _step_due_s(self, governor: Governor) -> float:
-        """When it is to step next, if no edge has it do so sooner."""
-        if self._sampled:
-            return next_sample_s(self._stepped_s, governor.period_us)
-        return self._stepped_s + 1e-6 * governor.period_us
-
-    def _governor_due(self, governor: Governor) -> None:
-        if governor is not self._governor:  # replaced since
-            return
-        if self._step_due_s(governor) <= self._agenda.now_s + 1e-9:  # else an edge had it step meanwhile
-            self._step_governor()
-        self._agenda.at(self._step_due_s(governor), self._governor_due, governor)
-
-    def _step_governor(self) -> None:
-        assert self._governor is not None
-        now_s = self._agenda.now_s
-        self._stepped_s = now_s
-        busy_us = tuple(1e6 * busy_s for busy_s in self.core_busy_s())
-        self._ask(self._governor.step(1e6 * now_s, busy_us, self.mhz, self.allowed))
-
-    def _tell_clock(self, edges: EdgeGovernor) -> None:
-        """Tells the governor which clock it was until now. It does not decide again for that."""
-        for number, core in enumerate(self._cores):
-            task = core.holder.slot if core.holder else None
-            edges.edge(1e6 * self._agenda.now_s, number, core.holder is not None, self.mhz, task)
-
-    def _tell_edges(self, taking: Taking, *, busy: bool) -> None:
-        """Tells the governor that a request has begun or ended."""
-        assert self._edges is not None
-        now_us = 1e6 * self._agenda.now_s
-        for core in taking.cores:
-            self._edges.edge(now_us, core, busy, self.mhz, taking.slot)
-        # The kernel's rate limit counts from the last change of clock (`sugov_should_update_freq`).
-        if self._edges.hooked and now_us - 1e6 * self._asked_s >= self._edges.period_us:
-            self._step_governor()
+        self._pace = self._paces[self._place] * (1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
+        for claim in self._running:
+            self._schedule(claim)
 
     # ------------------------------------------------------------ meters
 
     def core_busy_s(self) -> list[float]:
-        """Time so far that each core was taken, or used by others while it was not."""
+        """Return the time so far that each core was taken, or used by others while it was not."""
         self.settle()
         now_s = self._agenda.now_s
-        return [core.busy_s + (now_s - core.since_s if core.holder is not None else 0.0) for core in self._cores]
+        return [core.busy_s + (now_s - core.since_s if core.claim is not None else 0.0) for core in self._cores]
 
     def settle(self) -> None:
-        """Brings progress and meters up to now."""
+        """Bring progress and meters up to now.
+
+        It is called before anything changes that they depend on, so every rate was constant since the last call.
+        """
         now_s = self._agenda.now_s
         span_s = now_s - self._since_s
         if span_s <= 0:
@@ -407,12 +339,8 @@ class SimulatedUnit:
             self.energy_j += span_s * self._static_w[place] * self.spec.idle_share
 
     def _use_by_others(self, span_s: float) -> float:
-        """Others use their share of every core online that no request has; returns how many cores that makes."""
-        free = [core for core in self._cores[: self.cores_online] if core.holder is None]
+        """Let others use their share of every core online that no request has; return how many cores that makes."""
+        free = [core for core in self._cores[: self.cores_online] if core.claim is None]
         for core in free:
             core.busy_s += span_s * self._other_load
         return self._other_load * len(free)
-
-
-def _urgency(taking: Taking) -> tuple[float, int]:
-    return taking.deadline_s, taking.slot

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from workloads.report.svg import INK, MUTED, STYLE, to_svg
+from workloads.results.requests import first_ends, latencies_ms
 from workloads.results.run_dir import Run
-from workloads.results.summary import first_ends, latencies_ms
 from workloads.validation.validate import AIM, Validation
 
 _REAL, _SIMULATED = "#0b7fc7", "#d55e00"

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from scheduler.views import Gear
+from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import Run
-from workloads.results.summary import Verdict, first_ends, is_on_time, latencies_ms
+from workloads.results.summary import Verdict
 from workloads.runs.plan import RunPlan
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import Costs, SimulationPlan

@@ -39,6 +39,10 @@ class Device(ABC):
         """The unit's clock and totals now."""
         return self._ledger.read(self.unit.name)
 
+    def temp_c(self) -> float | None:
+        """Return the unit's temperature in °C; None where no sensor of it is read."""
+        return None
+
     @abstractmethod
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
         """Asks for a clock in MHz, or hands the clock to a governor.

@@ -14,7 +14,7 @@ from actors.agent.devices.common import NO_CLAMPS, Device
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
-from scheduler.governors import Governor, HintedGovernor, at_least, governor_of, next_sample_s
+from scheduler.governors import GovernorSeat, HintedGovernor, at_least, next_sample_s
 
 
 class EmulatedDevice(Device):
@@ -28,8 +28,7 @@ class EmulatedDevice(Device):
     def _start(self) -> None:
         self._asked_mhz = self.unit.mhz[0]
         self._allowed = self.unit.mhz
-        self._governor: Governor | None = None
-        self._governed_by: str | None = None
+        self._seat = GovernorSeat(self._ledger.board, self.unit.name)
         self._clamps_mhz: Mapping[int, float] = NO_CLAMPS
         self._due_s = math.inf
 
@@ -37,14 +36,12 @@ class EmulatedDevice(Device):
         """See `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
             self._clamps_mhz = clamps_mhz
+            self._seat.give(clock)
             if isinstance(clock, str):
-                if clock != self._governed_by:  # new hints alone don't make a governor forget what it has seen
-                    self._governor = governor_of(self._ledger.board, self.unit.name, clock)
-                    self._governed_by = clock
                 self._due_s = -math.inf
                 self.tick()
                 return clock
-            self._governor, self._governed_by, self._due_s = None, None, math.inf
+            self._due_s = math.inf
             self._asked_mhz = clock
             return self._apply(clock)
 
@@ -59,7 +56,7 @@ class EmulatedDevice(Device):
                 cores_online=self.unit.cores if cores_online is None else cores_online,
                 other_load=other_load or 0.0,
             )
-            if self._governor is None:
+            if self._seat.governor is None:
                 self._apply(self._asked_mhz)
             else:
                 self._due_s = -math.inf  # the kernel asks a governor at once when its limits change
@@ -74,18 +71,19 @@ class EmulatedDevice(Device):
     def tick(self) -> float:
         """See `Device`."""
         with self._lock:
-            if self._governor is None:
+            governor = self._seat.governor
+            if governor is None:
                 return math.inf
             if self._clock.now_s() >= self._due_s:
-                if isinstance(self._governor, HintedGovernor):
+                if isinstance(governor, HintedGovernor):
                     for core, slot in enumerate(self._ledger.holders(self.unit.name)):
                         if slot is not None:  # an idle core keeps its last one's hint
-                            self._governor.hint(core, self._clamps_mhz.get(slot))
+                            governor.hint(core, self._clamps_mhz.get(slot))
                 reading = self.read()
                 busy_us = tuple(1e6 * busy_s for busy_s in reading.busy_s)
                 now_us = 1e6 * reading.now_s
-                self._apply(self._governor.step(now_us, busy_us, reading.mhz, self._allowed))
-                self._due_s = next_sample_s(reading.now_s, self._governor.period_us)
+                self._apply(governor.step(now_us, busy_us, reading.mhz, self._allowed))
+                self._due_s = next_sample_s(reading.now_s, governor.period_us)
             return self._due_s
 
     def _apply(self, mhz: float) -> float:

@@ -14,9 +14,10 @@ from actors.agent import load
 from actors.agent.agent import BoardAgent
 from actors.agent.devices import DeviceError
 from actors.agent.load import HostMeter
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
 from actors.ledger.ledger import LedgerError
 from actors.pinning import PinError, allowed
+from helpers.virtual_clock import VirtualClock
 from scheduler.board import Board, BoardUnit
 
 BIG = BoardUnit(

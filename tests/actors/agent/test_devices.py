@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.agent.devices import BACK_ENDS, DeviceError, open_device
-from actors.clock import VirtualClock
 from actors.ledger.ledger import BoardLedger
-from scheduler.board import Board, BoardUnit
+from helpers.virtual_clock import VirtualClock
+from scheduler.board import DVFS, Board, BoardUnit
 from scheduler.governors import at_least
 
 EMULATED = BoardUnit(
@@ -43,8 +43,9 @@ def opened(tmp_path):
         ledger.remove()
 
 
-def test_every_back_end_is_in_the_suite():
+def test_every_back_end_is_in_the_suite_and_has_a_row_in_the_table_of_dvfs():
     assert set(UNITS) == set(BACK_ENDS)
+    assert set(BACK_ENDS) <= set(DVFS)
 
 
 def test_a_unit_without_a_back_end_is_refused_by_name(opened):

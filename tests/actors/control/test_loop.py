@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock import VirtualClock
 from actors.control.loop import ControlLoop, LostError
 from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from helpers.virtual_clock import VirtualClock
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
     Activated,
     AppRemoved,
     AppTelemetry,
+    BoardEvent,
     ClockSet,
     Effect,
     Event,
@@ -152,7 +153,7 @@ class World:
             answer = RuntimeError(f"no {type(effect).__name__} today")
         return self._call(app, answer, self.effect_s)
 
-    def limit(self, change: UnitLimited) -> None:
+    def change_board(self, change: BoardEvent) -> None:
         self.journal.append((self.clock.now_s(), change))
 
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:

@@ -20,7 +20,7 @@ import pytest
 
 from actors.clock import BoardClock
 from actors.executor.client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
-from actors.executor.packets import Held, Ran, Run, open_socket, receive, send
+from actors.executor.packets import Held, Infer, Inferred, open_socket, receive, send
 from actors.executor.server import DeviceLostError, Executor, ExecutorServer
 from actors.ledger.ledger import BoardLedger
 from actors.wire import encode
@@ -359,7 +359,7 @@ def aged(message: object) -> bytes:
         (b"GET / HTTP/1.1", "not a gearshift message"),
         (bytes(1 << 17), "more than 65536 bytes"),
         (aged(A), "schema 1000"),
-        (encode(Run()), "must be a Artifact, not 'Run'"),
+        (encode(Infer()), "must be a Artifact, not 'Infer'"),
     ],
     ids=["cut short", "not ours", "too long", "another version", "out of turn"],
 )
@@ -373,7 +373,7 @@ def test_a_strange_first_packet_is_answered_and_ends_the_connection(served, stra
     assert served.client().prepare(A)(full(A, 1.0)).tolist() == [out(A, 1.0)]
 
 
-@pytest.mark.parametrize("packet", [encode(Run())[:-3], aged(Run()), encode(A)])
+@pytest.mark.parametrize("packet", [encode(Infer())[:-3], aged(Infer()), encode(A)])
 def test_a_strange_later_packet_runs_nothing(served, device, stranger, packet):
     send(stranger, A)
     held, files = receive(stranger, Held, files_at_most=1)
@@ -381,11 +381,11 @@ def test_a_strange_later_packet_runs_nothing(served, device, stranger, packet):
     assert held.error is None
     before = list(device.ran)
     stranger.send(packet)
-    ran, _ = receive(stranger, Ran)
+    ran, _ = receive(stranger, Inferred)
     assert ran.error
     assert device.ran == before
-    send(stranger, Run())
-    assert receive(stranger, Ran)[0] == Ran()
+    send(stranger, Infer())
+    assert receive(stranger, Inferred)[0] == Inferred()
 
 
 def test_one_who_says_nothing_disturbs_nobody(served, stranger):
@@ -395,13 +395,13 @@ def test_one_who_says_nothing_disturbs_nobody(served, stranger):
 def test_files_from_strangers_are_not_kept_open(served, stranger):
     before = len(os.listdir("/proc/self/fd"))
     file = os.memfd_create("x")
-    send(stranger, Run(), *[file] * 20)
+    send(stranger, Infer(), *[file] * 20)
     os.close(file)
     receive(stranger, Held)
     wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
-@pytest.mark.parametrize("answer", [aged(Held()), b"\xc1", encode(Ran())])
+@pytest.mark.parametrize("answer", [aged(Held()), b"\xc1", encode(Inferred())])
 def test_an_executor_of_another_version_is_refused_at_once(tmp_path, answer):
     with open_socket() as listener, ThreadPoolExecutor(1) as pool:
         listener.bind(str(tmp_path / "socket"))

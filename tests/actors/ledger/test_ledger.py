@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
 from actors.ledger.ledger import BoardLedger, LedgerError
 from actors.ledger.shared import SharedLock, SharedRecords
+from helpers.virtual_clock import VirtualClock
 from scheduler.board import Board, BoardUnit
 
 BIG = BoardUnit(
@@ -229,7 +230,7 @@ class Request(threading.Thread):
 
 
 def waits(ledger, slot):
-    return ledger._entry(slot).queue > 0
+    return ledger._file.entry(slot).queue > 0
 
 
 def until(condition, timeout_s=20):
@@ -391,8 +392,8 @@ class MortalRecords(SharedRecords):
 def dying_at(ledger, store, *, half):
     """The same ledger as a process that dies at that store has it."""
     mortal = BoardLedger.attach(ledger.path, BOARD, ledger._clock)
-    mortal._records.close()
-    mortal._records = MortalRecords(ledger.path / "ledger", store, half)
+    mortal._file.records.close()
+    mortal._file.records = MortalRecords(ledger.path / "ledger", store, half)
     return mortal
 
 
@@ -431,6 +432,21 @@ def test_a_worker_may_die_while_it_hands_its_cores_to_another(ledger, store, hal
     ledger._clock.sleep_until(9.0)
     assert ledger.read("big").busy_s == totals
     assert ledger.take(2, "big", [4, 5], 9.0)
+    mortal.close()
+
+
+def test_a_handover_that_a_killed_process_began_is_finished_before_an_earlier_deadline_is_served(ledger):
+    mortal = dying_at(ledger, 4, half=False)  # both cores are free and one of them is handed on
+    lease = ledger.take(0, "big", [4, 5], 5.0)
+    heir = Request(ledger, 1, [4, 5], 6.0)
+    with pytest.raises(Killed):
+        mortal.release(lease)
+    urgent = Request(ledger, 2, [4, 5], 1.0)
+    ledger.wake(1)
+    assert heir.got()
+    assert waits(ledger, 2)
+    ledger.release(heir.lease)
+    assert urgent.got()
     mortal.close()
 
 

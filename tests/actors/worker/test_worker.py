@@ -142,7 +142,7 @@ class TestFailures:
         assert list(errors.values()) == [1]
         assert "InvalidArgument" in next(iter(errors))
         assert one.worker.errors() == {}
-        assert one.worker.telemetry().finished == 3
+        assert one.telemetry().finished == 3
 
     def test_what_on_result_raises_is_reported_and_the_result_stands(self, rig):
         seen = []
@@ -172,7 +172,7 @@ class TestFailures:
             future.result(PATIENCE_S)
         assert one.worker.join(PATIENCE_S)
         with pytest.raises(WorkerClosedError, match="OSError: no ledger"):
-            one.worker.telemetry()
+            one.telemetry()
 
 
 class TestGears:
@@ -196,7 +196,7 @@ class TestGears:
         ack = one.activate(LARGE, plan=4)
         assert (ack.gear, ack.plan) == (SMALL, 5)
         assert one.prepare(SMALL, plan=4).plan == 6
-        assert one.worker.telemetry().plan == 5
+        assert one.telemetry().plan == 5
 
     def test_activating_again_changes_nothing(self, rig):
         one = rig()
@@ -265,7 +265,7 @@ class TestGears:
         one = rig(arrivals_s=[0.1, 0.2, 0.3, 0.4], queue_bound=2, drop="oldest")
         one.run_until(0.5)
         assert one.statuses() == {0: Status.DROPPED, 1: Status.DROPPED}
-        telemetry = one.worker.telemetry()
+        telemetry = one.telemetry()
         assert (telemetry.arrived, telemetry.finished, telemetry.queue_len) == (4, 2, 2)
         assert (telemetry.gear, telemetry.plan, telemetry.service_ratio) == (None, -1, None)
         one.shift(SMALL)
@@ -279,22 +279,22 @@ class TestTelemetry:
         one = rig(arrivals_s=[0.10, 0.11, 0.12], segments=((0.0, 45.0),), drop="oldest")
         one.shift(SMALL, plan=3)
         one.run_until(0.13)  # the second is begun by then, and runs to 0.14
-        first = one.worker.telemetry()
+        first = one.telemetry()
         one.run_until(1)
-        second = one.worker.telemetry()
+        second = one.telemetry()
         assert (first.arrived, first.finished, first.on_time, first.queue_len) == (3, 2, 2, 1)
         assert first.latencies_ms == pytest.approx((20, 30))
         assert (second.finished, second.on_time) == (1, 1)
         assert second.latencies_ms == pytest.approx((40,))
         assert [first.service_ratio, second.service_ratio] == pytest.approx([1.0, 1.0])
         assert (second.arrived, second.queue_len, second.gear, second.plan) == (0, 0, SMALL, 3)
-        assert one.worker.telemetry().service_ratio is None
+        assert one.telemetry().service_ratio is None
 
     def test_late_dropped_and_failed_are_not_on_time(self, rig):
         one = rig(arrivals_s=[0.0, 0.001, 0.002, 0.5], segments=((0.0, 30.0),), source=Numbers(broken={3}))
         one.shift(SMALL)
         one.run_until(1)
-        telemetry = one.worker.telemetry()
+        telemetry = one.telemetry()
         assert one.statuses() == {
             0: Status.COMPLETED,
             1: Status.COMPLETED,  # begun in time, ended at 40 ms
@@ -308,7 +308,7 @@ class TestTelemetry:
         one.shift(SMALL)
         one.run_until(1)
         service_ms = one.ends[0]["service_ms"]
-        assert one.worker.telemetry().service_ratio == pytest.approx(service_ms * 0.5 / 10.0)
+        assert one.telemetry().service_ratio == pytest.approx(service_ms * 0.5 / 10.0)
 
     def test_the_service_ratio_allows_for_the_clock_and_other_load(self, rig):
         one = rig(arrivals_s=[0.0])
@@ -316,7 +316,7 @@ class TestTelemetry:
         one.shift(SMALL)
         one.run_until(1)
         assert one.ends[0]["service_ms"] == pytest.approx(80.0)
-        assert one.worker.telemetry().service_ratio == pytest.approx(1.0)
+        assert one.telemetry().service_ratio == pytest.approx(1.0)
 
 
 class TestClients:
@@ -422,7 +422,7 @@ class TestEnd:
         one.run_until(0.2)
         one.finish(drain_s=0.5)
         one.clock.sleep_until(100.0)
-        assert one.worker.telemetry().finished == 0
+        assert one.telemetry().finished == 0
         assert one.statuses() == {}
 
     def test_stopping_twice_is_stopping_once(self, rig):
@@ -445,7 +445,7 @@ class TestResuming:
         with open(first.spec.records_path, "ab") as records:
             records.write(b"\x01" * (RECORD.itemsize // 2))  # the kill cut a record short
         second = rig(arrivals_s=arrivals_s, clock=ScriptedClock(0.6), resume_from_s=0.6)
-        assert second.worker.telemetry().finished == 3
+        assert second.telemetry().finished == 3
         second.shift(SMALL)
         second.run_until(2)
         assert second.statuses() == {
@@ -560,7 +560,7 @@ class TestThreads:
         with ThreadPoolExecutor(1) as pool:
             assert pool.submit(one.activate, LITTLE, 1).result(PATIENCE_S).gear == LITTLE
             assert pool.submit(one.prepare, LARGE, 2).result(PATIENCE_S).gear == LARGE
-            telemetry = pool.submit(one.worker.telemetry).result(PATIENCE_S)
+            telemetry = pool.submit(one.telemetry).result(PATIENCE_S)
         assert (telemetry.gear, telemetry.arrived, telemetry.finished) == (LITTLE, 1, 0)
         assert not endless.done()
         one.worker.stop()  # and an endless request does not outlast it

@@ -149,3 +149,15 @@ def test_who_hears_of_edges() -> None:
         if isinstance(make_governor(name, max_mhz=2000), EdgeGovernor)
     ]
     assert hearing == ["schedutil", "schedutil-uclamp"]
+
+
+def test_edges_may_tell_of_a_later_core_first() -> None:
+    chosen = []
+    for cores in ((0, 1), (1, 0)):
+        governor = Schedutil(max_mhz=2000)
+        for core in cores:
+            governor.edge(0.0, core, core == 1, 2000)
+        governor.step(0.0, (0.0, 0.0), 2000, TABLE)
+        chosen.append(governor.step(20_000.0, (0.0, 20_000.0), 2000, TABLE))
+    # 20 ms of work: 1.25 · 2000 · (1 - 0.5^(20 / 33.55)) = 846
+    assert chosen == [900, 900]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.snapshots import BIG, LITTLE, gear, make_snapshot, make_view
-from scheduler.governors import HintedGovernor, Schedutil, SchedutilUclamp, make_governor
+from scheduler.governors import GOVERNORS, HINTED, HintedGovernor, Schedutil, SchedutilUclamp, make_governor
 from scheduler.policies.clamps import clamps_of
 
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
@@ -106,12 +106,22 @@ def test_no_clamp_makes_the_clock_leave_what_is_allowed_or_pass_the_hint(
 
 
 def test_who_takes_hints() -> None:
-    taking = [
+    taking = tuple(
         name
-        for name in ("schedutil", "schedutil-uclamp", "interactive")
-        if isinstance(make_governor(name, max_mhz=2000), HintedGovernor)
-    ]
-    assert taking == ["schedutil-uclamp"]
+        for name in GOVERNORS
+        if isinstance(make_governor(name, max_mhz=2000, kind="gpu" if name == "podgov" else "cpu"), HintedGovernor)
+    )
+    assert taking == HINTED == ("schedutil-uclamp",)
+
+
+def test_a_lone_core_that_was_never_idle_keeps_its_clock_where_its_clamp_does_not_hold_it_down() -> None:
+    # Busy for all of 10 ms, and idle at the very moment of the step: its utilisation is below its clamp.
+    governor = SchedutilUclamp(max_mhz=2000)
+    governor.hint(0, 2000)
+    governor.edge(0.0, 0, True, 2000)
+    governor.step(0.0, (0.0,), 2000, TABLE)
+    governor.edge(10_000.0, 0, False, 2000)
+    assert governor.step(10_000.0, (10_000.0,), 2000, TABLE) == 2000
 
 
 # ---------------------------------------------------------------- who gives which hint

@@ -23,7 +23,7 @@ from supernets import SupernetError, engines
 from supernets.artifact import Artifact
 from supernets.engines import onnxruntime_engine
 from supernets.engines.torch_engine import OnBuffers, Step
-from supernets.export import export_module
+from supernets.exporting import export_module
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,10 @@ from torch import Tensor
 from helpers.ofa_peer import activate, make_peer, translated
 from helpers.tiny_space import off_by, pictures, set_statistics
 from supernets import engines, published
-from supernets.catalog import OFA_MBV3_W10, OFA_MBV3_W12
-from supernets.export import export_module
+from supernets.exporting import export_module
 from supernets.ofa.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_MBV3_W10, OFA_MBV3_W12
 
 SPACES = {1.0: OFA_MBV3_W10, 1.2: OFA_MBV3_W12}
 DRAWN = 26

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from helpers.tiny_space import TINY, architectures, lived_in, off_by, pictures
-from supernets.catalog import OFA_PLATES
 from supernets.ofa.mobilenet import ElasticDepthwise, ElasticMobileNetV3, _column_average
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_PLATES
 
 
 @pytest.fixture(scope="module")

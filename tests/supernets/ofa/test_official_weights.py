@@ -13,8 +13,9 @@ from torch import Tensor
 from helpers.ofa_peer import make_peer
 from helpers.tiny_space import off_by
 from supernets import SupernetError, published
-from supernets.catalog import OFA_MBV3_W10, OFA_MBV3_W12, load
+from supernets.catalog import load
 from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.spaces import OFA_MBV3_W10, OFA_MBV3_W12
 from supernets.weights_file import save
 
 W10, W12 = OFA_MBV3_W10.name, OFA_MBV3_W12.name

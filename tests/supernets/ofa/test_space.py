@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.tiny_space import TINY, architectures
-from supernets.catalog import OFA_PLATES
-from supernets.ofa.space import make_divisible
-from supernets.subnet import Architecture
+from supernets.ofa.space import Architecture, make_divisible
+from supernets.ofa.spaces import OFA_PLATES
 
 
 @settings(deadline=None)

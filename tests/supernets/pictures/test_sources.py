@@ -17,7 +17,7 @@ from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.pictures import plates
 from supernets.pictures.sources import (
-    POOL,
+    PLATE_POOL,
     Called,
     ClassTask,
     Noise,
@@ -55,7 +55,7 @@ def test_the_stream_is_stratified_held_out_and_the_same_for_the_same_seed() -> N
     assert {Counter(text[0] for text in one.labels)[char] for char in plates.ALPHABET} == {2}
     expected = plates.draw(count, seed=1, held_out=True, stratified=True)
     np.testing.assert_array_equal(one.pictures, expected.pictures)
-    assert POOL % len(plates.ALPHABET) == 0  # so that also the whole pool is stratified
+    assert PLATE_POOL % len(plates.ALPHABET) == 0  # so that also the whole pool is stratified
 
 
 @pytest.mark.parametrize("resolution", [16, 48])

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from helpers.tiny_space import TINY, architectures
 from supernets.errors import SupernetError
-from supernets.ofa.space import Space
-from supernets.search.evolution import Encoding, EvolutionPlan, Genes, Pool, evolve, pareto
+from supernets.ofa.space import Architecture, Space
+from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, evolve, pareto
 from supernets.search.latency import FloatArray
-from supernets.subnet import Architecture
 
 SMALL = Space(
     name="small",
@@ -157,7 +156,7 @@ def test_a_limit_that_nothing_is_within_is_refused() -> None:
 
 
 def test_of_equals_the_fastest_is_best() -> None:
-    pool = Pool(
+    pool = Candidates(
         genes=np.array([[0], [1], [2], [3]]),
         latency_ms=np.array([3.0, 2.0, 1.0, 9.0]),
         accuracy=np.array([0.5, 0.5, 0.4, 0.9]),

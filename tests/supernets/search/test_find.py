@@ -14,14 +14,14 @@ from helpers.tiny_space import TINY, lived_in
 from supernets import SubNet, SupernetError, make_weights, weights_file
 from supernets.calibration import calibrate, statistics
 from supernets.ofa.elastic import ElasticSupernet
+from supernets.ofa.space import Architecture
 from supernets.pictures import plates
 from supernets.pictures.evaluation import PLATES, PlateData
 from supernets.search.accuracy_source import AccuracySource, Calibration, MeasuredAccuracy
 from supernets.search.evolution import Encoding, EvolutionPlan, Genes
 from supernets.search.find import NewLadder, SearchPlan, search
-from supernets.search.latency import FloatArray, LatencyPredictor, Watch
+from supernets.search.latency import FloatArray, LatencyPredictor, TimedNetwork
 from supernets.search.work_file import WorkFile
-from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])
 PLAN = SearchPlan(
@@ -29,7 +29,7 @@ PLAN = SearchPlan(
 )
 
 
-class Known(Watch):
+class Known(TimedNetwork):
     """A network of which the latency is known."""
 
     def __init__(self, latency_ms: float) -> None:
@@ -48,7 +48,7 @@ class Machine:
         self._slower = slower or {}
         self.asked: list[str] = []
 
-    def __call__(self, net: ElasticSupernet, subnet: SubNet) -> Watch:
+    def __call__(self, net: ElasticSupernet, subnet: SubNet) -> TimedNetwork:
         assert isinstance(subnet.knobs, Architecture)
         self.asked.append(subnet.id)
         row = self._encoding.encoded(subnet.knobs, subnet.resolution)[None]

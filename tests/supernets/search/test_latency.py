@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from helpers.tiny_space import TINY, architectures
-from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
 from supernets.ofa.mobilenet import StaticMobileNetV3
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_MBV3_W12, OFA_PLATES
 from supernets.search.evolution import Encoding
 from supernets.search.latency import (
     LatencyPredictor,
     PredictorError,
-    Watch,
+    TimedNetwork,
     fitted_rates,
     in_turns,
     on_cpus,
@@ -29,7 +29,6 @@ from supernets.search.latency import (
     undisturbed_ms,
     work,
 )
-from supernets.subnet import Architecture
 
 RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])
 
@@ -141,15 +140,15 @@ def test_each_network_is_measured_and_few_are_held_at_once() -> None:
     networks = [Network() for _ in range(20)]
     opened = 0
 
-    def watches() -> Iterator[Watch]:
+    def watches() -> Iterator[TimedNetwork]:
         nonlocal opened
         for network in networks:
             opened += 1
-            yield Watch(network, (1, 1, 4, 4))
+            yield TimedNetwork(network, (1, 1, 4, 4))
 
     ahead = []
     reference_ms: list[float] = []
-    ratios = relative_latencies(Watch(Network(), (1, 1, 4, 4)), watches(), reference_ms.append)
+    ratios = relative_latencies(TimedNetwork(Network(), (1, 1, 4, 4)), watches(), reference_ms.append)
     for done, _ in enumerate(ratios, start=1):
         ahead.append(opened - done)
     assert len(ahead) == 20
@@ -158,7 +157,7 @@ def test_each_network_is_measured_and_few_are_held_at_once() -> None:
     assert min(network.runs for network in networks) >= 48
 
 
-class Shared(Watch):
+class Shared(TimedNetwork):
     """A network on a machine that is a different number of times slower each time one looks, for all networks alike."""
 
     looks = 0
@@ -189,7 +188,7 @@ def test_the_machine_is_taken_at_its_best() -> None:
 def test_a_network_runs_on_its_cpus_only() -> None:
     before = os.sched_getaffinity(0)
     network = Network()
-    in_turns([Watch(network, (1, 1, 4, 4), [min(before)])], 1)
+    in_turns([TimedNetwork(network, (1, 1, 4, 4), [min(before)])], 1)
     assert network.cpus == {min(before)}
     assert os.sched_getaffinity(0) == before
     with pytest.raises(ZeroDivisionError), on_cpus([min(before)]):

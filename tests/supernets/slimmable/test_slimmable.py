@@ -24,11 +24,11 @@ from helpers.tiny_space import off_by
 from supernets import engines, published
 from supernets.catalog import load
 from supernets.errors import SupernetError
-from supernets.export import export, fold
+from supernets.exporting import export, fold
 from supernets.slimmable.networks import StaticMobileNet, cut, expected_state, random_state
-from supernets.slimmable.space import SPACES, Channels, SlimmableSpace
+from supernets.slimmable.space import SPACES, Channels, SlimmableSpace, Width
 from supernets.slimmable.supernet import SlimmableSupernet
-from supernets.subnet import Fixed, SubNet, Width
+from supernets.subnet import Fixed, SubNet
 from supernets.weights_file import save
 
 SWITCHES = [(name, number) for name, space in SPACES.items() for number in range(len(space.switches))]

@@ -22,7 +22,8 @@ from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
 from workloads.bench.results import Result, delivered_floors, result_of
 from workloads.bench.rows import on_time_counts
 from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks
-from workloads.results.summary import Summary, first_ends, is_on_time
+from workloads.results.requests import first_ends, is_on_time
+from workloads.results.summary import Summary
 
 
 def test_energy_is_compared_in_pairs_of_mix_board_and_seed() -> None:

@@ -17,13 +17,14 @@ from helpers.photo_folder import TABBY, TENCH, TISSUE, write_photos
 from helpers.tiny_space import lived_in
 from supernets import catalog
 from supernets.calibration import calibrate
+from supernets.ofa.elastic import built_in
 from supernets.ofa.space import Space, Stage
 from supernets.pictures.image_folder import ImageFolder, ImagePool
 from workloads.mix.app import App
 from workloads.mix.arrivals import External, Periodic
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
-from workloads.results.summary import wilson_interval
+from workloads.results.verdict import wilson_interval
 from workloads.runs.boards import open_board
 from workloads.runs.launch import run_plan
 from workloads.runs.plan import RunPlan, notices, plan_run
@@ -77,7 +78,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def here(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(home)
-    monkeypatch.setitem(catalog.SPACES, "photos", PHOTOS)
+    monkeypatch.setitem(catalog.BUILT_IN, "photos", built_in(PHOTOS))
     return home
 
 
@@ -102,7 +103,7 @@ def calibrated(home: Path) -> dict:
     """The whole ladder, calibrated, and written to `mine.safetensors`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
-        patch.setitem(catalog.SPACES, "photos", PHOTOS)
+        patch.setitem(catalog.BUILT_IN, "photos", built_in(PHOTOS))
         return figures(accuracy("--calibrate", "train", "--write", "mine.safetensors", "--json"))
 
 

@@ -17,12 +17,11 @@ from typer.testing import CliRunner
 
 import supernets
 from supernets import SupernetError, weights_file
-from supernets.catalog import OFA_MBV3_W12, OFA_PLATES
-from supernets.ofa.space import Space
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_MBV3_W12, OFA_PLATES
 from supernets.search.accuracy_source import TUTORIAL_RESOLUTIONS, AccuracyTable, Predictor
 from supernets.search.evolution import Encoding
 from supernets.search.find import SearchPlan
-from supernets.subnet import Architecture
 from workloads.cli.command import app
 from workloads.ladder import search as ladder_search
 from workloads.runs.boards import open_board

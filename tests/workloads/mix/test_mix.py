@@ -61,20 +61,25 @@ def test_the_car_park_reads_as_written() -> None:
     park = car_park()
     assert [event.at_s for event in park.events] == [10, 20, 25, 30, 35]
     entrance, garage = park.apps
-    assert park.all_apps() == (
-        Presence(app=entrance, from_s=0, to_s=40),
-        Presence(app=garage, from_s=0, to_s=35),
-        Presence(app=app("yard", arrivals=Periodic(hz=2), latency_ms=200), from_s=25, to_s=40),
-    )
     first = Target(from_s=0, latency_ms=60, min_accuracy=0.8, weight=2, slo=0.95)
-    assert park.targets_of("entrance") == (
+    entrance_targets = (
         first,
         replace(first, from_s=10, latency_ms=30),
         replace(first, from_s=30, latency_ms=30, min_accuracy=0.7),
     )
-    assert park.targets_of("yard") == (Target(from_s=25, latency_ms=200, min_accuracy=0, weight=1, slo=0.95),)
+    garage_targets = (Target(from_s=0, latency_ms=150, min_accuracy=0.7, weight=1, slo=0.95),)
+    yard = app("yard", arrivals=Periodic(hz=2), latency_ms=200)
+    yard_targets = (Target(from_s=25, latency_ms=200, min_accuracy=0, weight=1, slo=0.95),)
+    assert park.all_apps() == (
+        Presence(app=entrance, from_s=0, to_s=40, targets=entrance_targets),
+        Presence(app=garage, from_s=0, to_s=35, targets=garage_targets),
+        Presence(app=yard, from_s=25, to_s=40, targets=yard_targets),
+    )
+    assert park.targets_of("entrance") == entrance_targets
+    assert park.targets_of("yard") == yard_targets
     assert (park.objective, park.power_cap_w, park.boards) == ("energy", None, ())
     assert pickle.loads(pickle.dumps(park)) == park
+    assert pickle.loads(pickle.dumps(park)).all_apps() == park.all_apps()
 
 
 def test_each_form_of_at_is_an_event_of_its_own() -> None:

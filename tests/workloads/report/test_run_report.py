@@ -301,10 +301,13 @@ def other_records(run_dir: Path) -> None:
     np.savez(run_dir / REQUESTS_FILE, **arrays)
 
 
-def damaged_entry(run_dir: Path) -> None:
-    made = make_run()
-    made.entries.append(("gear", 1.0, {"app": "entrance", "from": None, "to": ["w1-r64", "big"], "why": ""}))
-    made.write(run_dir)
+def damaged_gear(to: object) -> Callable[[Path], None]:
+    def change(run_dir: Path) -> None:
+        made = make_run()
+        made.entries.append(("gear", 1.0, {"app": "entrance", "from": None, "to": to, "why": ""}))
+        made.write(run_dir)
+
+    return change
 
 
 def other_units(run_dir: Path) -> None:
@@ -326,7 +329,9 @@ def other_units(run_dir: Path) -> None:
         (replaced(SUMMARY_FILE, '"schema": 1', '"schema": 9'), r"summary\.json: schema must be 1, not 9"),
         (replaced(SUMMARY_FILE, '"garage"', '"cellar"'), r"requests\.npz: records:cellar.*not of one run"),
         (other_records, r"requests\.npz: entrance: not the records of this version"),
-        (damaged_entry, r"epochs\.msgpack: entry 9 of kind 'gear': to.*damaged"),
+        (damaged_gear(["w1-r64", "big"]), r"epochs\.msgpack: entry 9 of kind 'gear': to.*damaged"),
+        (damaged_gear(["w1-r64", "big", "two"]), r"epochs\.msgpack: entry 9 of kind 'gear': to.*damaged"),
+        (damaged_gear(7), r"epochs\.msgpack: entry 9 of kind 'gear': to.*damaged"),
         (other_units, r"epochs\.msgpack: has other apps or units than summary\.json"),
     ],
 )

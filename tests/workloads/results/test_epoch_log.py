@@ -36,8 +36,8 @@ ENTRIES = [
 
 def write(path: Path, entries: list[tuple[str, float, dict[str, Any]]] = ENTRIES) -> Path:
     with EpochLogWriter(path, HEADER) as log:
-        for kind, now_s, fields in entries:
-            log.append(kind, now_s, fields)
+        for entry in as_read(entries):
+            log.append(entry)
     return path
 
 
@@ -84,7 +84,7 @@ def test_a_killed_writer_leaves_every_entry_it_appended(tmp_path: Path) -> None:
         "header, _ = read_epoch_log(Path(sys.argv[1]))\n"
         "log = EpochLogWriter(Path(sys.argv[2]), header)\n"
         "for epoch in range(100):\n"
-        "    log.append('epoch', epoch / 10, {'epoch': epoch})\n"
+        "    log.append({'kind': 'epoch', 'now_s': epoch / 10, 'epoch': epoch})\n"
         "os.kill(os.getpid(), 9)\n"
     )
     killed = tmp_path / "epochs.msgpack"
@@ -98,8 +98,8 @@ def test_a_field_that_is_not_plain_is_refused_and_writes_nothing(tmp_path: Path)
     path = tmp_path / "epochs.msgpack"
     with EpochLogWriter(path, HEADER) as log:
         with pytest.raises(TypeError):
-            log.append("plan", 0.0, {"why": object()})
-        log.append("plan", 1.0, {"why": []})
+            log.append({"kind": "plan", "now_s": 0.0, "why": object()})
+        log.append({"kind": "plan", "now_s": 1.0, "why": []})
     assert [entry["now_s"] for entry in read_epoch_log(path)[1]] == [1.0]
 
 

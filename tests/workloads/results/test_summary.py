@@ -18,18 +18,9 @@ from helpers.synthetic_run import make_run
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.mix.mix import Target
-from workloads.results.summary import (
-    AppSummary,
-    Segment,
-    Summary,
-    SummaryError,
-    Tail,
-    read_summary,
-    summarize_app,
-    tail_of,
-    verdict_of,
-    wilson_interval,
-)
+from workloads.results.summarize import AppRecords, summarize_app, tail_of
+from workloads.results.summary import AppSummary, Segment, Summary, SummaryError, Tail, read_summary
+from workloads.results.verdict import verdict_of, wilson_interval
 
 
 def rung(subnet: str, accuracy: float | None = None, source: str = "unknown") -> RungProfile:
@@ -54,11 +45,12 @@ def record(
 
 
 def summarize(rows: list[tuple[Any, ...]], arrivals_s: list[float], **given: Any) -> AppSummary:
-    return summarize_app(
+    app = AppRecords(
         arrivals_s=np.array(arrivals_s, dtype=np.float64),
         records=np.array(rows, dtype=RECORD),
         **{"targets": [target()], "ladder": [rung("s"), rung("l")], "gears": [], **given},
     )
+    return summarize_app(app)
 
 
 # ---------------------------------------------------------------- counting
@@ -116,6 +108,12 @@ def test_latency_equal_to_the_target_is_on_time_in_spite_of_rounding() -> None:
     assert summarize([late], [10.0]).on_time == 0.0
 
 
+def test_a_nanosecond_after_the_target_is_on_time_and_two_are_not() -> None:
+    assert 0.060000001 * 1000 == 60 + 1e-6
+    assert summarize([(0, 0.0, 0.0, 0.060000001, 60.0, 60.0, Status.COMPLETED, -1, 0, 0, 1)], [0.0]).on_time == 1.0
+    assert summarize([(0, 0.0, 0.0, 0.060000002, 60.0, 60.0, Status.COMPLETED, -1, 0, 0, 1)], [0.0]).on_time == 0.0
+
+
 def test_nothing_asked_gives_no_figures() -> None:
     app = summarize([], [])
     assert (app.submitted, app.on_time, app.latency_ms.p50, app.accuracy.value) == (0, None, None, None)
@@ -130,8 +128,9 @@ def test_a_request_that_a_lost_worker_finished_does_not_fail_again() -> None:
 
 
 def test_record_of_a_request_that_never_arrived_is_refused() -> None:
-    with pytest.raises(ValueError, match="request 3, but only 2"):
-        summarize([record(3, 0.0, 1.0)], [0.0, 1.0])
+    for index in (3, 2, -1):
+        with pytest.raises(ValueError, match=f"request {index}, but only 2"):
+            summarize([record(index, 0.0, 1.0)], [0.0, 1.0])
 
 
 def test_a_request_belongs_to_the_segment_of_its_arrival() -> None:

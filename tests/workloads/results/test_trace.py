@@ -1,4 +1,4 @@
-"""Traces: what is written is read back, what cannot be is refused by name, and a replay is what a hand works out."""
+"""Traces: what is written is read back, what cannot be is refused by name; environments: what a unit was held to."""
 
 from __future__ import annotations
 
@@ -13,20 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.board import Board, BoardUnit
-from scheduler.governors import make_governor
 from scheduler.messages import Event, UnitLimited
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads import App, Mix, Periodic, Poisson, at
+from workloads.results.environment import check_units, environment, with_environment
 from workloads.results.epoch_log import EpochLogWriter, LogHeader
-from workloads.results.replay import (
-    check_units,
-    environment,
-    governor_clocks,
-    rail_energies,
-    replay,
-    unit_energies,
-    with_environment,
-)
 from workloads.results.trace import BoardTrace, Sample, TraceError, UnitSample, read_trace, record_run, write_trace
 from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import Costs, simulate
@@ -180,11 +171,11 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
     seen = {"mhz": 400.0, "busy": 0.25, "power_w": 0.3}
     apps = {"a": {"gear": ["s", "big", 1], "queue_len": 2}}
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
-        log.append("epoch", -0.5, {"units": {}, "apps": {}})
-        log.append("epoch", -0.4, {"units": {"big": seen}, "apps": apps})
-        log.append("clock", 0.01, {"unit": "big", "from": 400.0, "to": "schedutil"})
-        log.append("epoch", 0.1, {"units": {"big": seen}, "apps": {}})
-        log.append("epoch", 0.3, {"units": {"big": seen}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": -0.5, "units": {}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": -0.4, "units": {"big": seen}, "apps": apps})
+        log.append({"kind": "clock", "now_s": 0.01, "unit": "big", "from": 400.0, "to": "schedutil"})
+        log.append({"kind": "epoch", "now_s": 0.1, "units": {"big": seen}, "apps": {}})
+        log.append({"kind": "epoch", "now_s": 0.3, "units": {"big": seen}, "apps": {}})
     limit = UnitLimited(unit="big", max_mhz=600.0, cores_online=1, other_load=0.5)
     made = record_run(tmp_path, BOARD, [(0.2, Event(change=limit, text=""))])
     assert made == read_trace(tmp_path / "trace.msgpack")
@@ -214,7 +205,7 @@ def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tm
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
         for at_s, cores in loads:
             units = {"big": {"mhz": 400.0, "busy": 0.25}, "pair": {"mhz": 500.0, "busy": 0.0}}
-            log.append("epoch", at_s, {"units": units, "apps": {}, "host": {"cores": cores}})
+            log.append({"kind": "epoch", "now_s": at_s, "units": units, "apps": {}, "host": {"cores": cores}})
     made = record_run(tmp_path, BOARD, [])
     assert made is not None
     assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0])
@@ -239,99 +230,13 @@ def test_a_run_that_ended_at_once_leaves_no_trace(tmp_path: Path) -> None:
     assert not (tmp_path / "trace.msgpack").exists()
 
 
-# ---------------------------------------------------------------- governors
+# ---------------------------------------------------------------- environments
 
 
-def test_a_governor_is_stepped_through_what_was_recorded() -> None:
-    seen = trace(
-        big(0.00, 200, 0.0),
-        big(0.01, 1000, 0.95),  # above 80 %: the top clock
-        big(0.02, 600, 0.50),  # 200 + 50 % of 800 is a clock itself
-        big(0.03, 600, 0.95, max_mhz=600.0),
-        big(0.04, 600, 0.95, max_mhz=600.0),  # the top clock allowed
-        big(0.05, 200, 0.30),  # 200 + 30 % of 800 is 440, which 400 is closest to
-    )
-    played = governor_clocks(seen, BOARD, "big", "ondemand")
-    assert played.at_s == (0.01, 0.02, 0.03, 0.04, 0.05)
-    assert played.recorded_mhz == (1000, 600, 600, 600, 200)
-    assert played.chosen_mhz == (1000, 600, 1000, 600, 400)
-    assert played.agreement == 3 / 5
-    assert played.cores_known
-
-
-@pytest.mark.parametrize("governor", ["schedutil", "ondemand", "conservative", "performance", "powersave"])
-def test_between_samples_a_governor_steps_at_its_own_period(governor: str) -> None:
-    spans = [(0.1, 400.0, 0.7), (0.2, 800.0, 1.0), (0.3, 600.0, 0.1)]
-    seen = trace(big(0.0, 200, 0.0), *(big(*span) for span in spans))
-    model = make_governor(governor, max_mhz=1000.0)
-    chosen, busy_us, mhz = [], 0.0, 200.0
-    choice = model.step(0.0, (0.0,), mhz, BIG.mhz)
-    for number, (_, next_mhz, share) in enumerate(spans):
-        for step in range(1, 11):
-            busy_us += 10_000 * share
-            choice = model.step(100_000.0 * number + 10_000.0 * step, (busy_us,), mhz, BIG.mhz)
-        chosen.append(choice)
-        mhz = next_mhz
-    assert governor_clocks(seen, BOARD, "big", governor).chosen_mhz == tuple(chosen)
-
-
-def test_each_cores_load_counts_where_it_is_known() -> None:
-    def pair(at_s: float, cores_busy: tuple[float, float] | None) -> Sample:
-        return Sample(at_s=at_s, units={"pair": UnitSample(mhz=500.0, busy=0.5, cores_busy=cores_busy)})
-
-    apart = governor_clocks(trace(pair(0, (0, 0)), pair(0.01, (1.0, 0.0))), BOARD, "pair", "ondemand")
-    mean = governor_clocks(trace(pair(0, None), pair(0.01, None)), BOARD, "pair", "ondemand")
-    assert (apart.chosen_mhz, apart.cores_known) == ((1000.0,), True)
-    assert (mean.chosen_mhz, mean.cores_known) == ((500.0,), False)  # 500 + 50 % of 500 is 750, as far from both
-
-
-def test_a_governor_needs_two_samples_of_a_unit_on_the_board() -> None:
-    with pytest.raises(TraceError, match="1 samples of unit 'big'"):
-        governor_clocks(trace(big(0, 200, 0)), BOARD, "big", "ondemand")
+def test_a_trace_of_a_unit_that_the_board_lacks_is_refused() -> None:
     other = replace(BOARD, name="other", units=(replace(BIG, name="bug"),))
     with pytest.raises(TraceError, match=r"has unit 'big', which board 'other' has not\. Did you mean 'bug'"):
         check_units(trace(big(0, 200, 0)), other)
-
-
-# ---------------------------------------------------------------- energy
-
-
-def test_energy_is_priced_at_the_recorded_clocks() -> None:
-    seen = trace(big(0, 200, 0.0), big(1, 200, 0.5), big(3, 1000, 1.0))
-    # 1 s at 200 MHz: 0.1 + 0.5 · 0.2. Then 2 s between 200 MHz (0.1 + 0.2) and 1000 MHz (0.4 + 2.0).
-    energy = unit_energies(seen, BOARD)["big"]
-    assert energy is not None
-    assert (energy.low_j, energy.high_j) == (pytest.approx(0.2 + 0.6), pytest.approx(0.2 + 4.8))
-    part = unit_energies(seen, BOARD, from_s=0.5, to_s=1.5)["big"]
-    assert part is not None
-    assert (part.low_j, part.high_j) == (pytest.approx(0.1 + 0.15), pytest.approx(0.1 + 1.2))
-
-
-def test_idle_cores_save_static_power_within_what_is_known() -> None:
-    board = replace(BOARD, units=(BIG, replace(PAIR, idle_share=0.0)))
-    samples = [
-        Sample(at_s=at_s, units={"pair": UnitSample(mhz=1000.0, busy=0.4, cores_busy=(0.5, 0.3))}) for at_s in (0, 1)
-    ]
-    energy = unit_energies(trace(*samples, board=board), board)["pair"]
-    assert energy is not None
-    # Busy for 0.8 core seconds; at least one core busy for 0.5 s if they overlap, for 0.8 s if they don't.
-    assert (energy.low_j, energy.high_j) == (pytest.approx(0.8 + 0.5 * 0.3), pytest.approx(0.8 + 0.8 * 0.3))
-
-
-def test_unknown_power_is_not_guessed() -> None:
-    board = replace(BOARD, units=(replace(BIG, static_w=None, dynamic_w=None),))
-    seen = trace(big(0, 200, 0, rails={"big": 1.0}), big(1, 200, 1, rails={"big": 1.0}), board=board)
-    assert unit_energies(seen, board) == {"big": None}
-    assert rail_energies(seen, board)[0].difference is None
-
-
-def test_rails_are_set_beside_what_they_feed() -> None:
-    rails = {"big": 0.25, "board": 2.0, "fan": 0.5}
-    seen = trace(big(0, 200, 0, rails=rails), big(2, 200, 0.5, rails=rails), board=replace(BOARD, units=(BIG,)))
-    unit, board, fan = rail_energies(seen, seen.board)
-    assert (unit.rail, unit.measured_j, unit.difference) == ("big", 0.5, pytest.approx(0.4 / 0.5 - 1))
-    assert (board.rail, board.measured_j, board.difference) == ("board", 4.0, pytest.approx(3.4 / 4.0 - 1))
-    assert (fan.rail, fan.measured_j, fan.modelled) == ("fan", 1.0, None)
 
 
 PROFILE = Profile(
@@ -354,35 +259,12 @@ APPS = [
 LIMITS = [at(1, unit="big", max_mhz=600, busy=0.25), at(2, "one", latency_ms=25), at(3, unit="big", max_mhz=None)]
 
 
-def recorded(tmp_path: Path, mix: Mix, policy: str) -> tuple[BoardTrace, float]:
-    """The trace of a simulation, and its energy as summed while it ran.
-
-    Managing is left out: it is charged all at once, and no sample is more than busy.
-    """
+def recorded(tmp_path: Path, mix: Mix, policy: str) -> BoardTrace:
+    """The trace of a simulation in which managing costs the board nothing."""
     costs = Costs(on_board=False)
     plan = plan_simulation(mix, BOARD, policy=policy, profiles={"made-up": PROFILE}, costs=costs)
-    simulated = simulate(plan)
-    write_simulated(plan, simulated, tmp_path)
-    assert simulated.summary.energy.units_j is not None
-    return read_trace(tmp_path / "trace.msgpack"), simulated.summary.energy.units_j
-
-
-def test_where_no_clock_changes_the_trace_has_the_summarys_energy(tmp_path: Path) -> None:
-    seen, units_j = recorded(tmp_path, Mix("m", apps=APPS, duration_s=4), "largest+performance")
-    energies = list(unit_energies(seen, BOARD, from_s=0, to_s=4).values())
-    assert sum(one.low_j for one in energies if one) == pytest.approx(units_j, rel=1e-9)
-    assert sum(one.high_j for one in energies if one) == pytest.approx(units_j, rel=1e-9)
-
-
-def test_where_clocks_change_the_traces_bounds_hold_the_summarys_energy(tmp_path: Path) -> None:
-    seen, units_j = recorded(tmp_path, Mix("m", apps=APPS, duration_s=4, events=LIMITS), "joint")
-    energies = [one for one in unit_energies(seen, BOARD, from_s=0, to_s=4).values() if one]
-    low_j, high_j = sum(one.low_j for one in energies), sum(one.high_j for one in energies)
-    assert low_j <= units_j <= high_j
-    assert low_j < high_j < 1.1 * low_j
-
-
-# ---------------------------------------------------------------- simulations
+    write_simulated(plan, simulate(plan), tmp_path)
+    return read_trace(tmp_path / "trace.msgpack")
 
 
 def test_the_environment_is_what_a_unit_was_held_to_and_nothing_else() -> None:
@@ -417,7 +299,7 @@ def test_the_stricter_of_mix_and_trace_holds() -> None:
 
 
 def test_a_simulation_in_the_environment_of_a_trace_is_held_to_the_same(tmp_path: Path) -> None:
-    seen, _ = recorded(tmp_path, Mix("m", apps=APPS, duration_s=4, events=LIMITS), "joint")
+    seen = recorded(tmp_path, Mix("m", apps=APPS, duration_s=4, events=LIMITS), "joint")
     free = plan_simulation(Mix("m", apps=APPS, duration_s=4), BOARD, profiles={"made-up": PROFILE})
     plan = replace(free, events=with_environment(free.events, seen, BOARD))
     out = tmp_path / "again"
@@ -426,11 +308,3 @@ def test_a_simulation_in_the_environment_of_a_trace_is_held_to_the_same(tmp_path
     held = [sample.units["big"].max_mhz for sample in again.samples]
     assert held == [sample.units["big"].max_mhz for sample in seen.samples]
     assert set(held) == {None, 600.0}
-
-
-def test_a_replay_is_all_of_it_at_once() -> None:
-    seen = trace(big(0, 200, 0.0, rails={"big": 1.0}), big(0.01, 1000, 0.95, rails={"big": 1.0}))
-    played = replay(seen, BOARD, governor="ondemand")
-    assert played.governors == {"big": governor_clocks(seen, BOARD, "big", "ondemand")}
-    assert (played.energies, played.rails) == (unit_energies(seen, BOARD), rail_energies(seen, BOARD))
-    assert replay(seen, BOARD).governors == {}

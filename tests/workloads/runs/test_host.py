@@ -14,7 +14,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from actors.clock import BoardClock, VirtualClock
+from actors.clock import BoardClock
+from helpers.virtual_clock import VirtualClock
 from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
 from workloads.runs.host import Gap, HostSentinel, read_steal_s, summarize

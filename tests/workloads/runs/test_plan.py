@@ -74,7 +74,8 @@ def test_a_plan_holds_all_that_a_run_needs(family):
     assert (made.policy, made.seed, made.epoch_s, made.time_scale) == ("floor", 3, 0.05, 2)
     assert [at_s for at_s, _ in made.events] == [2, 4, 6]
     assert made.events[0][1].change == TargetChanged(app="a", target_ms=30, min_accuracy=0, weight=1, slo=0.95)
-    assert {name: (of.from_s, of.to_s) for name, of in made.apps.items()} == {"a": (0, 10), "b": (0, 6), "c": (4, 10)}
+    present = {name: (of.presence.from_s, of.presence.to_s) for name, of in made.apps.items()}
+    assert present == {"a": (0, 10), "b": (0, 6), "c": (4, 10)}
     for name, of in made.apps.items():
         assert of.app.name == name
         assert list(of.artifacts) == ["small", "large"]

@@ -211,7 +211,7 @@ class TestAgainstTheWorker:
                     assert simulated[index][name] == row[name]
                 for name in ("arrival_s", "start_s", "end_s", "target_ms", "service_ms"):
                     assert simulated[index][name] == pytest.approx(row[name], abs=1e-5, nan_ok=True)
-            told, reported = server.telemetry(), rig.worker.telemetry()
+            told, reported = server.telemetry(), rig.telemetry()
             assert (told.arrived, told.finished, told.on_time) == (
                 reported.arrived,
                 reported.finished,

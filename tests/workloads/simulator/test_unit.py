@@ -109,7 +109,7 @@ class TestTokens:
         bench.job(0.0, 10.0, cores=(0,))
         wide = bench.job(0.001, 1.0, cores=(0, 1), deadline_s=2.0)
         other = bench.job(0.002, 1.0, cores=(1,), deadline_s=3.0)
-        bench.at(0.010, lambda: bench.unit.withdraw(wide.taking))
+        bench.at(0.010, lambda: bench.unit.withdraw(wide.claim))
         bench.run(1.0)
         assert other.start_s == moment(0.010)
         assert math.isnan(wide.start_s)
@@ -120,7 +120,7 @@ class TestTokens:
         gone = bench.job(0.001, 1.0, deadline_s=2.0, wanted=False)
         other = bench.job(0.002, 1.0, deadline_s=3.0)
         bench.run(1.0)
-        assert gone.claimed == [moment(0.040)]
+        assert gone.asked_s == [moment(0.040)]
         assert other.start_s == moment(0.040)
         assert bench.unit.busy_s[0] == pytest.approx(0.044)
 
@@ -128,7 +128,7 @@ class TestTokens:
         bench = Bench()
         stopped = bench.job(0.0, 10.0)
         other = bench.job(0.001, 1.0)
-        bench.at(0.010, lambda: bench.unit.stop(stopped.taking))
+        bench.at(0.010, lambda: bench.unit.stop(stopped.claim))
         bench.run(1.0)
         assert math.isnan(stopped.end_s)
         assert (other.start_s, other.end_s) == (moment(0.010), moment(0.014))

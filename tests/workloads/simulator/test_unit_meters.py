@@ -123,7 +123,7 @@ class TestWhateverHappens:
         jobs = play(bench, [(at_s, act) for at_s, act in script if act[0] in ("job", "clock")])
         bench.run(20.0)
         for core in (0, 1):
-            spans = sorted((job.start_s, job.end_s) for job in jobs if core in job.taking.cores)
+            spans = sorted((job.start_s, job.end_s) for job in jobs if core in job.claim.cores)
             assert all(end_s <= start_s for (_, end_s), (start_s, _) in pairwise(spans))
             held_s = math.fsum(end_s - start_s for start_s, end_s in spans)
             assert bench.unit.core_busy_s()[core] == pytest.approx(held_s)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from scheduler.governors import Governor, Podgov, SimpleOndemand
+from scheduler.governors import Governor, Podgov
 
 FINE = tuple(float(mhz) for mhz in range(100, 1201))
 
@@ -65,18 +63,3 @@ def test_podgov_under_full_load_climbs_to_the_top_and_an_idle_gpu_falls_to_the_b
 def test_a_shorter_polling_interval_does_not_shorten_the_wait() -> None:
     # Polled every 10 ms the first choice comes at 50 ms still.
     assert play(Podgov(period_us=10_000), [1.0] * 6, mhz=600) == [600, 600, 600, 600, 1000, 1000]
-
-
-@pytest.mark.parametrize(
-    ("share", "clock"),
-    [
-        (0.91, 1200),
-        (0.90, 1000),  # kept
-        (0.86, 1000),
-        (0.85, 966),  # 85 · 1000/88 = 965.9
-        (0.44, 500),
-        (0.00, 100),
-    ],
-)
-def test_simple_ondemand_aims_at_eighty_eight_per_cent(share: float, clock: float) -> None:
-    assert play(SimpleOndemand(), [share], mhz=1000) == [clock]

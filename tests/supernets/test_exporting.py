@@ -12,12 +12,12 @@ from torch import nn
 
 from helpers.tiny_space import TINY, lived_in, off_by, pictures
 from supernets import engines
-from supernets.catalog import OFA_PLATES
-from supernets.export import export, export_module, fold
+from supernets.exporting import export, export_module, fold
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
-from supernets.ofa.space import Space
-from supernets.subnet import Architecture, SubNet
+from supernets.ofa.space import Architecture, Space
+from supernets.ofa.spaces import OFA_PLATES
+from supernets.subnet import SubNet
 from supernets.weights_file import save
 
 UNEVEN = Architecture(kernel=(5, 3, 7, 3, 7, 5), expand=(2, 4, 1, 4, 1, 2), depth=(2, 3))

@@ -1,18 +1,15 @@
-"""Governors of devices that are no CPUs: NVIDIA's for the GPU of a Jetson, and devfreq's own simple_ondemand.
+"""podgov: NVIDIA's governor for the GPU of a Jetson.
 
-Sources: `drivers/devfreq/governor_simpleondemand.c`, Linux 3.2 to 6.x; `drivers/devfreq/governor_pod_scaling.c`
-(`nvhost_podgov`) and nvgpu's `scale.c` of NVIDIA's 4.9 kernel (L4T 32). A timer runs both.
+Source: `drivers/devfreq/governor_pod_scaling.c` (`nvhost_podgov`) and nvgpu's `scale.c` of NVIDIA's 4.9 kernel
+(L4T 32). A timer runs it.
 """
 
 from __future__ import annotations
 
-from scheduler.governors.common import Sampler, at_least, at_most, whole, whole_khz
+from scheduler.governors.common import Sampler, at_least, at_most, whole
 
-PODGOV_PERIOD_US = 25_000
+PERIOD_US = 25_000
 """nvgpu asks to be polled every 25 ms (`polling_ms`): read in its public source, not on a board."""
-
-SIMPLE_ONDEMAND_PERIOD_US = 50_000
-"""Drivers choose it; panfrost's (Mali GPUs) is 50 ms."""
 
 
 class Podgov:
@@ -42,7 +39,7 @@ class Podgov:
     """Tenths of a request that count; its average makes up the rest."""
     BLOCK_US = 50_000
 
-    def __init__(self, *, period_us: int = PODGOV_PERIOD_US) -> None:
+    def __init__(self, *, period_us: int = PERIOD_US) -> None:
         self.period_us = period_us
         self._sampler = Sampler()
         self._scaled_us: float | None = None
@@ -81,33 +78,3 @@ class Podgov:
         asked_mhz = now_mhz + boost
         self._asked_mhz = (self._asked_mhz * self.SMOOTH + asked_mhz) // (self.SMOOTH + 1)
         return (damp * asked_mhz + (10 - damp) * self._asked_mhz) // 10
-
-
-class SimpleOndemand:
-    """The highest clock above 90 % of load, no change above 85 %, else a clock in proportion to load.
-
-    The last is busy · clock · 100/88, and the lowest allowed clock of at least that (`devfreq_simple_ondemand_func`,
-    `devfreq_recommended_opp`). No policy's name stands for it: it is here for boards whose GPU has it.
-
-    Args:
-        period_us: how often the device is polled.
-    """
-
-    hooked = False
-
-    def __init__(self, *, period_us: int = SIMPLE_ONDEMAND_PERIOD_US) -> None:
-        self.period_us = period_us
-        self._sampler = Sampler()
-
-    def step(self, now_us: float, busy_us: tuple[float, ...], mhz: float, mhz_allowed: tuple[float, ...]) -> float:
-        """See `Governor.step`."""
-        shares = self._sampler.shares(now_us, busy_us)
-        mhz = at_most(mhz, mhz_allowed)
-        if shares is None:
-            return mhz
-        percent = 100 * max(shares)
-        if percent > 90:
-            return mhz_allowed[-1]
-        if percent > 85:
-            return mhz
-        return at_least(whole_khz(percent * mhz / 88), mhz_allowed)

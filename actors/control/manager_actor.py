@@ -1,0 +1,124 @@
+"""The manager's Ray actor: the manager and its control loop in a process of their own."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.clock import read_clock
+from actors.control.loop import ControlLoop, LoopFigures
+from actors.control.ray_transport import RayTransport
+from actors.policies import load_policy, located
+from actors.session import watch_driver
+from scheduler.board import Board
+from scheduler.manager import AppSpec, Manager
+from scheduler.messages import Event
+from scheduler.problem import Objective
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManagerTask:
+    """The facts of a run that the manager's actor needs.
+
+    Attributes:
+        board: the board.
+        apps: the applications.
+        events: (at_s, event) for each event of the mix, rising in board time.
+        policy: name of the policy, as for `actors.policies.load_policy`.
+        objective: what the policy minimises.
+        power_cap_w: most power of the board, in watts; None for no cap.
+        epoch_s: board time between two decisions, in seconds.
+        until_s: board time at which the loop ends.
+    """
+
+    board: Board
+    apps: tuple[AppSpec, ...]
+    events: tuple[tuple[float, Event], ...]
+    policy: str
+    objective: Objective
+    power_cap_w: float | None
+    epoch_s: float
+    until_s: float
+
+
+class ManagerActor:
+    """The manager and its loop in a process of their own."""
+
+    def __init__(self, task: ManagerTask, directory: str) -> None:
+        watch_driver(lambda: None)
+        self._task, self._directory = task, Path(directory)
+        self._log: deque[dict[str, object]] = deque()
+        self._stop = threading.Event()
+        self._fault: str | None = None
+        self._figures = LoopFigures()
+        self._thread: threading.Thread | None = None
+
+    @ray.method(concurrency_group="control")
+    def begin(self, workers: Mapping[str, Any], agent: Any, pids: Mapping[str, int]) -> None:
+        """Start the loop on a thread of its own.
+
+        Args:
+            workers: handle of each application's worker, by application.
+            agent: handle of the board agent.
+            pids: process number of each worker, by application.
+        """
+        task, clock = self._task, read_clock(self._directory)
+        manager = Manager(
+            board=task.board,
+            apps=task.apps,
+            policy=load_policy(task.policy),
+            objective=task.objective,
+            power_cap_w=task.power_cap_w,
+            epoch_s=task.epoch_s,
+        )
+        loop = ControlLoop(
+            manager,
+            RayTransport(workers, agent, pids, self._directory, task.epoch_s),
+            clock,
+            events=task.events,
+            apps=list(workers),
+            epoch_s=task.epoch_s,
+            log=self._log.append,
+        )
+        self._figures = loop.figures
+        self._thread = threading.Thread(target=self._run, args=(loop,), name="control-loop", daemon=True)
+        self._thread.start()
+
+    def _run(self, loop: ControlLoop) -> None:
+        try:
+            loop.run(self._task.until_s, self._stop.is_set)
+        except Exception:
+            self._fault = traceback.format_exc()
+
+    @ray.method(concurrency_group="control")
+    def take_log(self) -> list[dict[str, object]]:
+        """Return the entries of the epoch log since the last call.
+
+        Raises:
+            RuntimeError: if the loop died.
+        """
+        if self._fault is not None:
+            raise RuntimeError(f"the control loop died: {self._fault}")
+        return [self._log.popleft() for _ in range(len(self._log))]
+
+    @ray.method(concurrency_group="control")
+    def finish(self) -> LoopFigures:
+        """End the loop, and return its measurements of itself."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        return self._figures
+
+
+def manager_actor(task: ManagerTask, directory: Path) -> Any:
+    """Start the manager, and return its handle."""
+    actor = ray.remote(num_cpus=0, concurrency_groups={"control": 2})(ManagerActor)
+    located_task = replace(task, policy=located(task.policy))  # its process may have another current directory
+    return actor.remote(located_task, str(directory))

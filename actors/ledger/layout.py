@@ -1,0 +1,136 @@
+"""The layout of the ledger's file: where the record of each unit, core and slot is.
+
+The file begins with the board's mark. The records of all units follow, then those of their cores, then those of the
+slots. This module knows which record is where; it takes no lock and does not decide what is written.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from actors.ledger.meters import Core, UnitState
+from actors.ledger.shared import SharedRecords, cells
+from scheduler.board import Board
+
+
+class SlotEntry(NamedTuple):
+    """The latest request of an application for cores. All fields are plain floats.
+
+    Attributes:
+        ticket: number of this request for cores; it rises, and divided by the number of slots it leaves the slot.
+        queue: number of the unit that it waits for, from 1; 0 while it does not wait.
+        deadline_s: the board time at which the result is due.
+        cores: the cores that it needs, a bit for each.
+        start_s: the board time at which it got them.
+        start_progress_ms: the unit's progress at that time.
+    """
+
+    ticket: float
+    queue: float = 0.0
+    deadline_s: float = 0.0
+    cores: float = 0.0
+    start_s: float = 0.0
+    start_progress_ms: float = 0.0
+
+
+class WaitingSlot(NamedTuple):
+    """A slot whose request waits for cores; see `actors.requests.turns.Waiting`."""
+
+    slot: int
+    entry: SlotEntry
+
+    @property
+    def deadline_s(self) -> float:
+        """The board time at which its result is due."""
+        return self.entry.deadline_s
+
+    @property
+    def mask(self) -> int:
+        """The cores that it needs, a bit for each."""
+        return int(self.entry.cores)
+
+
+_UNIT = len(UnitState._fields)
+_CORE = len(Core._fields)
+_ENTRY = len(SlotEntry._fields)
+_QUEUE = SlotEntry._fields.index("queue")
+
+
+class LedgerFile:
+    """The typed records of one board's ledger, in memory that all processes of a run share.
+
+    Args:
+        records: the mapped file.
+        board: the board that it was made for.
+
+    Attributes:
+        records: the mapped file.
+        slots: how many applications it has room for.
+    """
+
+    def __init__(self, records: SharedRecords, board: Board) -> None:
+        self.records = records
+        units = len(board.units)
+        self._unit_places = [1 + number * cells(_UNIT) for number in range(units)]
+        place = 1 + units * cells(_UNIT)
+        self._core_places: list[list[int]] = []
+        for unit in board.units:
+            self._core_places.append([place + core * cells(_CORE) for core in range(unit.cores)])
+            place += unit.cores * cells(_CORE)
+        self.slots = (len(records) - place) // cells(_ENTRY)
+        self._slot_places = [place + slot * cells(_ENTRY) for slot in range(self.slots)]
+
+    @staticmethod
+    def create(path: Path, board: Board, slots: int) -> None:
+        """Make a file with room for a board's units and cores and for so many slots, all zero and without a mark.
+
+        Raises:
+            FileExistsError: if there is a file already.
+        """
+        cores = sum(unit.cores for unit in board.units)
+        SharedRecords.create(path, 1 + len(board.units) * cells(_UNIT) + cores * cells(_CORE) + slots * cells(_ENTRY))
+
+    # ------------------------------------------------------------ units and cores
+
+    def unit(self, number: int) -> UnitState:
+        """Return the state of the board's unit of that number, as of its last change."""
+        return UnitState._make(self.records.get(self._unit_places[number], _UNIT))
+
+    def put_unit(self, number: int, unit: UnitState) -> None:
+        """Write the state of a unit."""
+        self.records.put(self._unit_places[number], unit)
+
+    def cores(self, number: int) -> list[Core]:
+        """Return all cores of a unit."""
+        return [Core._make(self.records.get(place, _CORE)) for place in self._core_places[number]]
+
+    def put_core(self, number: int, core: int, record: Core) -> None:
+        """Write one core of a unit."""
+        self.records.put(self._core_places[number][core], record)
+
+    # ------------------------------------------------------------ slots
+
+    def entry(self, slot: int) -> SlotEntry:
+        """Return a slot's latest request for cores."""
+        return SlotEntry._make(self.records.get(self._slot_places[slot], _ENTRY))
+
+    def put_entry(self, slot: int, entry: SlotEntry) -> None:
+        """Write a slot's request for cores."""
+        self.records.put(self._slot_places[slot], entry)
+
+    def waiting(self, number: int) -> list[WaitingSlot]:
+        """Return the slots whose requests wait for cores of that unit, by slot."""
+        # Only one number of each slot is read to find them: most slots wait nowhere.
+        return [
+            WaitingSlot(slot, self.entry(slot))
+            for slot, place in enumerate(self._slot_places)
+            if self.records.field(place, _ENTRY, _QUEUE) == number + 1
+        ]
+
+
+def mark_of(board: Board) -> float:
+    """Return the number that stands for a board and for this layout; never 0."""
+    layout = (UnitState._fields, Core._fields, SlotEntry._fields)
+    return 1.0 + zlib.crc32(repr((layout, board)).encode())

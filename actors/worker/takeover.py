@@ -1,0 +1,41 @@
+"""How a worker begins: at its application's start, or where a predecessor was killed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from actors.requests.queue import Intake, Request, RequestQueue, remains
+from actors.requests.records import RECORD, read_records
+from actors.worker.spec import WorkerSpec
+from actors.worker.tally import Tally
+
+
+def take_over(spec: WorkerSpec, resume_from_s: float | None) -> tuple[Intake, Tally]:
+    """Return the intake and the tally of a worker that begins.
+
+    Requests that the predecessor took and never ended are recorded as failed.
+
+    Args:
+        spec: what the worker serves.
+        resume_from_s: board time from which a successor goes on; None for the first worker of the application.
+    """
+    queue = RequestQueue(spec.queue_bound, spec.drop)
+    path = Path(spec.records_path)
+    if resume_from_s is None:
+        return Intake(arrivals_s=spec.arrivals_s, segments=spec.segments, queue=queue), Tally(path)
+    if path.exists():
+        # A kill can cut the last record short, and the next one must not begin in its middle.
+        os.truncate(path, path.stat().st_size // RECORD.itemsize * RECORD.itemsize)
+    left = remains(read_records(path), arrivals_s=spec.arrivals_s, resume_from_s=resume_from_s)
+    intake = Intake(
+        arrivals_s=spec.arrivals_s,
+        segments=spec.segments,
+        queue=queue,
+        first=left.first,
+        next_index=left.next_index,
+    )
+    tally = Tally(path)
+    for index, arrival_s in left.lost:
+        tally.failed(Request(index, arrival_s, intake.target_ms(arrival_s)), resume_from_s)
+    return intake, tally

@@ -1,0 +1,109 @@
+"""The engines by name, and preparing a sub-network in one of them.
+
+A new engine is a module with an `Engine`, and one line in `_ENGINES`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from supernets.artifact import Artifact
+from supernets.engines import onnxruntime_engine, openvino_engine, torch_engine
+from supernets.engines.common import Engine, Network, private_mb, release_memory
+from supernets.errors import SupernetError, known_options
+
+_ENGINES = {
+    engine.name: engine
+    for engine in (
+        onnxruntime_engine.ENGINE,
+        openvino_engine.ENGINE,
+        torch_engine.ENGINE,
+    )
+}
+_AUTO = ("onnxruntime", "openvino")
+"""The engines that `auto` chooses from, the default first."""
+_WARM_UP_RUNS = 3
+_SETTINGS = 2
+"""Raise this when an engine's settings change in a way that changes its speed: stored profiles depend on it."""
+
+
+def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: str = "cpu") -> Network:
+    """Load a sub-network into an engine and warm it up.
+
+    Args:
+        artifact: the exported sub-network.
+        engine: one of `names()`; `auto` is the first of `candidates`, ONNX Runtime in float32.
+        threads: threads that compute, the caller's among them. Threads beyond the caller's inherit its affinity.
+        device: `cpu`, or `cuda:0` and so on.
+
+    Raises:
+        SupernetError: for an unknown engine, one that can't compute in the artifact's precision or on that device, or
+            a file that the engine can't load.
+    """
+    name = candidates(artifact.precision)[0] if engine == "auto" else engine
+    chosen = _engine(name)
+    _check(chosen, artifact, device)
+    chosen.start()
+    # The cost of a network is what the process's own memory grows by, so what is free already is given back first.
+    release_memory()
+    before_mb = private_mb()
+    loaded = chosen.load(artifact, threads, device)
+    blank = np.zeros(artifact.input_shape, dtype=np.float32)
+    for _ in range(_WARM_UP_RUNS):
+        loaded.run(blank)
+    if loaded.device_mb is not None:
+        memory_mb = loaded.device_mb()
+    else:
+        release_memory()
+        # Memory is reused before the system is asked for more, so a network can seem to cost nothing.
+        least_mb = Path(artifact.path).stat().st_size / 1e6 if loaded.mapped is None else 0.0
+        memory_mb = max(private_mb() - before_mb, least_mb)
+    return Network(engine=name, run=loaded.run, memory_mb=memory_mb, mapped=loaded.mapped)
+
+
+def _check(engine: Engine, artifact: Artifact, device: str) -> None:
+    """Refuse an artifact or a device that the engine can't take, before the engine is imported."""
+    if artifact.precision not in engine.precisions:
+        able = ", ".join(other.name for other in _ENGINES.values() if artifact.precision in other.precisions)
+        raise SupernetError(
+            f"engine {engine.name!r} can't compute in {artifact.precision}, as {artifact.subnet} is to; "
+            f"these can: {able}"
+        )
+    if device.partition(":")[0] not in engine.devices:
+        raise SupernetError(f"engine {engine.name!r} has no device {device!r}, only {', '.join(engine.devices)}")
+    if artifact.file(engine.format) is None:
+        raise SupernetError(
+            f"{artifact.path} has no {engine.format}, so the {engine.name} engine can't run it; use another engine"
+        )
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the engines."""
+    return tuple(_ENGINES)
+
+
+def candidates(precision: str = "float32") -> tuple[str, ...]:
+    """Return the engines that `auto` chooses from at a precision; without a profile it takes the first."""
+    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions)
+
+
+def engine_version(engine: str = "auto") -> str:
+    """Return the key of an engine in profiles: name and version of its library, and of its settings here.
+
+    `engine_version("openvino")` is for example `openvino 2025.4.0, settings 2`; `auto` names all that it chooses from.
+
+    Raises:
+        SupernetError: for an unknown engine.
+    """
+    chosen = [_engine(name) for name in (_AUTO if engine == "auto" else (engine,))]
+    versions = ", ".join(f"{each.name} {version(each.distribution)}" for each in chosen)
+    return f"{versions}, settings {_SETTINGS}"
+
+
+def _engine(name: str) -> Engine:
+    if name not in _ENGINES:
+        raise SupernetError(f"engine {name!r} is unknown. {known_options(name, ['auto', *_ENGINES])}")
+    return _ENGINES[name]

@@ -1,0 +1,44 @@
+"""What a unit's DVFS can do, by its word in `cluster.yaml`, and the energy of a whole board."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scheduler.board import DVFS, Board, BoardUnit
+
+UNIT = BoardUnit(name="big", kind="cpu", cpus=(0,), dvfs="emulated", mhz=(500.0,), static_w=(0.1,), dynamic_w=(0.5,))
+BOARD = Board(name="b", units=(UNIT, replace(UNIT, name="little")), base_w=1.5, sensor="none", power_source="made up")
+
+
+@pytest.mark.parametrize(
+    ("word", "settable", "emulated"),
+    [
+        ("cpufreq", True, False),
+        ("devfreq", True, False),
+        ("nvml", True, False),
+        ("emulated", True, True),
+        ("fixed", False, False),
+    ],
+)
+def test_what_can_be_done_with_a_unit_follows_from_its_dvfs(word, settable, emulated):
+    unit = replace(UNIT, dvfs=word)
+    assert (unit.settable, unit.emulated) == (settable, emulated)
+    assert replace(BOARD, units=(unit,)).emulated == emulated
+
+
+def test_each_kind_of_unit_has_its_own_ways_to_set_a_clock():
+    assert [word for word, dvfs in DVFS.items() if "cpu" in dvfs.kinds] == ["cpufreq", "emulated", "fixed"]
+    assert [word for word, dvfs in DVFS.items() if "gpu" in dvfs.kinds] == ["devfreq", "nvml", "emulated", "fixed"]
+
+
+def test_a_boards_energy_is_that_of_its_units_and_of_the_rest():
+    assert BOARD.board_j(40.0, 10.0) == 55.0
+    assert BOARD.board_j(None, 10.0) is None
+    assert replace(BOARD, base_w=None).board_j(40.0, 10.0) is None
+
+
+def test_energy_is_modelled_where_every_unit_has_power_figures():
+    assert BOARD.energy_source == "modelled"
+    assert replace(BOARD, units=(UNIT, replace(UNIT, static_w=None))).energy_source == "unknown"

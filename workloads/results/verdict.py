@@ -1,0 +1,57 @@
+"""The verdict on an app: whether its share of on-time requests met its service-level objective."""
+
+from __future__ import annotations
+
+import math
+
+from workloads.results.summary import Verdict
+
+
+def verdict_of(on_time: int, n: int, slo: float) -> Verdict:
+    """Judge whether a share of on-time requests met its objective.
+
+    At an objective of 0.95, 600 of 600 requests are `met`, 540 of 600 `missed`; 30 of 30 are `not shown`, since a share
+    of 0.89 explains them as well.
+
+    Args:
+        on_time: Requests on time, of `n`.
+        n: Requests that ended.
+        slo: Share that must be on time, above 0 and at most 1.
+
+    Returns:
+        `met` if the whole 95 % interval of the share is at least `slo`, `missed` if all of it is below, else
+        `not shown`: too few requests to tell.
+    """
+    low, high = wilson_interval(on_time, n)
+    if low >= slo:
+        return "met"
+    return "missed" if high < slo else "not shown"
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Bound a proportion by the score interval of Wilson (1927, doi:10.1080/01621459.1927.10502953).
+
+    30 successes of 30 give (0.89, 1.0), 540 of 600 give (0.87, 0.92).
+
+    Args:
+        successes: Successes, 0 to `n`.
+        n: Trials; with none, everything is possible.
+        z: Quantile of the normal distribution; 1.96 for 95 %.
+
+    Returns:
+        The lower and the upper bound, within [0, 1].
+
+    Raises:
+        ValueError: `successes` is not within 0 and n.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must be between 0 and n={n!r}, not {successes!r}.")
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    spread = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    middle, scale = share + z * z / (2 * n), 1 + z * z / n
+    # At the ends the bound is 0 or 1 exactly, which rounding would miss.
+    low = 0.0 if successes == 0 else (middle - spread) / scale
+    high = 1.0 if successes == n else (middle + spread) / scale
+    return low, high

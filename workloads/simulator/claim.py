@@ -1,0 +1,45 @@
+"""A simulated request's claim to cores of one unit, and who makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Claimant(Protocol):
+    """Who makes a claim: it is asked when its cores are free, and told when the service is over."""
+
+    def accepts(self) -> bool:
+        """Return true to take the cores that are free now, or false to let the claim go."""
+        ...
+
+    def ended(self) -> None:
+        """Learn that the service is over and the cores are given back."""
+        ...
+
+
+@dataclass(slots=True, eq=False, kw_only=True)  # not frozen: one is made for each request, and that costs a microsecond
+class Claim:
+    """One request's claim to cores: it waits for them, then holds them until its service is over.
+
+    Attributes:
+        claimant: who makes it.
+        cores: places of the cores in their unit.
+        mask: the same cores with a bit for each.
+        deadline_s: when the result is due; an earlier deadline is served first.
+        slot: number of the application, which has one claim to a unit at a time; at equal deadlines the lower is first.
+        work_ms: profiled time that the service takes; once it has begun, with what came on top.
+        start_s: when it got its cores.
+        goal_ms: progress of its unit by which its service is over.
+        end_s: when that will be, if nothing changes; below 0 while it has no cores.
+    """
+
+    claimant: Claimant
+    cores: tuple[int, ...]
+    mask: int
+    deadline_s: float
+    slot: int
+    work_ms: float
+    start_s: float = field(default=0.0, init=False)
+    goal_ms: float = field(default=0.0, init=False)
+    end_s: float = field(default=-1.0, init=False)
