@@ -163,8 +163,8 @@ class _Bound:
         """Require that enough of an application's requests are served on time."""
         app = presence.app.name
         arrivals_s = self._plan.mix.arrivals_s(self._plan.seed)[app]
-        slo = self._plan.mix.targets_of(app)[-1].slo
-        groups, free = self._groups(app, arrivals_s)
+        slo = presence.targets[-1].slo
+        groups, free = self._groups(presence, arrivals_s)
         own_time: _TermsByClock = {}
         on_time: _Terms = {}
         for group in groups:
@@ -175,14 +175,14 @@ class _Bound:
         for (number, unit, mhz), taken in own_time.items():
             self._program.at_most({**taken, self._units[number][unit].active[mhz]: -1.0}, 0.0)
 
-    def _groups(self, app: str, arrivals_s: FloatArray) -> tuple[list[_RequestGroup], int]:
+    def _groups(self, presence: Presence, arrivals_s: FloatArray) -> tuple[list[_RequestGroup], int]:
         """Return an application's requests in groups, and the number of those that are due after the run.
 
         Requests of a group differ in their share of the service times only, so the program need not tell them apart.
         """
-        targets = self._plan.mix.targets_of(app)
+        targets = presence.targets
         begins_s = [interval.from_s for interval in self._intervals]
-        draws = Draws(self._plan.seed, app)
+        draws = Draws(self._plan.seed, presence.app.name)
         shares: dict[tuple[int, int, float, float], list[float]] = {}
         free = 0
         for index, arrival_s in enumerate(arrivals_s.tolist()):

@@ -99,7 +99,7 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
             Interval(
                 from_s=from_s,
                 to_s=to_s,
-                targets={one.app.name: _in_force(mix.targets_of(one.app.name), from_s) for one in here},
+                targets={one.app.name: _in_force(one.targets, from_s) for one in here},
                 limits=limits,
                 power_cap_w=power_cap_w,
             )

@@ -77,7 +77,7 @@ class Scorer:
         self._spaces = spaces
         self._begins_s = np.array([space.intervals[0].from_s for space in spaces])
         self._presences = plan.mix.all_apps()
-        self._targets = {one.app.name: plan.mix.targets_of(one.app.name)[-1] for one in self._presences}
+        self._targets = {one.app.name: one.targets[-1] for one in self._presences}
         arrivals_s = plan.mix.arrivals_s(plan.seed)
         self.weights = {app: one.weight / max(1, len(arrivals_s[app])) for app, one in self._targets.items()}
 
