@@ -15,7 +15,7 @@ from scheduler.app_knowledge import AppKnowledge, AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.inputs import Inputs, UnitInputs, limited
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
-from scheduler.problem import Objective
+from scheduler.objectives import ObjectiveName
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Snapshot, UnitView
 
@@ -35,7 +35,13 @@ class Knowledge:
     """
 
     def __init__(
-        self, *, board: Board, apps: Sequence[AppSpec], objective: Objective, power_cap_w: float | None, grace_s: float
+        self,
+        *,
+        board: Board,
+        apps: Sequence[AppSpec],
+        objective: ObjectiveName,
+        power_cap_w: float | None,
+        grace_s: float,
     ) -> None:
         self.power_cap_w = power_cap_w
         self._board = board

@@ -38,9 +38,9 @@ from scheduler.messages import (
     WorkerLost,
     WorkerStarted,
 )
+from scheduler.objectives import ObjectiveName
 from scheduler.placement import assign_cpus
 from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
-from scheduler.problem import Objective
 from scheduler.solver import Evaluation
 from scheduler.transition import Transition
 from scheduler.views import Plan
@@ -73,7 +73,7 @@ class Manager:
         board: Board,
         apps: Sequence[AppSpec],
         policy: Policy,
-        objective: Objective = "energy",
+        objective: ObjectiveName = "energy",
         power_cap_w: float | None = None,
         epoch_s: float = 0.1,
         logs_epochs: bool = True,

@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 
 from scheduler.board import Board
 from scheduler.errors import InputError, did_you_mean
-from scheduler.problem import OperatingPoint, Points
+from scheduler.problem import FULL_LOAD, OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
 
 FloatArray = NDArray[np.float64]
 ArrivalKind = Literal["periodic", "poisson", "saturate"]
-
-MAX_LOAD = 0.9
-"""Points that keep their cores busy for more than this share of the time are left out."""
 
 _MAX_QUEUE_LOAD = 0.99
 """Load at which an overloaded queue is priced: its true response has no quantile, and latency must be finite."""
@@ -84,7 +81,7 @@ def operating_points(
       stands as 0.0; whoever reports energy must say so (`BoardUnit.dynamic_w` is None);
     - `accuracy`, the rung's. An unknown one stands as 0.0, which nothing relies on: there is no floor then.
 
-    Points with rate · service above `MAX_LOAD` are left out unless all are. All clocks of the board are priced;
+    Points with rate · service above `FULL_LOAD` are left out unless all are. All clocks of the board are priced;
     which are allowed now is for the caller to know.
 
     Args:
@@ -122,7 +119,7 @@ def operating_points(
             service_ms = time.mean_ms * stretch
             latency_ms = (1 + margin) * response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo)
             energy_mj = lane.dynamic_w * service_ms
-            fits = arrivals.rate_hz * service_ms / 1000 <= MAX_LOAD + 1e-9
+            fits = arrivals.rate_hz * service_ms / 1000 <= FULL_LOAD + 1e-9
             columns = (fits, latency_ms, energy_mj, service_ms)
             rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
             for (unit, mhz), fit, latency, energy, service in rows:
@@ -190,7 +187,7 @@ def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: Ar
     share = min(slo, _MAX_SHARE)
     load = np.minimum(arrivals.rate_hz * mean_ms / 1000, _MAX_QUEUE_LOAD)
     if arrivals.kind == "poisson":
-        # The response grows as 1/(1 - load), so what is interpolated, and kept beyond MAX_LOAD, is its multiple.
+        # The response grows as 1/(1 - load), so what is interpolated, and kept beyond FULL_LOAD, is its multiple.
         response = np.interp(load, _LOADS, (1 - _LOADS) * _poisson_response(time, share)) / (1 - load)
         response_ms: FloatArray = np.maximum(response * mean_ms, quantile_ms)
         return response_ms
@@ -211,7 +208,7 @@ _STEPS = 32
 _MAX_POINTS = 2**14
 """Most steps in all: where a few samples are hundreds of times the mean, the steps are longer instead."""
 
-_LOADS = MAX_LOAD * np.linspace(0, 1, 32) ** 2
+_LOADS = FULL_LOAD * np.linspace(0, 1, 32) ** 2
 """Loads at which responses are tabulated, close together where waiting sets in. A service of few different
 lengths has jumps between them, at a load of 1 - slo for instance, which interpolation spreads over one interval."""
 
@@ -230,7 +227,7 @@ def _poisson_response(time: ServiceTime, share: float) -> FloatArray:
     """
     samples = np.array(time.samples_ms) / time.mean_ms
     # Beyond this many mean services the tail, close to exponential, holds a hundredth of what is looked for.
-    longest_wait = np.mean(samples**2) / (2 * (1 - MAX_LOAD)) * math.log(100 / (1 - share))
+    longest_wait = np.mean(samples**2) / (2 * (1 - FULL_LOAD)) * math.log(100 / (1 - share))
     span = longest_wait + 2 * samples[-1] + 2
     steps = min(_STEPS, _MAX_POINTS / span)
     size = 2 ** math.ceil(math.log2(steps * span))

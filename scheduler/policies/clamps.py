@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduler.points import MAX_LOAD
-from scheduler.problem import OperatingPoint
+from scheduler.problem import FULL_LOAD, OperatingPoint
 from scheduler.views import AppView, Gear, Snapshot, UnitView
 
 
@@ -58,5 +57,5 @@ def _meets(
     at = {one: points[one][mhz] for one in together}
     latency_ms = at[app].latency_ms + sum(at[other].busy_ms for other in beside)
     taken_ms = sum(views[one].rate_hz * at[one].busy_ms * at[one].cores for one in together)
-    fits = not beside or taken_ms <= MAX_LOAD * 1000 * unit.cores_online
+    fits = not beside or taken_ms <= FULL_LOAD * 1000 * unit.cores_online
     return fits and latency_ms <= views[app].target_ms

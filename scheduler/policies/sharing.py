@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from scheduler.placement import spread
 from scheduler.problem import OperatingPoint, Problem, Unit
-from scheduler.solver import FULL_LOAD, Evaluation, evaluate
+from scheduler.solver import Evaluation, evaluate
+from scheduler.solver.evaluation import lateness, overload
 
 RARE = 0.025
 """Share of requests that may be late all the same: what plans leave at an slo of 95 %."""
@@ -33,7 +34,7 @@ def crowded_units(problem: Problem, evaluation: Evaluation) -> list[Unit]:
     return [unit for unit in problem.units if unit.name in evaluation.shared and unit.kind == "cpu" and unit.cores > 1]
 
 
-def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
+def evaluate_by_cpu(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
     """What a choice of one point for each demand and one clock for each unit comes to, CPU by CPU.
 
     The arguments are those of `scheduler.solver.evaluate`, and so is the result, but for the latencies on shared CPU
@@ -43,8 +44,8 @@ def outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping
     return _re_evaluated(problem, choice, coarse, crowded_units(problem, coarse), rare=0.0)
 
 
-def likely_outcome(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
-    """As `outcome`, with the waiting for another application counted as far as more than few requests meet it.
+def evaluate_likely(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
+    """As `evaluate_by_cpu`, with the waiting for another application counted as far as more than few requests meet it.
 
     A request meets one of another application in service as often as that has the core, and then waits for what is
     left of it, anything from none to all alike. So a share `RARE` of the requests wait longer than the part
@@ -68,7 +69,7 @@ def _re_evaluated(
         here = {demand.app: demand for demand in problem.demands if choice[demand.app].unit == unit.name}
         loads = {app: demand.rate_hz * choice[app].busy_ms / 1000 for app, demand in here.items()}
         by_cpu = _spread(unit, loads, choice)
-        unit_terms[unit.name] = max(0.0, max(sum(loads[app] for app in apps) for apps in by_cpu) / FULL_LOAD - 1)
+        unit_terms[unit.name] = overload(max(sum(loads[app] for app in apps) for apps in by_cpu))
         for app, demand in here.items():
             others = sorted({other for apps in by_cpu if app in apps for other in apps} - {app})
             waits_ms[app] = sum(choice[other].busy_ms for other in others)
@@ -77,8 +78,8 @@ def _re_evaluated(
             latency_ms[app] = choice[app].latency_ms + sum(
                 choice[other].busy_ms * min(share, most * _common_part(loads[other], rare)) for other in others
             )
-            before = demand.weight * max(0.0, coarse.latency_ms[app] / demand.target_ms - 1)
-            after = demand.weight * max(0.0, latency_ms[app] / demand.target_ms - 1)
+            before = demand.weight * lateness(coarse.latency_ms[app], demand.target_ms)
+            after = demand.weight * lateness(latency_ms[app], demand.target_ms)
             app_terms[app] += after - before
     return replace(coarse, latency_ms=latency_ms, waits_ms=waits_ms, app_terms=app_terms, unit_terms=unit_terms)
 

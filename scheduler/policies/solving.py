@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple, assert_never, cast
 
+from scheduler.board import BoardUnit
+from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.policies.protocol import gear_of, points_of, top_points
-from scheduler.policies.sharing import likely_outcome, may_crowd, outcome, several_cores
+from scheduler.policies.sharing import evaluate_by_cpu, evaluate_likely, may_crowd, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
 from scheduler.solver import solve
-from scheduler.views import Gear, Plan, Snapshot
+from scheduler.views import Gear, Plan, Snapshot, UnitView
 
 HYSTERESIS = 0.02
 """Share of power that `Joint` must save at no greater violation before it changes a gear."""
+
+
+def unit_of(unit: UnitView | BoardUnit) -> Unit:
+    """Return a unit as the solver sees it: with its cores online and the clocks allowed.
+
+    Where its power is not known it counts as nothing, so that only violation (and accuracy) is weighed.
+    """
+    match unit:
+        case UnitView():
+            cores, mhz = unit.cores_online, unit.mhz_allowed
+        case BoardUnit():
+            cores, mhz = unit.cores, unit.mhz
+        case _:
+            assert_never(unit)
+    static_w = unit.static_w or (0.0,) * len(mhz)
+    return Unit(name=unit.name, kind=cast(Kind, unit.kind), cores=cores, mhz=mhz, static_w=static_w)
 
 
 def problem_of(snapshot: Snapshot) -> Problem:
@@ -21,18 +39,7 @@ def problem_of(snapshot: Snapshot) -> Problem:
 
     What requests have turned out to take and to wait for, less than foreseen, is what counts: own_ratio · own +
     wait_ratio · waits <= target is own + wait_ratio / own_ratio · waits <= target / own_ratio.
-    Where the power of a unit is not known it counts as nothing, so that only violation (and accuracy) is weighed.
     """
-    units = tuple(
-        Unit(
-            name=unit.name,
-            kind=cast(Kind, unit.kind),
-            cores=unit.cores_online,
-            mhz=unit.mhz_allowed,
-            static_w=unit.static_w or (0.0,) * len(unit.mhz_allowed),
-        )
-        for unit in snapshot.units
-    )
     demands = tuple(
         Demand(
             app=view.app,
@@ -45,6 +52,7 @@ def problem_of(snapshot: Snapshot) -> Problem:
         )
         for view in snapshot.apps
     )
+    units = tuple(unit_of(unit) for unit in snapshot.units)
     return Problem(units=units, demands=demands, objective=snapshot.objective, power_cap_w=snapshot.power_cap_w)
 
 
@@ -100,7 +108,7 @@ class Joint:
         return best
 
     def _as_good(self, kept: _Judgement, best: _Judgement) -> bool:
-        return kept.goals <= best.goals and best.power_w >= kept.power_w * (1 - self._hysteresis)
+        return kept.above <= best.above and best.power_w >= kept.power_w * (1 - self._hysteresis)
 
 
 def _with_gears_kept(problem: Problem, snapshot: Snapshot) -> Problem | None:
@@ -147,7 +155,7 @@ def _best(problem: Problem, *, in_gear: bool = False) -> Chosen:
 
 def _at_best_clocks(problem: Problem, chosen: Chosen) -> Chosen:
     """The same gears, with one shared unit after another at the clock that is best CPU by CPU."""
-    shared = outcome(problem, chosen.points, chosen.mhz).shared
+    shared = evaluate_by_cpu(problem, chosen.points, chosen.mhz).shared
     for unit in (unit for unit in problem.units if unit.name in shared):
         at_clocks = [_at_clock(problem, chosen, unit, mhz) for mhz in unit.mhz]
         chosen = min((one for one in at_clocks if one is not None), key=lambda one: _judged(problem, one))
@@ -178,19 +186,22 @@ def _with_waits_times(factor: float, problem: Problem) -> Problem:
 class _Judgement(NamedTuple):
     """How good a choice is; less is better."""
 
-    goals: tuple[float, float, float]
-    """The largest term, the violation and the accuracy, each where the objective asks for it."""
+    above: tuple[float, ...]
+    """What the objective weighs before power."""
     power_w: float
 
 
 def _judged(problem: Problem, chosen: Chosen) -> _Judgement:
     """Judges CPU by CPU, half-way between the worst and what is likely: arrivals may keep step, or not."""
-    worst = outcome(problem, chosen.points, chosen.mhz)
-    likely = likely_outcome(problem, chosen.points, chosen.mhz) if worst.violation > 0 else worst
-    largest_term = (worst.largest_term + likely.largest_term) / 2 if problem.objective == "fair" else 0.0
-    violation = (worst.violation + likely.violation) / 2
-    accuracy = worst.accuracy if problem.objective == "accuracy" else 0.0
-    return _Judgement((round(largest_term, 9), round(violation, 9), round(-accuracy, 9)), worst.power_w)
+    worst = evaluate_by_cpu(problem, chosen.points, chosen.mhz)
+    likely = evaluate_likely(problem, chosen.points, chosen.mhz) if worst.violation > 0 else worst
+
+    def lessened(quantity: Quantity) -> float:
+        middle = (worst.of(quantity) + likely.of(quantity)) / 2
+        return round(-middle if quantity.raised else middle, 9)
+
+    above = [quantity for quantity in OBJECTIVES[problem.objective].levels if quantity is not Quantity.POWER]
+    return _Judgement(tuple(map(lessened, above)), worst.power_w)
 
 
 class TwoStage:

@@ -19,13 +19,13 @@ equal in that sense the one met first stays: the search is deterministic and tak
 points in the order given.
 """
 
+from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Problem
 from scheduler.solver.evaluation import Evaluation, evaluate
 from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
 from scheduler.solver.local import solve_locally
-from scheduler.solver.tables import FULL_LOAD
 
-__all__ = ["EXACT_DEMANDS", "FULL_LOAD", "Evaluation", "evaluate", "solve"]
+__all__ = ["EXACT_DEMANDS", "Evaluation", "evaluate", "solve"]
 
 
 def solve(problem: Problem) -> Allocation:
@@ -42,7 +42,6 @@ def solve(problem: Problem) -> Allocation:
     choice = {d.app: d.points[row] for d, row in zip(problem.demands, found.rows, strict=True)}
     mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, found.clocks, strict=True)}
     outcome = evaluate(problem, choice, mhz)
-    best = outcome.accuracy if problem.objective == "accuracy" else outcome.power_w
     return Allocation(
         choice=choice,
         mhz=mhz,
@@ -50,5 +49,5 @@ def solve(problem: Problem) -> Allocation:
         power_w=outcome.power_w,
         violation=outcome.violation,
         optimal=found.proven,
-        bound=best if found.proven else found.bound,
+        bound=outcome.of(OBJECTIVES[problem.objective].goals[0]) if found.proven else found.bound,
     )

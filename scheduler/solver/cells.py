@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scheduler.solver import lexi
-from scheduler.solver.tables import RESPONSE, SUMMED, Bools, Floats, Ints, UnitTable, overload
+from scheduler.solver.tables import RESPONSE, SUMMED, Bools, Floats, Ints, UnitTable, effective_ms, overload_ticks
 
 STATES = 200_000
 """States at which a search gives up its proof; some tens of MB."""
@@ -214,7 +214,7 @@ class Cell:
             places=np.zeros((0, count), dtype=np.intp),
             response=np.zeros((3, 0, count)),
             sums=sums,
-            violation=overload(self.rest[0, 2, self.clocks]),
+            violation=overload_ticks(self.rest[0, 2, self.clocks]),
         )
 
     def _expand(self, states: States, m: int, end: int) -> States:
@@ -233,8 +233,8 @@ class Cell:
         busy_ms, cores, load = sums[:3] + self.rest[end][:, clock]
         shared = cores > frame.slots
         alone, extra, short = response
-        terms = frame.term(self.members[:end], np.where(shared, extra + busy_ms, alone), short)
-        unit_term = overload(load)
+        terms = frame.term(self.members[:end], effective_ms(alone, extra, busy_ms, shared), short)
+        unit_term = overload_ticks(load)
         worst = np.maximum(terms.max(axis=0), unit_term)
         lost = worst > self.limit
         if self.barred:

@@ -6,9 +6,10 @@ found.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
-from scheduler.problem import OperatingPoint, Problem, ProblemError
-from scheduler.solver.tables import FULL_LOAD
+from scheduler.objectives import Quantity
+from scheduler.problem import FULL_LOAD, OperatingPoint, Problem, ProblemError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +43,32 @@ class Evaluation:
 
     @property
     def largest_term(self) -> float:
-        """The largest single term, which objective "fair" lessens first."""
+        """The largest single term."""
         return max([self.cap_term, *self.app_terms.values(), *self.unit_terms.values()])
+
+    def of(self, quantity: Quantity) -> float:
+        """Return a quantity that objectives weigh."""
+        match quantity:
+            case Quantity.LARGEST_TERM:
+                return self.largest_term
+            case Quantity.VIOLATION:
+                return self.violation
+            case Quantity.ACCURACY:
+                return self.accuracy
+            case Quantity.POWER:
+                return self.power_w
+            case _:
+                assert_never(quantity)
+
+
+def lateness(latency_ms: float, target_ms: float) -> float:
+    """Return the relative excess of a latency over its target: 0.25 for 50 ms where 40 ms are the target."""
+    return max(0.0, latency_ms / target_ms - 1.0)
+
+
+def overload(load: float) -> float:
+    """Return the relative excess of a load over `FULL_LOAD`: 0.5 for a load of 1.35."""
+    return max(0.0, load / FULL_LOAD - 1.0)
 
 
 def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
@@ -89,7 +114,7 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
     latency_ms = {d.app: choice[d.app].latency_ms + d.wait_share * waits_ms[d.app] for d in problem.demands}
     app_terms = {}
     for demand in problem.demands:
-        late = max(0.0, latency_ms[demand.app] / demand.target_ms - 1.0)
+        late = lateness(latency_ms[demand.app], demand.target_ms)
         floor = demand.min_accuracy
         short = max(0.0, 1.0 - choice[demand.app].accuracy / floor) if floor > 0 else 0.0
         app_terms[demand.app] = demand.weight * (late + short)
@@ -101,7 +126,7 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
         rho=rho,
         shared=frozenset(shared),
         app_terms=app_terms,
-        unit_terms={name: max(0.0, load / FULL_LOAD - 1.0) for name, load in rho.items()},
+        unit_terms={name: overload(load) for name, load in rho.items()},
         cap_term=0.0 if cap is None else max(0.0, power_w / cap - 1.0),
         power_w=power_w,
         accuracy=sum(d.weight * choice[d.app].accuracy for d in problem.demands),

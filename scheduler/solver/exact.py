@@ -1,7 +1,10 @@
 """Exact answers for a few demands: which searches to run for an objective, with or without a power cap."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Problem, ProblemError
 from scheduler.solver.cap import Cap, Relaxation, candidates, steepest
 from scheduler.solver.cells import Aim
@@ -19,6 +22,8 @@ Level = tuple[float, float, float]
 VIOLATION: Level = (1.0, 0.0, 0.0)
 ACCURACY: Level = (0.0, 1.0, 0.0)
 POWER: Level = (0.0, 0.0, 1.0)
+GOALS: Mapping[Quantity, Level] = {Quantity.ACCURACY: ACCURACY, Quantity.POWER: POWER}
+"""By goal of an objective, its level."""
 
 
 def solve_exactly(problem: Problem) -> Found:
@@ -49,28 +54,29 @@ class Search:
         self.layout = layout
         self.exclusive = exclusive
         self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
-        self.goal = (ACCURACY, POWER) if problem.objective == "accuracy" else (POWER,)
+        self.objective = OBJECTIVES[problem.objective]
+        self.goals = tuple(GOALS[quantity] for quantity in self.objective.goals)
         self.proven = True
 
     def run(self) -> Spread | None:
         """Return the best spread; None where sharing is barred and cannot be avoided."""
         # Most problems can be met. Without the points that violate even alone they are small; an answer found
         # among those that stay is the answer, unless the cap is in its way.
-        best = self._solve(*self.goal, limit=0.0)[1]
+        best = self._solve(*self.goals, limit=0.0)[1]
         if best is not None and self.total(best) == 0.0:
             return best
         low = None
         if self.cap is not None and best is not None:
-            low = best if self.goal == (POWER,) else self._solve(POWER, limit=0.0)[1]
+            low = best if self.goals == (POWER,) else self._solve(POWER, limit=0.0)[1]
             if low is not None and self.total(low) == 0.0:
-                return self._most_accurate(self.cap, low)
-        fair = self.problem.objective == "fair"
+                return self._most_accurate(self.cap, low, limit=0.0)
+        fair = self.objective.largest_term_first
         start = self._least_worst() if fair else None
         if fair and start is None:
             return None
         limit = self._worst(start) if start is not None else np.inf
         if self.cap is None:
-            return self._solve(VIOLATION, *self.goal, limit=limit)[1]
+            return self._solve(VIOLATION, *self.goals, limit=limit)[1]
         return self._least_capped(self.cap, limit, start, low)
 
     def total(self, spread: Spread) -> float:
@@ -142,9 +148,9 @@ class Search:
         low = low or solve(0.0)
         if low is None:
             return None
-        by_accuracy = self.problem.objective == "accuracy"
+        by_accuracy = self.objective.seeks_accuracy
         if low.power_w <= cap.watts:
-            return self._most_accurate(cap, low) if by_accuracy else low
+            return self._most_accurate(cap, low, limit=limit) if by_accuracy else low
         # No single term of what is sought is larger than the whole violation of what is known.
         pool = [spread for spread in (low, start) if spread is not None and keeps_limit(spread)]
         limit = min(limit, *(cap.violation(spread) for spread in pool))
@@ -164,22 +170,27 @@ class Search:
         pool += [spread for spread in spreads if keeps_limit(spread)]
         return min(pool, key=lambda s: (cap.violation(s), -s.gain, s.power_w))
 
-    def _most_accurate(self, cap: Cap, start: Spread) -> Spread:
-        """Raise accuracy, then lessen power, with no more violation than `start` has."""
+    def _most_accurate(self, cap: Cap, start: Spread, *, limit: float) -> Spread:
+        """Raise accuracy, then lessen power, with no more violation than `start` has and no term above the limit."""
         most = cap.violation(start)
+        limit = min(limit, most)
         factor = 0.5 if most > 0.0 and start.power_w <= cap.watts else 1.0
         relaxations = [
-            Relaxation(self._solve(POWER, limit=most)[0], cap.watts * (1.0 + most / TICKS) + 1e-9),
-            Relaxation(self._solve(VIOLATION, limit=most)[0], _loosened(most)),
-            Relaxation(self._solve((1.0, 0.0, cap.factor), limit=most)[0], _loosened(most + TICKS)),
+            Relaxation(self._solve(POWER, limit=limit)[0], cap.watts * (1.0 + limit / TICKS) + 1e-9),
+            Relaxation(self._solve(VIOLATION, limit=limit)[0], _loosened(most)),
+            Relaxation(self._solve((1.0, 0.0, cap.factor), limit=limit)[0], _loosened(most + TICKS)),
         ]
-        low = self._solve(ACCURACY, POWER, limit=most)[1]
-        if low is None or cap.violation(low) <= most:
+
+        def keeps(spread: Spread) -> bool:
+            return cap.violation(spread) <= most and bool(cap.ticks(np.array(spread.power_w)) <= limit)
+
+        low = self._solve(ACCURACY, POWER, limit=limit)[1]
+        if low is None or keeps(low):
             return low or start
         solved: dict[float, tuple[Partition, Spread | None]] = {}
 
         def solve(weight: float) -> Spread | None:
-            solved[weight] = self._solve((weight, 1.0, weight * factor * cap.factor), limit=most)
+            solved[weight] = self._solve((weight, 1.0, weight * factor * cap.factor), limit=limit)
             return solved[weight][1]
 
         def excess(spread: Spread) -> float:
@@ -187,14 +198,14 @@ class Search:
 
         steepest(low, start, solve, lambda s: -s.gain, excess)
         pool = [start, *(spread for _, spread in solved.values() if spread is not None)]
-        pool = [spread for spread in pool if cap.violation(spread) <= most]
+        pool = [spread for spread in pool if keeps(spread)]
         gain = max(spread.gain for spread in pool)
         for weight, (partition, _) in list(solved.items())[-2:]:
             cutoff = -gain + weight * (most + factor * TICKS)
             relaxations.append(Relaxation(partition, _loosened(cutoff)))
         spreads, complete = candidates(relaxations)
         self.proven &= complete
-        pool += [spread for spread in spreads if cap.violation(spread) <= most]
+        pool += [spread for spread in spreads if keeps(spread)]
         return min(pool, key=lambda s: (-s.gain, s.power_w))
 
 

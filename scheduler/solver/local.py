@@ -9,9 +9,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Problem, ProblemError
 from scheduler.solver.cap import Cap
-from scheduler.solver.tables import NO_CHOICE, TICKS, Floats, Found, UnitTable, lay_out, loose_bound, overload
+from scheduler.solver.tables import (
+    NO_CHOICE,
+    RESPONSE,
+    TICKS,
+    Floats,
+    Found,
+    Ints,
+    UnitTable,
+    effective_ms,
+    lay_out,
+    loose_bound,
+    overload_ticks,
+)
 
 PASSES = 8
 """Rounds of moves at most; most problems settle in three or four."""
@@ -32,10 +45,11 @@ def solve_locally(problem: Problem) -> Found:
     search.run()
     key, violation = search.key(), search.violation()
     bound = loose_bound(layout, violation)
-    value = -key[-2] / TICKS if problem.objective == "accuracy" else key[-1]
+    goals = OBJECTIVES[problem.objective].goals
+    value = -key[-2] / TICKS if goals[0] is Quantity.ACCURACY else key[-1]
     tight = abs(value - bound) <= 1e-6 * abs(bound) and violation == 0.0
-    # Greatest accuracy is proven without least power being so; and barred sharing is only lessened here.
-    proven = tight and problem.objective != "accuracy" and problem.sharing
+    # The bound is on the first goal alone, so a second one stays unproven; and barred sharing is only lessened here.
+    proven = tight and len(goals) == 1 and problem.sharing
     return Found(clocks=search.clocks(), rows=search.rows(), proven=proven, bound=bound)
 
 
@@ -58,29 +72,27 @@ class Load:
         members = np.array(list(self.places), dtype=np.intp)
         if extra is None and not len(members):
             return np.array([[0.0], [0.0], [0.0], [0.0], [table.frame.static_w[0]]])
-        at = (members, clock, np.array(list(self.places.values()), dtype=np.intp))
+        places = np.array(list(self.places.values()), dtype=np.intp)
 
-        def total(name: str) -> Floats:
-            values: Floats = getattr(table, name)
+        def total(values: Floats) -> Floats:
             more = np.zeros(1) if extra is None else values[extra, clock]
-            return np.asarray(values[at].sum() + more)
+            return np.asarray(values[members, clock, places].sum() + more)
 
-        cores, busy_ms, load = total("cores"), total("busy_ms"), total("load")
+        def terms_of(demands: Ints, response: Floats) -> Floats:
+            alone, longer, short = response
+            return table.frame.term(demands, effective_ms(alone, longer, busy_ms, shared), short)
+
+        cores, busy_ms = total(table.cores), total(table.busy_ms)
         shared = cores > table.frame.slots
-        alone, own = table.latency_ms[at][:, None], table.busy_ms[at][:, None]
-        latency = np.where(shared, alone - own + busy_ms, alone)
-        terms = table.frame.term(members, latency, table.short[at][:, None])
-        unit_term = overload(load)
+        terms = terms_of(members, table.grid[RESPONSE, members, clock, places][..., None])
+        unit_term = overload_ticks(total(table.load))
         if extra is not None:
-            alone, own = table.latency_ms[extra, clock], table.busy_ms[extra, clock]
-            mine = table.frame.term(
-                np.array([extra]), np.where(shared, alone - own + busy_ms, alone)[None], table.short[extra, clock]
-            )
+            mine = terms_of(np.array([extra]), table.grid[RESPONSE, extra, clock][:, None])
             terms = np.concatenate([terms, mine])
         excess = np.zeros_like(cores) if table.frame.gpu else np.maximum(cores - table.frame.slots, 0.0)
         worst = np.maximum(terms.max(axis=0), unit_term)
-        power = total("power_w") + table.frame.static_w[clock]
-        outcomes = np.stack([excess, worst, terms.sum(axis=0) + unit_term, -total("gain"), power])
+        power = total(table.power_w) + table.frame.static_w[clock]
+        outcomes = np.stack([excess, worst, terms.sum(axis=0) + unit_term, -total(table.gain), power])
         if extra is not None:
             outcomes[:, ~table.valid[extra, clock]] = np.inf
         return outcomes
@@ -92,6 +104,7 @@ class Search:
     def __init__(self, problem: Problem, tables: list[UnitTable]) -> None:
         """Place the demands greedily, heaviest first, with the clocks high."""
         self.problem = problem
+        self.levels = OBJECTIVES[problem.objective].levels
         self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
         self.loads = [Load(table, clock) for table, clock in zip(tables, covering_clocks(tables), strict=True)]
         self.now = np.concatenate([load.outcomes() for load in self.loads], axis=1)
@@ -144,11 +157,13 @@ class Search:
         if self.cap is not None:
             cap_term = self.cap.ticks(power_w)
             violation, worst = violation + cap_term, np.maximum(worst, cap_term)
-        rows = [violation, power_w]
-        if self.problem.objective == "accuracy":
-            rows.insert(1, lack)
-        if self.problem.objective == "fair":
-            rows.insert(0, worst)
+        lessened = {
+            Quantity.LARGEST_TERM: worst,
+            Quantity.VIOLATION: violation,
+            Quantity.ACCURACY: lack,
+            Quantity.POWER: power_w,
+        }
+        rows = [lessened[quantity] for quantity in self.levels]
         if not self.problem.sharing:
             rows.insert(0, excess)
         return list(zip(*(row.tolist() for row in rows), strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 
 from scheduler.solver import lexi
 from scheduler.solver.cells import Aim, Bar, Cell, Part
-from scheduler.solver.tables import Floats, Ints, UnitTable, overload
+from scheduler.solver.tables import Floats, Ints, UnitTable, overload_ticks
 
 CLOSE = 1e-9
 """Relative difference below which two values of an aim's last level count as equal."""
@@ -170,7 +170,7 @@ class Partition:
         """
         busy_ms, cores, load = _subset_sums(table.least)
         shared = cores > table.frame.slots
-        violation = overload(load)
+        violation = overload_ticks(load)
         violation[violation > self.limit] = np.inf
         if self.exclusive and not table.frame.gpu:
             violation[shared] = np.inf

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 
-from scheduler.board import BoardUnit
 from scheduler.points import operating_points
-from scheduler.policies import gear_of
-from scheduler.problem import Demand, Kind, OperatingPoint, Problem, Unit
+from scheduler.policies import gear_of, unit_of
+from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem
 from scheduler.profile import Profile
 from scheduler.solver import evaluate
 from scheduler.views import Gear
@@ -22,7 +20,7 @@ from workloads.hindsight.intervals import Interval
 from workloads.mix.briefing import arrival_model
 from workloads.simulator import SimulationPlan
 
-_POINTS_RATE_SHARE = 0.9
+_POINTS_RATE_SHARE = FULL_LOAD
 """Share of the real rate at which operating points are computed: `operating_points` leaves out those of a load above
 0.9, and some of them meet the target all the same."""
 
@@ -90,7 +88,7 @@ class IntervalModel:
                 for app, target in self._interval.targets.items()
             )
             self._problems[latency_factor] = Problem(
-                units=tuple(_unit(unit) for unit in self._units),
+                units=tuple(unit_of(unit) for unit in self._units),
                 demands=demands,
                 objective=self._objective,
                 power_cap_w=self._interval.power_cap_w,
@@ -139,13 +137,3 @@ class IntervalModel:
                 return None
             points[app] = point
         return points
-
-
-def _unit(unit: BoardUnit) -> Unit:
-    return Unit(
-        name=unit.name,
-        kind=cast(Kind, unit.kind),
-        cores=unit.cores,
-        mhz=unit.mhz,
-        static_w=unit.static_w or (0.0,) * len(unit.mhz),
-    )

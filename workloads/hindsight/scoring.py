@@ -10,6 +10,7 @@ from functools import total_ordering
 import numpy as np
 
 from actors.requests.records import Status
+from scheduler.objectives import OBJECTIVES
 from scheduler.policies import Policy
 from scheduler.views import Plan
 from workloads.hindsight.candidate import Candidate
@@ -121,7 +122,7 @@ class Scorer:
             target = self._targets[presence.app.name]
             late += target.weight * max(0.0, app.slo - (1.0 if app.on_time is None else app.on_time))
             accuracy += target.weight * (app.accuracy.value or 0.0) * (presence.to_s - presence.from_s)
-        if self._plan.mix.objective == "accuracy":
+        if OBJECTIVES[self._plan.mix.objective].seeks_accuracy:
             credit_j = accuracy * (joules_per_accuracy(self._plan) / self._plan.mix.duration_s)
         else:
             credit_j = 0.0

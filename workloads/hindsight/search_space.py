@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from scheduler.objectives import OBJECTIVES
 from scheduler.policies import gear_of
 from scheduler.profile import Profile, RungProfile
 from scheduler.solver import solve
@@ -90,11 +91,11 @@ class SearchSpace:
         return math.fsum(model.energy_j(candidate) for model in self._models) - self.accuracy_credit_j(candidate)
 
     def accuracy_credit_j(self, candidate: Candidate) -> float:
-        """Return what the accuracy of a candidate is worth in joules: nothing unless the objective is `accuracy`.
+        """Return what the accuracy of a candidate is worth in joules: nothing unless the objective seeks accuracy.
 
         There a hundredth of accuracy, weighted over applications and time, is worth all that the board can use.
         """
-        if self._plan.mix.objective != "accuracy":
+        if not OBJECTIVES[self._plan.mix.objective].seeks_accuracy:
             return 0.0
         accurate_s = math.fsum(
             interval.length_s * target.weight * self._accuracies[app][candidate.gears[self.apps.index(app)].subnet]
@@ -205,7 +206,7 @@ class SearchSpace:
         profile = self._plan.profiles[app]
         floor = max(interval.targets[app].min_accuracy for interval in self.intervals if app in interval.targets)
         rungs = profile.above(floor).rungs
-        accuracy_counts = self._plan.mix.objective == "accuracy"
+        accuracy_counts = OBJECTIVES[self._plan.mix.objective].seeks_accuracy
         # A network is left out if another is no worse, and is either better or, if they are equal, listed earlier.
         kept = [
             rung
@@ -246,7 +247,7 @@ def gears_at_rest(plan: SimulationPlan) -> dict[str, Gear]:
 
 
 def joules_per_accuracy(plan: SimulationPlan) -> float:
-    """Return the joules that an accuracy of 1, at weight 1 all the time, is worth under objective `accuracy`.
+    """Return the joules that an accuracy of 1, at weight 1 all the time, is worth if the objective seeks accuracy.
 
     It is a hundred times all that the board can use: 100 s of a board of at most 5 W give 50,000 J.
     """

@@ -21,7 +21,8 @@ import numpy as np
 
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
-from scheduler.points import MAX_LOAD, ArrivalModel, response_quantile_ms
+from scheduler.points import ArrivalModel, response_quantile_ms
+from scheduler.problem import FULL_LOAD
 from scheduler.profile import Profile, ServiceTime
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
@@ -97,7 +98,7 @@ class _Kind:
     @property
     def most_load(self) -> float:
         """Largest load of an application."""
-        return min(MAX_LOAD, MAX_HZ * self.largest_s)
+        return min(FULL_LOAD, MAX_HZ * self.largest_s)
 
 
 def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -> Generated:
