@@ -247,7 +247,7 @@ def gears_at_rest(plan: SimulationPlan) -> dict[str, Gear]:
 
 
 def joules_per_accuracy(plan: SimulationPlan) -> float:
-    """Return the joules that an accuracy of 1, at weight 1 all the time, is worth if the objective seeks accuracy.
+    """Return the joules that an accuracy of 1, at weight 1 all the time, is worth where the objective seeks accuracy.
 
     It is a hundred times all that the board can use: 100 s of a board of at most 5 W give 50,000 J.
     """
