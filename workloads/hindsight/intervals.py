@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.board import BoardUnit
 from scheduler.inputs import UnitInputs, limited
-from scheduler.messages import AmbientChanged, AppAdded, AppRemoved, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import AmbientChanged, AppJoined, AppLeft, PowerCapped, TargetChanged, UnitLimited
 from workloads.mix.mix import Target
 from workloads.simulator import SimulationPlan
 
@@ -88,7 +88,7 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
                     limits = {**limits, unit: inputs}
                 case PowerCapped(power_cap_w=cap_w):
                     power_cap_w = cap_w
-                case TargetChanged() | AppAdded() | AppRemoved():
+                case TargetChanged() | AppJoined() | AppLeft():
                     pass  # read from the mix below
                 case AmbientChanged():
                     pass  # heat counts in whole runs only
