@@ -1,4 +1,4 @@
-"""What all tests share: one cache of exported networks and profiles, and one Ray for the runs in this process."""
+"""Fixtures of all tests: one cache of exported networks and profiles, and one Ray for the runs in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boards: what is read, every way in which a file can be wrong, and where the shipped figures come from."""
+"""A board file is read as written, a wrong one is refused with the fault's place, and shipped figures have sources."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""The boards that come with gearshift: what they say of themselves, and where their figures come from."""
+"""The packaged boards describe themselves truly, and their figures have sources."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Pins on real processes with many threads, read back from the kernel."""
+"""Pins of real processes with many threads are read back from the kernel."""
 
 import os
 import subprocess

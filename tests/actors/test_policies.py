@@ -1,4 +1,4 @@
-"""Policies from a user's file: they load, and every fault is one message that names the file and the fix."""
+"""A policy loads from a user's file, and every fault is one message that names the file and the fix."""
 
 from __future__ import annotations
 

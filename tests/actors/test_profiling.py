@@ -1,4 +1,4 @@
-"""Profiles: what is measured and kept, and when it is measured again, whatever the times themselves are."""
+"""Profiles are measured once and kept, and measured anew where the kept ones do not fit."""
 
 from __future__ import annotations
 

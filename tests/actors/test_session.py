@@ -1,4 +1,4 @@
-"""A Ray of one's own: nothing of it is left at its end, and the next start removes what a killed driver left."""
+"""A Ray session leaves nothing behind at its end, and the next start removes what a killed driver left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles that come with gearshift: what is read, what is written, and that the published ones say what they are."""
+"""Stored profiles are read as they were written, and the published ones name their origin."""
 
 import json
 

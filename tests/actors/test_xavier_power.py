@@ -1,4 +1,4 @@
-"""Xavier NX's power: every fitted set agrees with the public figures, and the packaged board is their median."""
+"""Every fitted power set of the Xavier NX agrees with the public figures, and the packaged board is their median."""
 
 import csv
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Our own aims, judged from a bench's directory: met, missed or not shown, by how much and where."""
+"""Our own aims are judged from a bench's directory: met, missed or not shown, by how much and where."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What several tests share: boards, networks, runs, rigs and peers."""
+"""Helpers that several tests share: boards, networks, runs, rigs and peers."""

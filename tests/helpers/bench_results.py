@@ -1,4 +1,4 @@
-"""Results of a bench as one wants them: runs of made-up apps and energies, without running anything."""
+"""Results of a bench, made up without running anything: runs of chosen apps and energies."""
 
 from dataclasses import replace
 from functools import cache

@@ -1,4 +1,4 @@
-"""The command `gearshift`: run in this process, and how it refuses bad input."""
+"""The command `gearshift`, run in this process, and a check of how it refuses bad input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page of HTML, taken apart."""
+"""A parser that takes a page of HTML apart for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load tracking and util_est in the kernel's own arithmetic: an oracle for the models, which reckon in closed form.
+"""An oracle for load tracking and util_est, in the kernel's own arithmetic; the models use closed forms.
 
 1024 ns count as a microsecond, a period is 1024 of those, and decay goes by 32 factors of 32 bits. Averages of tasks
 are whole 1024ths and change when a period is full, as in the kernel; `KernelCore.util` is exact between periods too.

@@ -1,4 +1,4 @@
-"""Live runs for tests: plans with made-up service times, and what to watch, wait for and count in them."""
+"""Live runs with made-up service times, and functions to watch them, wait for them and count in them."""
 
 from __future__ import annotations
 

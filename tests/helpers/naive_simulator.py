@@ -1,4 +1,4 @@
-"""A board at constant clocks, simulated as directly as its rules can be written: an oracle for the simulator.
+"""An oracle for the simulator: a board at constant clocks, simulated as directly as its rules can be written.
 
 Every application has one gear. Nothing is kept between two moments but who has which core and who waits.
 """

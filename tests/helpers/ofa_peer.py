@@ -1,4 +1,4 @@
-"""The `ofa` package's MobileNetV3 as a peer, and its weights by our names.
+"""The `ofa` package's MobileNetV3 as a peer, and its weights under our names.
 
 Source: github.com/mit-han-lab/once-for-all, `OFAMobileNetV3` (kernel 3, 5, 7, expand 3, 4, 6, depth 2 to 4).
 """

@@ -1,4 +1,4 @@
-"""Small labelled photos for tests, in folders as ImageNet's: of each class its own colour, with noise."""
+"""Small labelled photos in folders like ImageNet's: each class has its own colour, with noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One simulated unit in virtual time, and requests for its cores, for tests of it."""
+"""One simulated unit in virtual time, and requests for its cores."""
 
 from __future__ import annotations
 

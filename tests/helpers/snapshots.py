@@ -1,4 +1,4 @@
-"""Snapshots of a small board, for tests of policies: two units of two cores each, the second half as fast."""
+"""Snapshots of a small board for tests of policies: two units of two cores each, the second half as fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run made up for the tests of the report: a small queue for each app stands for the board."""
+"""A made-up run for tests of the report: a small queue for each app stands for the board."""
 
 from dataclasses import dataclass
 from pathlib import Path

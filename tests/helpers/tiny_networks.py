@@ -1,4 +1,4 @@
-"""A ladder of two tiny real networks, inputs for it and a board, for tests of the worker. No torch."""
+"""A ladder of two tiny real networks, inputs for it and a board, for tests of the worker; no torch is imported."""
 
 from __future__ import annotations
 

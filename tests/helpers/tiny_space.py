@@ -1,4 +1,4 @@
-"""A space small enough for tests that train, export and run it, and networks of it with real batch-norm statistics."""
+"""A small space for tests that train, export and run it, and networks with real batch-norm statistics."""
 
 from __future__ import annotations
 

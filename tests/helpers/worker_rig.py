@@ -1,4 +1,4 @@
-"""A worker on a real ledger with real networks, stepped through virtual time, for tests of it."""
+"""A worker on a real ledger with real networks, stepped through virtual time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of one application: what counts as another rate, and until when lateness is excused."""
+"""The knowledge of one application follows certain changes of its rate, and excuses lateness for a set time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a unit's DVFS can do, by its word in `cluster.yaml`, and the energy of a whole board."""
+"""A unit can do what its DVFS word in `cluster.yaml` says, and a board uses the energy of its units and of the rest."""
 
 from __future__ import annotations
 

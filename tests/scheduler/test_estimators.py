@@ -1,4 +1,4 @@
-"""The estimators: they settle on what is true, follow what changes and are not thrown by one bad sample."""
+"""The estimators settle on what is true, follow what changes and are not thrown by one bad sample."""
 
 import math
 

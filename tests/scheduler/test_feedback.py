@@ -1,4 +1,4 @@
-"""What is learned from how requests went: caution where they are late, foresight where they are early."""
+"""The manager grows cautious where requests are late, and corrects its forecasts where they are early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limited unit keeps the clocks and cores that its limits leave, at the pace of before."""
+"""A limited unit has the clocks and cores that its limits leave, and loses pace to the load of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Placement: exclusive where it fits, balanced where it does not, and no needless movement."""
+"""Placement is exclusive where it fits, balanced where it does not, and moves nobody without need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Operating points against the definitions, a simulated queue and Erlang's exact waiting times."""
+"""Operating points agree with their definitions, a simulated queue and Erlang's exact waiting times."""
 
 import math
 import tracemalloc

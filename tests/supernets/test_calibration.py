@@ -1,4 +1,4 @@
-"""Batch-norm calibration: a sub-network gets the statistics of its own activations."""
+"""Batch-norm calibration gives a sub-network the statistics of its own activations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A video as an app's source, in the place of a camera."""
+"""A video serves as an application's source, in the place of a camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Export: the folded, exported network computes what the torch module does."""
+"""An exported network, with its batch norms folded in, computes what the torch module does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published figures: complete, of the right units, and in agreement with each other."""
+"""Published figures are complete, have the right units, and agree with each other."""
 
 from __future__ import annotations
 

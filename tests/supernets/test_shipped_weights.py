@@ -1,4 +1,4 @@
-"""The shipped `ofa-plates`: its ladder keeps its claims, also on pictures that were never used before."""
+"""The shipped `ofa-plates` keeps its claims, also on pictures that were never used before."""
 
 from __future__ import annotations
 

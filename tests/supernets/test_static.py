@@ -1,4 +1,4 @@
-"""Static networks as supernets: torchvision's MobileNetV3 and one sub-network of Once-for-all."""
+"""Static networks serve as supernets: torchvision's MobileNetV3 and one sub-network of Once-for-all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading weights: files that fit are taken over exactly, others are refused with one clear message."""
+"""Weights from files that fit are taken over exactly; other files are refused with one clear message."""
 
 from __future__ import annotations
 

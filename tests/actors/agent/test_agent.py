@@ -1,4 +1,4 @@
-"""The board agent in virtual time against figures worked out by hand, and its governors' thread on the wall."""
+"""The board agent meters, caps and governs its units as worked out by hand, in virtual time and on the wall's clock."""
 
 import contextlib
 import os

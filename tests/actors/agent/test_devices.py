@@ -1,4 +1,4 @@
-"""One suite that every device back-end passes, and what the emulated and the fixed one do besides."""
+"""Every device back-end passes one suite; the emulated and the fixed one have tests of their own besides."""
 
 import math
 from dataclasses import replace

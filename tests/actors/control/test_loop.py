@@ -1,4 +1,4 @@
-"""The control loop with a real manager, in virtual time: what it tells when, what it survives, what it counts."""
+"""The control loop drives a real manager in virtual time: it sends messages in time, survives faults and counts."""
 
 from __future__ import annotations
 

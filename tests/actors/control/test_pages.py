@@ -1,4 +1,4 @@
-"""Pages: whole or not at all, whatever is read while it is written, and whoever is killed over it."""
+"""A page is read whole or not at all, whatever is written meanwhile and whoever is killed while writing."""
 
 from __future__ import annotations
 

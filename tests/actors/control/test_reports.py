@@ -1,4 +1,4 @@
-"""Telemetry on pages: nothing is lost or doubled, whenever it is posted and read, and whoever is killed."""
+"""Telemetry on pages is neither lost nor doubled, whenever it is posted and read and whoever is killed."""
 
 from __future__ import annotations
 

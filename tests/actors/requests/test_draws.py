@@ -1,4 +1,4 @@
-"""Draws: the same luck however it is asked for."""
+"""A request's draw is the same, however it is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy floors hold for every request, also while a better network is still being prepared."""
+"""Every request is served above its accuracy floor, also while a better network is still being prepared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrivals, the bounded queue, its drop rules, and what a killed worker leaves."""
+"""The bounded queue takes arrivals, drops by its rule, and takes over what a killed worker leaves."""
 
 from __future__ import annotations
 

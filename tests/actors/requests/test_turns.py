@@ -1,4 +1,4 @@
-"""The rule that decides who gets cores, against what it promises, for all small queues."""
+"""The rule that decides who gets cores keeps its promises for all small queues."""
 
 from __future__ import annotations
 

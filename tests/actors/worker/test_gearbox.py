@@ -1,4 +1,4 @@
-"""Preparing, engaging and evicting networks; the engine is the real one except where only memory matters."""
+"""The gearbox prepares, engages and evicts networks; the engine is real except where only memory matters."""
 
 from __future__ import annotations
 

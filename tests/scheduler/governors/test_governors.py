@@ -1,4 +1,4 @@
-"""The governor models against the kernel's formulas, worked out by hand, and what must hold of every one."""
+"""The governor models agree with the kernel's formulas, worked out by hand, and share certain properties."""
 
 from itertools import accumulate
 

@@ -1,4 +1,4 @@
-"""The interactive governor, step by step, against choices worked out by hand from its rules."""
+"""The interactive governor makes, step by step, the choices that its rules give by hand."""
 
 from __future__ import annotations
 

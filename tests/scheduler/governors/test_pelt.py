@@ -1,4 +1,4 @@
-"""Load tracking and schedutil fed with edges, against the kernel's integers and figures worked out by hand."""
+"""Load tracking and schedutil agree with the kernel's integers and with figures worked out by hand."""
 
 from __future__ import annotations
 

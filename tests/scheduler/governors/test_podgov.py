@@ -1,4 +1,4 @@
-"""The GPU's governors, step by step, against integers worked out by hand from the drivers' formulas."""
+"""The GPU's governors give, step by step, the integers that the drivers' formulas give by hand."""
 
 from __future__ import annotations
 

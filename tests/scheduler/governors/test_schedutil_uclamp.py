@@ -1,4 +1,4 @@
-"""schedutil under clamps: what a hint does while a task runs, after it, and who gives which hint."""
+"""schedutil obeys utilisation clamps while a task runs and after it, and each application gives its own hint."""
 
 from __future__ import annotations
 

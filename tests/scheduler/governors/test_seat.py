@@ -1,4 +1,4 @@
-"""The seat of a unit's governor: when a new one comes, and when the old one stays."""
+"""The seat of a unit's governor takes a new governor when it must, and else keeps the old one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""schedutil with what tasks needed before: util_est, against figures worked out by hand and the kernel's integers.
+"""util_est lets schedutil remember what tasks needed before, as worked out by hand and by the kernel's integers.
 
 By hand: with a half-life h of 32 · 1.048576 = 33.554 ms a task that runs for w at the top clock after a long sleep
 has come to 1 - 2^(-w/h): .3385 for 20 ms, .0981 for 5 ms.

@@ -1,4 +1,4 @@
-"""The baselines that decide otherwise than jointly: two-stage, race, ladder, alert, and plans made beforehand."""
+"""The baselines decide by their own rules: two-stage, race, ladder, alert, and plans made beforehand."""
 
 from __future__ import annotations
 

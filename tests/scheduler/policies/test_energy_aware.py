@@ -1,4 +1,4 @@
-"""Energy-aware placing, against sums worked out by hand from the kernel's formulas.
+"""The energy-aware policy places by the kernel's formulas, worked out by hand.
 
 Of the snapshots' board: a core of little has half the capacity of one of big. Dynamic power is 0.4 W at 1000 MHz and
 2 W at 2000 MHz on big, 0.05 W at 500 MHz and 0.2 W at 1000 MHz on little. A core utilised to a share u of its capacity

@@ -1,4 +1,4 @@
-"""The table of policies against the page that lists it."""
+"""The table of policies and the page that lists it agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies: what each chooses, that joint is as good as the solver and does not flap, names and checks."""
+"""Each policy chooses as it promises; joint is as good as the solver and does not flap; names and plans are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units of several cores that applications share: CPU by CPU, by hand and against the coarse rule."""
+"""Applications share units of several cores CPU by CPU, as worked out by hand and close to the coarse rule."""
 
 from __future__ import annotations
 

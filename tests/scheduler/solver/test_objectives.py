@@ -1,4 +1,4 @@
-"""The table of objectives: its names, and that one more row is all that the solver needs for a new objective."""
+"""The table of objectives has every name, and one more row is all that the solver needs for a new objective."""
 
 from typing import get_args
 

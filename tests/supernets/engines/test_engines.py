@@ -1,4 +1,4 @@
-"""Engines: the files that they load and refuse, and that they need no torch."""
+"""Engines load the files that they should, refuse others, and need no torch."""
 
 from __future__ import annotations
 

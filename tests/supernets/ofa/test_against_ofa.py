@@ -1,4 +1,4 @@
-"""Full Once-for-all as a configuration of our classes, against the `ofa` package with the same weights.
+"""Full Once-for-all, configured from our classes, agrees with the `ofa` package on the same weights.
 
 Every comparison is of outputs that tell their inputs apart: the batch norms hold real statistics, and a test of its
 own shows that another picture, or one wrong kernel size, is told.

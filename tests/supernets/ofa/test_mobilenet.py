@@ -1,4 +1,4 @@
-"""The elastic network against the static networks cut out of it, and both against oracles."""
+"""The elastic network agrees with the static networks cut out of it, and both agree with oracles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Official Once-for-all files, published ladders and ladder files: what is taken over, and what is refused."""
+"""Official Once-for-all files, published ladders and ladder files are taken over; files that do not fit are refused."""
 
 from __future__ import annotations
 

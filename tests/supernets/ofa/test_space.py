@@ -1,4 +1,4 @@
-"""The design space: its points, their identifiers and their costs."""
+"""The design space has the right points, identifiers and costs."""
 
 from __future__ import annotations
 

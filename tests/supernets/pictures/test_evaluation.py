@@ -1,4 +1,4 @@
-"""Accuracy on labelled data: the counting, and the plates that are drawn for it."""
+"""Accuracy on labelled data is counted right, on plates that are drawn for it."""
 
 from __future__ import annotations
 

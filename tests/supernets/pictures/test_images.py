@@ -1,4 +1,4 @@
-"""Photos for ImageNet's networks: the transform against torchvision's, folders by class, and an app's pool."""
+"""Photos for ImageNet's networks are transformed as torchvision does, read by class, and pooled for an application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plate task: reproducible by seed, its two sides apart, its labels right."""
+"""The plate task is reproducible by its seed, keeps its two sides apart and labels its pictures right."""
 
 from __future__ import annotations
 

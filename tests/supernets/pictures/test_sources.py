@@ -1,4 +1,4 @@
-"""Sources: the input of request number n, and the judgement of its output."""
+"""A source gives the input of request number n, and judges the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy sources: predictors against those of the ofa package, tables, and what both refuse."""
+"""Accuracy predictors agree with those of the ofa package; tables are read; both refuse what they cannot use."""
 
 from __future__ import annotations
 

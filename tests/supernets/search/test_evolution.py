@@ -1,4 +1,4 @@
-"""The evolutionary search: genes, limits, and the optimum of spaces small enough to look through."""
+"""The evolutionary search keeps its genes and limits, and finds the optimum of spaces small enough to look through."""
 
 from __future__ import annotations
 

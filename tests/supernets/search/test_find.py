@@ -1,4 +1,4 @@
-"""The search of a ladder from end to end: its measurements, its work file and its choices."""
+"""The search of a ladder works from end to end: it measures, keeps a work file and chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latencies: the samples that count, and the predictor that is fitted to them."""
+"""Latency samples are counted by their rules, and a predictor is fitted to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slimmable networks: outputs, shared weights, switched batch norms, official files, ladders, export."""
+"""Slimmable networks share weights, switch batch norms, read official files, form ladders and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The spaces of slimmable networks: costs as published, and the statistics of any width."""
+"""The spaces of slimmable networks have the published costs, and statistics for any width."""
 
 from __future__ import annotations
 

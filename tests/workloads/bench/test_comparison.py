@@ -1,4 +1,4 @@
-"""What a bench says of results: pairs, ratios with what else differs, shortfalls, curves, and which runs there are."""
+"""A bench compares its results: pairs, ratios and what else differs, shortfalls, curves, and the list of runs."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Energy over sets of power figures that fit a board equally well: how it is priced, compared, kept and told."""
+"""Energy is priced, compared, kept and told over all power sets that fit a board equally well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a bench shows: its tables on the page and in files, and the page itself."""
+"""A bench shows its tables on a page and in files."""
 
 from dataclasses import replace
 from html import unescape

@@ -1,4 +1,4 @@
-"""A whole bench in simulation: what is run, kept, gone on with and written, and what is refused."""
+"""A whole bench in simulation runs, keeps, resumes and writes its tasks, and refuses bad ones."""
 
 import json
 import re

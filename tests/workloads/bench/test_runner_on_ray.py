@@ -1,4 +1,4 @@
-"""A bench on this machine: the same tasks as in simulation, each run on Ray, with what its own records say."""
+"""A bench on this machine runs the same tasks as in simulation, each on Ray, and each run keeps its own records."""
 
 from __future__ import annotations
 

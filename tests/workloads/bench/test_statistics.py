@@ -1,4 +1,4 @@
-"""The statistics of a bench against hand-worked figures, published examples and exact distributions."""
+"""The statistics of a bench agree with hand-worked figures, published examples and exact distributions."""
 
 import math
 from dataclasses import replace

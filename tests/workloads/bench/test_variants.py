@@ -1,4 +1,4 @@
-"""Mixes and boards that a bench changes: clones, floors and power figures."""
+"""A bench changes mixes and boards: clones, floors and power figures."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The command and its bad input: one message that names file, field and value, exit code 2, and no Ray started."""
+"""The command refuses bad input with one message that names file, field and value, exit code 2, and no Ray started."""
 
 from __future__ import annotations
 

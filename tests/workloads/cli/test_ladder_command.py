@@ -1,4 +1,4 @@
-"""`gearshift ladder`: what it refuses, and one search from end to end."""
+"""`gearshift ladder` refuses bad input, and searches a ladder from end to end."""
 
 from __future__ import annotations
 

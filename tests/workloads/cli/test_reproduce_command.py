@@ -1,4 +1,4 @@
-"""`gearshift reproduce`: what it prints and writes, and the names it knows."""
+"""`gearshift reproduce` prints and writes its figures, and knows its names."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""The lower bound on energy is never above what a policy uses that meets every service-level objective."""
+
 import random
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""The oracle in hindsight finds the best of all combinations of gears, and the same one for the same run."""
+
 import random
 from dataclasses import replace
 from itertools import product

@@ -1,4 +1,4 @@
-"""The names of hindsight's policies against the table of policies."""
+"""The names of hindsight's policies and the table of policies agree."""
 
 from scheduler.policies import HINDSIGHT
 from workloads import hindsight

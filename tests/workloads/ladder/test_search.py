@@ -1,4 +1,4 @@
-"""The functions of a ladder search that need no measurement: for which place, and in what networks are measured."""
+"""A ladder search knows, without measuring, for which place and in what networks it measures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrival times: their law, their range, and that nothing but seed, name and kind decides them."""
+"""Arrival times follow their law and range, and depend on nothing but seed, name and kind."""
 
 import math
 import pickle

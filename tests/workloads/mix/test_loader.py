@@ -1,4 +1,4 @@
-"""Mix scripts: what a good one may do, and that each bad one gives one message with file and line."""
+"""A good mix script loads, and each bad one gives one message with file and line."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""The events of a mix as the manager is told of them: each carries all that is in force from then on."""
+"""The manager is told the events of a mix, each with all that is in force from then on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report: one self-contained page that says what the run directory says, and refuses what is no run."""
+"""The report is one self-contained page that agrees with the run directory, and refuses other directories."""
 
 import os
 import re

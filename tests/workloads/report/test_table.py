@@ -1,4 +1,4 @@
-"""The table for a terminal: the same words as the summary, and never wider than 110 columns."""
+"""The table for a terminal says the same as the summary, and is never wider than 110 columns."""
 
 import itertools
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Dynamic-OFA against other dynamic networks: the paper's four figures, and what is between and beyond the points."""
+"""Dynamic-OFA is compared with other dynamic networks: the paper's four figures, and points between and beyond."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The energy claim's reproduction: what is compared with what, and what is said of it."""
+"""The reproduction of the energy claim compares the right runs and draws the right conclusion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The epoch log: what was appended is read back, also after a kill, and nothing else is taken for a log."""
+"""The epoch log gives back what was appended, also after a kill, and refuses a file that is no log."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The summary: counts add up, shares and verdicts follow section 5, and the JSON has the public shape."""
+"""A summary's counts add up, its shares and verdicts follow their definitions, and its JSON has the public shape."""
 
 import json
 import math

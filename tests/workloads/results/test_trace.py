@@ -1,4 +1,4 @@
-"""Traces: what is written is read back, what cannot be is refused by name; environments: what a unit was held to."""
+"""A trace is read back as it was written, or refused by name; an environment holds what its units were limited to."""
 
 from __future__ import annotations
 

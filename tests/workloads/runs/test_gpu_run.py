@@ -1,4 +1,4 @@
-"""Whole runs on Ray of a board with a GPU, whose executor computes on this machine's CPU: all of the path but CUDA."""
+"""Whole runs on Ray serve from a board with a GPU, whose executor computes on this machine's CPU."""
 
 from __future__ import annotations
 

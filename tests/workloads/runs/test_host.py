@@ -1,4 +1,4 @@
-"""The host sentinel: gaps are found and summed right in virtual time, and it works on this machine."""
+"""The host sentinel finds gaps and adds them up right in virtual time, and works on this machine."""
 
 import os
 import subprocess

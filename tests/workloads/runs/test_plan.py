@@ -1,4 +1,4 @@
-"""Planning a run: what a user can get wrong is refused by name before anything starts, and work is done once."""
+"""A run's plan refuses user errors by name before anything starts, and does its work once."""
 
 from __future__ import annotations
 

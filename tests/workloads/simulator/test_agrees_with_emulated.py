@@ -1,4 +1,4 @@
-"""The simulated unit and the emulated one, in virtual time: the same script gives the same times and joules."""
+"""The simulated unit and the emulated one give the same times and joules for the same script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manager's driver in virtual time: what it sends when, what managing costs, and when events reach whom."""
+"""The manager's driver sends messages at the right virtual times, counts the manager's cost and delivers events."""
 
 from __future__ import annotations
 

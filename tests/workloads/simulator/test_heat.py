@@ -1,4 +1,4 @@
-"""Heat in the simulator: the closed form, the kernel's step-wise rule step by step, and a board that gets too hot."""
+"""Simulated heat follows its closed form and the kernel's step-wise rule, and a hot board is slowed."""
 
 from __future__ import annotations
 

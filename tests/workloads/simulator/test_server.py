@@ -1,4 +1,4 @@
-"""One application's server in the simulator: against a naive oracle, the real worker, and queueing theory."""
+"""A simulated server agrees with a naive oracle, the real worker and queueing theory."""
 
 from __future__ import annotations
 

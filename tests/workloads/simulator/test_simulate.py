@@ -1,4 +1,4 @@
-"""Whole simulations: the books balance, the same seed gives the same bytes, and policies at fault are named."""
+"""Whole simulations keep balanced books, repeat to the byte for the same seed, and name a policy at fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated unit's tokens and services against times worked out by hand."""
+"""A simulated unit's tokens and services keep the times that are worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated unit's clock: transitions, limits, and governors at their periods and hooks."""
+"""A simulated unit's clock changes, obeys limits, and is governed at set periods and hooks."""
 
 from __future__ import annotations
 

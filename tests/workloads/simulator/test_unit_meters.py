@@ -1,4 +1,4 @@
-"""A simulated unit's meters: against figures worked out by hand, and against each other whatever happens."""
+"""A simulated unit's meters agree with figures worked out by hand, and with each other whatever happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated mixes: valid, the same by their seed, and of the utilisation that they say, worked out anew."""
+"""Generated mixes are valid, repeat by their seed, and have the utilisation that they state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suite's scenarios: what each promises in its words, worked out from the boards and profiles by hand."""
+"""The suite's scenarios keep what their words promise, worked out from boards and profiles by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulator against the board: differences are what a hand works out, and judged on undisturbed hosts alone."""
+"""The simulator is compared with the board: differences are right by hand, and judged on undisturbed hosts alone."""
 
 from __future__ import annotations
 
