@@ -17,8 +17,9 @@ from workloads.mix.app import Family
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.runs.boards import open_board
-from workloads.runs.plan import check_options
+from workloads.runs.options import check_options
 from workloads.runs.simulated import plan_simulation
 
 Profiles = Mapping[str | Family, Profile]
@@ -75,7 +76,7 @@ def find_cases(
     boards: Sequence[str] | None,
     generated: int,
     on_notice: Notice,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
 ) -> Cases:
     """Read all mixes and boards of a command, and check that they can be run.
 
@@ -150,9 +151,7 @@ class _Boards:
         return self._opened[name]
 
 
-def _checked(
-    command: Command, mix: Mix, board: Board, on_progress: Callable[[str, int, int], None]
-) -> dict[str | Family, Profile]:
+def _checked(command: Command, mix: Mix, board: Board, on_progress: Progress) -> dict[str | Family, Profile]:
     """Return the profiles of a mix on a board, once all policies are found to be able to run it."""
     if command.backend == "ray":
         for policy in command.policies:

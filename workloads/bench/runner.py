@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -30,12 +30,11 @@ from workloads.bench.variants import clone_apps, with_floors
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.results.epoch_log import Entry
 from workloads.runs.plan import plan_run
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import SimulationError, SimulationPlan, simulate
-
-Progress = Callable[[str, float, float], None]
 
 _EXPECTED = (SimulationError, MixError, PolicyError, BoardError)
 """Errors of policies, mixes and boards: their message says all. For other errors the result names the class too."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from workloads.mix.app import App
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, Event, at
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, at
 from workloads.mix.mix import Mix
 
 Floors = Mapping[str, Sequence[tuple[float, float]]]
@@ -19,12 +19,12 @@ def clone_apps(mix: Mix, times: int) -> Mix:
     A clone has its own arrivals and service times, because they are drawn by its name. Arrivals of a `Trace` are the
     same, because nothing is drawn. Events of the board happen once.
     """
-    events: list[Event] = []
+    events: list[MixEvent] = []
     for event in mix.events:
         match event:
-            case AppAdded():
+            case AppAddition():
                 events += [replace(event, app=_clone(event.app, number)) for number in range(1, times + 1)]
-            case AppChange() | AppRemoved():
+            case AppChange() | AppRemoval():
                 events += [replace(event, app=_cloned_name(event.app, number)) for number in range(1, times + 1)]
             case _:
                 events.append(event)
@@ -39,9 +39,9 @@ def with_floors(mix: Mix, floors: Floors) -> Mix:
         mix: the mix to change.
         floors: the new floors by app.
     """
-    events: list[Event] = []
+    events: list[MixEvent] = []
     for event in mix.events:
-        if isinstance(event, AppAdded):
+        if isinstance(event, AppAddition):
             event = replace(event, app=_floored(event.app, floors))
         if isinstance(event, AppChange) and event.app in floors:
             changes = {key: value for key, value in event.changes.items() if key != "min_accuracy"}

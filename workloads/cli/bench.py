@@ -101,7 +101,7 @@ def _command(
     scale: str | None,
     sensitivity: bool,
 ) -> Command:
-    choice("--backend", backend, BACKENDS)
+    choice("--backend", backend, BACKENDS, error=InputError)
     if sensitivity and backend == "ray":
         raise InputError("--sensitivity changes what is assumed of boards; it needs --backend sim")
     clones = numbers("--scale", scale)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from scheduler.errors import InputError
 from supernets.errors import known_options
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Options, Outcome
 from workloads.reproduce import dynamic_ofa_outcome, energy_outcome, figure7
 

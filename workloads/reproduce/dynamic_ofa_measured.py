@@ -20,7 +20,8 @@ from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, known_options
 from supernets.search.latency import on_cpus
-from workloads.ladder.ladders import Progress, ladder_of
+from workloads.ladder.ladders import ladder_of
+from workloads.progress import Progress
 from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.results.summary import HostSummary
 from workloads.runs.host import HostSentinel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.table import UNKNOWN, milliseconds, share
 from workloads.reproduce.dynamic_ofa import (

@@ -24,10 +24,10 @@ import numpy as np
 from actors.cluster import packaged_board
 from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from scheduler.board import Board
-from workloads.ladder.ladders import Progress
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import Simulated, simulate
 

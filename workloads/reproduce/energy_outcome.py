@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from actors.cluster import packaged_board
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.report.table import UNKNOWN

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from actors.cluster import packaged_board
 from actors.requests.records import Status
 from scheduler.profile import Profile
-from workloads.ladder.ladders import Progress
 from workloads.mix.loader import load_mix
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import LATE, STYLE, to_svg
 from workloads.report.table import fraction, milliseconds, share

@@ -19,12 +19,13 @@ import numpy as np
 
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
-from scheduler.points import MAX_LOAD, ArrivalModel, response_quantile_ms
+from scheduler.points import ArrivalModel, response_quantile_ms
+from scheduler.problem import FULL_LOAD
 from scheduler.profile import Profile, ServiceTime
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
 from workloads.mix.errors import MixError, whole
-from workloads.mix.events import Event, at
+from workloads.mix.events import MixEvent, at
 from workloads.mix.mix import Mix
 
 MAX_APPS = 8
@@ -89,7 +90,7 @@ class _Kind:
     @property
     def most_load(self) -> float:
         """The highest load of an application."""
-        return min(MAX_LOAD, MAX_HZ * self.largest_s)
+        return min(FULL_LOAD, MAX_HZ * self.largest_s)
 
 
 def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -> Generated:
@@ -204,7 +205,7 @@ def _app(name: str, kind: _Kind, floor: int, load: float, slack: float, rng: np.
     )
 
 
-def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[Event]]:
+def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[MixEvent]]:
     """Let each application but the first stay as it is, come later, leave early, or get a target for a while.
 
     No change makes an application need more than before, so the utilisation is the highest of the run.
@@ -223,7 +224,7 @@ def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -
     return stay, events
 
 
-def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[Event]:
+def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[MixEvent]:
     """Yield the events of a target up to twice as long, from a time in the first half until one in the second."""
     longer_ms = app.latency_ms * float(rng.uniform(1.25, 2.0))
     yield at(float(rng.uniform(0.1, 0.5)) * duration_s, app.name, latency_ms=longer_ms)

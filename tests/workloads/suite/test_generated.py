@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppChange, AppRemoved
+from workloads.mix.events import AppChange, AppRemoval
 from workloads.runs.simulated import plan_simulation
 from workloads.suite.generated import bounded_loads, generated_mix, uunifast
 
@@ -104,7 +104,7 @@ def test_no_event_makes_a_mix_ask_more_than_its_utilisation(seed, board):
     mix = generated_mix(seed, board).mix
     for event in mix.events:
         assert not isinstance(event, AppChange) or event.changes.keys() == {"latency_ms"}
-        assert not isinstance(event, AppRemoved) or event.at_s >= mix.duration_s / 2
+        assert not isinstance(event, AppRemoval) or event.at_s >= mix.duration_s / 2
     for app in (presence.app for presence in mix.all_apps()):
         assert min(target.latency_ms for target in mix.targets_of(app.name)) == pytest.approx(app.latency_ms)
 
