@@ -83,6 +83,7 @@ class _Decaying:
         self._arrivals = 0.0 if declared_hz is None else declared_hz * time_constant_s
 
     def update(self, arrived: int, interval_s: float) -> None:
+        """Take in the requests that arrived in an interval."""
         # In an interval d with n arrivals, with the time constant T and the decay e = exp(-d / T):
         #   arrivals = arrivals · e + n · (1 - e) · T / d,  time = time · e + (1 - e) · T.
         decay = math.exp(-interval_s / self._time_constant_s)
@@ -96,6 +97,7 @@ class _Decaying:
 
     @property
     def rate_hz(self) -> float | None:
+        """The estimate; None before any time has been observed where no rate was declared."""
         return self._arrivals / self._seconds if self._seconds > 0 else None
 
     def is_beyond_chance(self, rate_hz: float, deviations: float) -> bool:

@@ -1,4 +1,4 @@
-"""What the manager knows: the applications present, the targets in force, the limits of units, and telemetry.
+"""The manager's knowledge: the applications present, the targets in force, the limits of units, and telemetry.
 
 From it come the inputs of a decision and the snapshot that a policy decides on. What is known of one application is
 in `scheduler.app_knowledge`.

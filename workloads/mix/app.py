@@ -11,12 +11,11 @@ from functools import partial
 from math import ceil
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
+from actors.requests.queue import DropRule
 from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, choice, listed, number, whole
-
-Drop: TypeAlias = Literal["late", "oldest", "newest"]
 
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
 """For each field, what checks its value; called with the field as the user knows it and the value."""
@@ -101,7 +100,7 @@ class App:
     weight: float = 1.0
     slo: float = 0.95
     queue: int | None = None
-    drop: Drop = "late"
+    drop: DropRule = "late"
     source: str | PathLike[str] | Callable[..., Any] | None = None
     on_result: Callable[[Any, Any], object] | None = None
 
@@ -117,7 +116,7 @@ class App:
             object.__setattr__(self, key, check(f"{where}: {key}", getattr(self, key)))
         if self.queue is not None:
             object.__setattr__(self, "queue", whole(f"{where}: queue", self.queue, low=1))
-        choice(f"{where}: drop", self.drop, get_args(Drop))
+        choice(f"{where}: drop", self.drop, get_args(DropRule))
         if not (self.source is None or isinstance(self.source, str | PathLike) or callable(self.source)):
             raise MixError(f"{where}: source must be a folder, a callable or None, not {self.source!r}.")
         if not (self.on_result is None or callable(self.on_result)):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from scheduler import messages
 from scheduler.board import Board
-from scheduler.messages import AmbientChanged, Event, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import AmbientChanged, AppJoined, AppLeft, Event, PowerCapped, TargetChanged, UnitLimited
 from workloads.mix.errors import MixError
 from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
 from workloads.mix.mix import Mix
@@ -58,11 +57,9 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
             text = f"{event.unit}: {_words(event.changes)}"
             events.append((event.at_s, Event(change=limits.units[event.unit], text=text)))
         elif isinstance(event, AppAdded):
-            events.append(
-                (event.at_s, Event(change=messages.AppAdded(app=event.app.name), text=f"{event.app.name} joins"))
-            )
+            events.append((event.at_s, Event(change=AppJoined(app=event.app.name), text=f"{event.app.name} joins")))
         elif isinstance(event, AppRemoved):
-            events.append((event.at_s, Event(change=messages.AppRemoved(app=event.app), text=f"{event.app} leaves")))
+            events.append((event.at_s, Event(change=AppLeft(app=event.app), text=f"{event.app} leaves")))
         else:
             events += _board_events(event, board)
     return tuple(events)
