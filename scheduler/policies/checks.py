@@ -98,7 +98,7 @@ def _check_gear(app: str, gear: Gear, units: Mapping[str, UnitView], possible: f
 def _check_clock(unit: UnitView, clock: float | str) -> None:
     if isinstance(clock, str):
         if clock not in GOVERNORS:
-            mend = did_you_mean(clock, GOVERNORS)
-            raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{mend}")
+            hint = did_you_mean(clock, GOVERNORS)
+            raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{hint}")
     elif clock not in unit.mhz_allowed:
         raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}; allowed now are {unit.mhz_allowed}.")
