@@ -24,7 +24,8 @@ from workloads.results.environment import with_environment
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.boards import BACKENDS, open_board
-from workloads.runs.plan import RunPlan, check_options, notices, plan_run
+from workloads.runs.options import check_options
+from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import SimulationError, SimulationPlan, simulate
 
@@ -57,7 +58,7 @@ def run(
         with bad_input():
             if json and len(policies) > 1:
                 raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
-            choice("--backend", backend, BACKENDS)
+            choice("--backend", backend, BACKENDS, error=InputError)
             if backend == "ray" and measured:
                 raise InputError("--measured is for --backend sim; on this machine profiles are always measured here")
             if backend == "ray" and trace is not None:

@@ -14,7 +14,8 @@ from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.results.run_dir import read_run
 from workloads.runs.boards import open_board
-from workloads.runs.plan import RunPlan, check_options, notices, plan_run
+from workloads.runs.options import check_options
+from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import write_simulated
 from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.validation.validate import Pair, simulation_of

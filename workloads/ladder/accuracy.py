@@ -26,7 +26,7 @@ from supernets.errors import SupernetError, known_options
 from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress, no_progress
 from workloads.report.table import UNKNOWN, share
 from workloads.results.verdict import wilson_interval
 
@@ -129,7 +129,7 @@ def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) 
 
 
 def measure(
-    net: Supernet, rungs: Sequence[SubNet], how: Evaluation, on_progress: Progress = lambda what, done, total: None
+    net: Supernet, rungs: Sequence[SubNet], how: Evaluation, on_progress: Progress = no_progress
 ) -> Iterator[Measured]:
     """Measures one sub-network after the other.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import supernets
@@ -15,9 +15,7 @@ from supernets.engines import open_model
 from workloads.mix.app import Family
 from workloads.mix.errors import MixError, suggestion
 from workloads.mix.mix import Mix
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and of how much."""
+from workloads.progress import Progress
 
 
 def ladders_of(

@@ -14,9 +14,10 @@ from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board
 from scheduler.profile import Profile
-from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.mix.app import Family
 from workloads.mix.mix import Mix
+from workloads.progress import Progress, no_progress
 
 
 def profiles_for(
@@ -25,7 +26,7 @@ def profiles_for(
     *,
     weights: Mapping[str, Path] | None = None,
     measured: bool = False,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
 ) -> dict[str | Family, Profile]:
     """The profile of each supernet and family in a mix.
 

@@ -27,8 +27,8 @@ from supernets.search.find import LatencyBench, SearchPlan, search
 from supernets.search.work_file import WorkFile
 from workloads.ladder.accuracy import DRAWN, check_ladder_file, labelled_data
 from workloads.ladder.found import FoundLadder, Place, notes, write_ladder
-from workloads.ladder.ladders import Progress
 from workloads.ladder.profiles import devices_of
+from workloads.progress import Progress, no_progress
 
 _KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")
 
@@ -99,7 +99,7 @@ class LadderRequest:
 
 def search_ladder(
     request: LadderRequest,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> FoundLadder:
     """Searches a new ladder and writes it to a file, which an App takes as `supernet="NAME:FILE"`.

@@ -15,8 +15,8 @@ from scheduler.messages import (
     Activate,
     Activated,
     AmbientChanged,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     BoardEvent,
     ClockSet,
     Effect,
@@ -124,9 +124,9 @@ class Driver:
         change = event.change
         if isinstance(change, BoardEvent):
             event = replace(event, change=self._done_to_board(change))
-        elif isinstance(change, AppAdded):
+        elif isinstance(change, AppJoined):
             self._present.add(change.app)
-        elif isinstance(change, AppRemoved):
+        elif isinstance(change, AppLeft):
             self._present.discard(change.app)
         self._tell(event)
 
