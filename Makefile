@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 RUNS ?= runs
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test lint bench weights clean
+.PHONY: run test lint bench mutants weights clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -24,6 +24,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to build/bench
 	$(BIN)/python -m benchmarks --out build/bench
+
+mutants: $(STAMP)  ## changes the core modules in 100 small ways and counts which their tests notice; about half an hour
+	$(BIN)/python -m benchmarks.mutants
 
 weights: $(STAMP)  ## trains ofa-plates again from nothing, in at most two hours on two cores; resumable
 	MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights

@@ -1,7 +1,9 @@
-"""`cluster.yaml`: reading and checking the description of a board. It is not Ray's cluster launcher's file.
+"""`cluster.yaml`: reads and checks the description of a board.
 
-`load_board` takes any board that is described right, since the simulator runs any; `check_host` asks besides
-whether this machine and the real back-end can drive it. The sole error is `BoardError`, with one message.
+The file describes one board and its units; it is not the file of Ray's cluster launcher, and Ray never reads it.
+
+`load_board` accepts every board that is described correctly, since the simulator runs any. `check_host` also checks
+that this machine is that board and can drive it. Every error is a `BoardError` that names the key and the fix.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _PACKAGED = Path(__file__).parent / "boards"
 
 
 class BoardError(InputError):
-    """A board is described wrong, or this machine is not that board."""
+    """A board is described wrongly, or this machine is not that board."""
 
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -49,6 +51,8 @@ _Dvfs = Annotated[str, BeforeValidator(_known_dvfs)]
 
 
 class _Entry(BaseModel):
+    """A mapping in the file; its fields are the keys of `docs/boards.md`."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
@@ -106,20 +110,20 @@ _ENTRIES: dict[str, type[_Entry]] = {
     "thermal": _ThermalEntry,
 }
 _NOT_EMULATED = {"transition_us": 0.0, "idle_states": (), "idle_share": 1.0, "thermal": None}
-"""What the simulator alone plays, with what an emulated unit has instead."""
+"""Keys that only the simulator obeys, with the values that an emulated unit has."""
 
 
 def default_board_path() -> Path:
-    """`./cluster.yaml`, or else the packaged `two-core-host`."""
+    """Return `./cluster.yaml` if it exists, else the packaged board `two-core-host`."""
     here = Path("cluster.yaml")
     return here if here.exists() else _PACKAGED / "two-core-host.yaml"
 
 
 def packaged_board(name: str) -> Board:
-    """A board that comes with gearshift.
+    """Return a board that comes with gearshift.
 
     Raises:
-        BoardError: if there is none of that name.
+        BoardError: if there is no board of that name.
     """
     names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
     if name not in names:
@@ -128,13 +132,13 @@ def packaged_board(name: str) -> Board:
 
 
 def load_board(path: str | os.PathLike[str]) -> Board:
-    """Reads a board.
+    """Read a board from a file.
 
     Args:
-        path: a YAML file of the schema in `docs/boards.md`.
+        path: YAML file of the schema in `docs/boards.md`.
 
     Raises:
-        BoardError: if the file cannot be read, or what it says is wrong: file, key, value and the mend.
+        BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
     """
     file = os.fspath(path)
     content = _content(file)
@@ -157,10 +161,10 @@ def load_board(path: str | os.PathLike[str]) -> Board:
 
 
 def check_host(board: Board) -> None:
-    """Checks that this machine is that board: its CPUs and GPUs are here and ours to use, its clocks ones we can set.
+    """Check that this machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
 
     Raises:
-        BoardError: if not, with the unit and the mend.
+        BoardError: if it is not; it names the unit and the fix.
     """
     allowed = os.sched_getaffinity(0)
     for unit in board.units:
@@ -189,7 +193,7 @@ def check_host(board: Board) -> None:
 
 
 def _check_emulated(unit: BoardUnit, where: str, elsewhere: str) -> None:
-    """A key that emulation passes over would make a run differ from the board without a word."""
+    """Refuse keys that emulation ignores: a run would differ from the described board without a word."""
     for key, emulated in _NOT_EMULATED.items():
         if unit.emulated and getattr(unit, key) != emulated:
             raise BoardError(
@@ -198,10 +202,10 @@ def _check_emulated(unit: BoardUnit, where: str, elsewhere: str) -> None:
 
 
 def check_gpus(board: Board) -> None:
-    """Checks that this machine has a GPU for each GPU unit.
+    """Check that this machine has a GPU for each GPU unit.
 
     Raises:
-        BoardError: if not, naming the first unit that has none, and the mend.
+        BoardError: if it has not; it names the first unit without one and the fix.
     """
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
     found = cuda_devices() if gpus else ()
@@ -214,6 +218,7 @@ def check_gpus(board: Board) -> None:
 
 
 def _content(file: str) -> dict[Any, Any]:
+    """Return the mapping that a YAML file holds."""
     try:
         with open(file, encoding="utf-8") as stream:
             content = yaml.safe_load(stream)
@@ -234,7 +239,7 @@ def _content(file: str) -> dict[Any, Any]:
 
 
 def _check(described: _BoardFile) -> None:
-    """What several keys say together; each failure names the one to change."""
+    """Check keys against each other; each error names the key to change."""
     _distinct([unit.name for unit in described.units], lambda place: f"units[{place}].name", "A unit")
     owner_of_cpu: dict[int, str] = {}
     for place, unit in enumerate(described.units):
@@ -319,7 +324,7 @@ def _rising(key: str, figures: Sequence[float], *, strictly: bool) -> None:
             raise BoardError(f"{key} must {order} from clock to clock, but {key}[{place}] = {high:g} follows {low:g}.")
 
 
-# What must be, by pydantic's name of the problem; what is not here keeps pydantic's words.
+# The wanted value by pydantic's name of the problem; problems that are not here keep pydantic's words.
 _MUST_BE = {
     "string_type": "text",
     "string_too_short": "text with something in it",
@@ -338,7 +343,10 @@ _MUST_BE = {
 
 
 def _explained(error: ValidationError) -> str:
-    """The first thing wrong, an unknown key before all else since it explains a missing one."""
+    """Return one sentence on what is wrong and how to fix it.
+
+    Of several problems it takes an unknown key first: a misspelt key is often also why another one is missing.
+    """
     unknown = ("extra_forbidden", "invalid_key")
     problem = min(error.errors(include_url=False), key=lambda problem: problem["type"] not in unknown)
     location, value, context = problem["loc"], problem["input"], problem.get("ctx", {})
@@ -346,13 +354,13 @@ def _explained(error: ValidationError) -> str:
     if problem["type"] in unknown:
         parents = [part for part in location[:-1] if isinstance(part, str)]
         known = _keys(_ENTRIES[parents[-1] if parents else ""])
-        mend = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
-        return f"{key} is not a key of a board.{mend}"
+        fix = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
+        return f"{key} is not a key of a board.{fix}"
     if problem["type"] == "missing":
         return f"{key} is missing. Add it."
     must_be = _MUST_BE.get(problem["type"], problem["msg"]).format(**context)
-    mend = did_you_mean(str(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
-    return f"{key} must be {must_be}, not {_shown(value)}.{mend}"
+    fix = did_you_mean(str(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
+    return f"{key} must be {must_be}, not {_shown(value)}.{fix}"
 
 
 def _keys(entry: type[_Entry]) -> str:

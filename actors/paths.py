@@ -1,4 +1,4 @@
-"""Where gearshift keeps what outlives a run: exported networks, profiles, the list of runs."""
+"""The directory of the files that outlive a run: exported networks, profiles, the list of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """`$GEARSHIFT_CACHE`, else `gearshift` under the user's cache directory; made if missing."""
+    """Return `$GEARSHIFT_CACHE`, else `gearshift` under the user's cache directory; it is made if missing."""
     named = os.environ.get("GEARSHIFT_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     path = Path(named) if named else Path(base) / "gearshift"

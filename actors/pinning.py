@@ -1,7 +1,7 @@
-"""Where the threads of a process may run, asked of the kernel and told to it. Knows no boards and no applications.
+"""Pinning of a process's threads to CPUs. It knows no boards and no applications.
 
-`sched_setaffinity` moves one thread; the others keep the mask they were created with. So all threads in
-`/proc/PID/task` are moved, again while new ones appear, and then read back.
+`sched_setaffinity` moves one thread; the others keep the mask with which they were created. So all threads in
+`/proc/PID/task` are moved, again as long as new ones appear, and the kernel is then asked where they are.
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ from contextlib import contextmanager, suppress
 from functools import cache
 
 _NICENESS = 5
-_ROUNDS = 50  # a process that starts threads faster than this many walks can follow is not ours
+"""Niceness that is added to a thread that works aside."""
+_ROUNDS = 50
+"""Most walks over a process's threads; no process of gearshift starts threads faster than so many can follow."""
 
 
 class PinError(RuntimeError):
-    """The kernel did not put a process's threads where they should be."""
+    """The threads of a process could not be moved to the CPUs where they should be."""
 
 
 def pin(pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-    """Moves every thread of a process to these CPUs.
+    """Move every thread of a process to these CPUs.
 
     Args:
-        pid: the process.
-        cpus: the kernel's numbers.
+        pid: number of the process.
+        cpus: the kernel's numbers of the CPUs.
 
     Returns:
-        The CPUs that every thread is allowed now, as read from the kernel.
+        The CPUs on which every thread may run now, rising, as read back from the kernel.
 
     Raises:
         PinError: if the process is gone, a CPU may not be used, or a thread did not move.
     """
     wanted = frozenset(cpus)
+    # Only a walk that finds every thread in its place ends this. A thread that was started meanwhile may have the old
+    # mask, and a successful call is no proof: another process may have moved the thread since.
     for _ in range(_ROUNDS):
         strays = [tid for tid, now in allowed(pid).items() if frozenset(now) != wanted]
         if not strays:
@@ -51,7 +55,7 @@ def pin(pid: int, cpus: Collection[int]) -> tuple[int, ...]:
 
 
 def allowed(pid: int) -> dict[int, tuple[int, ...]]:
-    """The CPUs that each thread of a process may run on, by thread id, as the kernel says.
+    """Return the CPUs on which each thread of a process may run, by thread id, as the kernel says.
 
     Raises:
         PinError: if the process is gone.
@@ -73,14 +77,16 @@ def allowed(pid: int) -> dict[int, tuple[int, ...]]:
 
 @contextmanager
 def aside(cpus: Collection[int]) -> Iterator[None]:
-    """Has this thread, which ends afterwards, work where it is in the way of this process's other threads least.
+    """Have this thread work where it disturbs the other threads of this process least; it should end afterwards.
 
     It goes to those of the CPUs on which the main thread may not run, if there are any, and becomes nicer. Threads
-    that are started meanwhile in this process end up as others that it starts: on the main thread's CPUs, as nice as
-    this thread was.
+    that are started in this process meanwhile end up like all others: on the main thread's CPUs, and as nice as this
+    thread was before.
+
+    For example, with CPUs 0 to 3 and a main thread on 0 and 1, this thread works on 2 and 3.
 
     Args:
-        cpus: the kernel's numbers of those that the process may use.
+        cpus: the kernel's numbers of the CPUs that the process may use.
     """
     before = threads()
     niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
@@ -91,6 +97,8 @@ def aside(cpus: Collection[int]) -> Iterator[None]:
     try:
         yield
     finally:
+        # An engine starts its threads while a network is prepared, and they inherit this thread's CPUs and niceness.
+        # They will serve requests, so they are moved to the main thread's CPUs and made less nice again.
         here = {*before, threading.get_native_id()}
         for tid in gather(here, lambda: os.sched_getaffinity(os.getpid())):
             with suppress(ProcessLookupError):
@@ -99,12 +107,16 @@ def aside(cpus: Collection[int]) -> Iterator[None]:
 
 
 def threads() -> set[int]:
-    """The kernel's numbers of this process's threads."""
+    """Return the kernel's numbers of this process's threads."""
     return {int(name) for name in os.listdir("/proc/self/task")}
 
 
 def gather(here: Collection[int], cpus: Callable[[], Collection[int]]) -> set[int]:
-    """Moves the threads of this process that are not `here` to those CPUs, and those that they start meanwhile.
+    """Move threads of this process to CPUs, and those that they start meanwhile.
+
+    Args:
+        here: threads that stay where they are.
+        cpus: returns the kernel's numbers of the CPUs; asked for each thread, since they may change meanwhile.
 
     Returns:
         The threads that were moved.
@@ -120,7 +132,11 @@ def gather(here: Collection[int], cpus: Callable[[], Collection[int]]) -> set[in
 
 @cache
 def _niceness_can_be_shed() -> bool:
-    """Whether the kernel lets this process make a thread less nice: what an engine starts inherits its starter's."""
+    """Return True if the kernel lets this process make a thread less nice again.
+
+    Else a thread must not become nicer in the first place: the threads that an engine starts inherit its niceness.
+    """
+    # Tried on a thread that ends, since one that became nicer might have to stay so.
     answer: list[bool] = []
 
     def try_it() -> None:

@@ -1,6 +1,6 @@
-"""Policies by name: those of the house, and a user's own from a file.
+"""Policies by name: the built-in ones, and a user's own from a file.
 
-A file is run as it is, like any Python program: load only what you trust. Whatever goes wrong becomes one `PolicyError`
+A file is run as it is, like any Python program: load only files that you trust. Every error becomes a `PolicyError`
 that names the file and, where there is one, the line in it.
 """
 
@@ -20,17 +20,16 @@ _OF_FILE = re.compile(r"(?P<file>.+\.py)(:(?P<kind>[^+]*))?(?P<clocks>\+(?P<gove
 
 
 def load_policy(name: str) -> Policy:
-    """The policy of that name, fresh.
+    """Return a new policy by its name, such as `joint` or `my_policy.py:Mine`.
 
-    A file may import modules that lie beside it. What it prints while it is loaded goes to stderr: stdout is for
-    results.
+    A file may import modules that lie beside it. Its output while it is loaded goes to stderr: stdout is for results.
 
     Args:
-        name: as for `scheduler.policies.make_policy`, or `FILE.py:Class[+GOVERNOR]`, where the class takes no
-            arguments and has `Policy.decide`. A relative path is looked up from the current directory.
+        name: name that `scheduler.policies.make_policy` knows, or `FILE.py:Class[+GOVERNOR]`, where the class takes no
+            arguments and has `Policy.decide`. A relative path starts from the current directory.
 
     Raises:
-        PolicyError: the name means none, or the file or its class can't be used.
+        PolicyError: if there is no policy of that name, or the file or its class can't be used.
     """
     match = _OF_FILE.fullmatch(name)
     if not match:
@@ -43,8 +42,8 @@ def load_policy(name: str) -> Policy:
     except PolicyError as error:
         raise PolicyError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
-        mend = "correct it, or give its class a constructor without arguments"
-        raise PolicyError(f"{scripts.place_in(path, error)}: {type(error).__name__}: {error}; {mend}.") from error
+        fix = "correct it, or give its class a constructor without arguments"
+        raise PolicyError(f"{scripts.place_in(path, error)}: {type(error).__name__}: {error}; {fix}.") from error
     if not callable(getattr(policy, "decide", None)):
         raise PolicyError(f"{path}: {kind} has no method decide; write `def decide(self, snapshot) -> Plan:`.")
     loaded: Policy = policy
@@ -52,15 +51,15 @@ def load_policy(name: str) -> Policy:
 
 
 def check_policy(name: str, board: Board, *, simulated: bool = False) -> None:
-    """Refuses a policy that can't run on a board.
+    """Refuse a policy that can't run on a board.
 
     Args:
-        name: as for `load_policy`.
-        board: where.
-        simulated: whether in simulation, where a policy may know how the run will go (`scheduler.policies.HINDSIGHT`).
+        name: name of the policy, as for `load_policy`.
+        board: the board.
+        simulated: True for a simulated run, whose policy may know the future (`scheduler.policies.HINDSIGHT`).
 
     Raises:
-        PolicyError: as `load_policy`, or a governor that is not for a unit of this board.
+        PolicyError: if the policy can't be loaded, or its governor is not for a unit of this board.
     """
     if simulated and name in HINDSIGHT:
         return
@@ -74,16 +73,20 @@ def check_policy(name: str, board: Board, *, simulated: bool = False) -> None:
 
 
 def located(name: str) -> str:
-    """The name for a process with another current directory: with the file's absolute path, if it has one."""
+    """Return a policy's name with the absolute path of its file, for a process with another current directory.
+
+    In `/home/me`, `mine.py:Mine` becomes `/home/me/mine.py:Mine`; `joint` stays as it is.
+    """
     match = _OF_FILE.fullmatch(name)
     return f"{Path(match['file']).absolute()}{name[match.end('file') :]}" if match else name
 
 
 def _class(module: ModuleType, kind: str | None) -> type:
+    """Return the class of that name in a user's module."""
     own = [name for name, value in vars(module).items() if _is_own(value, module)]
     if not kind:
-        mend = f"give {module.__file__}:{own[-1] if own else 'Class'}"
-        raise PolicyError(f"no class is named; {mend}.")
+        fix = f"give {module.__file__}:{own[-1] if own else 'Class'}"
+        raise PolicyError(f"no class is named; {fix}.")
     found = getattr(module, kind, None)
     if found is None:
         there = f"; there {'are' if len(own) > 1 else 'is'} {', '.join(own)}" if own else ""

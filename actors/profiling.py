@@ -1,8 +1,9 @@
 """Profiles: how long each sub-network of a ladder takes on this machine, measured once and kept.
 
-A stored profile is found again by what its figures depend on: the machine, the engine and its version, the weights,
-the sub-networks and the numbers of cores. Only undisturbed samples are kept: those during which the kernel did not
-take the core away, and which are not far above the rest (a hypervisor's theft shows no other way).
+- A stored profile is found again by what its figures depend on: the machine, the engine and its version, the weights,
+  the sub-networks and the numbers of cores.
+- Only undisturbed samples are kept: those during which the kernel did not take the core away, and which are not far
+  above the rest. (Time that a hypervisor takes away shows in no other way.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
-from actors import pinning
 from actors.agent.devices.cuda import device_name
 from actors.executor.client import own_executor
 from actors.paths import cache_dir
@@ -34,15 +34,17 @@ from supernets.search.latency import timed
 
 _SCHEMA_VERSION = 3
 _SAMPLES = 200
+"""Undisturbed samples of each network that are wanted."""
 _ROUNDS_AT_MOST = 4
-"""Inferences of a network for each undisturbed one that is wanted, before it is given up."""
+"""Most inferences of a network for each undisturbed sample that is wanted."""
 
 _SETTLE_S = 0.002
+"""Pause before the turn of another engine, in which the threads of the one before go to sleep."""
 _FAR = 1.4
 """A sample above this multiple of the median of the faster half was disturbed."""
 
 Ladder = Sequence[tuple[Artifact, float | None, str]]
-"""Sub-networks, smallest first: exported file, accuracy, source of the accuracy."""
+"""Sub-networks, smallest first, each with its exported file, its accuracy and the source of the accuracy."""
 
 
 class _StoredTime(BaseModel):
@@ -69,7 +71,7 @@ class _StoredProfile(BaseModel):
 
 
 def machine_name() -> str:
-    """The processor's model name, as the kernel gives it."""
+    """Return the processor's model name, as the kernel gives it."""
     cpuinfo = Path("/proc/cpuinfo")
     for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
         if line.startswith(("model name", "Model")):
@@ -86,16 +88,16 @@ def profile_ladder(
     fresh: bool = False,
     on_sample: Callable[[int, int], None] = lambda done, total: None,
 ) -> Profile:
-    """The profile of a ladder on this machine, from the cache or measured now.
+    """Return the profile of a ladder on this machine's CPUs, from the cache or measured now.
 
     Args:
-        supernet: its name, for the cache and the reader.
-        ladder: what to measure.
-        cpus_by_cores: for each number of cores, the CPUs to measure on.
-        engine: as for `supernets.engines.prepare`; with `auto` each network is measured with every engine that can
-            compute in its precision, and gets one by `scheduler.profile.fastest_engines`.
-        fresh: measure even if the cache has it.
-        on_sample: called with how many samples are taken, and of how many.
+        supernet: name of the supernet, for the cache and the reader.
+        ladder: sub-networks to measure.
+        cpus_by_cores: for each number of cores, the CPUs to measure on, such as {1: (0,), 2: (0, 1)}.
+        engine: name of an engine of `supernets.engines`. With `auto` each network is measured with every engine that
+            can compute in its precision, and gets one by `scheduler.profile.fastest_engines`.
+        fresh: True to measure even if the cache has the profile.
+        on_sample: called with the number of samples taken and the number of all.
 
     Raises:
         SupernetError: for an unknown engine, or a file that an engine can't load.
@@ -112,28 +114,28 @@ def profile_gpu(
     fresh: bool = False,
     on_sample: Callable[[int, int], None] = lambda done, total: None,
 ) -> Profile:
-    """The profile of a ladder on a GPU of this machine, from the cache or measured now.
+    """Return the profile of a ladder on a GPU of this machine, from the cache or measured now.
 
-    It is measured through an executor in a process of its own, as requests are served, so the way there and back is
-    part of every time.
+    It is measured through an executor in a process of its own, as requests are served. So every time includes the way
+    to the executor and back.
 
     Args:
-        supernet: its name, for the cache and the reader.
-        ladder: what to measure; every artifact has a torch program.
-        device: as torch names it.
-        fresh: measure even if the cache has it.
-        on_sample: called with how many samples are taken, and of how many.
+        supernet: name of the supernet, for the cache and the reader.
+        ladder: sub-networks to measure; every artifact has a torch program.
+        device: device as torch names it, such as `cuda:0`.
+        fresh: True to measure even if the cache has the profile.
+        on_sample: called with the number of samples taken and the number of all.
 
     Raises:
         ExecutorLostError: if the device can't be used.
-        ExecutorError: if the device won't take a network.
+        ExecutorError: if the device can't run a network.
     """
     path = _cache_path(supernet, ladder, [engines.engine_version("torch"), device_name(device)])
     return _found_or(lambda: _measure_gpu(supernet, ladder, device, on_sample), path, ladder, fresh)
 
 
 def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Ladder, fresh: bool) -> Profile:
-    """The profile stored at that path; where there is none that fits, it is measured and stored."""
+    """Return the profile stored at a path; if there is none that fits, measure and store it."""
     stored = None if fresh else _read(path)
     if stored is None or [rung.subnet for rung in stored.rungs] != [artifact.subnet for artifact, _, _ in ladder]:
         stored = measure_now()
@@ -152,6 +154,7 @@ def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Lad
 
 
 def _cache_path(supernet: str, ladder: Ladder, measured_with: list[object]) -> Path:
+    """Return the path of a profile: a hash of all that its figures depend on is part of the name."""
     depends_on = [
         machine_name(),
         os.cpu_count(),
@@ -163,7 +166,7 @@ def _cache_path(supernet: str, ladder: Ladder, measured_with: list[object]) -> P
 
 
 def _read(path: Path) -> _StoredProfile | None:
-    """A stored profile; None where there is none, or where the file can't be used and is measured anew."""
+    """Return a stored profile; None if there is none or the file can't be used, so that it is measured again."""
     try:
         stored = _StoredProfile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
@@ -180,22 +183,19 @@ def measure(
     patience: int = _ROUNDS_AT_MOST,
     settle_before: Collection[int] = (),
 ) -> list[tuple[list[float], int]]:
-    """Times networks in turns on the calling thread, so that a stall hits all of them.
-
-    In its turn each network runs twice, and the second time counts: the first brings its weights back into the caches
-    that the others filled, and how much that costs is the order's doing, not the network's.
+    """Time networks in turns on the calling thread, so that a stall hits all of them.
 
     Args:
         prepared: networks to run.
-        inputs: one for each network.
+        inputs: one input for each network.
         on_sample: called after each sample.
-        samples: undisturbed inferences of each network that are wanted.
-        patience: turns for each of those before the machine is taken for one that is never calm.
-        settle_before: numbers of networks before which nothing runs for a moment: where the turn of another engine
-            begins, whose predecessor's threads may still look for work.
+        samples: number of undisturbed samples of each network that are wanted.
+        patience: most turns for each wanted sample, after which the machine counts as never calm.
+        settle_before: places of the networks before whose turn nothing runs for a moment. They are the first networks
+            of an engine: threads of the engine before may still look for work.
 
     Returns:
-        For each network its undisturbed times in ms, rising, and how many more were disturbed.
+        For each network its undisturbed times in ms, rising, and the number of disturbed ones.
     """
     calm: list[list[float]] = [[] for _ in prepared]
     taken_away: list[list[float]] = [[] for _ in prepared]
@@ -205,6 +205,8 @@ def measure(
         for number, (network, x) in enumerate(zip(prepared, inputs, strict=True)):
             if number in settle_before:
                 time.sleep(_SETTLE_S)
+            # A network runs twice in its turn, and the second time counts. The first brings its weights back into the
+            # caches that the others filled; how long that takes depends on the order and not on the network.
             network(x)
             took_ms, undisturbed = timed(network, x)
             (calm if undisturbed else taken_away)[number].append(took_ms)
@@ -219,8 +221,9 @@ def _measure(
     engine: str,
     on_sample: Callable[[int, int], None],
 ) -> _StoredProfile:
+    """Measure a ladder on each number of cores with each engine, and keep the best engine's times."""
     artifacts = [artifact for artifact, _, _ in ladder]
-    # Engine by engine, the same ones for all: a ladder has one precision.
+    # The same engines for all networks, since a ladder has one precision.
     candidates = engines.candidates(artifacts[0].precision) if engine == "auto" else (engine,)
     total = len(cpus_by_cores) * len(candidates) * len(artifacts) * _SAMPLES
     done = 0
@@ -233,15 +236,14 @@ def _measure(
         done += 1
         on_sample(min(done, total), total)
 
-    others = pinning.threads()
     measured: dict[tuple[str, int], dict[str, tuple[list[float], int]]] = {}
     for cores, cpus in sorted(cpus_by_cores.items()):
-        # A thread of its own: affinity is the thread's, and the engine's threads inherit it.
+        # On a thread of its own: affinity belongs to the thread, and the threads that the engine starts inherit it.
         with ThreadPoolExecutor(1) as pool:
-            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, others, count)
+            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, count)
             try:
                 times = measuring.result()
-            except BaseException:  # an interrupt reaches this thread alone, and the pool waits for the other
+            except BaseException:  # an interrupt reaches only this thread, and the pool waits for the other one
                 interrupted.set()
                 raise
         for number, artifact in enumerate(artifacts):
@@ -292,10 +294,12 @@ def _measure_on(
     artifacts: Sequence[Artifact],
     cpus: tuple[int, ...],
     candidates: Sequence[str],
-    others: Collection[int],
     count: Callable[[], None],
 ) -> list[tuple[list[float], int]]:
-    """`measure` on those CPUs: all artifacts with the first engine, then all with the next."""
+    """Measure on the given CPUs: all artifacts with the first engine, then all with the next.
+
+    It pins the calling thread.
+    """
     os.sched_setaffinity(0, cpus)
     networks = [engines.prepare(artifact, name, threads=len(cpus)) for name in candidates for artifact in artifacts]
     inputs = _inputs(artifacts) * len(candidates)
@@ -304,14 +308,22 @@ def _measure_on(
 
 
 def _inputs(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
-    """An input of noise for each."""
+    """Return an input of noise for each artifact."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]
 
 
 def _kept(calm: list[float], taken_away: list[float], enough: int = _SAMPLES // 10) -> tuple[list[float], int]:
-    """The undisturbed samples, rising, and how many were not; on a machine that is never calm, the fastest of all."""
+    """Return the undisturbed samples, rising, and the number of the others.
+
+    For example, of calm samples of 10, 10, 11, 12 and 20 ms the first four are kept, and one was disturbed.
+
+    Args:
+        calm: samples during which the kernel left the core to the thread, in ms.
+        taken_away: the other samples, in ms.
+        enough: least number of calm samples; with fewer, all samples are looked at.
+    """
     ordered = sorted(calm if len(calm) >= max(enough, 1) else calm + taken_away)
-    typical = ordered[len(ordered) // 4]
+    typical = ordered[len(ordered) // 4]  # the median of the faster half
     kept = [round(ms, 4) for ms in ordered if ms <= _FAR * typical]
     return kept, len(calm) + len(taken_away) - len(kept)

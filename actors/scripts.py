@@ -1,6 +1,6 @@
-"""A user's own Python file, as a module for as long as it is needed: a mix, or a policy.
+"""A user's own Python file, a mix or a policy, as a module for as long as it is needed.
 
-A file is run as it is, like any Python program: load only what you trust. What is made of it is its loader's business.
+A file is run as it is, like any Python program: load only files that you trust. It does not know mixes or policies.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ from types import CodeType, ModuleType
 
 
 def compiled(path: Path, error: type[ValueError]) -> CodeType:
-    """The file's code.
+    """Return the code of a file.
+
+    Args:
+        path: the file.
+        error: class of the errors to raise.
 
     Raises:
-        error: a file that can't be read or is not Python: with the file and, where there is one, the line in it.
+        error: if the file can't be read or is not Python; it names the file and, where there is one, the line in it.
     """
     try:
         source = path.read_bytes()
@@ -39,16 +43,15 @@ def compiled(path: Path, error: type[ValueError]) -> CodeType:
 
 @contextmanager
 def run(code: CodeType, path: Path, name: str) -> Iterator[ModuleType]:
-    """Runs a file's code, and has it a module of that name within the block; what it raises passes through.
+    """Run the code of a file as a module, which exists within the block.
 
-    It may import what lies beside it, as `python FILE` does, and what it prints goes to stderr: stdout is for results.
-    Afterwards the module is forgotten: cloudpickle then sends its functions and classes by value to another process,
-    which could not import the file.
+    The file may import modules that lie beside it, as `python FILE` does. Its output goes to stderr: stdout is for
+    results. Errors that it raises pass through.
 
     Args:
-        code: as `compiled`.
+        code: code of the file, from `compiled`.
         path: the file.
-        name: of the module; not `__main__`, so that a file may also have a main part of its own.
+        name: name of the module; not `__main__`, so that a file may also have a main part of its own.
     """
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -60,12 +63,14 @@ def run(code: CodeType, path: Path, name: str) -> Iterator[ModuleType]:
             exec(code, module.__dict__)
             yield module
     finally:
+        # Afterwards the module is forgotten. cloudpickle then sends its functions and classes by value to another
+        # process, which could not import the file.
         del sys.modules[name]
         sys.path[:] = search_path
 
 
 def place_in(path: Path, error: BaseException) -> str:
-    """The file, and the line in it from which an error came, if it came from there."""
+    """Return the file and the line in it from which an error came, such as `mix.py, line 7`; else the file alone."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return f"{path}, line {lines[-1]}" if lines else str(path)

@@ -1,8 +1,9 @@
 """Ray for the length of a run: started on loopback with a token of its own, stopped with nothing left behind.
 
-Every process of a run carries the run's tag in its environment, and every directory in its name; the tag says which
-process the driver is. So whatever a killed driver leaves is found by the next start and removed, and nobody else's
-Ray is ever touched. An actor's process also watches the driver itself and ends within a second of its death.
+- Every process of a run carries the run's tag in its environment, and every directory carries it in its name. The tag
+  names the driver's process. So the next start finds and removes what a killed driver left, and never touches the Ray
+  of another program.
+- The process of an actor also watches the driver itself, and ends within a second of the driver's death.
 """
 
 from __future__ import annotations
@@ -31,29 +32,31 @@ _TAG = "GEARSHIFT_RUN"
 _PREFIX = "gearshift-"
 _TEMPORARY = Path("/tmp")
 _BASES = (Path("/dev/shm"), _TEMPORARY)
-"""Where a run has a directory, the best place first."""
+"""Places where a run has a directory, the best first."""
 _OBJECT_STORE_BYTES = 100 * 2**20
 _GRACE_S = 3.0
+"""Time that Ray's processes get to end by themselves."""
 
 
 class RaySession:
     """A local Ray for one driver, as a context manager.
 
     Args:
-        gpus: how many Ray is to count. It is told rather than asked: on a Jetson it would find none.
+        gpus: number of GPUs that Ray is told of. Ray does not look for them itself: on a Jetson it would find none.
 
     Attributes:
-        directory: in shared memory where the system has it, for the ledger; gone with the session.
+        directory: the run's directory, in shared memory where the system has it; removed with the session.
     """
 
     def __init__(self, gpus: int = 0) -> None:
         self._gpus = gpus
         started_s = psutil.Process().create_time()
+        # The driver's number, its start time, since numbers are used again, and some digits for a second session.
         self._tag = f"{os.getpid()}-{started_s:.0f}-{secrets.token_hex(2)}"
         self.directory = next(base for base in _BASES if base.is_dir()) / f"{_PREFIX}{self._tag}"
 
     def __enter__(self) -> RaySession:
-        """Ends what killed runs left, then starts Ray.
+        """Remove what killed runs left, then start Ray.
 
         Raises:
             RuntimeError: if Ray does not start.
@@ -61,7 +64,7 @@ class RaySession:
         reap_dead_runs()
         try:
             self._start()
-        except BaseException:  # interrupted on the way, it leaves nothing behind either
+        except BaseException:  # also a Ctrl-C during the start leaves nothing behind
             self._stop()
             raise
         return self
@@ -69,7 +72,7 @@ class RaySession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stops Ray and waits until no process of the run is left."""
+        """Stop Ray, and wait until no process of the run is left."""
         self._stop()
 
     def _start(self) -> None:
@@ -78,7 +81,8 @@ class RaySession:
 
         raylet: Any = importlib.import_module("ray._raylet")
         with _environment(self._environment()), _own_handler():
-            # Ray reads its environment when it is first imported, which the caller may have done long ago.
+            # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
+            # two calls make it read the environment again.
             raylet.Config.initialize("")
             raylet.AuthenticationTokenLoader.instance().reset_cache()
             ray.init(
@@ -96,7 +100,7 @@ class RaySession:
             )
 
     def _environment(self) -> dict[str, str]:
-        """What Ray's processes have in their environment; the driver has it only while it starts them."""
+        """Return the environment of Ray's processes; the driver has it only while it starts them."""
         return {
             _TAG: self._tag,
             "RAY_AUTH_MODE": "token",
@@ -105,7 +109,7 @@ class RaySession:
             "RAY_prestart_worker_first_driver": "0",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-            # A run's plan says which device is whose; Ray would renumber those that an actor sees.
+            # The run's plan gives each actor its device by number; Ray would renumber the devices that an actor sees.
             "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
         }
@@ -120,7 +124,12 @@ class RaySession:
 
 
 def reap_dead_runs() -> int:
-    """Ends the processes and removes the directories of runs whose driver is dead; returns how many processes."""
+    """End the processes and remove the directories of runs whose driver is dead.
+
+    Returns:
+        The number of processes that were ended.
+    """
+    # A dead run may have left processes without directories, or directories without processes: look for both.
     tags = {tag for _, tag in _tagged_processes()}
     tags |= {path.name.removeprefix(_PREFIX) for base in _BASES for path in base.glob(f"{_PREFIX}*")}
     ended = 0
@@ -133,13 +142,19 @@ def reap_dead_runs() -> int:
 
 
 def watch_driver(on_death: Callable[[], None]) -> None:
-    """In an actor's process: ends the process when the driver of its run dies, after calling `on_death`."""
+    """End this process, an actor's, when the driver of its run dies.
+
+    Args:
+        on_death: called first; errors that it raises are ignored.
+    """
     driver = _Driver.of(os.environ.get(_TAG, ""))
     if driver is None:
         return
 
     def watch() -> None:
         with contextlib.suppress(ProcessLookupError):
+            # A file of the process becomes readable when it dies. It is opened before the look at whether the driver
+            # lives: from then on the number can't mean a later process.
             process = os.pidfd_open(driver.pid)
             if driver.lives:
                 select.select([process], [], [])
@@ -151,6 +166,7 @@ def watch_driver(on_death: Callable[[], None]) -> None:
 
 
 def _tagged_processes() -> Iterator[tuple[psutil.Process, str]]:
+    """Yield every other process that carries a tag, with the tag."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             tag = process.environ().get(_TAG)
@@ -167,13 +183,13 @@ class _Driver:
 
     @classmethod
     def of(cls, tag: str) -> _Driver | None:
-        """The driver named by a tag; None for what is no tag of ours."""
+        """Return the driver that a tag names; None for a text that is no tag of gearshift's."""
         found = re.fullmatch(r"(\d+)-(\d+)-[0-9a-f]{4}", tag)
         return cls(pid=int(found[1]), started_s=int(found[2])) if found else None
 
     @property
     def lives(self) -> bool:
-        """Whether it runs; a zombie does not."""
+        """True if the driver runs; a zombie does not."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started_s) <= 1.0
@@ -183,7 +199,15 @@ class _Driver:
 
 
 def _end_processes(tag: str, grace_s: float) -> int:
-    """Waits for the processes of a run to go, and kills those that don't; returns how many were killed."""
+    """Wait for the processes of a run to end, and kill those that don't.
+
+    Args:
+        tag: tag of the run.
+        grace_s: time to end by themselves, in seconds.
+
+    Returns:
+        The number of processes that were killed.
+    """
     deadline = time.monotonic() + grace_s
     while True:
         left = [process for process, found in _tagged_processes() if found == tag]
@@ -204,7 +228,7 @@ def _remove_directories(tag: str) -> None:
 
 @contextmanager
 def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Changes the environment for a while."""
+    """Change the environment within the block."""
     before = dict(os.environ)
     os.environ.update(changes)
     try:
@@ -216,14 +240,14 @@ def _environment(changes: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _own_handler() -> Iterator[None]:
-    """Keeps the process's handler of SIGTERM: Ray puts one of its own in its place, which ends the process."""
+    """Keep the process's handler of SIGTERM: Ray replaces it by one of its own, which ends the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
-    except SystemExit as end:
+    except SystemExit as end:  # SIGTERM came while Ray's handler was in place: the process's own is called instead
         if end.code == signal.SIGTERM and callable(handler):
             handler(signal.SIGTERM, None)
         raise
@@ -233,7 +257,7 @@ def _own_handler() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Lets a second Ctrl-C not stop the clean-up half-way."""
+    """Ignore Ctrl-C and SIGTERM within the block, so that a second one does not stop the clean-up half-way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

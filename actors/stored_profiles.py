@@ -1,7 +1,7 @@
 """Profiles that come with gearshift: measured on a named machine, or published and without a network to run.
 
-Each is a file of `profiles/`, written by `workloads.make_profiles`. It says where its figures come from and what of
-them is assumed. This module does not know how they were made, or what to do with them on a board.
+Each is a file in `profiles/`, written by `workloads.make_profiles`. It states where its figures come from and which of
+them are assumed. This module does not know how they were made, or what they mean on a board.
 """
 
 from __future__ import annotations
@@ -18,21 +18,23 @@ from scheduler.errors import InputError
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
 Mark = Literal["measured", "published", "digitised", "assumed"]
-"""How a profile's times were come by: measured by gearshift, published, read off a published figure, or neither."""
+"""Origin of a profile's times: measured by gearshift, published, read off a published figure, or none of these."""
 
 _DATA = Path(__file__).parent / "profiles"
 _QUANTILES = 50
-"""Samples kept of each entry. A quantile above 98 % is the mean of the slowest 2 % of what was measured."""
+"""Most samples kept of each entry. A quantile above 98 % is then the mean of the slowest 2 % of the samples."""
 
 PACKAGED = tuple(sorted(path.stem for path in _DATA.glob("*.json")))
-"""The supernets that come with a profile."""
+"""Names of the supernets that come with a profile."""
 
 
 class StoredProfileError(InputError):
-    """A file of a profile that can't be used."""
+    """The file of a packaged profile can't be used."""
 
 
 class _Stored(BaseModel):
+    """A mapping in the file of a profile."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
@@ -69,7 +71,7 @@ class _File(_Stored):
 
 
 def packaged_profile(supernet: str) -> Profile | None:
-    """The profile that comes with gearshift for a supernet of that name; None where there is none."""
+    """Return the profile that comes with gearshift for a supernet; None if there is none."""
     if supernet not in PACKAGED:
         return None
     stored = _packaged(supernet)
@@ -89,7 +91,7 @@ def packaged_profile(supernet: str) -> Profile | None:
 
 
 def is_executable(supernet: str) -> bool:
-    """Whether there may be a network to run: False only for packaged figures without one."""
+    """Return False for a supernet of which only published figures are packaged, and no network; else True."""
     return supernet not in PACKAGED or _packaged(supernet).executable
 
 
@@ -102,15 +104,15 @@ def write_packaged_profile(
     assumed: tuple[str, ...] = (),
     executable: bool = True,
 ) -> None:
-    """Writes a profile as one that is packaged, each entry thinned to at most 50 samples of the same shape.
+    """Write a profile as a packaged one, each entry thinned to at most 50 samples of the same distribution.
 
     Args:
-        profile: what to write.
-        path: of the file; its stem is the supernet's name for `packaged_profile`.
+        profile: the profile.
+        path: file to write; its stem is the name of the supernet for `packaged_profile`.
         source: where the figures come from.
-        mark: how they were come by.
-        assumed: what of them nobody measured or published.
-        executable: whether gearshift has the networks.
+        mark: origin of the times.
+        assumed: the parts that were neither measured nor published, one text each.
+        executable: True if gearshift has the networks.
     """
     rungs = [
         _Rung(
@@ -138,9 +140,13 @@ def write_packaged_profile(
 
 
 def thinned(samples_ms: tuple[float, ...]) -> list[float]:
-    """At most 50 samples of the same distribution, rising: the means of that many equal shares of the samples."""
+    """Return at most 50 samples of the same distribution, rising.
+
+    Of 100 samples, the first is the mean of the two fastest, the second that of the next two, and so on.
+    """
     if len(samples_ms) <= _QUANTILES:
         return list(samples_ms)
+    # Each sample is repeated 50 times, so that any number of samples divides into 50 equal shares.
     fine = np.repeat(np.sort(samples_ms), _QUANTILES)
     return [round(float(mean), 4) for mean in fine.reshape(_QUANTILES, -1).mean(axis=1)]
 
@@ -151,10 +157,10 @@ def _packaged(supernet: str) -> _File:
 
 
 def _read(path: Path) -> _File:
-    """A file of a profile.
+    """Read the file of a profile.
 
     Raises:
-        StoredProfileError: if it can't be used: file, key and what is wrong.
+        StoredProfileError: if it can't be used; it names file, key and problem.
     """
     try:
         return _File.model_validate_json(path.read_bytes())

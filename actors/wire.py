@@ -1,8 +1,10 @@
-"""Messages, effects and specs as bytes: msgpack with a schema version, checked on the way in.
+"""Messages, effects and specs as bytes: msgpack with a schema version, checked when they are read.
 
-A dataclass becomes a map of its fields and of `type`, its name; a NumPy array a map of `dtype`, `shape` and `data`.
-What comes in must fit the dataclass field by field, so a reader never holds half a message. Nothing here knows what
-the messages mean, and `decode` makes no class but those that the caller expects.
+- A dataclass becomes a map of its fields and of `type`, its name. A NumPy array becomes a map of `dtype`, `shape` and
+  `data`.
+- Reading is strict: bytes must fit the expected dataclass field by field, so a reader never holds half a message.
+  `decode` makes only classes that the caller expects, so bytes can't make a process build or run anything else.
+- It does not know what the messages mean.
 """
 
 from __future__ import annotations
@@ -18,17 +20,18 @@ import numpy as np
 
 from scheduler.messages import Effect, Message
 
-SCHEMA = 2  # raised whenever a dataclass that travels changes its fields
+SCHEMA = 2
+"""Version of all messages; raised whenever a dataclass that travels changes its fields."""
 
 _T = TypeVar("_T")
 
 
 class WireError(ValueError):
-    """Bytes that are no message of this schema, or a value that can't travel."""
+    """Bytes are no message of this schema, or a value can't travel."""
 
 
 def encode(value: object) -> bytes:
-    """A message, an effect or a spec as bytes.
+    """Return a message, an effect or a spec as bytes.
 
     Raises:
         WireError: if it holds something that can't travel, such as a function.
@@ -41,28 +44,32 @@ def encode(value: object) -> bytes:
 
 
 def decode(data: bytes, expected: type[_T]) -> _T:
-    """The value of that dataclass in these bytes.
+    """Return the value in these bytes.
+
+    Args:
+        data: the bytes.
+        expected: dataclass of the value.
 
     Raises:
-        WireError: if they are not msgpack, of another schema, or of another shape.
+        WireError: if they are not msgpack, are of another schema, or do not fit the dataclass.
     """
     return cast(_T, _decode(data, expected))
 
 
 def decode_message(data: bytes) -> Message:
-    """Any message to the manager.
+    """Return the message to the manager in these bytes, of whichever class.
 
     Raises:
-        WireError: as `decode`.
+        WireError: if they are no such message.
     """
     return cast(Message, _decode(data, Message))
 
 
 def decode_effect(data: bytes) -> Effect:
-    """Any effect of the manager.
+    """Return the effect of the manager in these bytes, of whichever class.
 
     Raises:
-        WireError: as `decode`.
+        WireError: if they are no such effect.
     """
     return cast(Effect, _decode(data, Effect))
 
@@ -82,6 +89,7 @@ def _decode(data: bytes, hint: Any) -> Any:
 
 
 def _pack(value: object, where: str) -> object:
+    """Return plain data for a value; `where` names its place in the message, for errors."""
     match value:
         case None | bool() | int() | float() | str() | bytes():
             return value
@@ -106,6 +114,7 @@ def _key(key: object, where: str) -> str:
 
 
 def _unpack(value: Any, hint: Any, where: str) -> Any:
+    """Return the value that the type `hint` expects; `where` names its place in the message, for errors."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (types.UnionType, Union):
         return _unpack_union(value, args, where)
@@ -137,6 +146,7 @@ def _unpack(value: Any, hint: Any, where: str) -> Any:
 
 
 def _unpack_union(value: Any, members: tuple[Any, ...], where: str) -> Any:
+    # A dataclass among the members says which one it is. The other members are told apart by trying them in turn.
     classes = {getattr(member, "__name__", ""): member for member in members if is_dataclass(member)}
     if isinstance(value, dict) and (name := value.get("type")) in classes:
         return _unpack_dataclass(value, classes[name], where)
@@ -167,7 +177,7 @@ def _unpack_array(value: Any, dtype: np.dtype[Any], where: str) -> Any:
     if packed.keys() != {"dtype", "shape", "data"} or packed["dtype"] != dtype.str:
         raise WireError(f"{where} must be an array of {dtype.str} with dtype, shape and data, not {packed.keys()}")
     try:
-        # A copy: what views the bytes themselves is read-only.
+        # A copy, since a view of the bytes themselves would be read-only.
         return np.frombuffer(packed["data"], dtype=dtype).reshape(packed["shape"]).copy()
     except (TypeError, ValueError) as error:
         raise WireError(f"{where} is no array: {error}") from None
@@ -183,5 +193,6 @@ def _checked(value: Any, kinds: tuple[type, ...], where: str) -> Any:
 
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
+    """Return the type of each field; cached, since it is slow to evaluate annotations that are text."""
     hints = get_type_hints(cls)
     return {field.name: hints[field.name] for field in fields(cls)}

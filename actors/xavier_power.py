@@ -1,8 +1,8 @@
 """Power of Jetson Xavier NX, fitted to the few figures that are public: hundreds of parameter sets, not one.
 
 No voltage table, no power coefficient and no power of the CPU alone is public for this board, and its CPU and GPU share
-a power rail. What is public leaves much open, so `fit` draws parameter sets that all agree with it, and whoever reports
-an energy on this board reports its interval over them. The packaged board is the set of their medians.
+a power rail. The public figures leave much open, so `fit` draws parameter sets that all agree with them, and an energy
+on this board is reported as its interval over the sets. The packaged board has the median of each parameter.
 
 The model: at clock f of a unit with top clock F the voltage relative to its top is
 u(f) = v + (1 - v) · (f - f_min) / (F - f_min). A busy core draws D · u² · f / F on top of the unit's static S · u².
@@ -31,12 +31,12 @@ Quantity = TypeVar("Quantity", float, FloatArray)
 STOCK, UNCLAMPED = "jetson-xavier-nx", "jetson-xavier-nx-unclamped"
 
 TOLERANCE = 0.25
-"""Share by which a set may miss a measured figure. What the two MLPerf loads add to idle power differs by a factor of
-1.5, of which their clocks explain 1.1: the loads themselves differ, so no set comes much nearer to both."""
+"""Share by which a set may miss a measured figure. The two MLPerf loads add powers to idle that differ by a factor of
+1.5, of which their clocks explain 1.1. The loads themselves differ, so no set comes much nearer to both."""
 
 BUDGET = (0.6, 1.5)
-"""Range of a mode's fully loaded board over its nominal budget (assumed). BERT at nearly the 10 W modes' GPU clock took
-13 W at the wall with two cores on, so a budget is a label; it only keeps the CPU's power plausible."""
+"""Range of the power of a fully loaded board over its mode's nominal budget (assumed). BERT at nearly the GPU clock of
+the 10 W modes took 13 W at the wall with two cores on: a budget is a label and only keeps the CPU's power plausible."""
 
 _CPU_MHZ = (115.2, 1907.2)
 _GPU_MHZ = (114.75, 1109.25)
@@ -51,20 +51,20 @@ _DATA = Path(actors.__file__).parent / "boards"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class XavierPower:
-    """One set of parameters of a Xavier NX.
+    """One set of parameters of a Xavier NX. Powers are in watts, shares from 0 to 1.
 
     Attributes:
-        cpu_dynamic_w: of one busy core at 1907.2 MHz.
-        gpu_dynamic_w: of the busy GPU at 1109.25 MHz, under MLPerf's load.
-        cpu_static_w: of one cluster of two cores at 1907.2 MHz.
-        gpu_static_w: of the GPU at 1109.25 MHz.
-        voltage_share: lowest over highest voltage, of CPU and GPU alike.
-        base_w: of all that is neither a CPU cluster nor the GPU.
-        host_cores: CPU cores that MLPerf's single stream keeps busy.
-        gpu_activity: the GPU's dynamic power under the published networks in eager PyTorch, which waits for its host
-            in between, over that under MLPerf's.
-        gpu_memory_share: part of an inference on the GPU that its clock does not stretch.
-        cpu_memory_share: the same on the CPU.
+        cpu_dynamic_w: dynamic power of one busy core at 1907.2 MHz.
+        gpu_dynamic_w: dynamic power of the GPU at 1109.25 MHz under MLPerf's load.
+        cpu_static_w: static power of one cluster of two cores at 1907.2 MHz.
+        gpu_static_w: static power of the GPU at 1109.25 MHz.
+        voltage_share: lowest over highest voltage, the same for CPU and GPU.
+        base_w: power of everything that is neither a CPU cluster nor the GPU.
+        host_cores: number of CPU cores that MLPerf's single stream keeps busy.
+        gpu_activity: dynamic power of the GPU under the published networks in eager PyTorch, which waits for its host
+            in between, over that under MLPerf's load.
+        gpu_memory_share: share of an inference on the GPU that does not depend on its clock.
+        cpu_memory_share: share of an inference on the CPU that does not depend on its clock.
     """
 
     cpu_dynamic_w: float
@@ -91,16 +91,17 @@ PRIORS: dict[str, tuple[float, float]] = {
     "gpu_memory_share": (0.39, 0.75),  # 43 ms at 1109, 50 at 803 MHz read by eye (±3 %) off the paper's motivation
     "cpu_memory_share": (0.0, 0.3),  # assumed
 }
-"""What is drawn from, uniformly."""
+"""Range of each parameter, from which `fit` draws uniformly."""
 
 
 def fit(seed: int = 0, n: int = 300) -> list[XavierPower]:
-    """Parameter sets that agree with every public figure: the draws from `PRIORS` that none of them refutes.
+    """Return parameter sets that agree with every public figure.
 
     Args:
-        seed: of the draws.
-        n: how many sets.
+        seed: seed of the draws.
+        n: number of sets.
     """
+    # Rejection sampling: draw from the priors in large lots, and keep the sets that satisfy all figures.
     rng = np.random.default_rng(seed)
     figures = _figures()
     accepted: list[XavierPower] = []
@@ -115,17 +116,17 @@ def fit(seed: int = 0, n: int = 300) -> list[XavierPower]:
 
 
 def board_of(parameters: XavierPower, name: str = STOCK) -> Board:
-    """A packaged Xavier NX with the power, and the speeds that follow from the memory shares, of one set.
+    """Return a packaged Xavier NX with the power of one set, and the speeds that follow from its memory shares.
 
     Args:
         parameters: the set.
-        name: `STOCK` or `UNCLAMPED`.
+        name: name of the board, `STOCK` or `UNCLAMPED`.
     """
     return with_power(packaged_board(name), parameters)
 
 
 def with_power(board: Board, parameters: XavierPower) -> Board:
-    """That board with the power and speeds of one set, for who has the packaged board at hand."""
+    """Return a packaged board with the power and the speeds of one set."""
     return replace(board, units=tuple(_unit_of(unit, parameters) for unit in board.units), base_w=parameters.base_w)
 
 
@@ -159,12 +160,12 @@ _Figure = tuple[str, Callable[[_Draws], FloatArray], float, float]
 
 
 def _figures() -> list[_Figure]:
-    """Name, power by a set, and the range in which it must be."""
+    """Return the name of each figure, its power as a function of the sets, and the range in which that must be."""
     return [*_idle_figures(), *_load_figures(), *_budget_figures()]
 
 
 def _idle_figures() -> list[_Figure]:
-    """The shared rail near idle, and the whole board idle, which differs from run to run."""
+    """Return the figures of the idle board: the shared rail, and the whole board, which differs from run to run."""
     rail_w = next(float(row["power_w"]) for row in _rows("xavier_nx_idle_rails.csv") if row["rail"] == "VDD_CPU_GPU_CV")
     idle_w = [float(row["idle_w_wall"]) for row in _rows("xavier_nx_mlperf_power.csv")]
     lowest_mhz = min(float(row["cpu_min_khz"]) for row in _rows("xavier_nx_nvpmodel.csv")) / 1000
@@ -185,7 +186,7 @@ def _idle_figures() -> list[_Figure]:
 
 
 def _load_figures() -> list[_Figure]:
-    """What a single stream of MLPerf adds to the idle power of the same set-up."""
+    """Return the figures of MLPerf: the power that a single stream adds to the idle power of the same set-up."""
 
     def increment(cpu_mhz: float, gpu_mhz: float) -> Callable[[_Draws], FloatArray]:
         return lambda draws: _gpu_dynamic(draws, gpu_mhz) + draws["host_cores"] * _core_dynamic(draws, cpu_mhz)
@@ -203,7 +204,7 @@ def _load_figures() -> list[_Figure]:
 
 
 def _budget_figures() -> list[_Figure]:
-    """The whole board fully loaded at each mode's highest clocks, beside the mode's nominal budget."""
+    """Return the figures of the modes: the board fully loaded at the highest clocks, beside the nominal budget."""
 
     def loaded(cores: int, cpu_mhz: float, gpu_mhz: float) -> Callable[[_Draws], FloatArray]:
         return lambda draws: (

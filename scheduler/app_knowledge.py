@@ -1,4 +1,4 @@
-"""What the manager knows of one application: its rate, its service ratio, its latencies, and how far plans are trusted.
+"""The manager's knowledge of one application: its rate, service ratio and latencies, and how far plans are trusted.
 
 - Figures that a decision rests on move only once the measured ones have moved for certain.
 - It does not know targets, limits or the board's present state: they are handed in.
@@ -64,7 +64,7 @@ class AppSpec:
 
 @dataclass(slots=True)
 class AppKnowledge:
-    """All that is known of one application.
+    """The knowledge of one application.
 
     Attributes:
         spec: as told at the start.

@@ -220,7 +220,7 @@ class Board:
 
     @property
     def energy_source(self) -> Literal["modelled", "unknown"]:
-        """Where energies come from: the units' power figures, or from nowhere if one unit has none."""
+        """The source of energies: `modelled` from the units' power figures, or `unknown` if one unit has none."""
         return "modelled" if self.powered else "unknown"
 
     def board_j(self, units_j: float | None, duration_s: float) -> float | None:

@@ -1,6 +1,6 @@
-"""What is learned from how requests went, beside what the plan in force foresaw.
+"""Feedback: corrections learned from how requests went, compared with what the plan in force foresaw.
 
-`Caution` is for plans that foresee too little, `Foresight` for those that foresee too much. Neither knows why.
+`Caution` corrects plans that foresee too little latency, `Foresight` plans that foresee too much. Neither knows why.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ from collections.abc import Sequence
 
 
 class Caution:
-    """A margin that grows while an application is late without a known cause, and shrinks again.
+    """A margin on latency that grows while an application is late without a known cause, and shrinks again.
 
-    Whether it is late is a cumulative sum test (Page 1954): each request adds the logarithm of how much likelier it is
-    where too many are late than where as many are as planned. The sum never falls below 0, and where it passes
-    `CERTAIN` the margin grows by `STEP`. It rises in the long run where more are late than the slo permits. At an slo
-    of 95 % an application that goes as planned is taken for late once in some 3,600 requests, and one that is late one
-    time in two, five or ten is found out after 8, 23 or 62. `WINDOW` requests without that take a `STEP` off again: few
-    and large steps, since each is decided on.
+    A cumulative sum test (Page 1954) finds lateness. At an slo of 95 % it takes an application that goes as planned for
+    late once in some 3,600 requests. It finds an application that is late one time in two, five or ten after 8, 23 or
+    62 requests. Then the margin grows by `STEP`, from 0.05 to 0.10 for instance. After `WINDOW` requests without
+    lateness it shrinks by a `STEP`. Steps are few and large, since each makes the manager decide anew.
+
+    Attributes:
+        margin: share to add to the latency of each operating point, 0 to `MOST`.
     """
 
     CERTAIN = math.log(100)
+    """Sum from which lateness is certain: what was seen is a hundred times likelier if too many are late."""
     WINDOW = 200
+    """Requests without lateness after which the margin shrinks."""
     STEP = 0.05
+    """Change of the margin."""
     MOST = 0.5
+    """Largest margin."""
     LEAST_PERMITTED = 0.01
-    """Share of misses that is taken for permitted at least, however strict the slo: none can't be told from few."""
+    """Least share of misses that counts as permitted, however strict the slo: none can't be told from few."""
 
     def __init__(self) -> None:
         self.margin = 0.0
@@ -33,21 +38,26 @@ class Caution:
         self._since_late = 0
 
     def forget(self) -> None:
-        """What has finished so far says nothing: its cause is known."""
+        """Ignore what has finished so far: the cause of its lateness is known."""
         self._sum = 0.0
 
     def update(self, *, finished: int, on_time: int, slo: float, planned: float, foreseen: bool = False) -> bool:
-        """Takes in what finished since the last call; says whether too much of it was late.
+        """Take in what finished since the last call.
 
         Args:
-            finished: requests that ended.
-            on_time: of them, those within their target.
+            finished: number of requests that ended.
+            on_time: number of them that were within their target.
             slo: share of requests that are to be on time; at 0 none can be too late.
-            planned: share that the plan in force is for, above `slo`.
-            foreseen: whether that plan foresees lateness itself; more margin would not mend it, so none is added.
+            planned: share of requests that the plan in force has on time, above `slo`.
+            foreseen: True if that plan foresees lateness itself; a larger margin would not fix it, so none is added.
+
+        Returns:
+            True if too many were late.
         """
         if slo <= 0:
             return False
+        # Page's test: the sum of the log-likelihood ratios of all requests so far, cut off at 0, passes a threshold. It
+        # rises in the long run if more requests are late than the slo permits, and falls if fewer are.
         late_weight, on_time_weight = self._weights(slo, planned)
         self._sum = max(0.0, self._sum + late_weight * (finished - on_time) + on_time_weight * on_time)
         self._since_late += finished
@@ -63,7 +73,13 @@ class Caution:
 
     @classmethod
     def _weights(cls, slo: float, planned: float) -> tuple[float, float]:
-        """Of a late request and of one on time: the shares are as far apart as what is planned is from the slo."""
+        """Return the log-likelihood ratio of a late request, and of one on time.
+
+        Each is the logarithm of how much likelier such a request is where `many` are late than where `few` are, as
+        planned.
+        """
+        # `many` is as far beyond the share that the slo permits as `few` is below it, as factors of the odds. So the
+        # two weights nearly cancel out where just as many are late as the slo permits.
         permitted = min(max(1 - slo, cls.LEAST_PERMITTED), 1 - cls.LEAST_PERMITTED)
         few = max(1 - planned, cls.LEAST_PERMITTED / 2)
         odds = permitted / (1 - permitted)
@@ -73,27 +89,35 @@ class Caution:
 
 
 class Foresight:
-    """Observed over foreseen latency, where requests are quicker than the plan says: 1 or below.
+    """Two ratios of observed to foreseen latency, 1 or below, for requests that are quicker than the plan says.
 
-    The scheduler's problem has a request wait for one of every other application on a shared unit. That is safe, and
-    often far more than happens: arrivals may never meet, or cores be enough. So once enough requests have finished to
-    see the share of them that the plan is for, a ratio goes half the way to what they show, on a logarithmic scale,
-    or all of it where little is left: the one of waiting where the plan foresees some, else that of the requests' own
-    latency. The first says nothing of how long a request takes on a unit of its own, nor the other way round. A plan
-    made with them runs slower, and then shows whether that was right. Where it was not, both go a step back and stay
-    there, twice as long each time.
+    The scheduler's problem has a request wait for one request of every other application on a shared unit. That is
+    safe, and often far more than happens: requests may never meet, or cores may be enough.
+
+    - Once enough requests have finished to see the quantile that the plan is for, one ratio moves towards what they
+      show: `wait_ratio` where the plan foresees waiting, else `own_ratio`. Neither says anything about the other.
+    - It goes half the way, on a logarithmic scale, or all the way where little is left: from 1.0 towards 0.25 it goes
+      to 0.5.
+    - A plan made with the ratios runs slower, and then shows whether they were right. If too many requests were late,
+      both ratios go a step back and stay there for a while, twice as long each time.
+
+    Attributes:
+        own_ratio: observed over foreseen latency of requests that wait for no other application.
+        wait_ratio: observed over foreseen waiting for other applications.
     """
 
     NEAR = 0.9
-    """Within this factor of it a ratio goes all of the way."""
+    """A ratio goes all the way to what was observed if that is more than this factor of it."""
     WORTH = 0.98
-    """A ratio that would fall by less than this factor stays."""
+    """A ratio that would fall to more than this factor of itself stays."""
     LEAST_OWN = 0.25
+    """Least `own_ratio`."""
     LEAST_WAIT = 0.05
+    """Least `wait_ratio`."""
     STEP_BACK = 0.25
     """Share of the way back to 1 that a ratio goes where too little was foreseen."""
     PATIENCE = 4
-    """Windows without a look further down after the first step back."""
+    """Windows for which the ratios stay after the first step back."""
 
     def __init__(self) -> None:
         self.own_ratio = 1.0
@@ -103,19 +127,21 @@ class Foresight:
         self._pauses = 0
 
     def forget(self) -> None:
-        """What has finished so far says nothing."""
+        """Ignore what has finished so far."""
         self._seen_ms.clear()
 
     def update(self, latencies_ms: Sequence[float], *, own_ms: float, waits_ms: float, share: float) -> None:
-        """Takes in what finished since the last call.
+        """Take in what finished since the last call.
 
         Args:
-            latencies_ms: of completed requests; of those given up, infinity.
-            own_ms: what the plan in force says that `share` of them do not exceed where they wait for nobody else.
-            waits_ms: services of other applications that one may wait for, 0 on a unit that is not shared.
-            share: of the requests, above 0 and at most 1.
+            latencies_ms: latencies of the completed requests, and infinity for each that was given up.
+            own_ms: latency that `share` of the requests do not exceed, by the plan in force, where they wait for no
+                other application.
+            waits_ms: time that a request may wait for other applications, by that plan; 0 on a unit that is not shared.
+            share: share of the requests that the plan has on time, above 0 and at most 1.
         """
         self._seen_ms.extend(latencies_ms)
+        # A quantile of 0.975 needs 40 requests, so that one of them may lie above it.
         window = math.ceil(1 / max(1 - share, 0.01))
         if len(self._seen_ms) < window:
             return
@@ -124,13 +150,14 @@ class Foresight:
         if self._pauses > 0:
             self._pauses -= 1
         elif waits_ms > 0:
+            # What is left of the observed quantile after the requests' own part was waiting.
             shown = (observed_ms - self.own_ratio * own_ms) / waits_ms
             self.wait_ratio = self._towards(max(shown, self.LEAST_WAIT), self.wait_ratio)
         else:
             self.own_ratio = self._towards(max(observed_ms / own_ms, self.LEAST_OWN), self.own_ratio)
 
     def relapse(self) -> None:
-        """Too many were late: what was believed was too little."""
+        """Go a step back after too many were late: the ratios were too low."""
         if min(self.own_ratio, self.wait_ratio) < 1.0:
             self.own_ratio += self.STEP_BACK * (1 - self.own_ratio)
             self.wait_ratio += self.STEP_BACK * (1 - self.wait_ratio)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from scheduler.board import BoardUnit
 
 MAX_OTHER_LOAD_IN_PLANS = 0.95
-"""Largest load of other programs that a plan reckons with.
+"""Largest load of other programs that a plan takes into account.
 
 A unit that others take completely is planned with the rest, 5 %, so that its pace stays above 0.
 """

@@ -1,4 +1,4 @@
-"""What the manager knows: the applications present, the targets in force, the limits of units, and telemetry.
+"""The manager's knowledge: the applications present, the targets in force, the limits of units, and telemetry.
 
 From it come the inputs of a decision and the snapshot that a policy decides on. What is known of one application is
 in `scheduler.app_knowledge`.
@@ -15,7 +15,7 @@ from scheduler.app_knowledge import AppKnowledge, AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.inputs import Inputs, UnitInputs, limited
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
-from scheduler.problem import Objective
+from scheduler.objectives import ObjectiveName
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Snapshot, UnitView
 
@@ -35,7 +35,13 @@ class Knowledge:
     """
 
     def __init__(
-        self, *, board: Board, apps: Sequence[AppSpec], objective: Objective, power_cap_w: float | None, grace_s: float
+        self,
+        *,
+        board: Board,
+        apps: Sequence[AppSpec],
+        objective: ObjectiveName,
+        power_cap_w: float | None,
+        grace_s: float,
     ) -> None:
         self.power_cap_w = power_cap_w
         self._board = board

@@ -1,7 +1,7 @@
-"""The manager: a machine that takes messages and returns effects, once an epoch and whenever something happens.
+"""The manager: it takes messages and returns effects, once an epoch and whenever something happens.
 
 Telemetry and events change what it knows (`scheduler.knowledge`). Where a decision would rest on anything new it
-asks the policy for a plan, and brings the board there by the protocol of `scheduler.transition`. It performs nothing
+asks the policy for a plan, and brings the board there by the steps of `scheduler.transition`. It performs nothing
 itself: the same class runs behind the Ray actor and inside the simulator, and gives the same effects for the same
 messages.
 
@@ -20,8 +20,8 @@ from scheduler.knowledge import Knowledge
 from scheduler.messages import (
     Activated,
     AmbientChanged,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     ClockSet,
     Effect,
     Event,
@@ -38,9 +38,9 @@ from scheduler.messages import (
     WorkerLost,
     WorkerStarted,
 )
+from scheduler.objectives import ObjectiveName
 from scheduler.placement import assign_cpus
 from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
-from scheduler.problem import Objective
 from scheduler.solver import Evaluation
 from scheduler.transition import Transition
 from scheduler.views import Plan
@@ -48,23 +48,23 @@ from scheduler.views import Plan
 __all__ = ["AppSpec", "Manager"]
 
 GRACE_S = 1.0
-"""After a change, for how long (at least two epochs) lateness is put down to it."""
+"""Time after a change for which lateness is put down to that change; at least two epochs."""
 
 
 class Manager:
-    """Keeps a board in the gears and clocks that a policy wants.
+    """The manager of a board: it keeps the board in the gears and clocks that a policy wants.
 
     Args:
-        board: its units.
+        board: the board, without limits.
         apps: all applications, those that events will add included.
-        policy: decides; at every tick if it has an attribute `every_epoch` that is true.
+        policy: decides when there is anything new, or at every tick if it has an attribute `every_epoch` that is true.
         objective: what a policy that optimises is to optimise.
-        power_cap_w: cap of the units' power; None is none.
+        power_cap_w: cap of the units' power; None for none.
         epoch_s: time between two ticks.
-        logs_epochs: whether every epoch has an entry in the log.
+        logs_epochs: True if every epoch is to have an entry in the log.
 
     Attributes:
-        decisions: how many plans the policy has been asked for.
+        decisions: number of plans that the policy has been asked for.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Manager:
         board: Board,
         apps: Sequence[AppSpec],
         policy: Policy,
-        objective: Objective = "energy",
+        objective: ObjectiveName = "energy",
         power_cap_w: float | None = None,
         epoch_s: float = 0.1,
         logs_epochs: bool = True,
@@ -107,11 +107,11 @@ class Manager:
         """Take a message in.
 
         Args:
-            message: what happened; one that comes too late, twice or from nobody known changes nothing.
-            now_s: when, board time; never earlier than in the call before.
+            message: what happened; a message that is late, repeated or from an unknown sender changes nothing.
+            now_s: present time, board time; never earlier than in the call before.
 
         Returns:
-            What is to be carried out and logged, in this order.
+            The effects to carry out and to log, in this order.
         """
         match message:
             case Tick():
@@ -132,7 +132,7 @@ class Manager:
 
     @property
     def settled(self) -> bool:
-        """Whether the latest plan is carried out and acknowledged."""
+        """True if the latest plan is carried out and acknowledged."""
         return self._transition.at_rest
 
     # ------------------------------------------------------------ messages
@@ -144,6 +144,7 @@ class Manager:
         self._knowledge.excuse([app for app in present if not self._transition.settled(app)], now_s=now_s)
         late = {app for app in present if not self._expected_on_time(app)}
         self._knowledge.judge(self._outcome, foreseen_late=late, now_s=now_s)
+        # Equal inputs need no second decision, so in most epochs nothing is decided.
         inputs = self._knowledge.inputs()
         why = changes(self._decided, inputs)
         if not why and self._every_epoch:
@@ -166,16 +167,16 @@ class Manager:
         return effects
 
     def _event(self, event: Event, now_s: float) -> list[Effect]:
-        """Note what changed and decide at once."""
+        """Take in what changed and decide at once."""
         match event.change:
             case TargetChanged():
                 self._knowledge.retarget(event.change)
-            case AppAdded(app=app):
+            case AppJoined(app=app):
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
                     return []
                 self._knowledge.join(app, now_s=now_s)
                 self._transition.join(app, running=app not in self._down)
-            case AppRemoved(app=app):
+            case AppLeft(app=app):
                 self._knowledge.leave(app)
                 self._transition.leave(app)
             case UnitLimited():
@@ -210,7 +211,7 @@ class Manager:
     # ------------------------------------------------------------ deciding
 
     def _decide(self, inputs: Inputs, why: list[str], now_s: float) -> list[Effect]:
-        """Ask the policy, and make its plan the goal. A policy's fault leaves the last plan in force."""
+        """Ask the policy, and make its plan the goal; a policy that fails leaves the last plan in force."""
         self.decisions += 1
         try:
             snapshot = self._knowledge.snapshot(
@@ -262,7 +263,7 @@ class Manager:
         return [Log(kind="policy_failed", fields=fields)]
 
     def _expected_on_time(self, app: str) -> bool:
-        """Whether the plan in force has an application, and its unit, within bounds."""
+        """Return True if the plan in force keeps an application, and its unit, within bounds."""
         if self._plan is None or self._outcome is None or app not in self._plan.gears:
             return False
         unit = self._plan.gears[app].unit
@@ -272,7 +273,7 @@ class Manager:
     # ------------------------------------------------------------ logs
 
     def _prospects(self) -> dict[str, object]:
-        """What the plan in force promises; None where that is not known."""
+        """Return the promises of the plan in force; None where one is not known."""
         return {
             "power_w": self._outcome.power_w if self._outcome and self._board.powered else None,
             "violation": self._outcome.violation if self._outcome else None,

@@ -1,7 +1,7 @@
-"""The manager's messages and effects: all that goes in and out of `Manager.on`.
+"""The manager's messages and effects: all data that goes in and out of `Manager.on`.
 
 Times are seconds of board time. The manager performs nothing itself: a driver (the Ray manager actor, or the
-simulator) carries the effects out and brings back what came of them as messages. It carries out the effects for one
+simulator) carries the effects out and brings the answers back as messages. It carries out the effects for one
 application, and for one unit, in the order given; an answer may be late, repeated or lost.
 
 The `plan` of an effect, and of the answer to it, is the number of the plan that it serves. Plans are numbered from 1;
@@ -20,18 +20,18 @@ from scheduler.views import Gear
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppTelemetry:
-    """What one worker reports of the time since its last report.
+    """One worker's report of the time since its last report.
 
     Attributes:
-        app: its name.
-        arrived: requests that arrived.
-        finished: requests completed, dropped or failed.
-        on_time: those of them that completed within the target.
-        queue_len: requests waiting now.
-        latencies_ms: of the completed ones, from scheduled arrival to result.
-        service_ratio: mean of observed over expected service time, the latter from the profile, at the unit's clocks
-            and beside the load there that the board was told of; None where nothing completed.
-        gear: gear in force.
+        app: name of the application.
+        arrived: number of requests that arrived.
+        finished: number of requests completed, dropped or failed.
+        on_time: number of those `finished` that completed within the target.
+        queue_len: number of requests waiting now.
+        latencies_ms: latencies of the completed requests, from scheduled arrival to result.
+        service_ratio: mean of observed over expected service time; None where nothing completed. The expected time is
+            that of the profile, at the unit's clocks and beside the load there that the board was told of.
+        gear: gear in force; None for none.
         plan: number of the plan that the last acknowledged activation served; -1 before the first.
     """
 
@@ -48,14 +48,14 @@ class AppTelemetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitTelemetry:
-    """What the board agent reports of one unit since its last report.
+    """The board agent's report of one unit since its last report.
 
     Attributes:
-        name: of the unit.
-        mhz_now: its clock.
+        name: name of the unit.
+        mhz_now: its clock now.
         busy: share of its core time taken, 0 to 1.
         temp_c: its temperature; None where unknown.
-        power_w: its mean power, idle included; None where unknown.
+        power_w: its mean power, idle power included; None where unknown.
     """
 
     name: str
@@ -67,12 +67,13 @@ class UnitTelemetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostTelemetry:
-    """The machine itself since the last report.
+    """The board agent's report of the machine since its last report.
 
     Attributes:
         cores: share of time that each CPU was busy, 0 to 1.
-        others: CPUs' worth of that which was not ours, over the latest second, 0 to the number of CPUs.
-        memory_used_mb: memory in use, of all processes, of the latest second.
+        others: busy CPUs that were not ours, over the latest second, 0 to the number of CPUs; 1.5 is one CPU and a
+            half.
+        memory_used_mb: memory in use by all processes, over the latest second, in MB.
     """
 
     cores: tuple[float, ...]
@@ -82,7 +83,14 @@ class HostTelemetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
-    """One round of reports; a worker that did not answer in time is left out."""
+    """One round of reports.
+
+    Attributes:
+        apps: reports of the workers; a worker that did not answer in time is left out.
+        units: reports of the units.
+        power_w: power of all units together; None where unknown.
+        host: report of the machine; None where there is none.
+    """
 
     apps: tuple[AppTelemetry, ...]
     units: tuple[UnitTelemetry, ...]
@@ -92,7 +100,7 @@ class Telemetry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A worker has this gear's network ready (the answer to `Prepare`)."""
+    """The answer to `Prepare`: a worker has this gear's network ready."""
 
     app: str
     gear: Gear
@@ -101,7 +109,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pinned:
-    """The kernel's word on where a worker's threads may run now (the answer to `Pin`)."""
+    """The answer to `Pin`: the CPUs on which a worker's threads may run now, as read back from the kernel."""
 
     app: str
     unit: str
@@ -111,7 +119,7 @@ class Pinned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activated:
-    """A worker runs this gear from here on (the answer to `Activate`)."""
+    """The answer to `Activate`: a worker runs this gear from here on."""
 
     app: str
     gear: Gear
@@ -120,7 +128,7 @@ class Activated:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClockSet:
-    """The clock that a unit was granted, or the governor that has it now (the answer to `SetClock`)."""
+    """The answer to `SetClock`: the clock that a unit was granted, in MHz, or the governor that has it now."""
 
     unit: str
     clock: float | str
@@ -157,14 +165,14 @@ class TargetChanged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppAdded:
+class AppJoined:
     """An application begins; its worker is already started and warm."""
 
     app: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppRemoved:
+class AppLeft:
     """An application ends; its worker may still finish the requests that it has."""
 
     app: str
@@ -204,7 +212,7 @@ class AmbientChanged:
 BoardEvent = UnitLimited | AmbientChanged
 """Changes that a driver does to the board before it tells the manager."""
 
-Change = TargetChanged | AppAdded | AppRemoved | PowerCapped | BoardEvent
+Change = TargetChanged | AppJoined | AppLeft | PowerCapped | BoardEvent
 """All changes that an event can carry."""
 
 
@@ -253,7 +261,7 @@ Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerStarted
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepare:
-    """Make a gear's network ready, off the request path."""
+    """The order to make a gear's network ready, off the request path."""
 
     app: str
     gear: Gear
@@ -262,7 +270,7 @@ class Prepare:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
-    """Move all threads of a worker to these CPUs and read them back."""
+    """The order to move all threads of a worker to these CPUs, and to read back where they are."""
 
     app: str
     unit: str
@@ -272,7 +280,7 @@ class Pin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Activate:
-    """Change gear between two requests; from then on requests take the tokens of these CPUs."""
+    """The order to change gear between two requests; from then on requests take the tokens of these CPUs."""
 
     app: str
     gear: Gear
@@ -282,25 +290,31 @@ class Activate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SetClock:
-    """Set a unit's clock in MHz, or hand it to a governor."""
+    """The order to set a unit's clock, or to hand it to a governor.
+
+    Attributes:
+        unit: name of the unit.
+        clock: the clock in MHz, or the governor's name.
+        plan: number of the plan that it serves.
+        clamps_mhz: by application there, the clock that it needs while it runs: a hint for a governor that takes hints.
+    """
 
     unit: str
     clock: float | str
     plan: int
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    """By application there, the clock that it needs while it runs: a hint for a governor that takes hints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartWorker:
-    """Start a lost worker again."""
+    """The order to start a lost worker again."""
 
     app: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Log:
-    """A fact for the epoch log; `kind` names it, `fields` hold plain values."""
+    """A fact for the epoch log: `kind` names it, and `fields` hold plain values."""
 
     kind: str
     fields: Mapping[str, object]

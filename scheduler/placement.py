@@ -1,7 +1,7 @@
-"""Which CPUs of its unit each application gets.
+"""The choice of CPUs: a gear says how many cores of its unit an application gets, and this module says which.
 
-A gear says how many cores; this says which. Pure and deterministic. It does not know how an application is moved
-from one CPU to another, nor in which order (`scheduler.transition`).
+It is pure and deterministic. It does not know how an application is moved from one CPU to another, nor in which order
+(`scheduler.transition`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from scheduler.board import Board
 from scheduler.views import Gear
+
+_HARDLY_LESS = 1.1
+"""Ratio of two largest loads up to which moving applications is not worth it."""
 
 
 def assign_cpus(
@@ -21,16 +24,17 @@ def assign_cpus(
 ) -> dict[str, tuple[int, ...]]:
     """Give every application CPUs of its gear's unit.
 
-    Where the cores of a unit's gears sum to at most its cores online, no CPU is given twice. Otherwise the unit is
-    shared, and applications are spread by their loads (see `spread`). Within that, an application keeps what it holds:
-    exactly so where the held sets do not overlap, and an assignment handed back in as `held` is handed out again.
+    Where the cores of a unit's gears sum to at most its cores online, no CPU is given twice: two gears of two cores on
+    CPUs 0 to 3 get (0, 1) and (2, 3). Otherwise the unit is shared, and applications are spread by their loads (see
+    `spread`). Within that, an application keeps the CPUs that it holds. Where the held sets do not overlap it keeps all
+    that its gear needs, and an assignment handed back in as `held` is returned unchanged.
 
     Args:
-        board: The board of the units.
-        gears: By application, the gear it is to have.
-        held: By application, the unit and the CPUs that it has now; none for one without a gear.
-        online: By unit, how many of its CPUs may be used, counted from its first.
-        loads: By application, how much it uses each of its cores, on any one scale; None for all alike.
+        board: the board of the units.
+        gears: by application, the gear that it is to have.
+        held: by application, the unit and the CPUs that it has now; no entry for one without a gear.
+        online: by unit, the number of its CPUs that may be used, counted from its first.
+        loads: by application, the load that it puts on each of its cores, on any one scale; None for all alike.
 
     Returns:
         By application, in the order of `gears`, its CPUs in rising order; `()` on a GPU. A gear with more cores
@@ -59,7 +63,7 @@ def assign_cpus(
 def _disjoint(
     usable: tuple[int, ...], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
-    """CPUs for each application such that none is given twice; the cores sum to at most the usable ones."""
+    """Return CPUs for each application such that none is given twice; the cores sum to at most the usable ones."""
     free = list(usable)
     kept: dict[str, list[int]] = {}
     for app, count in cores.items():
@@ -75,16 +79,19 @@ def _disjoint(
 def spread(
     cpus: Sequence[int], cores: Mapping[str, int], loads: Mapping[str, float], before: Mapping[str, Collection[int]]
 ) -> dict[str, tuple[int, ...]]:
-    """CPUs for applications that must share: the heaviest first, each on those least loaded, among equals those it has.
+    """Return CPUs for applications that must share them.
 
-    So applications of equal load differ by at most one in number between any two CPUs. What all of them have already
-    is kept while the most loaded CPU would be hardly less loaded otherwise.
+    Each application, those with most cores and then the heaviest first, gets the CPUs that are least loaded so far;
+    among equals it gets those that it has. So the numbers of applications of equal load on any two CPUs differ by at
+    most one. Loads of 0.6, 0.3 and 0.2 of one core each on two CPUs give the first CPU to the heaviest and the second
+    to the others. The CPUs that the applications have are kept while the most loaded CPU would be hardly less loaded
+    otherwise.
 
     Args:
-        cpus: To choose from.
-        cores: By application, how many it gets.
-        loads: By application, how much it uses each of them.
-        before: By application, those that it has now.
+        cpus: the CPUs to choose from.
+        cores: by application, the number of CPUs that it gets.
+        loads: by application, the load that it puts on each of them.
+        before: by application, the CPUs that it has now.
     """
     load = dict.fromkeys(cpus, 0.0)
     chosen: dict[str, tuple[int, ...]] = {}
@@ -102,11 +109,8 @@ def spread(
     return {app: chosen[app] for app in cores}
 
 
-_HARDLY_LESS = 1.1
-
-
 def _most(cpus: Mapping[str, tuple[int, ...]], loads: Mapping[str, float]) -> float:
-    """Load of the most loaded CPU."""
+    """Return the load of the most loaded CPU."""
     load: dict[int, float] = {}
     for app, numbers in cpus.items():
         for cpu in numbers:

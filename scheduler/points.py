@@ -1,7 +1,7 @@
-"""Operating points: what each sub-network would do on each unit, number of cores and clock, at an app's rate.
+"""Operating points: latency and energy of each sub-network on each unit, number of cores and clock, at an app's rate.
 
-Built from a board and a measured profile alone. This module does not know targets, other apps or how a point is
-chosen; it prices a point as if the app had its cores to itself.
+They are built from a board and a measured profile alone, as if the app had its cores to itself. This module does not
+know targets, other apps or how a point is chosen.
 """
 
 from __future__ import annotations
@@ -16,37 +16,34 @@ from numpy.typing import NDArray
 
 from scheduler.board import Board
 from scheduler.errors import InputError, did_you_mean
-from scheduler.problem import OperatingPoint, Points
+from scheduler.problem import FULL_LOAD, OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
 
 FloatArray = NDArray[np.float64]
 ArrivalKind = Literal["periodic", "poisson", "saturate"]
 
-MAX_LOAD = 0.9
-"""Points that keep their cores busy for more than this share of the time are left out."""
-
 _MAX_QUEUE_LOAD = 0.99
 """Load at which an overloaded queue is priced: its true response has no quantile, and latency must be finite."""
 
 _MAX_SHARE = 0.9999
-"""Share of waits that is looked at where the slo asks for all of them: a random queue has no longest wait."""
+"""Share of waits that is covered where the slo asks for all of them: a random queue has no longest wait."""
 
 
 class PointsError(InputError):
-    """Operating points that cannot be built: the message names the field, its value and the mend."""
+    """Operating points cannot be built; the message names the field, its value and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ArrivalModel:
-    """How the requests of an app arrive, as far as their waiting depends on it.
+    """The arrival process of an app's requests, as far as their waiting depends on it.
 
     Recorded arrivals and a client's own are best taken for Poisson at their observed rate.
 
     Attributes:
         kind: `periodic`, `poisson`, or `saturate` for a closed loop, where the next request comes with the last
             result and so never waits.
-        rate_hz: mean arrivals a second; not looked at where the kind is `saturate`.
-        jitter_ms: largest delay of a periodic release.
+        rate_hz: mean arrivals a second; ignored where the kind is `saturate`.
+        jitter_ms: largest delay of a periodic release, in ms.
     """
 
     kind: ArrivalKind
@@ -75,34 +72,37 @@ def operating_points(
     service_ratio: float = 1.0,
     margin: float = 0.0,
 ) -> Points:
-    """Prices every sub-network on every unit, number of cores and clock that it was profiled for.
+    """Price every sub-network on every unit, number of cores and clock that it was profiled for.
 
-    Service is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
+    Service time is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
 
     - `latency_ms`, the slo quantile of the response (see `response_quantile_ms`), times 1 + `margin`;
-    - `energy_mj`, dynamic_w · cores · mean service. Where the board has no power figures energy is unknown and
+    - `energy_mj`, dynamic_w · cores · mean service time. Where the board has no power figures energy is unknown and
       stands as 0.0; whoever reports energy must say so (`BoardUnit.dynamic_w` is None);
     - `accuracy`, the rung's. An unknown one stands as 0.0, which nothing relies on: there is no floor then.
 
-    Points with rate · service above `MAX_LOAD` are left out unless all are. All clocks of the board are priced;
-    which are allowed now is for the caller to know.
+    A network profiled at 20 ms on a core of pace 0.5 that takes 1 W has a service time of 40 ms and takes 40 mJ. At
+    ten periodic requests a second it is busy 0.4 of the time, nothing waits, and `latency_ms` is 40 times 1 + `margin`.
+
+    Points with rate · service time above `FULL_LOAD` are left out unless all are. All clocks of the board given are
+    priced; a caller that has limits hands in the board under them.
 
     Args:
         board: the units.
-        profile: of the app's ladder.
-        app: its name, for messages.
+        profile: the profile of the app's ladder.
+        app: name of the app, for messages.
         arrivals: how its requests come.
-        slo: share of the requests whose response `latency_ms` covers, above 0 and at most 1.
-        min_accuracy: its accuracy floor, 0 for none.
-        service_ratio: observed over profiled service time.
-        margin: share added to the latency for what the runtime itself takes.
+        slo: share of the requests whose response time `latency_ms` covers, above 0 and at most 1.
+        min_accuracy: accuracy floor of the app, a fraction; 0 for none.
+        service_ratio: observed over profiled service time, above 0.
+        margin: share added to the latency for what the runtime itself takes, at least 0.
 
     Returns:
-        At least one point, in the order of rungs, their profiled cores, units and clocks.
+        At least one point, ordered by rung, then by profiled cores, unit and clock.
 
     Raises:
-        PointsError: if a figure is out of range, if nothing was profiled for a unit of this board, or as
-            `check_accuracy` says.
+        PointsError: if a figure is out of range, if nothing was profiled for a unit of this board, or if there is an
+            accuracy floor and an accuracy is unknown (`check_accuracy`).
     """
     check_accuracy(profile, app=app, min_accuracy=min_accuracy)
     if not 0 < slo <= 1:
@@ -117,12 +117,13 @@ def operating_points(
     for rung in profile.rungs:
         for time in rung.times:
             where = (time.kind, time.cores)
+            # All units and clocks at once, as columns, since an app may have thousands of points.
             lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where))
             stretch = service_ratio / lane.pace
             service_ms = time.mean_ms * stretch
             latency_ms = (1 + margin) * response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo)
             energy_mj = lane.dynamic_w * service_ms
-            fits = arrivals.rate_hz * service_ms / 1000 <= MAX_LOAD + 1e-9
+            fits = arrivals.rate_hz * service_ms / 1000 <= FULL_LOAD + 1e-9
             columns = (fits, latency_ms, energy_mj, service_ms)
             rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
             for (unit, mhz), fit, latency, energy, service in rows:
@@ -146,10 +147,17 @@ def operating_points(
 
 
 def check_accuracy(profile: Profile, *, app: str, min_accuracy: float) -> None:
-    """Refuses an app that has an accuracy floor and a sub-network of which nobody knows whether it keeps to it.
+    """Refuse an accuracy floor where the accuracy of a sub-network is unknown.
+
+    With accuracies (0.6, None, 0.9) every floor above 0 is refused; without a floor the ladder is fine.
+
+    Args:
+        profile: the profile of the app's ladder.
+        app: name of the app, for the message.
+        min_accuracy: the floor, a fraction; 0 for none.
 
     Raises:
-        PointsError: naming the app and the first such sub-network.
+        PointsError: the message names the app and the first such sub-network.
     """
     if not min_accuracy > 0:
         return
@@ -162,25 +170,23 @@ def check_accuracy(profile: Profile, *, app: str, min_accuracy: float) -> None:
 
 
 def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: ArrivalModel, slo: float) -> FloatArray:
-    """The slo quantile of waiting plus service, first come first served, one request at a time.
+    """Return the slo quantile of waiting plus service time, first come first served, one request at a time.
 
-    - `saturate`: nothing waits, so it is the quantile of service.
-    - `periodic`: the quantile of service plus the jitter, which bounds what release jitter can add while no
-      service exceeds the period (Audsley et al., Software Engineering Journal 8(5), 1993). Where the longest
-      does, it delays those behind it: the wait is taken for exponential with Kingman's heavy-traffic mean
-      deviation² / (2 · (period - mean)) (Proc. Cambridge Phil. Soc. 57, 1961), and the excesses of wait and
-      service over the mean service, being independent, are added in squares. This is an approximation, good to
+    - `saturate`: nothing waits, so it is the quantile of the service time.
+    - `periodic`: the quantile of the service time plus the jitter, which bounds what release jitter can add while no
+      service exceeds the period (Audsley et al., Software Engineering Journal 8(5), 1993). Where the longest service
+      exceeds the period, it delays the requests behind it, and their wait is added. This is an approximation, good to
       some 10 %.
     - `poisson`: the M/G/1 queue, see `_poisson_response`.
 
     Args:
-        time: the service as profiled.
+        time: the service time as profiled.
         stretch: how many times as long it takes, shape (n,).
         arrivals: how requests come.
-        slo: which quantile.
+        slo: which quantile, above 0 and at most 1.
 
     Returns:
-        Milliseconds, shape (n,), finite: a queue that grows without end is priced as one with a load of 0.99 whose
+        Milliseconds, shape (n,), finite. A queue that grows without end is priced as one with a load of 0.99 whose
         services vary at least as much as exponential ones (periodic), or just as they do (Poisson).
     """
     mean_ms = time.mean_ms * stretch
@@ -190,47 +196,60 @@ def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: Ar
     share = min(slo, _MAX_SHARE)
     load = np.minimum(arrivals.rate_hz * mean_ms / 1000, _MAX_QUEUE_LOAD)
     if arrivals.kind == "poisson":
-        # The response grows as 1/(1 - load), so what is interpolated, and kept beyond MAX_LOAD, is its multiple.
+        # The response grows as 1 / (1 - load). So the product of both is interpolated, and kept beyond FULL_LOAD.
         response = np.interp(load, _LOADS, (1 - _LOADS) * _poisson_response(time, share)) / (1 - load)
         response_ms: FloatArray = np.maximum(response * mean_ms, quantile_ms)
         return response_ms
     response_ms = quantile_ms + arrivals.jitter_ms
     overruns = arrivals.rate_hz * time.samples_ms[-1] * stretch > 1000
     if overruns.any():
+        # The wait is taken for exponential with Kingman's heavy-traffic mean, deviation² / (2 · (period - mean))
+        # (Proc. Cambridge Phil. Soc. 57, 1961). In means of the service, with the squared coefficient of variation
+        # c² = deviation² / mean², that is c² · load / (2 · (1 - load)); an exponential's quantile is its mean times
+        # -log(1 - share).
         variation = float(np.var(time.samples_ms)) / time.mean_ms**2
         variations = np.where(arrivals.rate_hz * mean_ms >= 1000, max(variation, 1.0), variation)
         wait_ms = -math.log1p(-share) * overruns * variations * load / (2 * (1 - load)) * mean_ms
+        # The excesses of wait and service over the mean service are independent, so they are added in squares.
         spread_ms = np.maximum(quantile_ms - mean_ms, 0)
         response_ms += np.hypot(wait_ms, spread_ms) - spread_ms
     return response_ms
 
 
 _STEPS = 32
-"""Steps per mean service in which a response is resolved; its quantile is good to about half a step."""
+"""Steps per mean service time in which a response is resolved; its quantile is good to about half a step."""
 
 _MAX_POINTS = 2**14
-"""Most steps in all: where a few samples are hundreds of times the mean, the steps are longer instead."""
+"""Largest number of steps in all: where a few samples are hundreds of times the mean, the steps are longer instead."""
 
-_LOADS = MAX_LOAD * np.linspace(0, 1, 32) ** 2
-"""Loads at which responses are tabulated, close together where waiting sets in. A service of few different
-lengths has jumps between them, at a load of 1 - slo for instance, which interpolation spreads over one interval."""
+_LOADS = FULL_LOAD * np.linspace(0, 1, 32) ** 2
+"""Loads at which responses are tabulated, close together where waiting sets in.
+
+A service of few different lengths has jumps between them, at a load of 1 - slo for instance. Interpolation spreads such
+a jump over one interval.
+"""
 
 
 @lru_cache(maxsize=1024)
 def _poisson_response(time: ServiceTime, share: float) -> FloatArray:
-    """Quantile of the response in an M/G/1 queue with this service, in mean services, at each load of `_LOADS`.
+    """Return a quantile of the response time in an M/G/1 queue, in mean service times, at each load of `_LOADS`.
 
-    The response is wait plus service. By Pollaczek and Khinchine the wait is a sum of N residual services with
-    P(N = n) = (1 - load) · load^n, so its transform is (1 - load) / (1 - load · residual). Worked out on a
-    lattice by the discrete Fourier transform. In units of the mean service it depends on the load and on the shape
-    of the service alone, so one table serves every clock and rate.
+    In units of the mean service time it depends on the load and on the shape of the service times alone, so one table
+    serves every clock and rate.
+
+    Args:
+        time: the service time as profiled.
+        share: which quantile, below 1.
 
     Returns:
         Shape (32,).
     """
+    # The response is wait plus service. By Pollaczek and Khinchine the wait is a sum of N residual services with
+    # P(N = n) = (1 - load) · load^n, so its transform is (1 - load) / (1 - load · residual). All of it is worked out on
+    # a lattice of `size` points by the discrete Fourier transform, in which a sum of waits is a product.
     samples = np.array(time.samples_ms) / time.mean_ms
-    # Beyond this many mean services the tail, close to exponential, holds a hundredth of what is looked for.
-    longest_wait = np.mean(samples**2) / (2 * (1 - MAX_LOAD)) * math.log(100 / (1 - share))
+    # Beyond this many mean services the tail, close to exponential, holds a hundredth of 1 - share.
+    longest_wait = np.mean(samples**2) / (2 * (1 - FULL_LOAD)) * math.log(100 / (1 - share))
     span = longest_wait + 2 * samples[-1] + 2
     steps = min(_STEPS, _MAX_POINTS / span)
     size = 2 ** math.ceil(math.log2(steps * span))
@@ -255,16 +274,21 @@ def _poisson_response(time: ServiceTime, share: float) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Lane:
-    """The clocks of all units that have so many cores of a kind, one after another."""
+    """The clocks of all units that have so many cores of a kind, one after another, as columns.
+
+    Attributes:
+        clocks: name of the unit and MHz.
+        pace: the pace at each clock.
+        dynamic_w: power of all the cores together above static power, at each clock; 0 where unknown.
+    """
 
     clocks: tuple[tuple[str, float], ...]
-    """Unit and MHz."""
     pace: FloatArray
     dynamic_w: FloatArray
-    """Of all the cores together; 0 where unknown."""
 
     @classmethod
     def of(cls, board: Board, kind: str, cores: int) -> _Lane:
+        """Return the clocks of the units of that kind with at least so many cores."""
         units = [unit for unit in board.units if unit.kind == kind and unit.cores >= cores]
         watts = [watt for unit in units for watt in unit.dynamic_w or (0.0,) * len(unit.mhz)]
         return cls(

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.errors import InputError, did_you_mean
+from scheduler.objectives import OBJECTIVES, ObjectiveName
 
 Kind = Literal["cpu", "gpu"]
-Objective = Literal["energy", "accuracy", "fair"]
+
+FULL_LOAD = 0.9
+"""The load from which on a unit, or an operating point on its own cores, counts as overloaded."""
 
 
 class ProblemError(InputError):
@@ -226,7 +229,8 @@ class Problem:
 
     units: tuple[Unit, ...]
     demands: tuple[Demand, ...]
-    objective: Objective = "energy"
+    objective: ObjectiveName = "energy"
+    """A name in `OBJECTIVES`."""
     power_cap_w: float | None = None
     sharing: bool = True
     """Whether CPU cores may be shared where an assignment without sharing exists."""
@@ -235,10 +239,10 @@ class Problem:
         owner = "problem"
         object.__setattr__(self, "units", tuple(self.units))
         object.__setattr__(self, "demands", tuple(self.demands))
-        if self.objective not in get_args(Objective):
+        if self.objective not in OBJECTIVES:
             raise ProblemError(
-                f"problem: objective is {self.objective!r}; it must be one of {', '.join(get_args(Objective))}."
-                + did_you_mean(str(self.objective), get_args(Objective))
+                f"problem: objective is {self.objective!r}; it must be one of {', '.join(OBJECTIVES)}."
+                + did_you_mean(str(self.objective), OBJECTIVES)
             )
         if self.power_cap_w is not None:
             _check_number(owner, "power_cap_w", self.power_cap_w, above=True)

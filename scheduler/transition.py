@@ -1,4 +1,4 @@
-"""How the board gets from the gears and clocks in force to those of a plan, without an unsafe moment between.
+"""The transition of a board from the gears and clocks in force to those of a plan, without an unsafe moment between.
 
 `Transition` keeps what workers and board have *acknowledged*, the goal of each, and what they have been asked and not
 yet answered. From these it derives the next effects. There is no script that could be left half done, so a newer plan,
@@ -270,7 +270,7 @@ class Transition:
             elif step:
                 app.ask(step, now_s)
                 effects.append(step)
-        for name in _ring_breakers(blocked):
+        for name in ring_breakers(blocked):
             step = self._apps[name].next_step(self._clock_is_up)
             if step:
                 self._apps[name].ask(step, now_s)
@@ -332,7 +332,7 @@ def _logged(log: Log | None) -> list[Effect]:
     return [] if log is None else [log]
 
 
-def _ring_breakers(blocked: Mapping[str, set[str]]) -> Iterator[str]:
+def ring_breakers(blocked: Mapping[str, set[str]]) -> Iterator[str]:
     """Yield one application, the first, of each ring of applications that wait for each other.
 
     `{"a": {"b"}, "b": {"a"}, "c": {"a"}}` yields `a` alone: `c` is in no ring and waits until `a` has moved.

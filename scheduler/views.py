@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduler.problem import Objective, OperatingPoint
+from scheduler.objectives import ObjectiveName
+from scheduler.problem import OperatingPoint
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +141,7 @@ class Snapshot:
     units: tuple[UnitView, ...]
     power_w: float | None
     power_cap_w: float | None
-    objective: Objective
+    objective: ObjectiveName
     events: tuple[str, ...]
 
 

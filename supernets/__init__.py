@@ -1,4 +1,4 @@
-"""Dynamic networks: one set of weights, many sub-networks, each exported and run at full speed.
+"""Dynamic networks: one set of weights and many sub-networks, each of which is exported and run at full speed.
 
 Importing this package imports no torch.
 """

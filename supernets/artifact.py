@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 PRECISIONS = ("float32", "bfloat16")
-"""What a sub-network can compute in. Anything but float32 is asked for by name, and has an accuracy of its own."""
+"""Number formats that a sub-network can compute in. All but float32 are asked for by name, and each has an accuracy of
+its own."""
 
 Format = Literal["ONNX file", "torch program"]
 """The formats that a sub-network is exported in; an engine loads one of them."""

@@ -17,17 +17,17 @@ from supernets.errors import SupernetError
 
 _FIRST_FRAME_S = 10.0
 _USUAL_FPS = 30.0
-"""Of a video that does not say."""
+"""Frame rate of a video that does not say its own."""
 
 
 class Camera:
-    """Gives each request the newest frame: `App(..., source=Camera(0))`.
+    """A source that gives each request the newest frame: `App(..., source=Camera(0))`.
 
-    A thread reads all along, so a frame is never older than the camera makes it, and no request waits for one but
-    the first. A video is played at its own frame rate, by the wall clock, and begins again when it ends.
+    A thread reads frames all the time. So a frame is never older than the camera makes it, and only the first request
+    waits for one. A video is played at its own frame rate by the wall clock, and starts again when it ends.
 
-    A camera is opened when the first frame is asked for, or as soon as it has been sent to another process (an
-    application's worker), so that it is warm when requests come; a copy that is sent away never shares the device.
+    A camera is opened when the first frame is asked for, or as soon as the object arrives in another process (an
+    application's worker), so that it is warm when requests come. A copy that is sent away never shares the device.
 
     Args:
         device: number of a camera (0 is /dev/video0), or the path of a video.
@@ -53,10 +53,13 @@ class Camera:
         return f"camera {self.device}" if isinstance(self.device, int) else f"video {self.device}"
 
     def __call__(self, request: int) -> NDArray[np.uint8]:
-        """The newest frame, RGB of shape (height, width, 3), whichever request it is for.
+        """Return the newest frame, RGB of shape (height, width, 3).
+
+        Args:
+            request: number of the request; the frame does not depend on it.
 
         Raises:
-            SupernetError: if none comes, or the camera was lost.
+            SupernetError: if no frame comes within 10 s, or the camera was lost.
         """
         self._open()
         with self._changed:
@@ -68,7 +71,7 @@ class Camera:
             return self._frame
 
     def close(self) -> None:
-        """Lets go of the device; the next request opens it again."""
+        """Release the device; the next request opens it again."""
         reader = self._reader
         self._closing.set()
         if reader is not None:

@@ -1,6 +1,6 @@
-"""The error of everything that a user of this package can get wrong.
+"""The error for everything that a user of this package can get wrong.
 
-Its base is the one thing that this package takes from `scheduler`: all packages' errors have one base.
+This is the only module that imports from `scheduler`: the errors of all packages share one base.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from scheduler.errors import InputError, did_you_mean
 
 
 class SupernetError(InputError):
-    """A supernet, its weights or a model file can't be used; the message says why and what would do."""
+    """A supernet, its weights or a model file can't be used; the message says why, and what would work."""
 
 
 def known_options(value: str, options: Iterable[str]) -> str:
-    """Return the end of a message on an unknown name: the nearest option if one is near, and all of them."""
+    """Return the end of a message on an unknown name: the nearest option if one is near, then all options."""
     known = sorted(options)
     return f"{did_you_mean(value, known)} Known: {', '.join(known)}".lstrip()

@@ -1,6 +1,6 @@
-"""Export: a sub-network becomes an ONNX file and a torch program, with its batch norms folded in.
+"""Export of a sub-network to an ONNX file and a torch program, with its batch norms folded in.
 
-Needs torch to make a file, and none to find one that was made before.
+Making a file needs torch; finding one that was made before does not.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _OPSET = 18
 
 
 def export(net: Supernet, subnet: SubNet, directory: Path) -> Artifact:
-    """One sub-network as an ONNX file and a torch program, made once for the same weights.
+    """Export a sub-network to an ONNX file and a torch program, once for the same weights.
 
     Args:
-        net: whose weights.
-        subnet: which sub-network.
-        directory: where files are kept; made if missing.
+        net: the supernet that holds the weights.
+        subnet: the sub-network to export.
+        directory: directory that keeps the files; made if missing.
     """
     path = directory / f"{net.name}-{subnet.id}-{net.weights_hash[:12]}.onnx"
     shape = net.input_shape(subnet)
@@ -40,7 +40,14 @@ def export(net: Supernet, subnet: SubNet, directory: Path) -> Artifact:
 
 
 def export_module(module: nn.Module, subnet: SubNet, input_shape: tuple[int, ...], path: Path) -> Artifact:
-    """A module of a sub-network as an ONNX file and a torch program beside it, written anew."""
+    """Write a sub-network's module to an ONNX file, and to a torch program (.pt2) beside it, over older files.
+
+    Args:
+        module: the sub-network's module, in eval mode.
+        subnet: the sub-network.
+        input_shape: shape of one input, (1, channels, height, width).
+        path: of the ONNX file; its directory is made if missing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _write(fold(module), input_shape, path)
     return _artifact(subnet, input_shape, path, weights_hash="")
@@ -58,9 +65,9 @@ def _artifact(subnet: SubNet, input_shape: tuple[int, ...], path: Path, weights_
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """A copy without batch norms: each is merged into the convolution that it follows.
+    """Return a copy of a module in which each batch norm is merged into the convolution before it.
 
-    A norm follows the convolution before it in an `nn.Sequential`, or else the sibling of its own name less `_bn`.
+    In an `nn.Sequential` that is the layer before the norm; elsewhere the sibling named as the norm without `_bn`.
     """
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval

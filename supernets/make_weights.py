@@ -1,6 +1,6 @@
-"""Makes the shipped weights of `ofa-plates` from nothing: trains, searches the ladder, calibrates, writes.
+"""The command that makes the shipped weights of `ofa-plates`: it trains, searches the ladder, calibrates and writes.
 
-Run as `python -m supernets.make_weights` (or `make weights`). It goes on from its checkpoint after an interruption.
+Run it as `python -m supernets.make_weights` (or `make weights`). After an interruption it goes on from its checkpoint.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from supernets.search.find import LatencyBench, NewLadder, Progress, SearchPlan,
 from supernets.search.work_file import WorkFile
 
 PLAN = SearchPlan(rungs=12, lowest_accuracy=0.60, evolution=EvolutionPlan(seed=1, population=8, generations=4))
-"""Twelve limits, since at the lowest of them no sub-network reads well enough to be of use."""
+"""Twelve latency limits, since at the lowest of them no sub-network reads well enough to be of use."""
 
 
 def main() -> None:
-    """Trains and writes `supernets/weights/ofa-plates.safetensors`."""
+    """Train and write `supernets/weights/ofa-plates.safetensors`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("build/plates"), help="checkpoint and exported candidates")
     parser.add_argument(
@@ -65,7 +65,17 @@ def main() -> None:
 
 
 def find_ladder(network: ElasticMobileNetV3, plan: SearchPlan, directory: Path, on_progress: Progress) -> NewLadder:
-    """The ladder of a trained plate reader, on one core of this machine, its accuracies measured on held-out plates."""
+    """Search the ladder of a trained plate reader on one core of this machine.
+
+    Args:
+        network: the trained supernet.
+        plan: how far to search.
+        directory: directory for the trained weights and the work file.
+        on_progress: called with the stage's name, how much of it is done, and of how much.
+
+    Returns:
+        The ladder, with accuracies measured on held-out plates.
+    """
     state = directory / "trained.safetensors"
     weights_file.save(state, network.state_dict(), [], {})
     net = ElasticSupernet(network.space, state, "given")

@@ -1,6 +1,6 @@
 """Published figures that come with gearshift, each with its source and how it was read. Knows no torch.
 
-Every figure of this module was published by others or read off their plots; nothing here was measured by gearshift.
+Others published every figure of this module, or it was read off their plots; gearshift measured none of them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ class PublishedRung:
 
     Attributes:
         knobs: its architecture.
-        resolution: in pixels.
-        top1: ImageNet top-1 as a fraction.
-        latency_ms: on Jetson Xavier NX's GPU, as stored with the set.
-        figure_latency_ms: the same as plotted in the comparison figure (digitised, ±0.4 ms); None where it is not.
+        resolution: input height in pixels.
+        top1: ImageNet top-1 accuracy as a fraction.
+        latency_ms: latency on Jetson Xavier NX's GPU, as stored with the set.
+        figure_latency_ms: that latency as plotted in the comparison figure (digitised, ±0.4 ms); None where the figure
+            does not have it.
     """
 
     knobs: Architecture
@@ -40,8 +41,8 @@ class PublishedLadder:
     """A published Dynamic-OFA set, smallest first.
 
     Attributes:
-        supernet: whose sub-networks they are.
-        source: where the set was published.
+        supernet: name of the supernet that the sub-networks belong to.
+        source: publication that the set is from.
         rungs: its sub-networks.
     """
 
@@ -51,12 +52,12 @@ class PublishedLadder:
 
 
 DEFAULT_LADDERS = {"ofa-mbv3-w1.2": "gpu6"}
-"""The published set that a supernet's ladder is where no file brings one."""
+"""The published set that is a supernet's ladder where no file brings one."""
 
 
 @cache
 def ladders() -> dict[str, PublishedLadder]:
-    """The published Dynamic-OFA sets by name: `gpu6` and `gpu7`, both of Once-for-all MobileNetV3 w1.2."""
+    """Return the published Dynamic-OFA sets by name: `gpu6` and `gpu7`, both of Once-for-all MobileNetV3 w1.2."""
     content = json.loads((_DATA / "dynamic_ofa_subnets.json").read_text())
     return {
         name: PublishedLadder(
@@ -102,10 +103,10 @@ class XavierPoint:
     """One point of the published comparison of dynamic networks on Jetson Xavier NX (digitised).
 
     Attributes:
-        system: which dynamic network.
+        system: name of the dynamic network.
         device: `cpu` or `gpu`.
-        latency_ms: read off the figure, ±10 ms on the CPU and ±0.4 ms on the GPU.
-        top1: as a fraction, ±0.001.
+        latency_ms: latency read off the figure, ±10 ms on the CPU and ±0.4 ms on the GPU.
+        top1: ImageNet top-1 accuracy as a fraction, ±0.001.
     """
 
     system: str
@@ -116,7 +117,7 @@ class XavierPoint:
 
 @cache
 def xavier_points() -> tuple[XavierPoint, ...]:
-    """All points of the comparison, in the order of the figure."""
+    """Return all points of the comparison, in the order of the figure."""
     return tuple(
         XavierPoint(
             system=row["system"],
@@ -133,10 +134,10 @@ class WidthPoint:
     """Published cost and accuracy of one width of a slimmable family.
 
     Attributes:
-        family: such as `US-MBv1`.
-        width: multiplier; None for AutoSlim, which has a width for each layer.
+        family: name of the family, such as `US-MBv1`.
+        width: width multiplier; None for AutoSlim, which has a width for each layer.
         macs_m: 10⁶ multiply-accumulates at 224 px.
-        top1: as a fraction.
+        top1: ImageNet top-1 accuracy as a fraction.
     """
 
     family: str
@@ -147,7 +148,7 @@ class WidthPoint:
 
 @cache
 def width_points() -> tuple[WidthPoint, ...]:
-    """Slimmable networks, US-Nets and AutoSlim, as their repository publishes them (slimmable_networks, README)."""
+    """Return the points of slimmable networks, US-Nets and AutoSlim (README of the slimmable_networks repository)."""
     return tuple(
         WidthPoint(
             family=row["family"],
@@ -161,12 +162,14 @@ def width_points() -> tuple[WidthPoint, ...]:
 
 @cache
 def autoslim_channels() -> dict[str, tuple[tuple[int, ...], ...]]:
-    """Output channels of every layer of the AutoSlim networks, by family as in `width_points`, smallest first.
+    """Return the output channels of every layer of the AutoSlim networks by family, smallest network first.
 
-    From input to output: the stem; of each block its depthwise convolution, where its width is free, and its output;
-    the last convolution (MobileNet V1 has none); the classes. Source: `channel_num_list` of the slimmable_networks
-    repository's `apps/autoslim_*_train_val.yml`; its comment gives the largest MnasNet 539 M MACs, its README 532 M,
-    which is what these numbers come to.
+    A network's channels, from input to output: the stem; of each block its depthwise convolution, where that width is
+    free, and its output; the last convolution (MobileNet V1 has none); the classes. The family's name is that of
+    `WidthPoint.family`.
+
+    Source: `channel_num_list` of the slimmable_networks repository's `apps/autoslim_*_train_val.yml`; its comment
+    gives the largest MnasNet 539 M MACs, its README 532 M, and 532 M is what these numbers come to.
     """
     families = json.loads((_DATA / "autoslim_channels.json").read_text())["families"]
     return {family: tuple(tuple(network) for network in networks) for family, networks in families.items()}
@@ -177,10 +180,10 @@ class StaticPoint:
     """A static network of a library, with its published accuracy.
 
     Attributes:
-        network: as the library calls it.
-        weights: whose accuracy it is, as the library calls them.
+        network: the library's name of the network.
+        weights: the library's name of the weights that have this accuracy.
         macs_m: 10⁶ multiply-accumulates at 224 px, counted on the network.
-        top1: as a fraction, as the library publishes it.
+        top1: ImageNet top-1 accuracy as a fraction, as the library publishes it.
     """
 
     network: str
@@ -191,7 +194,7 @@ class StaticPoint:
 
 @cache
 def torchvision_points() -> tuple[StaticPoint, ...]:
-    """MobileNetV3 of torchvision with its default weights (`MobileNet_V3_{Small,Large}_Weights.DEFAULT`, 0.29)."""
+    """Return torchvision's MobileNetV3s with default weights (`MobileNet_V3_{Small,Large}_Weights.DEFAULT`, 0.29)."""
     return tuple(
         StaticPoint(
             network=row["network"],

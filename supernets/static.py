@@ -1,4 +1,4 @@
-"""Static networks as supernets of one or two rungs: what a dynamic network is compared with. Knows no torch."""
+"""Static networks as supernets of one or two rungs, for comparison with dynamic networks. Knows no torch."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _RESOLUTION = 224
 
 
 def torchvision_networks() -> tuple[str, ...]:
-    """The MobileNetV3s of torchvision, smallest first."""
+    """Return the names of torchvision's MobileNetV3s, smallest first."""
     return tuple(point.network for point in published.torchvision_points())
 
 
 class TorchvisionMobileNetV3(Supernet):
-    """MobileNetV3 Small and Large as torchvision has them: two networks that share no weights.
+    """MobileNetV3 Small and Large of torchvision, two networks that share no weights.
 
     Args:
-        weights: the state dict of the one network that is asked for, as torchvision publishes it; or both in one file,
-            their names behind `small.` and `large.`.
-        source: as for `Supernet`.
-        ladder_file: as for `Supernet`.
-        network: the one that is asked for (`small` or `large`); None for both.
+        weights: file of the state dict of the one network that is asked for, as torchvision publishes it; or of both,
+            with names that begin with `small.` and `large.`. None for random weights.
+        source: where that file comes from, `shipped` or `given`.
+        ladder_file: file with measured accuracies; None for the published ones.
+        network: the network that is asked for, `small` or `large`; None for both.
     """
 
     def __init__(self, weights: Path | None, source: str, ladder_file: Path | None, network: str | None) -> None:
@@ -47,7 +47,7 @@ class TorchvisionMobileNetV3(Supernet):
         self._network = network
 
     def ladder(self) -> tuple[SubNet, ...]:
-        """The networks asked for; their accuracies are a file's, else published for torchvision's default weights."""
+        """Return the networks asked for, with a file's accuracies, else those of torchvision's default weights."""
         rungs = self._brought() or tuple(self._subnet(network) for network in torchvision_networks())
         return tuple(rung for rung in rungs if self._network is None or rung.knobs == Fixed(self._network))
 
@@ -67,15 +67,15 @@ class TorchvisionMobileNetV3(Supernet):
         return replace(subnet, accuracy=rung["accuracy"], accuracy_source=rung["accuracy_source"])
 
     def calibrated(self, subnet: SubNet) -> bool:
-        """Always: a static network's batch norms are its own."""
+        """Return True, since a static network's batch norms are its own."""
         return True
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """Always (1, 3, 224, 224)."""
+        """Return (1, 3, 224, 224)."""
         return 1, 3, subnet.resolution, subnet.resolution
 
     def module(self, subnet: SubNet) -> nn.Module:
-        """That network, in eval mode.
+        """Return a network in eval mode.
 
         Raises:
             SupernetError: if torchvision is missing, or the weights don't fit.
@@ -114,7 +114,7 @@ class TorchvisionMobileNetV3(Supernet):
 
 
 def once_for_all_rungs(space: Space) -> dict[str, SubNet]:
-    """The published sub-networks of a Once-for-all space by identifier, each of which can stand alone."""
+    """Return the published sub-networks of a Once-for-all space by identifier; each can be used alone."""
     # The sets share sub-networks and differ in their accuracies: the first's, the supernet's own ladder, counts.
     return {rung.id: rung for name in reversed(published.sets_of(space.name)) for rung in published_rungs(space, name)}
 
@@ -122,15 +122,15 @@ def once_for_all_rungs(space: Space) -> dict[str, SubNet]:
 class StaticOnceForAll(ElasticSupernet):
     """One sub-network of Once-for-all, chosen before it is deployed and never changed.
 
-    It is cut out of the supernet's own weights, and what makes it static is its ladder of one rung: a manager can
-    only choose cores and clocks for it.
+    It is cut out of the supernet's own weights. Its ladder has one rung, so a manager can only choose cores and clocks
+    for it.
 
     Args:
-        space: of the supernet that it comes from; weights and ladder files are those of that supernet.
-        weights: as for `Supernet`.
-        source: as for `Supernet`.
-        ladder_file: as for `Supernet`.
-        rung: identifier of a published sub-network; None for the most accurate of the ladder that the supernet has.
+        space: the space of its supernet.
+        weights: file of that supernet's state dict; None for random weights.
+        source: where that file comes from, `shipped` or `given`.
+        ladder_file: ladder file of that supernet; None for the ladder that the weights bring.
+        rung: identifier of a published sub-network; None for the most accurate on the supernet's ladder.
     """
 
     def __init__(
@@ -141,11 +141,11 @@ class StaticOnceForAll(ElasticSupernet):
 
     @property
     def weights_name(self) -> str:
-        """The supernet that it is cut out of."""
+        """The name of the supernet that it is cut out of."""
         return self.space.name
 
     def ladder(self) -> tuple[SubNet, ...]:
-        """The one sub-network."""
+        """Return the one sub-network."""
         return super().ladder()[-1:] if self._rung is None else (self._rung,)
 
 

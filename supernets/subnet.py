@@ -25,13 +25,14 @@ class SubNet:
     """A sub-network at a resolution.
 
     Attributes:
-        id: unique in its supernet.
-        knobs: what tells it from the others.
+        id: identifier, unique in its supernet.
+        knobs: the settings that tell it from the others.
         resolution: input height in pixels.
-        macs_m: multiply-accumulates of one inference, 10⁶.
-        accuracy: top-1 or exact match as a fraction; None where it is not known.
+        macs_m: 10⁶ multiply-accumulates of one inference.
+        accuracy: top-1 or exact match as a fraction (0 to 1); None where it is not known.
         accuracy_source: `measured`, `predicted`, `published` or `unknown`.
-        precision: what it computes in, one of `supernets.artifact.PRECISIONS`; its accuracy is at that precision.
+        precision: number format that it computes in, one of `supernets.artifact.PRECISIONS`; `accuracy` is at that
+            precision.
     """
 
     id: str
@@ -44,7 +45,10 @@ class SubNet:
 
 
 def at_precision(subnet: SubNet, precision: str) -> SubNet:
-    """The sub-network computing in that precision, with an identifier of its own; its accuracy there is not known."""
+    """Return the sub-network at another precision, with an identifier of its own and its accuracy not known.
+
+    `r48-9.3m-1a2b` in bfloat16 is for example `r48-9.3m-1a2b-bfloat16`.
+    """
     if precision == subnet.precision:
         return subnet
     float32_id = subnet.id.removesuffix(f"-{subnet.precision}")

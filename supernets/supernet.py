@@ -1,7 +1,7 @@
 """A supernet as a user handles it: its ladder, and modules with one sub-network's weights.
 
-What kinds there are stands in `supernets.catalog`, which opens them by name. Torch is imported only where a module is
-asked for, so that reading a ladder stays cheap.
+`supernets.catalog` lists the supernets and opens them by name. Torch is imported only where a module is asked for, so
+that reading a ladder stays cheap.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class Supernet(ABC):
-    """One family of sub-networks with one set of weights.
+    """A set of sub-networks that share one set of weights.
 
     Args:
-        name: as in the catalog.
+        name: its name in the catalog.
         task: what its sub-networks do, one of `supernets.pictures.sources.TASKS`.
         weights: file of the state dict; None for random weights.
-        source: where the file comes from, `shipped` or `given`.
-        ladder_file: sub-networks and their batch-norm statistics, made with those weights; None for what the weights
-            bring themselves.
+        source: where that file comes from, `shipped` or `given`.
+        ladder_file: file of sub-networks and their batch-norm statistics, made with those weights; None for what the
+            weights bring themselves.
 
     Attributes:
         weights_source: `shipped`, `given` or `random`.
@@ -67,17 +67,17 @@ class Supernet(ABC):
 
     @property
     def weights_name(self) -> str:
-        """The supernet that weights and ladder files are of."""
+        """The name that ladder files made with these weights bear."""
         return self.name
 
     @cached_property
     def base_hash(self) -> str:
-        """SHA-256 of the weights file; for random weights, of what is drawn."""
+        """SHA-256 of the weights file; for random weights, of what they are drawn for."""
         return weights_file.file_hash([self.weights]) if self.weights else self._random_hash()
 
     @cached_property
     def weights_hash(self) -> str:
-        """SHA-256 of all that decides what a sub-network computes: the weights, and the statistics of its ladder."""
+        """SHA-256 of all that decides what a sub-network computes: the weights and the ladder's statistics."""
         if self._ladder_file == self.weights:
             return self.base_hash
         assert self._ladder_file is not None
@@ -85,7 +85,7 @@ class Supernet(ABC):
 
     @property
     def notice(self) -> str | None:
-        """What a user must know before believing an output; None where there is nothing."""
+        """A warning that a user must read before believing an output; None where there is none."""
         if self.weights_source != "random":
             return None
         return (
@@ -95,17 +95,17 @@ class Supernet(ABC):
 
     @abstractmethod
     def ladder(self) -> tuple[SubNet, ...]:
-        """The sub-networks to choose from, smallest first.
+        """Return the sub-networks to choose from, smallest first.
 
         Raises:
-            SupernetError: if the weights bring a ladder of another space.
+            SupernetError: if a file brings a ladder of another space.
         """
 
     def rung(self, subnet: str) -> SubNet:
-        """The sub-network of the ladder with that identifier.
+        """Return the sub-network of the ladder with an identifier.
 
         Raises:
-            SupernetError: if the ladder has none.
+            SupernetError: if the ladder has none with it.
         """
         rungs = {rung.id: rung for rung in self.ladder()}
         if subnet not in rungs:
@@ -116,35 +116,35 @@ class Supernet(ABC):
 
     @abstractmethod
     def module(self, subnet: SubNet) -> nn.Module:
-        """That sub-network as a module of standard layers, in eval mode.
+        """Return a sub-network as a module of standard layers, in eval mode.
 
-        Its batch-norm statistics are its own where the weights bring them, else the supernet's.
+        Its batch-norm statistics are its own where a file brings them, else the supernet's.
 
         Raises:
             SupernetError: if the weights don't fit.
         """
 
     def calibrated(self, subnet: SubNet) -> bool:
-        """Whether the batch-norm statistics of that sub-network are its own; else they are the supernet's, sliced."""
+        """Return True if a sub-network has batch-norm statistics of its own; else it takes the supernet's, sliced."""
         return self._ladder_file is not None and bool(weights_file.read_statistics(self._ladder_file, subnet))
 
     @abstractmethod
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """Of one inference: (1, channels, height, width)."""
+        """Return the shape of one input, (1, channels, height, width)."""
 
     @abstractmethod
     def _random_hash(self) -> str:
-        """A hash of what the random weights depend on."""
+        """Return a hash of what the random weights depend on."""
 
     @property
     def _brings_ladder(self) -> bool:
         return "ladder" in self._about
 
     def _brought(self) -> tuple[SubNet, ...] | None:
-        """The ladder that came in a file; None where none did.
+        """Return the ladder that a file brings; None where no file brings one.
 
         Raises:
-            SupernetError: if it is of another space.
+            SupernetError: if that ladder is of another space.
         """
         if not self._brings_ladder:
             return None
@@ -155,7 +155,11 @@ class Supernet(ABC):
 
     @abstractmethod
     def _parsed(self, rung: dict[str, Any]) -> SubNet:
-        """The sub-network that `weights_file.save` wrote; a ValueError, KeyError or TypeError if there is none."""
+        """Return the sub-network that `weights_file.save` wrote as this mapping.
+
+        Raises:
+            ValueError, KeyError, TypeError: if the mapping is no sub-network of this supernet.
+        """
 
     def _with_statistics(self, module: nn.Module, subnet: SubNet) -> nn.Module:
         if self._ladder_file is not None and self._about:

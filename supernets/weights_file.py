@@ -1,8 +1,8 @@
-"""Weights files: reading a state dict without running code, and the ladder and statistics that may come with it.
+"""Weights files: state dicts that are read without running code, with an optional ladder and its statistics.
 
-A file of gearshift's own is safetensors. Beside a state dict it may hold, under `calibrated/ID/`, the batch-norm
-statistics of the sub-networks of a ladder, and in its metadata (`ladder`, JSON) what is known of them. A *ladder file*
-is the same without the state dict, and names the weights that it was made with.
+gearshift's own files are safetensors. Beside a state dict they may hold a ladder: the batch-norm statistics of its
+sub-networks under `calibrated/ID/`, and their knobs and accuracies in the metadata (`ladder`, JSON). A *ladder file*
+has a ladder but no state dict, and names the weights that it was made with.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _CALIBRATED = "calibrated"
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What a file says of itself; nothing for one that is no safetensors file.
+    """Return a file's metadata; empty for a file that is not safetensors.
 
     Raises:
-        SupernetError: if it can't be read.
+        SupernetError: if the file can't be read.
     """
     if not path.is_file():
         raise SupernetError(f"weights {str(path)!r}: no such file")
@@ -42,10 +42,10 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict in a file, without statistics of sub-networks; never runs code that a file brings.
+    """Return the state dict in a file, without the statistics of sub-networks. Code in the file is never run.
 
     Raises:
-        SupernetError: if it can't be read, or holds anything but tensors.
+        SupernetError: if the file can't be read, or holds anything but tensors.
     """
     import torch
 
@@ -74,17 +74,17 @@ def fitted(
     name: str,
     our_name: Callable[[str], str | None] = lambda key: key,
 ) -> dict[str, torch.Tensor]:
-    """What a network expects, out of a state dict.
+    """Return the tensors of a file that a network expects, by the network's own names.
 
     Args:
-        state: from the name that a file gives it to a parameter.
-        expected: from parameter's name to a tensor of the shape it must have.
-        path: of the file, for the message.
-        name: of the supernet, for the message.
-        our_name: what the network calls a parameter of the file; None for one that it does not know.
+        state: the file's tensors, by the file's names.
+        expected: tensors of the right shapes, by the network's names.
+        path: path of the file, for messages.
+        name: name of the supernet, for messages.
+        our_name: translates a name of the file into the network's; None for a name that the network does not know.
 
     Raises:
-        SupernetError: naming the first that is missing, or of another shape with both shapes.
+        SupernetError: naming the first tensor that is missing, or that has another shape, with both shapes.
     """
     file_keys = {our_name(key) or key: key for key in state}
     for key, tensor in expected.items():
@@ -100,7 +100,7 @@ def fitted(
 
 
 def read_statistics(path: Path, subnet: SubNet) -> dict[str, torch.Tensor]:
-    """The batch-norm statistics of a sub-network by name; empty where the file brings none of it."""
+    """Return the batch-norm statistics of a sub-network by name; empty where the file has none."""
     if path.suffix != ".safetensors":
         return {}
     prefix = f"{_CALIBRATED}/{subnet.id}/"
@@ -115,12 +115,12 @@ def save(
     ladder: Iterable[tuple[SubNet, Mapping[str, torch.Tensor]]],
     about: Mapping[str, str],
 ) -> None:
-    """Writes a weights file, or without a state a ladder file.
+    """Write a weights file; with an empty state, a ladder file.
 
     Args:
-        path: to write; its directory is made.
-        state: the supernet's state dict, or nothing.
-        ladder: sub-networks, smallest first, with their batch-norm statistics.
+        path: file to write; its directory is made.
+        state: the supernet's state dict; empty for a ladder file.
+        ladder: sub-networks, smallest first, each with its batch-norm statistics.
         about: further metadata, as text.
     """
     from safetensors.torch import save_file
@@ -148,7 +148,7 @@ def _stored(subnet: SubNet) -> dict[str, Any]:
 
 
 def file_hash(paths: Sequence[Path]) -> str:
-    """SHA-256 of files, one after another."""
+    """Return the SHA-256 of files, read one after another."""
     digest = hashlib.sha256()
     for path in paths:
         digest.update(path.read_bytes())

@@ -18,7 +18,7 @@ from actors.clock import Clock
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
-    AppRemoved,
+    AppLeft,
     BoardEvent,
     Effect,
     Event,
@@ -188,10 +188,10 @@ class ControlLoop:
     # ------------------------------------------------------------ messages and effects
 
     def _happens(self, event: Event) -> None:
-        """An event of the mix: done to the board where it is one of the board's, and told to the manager."""
+        """Do to the board what an event of the mix says, if it is the board's, and tell it to the manager."""
         if isinstance(event.change, BoardEvent):
             self._transport.change_board(event.change)
-        elif isinstance(event.change, AppRemoved):
+        elif isinstance(event.change, AppLeft):
             self._running.discard(event.change.app)
         self._tell(event)
 

@@ -20,7 +20,7 @@ from actors.session import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import Event
-from scheduler.problem import Objective
+from scheduler.objectives import ObjectiveName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class ManagerTask:
     apps: tuple[AppSpec, ...]
     events: tuple[tuple[float, Event], ...]
     policy: str
-    objective: Objective
+    objective: ObjectiveName
     power_cap_w: float | None
     epoch_s: float
     until_s: float

@@ -1,4 +1,4 @@
-"""How telemetry gets to the manager: each worker and the board agent post it on a page, and the manager reads pages.
+"""Reports to the manager: each worker and the board agent post telemetry on a page, and the manager reads pages.
 
 - A worker posts its counts since its start, and the manager takes differences. So a page that was never read, or was
   read twice, loses and doubles nothing. The counts of a worker that replaces a killed one begin at 0 again.

@@ -1,7 +1,7 @@
-"""A worker's end of the executors: networks that run in another process, as if they were here.
+"""A worker's end of the executors: networks that run in another process, used as if they ran in this one.
 
-When an executor dies, the request that it was running fails, and so do those that come before it is back; each
-network is held anew in the background as soon as it is. So a gear on a GPU heals without anybody's doing.
+When an executor dies, the request that it was running fails, and so do those that come before it is back. As soon as
+it is back, each network is held again in the background, so a gear on a GPU recovers by itself.
 """
 
 from __future__ import annotations
@@ -26,28 +26,29 @@ from actors.wire import WireError
 from supernets.artifact import Artifact
 
 _HOLD_WALL_S = 300.0
-"""Longest wait for a network to be prepared on a machine that stalls."""
+"""Longest wait for a network to be prepared, also on a machine that stalls."""
 _RUN_WALL_S = 30.0
 """Longest wait for one inference."""
 _START_WALL_S = 60.0
-"""Longest wait for an executor that is being started, again or for the first time."""
+"""Longest wait for an executor that is being started or restarted."""
 _AGAIN_WALL_S = 0.1
+"""Time between two attempts to connect."""
 
 
 class ExecutorError(RuntimeError):
-    """The executor refused: the network can't be prepared, or did not take this request."""
+    """The executor refused: the network can't be prepared, or it failed on this request."""
 
 
 class ExecutorLostError(RuntimeError):
-    """The executor's process ended, or does not answer."""
+    """The process of the executor ended, or does not answer."""
 
 
 class ExecutorClient:
     """The networks that one process holds in the executor of one unit.
 
     Args:
-        unit: its name, for messages.
-        path: of the executor's socket.
+        unit: name of the unit, for messages.
+        path: socket of the executor.
     """
 
     def __init__(self, unit: str, path: Path) -> None:
@@ -55,11 +56,11 @@ class ExecutorClient:
         self._path = path
         self._networks: weakref.WeakSet[RemoteNetwork] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._mending = False
+        self._reconnecting = False
         self._closed = threading.Event()
 
     def prepare(self, artifact: Artifact) -> RemoteNetwork:
-        """Has the executor hold a network for as long as what this returns exists.
+        """Have the executor hold a network as long as the returned object exists.
 
         Raises:
             ExecutorError: if it can't be prepared.
@@ -71,24 +72,25 @@ class ExecutorClient:
         return network
 
     def lost(self, network: RemoteNetwork) -> None:
-        """Holds all networks anew in the background once there is an executor again, this one first."""
+        """Hold all networks again, in the background, once there is an executor; this network first."""
         with self._lock:
+            # One network found the executor gone, so the connections of all others are dead too.
             for other in self._networks:
                 other.link = None
-            if self._mending or self._closed.is_set():
+            if self._reconnecting or self._closed.is_set():
                 return
-            self._mending = True
-        threading.Thread(target=self._mend, args=(network,), name=f"executor {self.unit}", daemon=True).start()
+            self._reconnecting = True
+        threading.Thread(target=self._reconnect, args=(network,), name=f"executor {self.unit}", daemon=True).start()
 
     def close(self) -> None:
-        """Gives all networks back, and waits for no executor any more."""
+        """Give all networks back, and stop waiting for an executor."""
         self._closed.set()
         with self._lock:
             for network in self._networks:
                 network.link = None
 
     def _connect(self, artifact: Artifact, until_s: float) -> Link:
-        """A connection that holds a network, tried until that monotonic time."""
+        """Return a connection that holds a network, tried until the monotonic time `until_s`."""
         while True:
             try:
                 return Link(self._path, artifact)
@@ -98,12 +100,14 @@ class ExecutorClient:
                 if self._closed.wait(_AGAIN_WALL_S) or time.monotonic() > until_s:
                     raise ExecutorLostError(f"the executor of unit {self.unit!r} can't be reached: {error}") from None
 
-    def _mend(self, first: RemoteNetwork) -> None:
+    def _reconnect(self, first: RemoteNetwork) -> None:
+        """Hold the networks again that have no connection, until all have one or are refused."""
         while True:
+            # Looked up again each time: meanwhile networks were prepared, dropped, or lost once more.
             with self._lock:
                 broken = [network for network in self._networks if network.link is None and network.refused is None]
                 if not broken or self._closed.is_set():
-                    self._mending = False
+                    self._reconnecting = False
                     return
             network = min(broken, key=lambda network: network is not first)
             try:
@@ -118,10 +122,10 @@ class RemoteNetwork:
     """A network held in an executor, for one thread: an `engines.PreparedNetwork`.
 
     Attributes:
-        artifact: what it was prepared from.
-        memory_mb: what it takes in the executor.
-        link: its connection; None while the executor is being started again.
-        refused: why a new executor would not have it; None while it would.
+        artifact: exported file from which it was prepared.
+        memory_mb: memory that it takes in the executor, in MB.
+        link: its connection; None while the executor is being restarted.
+        refused: why a restarted executor refused it; None otherwise.
     """
 
     def __init__(self, client: ExecutorClient, artifact: Artifact, link: Link) -> None:
@@ -132,11 +136,11 @@ class RemoteNetwork:
         self._client = client
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output for one input of `artifact.input_shape`.
+        """Return the network's output for one input of `artifact.input_shape`.
 
         Raises:
             ValueError: if the input has another shape.
-            ExecutorError: if this request failed there.
+            ExecutorError: if the request failed in the executor.
             ExecutorLostError: if the executor ended meanwhile, or is not back yet.
         """
         if x.shape != self.artifact.input_shape:
@@ -152,10 +156,14 @@ class RemoteNetwork:
 
 
 class Link:
-    """One connection: a network held by an executor, and the memory for its input and output."""
+    """One connection: a network held by an executor, and the memory for its input and output.
+
+    Attributes:
+        held: the executor's answer to the artifact.
+    """
 
     def __init__(self, path: Path, artifact: Artifact) -> None:
-        """Connects, and waits until the network is ready.
+        """Connect, and wait until the network is ready.
 
         Raises:
             OSError: if there is no executor.
@@ -163,7 +171,8 @@ class Link:
             ExecutorError: if the network can't be prepared.
         """
         self._socket = open_socket()
-        weakref.finalize(self, self._socket.close)  # the executor takes the network back when the last user is gone
+        # The end of the connection gives the network back: it does when the last user of this object is gone.
+        weakref.finalize(self, self._socket.close)
         self._socket.connect(str(path))
         self._socket.settimeout(_HOLD_WALL_S)
         send(self._socket, artifact)
@@ -177,11 +186,11 @@ class Link:
         self._socket.settimeout(_RUN_WALL_S)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The output, which is the caller's own.
+        """Return the output for an input, as a copy that later calls do not change.
 
         Raises:
             OSError: if the executor is gone, or does not answer.
-            WireError: if what it answers makes no sense.
+            WireError: if its answer makes no sense.
             ExecutorError: if the network raised.
         """
         self._memory.input[...] = x
@@ -194,10 +203,13 @@ class Link:
 
 @contextmanager
 def own_executor(device: str) -> Iterator[ExecutorClient]:
-    """An executor of one's own for a while, in a process that ends with this one at the latest.
+    """Run an executor for the caller alone, in a process that ends with this one at the latest.
+
+    Args:
+        device: device as torch names it, such as `cuda:0`.
 
     Raises:
-        ExecutorLostError: if it does not start, with what it said.
+        ExecutorLostError: if it does not start, with the last line of its errors.
     """
     with TemporaryDirectory(prefix="gearshift-executor-") as directory:
         path = Path(directory) / "socket"

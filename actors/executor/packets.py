@@ -32,12 +32,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Held:
-    """Answer to an artifact.
+    """Answer to an artifact: its network is ready, or can't be held.
 
     Attributes:
-        output_shape: of its network.
-        memory_mb: what the network takes in the executor.
-        error: why it can't be held; None where it is.
+        output_shape: shape of the network's output.
+        memory_mb: memory that the network takes in the executor, in MB.
+        error: why the network can't be held; None if it is held.
     """
 
     output_shape: tuple[int, ...] = ()
@@ -47,23 +47,27 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Infer:
-    """The input is in its place: run the network."""
+    """Order to run the network; the input is in its place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inferred:
-    """The output is in its place, unless there is an error."""
+    """Answer to `Infer`: the output is in its place, unless there is an error.
+
+    Attributes:
+        error: why the request failed; None if it did not.
+    """
 
     error: str | None = None
 
 
 def open_socket() -> socket.socket:
-    """A socket of the kind that carries packets."""
+    """Return a socket of the kind that carries packets."""
     return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def send(connection: socket.socket, message: object, *files: int) -> None:
-    """Sends a message, and open files with it.
+    """Send a message, and open files with it.
 
     Raises:
         OSError: if the other side is gone.
@@ -72,12 +76,20 @@ def send(connection: socket.socket, message: object, *files: int) -> None:
 
 
 def receive(connection: socket.socket, expected: type[_T], files_at_most: int = 0) -> tuple[_T, list[int]]:
-    """Waits for a message of that kind; returns it, and the files that came with it, which the caller has to close.
+    """Wait for a message.
+
+    Args:
+        connection: the connection.
+        expected: class of the message.
+        files_at_most: most files that may come with it.
+
+    Returns:
+        The message, and the files that came with it, which the caller has to close.
 
     Raises:
         ConnectionError: if the other side is gone.
-        TimeoutError: if the socket has a timeout and nothing came.
-        WireError: if what came is something else, or of another version.
+        TimeoutError: if the socket has a timeout and no packet came in time.
+        WireError: if the packet is another message, or of another version.
     """
     packet, files, flags, _ = socket.recv_fds(connection, _PACKET_BYTES, files_at_most)
     if not packet:
@@ -96,25 +108,25 @@ class TensorMemory:
     """An input and an output in memory that two processes map.
 
     Attributes:
-        input: float32, of the network's input shape.
-        output: float32, of its output shape.
+        input: float32 array of the network's input shape.
+        output: float32 array of the network's output shape.
     """
 
     def __init__(self, file: int, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
-        """Maps an open file of `size` bytes; it may be closed afterwards."""
+        """Map an open file of `size` bytes; it may be closed afterwards."""
         memory = mmap.mmap(file, self.size(input_shape, output_shape))
-        between = _FLOAT * math.prod(input_shape)
+        between = _FLOAT * math.prod(input_shape)  # the output lies behind the input
         self.input: NDArray[np.float32] = np.ndarray(input_shape, np.float32, memory)
         self.output: NDArray[np.float32] = np.ndarray(output_shape, np.float32, memory, between)
 
     @staticmethod
     def size(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
-        """Bytes of both."""
+        """Return the bytes of both: 4,608 for an input of (1, 3, 16, 16) and an output of (1, 384)."""
         return _FLOAT * (math.prod(input_shape) + math.prod(output_shape))
 
     @staticmethod
     def create(input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
-        """Makes the file, which has no name and goes with the last who has it open or mapped."""
+        """Make the file, and return it open; it has no name and is gone with the last process that has it mapped."""
         file = os.memfd_create("gearshift-tensors")
         os.ftruncate(file, TensorMemory.size(input_shape, output_shape))
         return file

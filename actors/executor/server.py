@@ -1,12 +1,11 @@
 """The executor of a GPU: the one process that computes on it, with the networks of all applications placed there.
 
-It holds the device's one context, prepares networks while it serves, shares a network among the applications that
-hold the same one, and runs one request at a time. It knows no applications, deadlines or gears: *which* request is
-next is decided in one place, the board's ledger, whose token of the GPU a worker holds from before its request until
-after its result (`actors.ledger.ledger`). Requests wait here only behind one whose worker was killed in the middle of
-it.
-
-Run as a program (`python -m actors.executor.server SOCKET DEVICE`) it serves until its standard input ends.
+- It holds the device's one context, prepares networks while it serves, shares a network among the applications that
+  hold the same one, and runs one request at a time.
+- It knows no applications, deadlines or gears. Which request is next is decided in one place, the board's ledger: a
+  worker holds the GPU's token from before its request until after its result (`actors.ledger.ledger`). A request waits
+  here only behind one whose worker was killed while it ran.
+- Run as a program (`python -m actors.executor.server SOCKET DEVICE`) it serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -38,63 +37,74 @@ Load = Callable[[Artifact], "PreparedNetwork"]
 """Makes a network ready on the executor's device."""
 
 _BOUND_MB = 1024.0
-"""Networks that nobody holds are kept up to this: a board's GPU shares its memory with everything else there."""
+"""Memory of all networks above which those that no worker holds are dropped: a board's GPU shares its memory with
+everything else on the board."""
 
 _SWITCH_INTERVAL_S = 1e-4
-"""How long a thread that prepares in Python may keep the running request from going on; nothing else runs here."""
+"""Longest time that a thread which prepares in Python keeps the running request waiting; no other work runs here."""
 
 
 class DeviceLostError(RuntimeError):
-    """The device does not run any more what it ran before: its context is broken, and this process's with it."""
+    """The device fails on a network that it ran before: its context is broken, and this process must be restarted."""
 
 
 @dataclass(slots=True, eq=False)
 class _Network:
+    """A network that is ready.
+
+    Attributes:
+        run: computes the output for an input.
+        output_shape: shape of the output.
+        holders: number of connections that hold it.
+    """
+
     run: PreparedNetwork
     output_shape: tuple[int, ...]
     holders: int = 1
 
 
 class Executor:
-    """Networks on one device. Safe to use from several threads.
+    """The networks on one device. Safe to use from several threads.
 
     Args:
         load: makes a network ready.
-        bound_mb: memory of all networks above which those that nobody holds are given up, the least recently held
-            first. What is held stays, whatever it takes: it may serve the next request.
+        bound_mb: memory of all networks, in MB, above which those without a holder are dropped, the least recently
+            held first. A network that is held stays whatever it takes: it may serve the next request.
     """
 
     def __init__(self, load: Load, bound_mb: float = _BOUND_MB) -> None:
         self._load = load
         self._bound_mb = bound_mb
         self._networks: OrderedDict[Artifact, _Network] = OrderedDict()  # least recently held first
-        self._table = threading.Lock()  # guards the table, for moments only
+        # Three locks, so that preparing a network, which takes seconds, keeps no request waiting.
+        self._table = threading.Lock()  # guards the table; held for moments only
         self._preparing = threading.Lock()  # one network is prepared at a time, while others run
         self._running = threading.Lock()  # the device runs one request at a time
 
     def hold(self, artifact: Artifact) -> Held:
-        """Makes a network ready, unless it is, and keeps it until it is released as often as it was held.
+        """Make a network ready, unless it is, and keep it until it is released as often as it was held.
 
         Raises:
-            Exception: whatever the engine raises for a file or a device that won't do.
+            Exception: whatever the engine raises for a file or a device that it can't use.
         """
         network = self._held(artifact)
         if network is None:
             with self._preparing:
+                # Asked again: another connection may have prepared it during the wait for the lock.
                 network = self._held(artifact) or self._prepare(artifact)
         return Held(output_shape=network.output_shape, memory_mb=network.run.memory_mb)
 
     def release(self, artifact: Artifact) -> None:
-        """Takes back one `hold`."""
+        """Undo one `hold`."""
         with self._table:
             self._networks[artifact].holders -= 1
             self._evict()
 
     def run(self, artifact: Artifact, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The output of a network that is held.
+        """Return the output of a network that is held.
 
         Raises:
-            DeviceLostError: if the device is broken; the process should end and be started anew.
+            DeviceLostError: if the device is broken; the process should end and be restarted.
             Exception: whatever else the engine raises, which costs this request only.
         """
         network = self._networks[artifact]
@@ -107,11 +117,12 @@ class Executor:
 
     @property
     def ready(self) -> tuple[Artifact, ...]:
-        """What is ready, least recently held first."""
+        """Artifacts whose networks are ready, least recently held first."""
         with self._table:
             return tuple(self._networks)
 
     def _held(self, artifact: Artifact) -> _Network | None:
+        """Return a network that is ready, with one more holder; None if it is not ready."""
         with self._table:
             network = self._networks.get(artifact)
             if network is not None:
@@ -122,7 +133,7 @@ class Executor:
     def _prepare(self, artifact: Artifact) -> _Network:
         prepared = self._load(artifact)
         with self._running:
-            output = prepared(_blank(artifact))
+            output = prepared(_blank(artifact))  # tells the shape of the output
         network = _Network(run=prepared, output_shape=output.shape)
         with self._table:
             self._networks[artifact] = network
@@ -130,7 +141,7 @@ class Executor:
         return network
 
     def _evict(self) -> None:
-        """Gives up what is over the bound and held by nobody (table locked)."""
+        """Drop networks without a holder until the rest is within the bound (table locked)."""
         idle = [artifact for artifact, network in self._networks.items() if not network.holders]
         for artifact in idle:
             if sum(network.run.memory_mb for network in self._networks.values()) <= self._bound_mb:
@@ -138,7 +149,11 @@ class Executor:
             del self._networks[artifact]
 
     def _check(self, network: _Network, artifact: Artifact, error: Exception) -> None:
-        """Tells a bad request from a broken device: an error in a CUDA kernel fails every later call of the process."""
+        """Raise if the device is broken rather than the request bad.
+
+        An error in a CUDA kernel makes every later call of the process fail, so the network is run once more on an
+        input that is certainly good.
+        """
         try:
             network.run(_blank(artifact))
         except Exception:
@@ -146,6 +161,7 @@ class Executor:
 
 
 def _blank(artifact: Artifact) -> NDArray[np.float32]:
+    """Return an input of zeros."""
     return np.zeros(artifact.input_shape, np.float32)
 
 
@@ -153,9 +169,9 @@ class ExecutorServer:
     """Serves an executor's networks to other processes; each connection has a thread and holds one network.
 
     Args:
-        executor: what is served.
-        path: of the socket; one that a killed predecessor left there is replaced.
-        on_lost: called when the device is broken. It ends the process, unless a test looks on.
+        executor: the executor.
+        path: socket to serve at; one that a killed predecessor left there is replaced.
+        on_lost: called when the device is broken; ends the process, except in tests.
     """
 
     def __init__(self, executor: Executor, path: Path, on_lost: Callable[[], None] = lambda: os._exit(1)) -> None:
@@ -171,7 +187,7 @@ class ExecutorServer:
         self._acceptor.start()
 
     def close(self) -> None:
-        """Takes no more connections and ends those there are."""
+        """Accept no more connections, and end those that there are."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._acceptor.join()
@@ -192,18 +208,18 @@ class ExecutorServer:
             threading.Thread(target=self._serve, args=(connection,), name="executor network", daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        """One connection from its beginning to its end."""
+        """Serve one connection from its beginning to its end."""
         with connection:
             try:
                 self._greet(connection)
             except OSError:
-                pass  # whoever it was is gone
+                pass  # the worker is gone
             finally:
                 with self._lock:
                     self._connections.discard(connection)
 
     def _greet(self, connection: socket.socket) -> None:
-        """Has the executor hold what the first packet asks for, and lets go of it at the connection's end."""
+        """Hold the network that the first packet asks for, run it on each order, and release it at the end."""
         try:
             artifact, _ = receive(connection, Artifact)
         except WireError as error:
@@ -211,14 +227,14 @@ class ExecutorServer:
             return
         try:
             held = self._executor.hold(artifact)
-        except Exception as error:  # whatever the engine or the device has against this network
+        except Exception as error:  # an engine may raise anything, and it costs this network only
             send(connection, Held(error=_text(error)))
             return
         try:
             file = TensorMemory.create(artifact.input_shape, held.output_shape)
             try:
                 memory = TensorMemory(file, artifact.input_shape, held.output_shape)
-                send(connection, held, file)
+                send(connection, held, file)  # the worker gets the file itself, and maps the same memory
             finally:
                 os.close(file)
             self._run(connection, artifact, memory)
@@ -226,6 +242,7 @@ class ExecutorServer:
             self._executor.release(artifact)
 
     def _run(self, connection: socket.socket, artifact: Artifact, memory: TensorMemory) -> None:
+        """Run the network on each order, until the connection ends, which `receive` raises."""
         while True:
             try:
                 receive(connection, Infer)
@@ -248,7 +265,13 @@ def _text(error: Exception) -> str:
 
 
 def engine_on(device: str) -> Load:
-    """The torch engine on a device, such as `cuda:0`, whose context this makes; the process is to be an executor's."""
+    """Return a loader for the torch engine on a device.
+
+    It makes the device's context and changes settings of the whole process, which should be an executor's alone.
+
+    Args:
+        device: device as torch names it, such as `cuda:0`.
+    """
     import torch
 
     from supernets import engines
@@ -256,8 +279,9 @@ def engine_on(device: str) -> Load:
     torch.zeros(1, device=device)  # now, so that the context counts to no network's memory and to no request's time
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.collect()
-    gc.freeze()  # torch's own hundred thousands of objects: to go through them would hold up requests for long
-    # A thread's device is the first unless it says so, and each network is prepared on a thread of its own.
+    gc.freeze()  # a collection that went through torch's hundreds of thousands of objects would delay requests for long
+    # In torch the current device belongs to the thread and is the first one at its start. Each network is prepared on a
+    # thread of its own, so each has to choose the device.
     here = partial(torch.cuda.device, device) if device.startswith("cuda") else contextlib.nullcontext
 
     def load(artifact: Artifact) -> PreparedNetwork:
@@ -268,7 +292,12 @@ def engine_on(device: str) -> Load:
 
 
 def main(path: str, device: str) -> None:
-    """Serves until standard input ends, as it does when whoever started this process dies."""
+    """Serve until standard input ends, as it does when the process that started this one dies.
+
+    Args:
+        path: socket to serve at.
+        device: device as torch names it.
+    """
     server = ExecutorServer(Executor(engine_on(device)), Path(path))
     print("up", flush=True)
     sys.stdin.read()

@@ -1,7 +1,8 @@
-"""What a unit's clock adds up to: progress, energy and busy time as exact integrals over board time.
+"""The sums that a unit's clock makes over time: progress, energy and busy time as exact integrals over board time.
 
-Between two changes every rate is constant, so the integrals of any moment follow from those of the last change.
-Pure arithmetic on plain numbers: no shared memory, no clock, no cores' holders but their kind.
+Between two changes every rate is constant, so the integrals of any moment follow from those of the last change. This
+module is arithmetic on plain numbers. It knows no shared memory and no clock, and of a core's holder only whether it is
+a request.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ from typing import NamedTuple, Self
 
 from scheduler.board import BoardUnit
 
-IDLE = 0.0  # holders of a core that no request has; a request's ticket is above both
+IDLE = 0.0
+"""The holder of a core online that no request has. A request's ticket is above 0."""
+
 OFFLINE = -1.0
+"""The holder of a core offline that no request has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitReading:
-    """One unit's clock and its totals since the start; requests in progress are counted up to now.
+    """One unit's clock, and its totals since the start up to now, requests in progress included.
 
     Attributes:
-        name: of the unit.
+        name: name of the unit.
         now_s: board time of the reading.
-        mhz: the clock.
-        other_load: share of each core online that others take.
-        cores_online: cores in use.
+        mhz: the clock in force.
+        other_load: share of each core online that others take, 0 to 1.
+        cores_online: how many cores are in use.
         clock_changes: how often the clock changed.
         pace: profiled ms that a taken core gets through per ms now, beside the other load.
         progress_ms: integral of the pace.
@@ -51,48 +55,67 @@ class UnitReading:
 
 
 class UnitState(NamedTuple):
-    """A unit's clock, the rates that come with it, and the integrals as of `since_s`. All plain floats."""
+    """A unit's clock, the rates that come with it, and the integrals as of `since_s`. All fields are plain floats.
+
+    Attributes:
+        since_s: board time of the integrals.
+        mhz: the clock in force from then on.
+        other_load: share of each core online that others take, 0 to 1.
+        cores_online: how many cores are in use.
+        clock_changes: how often the clock changed.
+        pace: profiled ms that a taken core gets through per ms, beside the other load.
+        static_w: power of the unit without load; NaN where unknown, and then the joules are NaN too.
+        dynamic_w: power of one busy core on top; NaN where unknown.
+        progress_ms: profiled ms that a core taken all the time would have got through.
+        mhz_s: integral of the clock.
+        static_j: integral of `static_w`.
+        dynamic_j: dynamic energy of one core that is always busy.
+        other_s: busy time of one core online that only others use.
+        other_j: dynamic energy of one core online that only others use.
+    """
 
     since_s: float
     mhz: float
-    other_load: float
-    cores_online: float
-    clock_changes: float
-    pace: float  # profiled ms that a taken core gets through per ms, beside the other load
-    static_w: float  # NaN where unknown, and so are the joules
-    dynamic_w: float
-    progress_ms: float  # profiled ms that a core taken all the time would have got through
-    mhz_s: float
-    static_j: float
-    dynamic_j: float  # of one core that is always busy
-    other_s: float  # busy time of one core online that only others use
-    other_j: float  # and its dynamic energy
+    other_load: float = 0.0
+    cores_online: float = 0.0
+    clock_changes: float = 0.0
+    pace: float = 0.0
+    static_w: float = 0.0
+    dynamic_w: float = 0.0
+    progress_ms: float = 0.0
+    mhz_s: float = 0.0
+    static_j: float = 0.0
+    dynamic_j: float = 0.0
+    other_s: float = 0.0
+    other_j: float = 0.0
 
     @classmethod
     def first(cls, unit: BoardUnit, now_s: float) -> Self:
-        """A unit at its lowest clock, all cores online, all integrals zero."""
-        return (
-            cls(now_s, 0.0, 0.0, 0.0, 0.0, *[0.0] * 9)
-            .changed(unit, mhz=unit.mhz[0], other_load=0.0, cores_online=unit.cores)
-            ._replace(clock_changes=0.0)
-        )
+        """Return a unit at its lowest clock, with all cores online and all integrals zero."""
+        lowest = unit.mhz[0]
+        return cls(since_s=now_s, mhz=lowest).changed(unit, mhz=lowest, other_load=0.0, cores_online=unit.cores)
 
     def at(self, now_s: float) -> Self:
-        """The same unit at another time under this clock."""
+        """Return the unit at another time, if nothing changes between."""
         span_s = now_s - self.since_s
-        return type(self)(
-            now_s,
-            *self[1:8],
-            self.progress_ms + 1e3 * self.pace * span_s,
-            self.mhz_s + self.mhz * span_s,
-            self.static_j + self.static_w * span_s,
-            self.dynamic_j + self.dynamic_w * span_s,
-            self.other_s + self.other_load * span_s,
-            self.other_j + self.other_load * self.dynamic_w * span_s,
+        return self._replace(
+            since_s=now_s,
+            progress_ms=self.progress_ms + 1e3 * self.pace * span_s,
+            mhz_s=self.mhz_s + self.mhz * span_s,
+            static_j=self.static_j + self.static_w * span_s,
+            dynamic_j=self.dynamic_j + self.dynamic_w * span_s,
+            other_s=self.other_s + self.other_load * span_s,
+            other_j=self.other_j + self.other_load * self.dynamic_w * span_s,
         )
 
     def changed(self, unit: BoardUnit, *, mhz: float, other_load: float, cores_online: int) -> Self:
-        """The same moment with another clock, other load or number of cores from here on.
+        """Return the unit at the same moment, with another clock, other load or number of cores from here on.
+
+        Args:
+            unit: the unit as `cluster.yaml` describes it.
+            mhz: one of its clocks.
+            other_load: share of each core online that others take, 0 to 1.
+            cores_online: how many cores are in use, 0 to all.
 
         Raises:
             ValueError: if a figure is not possible.
@@ -115,11 +138,11 @@ class UnitState(NamedTuple):
         )
 
     def at_rest(self, core: int) -> float:
-        """The holder of the unit's core of that number while no request has it."""
+        """Return the holder of the unit's core of that number while no request has it: `IDLE` or `OFFLINE`."""
         return IDLE if core < self.cores_online else OFFLINE
 
     def meters(self, holder: float) -> tuple[float, float]:
-        """What counts a core's busy seconds and joules, up to a constant of each core, while it has that holder."""
+        """Return the two integrals, seconds and joules, that grow as a core's totals do while it has that holder."""
         if holder == IDLE:
             return self.other_s, self.other_j
         if holder == OFFLINE:
@@ -128,26 +151,41 @@ class UnitState(NamedTuple):
 
 
 class Core(NamedTuple):
-    """Who has a core, and what to add to that holder's meters to get the core's totals."""
+    """A core's holder, and what to add to that holder's meters to get the core's totals.
+
+    A core's totals are not counted up. They are the difference of the unit's integrals since the holder came, plus the
+    totals until then. Both constants are kept as one sum, so a core changes only when its holder does.
+
+    Attributes:
+        holder: ticket of the request that has it, or `IDLE` or `OFFLINE`.
+        plus_s: busy seconds to add.
+        plus_j: dynamic joules to add.
+    """
 
     holder: float = IDLE
     plus_s: float = 0.0
     plus_j: float = 0.0
 
     def handed(self, holder: float, unit: UnitState) -> Core:
-        """The core with a new holder; its totals go on from where they stand."""
+        """Return the core with a new holder. Its totals go on from where they stand."""
         was_s, was_j = unit.meters(self.holder)
         is_s, is_j = unit.meters(holder)
-        return Core(holder, self.plus_s + was_s - is_s, self.plus_j + was_j - is_j)
+        return Core(holder=holder, plus_s=self.plus_s + was_s - is_s, plus_j=self.plus_j + was_j - is_j)
 
     def totals(self, unit: UnitState) -> tuple[float, float]:
-        """Its busy seconds and dynamic joules."""
+        """Return its busy seconds and its dynamic joules at the time of the unit's state."""
         busy_s, dynamic_j = unit.meters(self.holder)
         return self.plus_s + busy_s, self.plus_j + dynamic_j
 
 
 def reading(name: str, unit: UnitState, cores: Sequence[Core]) -> UnitReading:
-    """A unit's totals at the time of its state."""
+    """Return a unit's totals at the time of its state.
+
+    Args:
+        name: name of the unit.
+        unit: its state.
+        cores: all its cores.
+    """
     totals = [core.totals(unit) for core in cores]
     return UnitReading(
         name=name,

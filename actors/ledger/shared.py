@@ -1,8 +1,8 @@
-"""Records in shared memory and locks that survive the death of any process at any instruction.
+"""Records in shared memory, and locks: both survive the death of any process at any instruction.
 
-A record is some doubles at a fixed place, kept twice: a writer fills the copy that does not count and then makes
-it count with a single store, so a record changes as a whole or not at all. Writers exclude each other with a lock
-of the kernel's, which goes with its holder. What the records mean is not known here.
+A record is some doubles at a fixed place, kept twice. A writer fills the copy that does not count and then makes it
+count with a single store, so a record changes as a whole or not at all. Writers exclude each other with a lock of the
+kernel's, which the kernel releases when its holder dies. What the records mean is not known here.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-_DOUBLE = 8  # bytes
+_DOUBLE_BYTES = 8
 
 
 def cells(fields: int) -> int:
-    """How many doubles a record of that many fields takes."""
+    """Return how many doubles a record takes: 7 for one of 3 fields, which are kept twice after the copy's number."""
     return 1 + 2 * fields
 
 
 class SharedRecords:
-    """A file of doubles, mapped into this process. Its first cell is the creator's mark."""
+    """A file of doubles, mapped into this process. Its first double is the creator's mark."""
 
     def __init__(self, path: Path) -> None:
-        """Maps the file.
+        """Map the file.
 
         Raises:
             OSError: if it cannot be opened.
@@ -36,26 +36,26 @@ class SharedRecords:
         """
         with open(path, "r+b") as file:
             self._memory = mmap.mmap(file.fileno(), 0)
-        if len(self._memory) % _DOUBLE:
+        if len(self._memory) % _DOUBLE_BYTES:
             raise ValueError("it is cut off")
         self._cells: memoryview[float] = memoryview(self._memory).cast("d")
 
     @staticmethod
     def create(path: Path, size: int) -> None:
-        """Makes a file of that many doubles, all zero.
+        """Make a file of that many doubles, all zero.
 
         Raises:
             FileExistsError: if there is one.
         """
         with open(path, "xb") as file:
-            file.truncate(size * _DOUBLE)
+            file.truncate(size * _DOUBLE_BYTES)
 
     def __len__(self) -> int:
         return len(self._cells)
 
     @property
     def mark(self) -> float:
-        """Says what the file holds, once it is whole."""
+        """The number that says what the file holds; 0 until the file is whole."""
         return self._cells[0]
 
     @mark.setter
@@ -63,36 +63,39 @@ class SharedRecords:
         self._cells[0] = mark
 
     def get(self, place: int, fields: int) -> list[float]:
-        """The record of that many fields at that place."""
+        """Return the record of that many fields at that place."""
+        # The record's first double is the number of the copy that counts, 0 or 1. Both copies follow.
         at = place + 1 + fields * int(self._cells[place])
         return list(self._cells[at : at + fields])
 
     def field(self, place: int, fields: int, number: int) -> float:
-        """One field of such a record."""
+        """Return one field of the record of that many fields at that place."""
         return self._cells[place + 1 + fields * int(self._cells[place]) + number]
 
     def put(self, place: int, values: Sequence[float]) -> None:
-        """Writes a record."""
+        """Write a record at that place."""
         fields = len(values)
         copy = 1 - int(self._cells[place])
         at = place + 1 + fields * copy
         self._cells[at : at + fields] = memoryview(array("d", values))
+        # This one aligned store makes the new copy count. A process that dies before it has changed nothing.
         self._cells[place] = copy
 
     def close(self) -> None:
-        """Lets go of the memory; the file stays."""
+        """Release the memory. The file stays."""
         self._cells.release()
         self._memory.close()
 
 
 class SharedLock:
-    """A lock among threads and among processes; a process that dies lets go of it.
+    """A lock among threads and among processes. The kernel releases it when a process that holds it dies.
 
     A forked child shares its parent's hold, so it must open the lock anew.
     """
 
     def __init__(self, path: Path) -> None:
-        self._threads = threading.Lock()  # the kernel's lock belongs to the open file, which threads share
+        # The kernel's lock belongs to the open file, which all threads share: they need a lock of their own.
+        self._threads = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def __enter__(self) -> None:
@@ -106,5 +109,5 @@ class SharedLock:
         self._threads.release()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._file)

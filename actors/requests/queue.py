@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from actors.requests.records import Status
 
 DropRule: TypeAlias = Literal["late", "oldest", "newest"]
+"""The rule by which a request is dropped; see `RequestQueue`."""
+
 DROP_RULES: tuple[DropRule, ...] = get_args(DropRule)
 
 
@@ -102,9 +104,14 @@ class RequestQueue:
     def expire(self, now_s: float) -> list[Drop]:
         """Under `late`, drops the requests at the head that can't be on time any more."""
         drops = []
-        while self._rule == "late" and self._waiting and self._waiting[0].deadline_s <= now_s:
+        while self.expires_s <= now_s:
             drops.append(Drop(self._waiting.popleft(), now_s))
         return drops
+
+    @property
+    def expires_s(self) -> float:
+        """The board time from which `expire` drops the head; infinite where it never does."""
+        return self._waiting[0].deadline_s if self._waiting and self._rule == "late" else math.inf
 
     @property
     def head(self) -> Request | None:

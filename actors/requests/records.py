@@ -1,14 +1,17 @@
-"""What became of each request: fixed-size records, appended to one file per application.
+"""The records of what became of each request, appended to one file per application.
 
-A record is written with one system call when its request ends, so the file outlives a killed worker, and what is
-missing from it is what the worker lost. The driver reads the files after the run.
+A record has a fixed size and is written with one system call when its request ends. So the file outlives a killed
+worker, and what is missing from it is what the worker lost. The driver reads the files after the run; the simulator
+keeps the same records in memory.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from enum import IntEnum
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,24 +42,80 @@ class Status(IntEnum):
     FAILED = 3
 
 
+class Recorded(Protocol):
+    """The request that a record is about; see `actors.requests.queue.Request`."""
+
+    index: int
+    arrival_s: float
+    target_ms: float
+
+
+def record(
+    request: Recorded,
+    status: Status,
+    end_s: float,
+    *,
+    start_s: float = math.nan,
+    correct: int = -1,
+    subnet: int = -1,
+    unit: int = -1,
+    cores: int = 0,
+) -> tuple[float, ...]:
+    """Return the record of a request. What is left out is that of a request that was never served.
+
+    A request that gets its cores at 2.0 s and ends at 2.5 s has a service time of 500 ms.
+
+    Args:
+        request: the request.
+        status: how it ended.
+        end_s: when it ended, board time; NaN for a request that only arrived.
+        start_s: when its cores were taken, board time.
+        correct: 1 for a right result, 0 for a wrong one, -1 where there is no label.
+        subnet: place of its sub-network in the application's ladder.
+        unit: place of its unit on the board.
+        cores: how many cores it held.
+
+    Returns:
+        The values in the order of `RECORD`.
+    """
+    return (
+        request.index,
+        request.arrival_s,
+        start_s,
+        end_s,
+        request.target_ms,
+        (end_s - start_s) * 1000,
+        status,
+        correct,
+        subnet,
+        unit,
+        cores,
+    )
+
+
 class RecordWriter:
-    """Appends records to a file."""
+    """A file that records are appended to.
+
+    Args:
+        path: the file, made if missing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def write(self, record: tuple[float, ...]) -> None:
-        """Appends one record, its fields in the order of RECORD."""
+        """Append one record, its values in the order of `RECORD`."""
         os.write(self._file, np.array(record, dtype=RECORD).tobytes())
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._file)
 
 
 def read_records(path: Path) -> NDArray[np.void]:
-    """All whole records of a file; none if it was never written."""
+    """Return all whole records of a file, of dtype `RECORD`; none if the file was never written."""
     if not path.exists():
         return np.empty(0, dtype=RECORD)
     raw = path.read_bytes()
+    # A process that was killed while it wrote may have left part of a record at the end.
     return np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)

@@ -1,8 +1,8 @@
 """The networks that a worker has ready: prepared off the request path, kept up to a bound, swapped by reference.
 
-One network is prepared at a time, each on a thread of its own that keeps off the cores the worker serves on. The
-latest wish wins; when it is ready, its neighbours on the ladder follow as long as there is room. Nothing here knows
-about requests, cores' tokens, clocks or the manager's messages, nor which engine prepares.
+- One network is prepared at a time, on a thread of its own that avoids the cores on which the worker serves.
+- The latest wish wins. When it is ready, its neighbours on the ladder are prepared too, as long as there is room.
+- It knows no requests, cores' tokens, clocks or messages of the manager, and not which engine prepares.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ CPU = "cpu"
 
 
 class GearboxError(RuntimeError):
-    """A network could not be made ready, or is used without being ready."""
+    """A network could not be made ready, or is not ready when it is needed."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Form:
-    """What has to be prepared for a gear.
+    """The form in which a gear's network is prepared.
 
     Attributes:
-        subnet: the sub-network.
+        subnet: name of the sub-network.
         where: `CPU` for every CPU unit, else the unit's name.
-        threads: how many compute; 1 where it is no CPU.
+        threads: number of threads that compute; 1 on a GPU.
     """
 
     subnet: str
@@ -53,9 +53,9 @@ class Ready:
     """A network that can serve the next request.
 
     Attributes:
-        artifact: what it was prepared from.
-        run: from an input of `artifact.input_shape` to the output.
-        inputs: from a request's number to its input.
+        artifact: exported file from which it was prepared.
+        run: computes the output for an input of `artifact.input_shape`.
+        inputs: returns the input of a request by its number.
     """
 
     artifact: Artifact
@@ -64,17 +64,17 @@ class Ready:
 
 
 class Gearbox:
-    """Prepared networks of one ladder.
+    """The prepared networks of one ladder. Safe to use from several threads.
 
-    The engaged and the wished-for network are never evicted. Where all exceed the bound, those of the least recently
-    wished for or engaged sub-networks go with the next wish, or when it is ready. Safe to use from several threads.
+    The engaged and the wished-for network are never evicted. While all networks together exceed the bound, a new wish,
+    and a network that becomes ready, evict those of the sub-networks that were used least recently.
 
     Args:
-        artifacts: the ladder, by sub-network, smallest first.
-        source: whose inputs are made ready along with each network.
+        artifacts: exported networks of the ladder by sub-network, smallest first.
+        source: makes the inputs ready along with each network.
         prepare: makes a network ready in a form.
-        form_of: what a gear needs.
-        bound_mb: memory of the networks kept; the engaged and the wished-for are kept even if they alone exceed it.
+        form_of: returns the form that a gear needs.
+        bound_mb: most memory of all networks, in MB; the engaged and the wished-for are kept even above it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Gearbox:
         self._load = prepare
         self._form_of = form_of
         self._bound_mb = bound_mb
-        self._cpus = frozenset(os.sched_getaffinity(os.getpid()))  # before anybody pins the process to cores of a gear
+        self._cpus = frozenset(os.sched_getaffinity(os.getpid()))  # before the agent pins the process to a gear's cores
         self._changed = threading.Condition()
         self._ready: OrderedDict[Form, Ready] = OrderedDict()  # least recently used first
         self._failures: dict[Form, str] = {}
@@ -103,12 +103,17 @@ class Gearbox:
         self._closed = False
 
     def prepare(self, gear: Gear, plan: int) -> tuple[Gear, int]:
-        """Wishes for a gear's network and waits until it is ready, or until that of a later wish is.
+        """Wish for a gear's network, and wait until the network of the latest wish is ready.
 
         A wish of an older plan than one before changes nothing.
 
+        Args:
+            gear: the gear.
+            plan: number of the plan that the wish serves.
+
         Returns:
-            The gear whose network is ready, and the plan of the wish for it: the latest, not always the caller's.
+            The gear whose network is ready, and the plan of the wish for it. They are those of the latest wish, which
+            is not always the caller's.
 
         Raises:
             GearboxError: if it can't be prepared, the ladder has no such sub-network, or the gearbox was closed.
@@ -134,7 +139,7 @@ class Gearbox:
         raise GearboxError("the worker was stopped while it prepared a network")
 
     def engage(self, gear: Gear) -> Ready:
-        """The ready network of that gear, which is kept from now on until another is engaged.
+        """Return the ready network of a gear; it is kept until another network is engaged.
 
         Raises:
             GearboxError: if it is not ready.
@@ -149,12 +154,12 @@ class Gearbox:
 
     @property
     def ready(self) -> tuple[Form, ...]:
-        """What is ready, least recently used first."""
+        """Forms of the networks that are ready, least recently used first."""
         with self._changed:
             return tuple(self._ready)
 
     def close(self) -> None:
-        """Lets go of all networks and of whoever waits for one."""
+        """Drop all networks, and end the calls that wait for one."""
         with self._changed:
             self._closed = True
             self._ready.clear()
@@ -163,29 +168,36 @@ class Gearbox:
     # ------------------------------------------------------------ preparing
 
     def _begin(self) -> None:
-        """Starts to prepare what comes next, unless something is being prepared (lock held)."""
+        """Start to prepare the next network, unless one is being prepared (lock held)."""
         form = None if self._closed or self._preparing else self._next()
         if form is None:
             return
         self._preparing = form
-        # A daemon: a process that ends doesn't wait for a compilation that nobody wants any more.
+        # A daemon: a process that ends doesn't wait for a compilation that it no longer needs.
         threading.Thread(target=self._work, args=(form,), name=f"prepare {form.subnet}", daemon=True).start()
 
     def _next(self) -> Form | None:
-        """The wish until it is ready; then the nearest neighbour for which there seems to be room (lock held)."""
+        """Return the form to prepare next; None for nothing (lock held).
+
+        That is the wish until it is ready, then the nearest neighbour for which there seems to be room.
+        """
         if self._wish is None:
             return None
         wish = self._form_of(self._wish[0])
         if wish not in self._ready:
             return None if wish in self._failures else wish
+        # A neighbour's memory is known only once it is prepared; take it for that of the largest network that is ready.
         room_mb = self._bound_mb - self._footprint_mb()
         likely_mb = max(engines.footprint_mb([ready.run]) for ready in self._ready.values())
-        if wish.where != CPU or likely_mb > room_mb:  # elsewhere the memory is not this worker's own
+        if wish.where != CPU or likely_mb > room_mb:  # networks on a GPU take memory that all applications share
             return None
         return next((form for form in self._neighbours(wish) if form not in {*self._ready, *self._unwanted}), None)
 
     def _neighbours(self, form: Form) -> Iterator[Form]:
-        """The same form of the other sub-networks, the nearest on the ladder first, of two as near the smaller."""
+        """Yield the same form of the other sub-networks, the nearest on the ladder first, of two as near the smaller.
+
+        For example, after the second of four sub-networks: the first, the third, the fourth.
+        """
         ladder = list(self._artifacts)
         here = ladder.index(form.subnet)
         for place in sorted(range(len(ladder)), key=lambda place: (abs(place - here), place)):
@@ -193,6 +205,7 @@ class Gearbox:
                 yield replace(form, subnet=ladder[place])
 
     def _work(self, form: Form) -> None:
+        """Prepare a network on this thread, and begin with the next one."""
         ready, failure = None, ""
         try:
             with pinning.aside(self._cpus):
@@ -209,7 +222,7 @@ class Gearbox:
             evicted = self._evict(form)
             self._begin()
             self._changed.notify_all()
-        ready = None
+        ready = None  # else this frame would keep an evicted network alive while its memory is released
         if evicted:
             engines.release_memory()
 
@@ -222,7 +235,7 @@ class Gearbox:
         )
 
     def _shared_inputs(self, artifact: Artifact) -> Callable[[int], NDArray[np.float32]] | None:
-        """The inputs of a ready network of the same input shape: they are the same, and they take memory."""
+        """Return the inputs of a ready network of the same input shape: they are the same, and they take memory."""
         with self._changed:
             for ready in self._ready.values():
                 if ready.artifact.input_shape == artifact.input_shape:
@@ -235,14 +248,17 @@ class Gearbox:
         return engines.footprint_mb(ready.run for ready in self._ready.values())
 
     def _evict(self, newest: Form | None = None) -> bool:
-        """Drops what is beyond the bound, and says whether it did (lock held).
+        """Drop networks until the rest is within the bound (lock held).
 
         Args:
-            newest: what has just become ready; unless it is wished for, it goes before all others.
+            newest: form that has just become ready; unless it is wished for, it goes before all others.
+
+        Returns:
+            True if a network was dropped.
         """
         kept = {self._engaged, self._form_of(self._wish[0]) if self._wish else None}
         before = len(self._ready)
-        # Sub-network by sub-network: forms of one may share weights, which go only with the last of them.
+        # Sub-network by sub-network: the forms of one may share weights, whose memory is freed with the last of them.
         used = {form.subnet: number for number, form in enumerate(self._ready)}
         for form in sorted(self._ready, key=lambda form: (form != newest, used[form.subnet])):
             if self._footprint_mb() <= self._bound_mb:

@@ -1,4 +1,4 @@
-"""Where a worker's networks run: in this process on a CPU, or in the executor of a GPU."""
+"""A loader of a worker's networks: on a CPU they run in this process, on a GPU in its executor."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One request from the moment it has its cores to its result: inference, service time, score, record, delivery.
+"""The way of one request from the moment it has its cores: inference, service time, score, record, delivery.
 
-Knows no queue and no way to get cores, and it never raises for what a request, an engine or a user's code did.
+It knows no queue and no way to get cores. It never raises what a request, an engine or a user's code raised.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from scheduler.views import Gear
 from supernets.pictures.sources import Source
 
 OnResult = Callable[[Request, NDArray[np.float32]], object]
+"""A user's function that gets each completed request and its output."""
 
 
 class WorkerClosedError(RuntimeError):
-    """The worker takes no requests, or stopped before this one was served."""
+    """The worker takes no more requests, or stopped before this one was served."""
 
 
 class RequestDroppedError(RuntimeError):
-    """The request was given up while it waited."""
+    """The request was dropped while it waited."""
 
 
 class RequestFailedError(RuntimeError):
@@ -40,12 +41,12 @@ class RequestFailedError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A client's result.
+    """The result of a client's request.
 
     Attributes:
-        output: the network's, as it came.
-        subnet: the sub-network that made it.
-        latency_ms: from the request's arrival at the worker.
+        output: output of the network.
+        subnet: name of the sub-network that computed it.
+        latency_ms: time from the request's arrival at the worker to its result.
     """
 
     output: NDArray[np.float32]
@@ -55,18 +56,18 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Engaged:
-    """A gear in force, with all that a request needs looked up.
+    """A gear in force, with everything that a request needs looked up.
 
     Attributes:
         gear: the gear.
         plan: number of the plan that it serves.
         cpus: the kernel's numbers of its cores; empty on a GPU.
         ready: its network.
-        subnet: place of its sub-network in the ladder.
-        unit: place of its unit on the board.
-        board_unit: that unit.
+        subnet: place of its sub-network in the ladder, from 0.
+        unit: place of its unit on the board, from 0.
+        board_unit: the unit.
         samples_ms: undisturbed inference times of the profile, rising.
-        mean_ms: their mean.
+        mean_ms: mean of `samples_ms`.
     """
 
     gear: Gear
@@ -81,7 +82,12 @@ class Engaged:
 
 
 def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
-    """Puts a gear in force.
+    """Return a gear looked up, with its network, which the gearbox keeps from now on.
+
+    Args:
+        message: the gear, its cores and its plan.
+        spec: the application.
+        gearbox: its networks.
 
     Raises:
         GearboxError: if its network is not ready.
@@ -110,7 +116,14 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Served:
-    """How a request went at its cores, which it held by a lease: with an output, or with an error."""
+    """A request that ran.
+
+    Attributes:
+        service: when and where it ran.
+        lease: the lease by which it held its cores.
+        output: output of the network; None if it failed.
+        error: what its input or its inference raised, as text; None if it succeeded.
+    """
 
     service: Service
     lease: Lease
@@ -122,12 +135,12 @@ class RequestServer:
     """Serves requests of one application.
 
     Args:
-        spec: what to serve.
-        source: inputs and labels.
+        spec: the application.
+        source: inputs and labels of its requests.
         clock: board time.
-        ledger: of the board.
-        tally: where ends are noted.
-        on_result: called with (request, output) after each completed request.
+        ledger: ledger of the board.
+        tally: counts and records the ends of requests.
+        on_result: called with (request, output) after each completed request; None for nothing.
     """
 
     def __init__(
@@ -148,17 +161,19 @@ class RequestServer:
         self._draws = Draws(spec.seed, spec.app)
 
     def serve(self, request: Request, engaged: Engaged, lease: Lease, give_up: Callable[[], bool]) -> Served:
-        """Runs the network, and keeps the cores until the service time is over.
+        """Run the network, and keep the cores until the service time is over.
 
-        On an emulated unit the service time is the request's draw from the profile's undisturbed times, at the
-        clocks in force meanwhile; a real inference that took longer still has ended when it did. On any other unit
-        it is what the inference took.
+        On an emulated unit the service time is the request's draw from the profile's undisturbed times, stretched by
+        the clocks in force meanwhile; a real inference that took longer ends when it ends. On any other unit the
+        service time is the time of the inference.
+
+        For example, a draw of 20 ms at half the top clock keeps the cores for 40 ms.
 
         Args:
             request: the request.
-            engaged: the gear it runs in.
+            engaged: the gear in which it runs.
             lease: its cores.
-            give_up: asked now and then while the cores are only kept; true ends that early.
+            give_up: asked now and then while the cores are only kept; True ends that early.
         """
         output, error = None, None
         try:
@@ -179,7 +194,7 @@ class RequestServer:
         return Served(service=service, lease=lease, output=output, error=error)
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
-        """Scores and records what was served, and hands it to whoever waits for it."""
+        """Score and record a request that ran, and hand its result to its client and to `on_result`."""
         if served.output is None:
             error = str(served.error)
             self._tally.error(error)
@@ -214,20 +229,24 @@ class RequestServer:
             return None
 
     def _service_ratio(self, served: Served, engaged: Engaged) -> float:
-        """Observed service, as it would have been on the core that was profiled, over the profile's mean.
+        """Return the observed service time, converted to the profiled core, over the profile's mean.
 
-        What the clocks and the other load in force meanwhile explain is taken out: it is no slowdown of ours.
+        The part that the clocks and the other load in force explain is taken out, so that only a slowdown that the
+        board does not know of is left. For example, 48 ms at half the profiled pace are 24 ms of progress; over a mean
+        of 20 ms that is 1.2.
         """
         unit, service = engaged.board_unit, served.service
         if not unit.settable:  # there is one clock, and a real load shows in what was observed
             return service.service_ms * unit.speed / engaged.mean_ms
+        # The ledger counts a unit's progress: time weighted by the pace of each moment. The difference since the lease
+        # began is the service on the profiled core; the progress since the result was there does not belong to it.
         now = self._ledger.read(unit.name)
         since_end_ms = (now.now_s - service.end_s) * 1e3 * now.pace
         return (now.progress_ms - since_end_ms - served.lease.start_progress_ms) / engaged.mean_ms
 
 
 def refuse(request: Request, error: Exception) -> None:
-    """Tells the client of a request, if it has one, that there is no result."""
+    """Tell the client of a request, if it has one, that there is no result."""
     future = request.future
     if future is not None and not future.done() and future.set_running_or_notify_cancel():
         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""What a worker is told when it starts: plain data that can be sent and stored. Knows no way to serve anything."""
+"""The facts that a worker is told when it starts: plain data that can be sent and stored."""
 
 from __future__ import annotations
 
@@ -13,33 +13,34 @@ from scheduler.profile import Profile
 from supernets.artifact import Artifact
 
 MEMORY_MB = 140.0
-"""With these a worker on ONNX Runtime stays within 300 MB of unique memory: without a network it takes 85, Ray and
-libraries that no other process maps included, and the C library keeps some 30 of what dropped networks used
-(benchmarks/bench_prepare.py)."""
+"""Memory for networks with which a worker on ONNX Runtime stays within 300 MB of unique memory. Without a network it
+takes 85 MB, Ray and libraries that no other process maps included, and the C library keeps some 30 MB of what dropped
+networks used (benchmarks/bench_prepare.py)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class WorkerSpec:
-    """All that a worker has to know of its application: plain data, the same for each restart.
+    """The facts of an application that its worker needs, the same for each restart.
 
     Attributes:
-        app: its name.
+        app: name of the application.
         board: the board.
         ledger_path: directory of the board's ledger.
-        slot: the application's slot there.
-        arrivals_s: scheduled arrivals while it is present, board time, sorted, shape (n,).
-        saturate: whether it is a closed loop, in which a request arrives when the one before has ended.
-        segments: (from_s, target_ms) of each latency target, rising in time; the first begins its presence.
-        until_s: end of its presence.
-        queue_bound: most requests that may wait.
-        drop: which one goes, one of `actors.requests.queue.DROP_RULES`.
-        artifacts: its ladder by sub-network, smallest first.
-        profile: what was measured of that ladder.
-        seed: of the run.
-        records_path: file for its records.
-        executors: by GPU unit, the socket of its executor.
+        slot: number of the application's slot in the ledger.
+        arrivals_s: scheduled arrivals while the application is present, board time, sorted, shape (n,).
+        saturate: True for a closed loop, in which a request arrives when the one before has ended.
+        segments: (from_s, target_ms) of each latency target, rising in time; the application is present from the
+            first `from_s`.
+        until_s: board time at which its presence ends.
+        queue_bound: most requests that may wait, at least 1.
+        drop: rule for which request is dropped, one of `actors.requests.queue.DROP_RULES`.
+        artifacts: exported networks of the ladder by sub-network, smallest first.
+        profile: measured service times of that ladder.
+        seed: seed of the run.
+        records_path: file to which the records of its requests are appended.
+        executors: socket of each GPU's executor, by unit.
         floors: (from_s, min_accuracy) of each accuracy floor, rising in time; empty for none.
-        memory_mb: most memory of networks kept ready; the engaged and the next are kept whatever they take.
+        memory_mb: most memory of networks kept ready, in MB; the engaged and the next are kept whatever they take.
     """
 
     app: str

@@ -1,4 +1,4 @@
-"""How a worker stands, as it tells the driver."""
+"""The state of a worker, as it tells the driver of a run."""
 
 from __future__ import annotations
 

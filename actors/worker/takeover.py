@@ -1,4 +1,4 @@
-"""How a worker begins: at its application's start, or where a predecessor was killed."""
+"""The beginning of a worker: at the start of its application, or where a killed predecessor left off."""
 
 from __future__ import annotations
 

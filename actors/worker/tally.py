@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.requests.queue import Request
-from actors.requests.records import RecordWriter, Status
+from actors.requests.records import RecordWriter, Status, record
 from actors.worker.totals import WorkerTotals
 from scheduler.estimators import LatencyWindow
 
@@ -141,22 +141,18 @@ class Tally:
     ) -> None:
         if self._closed:
             return
-        served = service or _UNSERVED
+        if service is None:
+            self._records.write(record(request, status, end_s))
+            return
         self._records.write(
-            (
-                request.index,
-                request.arrival_s,
-                served.start_s,
-                end_s,
-                request.target_ms,
-                served.service_ms,
+            record(
+                request,
                 status,
-                correct,
-                served.subnet,
-                served.unit,
-                served.cores,
+                end_s,
+                start_s=service.start_s,
+                correct=correct,
+                subnet=service.subnet,
+                unit=service.unit,
+                cores=service.cores,
             )
         )
-
-
-_UNSERVED = Service(start_s=math.nan, end_s=math.nan, subnet=-1, unit=-1, cores=0)

@@ -1,11 +1,11 @@
-"""The worker: serves one application's requests on its own thread, in the gear it was last told.
+"""The worker: serves one application's requests on its own thread, in the gear that it was last told.
 
-It takes requests from the application's schedule, from clients or from a closed loop, runs the real network on the
-tokens of its gear's cores, and answers control calls while it computes. `step` does the next thing and says when the
-one after is due, so that a test steps a worker through virtual time; `start` steps it on a thread in real time.
-
-It knows neither Ray nor torch, it does not choose its gear, and it does not pin itself: the board agent moves its
-threads from outside.
+- It takes requests from the application's schedule, from clients or from a closed loop, runs the real network while it
+  holds the tokens of its gear's cores, and answers control calls while it computes.
+- `step` does the next thing and returns when the one after is due. A test steps a worker through virtual time; `start`
+  steps it on a thread in real time.
+- It knows neither Ray nor torch, does not choose its gear, and does not pin itself: the board agent moves its threads
+  from outside.
 """
 
 from __future__ import annotations
@@ -44,21 +44,25 @@ from actors.worker.totals import WorkerTotals
 from scheduler.messages import Activate, Activated, Prepare, Prepared
 from supernets.pictures.sources import Source
 
-# How long a thread that computes in Python may keep the inference thread waiting; Python's own 5 ms are a small
-# network's whole inference, and inputs are prepared and messages answered in this process too.
 _SWITCH_INTERVAL_S = 5e-4
+"""Longest time that a thread which computes in Python keeps the inference thread waiting. Python's own 5 ms are a small
+network's whole inference, and this process also prepares inputs and answers messages."""
 
 
 class Worker:
     """Serves one application. Control calls are safe from any thread and return promptly while a request is served.
 
     Args:
-        spec: what to serve.
+        spec: the application and what its worker needs.
         source: inputs of the application's requests.
         clock: board time.
         on_result: called with (request, output) after each completed request, on the inference thread.
-        resume_from_s: set when a predecessor was killed: what had arrived by then and has no record of its end is
-            recorded as failed, and the worker goes on with later arrivals.
+        resume_from_s: board time at which a worker replaces one that was killed. Requests that had arrived by then and
+            have no record of their end are recorded as failed; the worker goes on with later arrivals. None for the
+            first worker.
+
+    Attributes:
+        spec: as given.
     """
 
     def __init__(
@@ -86,7 +90,7 @@ class Worker:
         self._server = RequestServer(
             spec, source=source, clock=clock, ledger=self._ledger, tally=self._tally, on_result=on_result
         )
-        # Guards the intake, the gear and the end. Nothing that can last happens under it, no user's code runs under it.
+        # Guards the intake, the gear and the end. Nothing that lasts and no user's code runs while it is held.
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._engaged: Engaged | None = None
@@ -101,10 +105,10 @@ class Worker:
     # ------------------------------------------------------------ control
 
     def prepare(self, message: Prepare) -> Prepared:
-        """Makes a gear's network ready off the request path, and waits for it.
+        """Make a gear's network ready off the request path, and wait for it.
 
         Returns:
-            The gear that is ready and its plan: that of the latest `Prepare`, which may have overtaken this one.
+            The gear that is ready and its plan. They are those of the latest `Prepare`, which may be a later one.
 
         Raises:
             GearboxError: if it can't be prepared.
@@ -113,7 +117,7 @@ class Worker:
         return Prepared(app=self.spec.app, gear=gear, plan=plan)
 
     def activate(self, message: Activate) -> Activated:
-        """Changes gear: the next request to get its cores gets those of this gear, and runs in it.
+        """Change gear: the next request that gets its cores gets those of this gear, and runs in it.
 
         A request that holds its cores already ends in the gear in which it began; the call does not wait for it.
         A message of an older plan than the gear in force changes nothing.
@@ -129,7 +133,7 @@ class Worker:
         with self._lock:
             old = self._engaged
             if old is None or message.plan >= old.plan:
-                # One reference, read once a request: this is the frame boundary.
+                # The inference thread reads this reference once a request, so the gear changes between two requests.
                 self._engaged = engage(message, self.spec, self._gearbox)
                 if old is not None and old.gear != message.gear:
                     self._switch_ms.append((self._clock.now_s() - called_s) * 1000)
@@ -139,13 +143,13 @@ class Worker:
         return Activated(app=self.spec.app, gear=engaged.gear, plan=engaged.plan)
 
     def submit(self, picture: NDArray[np.generic]) -> Future[Result]:
-        """Takes a client's request.
+        """Take a client's request.
 
         Args:
-            picture: as `Source.adapt` takes it.
+            picture: input of the request, in a form that `Source.adapt` takes.
 
         Returns:
-            Where the `Result` will be, or `RequestDroppedError`, `RequestFailedError` or `WorkerClosedError`.
+            A future of the `Result`, or of a `RequestDroppedError`, `RequestFailedError` or `WorkerClosedError`.
 
         Raises:
             WorkerClosedError: if the application has ended.
@@ -182,11 +186,11 @@ class Worker:
         )
 
     def errors(self) -> dict[str, int]:
-        """What requests, scores and `on_result` raised since the last call, and how often each."""
+        """Return what requests, scores and `on_result` raised since the last call, and how often each."""
         return self._tally.take_errors()
 
     def status(self) -> WorkerStatus:
-        """The worker as it stands."""
+        """Return the worker's state."""
         with self._lock:
             engaged = self._engaged
             return WorkerStatus(
@@ -203,12 +207,15 @@ class Worker:
             )
 
     def drain(self, until_s: float) -> float:
-        """Lets no more requests in; those that wait are served until then, and what is left stays without an end.
+        """Let no more requests in, and serve those that wait.
 
-        Returns promptly; `join` waits. A second call can only bring the end forward.
+        It returns promptly; `join` waits. A second call can only bring the end forward.
+
+        Args:
+            until_s: board time of the end. Requests that are left then get no end.
 
         Returns:
-            The board time at which it closed: what was scheduled until then was let in.
+            The board time at which the worker closed: requests scheduled until then were let in.
         """
         with self._lock:
             drops: list[Drop] = []
@@ -225,10 +232,10 @@ class Worker:
     # ------------------------------------------------------------ serving
 
     def start(self) -> None:
-        """Serves on a thread of its own from now on. The process is taken to be the worker's.
+        """Serve on a thread of its own from now on; settings of the whole process are changed for it.
 
         Raises:
-            TypeError: if the clock is virtual: virtual time is stepped.
+            TypeError: if the clock is no `BoardClock`; in virtual time a worker is stepped.
         """
         if not isinstance(self._clock, BoardClock):
             raise TypeError(f"a worker runs on a BoardClock; step it on a {type(self._clock).__name__}")
@@ -239,13 +246,20 @@ class Worker:
         self._thread.start()
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Waits, so many seconds on the wall, until a drained worker has ended; says whether it has."""
+        """Wait until a drained worker has ended.
+
+        Args:
+            timeout_s: longest wait in seconds on the wall; None for no limit.
+
+        Returns:
+            True if the worker has ended.
+        """
         if self._thread is not None:
             self._thread.join(timeout_s)
         return self._over
 
     def stop(self) -> None:
-        """Ends as soon as the network comes back to it, lets go of everything; what is left stays without an end."""
+        """End as soon as the network that runs now returns, and free everything; requests that are left get no end."""
         if self._stopped:
             return
         self._stopped = True
@@ -258,11 +272,11 @@ class Worker:
         self._ledger.close()
 
     def step(self) -> float | None:
-        """Does the next thing.
+        """Do the next thing: serve a request, or find out when there is one.
 
         Returns:
-            The board time at which there is something to do again, unless a control call or a client brings it
-            sooner; None when a drained worker has ended.
+            The board time at which there is something to do again, unless a control call or a client comes sooner;
+            None when a drained worker has ended.
         """
         request, engaged = self._look()
         if request is None and self._renews():
@@ -285,12 +299,12 @@ class Worker:
                 wait_s = again_s - clock.now_s()
                 if wait_s > 0:
                     self._wake.wait(None if math.isinf(wait_s) else clock.wall_s(wait_s))
-        except Exception as error:  # no request's fault: the manager learns of it by the next telemetry
+        except Exception as error:  # no request's fault: the next call of `totals` raises it
             self._fault = f"{type(error).__name__}: {error}"
             self._finish()
 
     def _look(self) -> tuple[Request | None, Engaged | None]:
-        """Lets in what has arrived; then the next request and the gear as they stand."""
+        """Let in the requests that have arrived; return the one at the head of the queue, and the gear in force."""
         with self._lock:
             drops = self._admit()
             view = self._intake.queue.head, self._engaged
@@ -302,7 +316,7 @@ class Worker:
         return self._intake.admit(now_s) if now_s < self._end_s else []
 
     def _renews(self) -> bool:
-        """In a closed loop with nothing to do, lets the next request arrive; says whether it did."""
+        """Let the next request of a closed loop arrive; return False if there is none."""
         if not self.spec.saturate:
             return False
         with self._lock:
@@ -314,14 +328,19 @@ class Worker:
         return True
 
     def _next_s(self) -> float:
+        """Return the board time at which there is something to do, if nothing unforeseen comes before."""
         from_s = self.spec.segments[0][0]
         begins_s = from_s if self.spec.saturate and self._clock.now_s() < from_s else math.inf
         return min(self._intake.next_s, self._end_s, begins_s)
 
     def _ends(self, request: Request | None) -> bool:
+        """Return True if a drained worker has served all that waited, or its time is over."""
         return self._closed_s is not None and (request is None or self._clock.now_s() >= self._end_s)
 
     def _serve(self, request: Request, engaged: Engaged) -> None:
+        """Serve a request once its cores are free, unless something changes while it waits for them."""
+        # The wait for cores can last. It is given up when the request was dropped, the gear changed or the worker ends;
+        # the next step then begins with what is true by then.
         lease = self._ledger.take(
             self.spec.slot,
             engaged.gear.unit,
@@ -343,7 +362,7 @@ class Worker:
             refuse(request, self._closed_error())
 
     def _claim(self, request: Request, engaged: Engaged) -> bool:
-        """Takes the request out of the queue, unless it or the gear is not what it was before the wait for cores."""
+        """Take the request out of the queue; return False if it or the gear changed during the wait for cores."""
         with self._lock:
             drops = self._admit()
             same = self._intake.queue.head is request and self._engaged is engaged and not self._ends(request)
@@ -353,12 +372,13 @@ class Worker:
         return same
 
     def _settle(self, drops: list[Drop]) -> None:
+        """Record dropped requests and tell their clients, whose callbacks run here: the lock must not be held."""
         for drop in drops:
             self._tally.dropped(drop.request, drop.at_s)
             refuse(drop.request, RequestDroppedError(f"app {self.spec.app!r} dropped this request"))
 
     def _rouse(self) -> None:
-        """Makes the inference thread look again, whether it waits for a request or for cores."""
+        """Make the inference thread look again, whether it waits for a request or for cores."""
         if not self._over:
             self._wake.set()
             self._ledger.wake(self.spec.slot)
@@ -367,6 +387,7 @@ class Worker:
         return WorkerClosedError(f"app {self.spec.app!r} ended before this request did")
 
     def _finish(self) -> None:
+        """End, and tell the clients of the requests that are left."""
         with self._lock:
             self._over = True
             self._closed_s = self._clock.now_s() if self._closed_s is None else self._closed_s

@@ -1,15 +1,17 @@
-"""Models of the kernel's frequency governors: how each picks the next clock from how busy the cores were.
+"""Models of the kernel's frequency governors: each picks the next clock from how busy the cores were.
 
 On an emulated or simulated board one model runs for each frequency domain; on a real board the kernel's own
-governor is set instead. A governor sees only what it is told: no board, no policy and no requests.
+governor is set instead. A governor knows only what it is told: no board, no policy and no requests.
 
-`step` is called once every `period_us`, and at once when the allowed clocks change. That is how the kernel's sampling
-rates act. schedutil's rate limit counts from its last change of clock instead, and a task that wakes or sleeps has it
-look again: who knows such edges may call its `step` at them too. One difference stays: the kernel's hooks do not fire
-on a core that sleeps, so its clock stands until something wakes it. A model here is stepped all the same, as if the
-system's own housekeeping woke each domain once a period.
+`step` is called once every `period_us`, and at once when the allowed clocks change. The kernel's sampling rates act in
+this way. Two differences to the kernel:
 
-What each model does and leaves out, and of which Linux it is: `docs/governors.md`.
+- schedutil's rate limit counts from its last change of clock, and a task that wakes or sleeps makes it look again. A
+  caller that knows such edges may call `step` at them too.
+- The kernel's hooks do not fire on a core that sleeps, so its clock stands until something wakes it. A model here is
+  stepped all the same, as if the system's own housekeeping woke each domain once a period.
+
+`docs/governors.md` says what each model does and leaves out, and which Linux it is of.
 """
 
 from scheduler.governors.common import (

@@ -1,4 +1,4 @@
-"""The two governors that do not look at load."""
+"""performance and powersave: the two governors that do not look at load."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from scheduler.governors.common import PERIOD_US
 
 
 class Performance:
-    """The highest allowed clock."""
+    """The governor that always takes the highest allowed clock.
+
+    Args:
+        period_us: time between two calls of `step`, in µs.
+    """
 
     hooked = False
 
@@ -19,7 +23,11 @@ class Performance:
 
 
 class Powersave:
-    """The lowest allowed clock."""
+    """The governor that always takes the lowest allowed clock.
+
+    Args:
+        period_us: time between two calls of `step`, in µs.
+    """
 
     hooked = False
 

@@ -12,41 +12,44 @@ from dataclasses import dataclass
 from scheduler.governors.common import Sampler, at_least, at_most, whole, whole_khz
 
 PERIOD_US = 20_000
-"""Its sampling rate (`DEFAULT_SAMPLING_RATE`)."""
+"""The sampling rate (`DEFAULT_SAMPLING_RATE`), in µs."""
 
 
 @dataclass(slots=True)
-class _Core:
-    """What the kernel keeps for each core."""
+class _ClockChoice:
+    """One core's choice of a clock: the state that the kernel keeps for each core.
+
+    Attributes:
+        target_mhz: its last choice.
+        floor_mhz: the clock that it keeps for `min_sample_us` after it was last found right.
+        floor_us: time at which `floor_mhz` was last found right.
+        weighed_us: time at which it last considered a clock that it was not forbidden to take.
+    """
 
     target_mhz: float
-    """Its last choice."""
     floor_mhz: float
-    """The clock that it keeps for `min_sample_us`, once it has found it to be right."""
     floor_us: float
-    """When it last found it so."""
     weighed_us: float
-    """When it last weighed a clock that it was not forbidden to take."""
 
 
 class Interactive:
-    """The clock at which each core's load would be 90 %, and the high speed at once where it is 99 % or more.
+    """The governor interactive: a clock for a load of 90 %, and the high speed at once where load is 99 % or more.
 
     Each core chooses by its own load, and the domain takes the highest choice (`eval_target_freq`,
-    `cpufreq_interactive_adjust_cpu`). A core does not go below a clock that it chose less than `min_sample_us` ago,
-    and from the high speed on it goes up only where `above_hispeed_us` have passed since it went there.
+    `cpufreq_interactive_adjust_cpu`). A core does not go below a clock that it chose less than `min_sample_us` ago.
+    From the high speed on it goes up only if `above_hispeed_us` have passed since it went there.
 
     Here all cores are sampled together; in the kernel each has its own rhythm. Left out are boosts, which user space
     asks for, load thresholds by clock, and the timer by which an idle core lets go of a high clock late.
 
     Args:
         max_mhz: the domain's top clock, whatever is allowed now.
-        period_us: the sampling rate.
+        period_us: the sampling rate, in µs.
         target_load: per cent of load that a clock is chosen for.
         go_hispeed_load: per cent of load from which the high speed is taken at once.
         hispeed_mhz: the high speed; None for the top clock.
-        min_sample_us: how long a clock is kept before a lower one.
-        above_hispeed_us: how long the high speed or a clock above is kept before a higher one.
+        min_sample_us: time for which a clock is kept before a lower one, in µs.
+        above_hispeed_us: time for which the high speed or a clock above is kept before a higher one, in µs.
     """
 
     hooked = True
@@ -69,7 +72,7 @@ class Interactive:
         self._min_sample_us = min_sample_us
         self._above_hispeed_us = above_hispeed_us
         self._sampler = Sampler()
-        self._cores: list[_Core] = []
+        self._cores: list[_ClockChoice] = []
         self._floor_us = 0.0
         self._weighed_us = 0.0
 
@@ -78,30 +81,33 @@ class Interactive:
         shares = self._sampler.shares(now_us, busy_us)
         mhz = at_most(mhz, mhz_allowed)
         if not self._cores:
-            self._cores = [_Core(mhz, mhz, now_us, now_us) for _ in busy_us]
+            self._cores = [_ClockChoice(mhz, mhz, now_us, now_us) for _ in busy_us]
             self._floor_us = self._weighed_us = now_us
         for core in self._cores:
             core.target_mhz = min(max(core.target_mhz, mhz_allowed[0]), mhz_allowed[-1])
         if shares is None:
             return mhz
-        # Every core chooses, whatever the first one has found.
+        # A list, not a generator in `any`: every core has to choose, also after one whose choice changed.
         changes = [
             self._evaluate(core, share, now_us, mhz, mhz_allowed)
             for core, share in zip(self._cores, shares, strict=True)
         ]
         return self._adjust(mhz, mhz_allowed) if any(changes) else mhz
 
-    def _evaluate(self, core: _Core, share: float, now_us: float, mhz: float, mhz_allowed: tuple[float, ...]) -> bool:
-        """Has a core choose; returns whether the domain's clock is to be looked at for it."""
+    def _evaluate(
+        self, core: _ClockChoice, share: float, now_us: float, mhz: float, mhz_allowed: tuple[float, ...]
+    ) -> bool:
+        """Let a core choose; return True if the domain's clock may have to change (`eval_target_freq`)."""
         wanted_mhz = self._wanted_mhz(share, mhz, mhz_allowed)
         if mhz >= self._hispeed_mhz and wanted_mhz > mhz and now_us - self._weighed_us < self._above_hispeed_us:
-            return False
+            return False  # at the high speed or above, and not for long enough to go higher
         core.weighed_us = now_us
         chosen_mhz = at_least(wanted_mhz, mhz_allowed)
         if chosen_mhz < core.floor_mhz and core.target_mhz >= mhz:
             kept_us = now_us - max(self._floor_us, core.floor_us)
             if kept_us < self._min_sample_us:
                 return False
+        # The floor's time begins anew, unless the domain stands above both this choice and the one before.
         core.floor_mhz = chosen_mhz
         if core.target_mhz >= mhz or chosen_mhz >= mhz:
             core.floor_us = now_us
@@ -111,13 +117,16 @@ class Interactive:
         return True
 
     def _wanted_mhz(self, share: float, mhz: float, mhz_allowed: tuple[float, ...]) -> float:
+        """Return the clock that a core's load asks for, not yet one of those allowed."""
+        # The lowest clock at which the same work would take at most `target_load` per cent of the time. From a clock
+        # below the high speed, no core goes beyond the high speed in one step.
         fitting_mhz = at_least(whole_khz(whole_khz(share * mhz) * 100 / self._target_load), mhz_allowed)
         if whole(100 * share) >= self._go_hispeed_load:
             return self._hispeed_mhz if mhz < self._hispeed_mhz else max(fitting_mhz, self._hispeed_mhz)
         return min(fitting_mhz, self._hispeed_mhz) if mhz < self._hispeed_mhz else fitting_mhz
 
     def _adjust(self, mhz: float, mhz_allowed: tuple[float, ...]) -> float:
-        """The highest choice of any core, and what all of them remember of it."""
+        """Return the highest choice of any core, and remember when it was made (`cpufreq_interactive_adjust_cpu`)."""
         self._floor_us = max(core.floor_us for core in self._cores)
         highest_mhz = max(core.target_mhz for core in self._cores)
         if highest_mhz == mhz:

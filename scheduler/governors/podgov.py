@@ -9,44 +9,46 @@ from __future__ import annotations
 from scheduler.governors.common import Sampler, at_least, at_most, whole
 
 PERIOD_US = 25_000
-"""nvgpu asks to be polled every 25 ms (`polling_ms`): read in its public source, not on a board."""
+"""Polling interval that nvgpu asks for (`polling_ms`), in µs: read in its public source, not on a board."""
 
 
 class Podgov:
-    """A clock for 70 % of load, by averages, in steps of at most a third of the highest clock up (`nvhost_podgov`).
+    """The governor podgov: it aims at a load of 70 % on average (`nvhost_podgov`).
 
-    Load is the busy share in thousandths. Above 900 in the last period the request is a third of the highest allowed
-    clock above the present one; else it is in proportion to how far the average load is from 700, and damped by an
-    average of requests. The lowest clock of at least the request is set, and then kept for 50 ms. Integers are cut off
-    where the driver's are.
+    - Load is the busy share in thousandths. Above 900 in the last period, the request is the present clock plus a third
+      of the highest allowed clock.
+    - Else the request moves in proportion to the distance of the average load from 700, and is damped by an average of
+      earlier requests.
+    - The lowest clock of at least the request is set, and then kept for 50 ms.
 
     Left out: a GPU that is suspended goes to its lowest clock at once; a kernel may be configured to go by the highest
-    load of the last 100 periods instead of the average (L4T's is not); and user space's own requests.
+    load of the last 100 periods instead of the average (L4T's is not); and requests of user space.
 
     Args:
-        period_us: how often the device is polled.
+        period_us: time between two polls of the device, in µs.
     """
 
     hooked = False
 
     LOAD_MAX = 900
+    """Load above which the clock rises by a third of the highest one, in thousandths."""
     LOAD_TARGET = 700
+    """Load aimed at, in thousandths."""
     BIAS = 80
-    """Per cent of the way to the load aimed at."""
+    """Per cent of the way to the load aimed at that a request goes."""
     SMOOTH = 10
-    """Weight of an average's past against 1 of what is new."""
+    """Weight of the past in an average; a new value has the weight 1."""
     DAMP = 7
-    """Tenths of a request that count; its average makes up the rest."""
+    """Tenths of a request that count; the average of requests makes up the rest."""
     BLOCK_US = 50_000
+    """Time for which a clock is kept, in µs."""
 
     def __init__(self, *, period_us: int = PERIOD_US) -> None:
         self.period_us = period_us
         self._sampler = Sampler()
         self._scaled_us: float | None = None
-        self._load_hz = 0
-        """Average of clock · busy share."""
-        self._asked_mhz = 0
-        """Average of requests."""
+        self._load_hz = 0  # average of clock · busy share
+        self._asked_mhz = 0  # average of requests
 
     def step(self, now_us: float, busy_us: tuple[float, ...], mhz: float, mhz_allowed: tuple[float, ...]) -> float:
         """See `Governor.step`."""
@@ -56,6 +58,7 @@ class Podgov:
             self._scaled_us = now_us
         if shares is None:
             return mhz
+        # All numbers are integers here and cut off where the driver's are.
         share, now_hz = max(shares), whole(mhz * 1e6)
         self._load_hz = (self._load_hz * self.SMOOTH + whole(now_hz * share)) // (self.SMOOTH + 1)
         if now_us - self._scaled_us < self.BLOCK_US:

@@ -1,4 +1,4 @@
-"""The seat of one unit's governor: who sets the unit's clock, and when a new governor comes."""
+"""The seat of one unit's governor: it says which governor sets the unit's clock, and when a new one comes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scheduler.governors.names import governor_of
 
 
 class GovernorSeat:
-    """The one governor that sets a unit's clock, or nobody while the clock is set in MHz.
+    """The one governor that sets a unit's clock, or none while the clock is set in MHz.
 
     Args:
         board: the board.

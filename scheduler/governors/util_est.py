@@ -1,4 +1,4 @@
-"""util_est: what a task has needed before, which its tracked utilisation has forgotten while it slept.
+"""util_est: the estimate of what a task needs, which its tracked utilisation has forgotten while it slept.
 
 Source: `util_est_enqueue`, `util_est_dequeue` and `util_est_update` in `kernel/sched/fair.c`, Linux 5.11 to 6.7.
 
@@ -13,36 +13,36 @@ from math import exp2
 from scheduler.governors.pelt import HALF_LIFE_US
 
 WEIGHT = 1 / 4
-"""Of the newest activation in a task's average (`UTIL_EST_WEIGHT_SHIFT`)."""
+"""Weight of the newest activation in a task's average (`UTIL_EST_WEIGHT_SHIFT`)."""
 
 MARGIN = 10 / 1024
-"""An average stays as it is where the newest activation is less than this below it (`UTIL_EST_MARGIN`)."""
+"""Distance of the newest activation below an average up to which the average stays (`UTIL_EST_MARGIN`)."""
 
 
 class EnqueuedTasks:
-    """Estimated utilisation of the tasks that are enqueued on one core: the sum of their estimates.
+    """The estimated utilisation of the tasks that are enqueued on one core: the sum of their estimates.
 
-    One at most is: who waits for a core here sleeps, as who waits for a lock does. A task that is not known by its
-    number counts for nothing.
+    At most one task is enqueued: a task that waits for a core sleeps here, as one that waits for a lock does. A task
+    that is not known by its number counts for nothing.
 
     Attributes:
-        util: 0 to 1, in shares of the board's largest core.
+        util: the estimate, 0 to 1, as a share of the board's largest core.
     """
 
     __slots__ = ("_number", "_running", "_tasks", "util")
 
     def __init__(self) -> None:
         self.util = 0.0
-        self._tasks: dict[int, _Task] = {}
+        self._tasks: dict[int, _TaskEstimate] = {}
         self._number: int | None = None
-        self._running: _Task | None = None
+        self._running: _TaskEstimate | None = None
 
     def edge(self, tracked_us: float, number: int | None) -> None:
-        """From now on that task runs there, perhaps as it did before; None where none does, or none that is known.
+        """Take in the task that runs there from now on; it may be the same as before.
 
         Args:
-            tracked_us: present time, as load on that core is tracked (`CoreLoad.tracked_us`).
-            number: of the task.
+            tracked_us: present time by which load on that core is tracked (`CoreLoad.tracked_us`), in µs.
+            number: number of the task; None if none runs there, or none that is known.
         """
         if number == self._number:
             return
@@ -55,17 +55,17 @@ class EnqueuedTasks:
             return
         running = self._tasks.get(number)
         if running is None:
-            running = self._tasks[number] = _Task()
+            running = self._tasks[number] = _TaskEstimate()
         running.wake(tracked_us)
         self._running = running
         self.util = running.estimate
 
 
-class _Task:
-    """One task's tracked utilisation at its last edge, and what that was, on average, when it went to sleep.
+class _TaskEstimate:
+    """One task: its tracked utilisation at its last edge, and the average of it at the moments of going to sleep.
 
-    The kernel counts a task with the larger of its last utilisation on going to sleep and the average of those. The
-    average rises at once to what is above it (`UTIL_EST_FASTUP`, since 5.5), and so is never the smaller of the two.
+    Attributes:
+        estimate: that average, 0 to 1; the utilisation that the task is counted with while it is enqueued.
     """
 
     __slots__ = ("_at_us", "_util", "estimate")
@@ -76,12 +76,16 @@ class _Task:
         self._at_us = 0.0
 
     def wake(self, tracked_us: float) -> None:
+        """Let the utilisation fade for the time asleep (PELT)."""
         self._util *= exp2((self._at_us - tracked_us) / HALF_LIFE_US)
         self._at_us = tracked_us
 
     def sleep(self, tracked_us: float) -> None:
+        """Let the utilisation rise for the time that the task ran (PELT), and bring the estimate up to date."""
         self._util = 1 - (1 - self._util) * exp2((self._at_us - tracked_us) / HALF_LIFE_US)
         self._at_us = tracked_us
+        # The kernel counts a task with the larger of its last utilisation on going to sleep and the average of those.
+        # The average rises at once to what is above it (`UTIL_EST_FASTUP`, since 5.5), so it is always the larger.
         fallen = self.estimate - self._util
         if fallen < 0:
             self.estimate = self._util

@@ -10,7 +10,7 @@ from scheduler.policies.names import HINDSIGHT, NETWORKS, make_policy, under_gov
 from scheduler.policies.placing import place
 from scheduler.policies.protocol import Policy, PolicyError, gear_of
 from scheduler.policies.scripted import Scripted
-from scheduler.policies.solving import HYSTERESIS, Joint, TwoStage, problem_of
+from scheduler.policies.solving import HYSTERESIS, Joint, TwoStage, problem_of, unit_of
 
 __all__ = [
     "HINDSIGHT",
@@ -36,4 +36,5 @@ __all__ = [
     "place_by_energy",
     "problem_of",
     "under_governor",
+    "unit_of",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS
 from scheduler.policies.protocol import PolicyError, points_of
-from scheduler.policies.sharing import outcome
+from scheduler.policies.sharing import evaluate_by_cpu
 from scheduler.policies.solving import problem_of
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
@@ -29,7 +29,7 @@ def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
         if not here:
             return None
         chosen[view.app] = here[0]
-    return outcome(problem_of(snapshot), chosen, mhz)
+    return evaluate_by_cpu(problem_of(snapshot), chosen, mhz)
 
 
 def loads_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:

@@ -1,25 +1,31 @@
-"""What the governor schedutil-uclamp is told: for each application the clock that its gear needs.
+"""Clamps: the clock that each application's gear needs, told to the governor schedutil-uclamp.
 
-It goes by the operating points and by `scheduler.problem`'s rules for units that applications share.
+A shared unit is taken as one server, in the worst case (`scheduler.solver.evaluation` lists the models). Unlike in
+`evaluate`, every wait counts in full: what the manager has learned of waiting (`AppView.own_ratio`,
+`AppView.wait_ratio`) is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scheduler.points import MAX_LOAD
-from scheduler.problem import OperatingPoint
+from scheduler.policies.protocol import points_of
+from scheduler.problem import FULL_LOAD, OperatingPoint
 from scheduler.views import AppView, Gear, Snapshot, UnitView
 
 
 def clamps_of(gears: Mapping[str, Gear], snapshot: Snapshot) -> dict[str, float]:
-    """By application on a CPU, the lowest allowed clock at which its gear meets its target beside the others' gears.
+    """Return the lowest allowed clock at which each gear meets its target beside the others' gears.
 
-    Where no clock does: the highest allowed.
+    On cores of its own a gear of 40 ms at 1000 MHz and 20 ms at 2000 MHz needs 1000 MHz for a target of 50 ms, and
+    2000 MHz for one of 30 ms. Where no clock is enough, the highest allowed clock stands.
 
     Args:
-        gears: of every application of the snapshot.
-        snapshot: what the gears were chosen for.
+        gears: by application, for every application of the snapshot.
+        snapshot: the snapshot that the gears were chosen for.
+
+    Returns:
+        MHz by application; applications on a GPU are left out.
     """
     views = {view.app: view for view in snapshot.apps}
     clamps_mhz = {}
@@ -37,11 +43,8 @@ def clamps_of(gears: Mapping[str, Gear], snapshot: Snapshot) -> dict[str, float]
 
 
 def _by_clock(gear: Gear, view: AppView) -> dict[float, OperatingPoint]:
-    return {
-        point.mhz: point
-        for point in view.points
-        if (point.subnet, point.unit, point.cores) == (gear.subnet, gear.unit, gear.cores)
-    }
+    """Return the points of a gear by their clock in MHz."""
+    return {point.mhz: point for point in points_of(gear, view)}
 
 
 def _meets(
@@ -52,11 +55,21 @@ def _meets(
     views: Mapping[str, AppView],
     points: Mapping[str, Mapping[float, OperatingPoint]],
 ) -> bool:
+    """Return True if an application meets its target at that clock and its unit can bear all that share it.
+
+    Args:
+        mhz: the clock of the unit.
+        app: the application.
+        beside: the applications that it shares the unit with.
+        unit: the unit.
+        views: by application.
+        points: by application, its gear's points by clock.
+    """
     together = [app, *beside]
-    if any(mhz not in points[one] for one in together):  # overloaded at that clock all by itself
+    if any(mhz not in points[one] for one in together):  # a gear without a point here is overloaded by itself
         return False
     at = {one: points[one][mhz] for one in together}
     latency_ms = at[app].latency_ms + sum(at[other].busy_ms for other in beside)
     taken_ms = sum(views[one].rate_hz * at[one].busy_ms * at[one].cores for one in together)
-    fits = not beside or taken_ms <= MAX_LOAD * 1000 * unit.cores_online
+    fits = not beside or taken_ms <= FULL_LOAD * 1000 * unit.cores_online
     return fits and latency_ms <= views[app].target_ms

@@ -1,4 +1,4 @@
-"""Another policy's gears under a governor of the kernel's."""
+"""A policy's gears, with the clocks left to a governor of the kernel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from scheduler.views import Plan, Snapshot
 
 
 class UnderGovernor:
-    """Another policy's gears, with the clock of every unit left to a kernel governor; a GPU has one of its own.
+    """A policy that takes another policy's gears and leaves the clock of every unit to a governor.
 
-    `joint` under a governor still solves for gears and clocks together; then the clocks it found are thrown away,
-    as if an application-level manager ran on a kernel that goes its own way. `schedutil-uclamp` alone is told what
-    clock each application needs.
+    A GPU gets a governor of its own. `joint` under a governor still solves for gears and clocks together; then its
+    clocks are thrown away, as if an application-level manager ran on a kernel that goes its own way. A governor that
+    takes hints is told the clock that each application needs.
+
+    Args:
+        policy: chooses the gears.
+        governor: the governor's name, one of `GOVERNORS`.
     """
 
     def __init__(self, policy: Policy, governor: str) -> None:

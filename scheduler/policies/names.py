@@ -1,8 +1,14 @@
-"""Policies by name: `NETWORKS[+CLOCKS]`, that is who chooses sub-networks and cores, and who chooses clocks."""
+"""The table of policies, and policies by name: `NETWORKS[+CLOCKS]`.
+
+The first half of a name says who chooses sub-networks and cores, the second who chooses clocks. To add a policy, write
+its class in a file of its own and give it one row in `POLICIES`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS, PLACING_BY_ENERGY
@@ -15,22 +21,46 @@ from scheduler.policies.placing import Placement, place
 from scheduler.policies.protocol import Policy, PolicyError
 from scheduler.policies.solving import Joint, TwoStage
 
-_OWN_PLACES: Mapping[str, Callable[[], Policy]] = {"joint": Joint, "two-stage": TwoStage, "alert": Alert}
-"""Those that choose units and cores themselves."""
 
-_KERNEL_PLACES: Mapping[str, Callable[[Placement], Policy]] = {
-    "largest": Largest,
-    "floor": Floor,
-    "ladder": Ladder,
-    "race": Race,
+@dataclass(frozen=True, slots=True)
+class PlacesItself:
+    """A policy that chooses units and cores as well as sub-networks."""
+
+    make: Callable[[], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPlaces:
+    """A policy that chooses sub-networks, and leaves units and cores to a model of the kernel."""
+
+    make: Callable[[Placement], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class InHindsight:
+    """A policy that must know how a run will go; `workloads.hindsight` makes it for a simulation."""
+
+
+Row: TypeAlias = PlacesItself | KernelPlaces | InHindsight
+
+POLICIES: Mapping[str, Row] = {
+    "joint": PlacesItself(Joint),
+    "largest": KernelPlaces(Largest),
+    "floor": KernelPlaces(Floor),
+    "best": InHindsight(),
+    "ladder": KernelPlaces(Ladder),
+    "two-stage": PlacesItself(TwoStage),
+    "race": KernelPlaces(Race),
+    "alert": PlacesItself(Alert),
+    "oracle": InHindsight(),
 }
-"""Those that leave units and cores to the kernel."""
+"""By the first half of its name, each policy; `every_epoch` of the class says when it is asked."""
 
-HINDSIGHT = ("best", "oracle")
-"""Those that must know how a run will go."""
-
-NETWORKS = ("joint", "largest", "floor", "best", "ladder", "two-stage", "race", "alert", "oracle")
+NETWORKS = tuple(POLICIES)
 """All first halves of names."""
+
+HINDSIGHT = tuple(name for name, row in POLICIES.items() if isinstance(row, InHindsight))
+"""The policies that must know how a run will go."""
 
 _KNOWN = (
     f"give one of {', '.join(NETWORKS)}, alone or with +GOVERNOR, or a GOVERNOR: {', '.join(GOVERNORS)}; or your own "
@@ -39,42 +69,50 @@ _KNOWN = (
 
 
 def make_policy(name: str) -> Policy:
-    """The policy of that name, fresh: it has decided nothing yet.
+    """Make the policy of that name, fresh: it has decided nothing yet.
+
+    `joint` chooses everything itself; `floor+schedutil` is `Floor` with clocks left to schedutil; `schedutil` alone
+    stands for `largest+schedutil`.
 
     Args:
         name: `NETWORKS`, `NETWORKS+GOVERNOR` or `GOVERNOR`.
 
     Raises:
-        PolicyError: the name means none, or one that must know how the run will go.
+        PolicyError: the name is unknown, or its policy must know how the run will go.
     """
     networks, plus, governor = name.partition("+")
     if not plus and networks in GOVERNORS:
         return make_policy(f"largest+{networks}")
-    if networks not in NETWORKS:
+    if networks not in POLICIES:
         names = NETWORKS if plus else [*NETWORKS, *GOVERNORS]
         raise PolicyError(f"policy {name!r}: {networks!r} is unknown; {_KNOWN}{did_you_mean(networks, names)}")
-    if networks in HINDSIGHT:
-        raise PolicyError(
-            f"policy {name!r}: {networks!r} must know how a run will go, which a simulation can tell; use "
-            "`--backend sim` or `gearshift bench`."
-        )
-    placing = place_by_energy if governor in PLACING_BY_ENERGY else place
-    policy = _KERNEL_PLACES[networks](placing) if networks in _KERNEL_PLACES else _OWN_PLACES[networks]()
+    match POLICIES[networks]:
+        case PlacesItself(make=make_alone):
+            policy = make_alone()
+        case KernelPlaces(make=make_placed):
+            policy = make_placed(place_by_energy if governor in PLACING_BY_ENERGY else place)
+        case InHindsight():
+            raise PolicyError(
+                f"policy {name!r}: {networks!r} must know how a run will go, which a simulation can tell; use "
+                "`--backend sim` or `gearshift bench`."
+            )
+        case row:
+            assert_never(row)
     return under_governor(policy, governor, name=name) if plus else policy
 
 
 def under_governor(policy: Policy, governor: str, *, name: str) -> Policy:
-    """A policy's gears under a governor.
+    """Return a policy with its gears, and the clocks left to a governor.
 
     Args:
         policy: chooses gears.
-        governor: sets clocks.
-        name: of both, for messages.
+        governor: the governor's name.
+        name: the name of the whole, for messages.
 
     Raises:
-        PolicyError: if no governor has that name.
+        PolicyError: no governor has that name.
     """
     if governor not in GOVERNORS:
-        mend = did_you_mean(governor, GOVERNORS)
-        raise PolicyError(f"policy {name!r}: governor {governor!r} is unknown; {_KNOWN}{mend}")
+        hint = did_you_mean(governor, GOVERNORS)
+        raise PolicyError(f"policy {name!r}: governor {governor!r} is unknown; {_KNOWN}{hint}")
     return UnderGovernor(policy, governor)

@@ -1,38 +1,52 @@
-"""The scheduler's optimiser: one point for each demand and one clock for each unit, least violation first.
+"""The solver: it chooses one operating point for each demand and one clock for each unit.
 
-`evaluate` says what a choice costs; it is the one definition of effective latency, load, violation and power.
-`solve` looks for the best choice: exactly, with proof, up to `EXACT_DEMANDS` demands, and by local search with
-a proven bound above that. Both are pure functions. This module does not know where points come from, what a
-board is, or what becomes of the answer.
+`solve` looks for the best choice: exactly and with proof for up to `EXACT_DEMANDS` demands, by local search with a
+proven bound for more. `evaluate` says what a choice comes to. Both are pure functions. They do not know where points
+come from, what a board is, or what becomes of the answer.
 
-**Objectives.** All are lexicographic. "energy": least violation, then least power. "accuracy": least violation,
-then greatest sum of weight * accuracy, then least power. "fair": least *largest term*, then least violation,
-then least power. The terms of a violation are one per demand (its weight times the sum of its relative excess
-of latency and its relative lack of accuracy), one per unit (its overload), and one for the power cap.
+**Example.** A camera asks for ten inferences a second within 50 ms. On unit `big` its only network takes 40 ms and
+30 mJ at 1000 MHz, 25 ms and 45 mJ at 2000 MHz; the unit itself takes 0.2 W and 0.5 W at these clocks. Both points meet
+the target, so both have a violation of 0, and power decides: 0.2 W + 10/s * 30 mJ = 0.5 W against 0.95 W. `solve`
+chooses 1000 MHz. With a target of 30 ms the slow point is late by a third (40 / 30 - 1), its violation is 0.33, and
+`solve` chooses 2000 MHz whatever that costs.
 
-**More room never hurts.** A looser target, a higher cap, one more core or clock never makes what is minimised
-lexicographically worse, with one exception that lies in the meaning of `sharing=False`: a core more can make
-possible an assignment without sharing, which is then taken even where it is worse.
+**Violation.** It is a sum of terms, all 0 where everything is met:
 
-**Ties.** Violation and accuracy are compared in ticks of about 1e-10 and power to 1e-9 of itself. Among choices
-equal in that sense the one met first stays: the search is deterministic and takes units, demands, clocks and
-points in the order given.
+- one for each demand: its weight times the sum of its relative excess of latency and its relative lack of accuracy;
+- one for each unit: the relative excess of its load over `FULL_LOAD` (0.9);
+- one for the power cap: the relative excess of power.
+
+**Objectives** (`scheduler.objectives`) compare lexicographically: a later quantity decides only among choices that are
+equal in all before it. `energy`: least violation, then least power. `accuracy`: least violation, then greatest sum of
+weight * accuracy, then least power. `fair`: least largest term, then least violation, then least power.
+
+**More room never hurts.** A looser target, a higher cap, one more core or clock never makes the answer worse by its
+objective. The one exception lies in the meaning of `sharing=False`: one more core can make an assignment without
+sharing possible, which is then taken even where it is worse.
+
+**Ties.** Violation and accuracy are compared in ticks of about 1e-10, and power to 1e-9 of itself. Among choices that
+are equal in that sense the first one met stays. The search is deterministic: it takes units, demands, clocks and points
+in the order given.
+
+**Files**, in reading order: `evaluation` (the model), `tables` (a problem as arrays), `cells` (one unit), `partition`
+(all units together), `cap` (a power cap couples the units), `exact` (which searches an objective needs), `local` (many
+demands), `lexi` (comparisons).
 """
 
+from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Problem
 from scheduler.solver.evaluation import Evaluation, evaluate
 from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
 from scheduler.solver.local import solve_locally
-from scheduler.solver.tables import FULL_LOAD
 
-__all__ = ["EXACT_DEMANDS", "FULL_LOAD", "Evaluation", "evaluate", "solve"]
+__all__ = ["EXACT_DEMANDS", "Evaluation", "evaluate", "solve"]
 
 
 def solve(problem: Problem) -> Allocation:
     """Choose a point for each demand and a clock for each unit.
 
-    Up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its fixed allowance of
-    work (then, as with more demands, `optimal` is false and `bound` is still proven).
+    For up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its fixed allowance of
+    work. Then, as with more demands, `optimal` is False and `bound` is still proven.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point (points are missing at some
@@ -42,7 +56,6 @@ def solve(problem: Problem) -> Allocation:
     choice = {d.app: d.points[row] for d, row in zip(problem.demands, found.rows, strict=True)}
     mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, found.clocks, strict=True)}
     outcome = evaluate(problem, choice, mhz)
-    best = outcome.accuracy if problem.objective == "accuracy" else outcome.power_w
     return Allocation(
         choice=choice,
         mhz=mhz,
@@ -50,5 +63,5 @@ def solve(problem: Problem) -> Allocation:
         power_w=outcome.power_w,
         violation=outcome.violation,
         optimal=found.proven,
-        bound=best if found.proven else found.bound,
+        bound=outcome.of(OBJECTIVES[problem.objective].goals[0]) if found.proven else found.bound,
     )

@@ -1,9 +1,12 @@
 """Exact search where a power cap couples the units.
 
-The cap's term does not add up over units, so the search relaxes it: for a factor f from 0 to 1,
-max(0, power / cap - 1) >= f * (power / cap - 1), and the right side adds up. The best factors give bounds that
-leave few choices per unit; those are listed and joined, the Pareto-optimal kept. This module does not know
-objectives beyond the two criteria it is asked for.
+The cap's term does not add up over units, so the search relaxes it (Lagrangian relaxation). For a factor f from 0 to
+1, max(0, power / cap - 1) >= f * (power / cap - 1), and the right side adds up. The best factors give bounds that leave
+few choices on each unit. Those are listed and joined, and the Pareto-optimal ones kept.
+
+With a cap of 10 W and a power of 12 W, the cap's term is 0.2; factor 0.5 bounds it from below by 0.1.
+
+This module does not know objectives beyond the two criteria that it is asked for.
 """
 
 from collections.abc import Callable
@@ -17,14 +20,14 @@ from scheduler.solver.partition import Partition, Spread, idle, join
 from scheduler.solver.tables import TICKS, Floats, Ints
 
 STEPS = 12
-"""Factors tried at most when looking for the best bound."""
+"""Most factors that are tried in the search for the best bound."""
 PAIRS = 20_000_000
 """Pairs of partial choices at which a join gives up its proof."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cap:
-    """A cap on power, counted in ticks of violation."""
+    """A cap on power; its term is counted in ticks of violation."""
 
     watts: float
 
@@ -34,24 +37,29 @@ class Cap:
         return TICKS / self.watts
 
     def ticks(self, power_w: Floats) -> Floats:
-        """The cap's term."""
+        """Return the cap's term in ticks."""
         return np.rint(np.maximum(power_w / self.watts - 1.0, 0.0) * TICKS)
 
     def violation(self, spread: Spread) -> float:
-        """The whole violation of a spread in ticks."""
+        """Return the whole violation of a spread in ticks."""
         return spread.violation + float(self.ticks(np.array(spread.power_w)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relaxation:
-    """A partition solved for a cost that adds up, and the most that a choice of interest can cost."""
+    """A necessary condition on the choices of interest: a cost that adds up is at most a cutoff.
+
+    Attributes:
+        partition: solved for that cost.
+        cutoff: the most that a choice of interest can cost.
+    """
 
     partition: Partition
     cutoff: float
 
     @property
     def aim(self) -> Aim:
-        """The first level alone."""
+        """The cost alone: the first level of the partition's aim."""
         return Aim(levels=self.partition.aim.levels[:1])
 
 
@@ -62,15 +70,19 @@ def steepest(
     gain: Callable[[Spread], float],
     excess: Callable[[Spread], float],
 ) -> None:
-    """Call `solve` with factors f that approach the greatest of the least gain + f * excess.
+    """Call `solve` with factors f that approach the sharpest bound: the greatest least value of gain + f * excess.
 
     Args:
-        low: The spread of least gain, with excess above 0.
-        high: A spread with excess of at most 0.
-        solve: Returns the spread of least gain + f * excess.
-        gain: What is lessened.
-        excess: What should be at most 0.
+        low: the spread of least gain, with an excess above 0.
+        high: a spread with an excess of at most 0.
+        solve: returns the spread of least gain + f * excess for a factor f.
+        gain: what is lessened.
+        excess: what should be at most 0.
     """
+    # Every spread is a point (excess, gain), and `solve` finds the lowest point in the direction of a slope -f. The
+    # bound is where the lower convex hull of all points crosses excess 0. So try the slope of the line through the two
+    # points known on either side. If a point lies below that line, it replaces the one on its side; if none does, the
+    # line is an edge of the hull and its factor is the best.
     for _ in range(STEPS):
         run = excess(low) - excess(high)
         if run <= 0.0 or excess(high) > 0.0 or gain(high) <= gain(low):
@@ -87,10 +99,16 @@ def steepest(
 
 
 def candidates(relaxations: list[Relaxation]) -> tuple[list[Spread], bool]:
-    """All spreads that no relaxation excludes, save those another one equals or betters in every total.
+    """List all spreads that no relaxation excludes, without those that another one equals or betters in every total.
+
+    The units are joined one after another. A partial spread serves a subset of the demands on the units so far; it is
+    dropped when its cost, with the least that the rest costs on the units after, exceeds a cutoff (branch and bound).
+
+    Args:
+        relaxations: the conditions, at least one; all on the same problem.
 
     Returns:
-        The spreads, and whether none was lost to the allowance of work.
+        The spreads, and True if none was lost to the allowance of work.
     """
     first = relaxations[0].partition
     last = len(first.tables) - 1
@@ -103,6 +121,7 @@ def candidates(relaxations: list[Relaxation]) -> tuple[list[Spread], bool]:
     behind += [[back[i][0] for back in backs] for i in range(last)]
     behind.reverse()
 
+    # Partial spreads, one per entry: the demands served, the totals, and by unit the choice taken in its bag.
     bags: list[Bag] = []
     subsets = np.zeros(1, dtype=np.intp)
     totals = np.zeros((1, 3))
@@ -113,9 +132,11 @@ def candidates(relaxations: list[Relaxation]) -> tuple[list[Spread], bool]:
         bags.append(bag)
         if len(subsets) * len(bag.subsets) > PAIRS:
             return [], False
+        # Join each partial spread with each choice on this unit that serves none of the same demands.
         left, right = np.nonzero((subsets[:, None] & bag.subsets[None, :]) == 0)
         subsets, totals = subsets[left] | bag.subsets[right], totals[left] + bag.totals[right]
         trails = np.concatenate([trails[left], right[:, None]], axis=1)
+        # Drop what a bound excludes, then what another one dominates with the same demands served.
         keep = np.ones(len(subsets), dtype=np.bool_)
         for r, rest in zip(relaxations, behind[unit], strict=True):
             cost = r.aim.values(totals[:, 0], totals[:, 1], totals[:, 2])[0]
@@ -132,17 +153,29 @@ def candidates(relaxations: list[Relaxation]) -> tuple[list[Spread], bool]:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Bag:
-    """The choices on one unit that may be part of a candidate."""
+    """The choices on one unit that may be part of a candidate.
+
+    Attributes:
+        subsets: by choice, the demands it serves, as bits.
+        totals: (choices, 3): ticks of violation, ticks of weight * accuracy, watts.
+        parts: by choice, its clock and points.
+        complete: True if none was lost to the allowance of work.
+    """
 
     subsets: Ints
     totals: Floats
-    """(choices, 3): ticks of violation, ticks of weight * accuracy, watts."""
     parts: list[Part]
     complete: bool
 
     @classmethod
     def of(cls, relaxations: list[Relaxation], unit: int, rests: list[Floats]) -> "Bag":
-        """List the choices whose cost, with the least for all else, no relaxation excludes."""
+        """List the choices that no relaxation excludes.
+
+        Args:
+            relaxations: the conditions.
+            unit: index of the unit.
+            rests: by relaxation and subset, the least that all demands outside the subset cost on the other units.
+        """
         first = relaxations[0].partition
         open_subset = np.ones(first.full + 1, dtype=np.bool_)
         for r, rest in zip(relaxations, rests, strict=True):
@@ -154,6 +187,7 @@ class Bag:
             if subset == 0:
                 found = [idle(first.tables[unit])]
             else:
+                # A cutoff passes what is below it, so the next larger number lets through what equals it.
                 bars = [
                     Bar(aim=r.aim, cutoff=(float(np.nextafter(r.cutoff - rest[subset], np.inf)),))
                     for r, rest in zip(relaxations, rests, strict=True)
@@ -171,7 +205,12 @@ class Bag:
 
 
 def _undominated(group: Ints, totals: Floats) -> Ints:
-    """Indices of entries that no earlier entry of their group, in lexicographic order, equals or betters."""
+    """Return the indices of the entries that no other entry of their group equals or betters in every total.
+
+    Args:
+        group: by entry, its group.
+        totals: (entries, 3): ticks of violation, ticks of weight * accuracy, watts.
+    """
     order = lexi.order([group.astype(np.float64), totals[:, 0], totals[:, 2], -totals[:, 1]])
     kept: list[int] = []
     front: list[tuple[float, float]] = []

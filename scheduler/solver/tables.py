@@ -10,14 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.problem import Problem
+from scheduler.objectives import OBJECTIVES
+from scheduler.problem import FULL_LOAD, Problem
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 
-FULL_LOAD = 0.9
-"""The load of a unit above which it counts as overloaded."""
 TICKS = 7_207_200_000.0
 """Ticks in one unit of violation, or of weight * accuracy: 720720 * 10^4.
 
@@ -69,7 +68,7 @@ class Frame:
 
 FIELDS = ("row", "latency_ms", "extra_ms", "short", "busy_ms", "cores", "load", "gain", "power_w")
 """What is known of a point, in the order of the first axis of `Layout.columns` and `UnitTable.grid`."""
-ROW, LATENCY, EXTRA, SHORT, BUSY, CORES, LOAD, GAIN, POWER = range(len(FIELDS))
+ROW, LATENCY, _, SHORT, BUSY, CORES, LOAD, GAIN, POWER = range(len(FIELDS))
 RESPONSE = slice(LATENCY, BUSY)
 """The fields that a demand's own term rests on."""
 SUMMED = slice(BUSY, len(FIELDS))
@@ -173,8 +172,20 @@ class Layout:
         return grid.reshape(len(columns), demands, clocks, width), at
 
 
-def overload(load: Floats) -> Floats:
-    """A unit's violation in ticks at a load rho."""
+def effective_ms(alone_ms: Floats, extra_ms: Floats, busy_ms: Floats, shared: Bools) -> Floats:
+    """Return effective latencies by the model of `scheduler.solver.evaluation`.
+
+    Args:
+        alone_ms: latency on cores of its own.
+        extra_ms: that latency less the demand's own service.
+        busy_ms: the services of all demands on the unit together, the demand's own among them.
+        shared: where the unit's cores are shared.
+    """
+    return np.where(shared, extra_ms + busy_ms, alone_ms)
+
+
+def overload_ticks(load: Floats) -> Floats:
+    """Return a unit's overload term in ticks at a load."""
     return np.rint(np.maximum(load / FULL_LOAD - 1.0, 0.0) * TICKS)
 
 
@@ -212,7 +223,7 @@ def lay_out(problem: Problem) -> Layout:
     target = np.array([demand.target_ms for demand in demands]) / wait_share
     floor = np.array([demand.min_accuracy for demand in demands])[owner]
     lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
-    by_accuracy = problem.objective == "accuracy"
+    by_accuracy = OBJECTIVES[problem.objective].seeks_accuracy
     columns = np.array(
         [
             row,

@@ -1,7 +1,7 @@
-"""Execution engines: turn an exported sub-network into something that runs. Importing this imports no torch.
+"""Execution engines, which turn an exported sub-network into something that runs. Importing this imports no torch.
 
-Preparing (reading, optimising, warming up) takes up to seconds and belongs off the request path; what comes back is
-called once a request. ONNX Runtime is always there; OpenVINO and torch are imported when they are asked for.
+Preparing (reading, optimising, warming up) takes up to seconds and belongs off the request path; the prepared network
+is called once a request. ONNX Runtime is always imported; OpenVINO and torch are imported when they are asked for.
 """
 
 from __future__ import annotations

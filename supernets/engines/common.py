@@ -16,10 +16,10 @@ from supernets.artifact import Artifact, Format
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BYTES = 4 << 20
-"""Above what a request allocates: a picture of 224 pixels is 0.6 MB."""
+"""More than a request allocates: a picture of 224 pixels is 0.6 MB."""
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From an input of `Artifact.input_shape` to an output that nothing overwrites later."""
+"""Maps an input of `Artifact.input_shape` to an output that nothing overwrites later."""
 
 
 class PreparedNetwork(Protocol):
@@ -27,17 +27,22 @@ class PreparedNetwork(Protocol):
 
     @property
     def memory_mb(self) -> float:
-        """Memory that it takes and that no other prepared network shares."""
+        """Memory in 10⁶ bytes that it takes and that no other prepared network shares."""
         ...
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output for one input of `Artifact.input_shape`."""
+        """Return the network's output for one input of `Artifact.input_shape`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Weights mapped from a file: in memory once, however many networks, threads and processes use them."""
+    """Weights mapped from a file: in memory once, however many networks, threads and processes use them.
+
+    Attributes:
+        path: path of the directory that holds the file.
+        mb: size of the file in 10⁶ bytes.
+    """
 
     path: str
     mb: float
@@ -45,12 +50,12 @@ class Mapped:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """What an engine makes of an artifact.
+    """A network that an engine has loaded, before its memory is measured.
 
     Attributes:
-        run: the network.
+        run: runs the network.
         mapped: the file of its weights, where the engine maps them.
-        device_mb: its memory on a device that is not the CPU; None where it computes in this process's memory.
+        device_mb: returns its memory on a device in 10⁶ bytes; None where it computes in this process's memory.
     """
 
     run: Run
@@ -84,12 +89,12 @@ class Engine:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Network:
-    """A network prepared in this process, a `PreparedNetwork`.
+    """A `PreparedNetwork` of this process.
 
     Attributes:
-        engine: its name.
-        run: the network.
-        memory_mb: measured around loading and warming up; mapped weights are not in it.
+        engine: name of its engine.
+        run: runs the network.
+        memory_mb: memory in 10⁶ bytes, measured around loading and warming up; without mapped weights.
         mapped: weights that it shares with others; None where it has none.
     """
 
@@ -99,12 +104,15 @@ class Network:
     mapped: Mapped | None
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output."""
+        """Return the network's output for one input."""
         return self.run(x)
 
 
 def footprint_mb(networks: Iterable[PreparedNetwork]) -> float:
-    """Memory of several networks together, weights that they share counted once."""
+    """Return the memory of several networks in 10⁶ bytes, with weights that they share counted once.
+
+    Two networks of 3 MB each that share weights of 10 MB take 16 MB.
+    """
     own, shared = 0.0, set()
     for network in networks:
         own += network.memory_mb
@@ -114,10 +122,10 @@ def footprint_mb(networks: Iterable[PreparedNetwork]) -> float:
 
 
 def private_mb() -> float:
-    """Memory that this process alone has written to.
+    """Return the memory in 10⁶ bytes that this process alone has written to.
 
-    Mapped files are not in it: the kernel counts a page of a file that a process maps twice as shared, so a process's
-    unique set size falls when a second network maps the weights of the first.
+    Mapped files do not count. The kernel takes a page of a file that one process maps twice for shared, so a process's
+    unique set size would fall when a second network maps the weights of the first.
     """
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Anonymous:"):
@@ -126,15 +134,15 @@ def private_mb() -> float:
 
 
 def return_large_blocks() -> None:
-    """Has the C library, where it is glibc, give large blocks back at once instead of keeping them for its threads.
+    """Make the C library give large blocks back at once, instead of keeping them for its threads (glibc only).
 
-    A worker prepares on threads of their own, and each would leave a heap of the size of a network behind.
+    A worker prepares networks on separate threads, and each would leave a heap of the size of a network behind.
     """
     with suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def release_memory() -> None:
-    """Gives what dropped networks used back to the system, as far as the C library can; glibc can."""
+    """Give the memory of dropped networks back to the system (glibc only; with another C library it does nothing)."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

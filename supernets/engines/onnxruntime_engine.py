@@ -1,7 +1,8 @@
 """ONNX Runtime on the CPU, in float32.
 
-A network of ours is optimised once and kept beside its file: as ONNX Runtime rewrote it for this processor, with its
-weights in a file of their own that is mapped. So it loads in 10 ms, and all its forms share the weights.
+A network that gearshift exported is optimised once. Its *optimised form* is kept beside its file: the model as ONNX
+Runtime rewrote it for this processor, with its weights in a separate file that is mapped. So it loads in 10 ms, and
+all sessions share the weights.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     import onnx
 
 _SPIN_US = 1000
-"""How long a pool's threads look for work before they sleep (docs/decisions.md). ONNX Runtime 1.26 and later; older
-ones don't know the setting and spin for longer."""
+"""Time in µs that a pool's threads look for work before they sleep (docs/decisions.md). ONNX Runtime older than 1.26
+does not know the setting and spins for longer."""
 _ALIGNMENT = 64
-"""Of each tensor in a file of weights: a cache line, and the widest vector register. ONNX Runtime aligns none, and
-reads that cross lines cost up to 7 % (docs/decisions.md)."""
+"""Alignment in bytes of each tensor in a file of weights: a cache line, and the widest vector register. ONNX Runtime
+aligns none, and reads that cross lines cost up to 7 % (docs/decisions.md)."""
 _EXTERNAL_BYTES = 1024
-"""Smaller tensors stay in the model itself."""
+"""Size from which tensors go into the file of weights; smaller ones stay in the model itself."""
 _MODEL, _WEIGHTS, _ABOUT = "model.onnx", "weights", "about.json"
 
 # Errors and nothing less: the warnings speak of optimisations that the user can't act on.
@@ -43,7 +44,11 @@ onnxruntime.set_default_logger_severity(3)
 
 
 def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU, in float32 and with its own optimisations.
+    """Open a model in ONNX Runtime on the CPU, in float32 and with ONNX Runtime's own optimisations.
+
+    Args:
+        path: path of an ONNX file.
+        threads: threads that compute, the caller's among them.
 
     Raises:
         SupernetError: if the file is no model that the engine can load.
@@ -52,20 +57,20 @@ def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
 
 
 def load(artifact: Artifact, threads: int, device: str) -> Loaded:
-    """A network as a session of its own; the sessions share weights, and the memory that they use during a run."""
+    """Load a network as a session of its own; all sessions share weights and the memory that they use during a run."""
     source = Path(artifact.path)
-    if artifact.program is None:  # a user's own file: nothing is written beside it
+    if artifact.program is None:  # a user's own file, beside which nothing is written
         return Loaded(run=_run(open_model(artifact.path, threads)))
     kept = _kept_at(source)
     try:
         return _open_kept(kept, threads)
-    except (OSError, ValueError, KeyError):  # not there, or spoiled; a SupernetError is a ValueError
+    except (OSError, ValueError, KeyError):  # missing or damaged; a SupernetError is a ValueError
         shutil.rmtree(kept, ignore_errors=True)
     try:
         _optimise(source, kept)
-        release_memory()  # now: what the session allocates next would keep much of it
+        release_memory()  # before the session allocates, since its blocks would keep much of that memory
         return _open_kept(kept, threads)
-    except OSError:  # no room, or no leave to write
+    except OSError:  # the disk is full, or the directory can't be written
         return Loaded(run=_run(open_model(artifact.path, threads)))
 
 
@@ -96,11 +101,11 @@ def _run(session: onnxruntime.InferenceSession) -> Run:
     return run
 
 
-# ---------------------------------------------------------------- the optimised form: a directory beside the file
+# ---------------------------------------------------------------- the optimised form, a directory beside the file
 
 
 def _kept_at(source: Path) -> Path:
-    """Where the optimised form of a file is kept for this processor and this version of the engine."""
+    """Return the directory of a file's optimised form for this processor and this version of ONNX Runtime."""
     try:
         stat = source.stat()
     except OSError as error:
@@ -111,21 +116,22 @@ def _kept_at(source: Path) -> Path:
 
 @cache
 def _processor() -> str:
-    """What the kernel says of the first processor that decides on kernels and layouts."""
+    """Return the lines on the first processor in /proc/cpuinfo that decide on kernels and layouts."""
     lines = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
     return "\n".join(line for line in lines if line.lower().startswith(("model", "flags", "features", "cpu part")))
 
 
 def _optimise(source: Path, kept: Path) -> None:
-    """Makes the optimised form. It appears whole; where several make it at once, one's is kept.
+    """Make the optimised form. It appears whole; where several processes make it at once, the first one's is kept.
 
     Raises:
         SupernetError: if the engine can't load the source.
-        OSError: if it can't be written.
+        OSError: if the optimised form can't be written.
     """
-    import onnx  # here: what is kept already is loaded without it
+    import onnx  # only here, since loading a kept form does not need it
 
     with TemporaryDirectory(dir=kept.parent, prefix=".optimise-") as name:
+        # Opening the source with these options writes ONNX Runtime's rewritten model, with its weights apart.
         made = Path(name) / "made"
         made.mkdir()
         options = _options(threads=1)
@@ -140,17 +146,18 @@ def _optimise(source: Path, kept: Path) -> None:
         _align(model, made / _WEIGHTS)
         onnx.save(model, str(made / _MODEL))
         prepacks = not _multiplies_single_rows(onnx.load(str(source), load_external_data=False))
+        # The checksums reveal a file that was changed later.
         crc = {file.name: _crc(file) for file in made.iterdir()}
         (made / _ABOUT).write_text(json.dumps({"crc": crc, "prepacks": prepacks}))
         try:
             made.rename(kept)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # those: another made it meanwhile
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # these two: another process made it meanwhile
                 raise
 
 
 def _align(model: onnx.ModelProto, weights: Path) -> None:
-    """Moves each tensor in a model's file of weights to a multiple of the alignment."""
+    """Move each tensor in a model's file of weights to a multiple of `_ALIGNMENT`."""
     content = weights.read_bytes() if weights.exists() else b""
     end = 0
     with weights.open("wb") as file:
@@ -163,9 +170,9 @@ def _align(model: onnx.ModelProto, weights: Path) -> None:
 
 
 def _multiplies_single_rows(model: onnx.ModelProto) -> bool:
-    """Whether all matrix products of a network are of one row, so that repacking their weights gains nothing.
+    """Return True if all matrix products of a network are of one row.
 
-    It would cost memory: repacked weights are each session's own.
+    Then repacking their weights gains nothing, and it would cost memory: each session has repacked weights of its own.
     """
     shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.value_info}
     products = [shapes.get(node.input[0], ()) for node in model.graph.node if node.op_type in ("Gemm", "MatMul")]
@@ -173,11 +180,11 @@ def _multiplies_single_rows(model: onnx.ModelProto) -> bool:
 
 
 def _open_kept(kept: Path, threads: int) -> Loaded:
-    """A session of an optimised form.
+    """Open a session of an optimised form.
 
     Raises:
-        OSError: if it is not there.
-        ValueError, KeyError: if it is not what was made.
+        OSError: if the form does not exist.
+        ValueError, KeyError: if a file of it was changed since it was made.
     """
     about = json.loads((kept / _ABOUT).read_text())
     for name, crc in about["crc"].items():
@@ -203,7 +210,7 @@ def _crc(path: Path) -> int:
 
 @cache
 def start() -> None:
-    """Makes one arena for all sessions that want it: one network runs at a time, and what it used the next one uses."""
+    """Register one memory arena for all sessions: one network runs at a time, and the next one reuses its memory."""
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
@@ -216,7 +223,7 @@ def start() -> None:
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(as_requested))
 
 
-ENGINE = Engine(
+ONNXRUNTIME = Engine(
     name="onnxruntime",
     distribution="onnxruntime",
     format="ONNX file",

@@ -1,7 +1,7 @@
-"""OpenVINO on the CPU, in float32 unless told. Imported when it is first used: it takes memory and time.
+"""OpenVINO on the CPU, in float32 unless the artifact says otherwise.
 
-The first use in a process decides for all later ones how many CPUs OpenVINO sees: it counts those that the process's
-main thread may run on then.
+OpenVINO takes memory and time, so it is imported when it is first used. At its first use in a process it counts the
+CPUs that the process's main thread may run on, and keeps that number.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def start() -> None:
-    """Imports OpenVINO, and has it count the CPUs."""
+    """Import OpenVINO and let it count the CPUs."""
     _core()
 
 
 def load(artifact: Artifact, threads: int, device: str) -> Loaded:
-    """A compiled model with one request."""
+    """Compile a network, with one inference request."""
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[artifact.precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # the board agent pins, and nobody else
+        "ENABLE_CPU_PINNING": False,  # only the board agent pins threads
     }
     try:
         compiled = _core().compile_model(artifact.path, "CPU", settings)
@@ -47,7 +47,7 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     request = compiled.create_infer_request()
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        # The input is read where it lies. The output is copied: the next request writes to the same place.
+        # The input is read in place. The output is copied, since the next request writes to the same memory.
         y: NDArray[np.float32] = request.infer([x], share_inputs=True, share_outputs=False)[0]
         return y
 
@@ -56,7 +56,7 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
 
 @cache
 def _core() -> openvino.Core:
-    """OpenVINO's core, its CPU plug-in loaded while the main thread may run everywhere."""
+    """Return OpenVINO's core, with its CPU plug-in loaded while the main thread may run on all CPUs."""
     import openvino
 
     core = openvino.Core()
@@ -67,10 +67,10 @@ def _core() -> openvino.Core:
 
 @contextmanager
 def _main_thread_free() -> Iterator[None]:
-    """The process's main thread on all CPUs for a moment, and back unless somebody else moves it meanwhile."""
+    """Let the process's main thread run on all CPUs for a moment; undo that unless somebody else moves it meanwhile."""
     main = os.getpid()
     before = os.sched_getaffinity(main)
-    os.sched_setaffinity(main, range(os.cpu_count() or 1))  # the kernel leaves out what the process may not use
+    os.sched_setaffinity(main, range(os.cpu_count() or 1))  # the kernel leaves out CPUs that the process may not use
     free = os.sched_getaffinity(main)
     try:
         yield
@@ -79,7 +79,7 @@ def _main_thread_free() -> Iterator[None]:
             os.sched_setaffinity(main, before)
 
 
-ENGINE = Engine(
+OPENVINO = Engine(
     name="openvino",
     distribution="openvino",
     format="ONNX file",

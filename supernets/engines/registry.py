@@ -11,18 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from supernets.artifact import Artifact
-from supernets.engines import onnxruntime_engine, openvino_engine, torch_engine
 from supernets.engines.common import Engine, Network, private_mb, release_memory
+from supernets.engines.onnxruntime_engine import ONNXRUNTIME
+from supernets.engines.openvino_engine import OPENVINO
+from supernets.engines.torch_engine import TORCH
 from supernets.errors import SupernetError, known_options
 
-_ENGINES = {
-    engine.name: engine
-    for engine in (
-        onnxruntime_engine.ENGINE,
-        openvino_engine.ENGINE,
-        torch_engine.ENGINE,
-    )
-}
+_ENGINES = {engine.name: engine for engine in (ONNXRUNTIME, OPENVINO, TORCH)}
+"""All engines by name, in the order in which they are shown."""
 _AUTO = ("onnxruntime", "openvino")
 """The engines that `auto` chooses from, the default first."""
 _WARM_UP_RUNS = 3

@@ -1,7 +1,7 @@
-"""torch: the reference on the CPU, and the engine of CUDA devices. Imports torch when it is used.
+"""torch, the reference on the CPU and the engine of CUDA devices. It is imported when it is first used.
 
-On a device, weights, input and output stay where they are, and what is launched for one inference is recorded once
-as a CUDA graph and replayed: batch 1 is otherwise bound by the launching of hundreds of small kernels.
+On a CUDA device, weights, input and output keep their places in memory, and the kernels of one inference are recorded
+once as a CUDA graph and replayed. Otherwise the launching of hundreds of small kernels would bound a batch of 1.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 Step = Callable[[], "torch.Tensor"]
 Capture = Callable[[Step], tuple[Callable[[], object], "torch.Tensor"]]
-"""From a computation on fixed buffers to something that repeats it, and the tensor in which its result appears."""
+"""Records a computation on fixed buffers; returns a function that repeats it, and the tensor of its result."""
 
 _SIDE_STREAM_RUNS = 3
 
 
 def start() -> None:
-    """Imports torch."""
+    """Import torch and switch TF32 off."""
     import torch
 
-    # TF32 has 10 bits of mantissa: another precision. Parts of torch refuse to run where only some of this is set.
+    # TF32 has 10 bits of mantissa, so it is not float32. Both are set, since parts of torch refuse a mixture.
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def load(artifact: Artifact, threads: int, device: str) -> Loaded:
-    """A network from its exported program."""
+    """Load a network from its exported program."""
     import torch
 
     where = torch.device(device)
@@ -69,7 +69,7 @@ def _on_cpu(module: torch.nn.Module, artifact: Artifact, threads: int) -> Run:
     compute = _in_precision(module, dtype, "cpu")
 
     def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        if torch.get_num_threads() != threads:  # the setting is the calling thread's own
+        if torch.get_num_threads() != threads:  # each calling thread has a setting of its own
             torch.set_num_threads(threads)
         with torch.inference_mode():
             y = compute(_laid_out(torch.from_numpy(np.require(x, requirements="W")).to(dtype)))
@@ -80,7 +80,10 @@ def _on_cpu(module: torch.nn.Module, artifact: Artifact, threads: int) -> Run:
 
 
 def _in_precision(module: torch.nn.Module, dtype: torch.dtype, device: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """A network with weights of that type, casting what its program made float32 when it was exported."""
+    """Return a function that runs a network with weights of a type.
+
+    Where the type is not float32, the function casts the tensors that the exported program makes in float32.
+    """
     import torch
 
     if dtype == torch.float32:
@@ -95,7 +98,7 @@ def _in_precision(module: torch.nn.Module, dtype: torch.dtype, device: str) -> C
 
 
 def _laid_out(x: torch.Tensor) -> torch.Tensor:
-    """Channels last, where there are channels."""
+    """Return a tensor with its channels last in memory, where it has channels (n, c, h, w)."""
     import torch
 
     return x.to(memory_format=torch.channels_last) if x.dim() == 4 else x
@@ -105,16 +108,16 @@ class OnBuffers:
     """A network that reads one fixed input and writes one fixed output on its device; for one thread at a time.
 
     Args:
-        module: the network, on that device and in its precision.
-        artifact: its shape and precision.
-        device: where it is.
-        capture: how its work is recorded; a CUDA graph, or in tests anything that repeats it.
+        module: the network, on the device and in its precision.
+        artifact: its input shape and precision.
+        device: device that it computes on.
+        capture: records its work; as a CUDA graph, or in tests as anything that repeats it.
     """
 
     def __init__(self, module: torch.nn.Module, artifact: Artifact, device: torch.device, capture: Capture) -> None:
         import torch
 
-        pinned = device.type == "cuda"  # what the device copies by itself must not be paged out
+        pinned = device.type == "cuda"  # the device copies by itself, so the memory must not be paged out
         dtype = getattr(torch, artifact.precision)
         self._host_x = torch.zeros(artifact.input_shape, pin_memory=pinned)
         self._host_x_array: NDArray[np.float32] = self._host_x.numpy()
@@ -126,7 +129,7 @@ class OnBuffers:
         self._device = device
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's output, in memory of its own."""
+        """Return the network's output for one input, in new memory."""
         import torch
 
         with torch.inference_mode():
@@ -141,7 +144,7 @@ class OnBuffers:
 
 
 def _graph(step: Step) -> tuple[Callable[[], object], torch.Tensor]:
-    """A step as a CUDA graph, recorded after some runs on a side stream as torch's documentation asks for."""
+    """Record a step as a CUDA graph, after some runs on a side stream as torch's documentation asks for."""
     import torch
 
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -151,13 +154,13 @@ def _graph(step: Step) -> tuple[Callable[[], object], torch.Tensor]:
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    # Other networks run on other threads meanwhile, whose calls are none of this graph's.
+    # Other threads run other networks meanwhile; their calls must not go into this graph.
     with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
         y = step()
     return graph.replay, y
 
 
-ENGINE = Engine(
+TORCH = Engine(
     name="torch",
     distribution="torch",
     format="torch program",

@@ -1,4 +1,4 @@
-"""Supernets of elastic MobileNetV3s: any point of a `Space`, cut out of one set of weights."""
+"""Supernets of elastic MobileNetV3s: any point of a `Space` is cut out of one set of weights. Imports torch late."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def published_rungs(space: Space, published_set: str) -> tuple[SubNet, ...]:
-    """The sub-networks of a published set, smallest first."""
+    """Return the sub-networks of a published set, smallest first.
+
+    Args:
+        space: the space that they are points of.
+        published_set: name of the set, such as `gpu6`.
+    """
     return tuple(
         space.subnet(rung.knobs, rung.resolution, rung.top1, "published")
         for rung in published.ladders()[published_set].rungs
@@ -30,16 +35,17 @@ def published_rungs(space: Space, published_set: str) -> tuple[SubNet, ...]:
 
 
 class ElasticSupernet(Supernet):
-    """One space with one set of weights.
+    """A supernet whose sub-networks are the points of a space.
 
     Args:
-        space: what sub-networks there are.
-        weights: as for `Supernet`; the official Once-for-all names are understood.
-        source: as for `Supernet`.
-        ladder_file: as for `Supernet`.
+        space: the space.
+        weights: file of the state dict, by gearshift's names or the official Once-for-all ones; None for random
+            weights.
+        source: where that file comes from, `shipped` or `given`.
+        ladder_file: file of sub-networks made with those weights; None for the ladder that the weights bring.
         published_set: name of the published ladder to take, whatever a file brings; None for the file's, else the
             supernet's default set, else the space's two ends.
-        name: as in the catalog; None for the space's.
+        name: name in the catalog; None for the space's name.
     """
 
     def __init__(
@@ -56,7 +62,7 @@ class ElasticSupernet(Supernet):
         self._published_set = published_set
 
     def ladder(self) -> tuple[SubNet, ...]:
-        """The sub-networks to choose from, smallest first.
+        """Return the sub-networks to choose from, smallest first.
 
         They come with the weights or in a ladder file; else they are a published set, or the space's two ends, of
         unknown accuracy.
@@ -86,7 +92,13 @@ class ElasticSupernet(Supernet):
         )
 
     def subnet(self, kernel: Sequence[int], expand: Sequence[int], depth: Sequence[int], resolution: int) -> SubNet:
-        """Any point of the space; uncalibrated unless it is on the ladder.
+        """Return any point of the space. It is calibrated only if it is on the ladder.
+
+        Args:
+            kernel: kernel size of every block, stage after stage, each at its greatest depth.
+            expand: expansion ratio of every block, in that order.
+            depth: number of blocks of every stage.
+            resolution: input height in pixels.
 
         Raises:
             SupernetError: for a point outside the space.
@@ -100,11 +112,14 @@ class ElasticSupernet(Supernet):
         return next((rung for rung in self.ladder() if (rung.knobs, rung.resolution) == point), subnet)
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """As `Space.input_shape`."""
+        """Return the shape of one input, (1, channels, resolution, aspect · resolution)."""
         return self.space.input_shape(subnet.resolution)
 
     def module(self, subnet: SubNet) -> StaticMobileNetV3:
-        """That sub-network of standard layers, in eval mode; see `Supernet.module`."""
+        """Return a sub-network as a module of standard layers, in eval mode.
+
+        Its batch-norm statistics are its own where a file brings them, else the supernet's.
+        """
         assert isinstance(subnet.knobs, Architecture)
         module = self.network.extract(subnet.knobs)
         self._with_statistics(module, subnet)
@@ -112,7 +127,7 @@ class ElasticSupernet(Supernet):
 
     @cached_property
     def network(self) -> ElasticMobileNetV3:
-        """The whole supernet.
+        """The whole supernet, in eval mode.
 
         Raises:
             SupernetError: if the weights don't fit it.

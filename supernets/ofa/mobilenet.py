@@ -1,11 +1,12 @@
 """The elastic MobileNetV3 as torch modules: the supernet, and any one sub-network cut out of it.
 
-`ElasticMobileNetV3` runs every sub-network of its `Space` from one set of weights, slicing them on each forward; it is
-what is trained. `StaticMobileNetV3` is one sub-network with weights of its own, of standard layers only; it is what
-is calibrated, exported and served. Both share names, so cutting out is one pass over the parameters.
+- `ElasticMobileNetV3` runs every sub-network of its `Space` from one set of weights, which each forward slices. It is
+  the one that is trained.
+- `StaticMobileNetV3` is one sub-network with weights of its own, of standard layers only. It is the one that is
+  calibrated, exported and served. Both use the same names, so a sub-network is cut out in one pass over the parameters.
 
 Slicing follows Once-for-all (arXiv 1908.09791): the first channels of a wide layer, the first blocks of a stage, and
-for a smaller kernel the centre of the larger one passed through a learned matrix.
+for a smaller kernel the centre of the larger one, passed through a learned matrix.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _joined(x: Tensor, y: Tensor, residual: bool) -> Tensor:
 
 
 class SqueezeExcite(nn.Module):
-    """Channel attention; takes the first `c` channels of itself for an input of `c` channels."""
+    """Channel attention (arXiv 1709.01507); an input of `c` channels uses its first `c` channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class SqueezeExcite(nn.Module):
         self.expand = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scales each channel of x (n, c, h, w) by its attention."""
+        """Scale each channel of x (n, c, h, w) by its attention."""
         channels = x.shape[1]
         squeezed = make_divisible(channels // _SQUEEZE)
         y = x.mean((2, 3), keepdim=True)
@@ -50,10 +51,10 @@ class SqueezeExcite(nn.Module):
 
 
 class ElasticBatchNorm(nn.BatchNorm2d):
-    """Batch norm over the first channels of itself."""
+    """Batch norm of which an input of `c` channels uses the first `c` channels."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises x (n, c, h, w) with the first c statistics."""
+        """Normalise x (n, c, h, w) with the first c statistics."""
         channels = x.shape[1]
         mean, var = cast(Tensor, self.running_mean), cast(Tensor, self.running_var)
         return F.batch_norm(
@@ -73,7 +74,7 @@ class ElasticDepthwise(nn.Module):
 
     Attributes:
         weight: (channels, 1, k, k) at the largest kernel k.
-        transforms: for each step down, a matrix (s², s²) for the smaller kernel size s, keyed `7to5` and so on.
+        transforms: for each step to a smaller kernel of size s, a matrix (s², s²), keyed `7to5` and so on.
     """
 
     def __init__(self, channels: int, kernels: tuple[int, ...], stride: int) -> None:
@@ -87,8 +88,9 @@ class ElasticDepthwise(nn.Module):
         )
 
     def filter(self, channels: int, kernel: int) -> Tensor:
-        """The convolution's weight (channels, 1, kernel, kernel)."""
+        """Return the convolution's weight (channels, 1, kernel, kernel)."""
         weight = self.weight[:channels]
+        # From the largest kernel down, step by step: cut out the centre (c, s²) and pass it through the learned matrix.
         for small, large in reversed(list(pairwise(self.kernels))):
             if large <= kernel:
                 break
@@ -98,7 +100,7 @@ class ElasticDepthwise(nn.Module):
         return weight
 
     def forward(self, x: Tensor, kernel: int) -> Tensor:
-        """Convolves x (n, c, h, w) with the first c filters at that kernel size."""
+        """Convolve x (n, c, h, w) with the first c filters at a kernel size."""
         channels = x.shape[1]
         return F.conv2d(x, self.filter(channels, kernel), None, self.stride, kernel // 2, 1, channels)
 
@@ -121,7 +123,7 @@ class ElasticBlock(nn.Module):
         self.project_bn = ElasticBatchNorm(out_width)
 
     def forward(self, x: Tensor, kernel: int, expand: int) -> Tensor:
-        """Maps x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
+        """Map x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
         mid = make_divisible(round(self.in_width * expand))
         y = self.activation(self.expand_bn(F.conv2d(x, self.expand.weight[:mid])))
         y = self.activation(self.depthwise_bn(self.depthwise(y, kernel)))
@@ -149,7 +151,7 @@ class StaticBlock(nn.Module):
         self.project_bn = nn.BatchNorm2d(out_width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
+        """Map x (n, in_width, h, w) to (n, out_width, h / stride, w / stride)."""
         y = self.activation(self.expand_bn(self.expand(x)))
         y = self.activation(self.depthwise_bn(self.depthwise(y)))
         if self.squeeze_excite is not None:
@@ -159,7 +161,7 @@ class StaticBlock(nn.Module):
 
 
 class _Ends(nn.Module):
-    """What supernet and sub-network have in common: the stem, the first block and the head. None of it is elastic."""
+    """The stem, the first block and the head, which supernet and sub-networks share. None of them is elastic."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -197,10 +199,10 @@ class _Ends(nn.Module):
 
 
 def _column_average(width: int, cells: int) -> Tensor:
-    """The matrix (width, cells) that averages columns into cells by the area they share.
+    """Return the matrix (width, cells) that averages columns into cells by the area that they share.
 
-    Adaptive average pooling, but with exact shares where the width is not a multiple of the cells, and one matrix
-    product for an engine.
+    It is adaptive average pooling with exact shares where the width is not a multiple of the cells, and an engine
+    computes it as one matrix product. Three columns in two cells give the rows (2/3, 0), (1/3, 1/3) and (0, 2/3).
     """
     columns = torch.arange(width)[:, None]
     edges = torch.arange(cells + 1)[None, :] * (width / cells)
@@ -209,7 +211,7 @@ def _column_average(width: int, cells: int) -> Tensor:
 
 
 class ElasticMobileNetV3(_Ends):
-    """Every sub-network of a space in one set of weights."""
+    """A supernet: every sub-network of a space in one set of weights."""
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
@@ -223,19 +225,19 @@ class ElasticMobileNetV3(_Ends):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
-        """Logits (n, classes) of one sub-network for x (n, in_channels, resolution, aspect · resolution)."""
+        """Return the logits (n, classes) of a sub-network for x (n, in_channels, resolution, aspect · resolution)."""
         x = self.begin(x)
         for index, _, _, kernel, expand in self.space.active_blocks(architecture):
             x = self.blocks[index](x, kernel, expand)
         return self.finish(x)
 
     def extract(self, architecture: Architecture) -> StaticMobileNetV3:
-        """That sub-network with weights of its own, in eval mode; batch-norm statistics are the supernet's, sliced."""
+        """Return a sub-network with weights of its own, in eval mode; its batch-norm statistics are slices too."""
         static = StaticMobileNetV3(self.space, architecture)
         state = self.state_dict()
         with torch.no_grad():
             for name, target in static.state_dict().items():
-                if name in static.block_sources:
+                if name in static.block_sources:  # a depthwise filter: its kernel may be a transform of the largest
                     index, mid, kernel = static.block_sources[name]
                     source = cast(ElasticBlock, self.blocks[index]).depthwise.filter(mid, kernel)
                 else:
@@ -262,14 +264,14 @@ class StaticMobileNetV3(_Ends):
         self.blocks = nn.ModuleList(blocks)
 
     def supernet_name(self, name: str) -> str:
-        """The name that the supernet gives to one of this sub-network's parameters."""
+        """Return the supernet's name of one of this sub-network's parameters."""
         if not name.startswith("blocks."):
             return name
         _, position, rest = name.split(".", 2)
         return f"blocks.{self._indices[int(position)]}.{rest}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) for x (n, in_channels, resolution, aspect · resolution)."""
+        """Return the logits (n, classes) for x (n, in_channels, resolution, aspect · resolution)."""
         x = self.begin(x)
         for block in self.blocks:
             x = block(x)

@@ -1,8 +1,8 @@
-"""The official Once-for-all state dict's names, in the names of `supernets.ofa.mobilenet`.
+"""The translation of official Once-for-all names of parameters into those of `supernets.ofa.mobilenet`.
 
-Both generations of names are known. The older one calls a block's convolution `mobile_inverted_conv` and has one
-level of `conv`, `bn` or `linear` less, as `OFAMobileNetV3.load_state_dict` of github.com/mit-han-lab/once-for-all
-takes them. Knows no torch.
+It covers both generations of official names. The older one calls a block's convolution `mobile_inverted_conv` and has
+one level of `conv`, `bn` or `linear` less (source: `OFAMobileNetV3.load_state_dict` of
+github.com/mit-han-lab/once-for-all). Knows no torch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _MATRIX = re.compile(r"depth_conv\.conv\.(\dto\d)_matrix")
 
 
 def our_name(official: str) -> str | None:
-    """What `ElasticMobileNetV3` calls that parameter or buffer; None if it is none of an official file's."""
+    """Return the name in `ElasticMobileNetV3` of an official parameter or buffer; None if it is not an official one.
+
+    `first_conv.conv.weight` is for example `stem.weight`.
+    """
     name = _DOUBLED.sub(r".\1.", official.replace(".mobile_inverted_conv.", ".conv."))
     module, _, leaf = name.rpartition(".")
     if module in _MODULES:
@@ -45,7 +48,7 @@ def our_name(official: str) -> str | None:
     block = _BLOCK.fullmatch(name)
     if block is None:
         return None
-    prefix = f"blocks.{int(block[1]) - 1}"  # the official block 0 is the first, which is not elastic
+    prefix = f"blocks.{int(block[1]) - 1}"  # the official block 0 is the first block, which is not elastic
     if matrix := _MATRIX.fullmatch(block[2]):
         return f"{prefix}.depthwise.transforms.{matrix[1]}"
     module, _, leaf = block[2].rpartition(".")

@@ -1,7 +1,7 @@
-"""The design space of an elastic MobileNetV3: which sub-networks there are and what each costs in MACs.
+"""The design space of an elastic MobileNetV3: its sub-networks, and the cost of each in multiply-accumulates (MACs).
 
-One `Space` describes a supernet of any size: the plate reader shipped here and the full-size Once-for-all network
-are two instances. Knows no torch and no weights.
+One `Space` describes a supernet of any size; the shipped plate reader and the full-size Once-for-all networks are
+instances. Knows no torch and no weights.
 """
 
 from __future__ import annotations
@@ -16,17 +16,25 @@ from supernets.subnet import Knobs, SubNet, at_precision
 
 
 def make_divisible(value: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `value`, not below 90 % of it (MobileNetV2's rule for widths)."""
+    """Return the multiple of `divisor` nearest to `value`, but not below 90 % of it (MobileNetV2's rule for widths).
+
+    20 gives 24, and 35 gives 32, which is above 31.5; 11 would give 8, below 9.9, and so gives 16.
+    """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Architecture(Knobs):
-    """A sub-network of an elastic MobileNetV3: kernel and expansion of every block, depth of every stage.
+    """The knobs of an elastic MobileNetV3.
 
-    Entries of blocks beyond a stage's depth are ignored; `Space.canonical` sets them to the smallest option, so that
+    Entries of blocks beyond a stage's depth are ignored. `Space.canonical` sets them to the smallest option, so that
     equal networks compare equal.
+
+    Attributes:
+        kernel: (blocks,), kernel size of every block, stage after stage.
+        expand: (blocks,), expansion ratio of every block.
+        depth: (stages,), number of blocks of every stage.
     """
 
     kernel: tuple[int, ...]
@@ -36,39 +44,57 @@ class Architecture(Knobs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """A run of inverted residual blocks of one width; the first block has the stride."""
+    """A run of inverted residual blocks of one width.
+
+    Attributes:
+        width: output channels of every block.
+        stride: stride of the first block; the others have 1.
+        squeeze_excite: True if the blocks have channel attention.
+        activation: `relu` or `hard_swish`.
+    """
 
     width: int
     stride: int
     squeeze_excite: bool
     activation: str
-    """`relu` or `hard_swish`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Space:
-    """All that tells one elastic MobileNetV3 from another.
+    """The description of one elastic MobileNetV3: its fixed layers, and the options of its knobs.
 
     Source of the structure: Howard et al., "Searching for MobileNetV3" (arXiv 1905.02244); of the elastic
     dimensions: Cai et al., "Once-for-All" (arXiv 1908.09791).
+
+    Attributes:
+        name: name of the supernet.
+        task: what its networks do, one of `supernets.pictures.sources.TASKS`.
+        in_channels: channels of the input, 1 (grey) or 3 (RGB).
+        aspect: input width over input height.
+        stem_width: output channels of the first convolution.
+        first_width: output channels of the first, non-elastic block (kernel 3, no expansion).
+        stages: the elastic stages, from input to output.
+        final_expand: output channels of the 1x1 convolution after the stages.
+        cells: columns that the feature map is averaged into before the classifier (1: global average pooling).
+        feature_mix: features of each cell that the classifier takes.
+        classes: outputs of the classifier.
+        kernels: options of a block's kernel size, smallest first.
+        expands: options of a block's expansion ratio, smallest first.
+        depths: options of a stage's number of blocks, smallest first.
+        resolutions: options of the input height in pixels, smallest first.
     """
 
     name: str
     task: str
-    """What its networks do, one of `supernets.pictures.sources.TASKS`."""
     in_channels: int
     aspect: int
-    """Input width over input height."""
     stem_width: int
     first_width: int
-    """Width of the first, non-elastic block (kernel 3, no expansion)."""
     stages: tuple[Stage, ...]
     final_expand: int
     cells: int
-    """Columns the feature map is averaged into before the classifier (1: global average pooling)."""
     feature_mix: int
     classes: int
-    """Outputs of the classifier."""
     kernels: tuple[int, ...]
     expands: tuple[int, ...]
     depths: tuple[int, ...]
@@ -76,22 +102,22 @@ class Space:
 
     @property
     def max_depth(self) -> int:
-        """Blocks of a stage at its deepest."""
+        """The number of blocks of a stage at its greatest depth."""
         return self.depths[-1]
 
     @property
     def blocks(self) -> int:
-        """Elastic blocks of the largest network."""
+        """The number of elastic blocks of the largest network."""
         return len(self.stages) * self.max_depth
 
     @property
     def largest(self) -> Architecture:
-        """Every knob at its highest."""
+        """The architecture with every knob at its largest option."""
         return self._uniform(self.kernels[-1], self.expands[-1], self.depths[-1])
 
     @property
     def smallest(self) -> Architecture:
-        """Every knob at its lowest."""
+        """The architecture with every knob at its smallest option."""
         return self._uniform(self.kernels[0], self.expands[0], self.depths[0])
 
     def _uniform(self, kernel: int, expand: int, depth: int) -> Architecture:
@@ -102,7 +128,7 @@ class Space:
         )
 
     def random(self, rng: np.random.Generator) -> Architecture:
-        """An architecture with every knob drawn uniformly."""
+        """Return an architecture with every knob drawn uniformly."""
         return self.canonical(
             Architecture(
                 kernel=tuple(int(k) for k in rng.choice(self.kernels, self.blocks)),
@@ -112,7 +138,7 @@ class Space:
         )
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """The same network with the entries of unused blocks at the lowest option."""
+        """Return the same network with the entries of unused blocks at the smallest option."""
         kernel, expand = list(architecture.kernel), list(architecture.expand)
         for stage, depth in enumerate(architecture.depth):
             for block in range(stage * self.max_depth + depth, (stage + 1) * self.max_depth):
@@ -120,7 +146,7 @@ class Space:
         return Architecture(kernel=tuple(kernel), expand=tuple(expand), depth=tuple(architecture.depth))
 
     def check(self, architecture: Architecture, resolution: int) -> None:
-        """Refuses a point outside the space.
+        """Refuse a point outside the space.
 
         Raises:
             ValueError: naming the knob, the value and what is allowed.
@@ -139,11 +165,11 @@ class Space:
                     raise ValueError(f"{knob} {value!r} is not in the space of {self.name}; take one of {allowed}")
 
     def input_shape(self, resolution: int) -> tuple[int, int, int, int]:
-        """Of one inference: (1, channels, resolution, aspect · resolution)."""
+        """Return the shape of one input, (1, channels, resolution, aspect · resolution)."""
         return 1, self.in_channels, resolution, resolution * self.aspect
 
     def active_blocks(self, architecture: Architecture) -> Iterator[tuple[int, Stage, int, int, int]]:
-        """The blocks in use: (index, stage, stride, kernel, expand), from input to output."""
+        """Yield (index, stage, stride, kernel, expand) of every block in use, from input to output."""
         for number, (stage, depth) in enumerate(zip(self.stages, architecture.depth, strict=True)):
             for position in range(depth):
                 index = number * self.max_depth + position
@@ -158,7 +184,14 @@ class Space:
         source: str = "unknown",
         precision: str = "float32",
     ) -> SubNet:
-        """The sub-network of an architecture at a resolution, with its MACs and its identifier.
+        """Return the sub-network of an architecture at a resolution, with its MACs and its identifier.
+
+        Args:
+            architecture: its knobs.
+            resolution: input height in pixels.
+            accuracy: its accuracy as a fraction; None where it is not known.
+            source: where the accuracy comes from, one of `SubNet.accuracy_source`.
+            precision: number format that it computes in, one of `supernets.artifact.PRECISIONS`.
 
         Raises:
             ValueError: for a point outside the space.
@@ -179,7 +212,8 @@ class Space:
         return replace(at_precision(subnet, precision), accuracy=accuracy, accuracy_source=source)
 
     def macs(self, architecture: Architecture, resolution: int) -> int:
-        """Multiply-accumulates of one inference: convolutions and linear layers, as usual without norms."""
+        """Return the multiply-accumulates of one inference: convolutions and linear layers, as usual without norms."""
+        # The stem has stride 2, so all maps start at half the resolution, rounded up.
         height, width = -(-resolution // 2), -(-resolution * self.aspect // 2)
         total = height * width * self.in_channels * 9 * self.stem_width
         total += height * width * self.stem_width * (9 + self.first_width)

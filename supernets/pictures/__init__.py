@@ -1,1 +1,1 @@
-"""Pictures: the built-in tasks, where inputs come from, and how accuracy is measured on labelled ones."""
+"""Pictures: the built-in tasks, the sources of inputs, and the measurement of accuracy on labelled pictures."""

@@ -1,4 +1,4 @@
-"""Accuracy of a prepared sub-network on labelled data. Knows no torch."""
+"""The accuracy of a prepared sub-network on labelled data. Knows no torch."""
 
 from __future__ import annotations
 
@@ -14,33 +14,36 @@ from supernets.pictures import plates
 from supernets.pictures.sources import PlateTask, Task, Tensor
 
 PLATES = 10_560
-"""Plates of a whole evaluation; a multiple of the alphabet, so that every character stands equally often."""
+"""Plates of a whole evaluation; a multiple of the alphabet's size, so that every character is equally frequent."""
 
 _BATCH = 64
 
 
 class LabelledData(Protocol):
-    """Pictures whose labels are known, ready for any resolution."""
+    """Pictures with known labels, for networks of any resolution."""
 
     @property
     def task(self) -> Task:
-        """What the labels are of."""
+        """The task that the labels belong to."""
         ...
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """Return the number of pictures."""
         ...
 
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Tensor, Sequence[object]]]:
-        """The pictures as a network takes them, with their labels, in batches; never all in memory.
+        """Yield the pictures as a network takes them, with their labels, in batches; they are never all in memory.
 
         Args:
-            input_shape: of one inference, (1, channels, height, width).
-            size: of a batch; the last may be smaller.
-            limit: at most that many pictures, chosen so that all classes are in equal parts; None takes all.
-            seed: of that choice.
+            input_shape: shape of one input, (1, channels, height, width).
+            size: pictures of a batch; the last batch may be smaller.
+            limit: at most that many pictures, with all classes in equal parts; None takes all.
+            seed: seed of that choice.
+
+        Yields:
+            Inputs (n, channels, height, width), and n labels.
 
         Raises:
             SupernetError: for a picture that can't be read.
@@ -50,30 +53,30 @@ class LabelledData(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlateData:
-    """Plates drawn by seed, of which there are as many as one asks for.
+    """Plates that are drawn by seed, as many as one asks for.
 
     Attributes:
-        held_out: in the typefaces that training never saw; False are pictures to calibrate with.
+        held_out: True for typefaces that training never saw; False for pictures to calibrate with.
     """
 
     held_out: bool = True
 
     @property
     def task(self) -> PlateTask:
-        """Exact match of all characters."""
+        """The plate task: all characters must match exactly."""
         return PlateTask()
 
     def __str__(self) -> str:
         return "held-out plates" if self.held_out else "training plates"
 
     def __len__(self) -> int:
-        """What an evaluation without a limit draws."""
+        """Return the number of plates that an evaluation without a limit draws."""
         return PLATES
 
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Tensor, Sequence[object]]]:
-        """As `LabelledData.batches`; the same seed and limit are the same plates."""
+        """Yield batches of plates and their texts; the same seed and limit give the same plates."""
         drawn = _drawn(PLATES if limit is None else limit, seed, self.held_out)
         for start in range(0, len(drawn.texts), size):
             pictures = drawn.pictures[start : start + size]
@@ -82,18 +85,18 @@ class PlateData:
 
 @lru_cache(maxsize=2)
 def _drawn(count: int, seed: int, held_out: bool) -> plates.Plates:
-    """Kept, since every sub-network of a ladder is measured on the same ones (7 kB each)."""
+    """Draw plates, and keep them: every sub-network of a ladder is measured on the same ones (7 kB each)."""
     return plates.draw(count, seed=seed, held_out=held_out, stratified=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """How many answers were right.
+    """The result of an evaluation.
 
     Attributes:
-        right: answers that are.
-        n: answers.
-        top5: answers with the right class among the five likeliest; None where labels are no classes.
+        right: number of right answers.
+        n: number of answers.
+        top5: number of answers with the right class among the five likeliest; None where labels are no classes.
     """
 
     right: int
@@ -102,7 +105,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
+        """The share of right answers (0 to 1)."""
         return self.right / self.n
 
 
@@ -114,15 +117,15 @@ def accuracy(
     seed: int = 0,
     on_picture: Callable[[int], None] = lambda done: None,
 ) -> Score:
-    """Runs a prepared sub-network over labelled data, picture by picture, as it is served.
+    """Run a prepared sub-network over labelled data, one picture at a time as in serving, and count right answers.
 
     Args:
-        run: the sub-network.
-        data: what to run it on.
-        input_shape: of the sub-network.
-        limit: as for `LabelledData.batches`.
-        seed: as for `LabelledData.batches`.
-        on_picture: called with how many pictures are done.
+        run: the prepared sub-network.
+        data: the labelled pictures.
+        input_shape: shape of one input, (1, channels, height, width).
+        limit: at most that many pictures, with all classes in equal parts; None takes all.
+        seed: seed of that choice.
+        on_picture: called with the number of pictures that are done.
 
     Raises:
         SupernetError: for a picture that can't be read.

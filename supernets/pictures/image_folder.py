@@ -1,7 +1,7 @@
 """Folders of labelled pictures, laid out as ImageNet's validation set: DIR/CLASS/picture. Knows no torch.
 
-A class is a folder named by its WordNet id (`n01440764`), whichever of the thousand are there, or by the number of
-the network's output (`0` to `999`).
+The folder of a class is named by its WordNet id (`n01440764`), or by the number of the network's output (`0` to
+`999`). Classes may be missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from supernets.pictures import images
 from supernets.pictures.sources import ImageTask, Tensor
 
 IMAGE_POOL = 128
-"""Pictures that an application takes in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
+"""Pictures that an application uses in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
 
 _READERS = 4
 _READ_AHEAD = 64
@@ -42,7 +42,10 @@ class ImageFolder:
         directory: DIR.
 
     Raises:
-        SupernetError: if there is no such folder, or it is laid out in another way.
+        SupernetError: if there is no such folder, or its layout is another one.
+
+    Attributes:
+        task: ImageNet classification.
     """
 
     task = ImageTask()
@@ -50,8 +53,8 @@ class ImageFolder:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._files: list[str] = []  # relative to the directory, class by class
-        self._labels: list[int] = []  # one each
-        self._sizes: list[int] = []  # of the classes
+        self._labels: list[int] = []  # one for each file
+        self._sizes: list[int] = []  # number of files of each class
         try:
             for folder, label in _class_folders(directory):
                 names = sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in images.SUFFIXES)
@@ -68,12 +71,18 @@ class ImageFolder:
         return str(self.directory)
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """Return the number of pictures."""
         return len(self._files)
 
     def chosen(self, limit: int | None = None, seed: int = 0) -> Iterator[tuple[Path, int]]:
-        """Files and labels in an order by seed, of which every beginning has as much of each class as it can."""
+        """Yield files and labels in an order by seed, in which every beginning has all classes in equal parts.
+
+        Args:
+            limit: at most that many; None takes all. The first four of two classes are two of each.
+            seed: seed of the order.
+        """
         rng = np.random.default_rng(seed)
+        # The order goes by rounds: each round takes one picture of every class that has some left.
         rank = np.concatenate([rng.permutation(size) for size in self._sizes])  # each picture's place in its class
         turn = np.repeat(rng.permutation(len(self._sizes)), self._sizes)  # its class's place in each round
         for picture in np.lexsort((turn, rank))[:limit]:
@@ -82,7 +91,7 @@ class ImageFolder:
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Tensor, Sequence[object]]]:
-        """As `evaluation.LabelledData.batches`; a few threads read ahead."""
+        """Yield inputs (n, 3, height, width) and n labels in batches of `size`; a few threads read ahead."""
         pictures = _ahead(lambda item: (_crop(item[0], input_shape), item[1]), self.chosen(limit, seed))
         while batch := list(islice(pictures, size)):
             yield images.normalised(np.stack([pixels for pixels, _ in batch])), [label for _, label in batch]
@@ -90,38 +99,43 @@ class ImageFolder:
 
 @dataclass(frozen=True, slots=True)
 class ImagePool:
-    """Some pictures of a folder as the inputs of an application, taken in turn.
+    """Some pictures of a folder as the inputs of an application, used in turn.
 
-    Only their crops are kept, as bytes; scaling them to floats is left to the request (0.07 ms at 224 pixels), since
-    floats would take four times the memory.
+    Only their crops are kept, as bytes. Each request scales its own to floats (0.07 ms at 224 pixels), since floats
+    would take four times the memory.
 
     Attributes:
-        files: the pictures.
-        labels: one each.
+        files: the picture files.
+        labels: the class of each file.
     """
 
     files: Sequence[Path]
     labels: Sequence[int]
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """All pictures at the network's resolution; a request's is the one of its number, modulo their count."""
+        """Crop all pictures; return a function from a request's number, modulo their count, to its input."""
         crops = np.stack(list(_ahead(lambda file: _crop(file, artifact.input_shape), self.files)))
         return lambda index: images.normalised(crops[index % len(crops)][None])
 
     def score(self, index: int, output: Tensor) -> bool | None:
-        """Top-1."""
+        """Return True if the output's largest value is at the label of request `index`."""
         return ImageTask().right(output, self.labels[index % len(self.labels)])
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """As the task does it."""
+        """Return a client's own RGB picture (height, width, 3) as the network takes it."""
         return ImageTask().adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
 def image_pool(directory: Path, seed: int, count: int = IMAGE_POOL) -> ImagePool:
-    """Pictures of a folder in equal parts of its classes, as far as the count allows; each is read once, to check it.
+    """Return pictures of a folder, with its classes in equal parts; each file is read once to check it.
+
+    Args:
+        directory: DIR of DIR/CLASS/picture.
+        seed: seed of the choice.
+        count: at most that many pictures.
 
     Raises:
-        SupernetError: as for `ImageFolder`, and if one of the pictures can't be read.
+        SupernetError: if the folder has another layout, or one of the pictures can't be read.
     """
     files, labels = zip(*ImageFolder(directory.resolve()).chosen(count, seed), strict=True)
     for _ in _ahead(images.read, files):
@@ -134,7 +148,7 @@ def _crop(file: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """What the function makes of each item, in order, by a few threads and never far ahead."""
+    """Yield the function's result for each item, in order; a few threads compute a bounded number ahead."""
     waiting: deque[Future[_R]] = deque()
     pool = ThreadPoolExecutor(_READERS)
     try:
@@ -149,10 +163,10 @@ def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
 
 
 def _class_folders(directory: Path) -> list[tuple[Path, int]]:
-    """Each folder of a class and its label.
+    """Return each folder of a class with its label.
 
     Raises:
-        SupernetError: if the directory is none, or not all of its folders are classes.
+        SupernetError: if the directory does not exist, or not all of its folders are classes.
     """
     if not directory.is_dir():
         kind = "is a file" if directory.exists() else "does not exist"
@@ -167,14 +181,14 @@ def _class_folders(directory: Path) -> list[tuple[Path, int]]:
         label = _label(folder.name)
         if label is None:
             inner = next((f for f in folders if any(_label(path.name) is not None for path in f.iterdir())), None)
-            mend = f"Did you mean {inner}?" if inner else f"A class is {_CLASSES}"
-            raise SupernetError(f"{directory}: folder {folder.name!r} is no class of ImageNet. {mend}")
+            fix = f"Did you mean {inner}?" if inner else f"A class is {_CLASSES}"
+            raise SupernetError(f"{directory}: folder {folder.name!r} is no class of ImageNet. {fix}")
         labelled.append((folder, label))
     return labelled
 
 
 def _label(name: str) -> int | None:
-    """The network's output that stands for a class folder; None where the name is no class."""
+    """Return the index of the network's output for a class folder; None where the name is no class."""
     if name.isdecimal():
         return int(name) if int(name) < len(_synsets()) else None
     return _synsets().get(name)

@@ -1,9 +1,9 @@
-"""Pictures as ImageNet's networks take them: the transform of the Once-for-all package's validation.
+"""The transform of pictures for ImageNet's networks, that of the Once-for-all package's validation. Knows no torch.
 
 `build_valid_transform` of `ofa.imagenet_classification.data_providers.imagenet` is torchvision's Resize, CenterCrop,
 ToTensor and Normalize, and torchvision resizes pictures by Pillow. The same steps on Pillow itself give the same
-floats (tests compare them) without torch, which no worker imports; and so what `gearshift accuracy` measures is what
-is served.
+floats (tests compare them) without torch, which no worker imports. So what `gearshift accuracy` measures is what is
+served.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from supernets.errors import SupernetError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Names of picture files end like this, in either case."""
+"""The endings of picture files' names, in lower case; upper case counts too."""
 
 _CROP_SHARE = 0.875
 _MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)[:, None, None]
@@ -26,10 +26,10 @@ _STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)[:, None, None]
 
 
 def read(file: Path) -> Image.Image:
-    """A picture file, decoded, in RGB whatever it is stored as.
+    """Read a picture file as RGB, whatever it is stored as.
 
     Raises:
-        SupernetError: if it can't be read, or is no picture.
+        SupernetError: if the file can't be read, or is no picture.
     """
     try:
         with Image.open(file) as picture:
@@ -39,10 +39,12 @@ def read(file: Path) -> Image.Image:
 
 
 def cropped(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
-    """The centre of an RGB picture whose shorter side is first scaled to ⌈resolution / 0.875⌉ pixels, bilinear.
+    """Return the centre of an RGB picture whose shorter side is first scaled to ⌈resolution / 0.875⌉ pixels.
+
+    At resolution 224 a picture of 640 x 480 is scaled to 341 x 256 (bilinear), and its centre of 224 x 224 is cut out.
 
     Returns:
-        Shape (3, resolution, resolution).
+        uint8, shape (3, resolution, resolution).
     """
     shorter = math.ceil(resolution / _CROP_SHARE)
     width, height = picture.size
@@ -55,7 +57,7 @@ def cropped(picture: Image.Image, resolution: int) -> NDArray[np.uint8]:
 
 
 def normalised(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels (..., 3, h, w) scaled to [0, 1], less ImageNet's mean, over its standard deviation."""
+    """Return pixels (..., 3, h, w) as float32: scaled to [0, 1], less ImageNet's mean, over its standard deviation."""
     x = pixels.astype(np.float32)
     x /= np.float32(255)
     x -= _MEAN

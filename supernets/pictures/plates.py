@@ -1,8 +1,8 @@
-"""The plate task: pictures of four-character number plates, drawn from a seed.
+"""Pictures of four-character number plates, drawn from a seed, for the plate task.
 
-Each picture is a short plate in a random font with tilt, shear, blur, sensor noise, clutter and changing contrast;
-the label is its text. The fonts come from pinned packages and are split by family, so a held-out picture is in a
-typeface that training never saw. Knows NumPy and Pillow only: no torch, no networks.
+Each picture is a short plate in a random font with tilt, shear, blur, sensor noise, clutter and changing contrast; its
+label is its text. The fonts come from pinned packages and are split by family, so a held-out picture is in a typeface
+that training never saw. Knows NumPy and Pillow only: no torch, no networks.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 # The characters of a plate. I, O and Q are left out, as on real plates, since they can't be told from 1 and 0.
 ALPHABET = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 LENGTH = 4
+# Size of a picture in pixels.
 HEIGHT = 48
 WIDTH = 144
 
-# Hardness of the task, as served and as accuracies are measured on. Training ends at 1: what a camera sees in use is
-# somewhat worse than what a network was trained on.
+# Hardness of the pictures that are served and that accuracies are measured on. Training ends at 1: what a camera sees
+# in use is somewhat worse than what a network was trained on.
 TASK_HARDNESS = 1.1
 
 _PACKAGED_FONTS = {
@@ -49,26 +50,26 @@ class Plates:
 
     Attributes:
         pictures: uint8, shape (n, HEIGHT, WIDTH), grey.
-        texts: n strings of LENGTH characters of ALPHABET.
+        texts: n strings of LENGTH characters out of ALPHABET.
     """
 
     pictures: NDArray[np.uint8]
     texts: tuple[str, ...]
 
     def labels(self) -> NDArray[np.int64]:
-        """Class indices into ALPHABET, shape (n, LENGTH)."""
+        """Return the texts as indices into ALPHABET, shape (n, LENGTH)."""
         return np.array([[ALPHABET.index(char) for char in text] for text in self.texts], dtype=np.int64)
 
 
 def draw(count: int, *, seed: int, held_out: bool, hardness: float = TASK_HARDNESS, stratified: bool = False) -> Plates:
-    """Draws `count` plates; the same arguments give the same bytes.
+    """Draw plates; the same arguments give the same bytes.
 
     Args:
-        count: how many.
-        seed: of everything random.
-        held_out: use the typefaces that training never sees.
+        count: number of plates.
+        seed: seed of everything random.
+        held_out: True for the typefaces that training never sees.
         hardness: 0 is clean; training goes up to 1, the task is `TASK_HARDNESS`.
-        stratified: every character stands equally often at every place, as far as the count allows.
+        stratified: True if every character is to be equally frequent at every place, as far as the count allows.
     """
     rng = np.random.default_rng([seed, held_out])
     fonts = font_paths(held_out=held_out)
@@ -83,11 +84,11 @@ def draw(count: int, *, seed: int, held_out: bool, hardness: float = TASK_HARDNE
 
 
 def resize(pictures: NDArray[np.uint8], resolution: int) -> NDArray[np.float32]:
-    """Pictures as a network of that resolution takes them.
+    """Return pictures as a network of some resolution takes them.
 
     Args:
         pictures: uint8, (n, height, width).
-        resolution: height in pixels; the width is three times that.
+        resolution: height in pixels; the width is three times the height.
 
     Returns:
         float32 in [-1, 1], (n, 1, resolution, 3 * resolution).
@@ -99,12 +100,13 @@ def resize(pictures: NDArray[np.uint8], resolution: int) -> NDArray[np.float32]:
 
 
 def read(logits: NDArray[np.float32]) -> list[str]:
-    """The texts that a network's output stands for; logits (n, LENGTH * len(ALPHABET))."""
+    """Return the n texts that a network's logits (n, LENGTH * len(ALPHABET)) mean: the likeliest characters."""
     classes = logits.reshape(len(logits), LENGTH, len(ALPHABET)).argmax(axis=2)
     return ["".join(ALPHABET[i] for i in row) for row in classes]
 
 
 def _stratified_texts(count: int, rng: np.random.Generator) -> list[str]:
+    # At each place the characters come in rounds, each round a permutation of the alphabet.
     rounds = -(-count // len(ALPHABET))
     places = [np.concatenate([rng.permutation(len(ALPHABET)) for _ in range(rounds)]) for _ in range(LENGTH)]
     return ["".join(ALPHABET[i] for i in row) for row in np.stack(places, axis=1)[:count]]
@@ -112,7 +114,7 @@ def _stratified_texts(count: int, rng: np.random.Generator) -> list[str]:
 
 @cache
 def font_paths(*, held_out: bool) -> tuple[str, ...]:
-    """Font files of one side of the split, in a fixed order."""
+    """Return the font files of one side of the split, in a fixed order."""
     import matplotlib
 
     directory = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
@@ -125,7 +127,7 @@ def font_paths(*, held_out: bool) -> tuple[str, ...]:
 
 @cache
 def _font(path: str, glyph_height_px: int) -> ImageFont.FreeTypeFont:
-    """The font at the size at which its capitals are that high (fonts differ by a third at equal size)."""
+    """Return a font at the size that gives its capitals a height in pixels (fonts differ by a third at equal size)."""
     top, bottom = ImageFont.truetype(path, 100).getbbox("H")[1::2]
     return ImageFont.truetype(path, round(100 * glyph_height_px / (bottom - top)))
 
@@ -135,6 +137,7 @@ def _resize_one(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
 
 
 def _draw_one(text: str, font_path: str, rng: np.random.Generator, hardness: float) -> NDArray[np.uint8]:
+    # In the order of a camera: what is on the plate, its view at an angle, defocus, then the sensor's noise.
     paper, ink = _shades(rng, hardness)
     image = Image.new("L", (WIDTH, HEIGHT), paper)
     pen = ImageDraw.Draw(image)
@@ -150,7 +153,7 @@ def _draw_one(text: str, font_path: str, rng: np.random.Generator, hardness: flo
 
 
 def _shades(rng: np.random.Generator, hardness: float) -> tuple[int, int]:
-    """Grey of the plate and of its characters; contrast falls with hardness, either may be the darker."""
+    """Return the grey of the plate and of its characters; contrast falls with hardness, and either may be darker."""
     contrast = rng.uniform(200 - 156 * hardness, 220)
     dark = rng.uniform(0, 255 - contrast)
     pair = (round(dark + contrast), round(dark))
@@ -158,7 +161,7 @@ def _shades(rng: np.random.Generator, hardness: float) -> tuple[int, int]:
 
 
 def _draw_clutter(pen: ImageDraw.ImageDraw, rng: np.random.Generator, hardness: float, paper: int) -> None:
-    """Patches of shade (shadow, dirt), a border, and screws or lines that are no characters."""
+    """Draw patches of shade (shadow, dirt), screws or lines, and a border; none of them are characters."""
     for _ in range(rng.integers(0, 1 + round(5 * hardness))):
         x, y = rng.uniform(-10, WIDTH), rng.uniform(-10, HEIGHT)
         shade = int(np.clip(paper + rng.normal(0, 34 * hardness), 0, 255))
@@ -186,10 +189,13 @@ def _draw_text(
 
 
 def _tilt(rng: np.random.Generator, hardness: float) -> tuple[float, float, float, float, float, float]:
-    """The affine map from output to input pixels: a turn of up to 8.5 degrees and a shear about the centre."""
+    """Return the affine map from output to input pixels: a turn and a shear about the centre.
+
+    At hardness 1 the turn is up to 8.5 degrees and the shear up to 0.22.
+    """
     turn = hardness * np.deg2rad(rng.uniform(-8.5, 8.5))
     shear = hardness * rng.uniform(-0.22, 0.22)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, shear], [0, 1]]
     centre = np.array([WIDTH / 2, HEIGHT / 2])
-    offset = centre - matrix @ centre
+    offset = centre - matrix @ centre  # so that the centre stays where it is
     return (*matrix[0], offset[0], *matrix[1], offset[1])

@@ -1,7 +1,8 @@
-"""Where a worker's inputs come from, and whether an output is right. Knows no torch.
+"""The tasks of networks on pictures, and the sources of a worker's inputs. Knows no torch.
 
-A source turns the number of a request into an input for whatever network is active. All that takes long (resizing
-a pool of pictures for a new resolution) happens in `inputs`, off the request path.
+- A *task* turns pictures into inputs and decides if an output is right.
+- A *source* turns the number of a request into an input for the active network. Slow work, such as resizing a pool of
+  pictures for a new resolution, happens in `inputs`, off the request path.
 """
 
 from __future__ import annotations
@@ -20,23 +21,26 @@ from supernets.errors import SupernetError
 from supernets.pictures import images, plates
 
 Tensor = NDArray[np.float32]
+"""Inputs or outputs of networks, float32."""
 PLATE_POOL = 32 * len(plates.ALPHABET)
+"""Plates that an application uses in turn."""
 _NOISE = 4
+"""Random inputs that are used in turn."""
 
 
 class Source(Protocol):
-    """Inputs of one application."""
+    """The inputs of one application."""
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """A function from a request's number to its input, of `artifact.input_shape`."""
+        """Return a function from a request's number to its input, of `artifact.input_shape`."""
         ...
 
     def score(self, index: int, output: Tensor) -> bool | None:
-        """Whether that output of request `index` is right; None where there is no label."""
+        """Return True if the output of request `index` is right; None where there is no label."""
         ...
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """A client's own picture as the network takes it.
+        """Return a client's own picture as the network takes it.
 
         Raises:
             SupernetError: for a picture of the wrong shape or type.
@@ -45,22 +49,22 @@ class Source(Protocol):
 
 
 class Task(Protocol):
-    """What a family of networks does: the input it takes and the output it gives."""
+    """The task of some networks: the pictures that they take and the meaning of their outputs."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """Pictures as a batch that a network of that input shape takes."""
+        """Return n pictures as a batch (n, ...) for a network whose inputs have shape `input_shape`, (1, ...)."""
         ...
 
     def right(self, output: Tensor, label: object) -> bool:
-        """Whether one output means the label."""
+        """Return True if one output means the label."""
         ...
 
 
 class PlateTask:
-    """Reading plates: grey uint8 pictures (n, height, width) in, the text must match exactly."""
+    """The task of reading plates: it takes grey uint8 pictures (n, height, width), and the text must match exactly."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """Resized and scaled, (n, 1, height, width) of the network."""
+        """Return the pictures resized and scaled to [-1, 1], (n, 1, height, width) of the network."""
         if pictures.dtype != np.uint8 or pictures.ndim != 3:
             raise SupernetError(
                 f"a picture for ofa-plates must be grey, uint8, of shape (height, width); "
@@ -69,15 +73,15 @@ class PlateTask:
         return plates.resize(pictures.astype(np.uint8, copy=False), input_shape[2])
 
     def right(self, output: Tensor, label: object) -> bool:
-        """Exact match of all characters."""
+        """Return True if all characters match."""
         return plates.read(output)[0] == label
 
 
 class ClassTask:
-    """Classification by a user's own model: float32 inputs as the model takes them, the largest output wins."""
+    """The task of classifying by a user's own model: it takes the model's own inputs, and the largest output wins."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """The same inputs as float32, each of the model's shape with or without its leading 1."""
+        """Return the inputs as float32; each has the model's shape, with or without the leading 1."""
         try:
             return pictures.astype(np.float32).reshape(len(pictures), *input_shape[1:])
         except ValueError:
@@ -86,15 +90,15 @@ class ClassTask:
             ) from None
 
     def right(self, output: Tensor, label: object) -> bool:
-        """Top-1."""
+        """Return True if the output's largest value is at the label."""
         return int(output.reshape(-1).argmax()) == label
 
 
 class ImageTask(ClassTask):
-    """ImageNet classification: RGB uint8 pictures (n, height, width, 3) of any size in, the largest output wins."""
+    """The task of ImageNet: it takes RGB uint8 pictures (n, height, width, 3) of any size, the largest output wins."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """Scaled, cropped and normalised as `images` does it, (n, 3, resolution, resolution)."""
+        """Return the pictures scaled, cropped and normalised by `images`, (n, 3, resolution, resolution)."""
         if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3 or 0 in pictures.shape:
             raise SupernetError(
                 f"a picture for an ImageNet network must be RGB, uint8, of shape (height, width, 3); "
@@ -105,17 +109,17 @@ class ImageTask(ClassTask):
 
 
 TASKS: Mapping[str, Task] = {"plates": PlateTask(), "imagenet": ImageTask()}
-"""What the built-in supernets do, by name."""
+"""The tasks of the built-in supernets, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A fixed set of pictures, taken in turn.
+    """A fixed set of pictures that are used in turn.
 
     Attributes:
-        task: what they are for.
+        task: the task that they are for.
         pictures: (n, ...), as the task takes them.
-        labels: one each, or None where there are none.
+        labels: n labels; None where there are none.
     """
 
     task: Task
@@ -123,27 +127,27 @@ class Pool:
     labels: Sequence[object] | None
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """All pictures at the network's resolution; a request's is the one of its number, modulo their count."""
+        """Adapt all pictures; return a function from a request's number, modulo their count, to its input."""
         batch = self.task.adapt(self.pictures, artifact.input_shape)
         return lambda index: batch[index % len(batch)][None]
 
     def score(self, index: int, output: Tensor) -> bool | None:
-        """Compared with the picture's label."""
+        """Return True if the output matches the picture's label; None where there are no labels."""
         return None if self.labels is None else self.task.right(output, self.labels[index % len(self.labels)])
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """As the task does it."""
+        """Return a client's own picture as the network takes it."""
         return self.task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
 class Called:
-    """A user's function from a request's number to a picture, or to a picture and its label.
+    """A source that calls a user's function for each request.
 
-    It is called once for each request, on the inference thread, so its time counts as the request's.
+    The function is called once for each request on the inference thread, so its time counts as the request's.
 
     Args:
-        task: what the pictures are for.
-        function: the user's.
+        task: the task that the pictures are for.
+        function: the user's function, from a request's number to a picture, or to a picture and its label.
     """
 
     def __init__(self, task: Task, function: Callable[[int], object]) -> None:
@@ -152,7 +156,7 @@ class Called:
         self._latest: tuple[int, object] = (-1, None)  # request and its label
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """Calls the function and adapts what it returns."""
+        """Return a function that calls the user's function and adapts the picture that it returns."""
 
         def call(index: int) -> Tensor:
             result = self._function(index)
@@ -163,12 +167,15 @@ class Called:
         return call
 
     def score(self, index: int, output: Tensor) -> bool | None:
-        """Compared with the label of the latest input; None where the function gave none, or for another request."""
+        """Return True if the output matches the label of request `index`.
+
+        It is None where the function gave no label, and for any request but the latest.
+        """
         latest, label = self._latest
         return None if latest != index or label is None else self._task.right(output, label)
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """As the task does it."""
+        """Return a client's own picture as the network takes it."""
         return self._task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
@@ -177,36 +184,36 @@ class Noise:
     """Random inputs without labels, of each model's own shape, for models that bring no data.
 
     Attributes:
-        seed: the same one gives the same inputs.
-        task: what a client's own pictures are for.
+        seed: seed of the inputs; the same seed gives the same inputs.
+        task: the task that adapts a client's own pictures.
     """
 
     seed: int
     task: Task = field(default_factory=ClassTask)
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """Some inputs, taken in turn."""
+        """Draw some inputs; return a function from a request's number, modulo their count, to its input."""
         rng = np.random.default_rng(self.seed)
         batch = rng.standard_normal((_NOISE, *artifact.input_shape), dtype=np.float32)
         return lambda index: batch[index % _NOISE]
 
     def score(self, index: int, output: Tensor) -> bool | None:
-        """Nobody knows."""
+        """Return None, since random inputs have no labels."""
         return None
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
-        """As the task does it."""
+        """Return a client's own picture as the network takes it."""
         return self.task.adapt(np.asarray(picture)[None], artifact.input_shape)
 
 
 def plate_stream(seed: int, count: int = PLATE_POOL) -> Pool:
-    """Held-out plates in which every character stands equally often at every place."""
+    """Return held-out plates in which every character is equally frequent at every place."""
     drawn = plates.draw(count, seed=seed, held_out=True, stratified=True)
     return Pool(PlateTask(), drawn.pictures, drawn.texts)
 
 
 def plate_folder(directory: Path) -> Pool:
-    """The pictures of a folder; a file named by its plate (`AB12.png`, `AB12_3.png`) is labelled by it.
+    """Return the pictures of a folder; they are labelled if each file is named by its plate (`AB12.png`, `AB12_3.png`).
 
     Raises:
         SupernetError: if there is no such folder, no picture in it, or a picture that can't be read.

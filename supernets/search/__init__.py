@@ -1,1 +1,1 @@
-"""The search for a ladder: where accuracies and latencies come from, and evolution over a space."""
+"""The search for a ladder: sources of accuracies and latencies, and evolution over a space."""

@@ -1,4 +1,4 @@
-"""How accurate a search believes a sub-network to be: a published predictor, the user's own table, or pictures.
+"""The sources of accuracies for a search: a published predictor, the user's own table, or labelled pictures.
 
 Imports torch only where a file is read or a network is made.
 """
@@ -30,25 +30,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 TUTORIAL_RESOLUTIONS = tuple(range(112, 225, 16))
-"""Of the predictor in Once-for-all's tutorial, which writes them into its code (`ofa.tutorial.accuracy_predictor`)."""
+"""Resolutions of the predictor in Once-for-all's tutorial, which has them in its code
+(`ofa.tutorial.accuracy_predictor`)."""
 
 _TABLE_SOURCES = ("published", "measured", "predicted")
-
-
+"""Allowed sources of a table's accuracies; the first is the default."""
 _BATCH = 64
+"""Pictures that are calibrated on at once."""
 
 
 class AccuracySource(ABC):
-    """Accuracies of the sub-networks that a search may choose from.
+    """The accuracies of the sub-networks that a search may choose from.
 
     Attributes:
-        encoding: of those sub-networks.
+        encoding: the encoding of those sub-networks.
     """
 
     encoding: Encoding
 
     def extremes(self) -> Genes:
-        """Sub-networks among which the fastest and the slowest are."""
+        """Return sub-networks (n, genes) that include the fastest and the slowest."""
         return self.encoding.ends()
 
     def choose(
@@ -58,30 +59,43 @@ class AccuracySource(ABC):
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
     ) -> Candidates:
-        """The most accurate sub-network found under each limit; as `evolve`."""
+        """Search the most accurate sub-network under each limit.
+
+        Args:
+            latency_ms: gives latencies in milliseconds.
+            limits_ms: latencies to stay within.
+            plan: the extent of the search.
+            on_generation: called with the number of generations that are done, and of all.
+
+        Returns:
+            One sub-network for each limit, in the order of the limits.
+
+        Raises:
+            SupernetError: if nothing is within a limit.
+        """
         return evolve(self.encoding, latency_ms, self.scores, limits_ms, plan, on_generation)
 
     @abstractmethod
     def scores(self, genes: Genes) -> NDArray[np.float64]:
-        """Accuracies (n,) of sub-networks (n, genes)."""
+        """Return the accuracies (n,) of sub-networks (n, genes), as fractions."""
 
     @abstractmethod
     def final(self, subnet: SubNet) -> SubNet:
-        """A chosen sub-network with its accuracy and where that comes from."""
+        """Return a chosen sub-network with its accuracy and the accuracy's source."""
 
 
 class Predictor(AccuracySource):
-    """Once-for-all's accuracy predictor: a perceptron on the one-hot encoded knobs.
+    """Once-for-all's accuracy predictor (arXiv 1908.09791): a multi-layer perceptron on the one-hot encoded knobs.
 
-    Two forms of its state dict are public: the tutorial's (`0.weight`, …; kernels, expansions, resolution) and that of
-    `ofa.nas.accuracy_predictor` (`layers.0.0.weight`, …, `base_acc`; resolution, kernels, expansions). How many layers
-    it has and how wide they are is read off the file.
+    Two forms of its state dict are public. They differ in names and in the order of the inputs: the tutorial's
+    (`0.weight`, …; kernels, expansions, resolution) and that of `ofa.nas.accuracy_predictor` (`layers.0.0.weight`, …,
+    `base_acc`; resolution, kernels, expansions). The file gives the number of layers and their widths.
 
     Args:
-        path: state dict, `.safetensors` or a `.pth` without code.
-        space: whose sub-networks it knows.
-        resolutions: to choose from, and in this order those that it was made for where the file does not tell; None
-            for all that it knows.
+        path: file of the state dict, `.safetensors` or a `.pth` without code.
+        space: the space of the sub-networks that it predicts.
+        resolutions: resolutions to choose from; None for all that it knows. Where the file does not say which
+            resolutions it was made for, these are them, in this order.
 
     Raises:
         SupernetError: if the file can't be read, is no predictor for that space, or gives no fractions.
@@ -105,6 +119,8 @@ class Predictor(AccuracySource):
             )
 
     def _made_for(self, path: Path, space: Space, resolutions: Sequence[int] | None) -> tuple[int, ...]:
+        """Return the resolutions that the predictor was made for, in the order of its inputs."""
+        # Every knob's options are one input each, so what is left of the inputs are its resolutions.
         inputs = self._layers[0][0].shape[1]
         count = inputs - space.blocks * (len(space.kernels) + len(space.expands))
         if count < 1:
@@ -121,8 +137,10 @@ class Predictor(AccuracySource):
         )
 
     def scores(self, genes: Genes) -> NDArray[np.float64]:
-        """Predicted accuracies (n,) of sub-networks (n, genes)."""
+        """Return the predicted accuracies (n,) of sub-networks (n, genes)."""
         encoding = self.encoding
+        # The input: a one-hot code of every block's kernel and expansion, all zero for unused blocks, and one of the
+        # resolution among those that the predictor was made for.
         active = encoding.active(genes)[:, :, None]
         kernels = np.eye(len(encoding.space.kernels), dtype=np.float32)[genes[:, encoding.kernel]] * active
         expands = np.eye(len(encoding.space.expands), dtype=np.float32)[genes[:, encoding.expand]] * active
@@ -135,13 +153,13 @@ class Predictor(AccuracySource):
         return (x[:, 0] + self._base).astype(np.float64)
 
     def final(self, subnet: SubNet) -> SubNet:
-        """As predicted, and said to be."""
+        """Return a chosen sub-network with its predicted accuracy."""
         predicted = self.scores(self.encoding.encoded(_architecture(subnet), subnet.resolution)[None])[0]
         return replace(subnet, accuracy=round(float(predicted), 4), accuracy_source="predicted")
 
 
 def _layers(path: Path, state: dict[str, torch.Tensor]) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Weight (out, in) and bias (out,) of each layer, from input to output."""
+    """Return the weight (out, in) and the bias (out,) of each layer, from input to output."""
     names = sorted(
         {key.rpartition(".")[0] for key in state},
         key=lambda name: [int(part) for part in name.split(".") if part.isdecimal()],
@@ -171,16 +189,16 @@ def _values(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 class AccuracyTable(AccuracySource):
-    """Sub-networks with known accuracies, the only ones that can then be chosen: there is nothing to evolve.
+    """A table of sub-networks with known accuracies. Only these can be chosen, so nothing evolves.
 
     Args:
         path: JSON, a list of objects; or CSV with a heading, where knobs are numbers with blanks between them. Fields:
             `kernel`, `expand`, `depth`, `resolution`, `accuracy` (a fraction), and optionally `source`: `published`
-            (if it is not given), `measured` or `predicted`.
-        space: whose sub-networks they are.
+            (the default), `measured` or `predicted`.
+        space: the space of the sub-networks.
 
     Raises:
-        SupernetError: naming the file, the row, and what is wrong with it.
+        SupernetError: naming the file, the row and the error in it.
     """
 
     def __init__(self, path: Path, space: Space) -> None:
@@ -190,7 +208,7 @@ class AccuracyTable(AccuracySource):
         self._genes = np.array([self.encoding.encoded(_architecture(s), s.resolution) for s in self._listed.values()])
 
     def extremes(self) -> Genes:
-        """All that are listed."""
+        """Return all sub-networks of the table."""
         return self._genes
 
     def choose(
@@ -200,7 +218,7 @@ class AccuracyTable(AccuracySource):
         plan: EvolutionPlan,
         on_generation: Callable[[int, int], None],
     ) -> Candidates:
-        """The most accurate of the listed under each limit.
+        """Return the most accurate sub-network of the table under each limit.
 
         Raises:
             SupernetError: if nothing is within a limit.
@@ -209,12 +227,12 @@ class AccuracyTable(AccuracySource):
         return pool.under(limits_ms)
 
     def scores(self, genes: Genes) -> NDArray[np.float64]:
-        """As listed."""
+        """Return the table's accuracies (n,) of sub-networks (n, genes)."""
         subnets = (self.encoding.space.subnet(*self.encoding.decoded(row)) for row in genes)
         return np.array([self._listed[subnet.id].accuracy for subnet in subnets], dtype=np.float64)
 
     def final(self, subnet: SubNet) -> SubNet:
-        """As listed."""
+        """Return a chosen sub-network as the table has it."""
         return self._listed[subnet.id]
 
 
@@ -261,12 +279,12 @@ def _sub_network(space: Space, row: dict[str, Any]) -> SubNet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """Training pictures to average a sub-network's batch-norm statistics over.
+    """Training pictures that a sub-network's batch-norm statistics are averaged over.
 
     Attributes:
-        data: the pictures.
-        pictures: at most that many.
-        seed: of which.
+        data: the labelled data to choose from.
+        pictures: at most that many pictures.
+        seed: seed of the choice.
     """
 
     data: LabelledData
@@ -274,7 +292,7 @@ class Calibration:
     seed: int
 
     def module(self, net: ElasticSupernet, subnet: SubNet) -> nn.Module:
-        """The sub-network with statistics of its own."""
+        """Return the module of a sub-network with statistics of its own."""
         from supernets.calibration import calibrate
 
         module = net.module(subnet)
@@ -289,23 +307,23 @@ class Calibration:
 
 
 class MeasuredAccuracy(AccuracySource):
-    """Measured on labelled pictures, each sub-network with batch-norm statistics of its own, in the serving engine.
+    """Accuracies measured on labelled pictures in the serving engine, each sub-network with its own statistics.
 
-    What the search goes by is measured on some pictures; the chosen are measured again on more, since the best of many
-    on few pictures is flattered.
+    The search uses few pictures. The chosen sub-networks are measured again on more, since the best of many on few
+    pictures owes some of its accuracy to luck.
 
     Args:
-        net: whose sub-networks.
-        data: labelled pictures.
-        calibration: what each sub-network is calibrated on.
-        pictures: that the search goes by.
-        test_pictures: for the chosen, of another seed; None takes all.
-        seed: of the pictures.
-        engine: that runs them.
-        threads: of it.
-        known: what was measured before, by what it depends on; this adds to it.
+        net: the supernet.
+        data: the labelled pictures.
+        calibration: pictures that each sub-network's batch-norm statistics are averaged over.
+        pictures: number of pictures that the search uses.
+        test_pictures: number of pictures for the chosen, drawn with another seed; None takes all.
+        seed: seed of the pictures.
+        engine: one of `engines.names()`, or `auto`.
+        threads: threads that compute, the caller's among them.
+        known: earlier measurements, by sub-network, number of pictures and seed; new ones are added.
         on_measured: called with how many of a round's sub-networks are done, and of how many.
-        resolutions: to choose from; None takes all of the space.
+        resolutions: resolutions to choose from; None takes all of the space.
     """
 
     def __init__(
@@ -331,7 +349,7 @@ class MeasuredAccuracy(AccuracySource):
         self._on_measured = on_measured
 
     def scores(self, genes: Genes) -> NDArray[np.float64]:
-        """Measured on the search's pictures."""
+        """Measure sub-networks (n, genes) on the search's pictures; return their accuracies (n,)."""
         found = []
         for done, row in enumerate(genes):
             subnet = self._net.space.subnet(*self.encoding.decoded(row))
@@ -340,7 +358,10 @@ class MeasuredAccuracy(AccuracySource):
         return np.array(found, dtype=np.float64)
 
     def final(self, subnet: SubNet) -> SubNet:
-        """Measured on pictures of another seed, which are others where pictures are drawn, or on all there are."""
+        """Measure a chosen sub-network on `test_pictures` of another seed, or on all pictures.
+
+        Another seed gives other pictures where pictures are drawn.
+        """
         found = self._accuracy(subnet, self._test_pictures, self._seed + 1)
         return replace(subnet, accuracy=round(found, 4), accuracy_source="measured")
 

@@ -1,9 +1,9 @@
 """Evolutionary search for the most accurate sub-network under each of several latency limits. Knows no torch.
 
-As in Once-for-all (arXiv 1908.09791) and Dynamic-OFA (arXiv 2105.03596): of each generation the most accurate that are
-fast enough are parents; their children are mutations and crossovers. All limits share one pool, so that what a search
-under one limit finds serves the others too. Sub-networks are rows of an array of *genes*, so that a whole generation
-is scored at once.
+It follows Once-for-all (arXiv 1908.09791) and Dynamic-OFA (arXiv 2105.03596): in each generation the most accurate
+sub-networks that are fast enough become parents, and their children are mutations and crossovers. All limits share one
+pool, so that a sub-network found under one limit serves the others too. Sub-networks are rows of an array of *genes*,
+so that a whole generation is scored at once.
 """
 
 from __future__ import annotations
@@ -19,24 +19,35 @@ from supernets.errors import SupernetError
 from supernets.ofa.space import Architecture, Space
 
 Genes = NDArray[np.int64]
-"""(n, genes): of each sub-network the kernel of every block, the expansion of every block, the depth of every stage
-and the resolution, each as the index of an option of its space."""
+"""Sub-networks, shape (n, genes). The genes of one are the kernel of every block, the expansion of every block, the
+depth of every stage and the resolution, each as the index of an option of its space."""
 
 Scoring = Callable[[Genes], NDArray[np.float64]]
-"""A figure (n,) for sub-networks (n, genes)."""
+"""Gives sub-networks (n, genes) one figure each, (n,)."""
 
 _REDRAWS = 8
-"""Times that a child which is too slow is drawn anew."""
+"""Number of draws for the children of one kind; those that are too slow are drawn again."""
 
 _SHRINKS = 16
+"""Number of times that first sub-networks which are too slow are made smaller."""
 
 
 class Encoding:
-    """The genes of a space.
+    """The translation between the sub-networks of a space and genes.
 
     Args:
-        space: what sub-networks there are.
-        resolutions: to choose from; None takes all of the space.
+        space: the space.
+        resolutions: resolutions to choose from; None takes all of the space.
+
+    Attributes:
+        space: the space.
+        resolutions: resolutions to choose from.
+        kernel: the genes of the blocks' kernels.
+        expand: the genes of the blocks' expansions.
+        depth: the genes of the stages' depths.
+        options: (genes,), number of options of each gene; option 0 is the smallest.
+        units: (genes,), number of the unit that each gene mutates with; a block's kernel and expansion are one unit,
+            as in Once-for-all.
     """
 
     def __init__(self, space: Space, resolutions: Sequence[int] | None = None) -> None:
@@ -48,25 +59,23 @@ class Encoding:
         self.depth = slice(2 * blocks, 2 * blocks + stages)
         counts = (len(space.kernels), len(space.expands), len(space.depths), len(self.resolutions))
         self.options = np.repeat(counts, (blocks, blocks, stages, 1))
-        """(genes,): options of each gene; the first is the smallest."""
         self.units = np.concatenate([np.tile(np.arange(blocks), 2), np.arange(blocks, blocks + stages + 1)])
-        """(genes,): what mutates together; a block's kernel and expansion do, as in Once-for-all."""
         self._depths = np.array(space.depths)
 
     def active(self, genes: Genes) -> NDArray[np.bool_]:
-        """(n, blocks): whether a block is within its stage's depth."""
+        """Return (n, blocks): True for a block within its stage's depth."""
         position = np.arange(self.space.max_depth)
         within: NDArray[np.bool_] = position < self._depths[genes[:, self.depth]][:, :, None]
         return within.reshape(len(genes), self.space.blocks)
 
     def canonical(self, genes: Genes) -> Genes:
-        """The same sub-networks with unused blocks at the first options."""
+        """Return the same sub-networks with unused blocks at option 0."""
         active = self.active(genes)
         rest = np.ones((len(genes), self.options.size - 2 * self.space.blocks), dtype=bool)
         return np.where(np.concatenate([active, active, rest], axis=1), genes, 0)
 
     def decoded(self, row: NDArray[np.int64]) -> tuple[Architecture, int]:
-        """Architecture and resolution of one row."""
+        """Return the architecture and the resolution of one row."""
         space = self.space
         architecture = Architecture(
             kernel=tuple(space.kernels[i] for i in row[self.kernel]),
@@ -76,7 +85,7 @@ class Encoding:
         return space.canonical(architecture), self.resolutions[row[-1]]
 
     def encoded(self, architecture: Architecture, resolution: int) -> NDArray[np.int64]:
-        """The row of a point of the space."""
+        """Return the row (genes,) of a point of the space."""
         space = self.space
         architecture = space.canonical(architecture)
         return np.array(
@@ -87,29 +96,34 @@ class Encoding:
         )
 
     def ends(self) -> Genes:
-        """The smallest and the largest architecture at every resolution."""
+        """Return the smallest and the largest architecture at every resolution."""
         architectures = (self.space.smallest, self.space.largest)
         return np.array([self.encoded(a, r) for r in self.resolutions for a in architectures])
 
     def random(self, count: int, rng: np.random.Generator) -> Genes:
-        """Sub-networks with every knob drawn uniformly."""
+        """Return sub-networks with every knob drawn uniformly."""
         return self.canonical(rng.integers(0, self.options, (count, self.options.size)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvolutionPlan:
-    """How far to search; the defaults are Dynamic-OFA's (arXiv 2105.03596)."""
+    """The extent of a search; the defaults are Dynamic-OFA's (arXiv 2105.03596).
+
+    Attributes:
+        seed: seed of everything random.
+        population: sub-networks of a generation, for each limit.
+        generations: number of generations.
+        parent_ratio: share of the population that has children.
+        mutate_probability: probability that a block, a depth or the resolution of a mutated child is drawn anew.
+        mutation_ratio: share of the children that are mutations; the rest are crossovers.
+    """
 
     seed: int = 0
     population: int = 100
-    """Sub-networks of a generation, for each limit."""
     generations: int = 500
     parent_ratio: float = 0.25
-    """Share of the population that has children."""
     mutate_probability: float = 0.4
-    """Chance of each block, each depth and the resolution of a mutated child to be drawn anew."""
     mutation_ratio: float = 0.5
-    """Share of the children that are mutations; the rest are crossovers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,9 +131,9 @@ class Candidates:
     """Sub-networks with their scores.
 
     Attributes:
-        genes: (n, genes).
-        latency_ms: (n,).
-        accuracy: (n,).
+        genes: (n, genes), the sub-networks.
+        latency_ms: (n,), their latencies in milliseconds.
+        accuracy: (n,), their accuracies as fractions.
     """
 
     genes: Genes
@@ -127,13 +141,13 @@ class Candidates:
     accuracy: NDArray[np.float64]
 
     def best(self, limit_ms: float, count: int) -> NDArray[np.int64]:
-        """Indices of the most accurate within a limit, at most that many; of equals the fastest, then by genes."""
+        """Return the indices of the `count` most accurate within a limit; of equals the fastest, then by genes."""
         within = np.flatnonzero(self.latency_ms <= limit_ms)
         keys = (*self.genes[within].T[::-1], self.latency_ms[within], -self.accuracy[within])
         return within[np.lexsort(keys)[:count]]
 
     def under(self, limits_ms: Sequence[float]) -> Candidates:
-        """The most accurate within each limit, in the order of the limits.
+        """Return the most accurate within each limit, in the order of the limits.
 
         Raises:
             SupernetError: if nothing is within a limit.
@@ -148,7 +162,7 @@ class Candidates:
         return self.taken(np.concatenate(found))
 
     def taken(self, indices: NDArray[np.int64]) -> Candidates:
-        """Those alone."""
+        """Return the sub-networks at some indices."""
         return Candidates(
             genes=self.genes[indices], latency_ms=self.latency_ms[indices], accuracy=self.accuracy[indices]
         )
@@ -162,22 +176,22 @@ def evolve(
     plan: EvolutionPlan,
     on_generation: Callable[[int, int], None] = lambda done, total: None,
 ) -> Candidates:
-    """The most accurate sub-network that was found under each limit, in the order of the limits.
+    """Return the most accurate sub-network that is found under each limit, in the order of the limits.
 
     Args:
-        encoding: of the space to search.
-        latency_ms: of sub-networks; called for many that are too slow.
-        accuracy: of sub-networks; called only for those within a limit, and once for each.
+        encoding: the encoding of the space to search.
+        latency_ms: gives latencies in milliseconds; called for many sub-networks that are too slow.
+        accuracy: gives accuracies; called only for sub-networks within a limit, and once for each.
         limits_ms: latencies to stay within.
-        plan: how far to search; the same plan and scores find the same.
-        on_generation: called with how many generations are done, and of how many.
+        plan: the extent of the search; the same plan and scores find the same sub-networks.
+        on_generation: called with the number of generations that are done, and of all.
 
     Raises:
         SupernetError: if nothing is within a limit.
     """
     rng = np.random.default_rng(plan.seed)
     ends = encoding.ends()
-    # Refuses a limit that nothing is within, before accuracies are asked for.
+    # This refuses a limit that no sub-network is within, before accuracies are measured, which may take long.
     Candidates(genes=ends, latency_ms=latency_ms(ends), accuracy=np.zeros(len(ends))).under(limits_ms)
     first = [ends, *(_first(encoding, latency_ms, limit, plan.population, rng) for limit in limits_ms)]
     nothing = Candidates(genes=ends[:0], latency_ms=np.empty(0), accuracy=np.empty(0))
@@ -185,6 +199,7 @@ def evolve(
     parents = max(1, round(plan.parent_ratio * plan.population))
     mutations = round(plan.mutation_ratio * plan.population)
     for generation in range(plan.generations):
+        # Under each limit the most accurate of the whole pool are parents, whichever limit they were found under.
         kept, children = [], []
         for limit in limits_ms:
             best = pool.best(limit, parents)
@@ -193,6 +208,7 @@ def evolve(
             crossed = partial(_crossed, encoding, pool.genes[best], rng)
             children.append(_fast_enough(mutated, mutations, latency_ms, limit))
             children.append(_fast_enough(crossed, plan.population - mutations, latency_ms, limit))
+        # Only parents stay in the pool (truncation selection), so the best so far is never lost.
         survivors = pool.taken(np.unique(np.concatenate(kept)))
         pool = _joined(survivors, np.concatenate(children), latency_ms, accuracy, max(limits_ms))
         on_generation(generation + 1, plan.generations)
@@ -200,8 +216,9 @@ def evolve(
 
 
 def _first(encoding: Encoding, latency_ms: Scoring, limit_ms: float, count: int, rng: np.random.Generator) -> Genes:
-    """Random sub-networks; of those that are too slow each knob goes to its smallest at even odds, again and again.
+    """Return random sub-networks, nearly all of them within a limit.
 
+    Those that are too slow are shrunk: each knob goes to its smallest option with probability 1/2, up to 16 times.
     Drawing anew would find hardly any under a tight limit.
     """
     genes = encoding.random(count, rng)
@@ -213,7 +230,7 @@ def _first(encoding: Encoding, latency_ms: Scoring, limit_ms: float, count: int,
 
 
 def _fast_enough(draw: Callable[[int], Genes], count: int, latency_ms: Scoring, limit_ms: float) -> Genes:
-    """Children within the limit; those that are not are drawn anew, a few times."""
+    """Return up to `count` children within the limit; those that are too slow are drawn again, a few times."""
     found, missing = [], count
     for _ in range(_REDRAWS):
         drawn = draw(missing)
@@ -225,6 +242,7 @@ def _fast_enough(draw: Callable[[int], Genes], count: int, latency_ms: Scoring, 
 
 
 def _mutated(encoding: Encoding, parents: Genes, probability: float, rng: np.random.Generator, count: int) -> Genes:
+    """Return children of one parent each, with each unit of genes drawn anew with some probability."""
     genes = parents[rng.integers(0, len(parents), count)]
     changes = rng.random((count, encoding.units[-1] + 1)) < probability
     return encoding.canonical(
@@ -233,13 +251,13 @@ def _mutated(encoding: Encoding, parents: Genes, probability: float, rng: np.ran
 
 
 def _crossed(encoding: Encoding, parents: Genes, rng: np.random.Generator, count: int) -> Genes:
-    """Children that have each gene of either parent."""
+    """Return children that take each gene from one of two parents, with probability 1/2 (uniform crossover)."""
     one, other = parents[rng.integers(0, len(parents), (2, count))]
     return encoding.canonical(np.where(rng.random(one.shape) < 0.5, one, other))
 
 
 def _joined(known: Candidates, genes: Genes, latency_ms: Scoring, accuracy: Scoring, highest_ms: float) -> Candidates:
-    """A pool with more sub-networks, each once; those that no limit admits are left out."""
+    """Return a pool with more sub-networks, each of them once, without those that are slower than every limit."""
     everything = np.concatenate([known.genes, genes])
     _, first = np.unique(everything, axis=0, return_index=True)
     fresh = everything[first[first >= len(known.genes)]]
@@ -253,7 +271,10 @@ def _joined(known: Candidates, genes: Genes, latency_ms: Scoring, accuracy: Scor
 
 
 def pareto(latency_ms: Sequence[float], accuracy: Sequence[float]) -> list[int]:
-    """Indices of those that no other beats in both latency and accuracy, fastest first."""
+    """Return the indices on the Pareto front of low latency and high accuracy, fastest first.
+
+    Latencies (1, 2, 3) ms with accuracies (0.6, 0.5, 0.7) give the indices [0, 2].
+    """
     front: list[int] = []
     for index in sorted(range(len(latency_ms)), key=lambda i: (latency_ms[i], -accuracy[i])):
         if not front or accuracy[index] > accuracy[front[-1]]:

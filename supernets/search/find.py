@@ -1,7 +1,7 @@
-"""Searches the ladder of a supernet for a machine: measures, fits a latency predictor, evolves, and measures again.
+"""The search for a supernet's ladder on a machine: measure, fit a latency predictor, evolve, and measure again.
 
-What takes long is kept in a work file as it is measured. The search itself depends on nothing but that, the accuracy
-source and the seed, so an interrupted or repeated search ends in the same ladder.
+Measurements, which take long, are kept in a work file. The search depends only on them, the accuracy source and the
+seed, so an interrupted or repeated search ends in the same ladder.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ if TYPE_CHECKING:
     import torch
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and of how much."""
+"""Called with the name of a stage, how much of it is done, and of how much."""
 
 PrepareTimed = Callable[[ElasticSupernet, SubNet], TimedNetwork]
 """Makes a sub-network ready to be timed; `LatencyBench.timed_network` does."""
 
 _SAMPLE_SEED = 0
-"""Of the networks that are measured; not the search's, so that searches of any seed share the measurements."""
+"""Seed of the networks that are measured; not the search's, so that searches of any seed share the measurements."""
 _CLOSE = 1 + 1e-9
-"""A limit at the fastest sub-network's own latency admits it, however a sum is rounded."""
+"""Factor on limits, so that a limit at the fastest sub-network's own latency admits it in spite of rounding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchPlan:
-    """How far to search.
+    """The extent of a search.
 
     Attributes:
-        rungs: how many are looked for, at limits spread evenly in log latency from the fastest to the slowest.
-        limits_ms: the limits themselves, instead.
-        pace: milliseconds of this machine that the one which the ladder is for gets through in a millisecond; limits
-            and the rungs' latencies are the other's.
-        lowest_accuracy: rungs below this are left out.
-        training_networks: measured to fit the latency predictor.
-        held_out_networks: measured to say how far it is off.
-        evolution: the search under these limits.
+        rungs: number of rungs to look for, at limits spread evenly in log latency from the fastest to the slowest.
+        limits_ms: latency limits to take instead; empty for the spread ones.
+        pace: speed of the machine that the ladder is for, as a multiple of this machine's; limits and the rungs'
+            latencies are those of that machine. At pace 2 a network that takes 10 ms here takes 5 ms there.
+        lowest_accuracy: accuracy as a fraction below which rungs are left out.
+        training_networks: number of networks that are measured to fit the latency predictor.
+        held_out_networks: number of networks that are measured to find its error.
+        evolution: the extent of the evolution under the limits.
     """
 
     rungs: int = 6
@@ -74,13 +74,13 @@ class SearchPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyBench:
-    """What networks are measured in.
+    """The engine, CPUs and device that networks are measured with.
 
     Attributes:
-        engine: as for `engines.prepare`.
-        threads: of it.
-        cpus: to measure on; none for wherever this thread is. Exports, which take longest, may use any.
-        device: as for `engines.prepare`.
+        engine: one of `engines.names()`, or `auto`.
+        threads: threads that compute, the caller's among them.
+        cpus: CPUs to measure on; empty for those of the calling thread. Exports, which take longest, may use any.
+        device: `cpu`, or `cuda:0` and so on.
     """
 
     engine: str
@@ -89,7 +89,7 @@ class LatencyBench:
     device: str = "cpu"
 
     def timed_network(self, net: ElasticSupernet, subnet: SubNet) -> TimedNetwork:
-        """The sub-network, ready to be timed; nothing of it is left on disk."""
+        """Return a sub-network ready to be timed; its files on disk are removed."""
         from supernets.exporting import export_module
 
         shape = net.input_shape(subnet)
@@ -104,9 +104,9 @@ class NewRung:
     """A sub-network of the new ladder.
 
     Attributes:
-        subnet: with its accuracy.
-        latency_ms: of one inference, as measured here and at the plan's pace.
-        predicted_ms: what the search took it for.
+        subnet: the sub-network with its accuracy.
+        latency_ms: latency of one inference, measured here and divided by the plan's pace.
+        predicted_ms: latency that the predictor gave to the search.
         statistics: its own batch-norm statistics; empty where it has the supernet's.
     """
 
@@ -118,12 +118,12 @@ class NewRung:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewLadder:
-    """What a search found.
+    """The result of a search.
 
     Attributes:
-        rungs: fastest first, each more accurate than the one before.
-        beaten: measured again, and then no better than another or not accurate enough.
-        error: of the latency predictor.
+        rungs: the ladder, fastest first, each rung more accurate than the one before.
+        beaten: sub-networks that proved no better than another, or not accurate enough, when they were measured again.
+        error: error of the latency predictor.
     """
 
     rungs: tuple[NewRung, ...]
@@ -140,25 +140,27 @@ def search(
     calibration: Calibration | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> NewLadder:
-    """The ladder of a supernet on this machine.
+    """Search the ladder of a supernet on this machine.
 
     Args:
-        net: whose.
-        source: of accuracies; says which sub-networks there are to choose from.
-        prepare: makes one ready to be timed.
-        plan: how far to search.
-        work: what was measured before; this adds to it.
-        calibration: for statistics of the rungs' own; None leaves them the supernet's.
-        on_progress: told about measurements and generations.
+        net: the supernet.
+        source: source of accuracies; its encoding has the sub-networks to choose from.
+        prepare: makes a sub-network ready to be timed.
+        plan: the extent of the search.
+        work: file of earlier measurements; new ones are added.
+        calibration: pictures for the rungs' own statistics; None leaves them the supernet's.
+        on_progress: called with a stage's name, how much of it is done, and of how much.
 
     Raises:
         SupernetError: if no sub-network is within a limit, or none is accurate enough.
     """
+    # The evolution goes by predictions, which cost nothing.
     predictor, error = _predictor(net, source.encoding, prepare, plan, work, on_progress)
     limits_ms = plan.limits_ms or _spread(predictor(source.extremes()), plan.rungs)
     evolved = source.choose(
         predictor, limits_ms, plan.evolution, lambda done, total: on_progress("search", done, total)
     )
+    # Its winners are measured again, since the best by a predictor are flattered by its errors.
     genes = np.unique(evolved.genes, axis=0)
     predicted_ms = predictor(genes)
     subnets = [net.space.subnet(*source.encoding.decoded(row)) for row in genes]
@@ -175,6 +177,7 @@ def search(
             )
         )
     on_progress("finish the rungs", len(subnets), len(subnets))
+    # By these figures only the Pareto front becomes the ladder.
     accuracies = [rung.subnet.accuracy or 0.0 for rung in rungs]
     front = [i for i in pareto(latencies_ms, accuracies) if accuracies[i] >= plan.lowest_accuracy]
     if not front:
@@ -187,7 +190,7 @@ def search(
 
 
 def _spread(latencies_ms: FloatArray, count: int) -> tuple[float, ...]:
-    """Limits from the fastest to the slowest, even in log latency."""
+    """Return limits in milliseconds from the fastest to the slowest, evenly spread in log latency."""
     limits_ms = np.geomspace(latencies_ms.min(), latencies_ms.max(), count) * _CLOSE
     return tuple(float(limit) for limit in limits_ms)
 
@@ -200,7 +203,7 @@ def _predictor(
     work: WorkFile,
     on_progress: Progress,
 ) -> tuple[LatencyPredictor, PredictorError]:
-    """The predictor for the sub-networks to choose from, fitted on the whole space, and its error there."""
+    """Return the predictor for the sub-networks to choose from, fitted on the whole space, and its error there."""
     genes, latency_ms = measured_sample(net, prepare, plan, work, on_progress)
     count, whole = plan.training_networks, Encoding(net.space)
     rates = fitted_rates(whole, genes[:count], latency_ms[:count])
@@ -211,7 +214,10 @@ def _predictor(
 def measured_sample(
     net: ElasticSupernet, prepare: PrepareTimed, plan: SearchPlan, work: WorkFile, on_progress: Progress
 ) -> tuple[Genes, FloatArray]:
-    """Sub-networks of the whole space (n, genes) and their latencies (n,): those to fit to, then those held out."""
+    """Return sub-networks of the whole space (n, genes) and their latencies (n,) in milliseconds.
+
+    The first `plan.training_networks` are for the fit, the others are held out to find its error.
+    """
     whole = Encoding(net.space)
     rng = np.random.default_rng(_SAMPLE_SEED)
     training = sample_networks(whole, plan.training_networks, rng)
@@ -222,11 +228,11 @@ def measured_sample(
 def _measured(
     net: ElasticSupernet, encoding: Encoding, genes: Genes, prepare: PrepareTimed, work: WorkFile, on_progress: Progress
 ) -> FloatArray:
-    """Latencies (n,) of sub-networks (n, genes), those that the work file does not have measured now."""
+    """Return the latencies (n,) of sub-networks (n, genes); those that are not in the work file are measured now."""
     subnets = [net.space.subnet(*encoding.decoded(row)) for row in genes]
     known, reference = work.section("relative_latency"), work.section("reference")
     missing = list({subnet.id: subnet for subnet in subnets if subnet.id not in known}.values())
-    # In an order of their own, so that what passes by on a machine does not fall on networks of one kind.
+    # In a random order, so that a passing disturbance of the machine does not fall on networks of one kind.
     missing = [missing[index] for index in np.random.default_rng(_SAMPLE_SEED).permutation(len(missing))]
 
     def keep(latency_ms: float) -> None:
@@ -241,7 +247,10 @@ def _measured(
 def _measured_again(
     net: ElasticSupernet, subnets: Sequence[SubNet], prepare: PrepareTimed, work: WorkFile, on_progress: Progress
 ) -> list[float]:
-    """Latencies of the chosen, measured in turns; from the work file where just these were measured before."""
+    """Return the latencies in milliseconds of the chosen, measured in turns.
+
+    They come from the work file where exactly these sub-networks were measured before.
+    """
     known, reference = work.section("chosen_latency_ms"), work.section("reference")
     key = " ".join(subnet.id for subnet in subnets)
     if key not in known:
@@ -257,7 +266,7 @@ def _measured_again(
 def _relative(
     net: ElasticSupernet, subnets: Sequence[SubNet], prepare: PrepareTimed, on_reference: Callable[[float], None]
 ) -> Iterator[float]:
-    """Each one's latency over that of the largest at the middle resolution."""
+    """Yield each sub-network's latency as a multiple of that of the largest at the middle resolution."""
     if subnets:
         space = net.space
         reference = prepare(net, space.subnet(space.largest, space.resolutions[len(space.resolutions) // 2]))

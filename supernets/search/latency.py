@@ -1,10 +1,10 @@
-"""Latency of sub-networks on this machine: measured ones, and a predictor fitted to them. Knows no torch.
+"""The latency of sub-networks on this machine: measurements, and a predictor fitted to them. Knows no torch.
 
-The predictor is a sum over blocks. A block's time is its work, of a few kinds (multiply-accumulates of each kind of
-layer, activations written, weights read, a fixed part), times one rate for each kind, and the rates are fitted to
-whole networks measured in the engine that will serve them. So what a block costs inside a network is what is fitted,
-with its layout changes, fused layers and weights that are not in a cache, and any engine will do. Rates are not
-negative, so that a search can't gain by more work.
+The predictor is a sum over blocks. The work of a block is of a few kinds: multiply-accumulates of each kind of layer,
+activations written, weights read, a fixed part. Its time is the work of each kind times one rate for that kind. The
+rates are fitted to whole networks that are measured in the engine that will serve them. So they cover the cost of a
+block inside a network, with layout changes, fused layers and weights that are not in a cache, and any engine will do.
+Rates are not negative, so that a search can't gain by more work.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ from supernets.search.evolution import Encoding, Genes
 _WINDOW = 8
 """Networks that are measured in turns."""
 _ROUNDS = 3
+"""Rounds in which the networks of a window are measured, each time that a network comes."""
 _IN_A_ROW = 2
-"""Samples of a network in a round: 48 in all, spread over the time that eight exports take."""
+"""Samples of a network in a round: 8 · 3 · 2 = 48 in all, spread over the time that eight exports take."""
 _QUANTILE = 10
+"""Percentile of the reference's latencies that counts as undisturbed."""
 _SWEEPS = 5000
+"""Most sweeps of the coordinate descent."""
 
 FloatArray = NDArray[np.float64]
 
 
 def timed(run: Run, x: NDArray[np.float32]) -> tuple[float, bool]:
-    """Milliseconds of one inference, and whether the kernel left the thread alone meanwhile."""
+    """Run one inference; return its milliseconds, and True if the kernel did not preempt the thread meanwhile."""
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
     start = time.perf_counter()
     run(x)
@@ -47,7 +50,7 @@ def timed(run: Run, x: NDArray[np.float32]) -> tuple[float, bool]:
 
 @contextmanager
 def on_cpus(cpus: Collection[int]) -> Iterator[None]:
-    """This thread, and whatever threads it starts, on those CPUs; nothing changes where there are none."""
+    """Keep this thread, and the threads that it starts, on some CPUs for a while; an empty `cpus` changes nothing."""
     before = os.sched_getaffinity(0)
     if cpus:
         os.sched_setaffinity(0, cpus)
@@ -58,12 +61,12 @@ def on_cpus(cpus: Collection[int]) -> Iterator[None]:
 
 
 class TimedNetwork:
-    """One network to be timed.
+    """A network that is ready to be timed.
 
     Args:
-        run: the network.
-        input_shape: of one inference.
-        cpus: to run on; none for wherever this thread is.
+        run: runs the network.
+        input_shape: shape of one input, (1, channels, height, width).
+        cpus: CPUs to run on; empty for those of the calling thread.
     """
 
     def __init__(self, run: Run, input_shape: tuple[int, ...], cpus: Collection[int] = ()) -> None:
@@ -72,14 +75,14 @@ class TimedNetwork:
         self._x = np.random.default_rng(0).standard_normal(input_shape, dtype=np.float32)
 
     def sample(self) -> list[tuple[float, bool]]:
-        """Some runs as `timed`; one before them, which brings the weights back into the caches, does not count."""
+        """Return some runs, each as `timed`; a first run, which brings the weights into the caches, does not count."""
         with on_cpus(self._cpus):
             self._run(self._x)
             return [timed(self._run, self._x) for _ in range(_IN_A_ROW)]
 
 
 def in_turns(watches: Sequence[TimedNetwork], rounds: int) -> list[float]:
-    """Each network's latency now, in milliseconds: timed in turns, so that a stall hits all alike."""
+    """Return each network's latency now, in milliseconds. They are timed in turns, so that a stall hits all alike."""
     samples: list[list[tuple[float, bool]]] = [[] for _ in watches]
     for _ in range(rounds):
         for watch, kept in zip(watches, samples, strict=True):
@@ -88,7 +91,7 @@ def in_turns(watches: Sequence[TimedNetwork], rounds: int) -> list[float]:
 
 
 def _typical(samples: Sequence[tuple[float, bool]]) -> float:
-    """The lower quartile of the undisturbed samples, or of all where hardly any was undisturbed."""
+    """Return the lower quartile of the undisturbed samples; of all samples where under a quarter was undisturbed."""
     calm = [took_ms for took_ms, undisturbed in samples if undisturbed]
     enough = len(calm) >= len(samples) // 4
     return float(np.percentile(calm if enough else [took_ms for took_ms, _ in samples], 25))
@@ -97,16 +100,16 @@ def _typical(samples: Sequence[tuple[float, bool]]) -> float:
 def relative_latencies(
     reference: TimedNetwork, networks: Iterable[TimedNetwork], on_reference: Callable[[float], None]
 ) -> Iterator[float]:
-    """The latency of each network as a multiple of the reference's, in their order.
+    """Yield the latency of each network as a multiple of the reference's, in their order.
 
-    A shared machine is slower at one time than at another, by more than networks differ. So whenever a network comes,
-    the latest few and the reference are timed in turns: each network is compared with the reference several times,
-    some seconds apart, and few are in memory at once. What counts is the median of the ratios.
+    The speed of a shared machine changes over time by more than networks differ. So whenever a network comes, the
+    latest eight and the reference are timed in turns. Each network is compared with the reference several times, some
+    seconds apart, and few networks are in memory at once. The median of a network's ratios counts.
 
     Args:
-        reference: the same for all that is to be compared.
-        networks: opened as they are needed.
-        on_reference: called with the reference's latency of each time, in milliseconds.
+        reference: the network that all are compared with.
+        networks: the networks, opened when they are needed.
+        on_reference: called with the reference's latency in milliseconds each time that it is measured.
     """
     window: deque[tuple[TimedNetwork, list[float]]] = deque()
 
@@ -116,6 +119,7 @@ def relative_latencies(
         for (_, ratios), time_ms in zip(window, times_ms, strict=True):
             ratios.append(time_ms / reference_ms)
 
+    # The window slides: a network enters as soon as it is opened, and leaves after eight comparisons or more.
     for network in networks:
         window.append((network, []))
         compare()
@@ -127,14 +131,16 @@ def relative_latencies(
 
 
 def undisturbed_ms(reference_ms: Sequence[float]) -> float:
-    """The reference's latency when the machine is at its best: a shared machine only ever adds time."""
+    """Return the reference's latency when the machine is at its best, since other load can only add time."""
     return float(np.percentile(reference_ms, _QUANTILE))
 
 
 def sample_networks(encoding: Encoding, count: int, rng: np.random.Generator) -> Genes:
-    """Sub-networks to fit a predictor to: the ends at the ends of resolution, and random ones, small to large.
+    """Return sub-networks (count, genes) to fit a predictor to.
 
-    Each random one has odds of its own for every knob's options, since even odds make nothing but middling ones.
+    The first are the smallest and the largest architecture at the lowest and the highest resolution; the others are
+    random. Each random one draws its own probabilities of every knob's options from a flat Dirichlet distribution,
+    since equal probabilities would give only medium-sized networks.
     """
     ends = encoding.ends()[[0, 1, -2, -1]]
     genes = np.empty((max(0, count - len(ends)), encoding.options.size), dtype=np.int64)
@@ -146,19 +152,19 @@ def sample_networks(encoding: Encoding, count: int, rng: np.random.Generator) ->
 
 
 def fitted_rates(encoding: Encoding, genes: Genes, latency_ms: FloatArray) -> FloatArray:
-    """Milliseconds for each unit of work (kinds,), fitted to sub-networks (n, genes) and their latencies (n,)."""
+    """Return the milliseconds per unit of work (kinds,), fitted to sub-networks (n, genes) and latencies (n,)."""
     blocks, ends = work(encoding.space, encoding.resolutions)
     features = _summed(encoding, blocks, genes) + ends[genes[:, -1]]
-    # Relative errors, so that the fit is as good for small networks as for large ones.
+    # Dividing both sides by the latency fits relative errors, so that small networks count as much as large ones.
     return _non_negative_least_squares(features / latency_ms[:, None], np.ones(len(genes)))
 
 
 class LatencyPredictor:
-    """Latency of any sub-network of a space.
+    """The predicted latency of any sub-network of a space.
 
     Args:
-        encoding: of the sub-networks.
-        rates: milliseconds for each unit of work (kinds,).
+        encoding: the encoding of the sub-networks.
+        rates: (kinds,), milliseconds per unit of work of each kind.
     """
 
     def __init__(self, encoding: Encoding, rates: FloatArray) -> None:
@@ -168,12 +174,12 @@ class LatencyPredictor:
         self._ends_ms: FloatArray = ends @ rates
 
     def __call__(self, genes: Genes) -> FloatArray:
-        """Predicted milliseconds (n,) of sub-networks (n, genes)."""
+        """Return the predicted milliseconds (n,) of sub-networks (n, genes)."""
         return _summed(self._encoding, self._blocks_ms, genes)[:, 0] + self._ends_ms[genes[:, -1]]
 
 
 def _summed(encoding: Encoding, table: FloatArray, genes: Genes) -> FloatArray:
-    """The sum over the active blocks (n, kinds) of a table (resolutions, blocks, kernels, expands, kinds)."""
+    """Return the sums (n, kinds) over the active blocks of a table (resolutions, blocks, kernels, expands, kinds)."""
     block = np.arange(encoding.space.blocks)
     entries = table[genes[:, -1:], block, genes[:, encoding.kernel], genes[:, encoding.expand]]
     total: FloatArray = np.where(encoding.active(genes)[:, :, None], entries, 0.0).sum(axis=1)
@@ -182,13 +188,13 @@ def _summed(encoding: Encoding, table: FloatArray, genes: Genes) -> FloatArray:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictorError:
-    """How far predictions were off on sub-networks that the fit did not see.
+    """The relative error of predictions on sub-networks that the fit did not see.
 
     Attributes:
-        n: how many.
+        n: number of those sub-networks.
         p50: median of |predicted / measured - 1|.
-        p90: its 90th percentile.
-        within_5_percent: share of them within 5 %.
+        p90: 90th percentile of it.
+        within_5_percent: share of the sub-networks within 5 %.
     """
 
     n: int
@@ -198,7 +204,7 @@ class PredictorError:
 
     @staticmethod
     def of(predicted_ms: FloatArray, measured_ms: FloatArray) -> PredictorError:
-        """Compares predictions (n,) with measurements (n,)."""
+        """Compare predictions (n,) with measurements (n,)."""
         off = np.abs(predicted_ms / measured_ms - 1)
         p50, p90 = np.percentile(off, [50, 90])
         return PredictorError(n=len(off), p50=float(p50), p90=float(p90), within_5_percent=float(np.mean(off <= 0.05)))
@@ -211,17 +217,30 @@ class PredictorError:
 
 
 def work(space: Space, resolutions: Sequence[int]) -> tuple[FloatArray, FloatArray]:
-    """The work of every block that a space offers, by kind, and that of the layers which all networks have.
+    """Return the work of every block of a space by kind, and the work of the layers that all its networks have.
+
+    The kinds, by index:
+        0: multiply-accumulates (MACs) of the stem.
+        1: MACs of pointwise convolutions before a depthwise one.
+        2: MACs of pointwise convolutions after a depthwise one.
+        3: values written.
+        4: values pooled for channel attention.
+        5: weights read.
+        6: layers' fixed part, 1 for each block and 1 for the rest.
+        7 and up: MACs of depthwise convolutions, one kind for each kernel size.
+
+    Args:
+        space: the space.
+        resolutions: input heights in pixels.
 
     Returns:
-        Of blocks, (resolutions, blocks, kernels, expands, kinds), and of the rest, (resolutions, kinds). The kinds:
-        MACs of the stem; of pointwise convolutions before, and after, a depthwise one; of depthwise ones, for each
-        kernel size; values written; values pooled for channel attention; weights read; layers' fixed part.
+        The work of blocks (resolutions, blocks, kernels, expands, kinds), and of the rest (resolutions, kinds).
     """
     kinds = 7 + len(space.kernels)
     blocks = np.zeros((len(resolutions), space.blocks, len(space.kernels), len(space.expands), kinds))
     ends = np.zeros((len(resolutions), kinds))
     for number, resolution in enumerate(resolutions):
+        # The stem and the first block at half the resolution (stride 2); -(-a // b) divides and rounds up.
         height, width = -(-resolution // 2), -(-resolution * space.aspect // 2)
         cells, channels = height * width, space.first_width
         stem, first = space.stem_width, space.first_width
@@ -258,12 +277,20 @@ def work(space: Space, resolutions: Sequence[int]) -> tuple[FloatArray, FloatArr
                         )
                         row[7 + k] = cells * mid * kernel * kernel
                 channels = stage.width
+        # The head's 1x1 convolution counts as one before a depthwise convolution.
         ends[number, 1] = cells * channels * space.final_expand
     return blocks, ends
 
 
 def _non_negative_least_squares(features: FloatArray, target: FloatArray) -> FloatArray:
-    """The rates w ≥ 0 (kinds,) of least |features · w - target|², by cyclic coordinate descent."""
+    """Return the rates w ≥ 0 (kinds,) that minimise |features · w - target|², by cyclic coordinate descent.
+
+    Args:
+        features: (n, kinds).
+        target: (n,).
+    """
+    # Columns are scaled to 1, since units of work differ by orders of magnitude. Each step solves for one rate with
+    # the others fixed, and clips it at 0.
     scale = np.maximum(np.abs(features).max(axis=0), np.finfo(np.float64).tiny)
     scaled = features / scale
     gram, projected = scaled.T @ scaled, scaled.T @ target

@@ -1,4 +1,4 @@
-"""What a long search has measured so far, in a file, so that an interrupted one goes on. Knows no torch."""
+"""A file of the figures that a long search has measured, so that an interrupted search goes on. Knows no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supernets.errors import SupernetError
 
 
 class WorkSection(UserDict[str, Any]):
-    """Figures of one kind, by what they are of; each that is set is saved."""
+    """Figures of one kind by the names of the things they belong to; setting one saves the file."""
 
     def __init__(self, content: dict[str, Any], save: Callable[[], None]) -> None:
         super().__init__()
@@ -20,23 +20,23 @@ class WorkSection(UserDict[str, Any]):
         self._save = save
 
     def __setitem__(self, key: str, value: Any) -> None:
-        """Sets a figure, and saves all."""
+        """Set a figure and save the file."""
         self.data[key] = value
         self._save()
 
 
 class WorkFile:
-    """Figures that were measured so far, in a JSON file.
+    """Figures in a JSON file.
 
     Args:
-        path: of the file; read if it is there.
-        depends_on: what the figures depend on.
+        path: path of the file, which is read if it exists.
+        depends_on: everything that the figures depend on, such as the machine and the weights.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
 
     Raises:
-        SupernetError: if the file is another search's, or can't be used.
+        SupernetError: if the file was made with other values of `depends_on`, or can't be used.
     """
 
     def __init__(self, path: Path, depends_on: Mapping[str, str]) -> None:
@@ -59,11 +59,11 @@ class WorkFile:
             )
 
     def section(self, name: str) -> WorkSection:
-        """The figures of one kind, by what they are of; each that is set is saved."""
+        """Return the figures of one kind; setting one of them saves the file."""
         return WorkSection(self._content.setdefault(name, {}), self._save)
 
     def _save(self) -> None:
-        """Writes beside and renames, so that a kill leaves the old file whole."""
+        """Write a new file and rename it, so that a kill leaves the old file whole."""
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps(self._content, indent=1))
         fresh.replace(self.path)

@@ -1,8 +1,8 @@
-"""Slimmable networks as torch modules: any one network, cut out of the weights of all.
+"""Slimmable networks as torch modules: any one network is cut out of the weights of all.
 
-`StaticMobileNet` is one network, of standard layers; it is what is exported and served. The weights of all networks
-are a state dict with the names of the official repository (github.com/JiahuiYu/slimmable_networks): a convolution's
-weight stands once, as large as its widest; a batch norm's values stand once for each network, in `bn.NUMBER`.
+`StaticMobileNet` is one network, of standard layers; it is exported and served. The weights of all networks are a state
+dict with the names of the official repository (github.com/JiahuiYu/slimmable_networks): a convolution's weight is
+stored once, at its widest; a batch norm's values are stored once for each network, under `bn.NUMBER`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Block(nn.Module):
     """A depthwise convolution, and a 1x1 convolution to the block's width.
 
     Args:
-        widths: channels of input, depthwise convolution and output; an inverted block first expands if it must.
-        kernel: of the depthwise convolution.
-        stride: of the depthwise convolution.
-        inverted: MobileNet V2's, whose output has no activation; else MobileNet V1's.
-        residual: whether the input is added to the output.
+        widths: channels of input, depthwise convolution and output. Where the first two differ, a 1x1 convolution
+            before the depthwise one expands the input.
+        kernel: kernel size of the depthwise convolution.
+        stride: stride of the depthwise convolution.
+        inverted: True for MobileNet V2's block, whose output has no activation; False for MobileNet V1's.
+        residual: True if the input is added to the output.
     """
 
     def __init__(self, widths: tuple[int, int, int], kernel: int, stride: int, inverted: bool, residual: bool) -> None:
@@ -45,7 +46,7 @@ class Block(nn.Module):
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps x (n, input, h, w) to (n, output, h / stride, w / stride)."""
+        """Map x (n, input, h, w) to (n, output, h / stride, w / stride)."""
         y: Tensor = self.body(x)
         return x + y if self.residual else y
 
@@ -66,19 +67,19 @@ class StaticMobileNet(nn.Module):
         self.classifier = nn.Sequential(nn.Linear(channels.features, CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, 1000) for x (n, 3, 224, 224)."""
+        """Return the logits (n, 1000) for x (n, 3, 224, 224)."""
         logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
         return logits
 
 
 def cut(space: SlimmableSpace, knobs: Width | Fixed, state: Mapping[str, Tensor]) -> StaticMobileNet:
-    """One network, in eval mode.
+    """Cut one network out of the weights of all, in eval mode.
 
     Args:
-        space: of the weights.
-        knobs: which network.
-        state: the weights of all, named and shaped as `expected_state`. The network's are views of them, but its
-            running statistics are its own, since calibration replaces them.
+        space: the space of the weights.
+        knobs: the knobs of the network.
+        state: the weights of all networks, named and shaped as `expected_state`. The network's weights are views of
+            them, but its running statistics are copies, since calibration replaces them.
     """
     static = _empty(space, space.channels(knobs))
     names = _stored_names(space, static, space.switch(knobs))
@@ -92,7 +93,7 @@ def cut(space: SlimmableSpace, knobs: Width | Fixed, state: Mapping[str, Tensor]
 
 
 def expected_state(space: SlimmableSpace) -> dict[str, Tensor]:
-    """Names and shapes of the weights of all networks; the tensors hold nothing."""
+    """Return the names and shapes of the weights of all networks; the tensors are on the meta device, without data."""
     network = _empty(space, space.largest)
     largest = network.state_dict()
     expected = {}
@@ -104,11 +105,11 @@ def expected_state(space: SlimmableSpace) -> dict[str, Tensor]:
 
 
 def random_state(space: SlimmableSpace) -> dict[str, Tensor]:
-    """Random weights, always the same, and batch norms that do nothing yet."""
+    """Return random weights of all networks, always the same, with batch norms that change nothing."""
     generator = torch.Generator().manual_seed(0)
     state = {}
     for name, tensor in expected_state(space).items():
-        if tensor.ndim > 1:  # normal, of the variance that keeps ReLU's activations of one size (He et al., 2015)
+        if tensor.ndim > 1:  # the variance 2 / fan-in keeps the size of ReLU's activations (He et al., 2015)
             deviation = (2 / tensor[0].numel()) ** 0.5
             state[name] = torch.randn(tensor.shape, generator=generator) * deviation
         else:
@@ -123,13 +124,16 @@ def _empty(space: SlimmableSpace, channels: Channels) -> StaticMobileNet:
 
 
 def _stored_names(space: SlimmableSpace, static: StaticMobileNet, switch: int) -> dict[str, str]:
-    """From the name of a parameter or statistic in a network to its name in the weights of all.
+    """Return the stored name, in the weights of all, of each parameter and statistic of a network.
 
     Args:
-        space: of the weights.
+        space: the space of the weights.
         static: the network.
-        switch: the number of the batch norms it takes.
+        switch: index of the switch whose batch norms it takes.
     """
+    # Convolutions and the classifier are stored once for all networks. Switched norms have all values once for each
+    # switch, except that US networks share scales and shifts (US-Nets, arXiv 1903.05134). The tail, which follows the
+    # stem and the blocks, has an ordinary norm unless it is switched too.
     norms = {name for name, module in static.named_modules() if isinstance(module, nn.BatchNorm2d)}
     if space.backbone.inverted and not space.switched_tail:
         norms.remove(f"features.{len(space.backbone.strides) + 1}.1")

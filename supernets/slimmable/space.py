@@ -1,9 +1,11 @@
 """Spaces of slimmable networks: MobileNets of several widths in one set of weights. Knows no torch.
 
-A narrower network uses the first channels of each layer of the wider, with batch norms of its own (*switchable*). Of
-three kinds, all by Yu et al.: *slimmable* has a few widths (arXiv 1812.08928); *universally slimmable* (US) any width
-between two ends (arXiv 1903.05134); *AutoSlim* a few networks whose layers each have a width of their own
-(arXiv 1903.11728). Structure and widths are those of github.com/JiahuiYu/slimmable_networks.
+A narrower network uses the first channels of each layer of a wider one, with batch norms of its own (*switchable*).
+There are three kinds, all by Yu et al., with the structure and widths of github.com/JiahuiYu/slimmable_networks:
+
+- *slimmable* has a few widths (arXiv 1812.08928);
+- *universally slimmable* (US) has any width between two ends (arXiv 1903.05134);
+- *AutoSlim* has a few networks, in which each layer has a width of its own (arXiv 1903.11728).
 """
 
 from __future__ import annotations
@@ -22,20 +24,20 @@ CLASSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Width(Knobs):
-    """A sub-network of a slimmable network: the share of each layer's channels that it uses."""
+    """The knob of a slimmable network: the share of each layer's channels that is used, such as 0.5."""
 
     multiplier: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Channels:
-    """Output channels of the convolutions of one network.
+    """The output channels of the convolutions of one network.
 
     Attributes:
-        stem: of the first.
-        mid: of each block's depthwise convolution.
-        out: of each block.
-        tail: of the 1x1 convolution before the classifier; None where there is none.
+        stem: channels of the first convolution.
+        mid: channels of each block's depthwise convolution.
+        out: channels of each block's output.
+        tail: channels of the 1x1 convolution before the classifier; None where there is none.
     """
 
     stem: int
@@ -45,16 +47,16 @@ class Channels:
 
     @property
     def blocks(self) -> tuple[tuple[int, int, int], ...]:
-        """Of each block: channels of its input, its depthwise convolution and its output."""
+        """The channels of each block's input, depthwise convolution and output."""
         return tuple(zip((self.stem, *self.out[:-1]), self.mid, self.out, strict=True))
 
     @property
     def features(self) -> int:
-        """What the classifier takes."""
+        """The number of features that the classifier takes."""
         return self.tail or self.out[-1]
 
     def scaled(self, width: float) -> Channels:
-        """At a width multiplier: a block's expansion ratio stays, and so does the tail."""
+        """Return the channels at a width multiplier; a block's expansion ratio stays, and so does the tail."""
         stem, *out = (make_divisible(channels * width) for channels in (self.stem, *self.out))
         ratios = (mid // channels for channels, mid, _ in self.blocks)
         mid = tuple(channels * ratio for channels, ratio in zip((stem, *out[:-1]), ratios, strict=True))
@@ -63,13 +65,13 @@ class Channels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backbone:
-    """What does not change with the width.
+    """The parts of a network that do not change with its width.
 
     Attributes:
-        kernels: of each block's depthwise convolution.
-        strides: of each block.
-        inverted: blocks are MobileNet V2's (expansion, no activation behind the last convolution, a residual
-            connection); else MobileNet V1's.
+        kernels: kernel size of each block's depthwise convolution.
+        strides: stride of each block.
+        inverted: True for the blocks of MobileNet V2 (expansion, no activation after the last convolution, a residual
+            connection); False for those of MobileNet V1.
     """
 
     kernels: tuple[int, ...]
@@ -79,17 +81,18 @@ class Backbone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlimmableSpace:
-    """All that tells one slimmable network from another.
+    """The description of one slimmable supernet.
 
     Attributes:
-        name: of the supernet.
+        name: name of the supernet.
         family: its name in `published.width_points`.
-        backbone: of all its networks.
-        switches: the networks that have batch norms of their own, smallest first.
-        switched_tail: so has the tail; else all share its batch norm.
-        full: where any width between the first and the last will do (universally slimmable), the network of width 1;
-            all share the batch norms' weights and biases, and only running statistics are switched. Else None.
-        ladder: those of the switches that a ladder has unless told.
+        backbone: the parts that all its networks share.
+        switches: knobs and channels of the networks that have batch norms of their own, smallest first.
+        switched_tail: True if each switch has a batch norm of its own in the tail too; False if all share it.
+        full: for universally slimmable networks, the network of width 1: any width between the first and the last
+            switch is allowed, all networks share the batch norms' weights and biases, and only running statistics are
+            switched. None for the other kinds.
+        ladder: the switches that are on the supernet's own ladder.
     """
 
     name: str
@@ -102,7 +105,7 @@ class SlimmableSpace:
 
     @property
     def largest(self) -> Channels:
-        """What the weights are large enough for: layer by layer the widest."""
+        """The channels that the weights are stored for: the widest of each layer."""
         networks = [channels for _, channels in self.switches]
         return Channels(
             stem=max(network.stem for network in networks),
@@ -113,7 +116,7 @@ class SlimmableSpace:
 
     @property
     def residual(self) -> tuple[bool, ...]:
-        """Which blocks add their input to their output: where both are as wide in every network."""
+        """For each block, True if it adds its input to its output: both are equally wide in every network."""
         return tuple(
             self.backbone.inverted
             and stride == 1
@@ -122,10 +125,10 @@ class SlimmableSpace:
         )
 
     def channels(self, knobs: Width | Fixed) -> Channels:
-        """Of the network with those knobs.
+        """Return the channels of the network with some knobs.
 
         Raises:
-            ValueError: for one that is not of this space, naming what is.
+            ValueError: for knobs that are not in this space, naming those that are.
         """
         known = dict(self.switches)
         if knobs in known:
@@ -139,7 +142,10 @@ class SlimmableSpace:
         return self.full.scaled(knobs.multiplier)
 
     def switch(self, knobs: Width | Fixed) -> int:
-        """The number of the switch whose statistics a network takes: its own, or between two the wider's."""
+        """Return the index of the switch whose statistics a network takes: its own, or between two the wider one's.
+
+        With switches at widths 0.25 and 0.5, width 0.3 takes index 1.
+        """
         own = [switch for switch, _ in self.switches]
         if knobs in own:
             return own.index(knobs)
@@ -147,7 +153,7 @@ class SlimmableSpace:
         return bisect([switch.multiplier for switch in own if isinstance(switch, Width)], knobs.multiplier)
 
     def macs(self, channels: Channels) -> int:
-        """Multiply-accumulates of one inference at 224 px: convolutions and the classifier, as usual without norms."""
+        """Return the multiply-accumulates of one inference at 224 px: convolutions and classifier, without norms."""
         size = RESOLUTION // 2
         total = size * size * 3 * 9 * channels.stem
         for (before, mid, out), kernel, stride in zip(
@@ -197,7 +203,16 @@ def _slimmable(name: str, family: str, backbone: Backbone, full: Channels, width
 def _universally(
     name: str, family: str, backbone: Backbone, full: Channels, narrowest: int, ladder: Sequence[float]
 ) -> SlimmableSpace:
-    """With statistics for every 25 thousandths from `narrowest` to 1, and the widths of a ladder among them."""
+    """Return a universally slimmable space with statistics at every 0.025 of width.
+
+    Args:
+        name: name of the supernet.
+        family: its name in `published.width_points`.
+        backbone: the parts that all its networks share.
+        full: channels at width 1.
+        narrowest: smallest width in thousandths.
+        ladder: widths of its ladder, some of those with statistics.
+    """
     widths = [thousandths / 1000 for thousandths in range(narrowest, 1001, 25)]
     few_widths = _slimmable(name, family, backbone, full, widths)
     return replace(few_widths, full=full, ladder=tuple(Width(width) for width in ladder))
@@ -220,7 +235,7 @@ def _autoslim(name: str, family: str, backbone: Backbone) -> SlimmableSpace:
 
 
 def _listed(numbers: tuple[int, ...], inverted: bool) -> Channels:
-    """The channels of a network of `published.autoslim_channels`; its first block does not expand."""
+    """Return the channels of one network of `published.autoslim_channels`; its first block does not expand."""
     if not inverted:
         stem, *out, _ = numbers
         return Channels(stem=stem, mid=(stem, *out[:-1]), out=tuple(out), tail=None)
@@ -229,12 +244,12 @@ def _listed(numbers: tuple[int, ...], inverted: bool) -> Channels:
 
 
 def published_points(family: str) -> list[published.WidthPoint]:
-    """What is published of a family's networks, smallest first."""
+    """Return the published points of a family's networks, smallest first."""
     points = [point for point in published.width_points() if point.family == family]
     return sorted(points, key=lambda point: (point.macs_m, point.width or 0))
 
 
-# The ladders of the US networks are some of the published widths, spread evenly from end to end.
+# The ladders of the US networks are some of the published widths, evenly spread from end to end.
 _US_MBV1_LADDER = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 _US_MBV2_LADDER = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 

@@ -1,4 +1,4 @@
-"""A slimmable network with one set of weights, as a supernet."""
+"""Slimmable networks as supernets. Imports torch only for modules and weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class SlimmableSupernet(Supernet):
-    """One slimmable network with one set of weights.
+    """A supernet whose sub-networks are the networks of a slimmable space.
 
-    Official files are read as they are: a state dict, bare or under `model`, with names that may begin with `module.`.
+    It reads official files as they are: a state dict, bare or under `model`, with names that may begin with `module.`.
 
     Args:
-        space: which networks there are.
-        weights: as for `Supernet`.
-        source: as for `Supernet`.
-        ladder_file: as for `Supernet`.
+        space: the space.
+        weights: file of the state dict; None for random weights.
+        source: where that file comes from, `shipped` or `given`.
+        ladder_file: file of sub-networks made with those weights; None for the ladder that the weights bring.
     """
 
     def __init__(self, space: SlimmableSpace, weights: Path | None, source: str, ladder_file: Path | None) -> None:
@@ -38,12 +38,15 @@ class SlimmableSupernet(Supernet):
         super().__init__(space.name, "imagenet", weights, source, ladder_file)
 
     def ladder(self) -> tuple[SubNet, ...]:
-        """The networks that a file brings, else those published (US: some of them), smallest first."""
+        """Return the networks that a file brings, else the published ones (US: some of them), smallest first."""
         brought = self._brought()
         return tuple(self._subnet(knobs) for knobs in self.space.ladder) if brought is None else brought
 
     def subnet(self, width: float) -> SubNet:
-        """The network of a width; for US any between the ends, with a published accuracy or none.
+        """Return the network of a width, with its published accuracy if there is one.
+
+        Args:
+            width: width multiplier; for US networks any between the ends, for slimmable ones a published one.
 
         Raises:
             SupernetError: for a width outside the space.
@@ -55,7 +58,7 @@ class SlimmableSupernet(Supernet):
         return next((rung for rung in self.ladder() if rung.id == subnet.id), subnet)
 
     def _subnet(self, knobs: Width | Fixed) -> SubNet:
-        """With its published accuracy where there is one."""
+        """Return the network with some knobs, with its published accuracy if there is one."""
         macs_m = self.space.macs(self.space.channels(knobs)) / 1e6
         own = [switch for switch, _ in self.space.switches]
         known = knobs in own
@@ -75,17 +78,17 @@ class SlimmableSupernet(Supernet):
         return replace(subnet, accuracy=rung["accuracy"], accuracy_source=rung["accuracy_source"])
 
     def calibrated(self, subnet: SubNet) -> bool:
-        """Whether it is one of those with batch norms of their own, or a ladder file brings statistics."""
+        """Return True if a network has batch norms of its own, or a ladder file brings its statistics."""
         return subnet.knobs in dict(self.space.switches) or super().calibrated(subnet)
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """Always (1, 3, 224, 224)."""
+        """Return (1, 3, 224, 224)."""
         return 1, 3, subnet.resolution, subnet.resolution
 
     def module(self, subnet: SubNet) -> StaticMobileNet:
-        """That network; its weights are views of the supernet's. See `Supernet.module`.
+        """Return a network in eval mode; its weights are views of the supernet's.
 
-        A US network between two that have statistics takes the wider's, until a ladder file brings its own.
+        A US network between two that have statistics takes the wider one's, unless a ladder file brings its own.
         """
         from supernets.slimmable import networks
 
@@ -96,7 +99,7 @@ class SlimmableSupernet(Supernet):
 
     @cached_property
     def state(self) -> dict[str, Tensor]:
-        """The weights of all networks, by the official names.
+        """The weights of all networks, by their official names.
 
         Raises:
             SupernetError: if the weights don't fit.

@@ -190,7 +190,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("content", "message"), WRONG.values(), ids=WRONG)
-def test_a_wrong_board_is_one_message_with_file_key_value_and_mend(tmp_path, content, message):
+def test_a_wrong_board_is_one_message_with_file_key_value_and_fix(tmp_path, content, message):
     with pytest.raises(BoardError) as caught:
         load(tmp_path, content)
     said = str(caught.value)
@@ -258,7 +258,7 @@ def test_a_board_that_this_machine_can_be_passes():
         ({"kind": "gpu", "dvfs": "nvml", "cpus": ()}, "unit 'big': dvfs 'nvml' cannot be driven here yet"),
     ],
 )
-def test_what_cannot_be_driven_names_the_unit_and_the_mend(changes, message):
+def test_what_cannot_be_driven_names_the_unit_and_the_fix(changes, message):
     with pytest.raises(BoardError, match=message) as caught:
         check_host(small(**changes))
     assert "--backend sim" in str(caught.value)

@@ -131,8 +131,12 @@ def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board,
     assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)
 
 
-def test_the_documented_board_with_a_gpu_can_be_read(tmp_path):
+def test_the_documented_boards_can_be_read(tmp_path):
     text = (ROOT / "docs" / "boards.md").read_text()
-    (tmp_path / "cluster.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
-    board = load_board(tmp_path / "cluster.yaml")
-    assert [(unit.name, unit.kind, unit.cores) for unit in board.units] == [("cpu", "cpu", 2), ("gpu", "gpu", 1)]
+    described = [block.split("```")[0] for block in text.split("```yaml\n")[1:]]
+    boards = []
+    for number, content in enumerate(described):
+        (tmp_path / f"{number}.yaml").write_text(content)
+        boards.append(load_board(tmp_path / f"{number}.yaml"))
+    units = {board.name: [(unit.name, unit.kind, unit.cores) for unit in board.units] for board in boards}
+    assert units == {"laptop": [("cpu", "cpu", 2)], "workstation": [("cpu", "cpu", 2), ("gpu", "gpu", 1)]}

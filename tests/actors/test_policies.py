@@ -1,4 +1,4 @@
-"""Policies from a user's file: they load, and every fault is one message that names the file and the mend."""
+"""Policies from a user's file: they load, and every fault is one message that names the file and the fix."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_name_travels_with_an_absolute_path(mine, monkeypatch):
         ("mine.py:Mine+", "governor '' is unknown"),
     ],
 )
-def test_a_fault_names_the_file_and_the_mend(mine, name, said):
+def test_a_fault_names_the_file_and_the_fix(mine, name, said):
     with pytest.raises(PolicyError) as caught:
         load_policy(str(mine.parent / name))
     assert str(mine) in str(caught.value)

@@ -91,7 +91,7 @@ def test_a_supernet_without_a_packaged_profile_may_have_a_network():
         ({"rungs": []}, "rungs: "),
     ],
 )
-def test_a_wrong_file_is_named_with_its_key_and_the_mend(folder, change, message):
+def test_a_wrong_file_is_named_with_its_key_and_the_fix(folder, change, message):
     path = folder / "mine.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(StoredProfileError) as caught:

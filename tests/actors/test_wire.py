@@ -19,8 +19,8 @@ from helpers.tiny_networks import board, ladder, profile
 from scheduler.board import Board
 from scheduler.messages import (
     Activate,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     Effect,
     Event,
     Log,
@@ -108,7 +108,7 @@ def test_a_spec_comes_back_field_by_field(tmp_path):
 
 
 def test_messages_of_one_shape_keep_their_class():
-    for change in (AppAdded(app="a"), AppRemoved(app="a")):
+    for change in (AppJoined(app="a"), AppLeft(app="a")):
         event = Event(change=change, text="")
         assert type(wire.decode_message(wire.encode(event)).change) is type(change)
 

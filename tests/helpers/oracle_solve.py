@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from scheduler.problem import Demand, Objective, OperatingPoint, Problem, Unit
-from scheduler.solver import FULL_LOAD, Evaluation, evaluate
+from scheduler.objectives import ObjectiveName
+from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem, Unit
+from scheduler.solver import Evaluation, evaluate
 
 
 def choices(problem: Problem) -> Iterator[Evaluation]:
@@ -180,7 +181,7 @@ def draw(
     gpu_clocks: int | None = None,
     subnets: int = 2,
     pressure: float = 1.0,
-    objective: Objective = "energy",
+    objective: ObjectiveName = "energy",
     cap: float | None = None,
     sharing: bool = True,
     wait_shares: bool = False,

@@ -17,8 +17,8 @@ from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
     Activated,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     ClockSet,
     Event,
     Log,
@@ -293,7 +293,7 @@ def test_silent_worker_keeps_gear_and_cores_and_the_others_go_on():
     policy.gears = {"a": gear("s", "little"), "b": gear("l", "little"), "c": gear("s", "big", 2)}
     policy.clocks = {"big": 500.0, "little": 2000.0}
     world.effects.clear()
-    world.send(Event(change=AppAdded(app="c"), text="c joins"))
+    world.send(Event(change=AppJoined(app="c"), text="c joins"))
     world.run(1.9)
     assert world.logs("unhealthy") == []
     world.run(3.0)
@@ -350,7 +350,7 @@ def test_removed_application_leaves_its_cores():
     world.run(1.0)
     policy.gears["b"] = gear("m", "big", 2)
     del world.workers["a"]  # the driver ends it
-    world.send(Event(change=AppRemoved(app="a"), text="a leaves"))
+    world.send(Event(change=AppLeft(app="a"), text="a leaves"))
     world.run(1.0)
     assert list(world.plan["gears"]) == ["b"]
     world.assert_arrived()
@@ -363,7 +363,7 @@ def test_application_lost_before_it_joins_is_started_and_waited_for():
     world.run(0.5)
     assert world.logs("epoch")[-1]["apps"] == {}
     world.kill("a")
-    world.send(Event(change=AppAdded(app="a"), text="a joins"))
+    world.send(Event(change=AppJoined(app="a"), text="a joins"))
     world.run(0.5)
     assert world.sent(Prepare) == []
     world.run(1.0)
@@ -384,8 +384,8 @@ def test_application_lost_before_it_joins_is_started_and_waited_for():
         WorkerLost(app="x", reason="?"),
         WorkerStarted(app="x"),
         WorkerStarted(app="a"),
-        Event(change=AppAdded(app="a"), text="again"),
-        Event(change=AppAdded(app="x"), text="unknown"),
+        Event(change=AppJoined(app="a"), text="again"),
+        Event(change=AppJoined(app="x"), text="unknown"),
     ],
 )
 def test_stray_messages_change_nothing(message):
@@ -763,10 +763,10 @@ def test_every_policy_brings_the_board_through_a_mix(name):
     world = make_world(make_policy(name), apps, specs=specs, delay_s=0.05)
     for event in (
         retarget("a", target_ms=20.0),
-        Event(change=AppAdded(app="c"), text="c joins"),
+        Event(change=AppJoined(app="c"), text="c joins"),
         Event(change=UnitLimited(unit="gpu", max_mhz=500.0, cores_online=1, other_load=0.0), text="hot"),
         retarget("b", min_accuracy=0.85),
-        Event(change=AppRemoved(app="a"), text="a leaves"),
+        Event(change=AppLeft(app="a"), text="a leaves"),
     ):
         world.run(1.0)
         world.assert_arrived()

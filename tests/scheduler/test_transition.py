@@ -6,7 +6,7 @@ import pytest
 
 from helpers.fake_world import BOARD
 from scheduler.messages import ClockSet, Log, Prepare, SetClock
-from scheduler.transition import ACK_TIMEOUT_S, Transition, _ring_breakers
+from scheduler.transition import ACK_TIMEOUT_S, Transition, ring_breakers
 from scheduler.views import Gear, Plan
 
 
@@ -57,4 +57,4 @@ def test_an_unhealthy_worker_is_asked_again_once_it_is_heard_of_even_with_no_new
     ],
 )
 def test_the_first_of_each_ring_is_let_through(blocked: dict[str, set[str]], let_through: list[str]) -> None:
-    assert list(_ring_breakers(blocked)) == let_through
+    assert list(ring_breakers(blocked)) == let_through

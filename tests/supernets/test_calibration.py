@@ -1,4 +1,4 @@
-"""Batch-norm calibration: a sub-network gets the statistics of what it sees itself."""
+"""Batch-norm calibration: a sub-network gets the statistics of its own activations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pictures() -> Tensor:
 
 
 def batches(pictures: Tensor) -> Iterator[Tensor]:
-    """Two of 64, and one of 32."""
+    """Return two batches of 64 and one of 32."""
     yield from pictures.split(64)
 
 
@@ -34,7 +34,7 @@ def network() -> StaticMobileNetV3:
 
 
 def test_each_norm_has_the_statistics_of_its_own_input(network: StaticMobileNetV3, pictures: Tensor) -> None:
-    """Of one batch, exactly: against what a training-mode pass of a copy brings to each norm."""
+    """The statistics of one batch are exactly those of a training-mode pass of a copy."""
     one_batch = pictures[:64]
     witness = copy.deepcopy(network)
     seen: dict[str, Tensor] = {}

@@ -17,7 +17,7 @@ from supernets.camera import Camera
 from supernets.pictures.sources import Called, ImageTask
 
 SHADES = (20, 120, 220)
-"""Of red, one a frame; green and blue stay dark."""
+"""Values of red, one for each frame; green and blue stay dark."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def opened() -> Iterator[Callable[[Camera], Camera]]:
 
 
 def shade(frame: np.ndarray) -> int:
-    """Which of the frames it is."""
+    """Return the one of `SHADES` that a frame shows."""
     red = frame[:, :, 0].mean()
     return min(SHADES, key=lambda shade: abs(shade - red))
 

@@ -62,7 +62,7 @@ def test_the_exported_network_computes_what_the_module_does(
 
 
 def test_a_wrong_kernel_size_would_be_noticed(tiny: ElasticMobileNetV3, tmp_path: Path) -> None:
-    """The tolerance above tells networks apart that differ in one kernel size only."""
+    """The tolerance above tells apart networks that differ in only one kernel size."""
     wrong = Architecture(kernel=(5, 3, 7, 3, 7, 3), expand=UNEVEN.expand, depth=UNEVEN.depth)
     x = pictures(TINY, 3, 16, seed=2)
     with torch.no_grad():

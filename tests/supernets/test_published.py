@@ -29,7 +29,7 @@ def test_accuracies_are_fractions_and_the_gpu_is_the_faster(system: str) -> None
 
 
 def test_a_slower_network_is_the_more_accurate() -> None:
-    """So every plotted point is on its system's front, as the figure has them (ties of the digitisation apart)."""
+    """Every plotted point is on its system's front, as in the figure (except for ties of the digitisation)."""
     for system, device in XAVIER:
         points = [p for p in published.xavier_points() if (p.system, p.device) == (system, device)]
         accuracies = [point.top1 for point in sorted(points, key=lambda point: point.latency_ms)]

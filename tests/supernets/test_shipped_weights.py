@@ -1,4 +1,4 @@
-"""The shipped `ofa-plates`: its ladder is what is claimed of it, also on pictures that nobody has seen."""
+"""The shipped `ofa-plates`: its ladder keeps its claims, also on pictures that were never used before."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_every_rung_has_statistics_of_its_own(supernet: Supernet) -> None:
 
 
 def test_the_claimed_accuracies_hold_on_unseen_plates(supernet: Supernet, unseen: plates.Plates) -> None:
-    """Each within a 99 % interval of the difference of two shares, of 1,000 and of 10,560 pictures."""
+    """Each is within a 99 % interval of the difference of two shares, of 1,000 and of 10,560 pictures."""
     off = {}
     bound = norm.ppf(1 - 0.01 / 2)
     for rung in supernet.ladder():

@@ -1,4 +1,4 @@
-"""Loading weights: what fits is taken over exactly, what does not is refused with one clear message."""
+"""Loading weights: files that fit are taken over exactly, others are refused with one clear message."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_reading_a_ladder_needs_no_torch(tmp_path: Path) -> None:
 
 
 def refusal(path: Path, name: str = "ofa-plates") -> str:
-    """The message with which weights are refused."""
+    """Return the message with which weights are refused."""
     with pytest.raises(SupernetError) as caught:
         _ = load(name, path).network
     message = str(caught.value)
@@ -192,7 +192,7 @@ def test_garbage_is_refused(tmp_path: Path, magic: bytes, garbage: bytes, suffix
 
 
 class Trap:
-    """Pickled, it is a command that makes a file when it is unpickled."""
+    """An object whose pickle is a command that makes a file when it is unpickled."""
 
     def __init__(self, proof: Path) -> None:
         self.proof = proof

@@ -1,4 +1,4 @@
-"""A mix changed for a comparison: more of its apps, or other accuracy floors. Pure functions from mix to mix."""
+"""Changes of a mix for a comparison: more of its apps, or other accuracy floors. Pure functions from mix to mix."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, a
 from workloads.mix.mix import Mix
 
 Floors = Mapping[str, Sequence[tuple[float, float]]]
-"""By app: from when (s) which accuracy floor holds, the first when it comes."""
+"""The accuracy floors of each app, by app: pairs of the time in seconds from which a floor holds, and the floor."""
 
 
 def clone_apps(mix: Mix, times: int) -> Mix:
-    """The mix with each app that many times: itself, then NAME-2 and so on, with the same targets and events.
+    """Return the mix with each app that many times: itself, then NAME-2 and so on, with the same targets and events.
 
-    A clone's arrivals and service times are its own, since they are drawn by its name; those of a `Trace` are the
-    same, for there is nothing to draw. What happens to the board happens once.
+    A clone has its own arrivals and service times, because they are drawn by its name. Arrivals of a `Trace` are the
+    same, because nothing is drawn. Events of the board happen once.
     """
     events: list[MixEvent] = []
     for event in mix.events:
@@ -33,11 +33,11 @@ def clone_apps(mix: Mix, times: int) -> Mix:
 
 
 def with_floors(mix: Mix, floors: Floors) -> Mix:
-    """The mix with other accuracy floors in the place of its own; an app that is not named keeps its own.
+    """Return the mix with other accuracy floors in place of its own; an app that is not named keeps its own.
 
     Args:
-        mix: what to change.
-        floors: those of each app.
+        mix: the mix to change.
+        floors: the new floors by app.
     """
     events: list[MixEvent] = []
     for event in mix.events:

@@ -10,6 +10,7 @@ from functools import total_ordering
 import numpy as np
 
 from actors.requests.records import Status
+from scheduler.objectives import OBJECTIVES
 from scheduler.policies import Policy, Scripted, gear_of
 from scheduler.views import AppView, Gear, Plan, Snapshot
 from workloads.hindsight.scene import Choice
@@ -119,7 +120,7 @@ class Judge:
             target = self._targets[presence.app.name]
             late += target.weight * max(0.0, app.slo - (1.0 if app.on_time is None else app.on_time))
             worth += target.weight * (app.accuracy.value or 0.0) * (presence.to_s - presence.from_s)
-        if self._plan.mix.objective == "accuracy":
+        if OBJECTIVES[self._plan.mix.objective].seeks_accuracy:
             worth *= accuracy_worth_j(self._plan) / self._plan.mix.duration_s
         else:
             worth = 0.0

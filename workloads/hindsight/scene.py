@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import cast
 
-from scheduler.board import BoardUnit
 from scheduler.points import operating_points
-from scheduler.policies import gear_of
-from scheduler.problem import Demand, Kind, OperatingPoint, Problem, Unit
+from scheduler.policies import gear_of, unit_of
+from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem
 from scheduler.profile import Profile
 from scheduler.solver import evaluate
 from scheduler.views import Gear
@@ -21,8 +19,8 @@ from workloads.hindsight.sections import Section
 from workloads.mix.briefing import arrival_model
 from workloads.simulator import SimulationPlan
 
-_PRICED_LOAD = 0.9
-"""Rates count this much where points are priced: points with a load above 0.9 are left out, and some of them hold."""
+_PRICED_LOAD = FULL_LOAD
+"""Factor on rates where points are priced: points of a load above 0.9 are left out, and some of them hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Scene:
                 for app, target in self._section.targets.items()
             )
             self._problems[ease] = Problem(
-                units=tuple(_unit(unit) for unit in self._units),
+                units=tuple(unit_of(unit) for unit in self._units),
                 demands=demands,
                 objective=self._objective,
                 power_cap_w=self._section.power_cap_w,
@@ -138,13 +136,3 @@ class Scene:
                 return None
             points[app] = point
         return points
-
-
-def _unit(unit: BoardUnit) -> Unit:
-    return Unit(
-        name=unit.name,
-        kind=cast(Kind, unit.kind),
-        cores=unit.cores,
-        mhz=unit.mhz,
-        static_w=unit.static_w or (0.0,) * len(unit.mhz),
-    )

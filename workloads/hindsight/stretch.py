@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from scheduler.objectives import OBJECTIVES
 from scheduler.policies import gear_of
 from scheduler.profile import Profile, RungProfile
 from scheduler.solver import solve
@@ -83,11 +84,11 @@ class Stretch:
         return math.fsum(scene.energy_j(choice) for scene in self._scenes) - self.worth(choice)
 
     def worth(self, choice: Choice) -> float:
-        """What the accuracy of a choice is worth in joules: nothing but under objective `accuracy`.
+        """What the accuracy of a choice is worth in joules: nothing unless the objective seeks accuracy.
 
         There a hundredth of accuracy, weighted over applications and time, is worth all that the board can use.
         """
-        if self._plan.mix.objective != "accuracy":
+        if not OBJECTIVES[self._plan.mix.objective].seeks_accuracy:
             return 0.0
         accurate_s = math.fsum(
             section.length_s * target.weight * self._values[app][choice.gears[self.apps.index(app)].subnet]
@@ -181,7 +182,7 @@ class Stretch:
         profile = self._plan.profiles[app]
         floor = max(section.targets[app].min_accuracy for section in self.sections if app in section.targets)
         rungs = profile.above(floor).rungs
-        accurate = self._plan.mix.objective == "accuracy"
+        accurate = OBJECTIVES[self._plan.mix.objective].seeks_accuracy
         kept = [
             rung
             for place, rung in enumerate(rungs)

@@ -7,14 +7,13 @@ here knows about Ray, networks, policies or the time of day.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Protocol
 
+from scheduler.objectives import OBJECTIVES, ObjectiveName
 from workloads.mix.app import TARGET_CHECKS, App
 from workloads.mix.arrivals import FloatArray, Periodic, Poisson, generator
 from workloads.mix.errors import MixError, choice, listed, number, suggestion, text
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, UnitChange
-
-Objective: TypeAlias = Literal["energy", "accuracy", "fair"]
 
 MAX_REQUESTS = 10_000_000
 """Most requests that one app may send in a run; its arrival times are held in memory."""
@@ -96,7 +95,7 @@ class Mix:
     apps: Sequence[App]
     events: Sequence[MixEvent] = ()
     duration_s: float
-    objective: Objective = "energy"
+    objective: ObjectiveName = "energy"
     power_cap_w: float | None = None
     boards: Sequence[str] = ()
     _presences: tuple[Presence, ...] = field(init=False, repr=False, compare=False)
@@ -116,7 +115,7 @@ class Mix:
                     raise MixError(f"{where}: {key} must hold {example} only, not {item!r}.")
             object.__setattr__(self, key, items)
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda event: event.at_s)))
-        choice(f"{where}: objective", self.objective, get_args(Objective))
+        choice(f"{where}: objective", self.objective, OBJECTIVES)
         if self.power_cap_w is not None:
             cap_w = number(f"{where}: power_cap_w", self.power_cap_w, above=0)
             object.__setattr__(self, "power_cap_w", cap_w)

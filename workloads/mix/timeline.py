@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from scheduler import messages
 from scheduler.board import Board
-from scheduler.messages import AmbientChanged, Change, Event, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import (
+    AmbientChanged,
+    AppJoined,
+    AppLeft,
+    Change,
+    Event,
+    PowerCapped,
+    TargetChanged,
+    UnitLimited,
+)
 from workloads.mix.errors import MixError
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, UnitChange
 from workloads.mix.mix import Mix
@@ -34,9 +42,9 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
             case AppChange():
                 changes, text = [_target_changed(mix, event)], f"{event.app}: {_words(event.changes)}"
             case AppAddition():
-                changes, text = [messages.AppAdded(app=event.app.name)], f"{event.app.name} joins"
+                changes, text = [AppJoined(app=event.app.name)], f"{event.app.name} joins"
             case AppRemoval():
-                changes, text = [messages.AppRemoved(app=event.app)], f"{event.app} leaves"
+                changes, text = [AppLeft(app=event.app)], f"{event.app} leaves"
             case UnitChange():
                 _check_unit(event, board)
                 limits[event.unit] = _limited(limits[event.unit], event, board.unit(event.unit).cores)

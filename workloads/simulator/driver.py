@@ -15,8 +15,8 @@ from scheduler.messages import (
     Activate,
     Activated,
     AmbientChanged,
-    AppAdded,
-    AppRemoved,
+    AppJoined,
+    AppLeft,
     BoardEvent,
     ClockSet,
     Effect,
@@ -37,7 +37,7 @@ from scheduler.views import Gear
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import SimulatedBoard
 from workloads.simulator.plan import Costs, SimulationError
-from workloads.simulator.server import Server
+from workloads.simulator.server import SimulatedServer
 
 Entry = dict[str, Any]
 
@@ -67,7 +67,7 @@ class Driver:
         manager: Manager,
         *,
         board: SimulatedBoard,
-        servers: Mapping[str, Server],
+        servers: Mapping[str, SimulatedServer],
         agenda: Agenda,
         costs: Costs,
         events: tuple[tuple[float, Event], ...],
@@ -124,9 +124,9 @@ class Driver:
         change = event.change
         if isinstance(change, BoardEvent):
             event = replace(event, change=self._done_to_board(change))
-        elif isinstance(change, AppAdded):
+        elif isinstance(change, AppJoined):
             self._present.add(change.app)
-        elif isinstance(change, AppRemoved):
+        elif isinstance(change, AppLeft):
             self._present.discard(change.app)
         self._tell(event)
 

@@ -25,8 +25,8 @@ class Costs:
 
     The defaults are about what the manager and `joint` take in a process of their own: a runtime manager as such. They
     charge 0.5 ms for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight
-    (1.6 to 2.7); rules are charged less than measured (0.7 to 1.1 ms). `on_ray` has what it takes on Ray, whose threads
-    are included: docs/measurements.md, "What managing costs".
+    (1.6 to 2.7); rules are charged less than measured (0.7 to 1.1 ms). On Ray it takes more, its threads included:
+    docs/measurements.md, "What managing costs".
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
@@ -52,11 +52,6 @@ class Costs:
     call_ms: float = 0.5
     wake_ms: float = 0.25
     on_board: bool = True
-
-    @classmethod
-    def on_ray(cls) -> Costs:
-        """Managing as it is on Ray: each worker and the board agent post a page an epoch, and Ray's threads run on."""
-        return cls(epoch_ms=2.5, epoch_app_ms=0.7, decision_ms=1.4, decision_app_ms=0.2)
 
     @classmethod
     def none(cls) -> Costs:

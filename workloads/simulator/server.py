@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
 from actors.requests.queue import Intake, Request, RequestQueue
-from actors.requests.records import RECORD, Status
+from actors.requests.records import RECORD, Status, record
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile
@@ -30,7 +30,7 @@ from workloads.simulator.unit import SimulatedUnit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Engaged:
+class _SimulatedGear:
     """A gear in force, with all that a request needs looked up."""
 
     gear: Gear
@@ -57,14 +57,14 @@ class _Luck:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class _Serving(Claim):
+class _ServerClaim(Claim):
     """A request that waits for the cores of a gear, or has them."""
 
     request: Request
-    engaged: _Engaged
+    engaged: _SimulatedGear
 
 
-class Server:
+class SimulatedServer:
     """Serves one application's requests.
 
     Args:
@@ -103,7 +103,6 @@ class Server:
         self._wakes = _Luck(Draws(seed, f"{app.name} wakes"), len(arrivals_s))
         self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
-        self._drops_late = app.drop == "late"
         self._from_s, self._until_s = targets[0].from_s, until_s
         self._intake = Intake(
             arrivals_s=arrivals_s,
@@ -111,9 +110,9 @@ class Server:
             queue=RequestQueue(app.queue_bound(), app.drop),
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
-        self._engaged: _Engaged | None = None
+        self._engaged: _SimulatedGear | None = None
         self._plan = -1
-        self._serving: _Serving | None = None
+        self._serving: _ServerClaim | None = None
         self._running = False
         self._looks_s = math.inf
         self._quiet_until_s = -math.inf
@@ -133,7 +132,7 @@ class Server:
         time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
         cores = tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,)
         self._plan = plan
-        self._engaged = _Engaged(
+        self._engaged = _SimulatedGear(
             gear=gear,
             cores=cores,
             mask=mask_of(cores),
@@ -202,7 +201,7 @@ class Server:
             self._take(head, self._engaged)
         if not self._running:  # the one that waits may become too late, or be pushed out
             seen_s = self._intake.next_s + self._late_s()
-            self._look_at(min(seen_s, head.deadline_s if head and self._drops_late else math.inf))
+            self._look_at(min(seen_s, self._intake.queue.expires_s))
 
     def _turn(self) -> None:
         """Goes on to the next request, which takes as long as waking up for one does."""
@@ -240,12 +239,11 @@ class Server:
         self._re_quiet()
 
     def _re_quiet(self) -> None:
-        head = self._intake.queue.head
-        self._quiet_until_s = self._intake.next_s if head is None else min(self._intake.next_s, head.deadline_s)
+        self._quiet_until_s = min(self._intake.next_s, self._intake.queue.expires_s)
 
-    def _take(self, request: Request, engaged: _Engaged) -> None:
+    def _take(self, request: Request, engaged: _SimulatedGear) -> None:
         draw_ms = at_share(engaged.samples_ms, self._luck.share(request.index))
-        self._serving = _Serving(
+        self._serving = _ServerClaim(
             claimant=self,
             cores=engaged.cores,
             mask=engaged.mask,
@@ -257,7 +255,7 @@ class Server:
         )
         engaged.unit.take(self._serving)
 
-    def _give_up(self, serving: _Serving) -> None:
+    def _give_up(self, serving: _ServerClaim) -> None:
         self._serving = None
         serving.engaged.unit.withdraw(serving)
 
@@ -281,7 +279,17 @@ class Server:
         self._serving, self._running = None, False
         request, now_s = served.request, self._agenda.now_s
         latency_ms = (now_s - request.arrival_s) * 1000
-        self._record(request, Status.COMPLETED, now_s, served)
+        self._records.append(
+            record(
+                request,
+                Status.COMPLETED,
+                now_s,
+                start_s=served.start_s,
+                subnet=served.engaged.subnet,
+                unit=served.engaged.unit_number,
+                cores=served.engaged.gear.cores,
+            )
+        )
         self._finished += 1
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
@@ -295,25 +303,5 @@ class Server:
         elif self._serving:
             self._give_up(self._serving)
 
-    def _record(self, request: Request, status: Status, end_s: float, served: _Serving | None = None) -> None:
-        start_s = service_ms = math.nan
-        subnet, unit, cores = -1, -1, 0
-        if served is not None:
-            start_s = served.start_s
-            service_ms = (end_s - start_s) * 1000
-            subnet, unit, cores = served.engaged.subnet, served.engaged.unit_number, served.engaged.gear.cores
-        self._records.append(
-            (
-                request.index,
-                request.arrival_s,
-                start_s,
-                end_s,
-                request.target_ms,
-                service_ms,
-                status,
-                -1,
-                subnet,
-                unit,
-                cores,
-            )
-        )
+    def _record(self, request: Request, status: Status, end_s: float) -> None:
+        self._records.append(record(request, status, end_s))

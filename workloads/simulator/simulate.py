@@ -21,7 +21,7 @@ from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import Residency, SimulatedBoard
 from workloads.simulator.driver import Driver, Entry
 from workloads.simulator.plan import SimulationPlan
-from workloads.simulator.server import Server
+from workloads.simulator.server import SimulatedServer
 
 _LEAD_S = 1.0
 """Board time from the start of managing to t = 0: the first gears are in force by then."""
@@ -123,9 +123,9 @@ class _Simulation:
         self._agenda.run(self._last_s)
         return self._added_up(before, after)
 
-    def _server(self, presence: Presence, slot: int) -> Server:
+    def _server(self, presence: Presence, slot: int) -> SimulatedServer:
         app = presence.app
-        return Server(
+        return SimulatedServer(
             app,
             slot=slot,
             profile=self._plan.profiles[app.name],

@@ -1,11 +1,9 @@
-"""Makes mixes at random, any number of them, so that no result rests on scenarios made by hand.
+"""Mixes made at random, any number of them, so that no result rests on scenarios made by hand.
 
 The load of an application is the share of one of the fastest cores, at its top clock, that its largest network takes:
 its rate times the mean service there. The utilisation of a mix is the load of all its applications over the capacity of
-the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, and
-still not too full: that baseline is not overloaded from the outset. `least_utilisation` counts the smallest networks
-that keep the floors: no policy can do with less, and where it is high there is little to gain. Where a board has
-networks for CPU and GPU, each of the two gets the utilisation.
+the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, but not
+overloaded from the outset. Where a board has networks for CPU and GPU, each of the two gets the utilisation.
 
 The loads are drawn by UUniFast (Bini and Buttazzo, Real-Time Systems 30, 2005), none above what one core, or a camera
 of 60 Hz, can do: an application is served one request at a time. Nothing here knows about policies or energy.
@@ -21,7 +19,8 @@ import numpy as np
 
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
-from scheduler.points import MAX_LOAD, ArrivalModel, response_quantile_ms
+from scheduler.points import ArrivalModel, response_quantile_ms
+from scheduler.problem import FULL_LOAD
 from scheduler.profile import Profile, ServiceTime
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
@@ -51,22 +50,15 @@ _EVENTFUL = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
-    """A mix that was made at random, and what was drawn for it.
+    """A mix that was made at random.
 
     Attributes:
-        mix: made for one board.
-        utilisation: of each kind of unit with the largest networks, while all applications are there.
-        least_utilisation: the same with the smallest networks that keep the floors; the mean over kinds.
-        slack: every target at first, over the 95 % quantile of response of the application's floor network, alone on
-            the fastest unit at its top clock.
-        tightness: place of the floor between the ladder's smallest network, 0, and its largest, 1; the mean over kinds.
+        mix: the mix, made for one board.
+        utilisation: share of each kind of unit that the largest networks need while all applications are there.
     """
 
     mix: Mix
     utilisation: float
-    least_utilisation: float
-    slack: float
-    tightness: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +89,7 @@ class _Kind:
     @property
     def most_load(self) -> float:
         """Largest load of an application."""
-        return min(MAX_LOAD, MAX_HZ * self.largest_s)
+        return min(FULL_LOAD, MAX_HZ * self.largest_s)
 
 
 def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -> Generated:
@@ -128,14 +120,9 @@ def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -
         loads = bounded_loads(count, utilisation * kind.capacity, low=MIN_LOAD, high=kind.most_load, rng=rng)
         apps += [_app(f"{kind.name}-{number}", kind, floor, load, slack, rng) for number, load in enumerate(loads)]
     stay, events = _changes(apps, duration_s, rng) if rng.random() < _EVENTFUL else (apps, [])
-    least = [kind.service(floor).mean_ms / kind.service(-1).mean_ms for kind, floor in zip(kinds, floors, strict=True)]
-    places = [floor / max(1, len(kind.profile.rungs) - 1) for kind, floor in zip(kinds, floors, strict=True)]
     return Generated(
         mix=Mix(f"generated-{seed}", apps=stay, events=events, duration_s=duration_s, boards=(board.name,)),
         utilisation=utilisation,
-        least_utilisation=utilisation * math.fsum(least) / len(least),
-        slack=slack,
-        tightness=math.fsum(places) / len(places),
     )
 
 

@@ -17,7 +17,7 @@ from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
     Activated,
-    AppRemoved,
+    AppLeft,
     AppTelemetry,
     BoardEvent,
     ClockSet,
@@ -247,7 +247,7 @@ def test_a_limit_reaches_the_board_before_the_manager_decides_on_it():
 
 def test_an_app_that_left_is_asked_no_more():
     world = World("a", "b")
-    world.loop((0.25, Event(change=AppRemoved(app="b"), text="b leaves"))).run(until_s=0.95)
+    world.loop((0.25, Event(change=AppLeft(app="b"), text="b leaves"))).run(until_s=0.95)
     asked = [{report.app for report in message.apps} for _, message in world.of(Telemetry)]
     assert asked == [{"a", "b"}] * 3 + [{"a"}] * 7
 

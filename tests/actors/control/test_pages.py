@@ -70,7 +70,7 @@ def test_a_page_of_which_only_some_stores_are_seen_is_none(place, old, new, seen
     path.write_bytes(mixed)
     reader = PageReader(path)
     assert reader.read() is None
-    PageWriter(path).write(b"next")  # nothing had to be mended
+    PageWriter(path).write(b"next")  # nothing had to be repaired
     assert reader.read() == b"next"
 
 

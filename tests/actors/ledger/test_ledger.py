@@ -198,6 +198,37 @@ def test_a_stretch_on_the_wall_never_ends_early(place):
     ledger.remove()
 
 
+class SteppedClock(BoardClock):
+    """A wall clock that is none: 10 µs of board time pass at each look, and sleeps are noted and over at once."""
+
+    def __init__(self, time_scale):
+        super().__init__(zero_s=0.0, time_scale=time_scale)
+        object.__setattr__(self, "past", {"now_s": 0.0, "slept_until_s": []})
+
+    def now_s(self):
+        self.past["now_s"] += 1e-5
+        return self.past["now_s"]
+
+    def sleep_until(self, at_s):
+        self.past["slept_until_s"].append(at_s)
+        self.past["now_s"] = max(at_s, self.past["now_s"])
+
+
+@pytest.mark.parametrize("time_scale", [1.0, 4.0])
+def test_the_slices_and_the_spun_end_of_a_stretch_are_wall_time(place, time_scale):
+    clock = SteppedClock(time_scale)
+    ledger = BoardLedger.create(place(), BOARD, slots=1, clock=clock)
+    ledger.set_unit("big", mhz=2000.0)  # a profiled ms takes 20 ms
+    lease = ledger.take(0, "big", [4], 0.0)
+    end_s = ledger.stretch(lease, 0.5)
+    ledger.remove()
+    assert end_s == pytest.approx(lease.start_s + 0.010, abs=1e-4)
+    slept_until_s = clock.past["slept_until_s"]
+    assert slept_until_s[0] == pytest.approx(lease.start_s + 0.002 / time_scale, abs=1e-4)
+    assert slept_until_s[1] == pytest.approx(slept_until_s[0] + 0.002 / time_scale, abs=1e-4)
+    assert slept_until_s[-1] == pytest.approx(lease.start_s + 0.010 - 0.001 / time_scale, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     "figures", [{"mhz": 700.0}, {"mhz": math.nan}, {"other_load": 1.1}, {"other_load": -0.1}, {"cores_online": 3}]
 )

@@ -26,7 +26,7 @@ from scheduler.policies import (
     problem_of,
 )
 from scheduler.policies.protocol import points_of
-from scheduler.policies.sharing import likely_outcome, outcome
+from scheduler.policies.sharing import evaluate_by_cpu, evaluate_likely
 from scheduler.problem import OperatingPoint
 from scheduler.solver import solve
 from scheduler.views import Plan
@@ -101,7 +101,7 @@ def at(clocks, points):
 
 def violation(problem, choice, mhz):
     """As `joint` judges it."""
-    return (outcome(problem, choice, mhz).violation + likely_outcome(problem, choice, mhz).violation) / 2
+    return (evaluate_by_cpu(problem, choice, mhz).violation + evaluate_likely(problem, choice, mhz).violation) / 2
 
 
 @settings(max_examples=60, deadline=None)
@@ -116,7 +116,7 @@ def test_joint_never_violates_more_than_the_optimum_and_settles(views, objective
     if objective != "fair":
         chosen = {v.app: at(plan.clocks, points_of(plan.gears[v.app], v)) for v in views}
         assert violation(problem, chosen, plan.clocks) <= violation(problem, best.choice, best.mhz) + 1e-7
-    if outcome(problem, best.choice, best.mhz).violation <= 1e-9:  # else one CPU of an idle enough unit has too much
+    if evaluate_by_cpu(problem, best.choice, best.mhz).violation <= 1e-9:  # else one CPU has too much
         assert came_to.power_w * (1 - HYSTERESIS) <= best.power_w * (1 + 1e-6)
     # Once in its gears it stays there.
     settled = make_snapshot(*(replace(v, gear=plan.gears[v.app]) for v in views), objective=objective)
@@ -196,7 +196,7 @@ def test_no_other_clocks_are_better_for_joint_s_gears(views, power_cap_w):
         choice = {view.app: at(clocks, points_of(plan.gears[view.app], view)) for view in views}
         if None in choice.values():
             return None
-        return round(violation(problem, choice, clocks), 6), outcome(problem, choice, clocks).power_w
+        return round(violation(problem, choice, clocks), 6), evaluate_by_cpu(problem, choice, clocks).power_w
 
     chosen = judged(plan.clocks)
     for big_mhz, little_mhz in product(BIG.mhz_allowed, LITTLE.mhz_allowed):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.placement import spread
-from scheduler.policies.sharing import RARE, likely_outcome, outcome, several_cores
+from scheduler.policies.sharing import RARE, evaluate_by_cpu, evaluate_likely, several_cores
 from scheduler.problem import Demand, OperatingPoint, Problem, Unit
 from scheduler.solver import evaluate
 
@@ -34,7 +34,7 @@ def demand(app: str, *, service_ms: float, rate_hz: float = 5.0, target_ms: floa
 def came_to(*demands: Demand, unit: Unit = QUAD):
     problem = Problem(units=(unit,), demands=demands)
     choice = {one.app: one.points[0] for one in demands}
-    return outcome(problem, choice, MHZ), evaluate(problem, choice, MHZ)
+    return evaluate_by_cpu(problem, choice, MHZ), evaluate(problem, choice, MHZ)
 
 
 def test_six_on_four_cores_wait_only_for_whom_they_share_a_cpu_with():
@@ -59,20 +59,20 @@ def test_waiting_for_another_is_likely_as_far_as_more_than_few_meet_it():
     ]
     problem = Problem(units=(single,), demands=tuple(demands))
     choice = {one.app: one.points[0] for one in demands}
-    likely = likely_outcome(problem, choice, MHZ)
+    likely = evaluate_likely(problem, choice, MHZ)
     assert RARE == 0.025
     assert likely.latency_ms["a"] == pytest.approx(22 + 25 + 0)
     assert likely.latency_ms["b"] == pytest.approx(55 + 20 * (1 - 0.025 / 0.04))
     assert likely.waits_ms == evaluate(problem, choice, MHZ).waits_ms == {"a": 60.0, "b": 30.0, "c": 70.0}
     # Where less waiting counts than is likely, that much does.
     little = replace(problem, demands=(replace(demands[0], wait_share=0.1), *demands[1:]))
-    assert likely_outcome(little, choice, MHZ).latency_ms["a"] == pytest.approx(22 + 0.1 * 50)
+    assert evaluate_likely(little, choice, MHZ).latency_ms["a"] == pytest.approx(22 + 0.1 * 50)
 
 
 def test_what_waits_for_nobody_is_likely_what_it_is():
     _, coarse = came_to(*(demand(app, service_ms=50.0) for app in "abcd"))
     problem = Problem(units=(QUAD,), demands=tuple(demand(app, service_ms=50.0) for app in "abcd"))
-    assert likely_outcome(problem, {one.app: one.points[0] for one in problem.demands}, MHZ) == coarse
+    assert evaluate_likely(problem, {one.app: one.points[0] for one in problem.demands}, MHZ) == coarse
 
 
 def test_waiting_counts_as_far_as_it_is_known_to_happen():
@@ -90,7 +90,7 @@ def test_waiting_may_count_for_more_than_a_request_s_own_latency():
     fine, _ = came_to(*demands)
     assert fine.latency_ms["d"] == pytest.approx(33 + 2 * 20)
     problem = Problem(units=(QUAD,), demands=tuple(demands))
-    likely = likely_outcome(problem, {one.app: one.points[0] for one in demands}, MHZ)
+    likely = evaluate_likely(problem, {one.app: one.points[0] for one in demands}, MHZ)
     assert likely.latency_ms["d"] == pytest.approx(33 + 2 * 20 * (1 - RARE / 0.1))
 
 

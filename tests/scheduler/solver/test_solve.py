@@ -317,6 +317,15 @@ class TestMeaning:
         result = outcome(fair, solve(fair))
         assert (result.largest_term, result.violation) == pytest.approx((0.25, 0.45))
 
+    def test_fair_finds_the_least_largest_term_to_the_tick_under_a_cap_that_does_not_bind(self) -> None:
+        # At 500 MHz both are late by 0.1; at 1000 MHz only one is, by 6 ticks (8e-10) more, and at less power.
+        slow = point(latency_ms=22.0, mhz=500.0, energy_mj=50.0)
+        first, second = point(latency_ms=22.0 + 1.6e-8), point(latency_ms=20.0)
+        demands = (demand("a", slow, first), demand("b", slow, second))
+        problem = Problem(units=(unit(),), demands=demands, objective="fair", power_cap_w=100.0)
+        assert solve(problem).mhz == {"cpu": 500.0}
+        assert solve(dataclasses.replace(problem, objective="energy")).mhz == {"cpu": 1000.0}
+
     def test_accuracy_is_weighed_before_power(self) -> None:
         points = (point(), point(subnet="large", accuracy=0.9, energy_mj=50.0))
         problem = Problem(units=(unit(),), demands=(demand("a", *points),), objective="accuracy")

@@ -1,4 +1,4 @@
-"""Engines: what they load, what they refuse, and that they need no torch."""
+"""Engines: the files that they load and refuse, and that they need no torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.mark.parametrize("engine", ["auto", *engines.names()])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_engine_computes_what_the_file_says(artifact: Artifact, engine: str, threads: int) -> None:
-    """Against ONNX's own reference implementation of the operators."""
+    """Every engine agrees with ONNX's own reference implementation of the operators."""
     reference = ReferenceEvaluator(onnx.load(artifact.path))
     prepared = engines.prepare(artifact, engine, threads)
     for seed in range(3):
@@ -154,7 +154,7 @@ def test_versions_name_the_engines() -> None:
 
 
 class TestKeptForm:
-    """What ONNX Runtime made of a network of ours is kept beside it, and never trusted blindly."""
+    """ONNX Runtime's optimised form of an exported network is kept beside it, and never trusted blindly."""
 
     @pytest.fixture
     def copied(self, artifact: Artifact, tmp_path: Path) -> Artifact:
@@ -234,11 +234,11 @@ class TestKeptForm:
 
 
 class TestOnBuffers:
-    """What a CUDA device runs, with the recording of its graph replaced: no device is needed."""
+    """The code that runs on a CUDA device, with the recording of its graph replaced, so that no device is needed."""
 
     @staticmethod
     def again(step: Step):
-        """Repeats a step into the tensor of its first result, as a replayed graph does."""
+        """Repeat a step into the tensor of its first result, as a replayed graph does."""
         y = step()
         return lambda: y.copy_(step()), y
 
@@ -272,7 +272,7 @@ class TestOnBuffers:
 
 
 def run(code: str, artifact: Artifact, **environment: str) -> str:
-    """What a fresh process prints that has the artifact at hand."""
+    """Return the output of a fresh process that is given the artifact."""
     prelude = f"from supernets import engines\nfrom supernets.artifact import Artifact\nartifact = {artifact!r}\n"
     done = subprocess.run(
         [sys.executable, "-c", prelude + code],
@@ -313,7 +313,7 @@ print(len(started), all(os.sched_getaffinity(int(thread)) == ours for thread in 
 
 @pytest.mark.parametrize("openmp", ["1", "4"])
 def test_threads_are_as_many_as_asked_and_inherit_the_affinity(artifact: Artifact, openmp: str) -> None:
-    """Whatever `OMP_NUM_THREADS` says, which Ray sets to 1 in an actor; and the engine pins nothing by itself."""
+    """Threads do not depend on `OMP_NUM_THREADS`, which Ray sets to 1 in an actor; and the engine pins none."""
     assert run(THREADS, artifact, OMP_NUM_THREADS=openmp).split() == ["2", "True"]  # two, and the caller
 
 
@@ -340,7 +340,7 @@ print(compiled[0].get_property("INFERENCE_NUM_THREADS"))
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 def test_openvino_in_a_pinned_process_still_gets_its_threads_later(artifact: Artifact) -> None:
-    """It counts CPUs when it is first used, those of the main thread, and never again."""
+    """OpenVINO counts the CPUs of the main thread when it is first used, and never again."""
     assert run(PINNED_FIRST, artifact).split() == ["True", "2"]
 
 

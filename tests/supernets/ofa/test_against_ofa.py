@@ -30,9 +30,9 @@ SPACES = {1.0: OFA_MBV3_W10, 1.2: OFA_MBV3_W12}
 DRAWN = 26
 """Random sub-networks of each width."""
 EXPORTED = 3
-"""How many of them are exported in a default run; `pytest -m slow` exports all."""
+"""Number of them that a default run exports; `pytest -m slow` exports all."""
 AS_MODULE, AS_EXPORT = 1e-5, 1e-4
-"""How far outputs may be off, as a share of the largest logit."""
+"""The allowed error of outputs, as a share of the largest logit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Case:
 
 
 def drawn(width: float, count: int) -> list[Case]:
-    """Both ends of the space, and random points of it."""
+    """Return both ends of the space and random points of it."""
     space, rng = SPACES[width], np.random.default_rng(int(width * 10))
     ends = [Case(width, space.smallest, space.resolutions[0]), Case(width, space.largest, space.resolutions[-1])]
     return ends + [Case(width, space.random(rng), int(rng.choice(space.resolutions))) for _ in range(count - 2)]
@@ -65,7 +65,7 @@ FEW = [case for width in SPACES for case in drawn(width, EXPORTED)]
 
 @cache
 def peer(width: float) -> OFAMobileNetV3:
-    """With kernel transforms that are no identities, and scales that are not 1."""
+    """Return the package's network with kernel transforms that are no identities, and scales that are not 1."""
     torch.manual_seed(0)
     network = make_peer(SPACES[width], width)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def elastic(width: float) -> ElasticMobileNetV3:
 
 
 def both(case: Case) -> tuple[Tensor, Tensor, StaticMobileNetV3]:
-    """Two pictures, the package's logits for them, and our module of the same sub-network with the same weights."""
+    """Return two pictures, the package's logits for them, and our module of the same sub-network and weights."""
     network, ours = peer(case.width), elastic(case.width)
     activate(network, case.architecture)
     set_statistics(network)

@@ -27,7 +27,7 @@ def reader() -> ElasticMobileNetV3:
 
 
 def counted_macs(module: nn.Module, x: Tensor) -> int:
-    """Multiply-accumulates of one forward pass, from the shapes that go through convolutions and linear layers."""
+    """Return the multiply-accumulates of one forward pass, from the shapes in convolutions and linear layers."""
     total = 0
 
     def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -75,7 +75,7 @@ def test_so_do_those_of_the_plate_reader(
 
 
 def test_sub_networks_differ(tiny: ElasticMobileNetV3) -> None:
-    """Else the comparisons above could not fail."""
+    """Sub-networks differ enough that the comparisons above could fail."""
     x = pictures(TINY, 2, 16)
     largest = tiny.extract(TINY.largest)(x)
     for knob, value in (("kernel", (5, *TINY.largest.kernel[1:])), ("expand", (2, *TINY.largest.expand[1:]))):

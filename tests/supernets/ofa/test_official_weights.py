@@ -1,4 +1,4 @@
-"""Official Once-for-all files, published ladders and ladder files: what is taken over, and what is refused how."""
+"""Official Once-for-all files, published ladders and ladder files: what is taken over, and what is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def as_it_is(state: State) -> State:
 
 
 def with_older_blocks(state: State) -> State:
-    """As the files of the first release name a block's convolution."""
+    """Return a state in which blocks' convolutions are named as in files of the first release."""
     return {
         name.replace(".conv.", ".mobile_inverted_conv.", 1) if name.startswith("blocks.") else name: tensor
         for name, tensor in state.items()
@@ -35,7 +35,7 @@ def with_older_blocks(state: State) -> State:
 
 
 def with_a_level_less(state: State) -> State:
-    """As the files of the first release name what is static now."""
+    """Return a state in which layers that are static now are named as in files of the first release."""
     levels = {".bn.bn.": ".bn.", ".conv.conv.weight": ".conv.weight", ".linear.linear.": ".linear."}
     renamed = {}
     for name, tensor in with_older_blocks(state).items():
@@ -170,7 +170,7 @@ def test_an_unknown_ladder_is_refused(name: str, message: str) -> None:
 
 @pytest.fixture
 def ladder_file(tmp_path: Path) -> Path:
-    """One rung with statistics of its own, made with the random weights of w1.0."""
+    """A ladder file of one rung with its own statistics, made with the random weights of w1.0."""
     net = load(W10)
     assert isinstance(net, ElasticSupernet)
     rung = OFA_MBV3_W10.subnet(OFA_MBV3_W10.smallest, 128, 0.5, "measured")

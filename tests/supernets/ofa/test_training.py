@@ -1,4 +1,4 @@
-"""Training: a function of the recipe alone, wherever it was interrupted."""
+"""Training depends only on the recipe, wherever it was interrupted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECIPE = Recipe(batch=4, warm_steps=3, warm_resolution=16, sandwich_steps=4)
 
 
 def run(checkpoint: Path, recipe: Recipe = RECIPE, stop_after: int | None = None) -> Run:
-    """The network after these steps, and the loss of each."""
+    """Return the network after some steps, and the loss of each."""
     losses: list[tuple[int, float]] = []
     network = train(TINY, recipe, checkpoint, lambda *step: losses.append(step), stop_after)
     last = recipe.steps if stop_after is None else stop_after
@@ -72,7 +72,7 @@ def test_a_kill_leaves_the_latest_checkpoint_whole(tmp_path: Path) -> None:
 
 
 def test_the_sandwich_teaches_the_largest_the_labels_and_the_smallest_the_largest() -> None:
-    """On one clean batch, over and over: the largest learns it by heart, the smallest learns to answer alike."""
+    """On one clean batch, repeated, the largest learns it by heart and the smallest learns the largest's answers."""
     torch.manual_seed(0)
     network = ElasticMobileNetV3(TINY).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
@@ -80,7 +80,7 @@ def test_the_sandwich_teaches_the_largest_the_labels_and_the_smallest_the_larges
     pictures = plates.draw(8, seed=0, held_out=False, hardness=0.0)
 
     def disagreement() -> float:
-        """Cross-entropy of the smallest network's answers against the largest's, above the largest's own entropy."""
+        """Return the cross-entropy of the smallest's answers against the largest's, less the largest's own entropy."""
         with torch.no_grad():
             largest = _logits(network, pictures, TINY.largest, 24).log_softmax(2)
             smallest = _logits(network, pictures, TINY.smallest, 16).log_softmax(2)

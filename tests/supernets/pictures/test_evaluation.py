@@ -1,4 +1,4 @@
-"""Accuracy on labelled data: what is counted, and the plates that are drawn for it."""
+"""Accuracy on labelled data: the counting, and the plates that are drawn for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> ImageFolder:
 
 
 def by_colour(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A network that sees nothing but which colour is strongest, and so knows red (tench) and green (tabby)."""
+    """A network that sees only the strongest colour, and so knows red (tench) and green (tabby)."""
     output = np.zeros((1, 1000), dtype=np.float32)
     red, green, _ = x.mean((0, 2, 3))
     output[0, [0, 281]] = red, green
@@ -65,7 +65,7 @@ def test_each_input_is_one_picture_of_the_networks_shape(photos: ImageFolder) ->
 
 
 def reads_all_but(wrong: str) -> object:
-    """A network that knows every plate of `PlateData` by heart, but one text."""
+    """A network that knows every plate of `PlateData` by heart except for one text."""
     known = {
         x.tobytes(): text
         for batch, texts in PlateData().batches(PLATE_SHAPE, 50, limit=66, seed=4)

@@ -38,7 +38,7 @@ def answer(label: int) -> np.ndarray:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(range(128, 225, 4)), st.integers(0, 9))
 def test_a_picture_is_transformed_as_the_ofa_package_does_it(width: int, height: int, resolution: int, seed: int):
-    """Bit by bit what its validation computes: torchvision's transforms, with the numbers written out there."""
+    """The transform equals that of its validation bit by bit: torchvision's, with the numbers written there."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     theirs = transforms.Compose(
         [
@@ -139,7 +139,7 @@ def test_batches_bring_each_chosen_picture_with_its_label(photos: Path, resoluti
 
 
 def test_a_folder_is_read_ahead_only_so_far(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty thousand pictures never are in memory at once."""
+    """Fifty thousand pictures are never in memory at once."""
     monkeypatch.setattr("supernets.pictures.image_folder._READ_AHEAD", 2)
     opened = []
     monkeypatch.setattr(images, "read", lambda file: opened.append(file) or Image.new("RGB", (40, 40)))

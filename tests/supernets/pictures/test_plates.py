@@ -47,7 +47,7 @@ def test_pictures_have_the_shape_and_the_texts_the_alphabet() -> None:
 
 
 def families(*, held_out: bool) -> set[str]:
-    """Family names as the font files themselves give them."""
+    """Return the family names that the font files themselves give."""
     return {str(ImageFont.truetype(path).getname()[0]) for path in plates.font_paths(held_out=held_out)}
 
 
@@ -127,7 +127,7 @@ def test_the_native_resolution_is_only_scaled() -> None:
 
 
 def test_hardness_brings_noise_blur_and_less_contrast() -> None:
-    """On average over many pictures, the clean ones have smoother surfaces and a wider range of greys."""
+    """On average over many pictures, clean ones have smoother surfaces and a wider range of greys."""
     clean, hard = (plates.draw(60, seed=2, held_out=False, hardness=hardness).pictures for hardness in (0.0, 1.0))
 
     def median_step(pictures: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Sources: what request number n gets as its input, and whether the answer to it is right."""
+"""Sources: the input of request number n, and the judgement of its output."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLASSIFIER = Artifact(subnet="classifier", path="", input_shape=(1, 3, 4, 5), we
 
 
 def logits(text: str) -> NDArray[np.float32]:
-    """An output that says that text."""
+    """Return an output that means a text."""
     output = np.zeros((1, plates.LENGTH, len(plates.ALPHABET)), dtype=np.float32)
     output[0, range(plates.LENGTH), [plates.ALPHABET.index(char) for char in text]] = 1
     return output.reshape(1, -1)
@@ -157,7 +157,7 @@ def test_a_source_that_is_no_folder_of_pictures_is_refused(tmp_path: Path) -> No
 
 
 class Camera:
-    """Never gives the same picture twice, and counts."""
+    """A user's function that never gives the same picture twice, and counts its calls."""
 
     def __init__(self, labelled: bool) -> None:
         self.labelled = labelled

@@ -37,7 +37,7 @@ QUICK = EvolutionPlan(population=40, generations=25)
 
 
 class Tables:
-    """Latency and accuracy as sums over a sub-network's blocks, with figures of their own for every choice."""
+    """Latency and accuracy as sums over a sub-network's blocks, with separate figures for every choice."""
 
     def __init__(self, space: Space, seed: int) -> None:
         rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def test_accuracy_is_asked_only_of_what_some_limit_admits() -> None:
 
 
 def test_every_end_of_every_resolution_is_tried() -> None:
-    """An elite that is not drawn at random is not missed: the whole network at a middling resolution, say."""
+    """The best is found even if it is hardly ever drawn at random, such as the largest at a middle resolution."""
     tables = Tables(TINY, seed=4)
     seen: list[tuple[int, ...]] = []
 

@@ -1,4 +1,4 @@
-"""The search of a ladder from end to end: what it measures, keeps, chooses and leaves out."""
+"""The search of a ladder from end to end: its measurements, its work file and its choices."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PLAN = SearchPlan(
 
 
 class Known(TimedNetwork):
-    """A network of which the latency is known."""
+    """A network with a known latency."""
 
     def __init__(self, latency_ms: float) -> None:
         self._latency_ms = latency_ms
@@ -40,7 +40,7 @@ class Known(TimedNetwork):
 
 
 class Machine:
-    """A machine whose latencies are a formula's; it notes what it was asked to measure."""
+    """A machine whose latencies follow a formula; it records the networks that it was asked to measure."""
 
     def __init__(self, slower: dict[str, float] | None = None) -> None:
         self._encoding = Encoding(TINY)
@@ -56,7 +56,7 @@ class Machine:
 
 
 class ByMacs(AccuracySource):
-    """The more work, the more accurate."""
+    """An accuracy source in which more work means more accuracy."""
 
     def __init__(self) -> None:
         self.encoding = Encoding(TINY)
@@ -180,7 +180,7 @@ def test_a_work_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_measured_search_ends_in_a_calibrated_front(tmp_path: Path) -> None:
-    """On plates, from the weights of a trained network to the statistics of each rung."""
+    """The ladder of a plate reader, from the weights of a trained network to the statistics of each rung."""
     network = lived_in(TINY)
     with torch.no_grad():  # every sub-network reads 0000
         network.classifier.weight.zero_()

@@ -34,7 +34,7 @@ RATES = np.array([4e-8, 2e-8, 1e-8, 5e-8, 3e-7, 2e-7, 0.02, 1e-8, 2e-8, 3e-8])
 
 
 def convolution_macs(space: Space, architecture: Architecture, resolution: int) -> int:
-    """Counted by running the network: of all convolutions but those of channel attention, whose inputs are 1 x 1."""
+    """Count the work by running the network: all convolutions except channel attention's, whose inputs are 1 x 1."""
     total = 0
 
     def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -124,7 +124,7 @@ def test_the_error_is_of_the_ratio() -> None:
 
 
 class Network:
-    """Takes no time and counts its runs."""
+    """A network that takes no time and counts its runs."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -158,7 +158,7 @@ def test_each_network_is_measured_and_few_are_held_at_once() -> None:
 
 
 class Shared(TimedNetwork):
-    """A network on a machine that is a different number of times slower each time one looks, for all networks alike."""
+    """A network on a machine whose speed changes at every look, for all networks by the same factor."""
 
     looks = 0
 

@@ -44,8 +44,8 @@ def test_events_come_in_order_of_time_and_as_given_at_one_time():
     assert [type(event.change) for _, event in told] == [
         TargetChanged,
         TargetChanged,
-        messages.AppAdded,
-        messages.AppRemoved,
+        messages.AppJoined,
+        messages.AppLeft,
     ]
     assert [event.text for _, event in told] == ["a: latency_ms 30", "b: weight 2", "c joins", "a leaves"]
 

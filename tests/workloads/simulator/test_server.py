@@ -23,7 +23,7 @@ from scheduler.views import Gear
 from workloads import App, Periodic, Poisson, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.server import Server
+from workloads.simulator.server import SimulatedServer
 from workloads.simulator.unit import SimulatedUnit
 
 CORES = 3
@@ -51,7 +51,7 @@ class Stage:
     def __init__(self, *specs: BoardUnit) -> None:
         self.agenda = Agenda(0.0)
         self.units = {spec.name: SimulatedUnit(spec, self.agenda) for spec in specs}
-        self.servers: list[Server] = []
+        self.servers: list[SimulatedServer] = []
 
     def at(self, at_s: float, call) -> None:
         self.agenda.at(at_s, lambda _: call())
@@ -72,10 +72,10 @@ class Stage:
         arrivals=None,
         from_s=0.0,
         until_s=1e9,
-    ) -> Server:
+    ) -> SimulatedServer:
         name = "abcdefgh"[len(self.servers)]
         app = App(name, "net", arrivals or Periodic(hz=1), latency_ms=target_ms, queue=queue, drop=drop)
-        made = Server(
+        made = SimulatedServer(
             app,
             slot=len(self.servers),
             profile=profile or make_profile(samples_ms),
@@ -92,7 +92,7 @@ class Stage:
         return made
 
 
-def ends(server: Server) -> dict[int, tuple[Status, float, float]]:
+def ends(server: SimulatedServer) -> dict[int, tuple[Status, float, float]]:
     return {
         int(row["index"]): (Status(row["status"]), float(row["start_s"]), float(row["end_s"]))
         for row in server.records()
@@ -263,7 +263,7 @@ class TestGearsAndEnds:
     def test_nothing_is_served_before_the_first_gear(self):
         stage = Stage(UNIT)
         server = stage.server([0.0], from_s=0.0)
-        idle = Server(
+        idle = SimulatedServer(
             App("z", "net", Periodic(hz=1), latency_ms=50),
             slot=5,
             profile=make_profile((10.0,)),

@@ -156,6 +156,29 @@ class TestGovernors:
         bench.run(0.0240)
         assert [step[0] for step in governor.steps] == [0, 10_000, 15_500, 17_500]
 
+    def test_a_period_counts_as_passed_at_its_very_end(self):
+        bench, governor = Bench(LONE), EdgeRecorder(1000.0)
+        bench.at(0.0, lambda: bench.unit.set_clock("mine", governor))
+        bench.job(0.004, 3.0)  # until 10 ms, when the timer is due too
+        bench.run(0.0101)
+        assert [step[0] for step in governor.steps] == [0, 10_000, 10_000]
+
+    def test_the_period_counts_from_the_change_of_clock_and_not_from_the_start(self):
+        bench, governor = Bench(LONE), EdgeRecorder(1000.0)
+        bench.at(0.020, lambda: bench.unit.set_clock("mine", governor))
+        bench.job(0.025, 1.0)
+        bench.run(0.0299)
+        assert [step[0] for step in governor.steps] == [20_000]
+
+    def test_one_that_runs_on_a_timer_is_told_of_edges_and_not_stepped_at_them(self):
+        bench, governor = Bench(LONE), EdgeRecorder(1000.0)
+        governor.hooked = False
+        bench.at(0.0, lambda: bench.unit.set_clock("mine", governor))
+        bench.job(0.0155, 1.0)
+        bench.run(0.0240)
+        assert [step[0] for step in governor.steps] == [0, 10_000, 20_000]
+        assert [edge[0] for edge in governor.edges[-2:]] == [15_500, 17_500]
+
     def test_a_change_of_clock_alone_is_no_reason_to_decide(self):
         bench, governor = Bench(replace(LONE, transition_us=10_000.0)), EdgeRecorder(1000.0)
         bench.at(0.0, lambda: bench.unit.set_clock("mine", governor))
