@@ -1,4 +1,4 @@
-"""What the manager is told of a mix's apps before a run, on a board or simulated."""
+"""The description of a mix's apps that the manager gets before a run, on a board or simulated."""
 
 from __future__ import annotations
 

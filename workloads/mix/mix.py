@@ -52,8 +52,8 @@ class Presence:
 
     Attributes:
         app: The app as the mix declares it.
-        from_s: When it joins, in seconds from the start of the run.
-        to_s: When it leaves, later than `from_s`; the app is no longer there at that moment.
+        from_s: Time at which it joins, in seconds from the start of the run.
+        to_s: Time at which it leaves, later than `from_s`; the app is no longer there at that moment.
         targets: Its targets in order of time, each from another moment of its presence; the first from `from_s`.
     """
 

@@ -1,4 +1,4 @@
-"""The run summary, schema 1: what every app asked, what it got, and what that took of the board.
+"""The run summary, schema 1: the targets of every app, how they were met, and the energy that it took.
 
 These are plain data, written as JSON and read back. A figure that is not known is None, and null in the JSON; nothing
 here estimates it. `workloads.results.summarize` fills a summary in. Nothing here knows about Ray, boards or the time of
