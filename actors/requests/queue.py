@@ -13,17 +13,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
 
-DropRule = Literal["late", "oldest", "newest"]
+DropRule: TypeAlias = Literal["late", "oldest", "newest"]
 """The rule by which a request is dropped; see `RequestQueue`."""
 
-DROP_RULES: tuple[str, ...] = get_args(DropRule)
+DROP_RULES: tuple[DropRule, ...] = get_args(DropRule)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,12 +5,18 @@ from functools import cache
 
 from helpers.synthetic_run import make_run
 from workloads.bench.comparison import Runs
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.tasks import Command, Task
 from workloads.results.summary import Accuracy, AppSummary, EnergySummary, Latency, Segment, Summary, Tail
 
 COMMAND = Command(
-    policies=("joint", "schedutil", "floor"), repeats=2, seed=0, backend="sim", scale=(1,), sensitivity=False
+    policies=("joint", "schedutil", "floor"),
+    against=("schedutil",),
+    repeats=2,
+    seed=0,
+    backend="sim",
+    scale=(1,),
+    sensitivity=False,
 )
 
 
@@ -50,7 +56,7 @@ def result(
     parity: str | None = None,
     clones: int = 1,
     lower_bound_j: float | None = None,
-) -> Result:
+) -> RunResult:
     summary = replace(
         _made(),
         mix=mix,
@@ -62,7 +68,7 @@ def result(
         host=None,
     )
     task = Task(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)
-    return Result(task=task, summary=summary, utilisation=utilisation, lower_bound_j=lower_bound_j)
+    return RunResult(task=task, summary=summary, utilisation=utilisation, lower_bound_j=lower_bound_j)
 
 
 @cache
@@ -70,5 +76,5 @@ def _made() -> Summary:
     return make_run().summary
 
 
-def runs(*results: Result) -> Runs:
+def runs(*results: RunResult) -> Runs:
     return {(one.task.mix, one.task.board, one.task.seed): one for one in results}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads import App, Mix, Periodic, Poisson, at
-from workloads.mix.events import Event
+from workloads.mix.events import MixEvent
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import Costs, Simulated, SimulationPlan
 
@@ -99,7 +99,7 @@ def random_mix(rng: random.Random, on: Board, *, duration_s: float = 4.0) -> Mix
         for number in range(rng.randint(1, 3))
     ]
     first = on.units[0]
-    events: list[Event] = [at(0.3 * duration_s, "a0", latency_ms=rng.choice([30.0, 100.0]))]
+    events: list[MixEvent] = [at(0.3 * duration_s, "a0", latency_ms=rng.choice([30.0, 100.0]))]
     if rng.random() < 0.5:
         events.append(at(0.5 * duration_s, unit=first.name, max_mhz=first.mhz[-2], busy=rng.choice([0.0, 0.3])))
     if first.cores > 1 and rng.random() < 0.5:

@@ -1,1 +1,1 @@
-"""The harness: policies × mixes × boards × seeds, with statistics that say how far a result goes."""
+"""The bench: policies × mixes × boards × seeds, compared with statistics that say how far a result goes."""

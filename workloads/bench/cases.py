@@ -1,4 +1,4 @@
-"""What a bench runs on: mixes, their boards and the profiles of their networks, all read and checked beforehand."""
+"""The mixes of a bench on their boards, with the profiles of their networks, all read and checked before any run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from workloads.mix.app import Family
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.runs.boards import open_board
-from workloads.runs.plan import check_options
+from workloads.runs.options import check_options
 from workloads.runs.simulated import plan_simulation
 
 Profiles = Mapping[str | Family, Profile]
@@ -26,15 +27,15 @@ Notice = Callable[[str], None]
 
 
 class GeneratedMix(Protocol):
-    """What a bench asks of the generator."""
+    """A mix that the generator made."""
 
     @property
     def mix(self) -> Mix:
-        """The mix."""
+        """The mix, made for one board."""
 
     @property
     def utilisation(self) -> float:
-        """Share of the board that it asks for."""
+        """Share of the board that the mix asks for, from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +43,11 @@ class Cases:
     """The mixes of a bench on their boards.
 
     Attributes:
-        cases: in order.
-        boards: by name.
-        profiles: by mix and board; empty where the back-end finds its own.
-        left_out: mixes that don't fit a board that the user named, in words.
-        identity: what was read, by the words for it, so that a change is found.
+        cases: each mix on each of its boards, in the order to run them.
+        boards: the boards by name.
+        profiles: the profiles of the networks by mix and board; empty if the back-end finds its own.
+        left_out: one sentence for each mix that does not fit a board that the user named.
+        identity: a digest of each thing that was read, by its name, so that a change is found.
     """
 
     cases: tuple[Case, ...]
@@ -57,12 +58,12 @@ class Cases:
 
 
 def read_mix(source: str, board: Board) -> Mix:
-    """The mix of a source; see `Case`."""
+    """Return the mix of a source: a path of a script, or `generated:SEED`."""
     return read_generated(source, board).mix if source.startswith(GENERATED) else load_mix(source)
 
 
 def read_generated(source: str, board: Board) -> GeneratedMix:
-    """The generator's mix of a source that begins so."""
+    """Return the generated mix of a source such as `generated:3`."""
     from workloads.suite.generated import generated_mix
 
     made: GeneratedMix = generated_mix(int(source.removeprefix(GENERATED)), board)
@@ -75,20 +76,21 @@ def find_cases(
     boards: Sequence[str] | None,
     generated: int,
     on_notice: Notice,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
 ) -> Cases:
-    """Reads all mixes and boards of a command, and checks that they can be run.
+    """Read all mixes and boards of a command, and check that they can be run.
 
     Args:
-        command: what is asked of them.
-        scripts: mixes that were written.
-        boards: names or paths to run each mix on; None for each on its own boards, or else the default one.
-        generated: how many mixes of the generator, for each board given, or the default one.
-        on_notice: told about a mix that is left out.
-        on_progress: told about measurements of networks without a packaged profile.
+        command: the options of the bench.
+        scripts: paths of the written mixes.
+        boards: names or paths of the boards to run each mix on; None for each mix's own, or else the default one.
+        generated: number of generated mixes on each of `boards`, or on the default one.
+        on_notice: called with a sentence for each mix that is left out.
+        on_progress: called with a text, the number done and the number of all, while networks without a packaged
+            profile are measured.
 
     Raises:
-        ValueError: for bad input of any kind, or if no case is left.
+        ValueError: if any input is bad, or no case is left.
     """
     opened = _Boards(command.backend)
     given = [opened.open(name) for name in boards] if boards is not None else None
@@ -133,7 +135,7 @@ def find_cases(
 
 
 class _Boards:
-    """The boards of a bench, each opened once."""
+    """The boards of a bench; each is opened once."""
 
     def __init__(self, backend: str) -> None:
         self.by_name: dict[str, Board] = {}
@@ -149,10 +151,8 @@ class _Boards:
         return self._opened[name]
 
 
-def _checked(
-    command: Command, mix: Mix, board: Board, on_progress: Callable[[str, int, int], None]
-) -> dict[str | Family, Profile]:
-    """The profiles of a mix that was found fit to run on a board."""
+def _checked(command: Command, mix: Mix, board: Board, on_progress: Progress) -> dict[str | Family, Profile]:
+    """Return the profiles of a mix on a board, once all policies are found to be able to run it."""
     if command.backend == "ray":
         for policy in command.policies:
             check_options(board, policy=policy, seed=command.seed, epoch_ms=100.0, time_scale=1.0)

@@ -1,6 +1,6 @@
-"""What the results of a bench say about policies: pairs of runs of the same mix, board and seed, and their ratios.
+"""Comparisons of two policies over pairs of runs of the same mix, board and seed.
 
-Every energy ratio comes with what else differs: the share on time, the delivered accuracy, the requests lost. Nothing
+Every energy ratio comes with the other differences: in share on time, in delivered accuracy, in requests lost. Nothing
 here knows how a figure is shown.
 """
 
@@ -13,28 +13,28 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from workloads.bench.ratios import Place, Quantity, Ratios, RunKey, board_j, j_per_on_time, units_j
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import lost_count, on_time_counts
 from workloads.bench.statistics import Interval, difference_interval
 
-Runs: TypeAlias = Mapping[RunKey, Result]
+Runs: TypeAlias = Mapping[RunKey, RunResult]
 """Runs that ended well."""
 
 Energies: TypeAlias = Mapping[RunKey, float]
 """Joules at the boards' stated power figures."""
 
 _ROUNDING = 1e-9
-"""A mean of accuracies that are all at the floor may fall that much below it."""
+"""The mean of accuracies that all equal the floor may fall that much below it, because floats are rounded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """What else differs between two policies, beside energy; means over mixes, each counting alike.
+    """The differences between two policies beside energy, means over mixes that each count alike.
 
     Attributes:
-        on_time: difference of the shares of requests on time.
-        accuracy: difference of the delivered accuracies, mean over apps; None where unknown.
-        lost: difference of the shares of requests dropped or failed.
+        on_time: difference of the shares of requests on time, from -1 to 1.
+        accuracy: difference of the delivered accuracies, mean over apps; None if unknown.
+        lost: difference of the shares of requests dropped or failed, from -1 to 1.
     """
 
     on_time: float
@@ -52,15 +52,15 @@ class Worst:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class PolicyComparison:
     """One policy against a baseline, over pairs of runs.
 
     Attributes:
-        units: ratio of the units' energies; None where unknown for all.
-        board: ratio of the boards' energies, likewise.
-        per_on_time: ratio of the units' energies per request on time.
-        difference: what else differs; None where there is no pair.
-        worst: None where no energy is known.
+        units: ratio of the units' energies; None if it is unknown for all pairs.
+        board: ratio of the boards' energies; None if it is unknown for all pairs.
+        per_on_time: ratio of the units' energies per request on time; None if it is unknown for all pairs.
+        difference: the other differences; None if there is no pair.
+        worst: the mix and board with the greatest ratio; None if no energy is known.
     """
 
     units: Interval | None
@@ -72,17 +72,17 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """A mix in which a policy delivers less on time than a baseline, beyond the 95 % interval.
+    """A mix in which a policy has less on time than a baseline, and the 95 % interval of the difference shows it.
 
     Attributes:
-        mix: the mix.
-        board: the board.
-        baseline: the one that delivers more.
-        on_time: the policy's share.
-        base_on_time: the baseline's.
-        low: of the difference.
-        high: of the difference, below 0.
-        missed_apps: those whose share over all seeds is below their slo.
+        mix: name of the mix.
+        board: name of the board.
+        baseline: the policy that has more on time.
+        on_time: share of the policy's requests on time, over all seeds.
+        base_on_time: share of the baseline's.
+        low: lower end of the 95 % interval of the difference.
+        high: upper end, below 0.
+        missed_apps: the apps whose share on time over all seeds is below their slo.
     """
 
     mix: str
@@ -100,13 +100,13 @@ class FloorMiss:
     """An app that was served below its accuracy floor.
 
     Attributes:
-        mix: the mix.
-        board: the board.
-        app: the app.
-        from_s: when the floor came into force.
-        floor: the floor.
-        accuracy: the least that a seed delivered.
-        seeds: in how many seeds.
+        mix: name of the mix.
+        board: name of the board.
+        app: name of the app.
+        from_s: time in seconds at which the floor came into force.
+        floor: the accuracy floor, a fraction.
+        accuracy: the lowest mean accuracy of all seeds.
+        seeds: number of seeds in which the app was below the floor.
     """
 
     mix: str
@@ -119,7 +119,7 @@ class FloorMiss:
 
 
 def select(
-    results: Iterable[Result],
+    results: Iterable[RunResult],
     policy: str,
     *,
     generated: bool | None = None,
@@ -127,15 +127,15 @@ def select(
     parity: str | None = None,
     change: str | None = None,
 ) -> Runs:
-    """The runs of a policy that ended well; by default those of mixes as written, on boards as they are.
+    """Return the runs of a policy that ended well; by default those of mixes as written, on boards as they are.
 
     Args:
-        results: of the bench.
-        policy: its name.
-        generated: whether of generated mixes; None for all.
+        results: all of a bench.
+        policy: name of the policy.
+        generated: True for generated mixes, False for written ones, None for all.
         clones: how often each app is there.
-        parity: baseline whose accuracies were the floors.
-        change: of the board.
+        parity: the baseline whose accuracies were the floors; None for the mix's own floors.
+        change: the change of the board; None for the board as it is.
     """
     wanted = (policy, clones, parity, change)
     runs = {}
@@ -148,19 +148,20 @@ def select(
     return runs
 
 
-def compare(ours: Runs, base: Runs) -> Comparison:
-    """Compares the runs that both have.
+def compare(runs: Runs, base: Runs) -> PolicyComparison:
+    """Compare the runs that both have.
 
-    Where the energy is known of some only, the rest has no part: what differs is told of the runs behind the ratio.
+    If the energy is known for some pairs only, the others have no part: the differences are of the same runs as the
+    ratio.
     """
-    pairs = {key: (ours[key], base[key]) for key in sorted(ours.keys() & base.keys())}
+    pairs = {key: (runs[key], base[key]) for key in sorted(runs.keys() & base.keys())}
     known = {key: pair for key, pair in pairs.items() if None not in map(units_j, pair)}
     units, boards, per_on_time = Ratios(), Ratios(), Ratios()
     for key, (mine, other) in pairs.items():
         units.add(key, units_j(mine), units_j(other))
         boards.add(key, board_j(mine), board_j(other))
         per_on_time.add(key, j_per_on_time(mine), j_per_on_time(other))
-    return Comparison(
+    return PolicyComparison(
         units=units.interval(),
         board=boards.interval(),
         per_on_time=per_on_time.interval(),
@@ -169,21 +170,21 @@ def compare(ours: Runs, base: Runs) -> Comparison:
     )
 
 
-def ratios_by_place(ours: Runs, base: Runs) -> dict[Place, float]:
-    """For each mix and board the ratio of the units' energies, the geometric mean over seeds; known ones only."""
+def ratios_by_place(runs: Runs, base: Runs) -> dict[Place, float]:
+    """Return the ratio of the units' energies by mix and board, geometric means over seeds; only known ones."""
     ratios = Ratios()
-    for key in ours.keys() & base.keys():
-        ratios.add(key, units_j(ours[key]), units_j(base[key]))
+    for key in runs.keys() & base.keys():
+        ratios.add(key, units_j(runs[key]), units_j(base[key]))
     return ratios.by_place()
 
 
 def energies_j(runs: Runs) -> Energies:
-    """The units' energy of each run, where it is known."""
+    """Return the units' energy of each run for which it is known."""
     return {key: known.stated for key, result in runs.items() if (known := units_j(result)) is not None}
 
 
-def lower_bounds_j(results: Iterable[Result]) -> Energies:
-    """The relaxed lower bounds on the units' energy of mixes as written, on boards as they are."""
+def lower_bounds_j(results: Iterable[RunResult]) -> Energies:
+    """Return the relaxed lower bounds on the units' energy of mixes as written, on boards as they are."""
     return {
         (one.task.mix, one.task.board, one.task.seed): one.lower_bound_j
         for one in results
@@ -192,21 +193,21 @@ def lower_bounds_j(results: Iterable[Result]) -> Energies:
 
 
 def energy_ratio(mine_j: Energies, other_j: Energies) -> Interval | None:
-    """The ratio of energies over the mixes, boards and seeds that both have; None where they have none."""
+    """Return the ratio of energies over the mixes, boards and seeds that both have; None if they have none."""
     ratios = Ratios()
     for key in mine_j.keys() & other_j.keys():
         ratios.add(key, Quantity.of(mine_j[key]), Quantity.of(other_j[key]))
     return ratios.interval()
 
 
-def shortfalls(ours: Runs, bases: Mapping[str, Runs]) -> list[Shortfall]:
-    """All mixes in which a baseline delivers more on time, beyond the interval, its seeds taken together."""
+def shortfalls(runs: Runs, bases: Mapping[str, Runs]) -> list[Shortfall]:
+    """Return the mixes in which a baseline is shown to have more on time, all seeds taken together."""
     found = []
     for baseline, base in bases.items():
-        both = sorted(ours.keys() & base.keys())
+        both = sorted(runs.keys() & base.keys())
         for place in dict.fromkeys((mix, board) for mix, board, _ in both):
             keys = [key for key in both if key[:2] == place]
-            hits, n = _summed(ours[key] for key in keys)
+            hits, n = _summed(runs[key] for key in keys)
             base_hits, base_n = _summed(base[key] for key in keys)
             low, high = difference_interval(hits, n, base_hits, base_n)
             if high < 0:
@@ -219,26 +220,26 @@ def shortfalls(ours: Runs, bases: Mapping[str, Runs]) -> list[Shortfall]:
                         base_on_time=base_hits / base_n,
                         low=low,
                         high=high,
-                        missed_apps=missed_apps([ours[key] for key in keys]),
+                        missed_apps=missed_apps([runs[key] for key in keys]),
                     )
                 )
     return found
 
 
-def both_meeting(ours: Runs, base: Runs) -> tuple[Runs, Runs]:
-    """The runs of the mixes and boards where every app of both meets its slo, over all seeds."""
-    places = {key[:2] for key in ours.keys() & base.keys()}
+def both_meeting(runs: Runs, base: Runs) -> tuple[Runs, Runs]:
+    """Return the runs of both on the mixes and boards on which every app of both meets its slo over all seeds."""
+    places = {key[:2] for key in runs.keys() & base.keys()}
     meeting = {
         place
         for place in places
-        if not any(missed_apps([runs[key] for key in sorted(runs) if key[:2] == place]) for runs in (ours, base))
+        if not any(missed_apps([own[key] for key in sorted(own) if key[:2] == place]) for own in (runs, base))
     }
-    mine, other = ({key: one for key, one in runs.items() if key[:2] in meeting} for runs in (ours, base))
+    mine, other = ({key: one for key, one in own.items() if key[:2] in meeting} for own in (runs, base))
     return mine, other
 
 
-def missed_apps(results: Sequence[Result]) -> tuple[str, ...]:
-    """The apps of one mix whose share on time, over all of its runs, is below the slo."""
+def missed_apps(results: Sequence[RunResult]) -> tuple[str, ...]:
+    """Return the apps of one mix whose share on time, over all the given runs, is below the slo."""
     hits: dict[str, float] = defaultdict(float)
     n: dict[str, int] = defaultdict(int)
     slos: dict[str, float] = {}
@@ -253,7 +254,7 @@ def missed_apps(results: Sequence[Result]) -> tuple[str, ...]:
 
 
 def floor_misses(runs: Runs) -> list[FloorMiss]:
-    """All apps and times at which the delivered accuracy is below the floor in force."""
+    """Return the apps and times at which the delivered accuracy is below the floor in force."""
     found: dict[tuple[str, str, str, float, float], list[float]] = defaultdict(list)
     for (mix, board, _), result in sorted(runs.items()):
         for name, app in result.summary.apps.items() if result.summary is not None else ():
@@ -267,7 +268,7 @@ def floor_misses(runs: Runs) -> list[FloorMiss]:
 
 
 def mean_on_time(runs: Runs) -> float | None:
-    """The share of requests on time, mean over mixes; None of no runs."""
+    """Return the share of requests on time, mean over mixes; None if there are no runs."""
     shares: dict[str, list[float]] = defaultdict(list)
     for (mix, _, _), result in runs.items():
         hits, n = on_time_counts(result)
@@ -276,8 +277,8 @@ def mean_on_time(runs: Runs) -> float | None:
     return _mean_of_means(shares)
 
 
-def mean_accuracy(result: Result) -> float | None:
-    """The delivered accuracy, mean over the apps where it is known."""
+def mean_accuracy(result: RunResult) -> float | None:
+    """Return the delivered accuracy, mean over the apps for which it is known; None if for no app."""
     apps = result.summary.apps.values() if result.summary is not None else ()
     known = [app.accuracy.value for app in apps if app.accuracy.value is not None]
     return math.fsum(known) / len(known) if known else None
@@ -291,7 +292,7 @@ def _worst(units: Ratios) -> Worst | None:
     return Worst(mix=mix, board=board, ratio=by_place[mix, board])
 
 
-def _difference(pairs: Mapping[RunKey, tuple[Result, Result]]) -> Difference | None:
+def _difference(pairs: Mapping[RunKey, tuple[RunResult, RunResult]]) -> Difference | None:
     on_time: dict[str, list[float]] = defaultdict(list)
     accuracy: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, list[float]] = defaultdict(list)
@@ -315,6 +316,6 @@ def _mean_of_means(values: Mapping[str, Sequence[float]]) -> float | None:
     return math.fsum(means) / len(means) if means else None
 
 
-def _summed(results: Iterable[Result]) -> tuple[int, int]:
+def _summed(results: Iterable[RunResult]) -> tuple[int, int]:
     counts = [on_time_counts(result) for result in results]
     return sum(hits for hits, _ in counts), sum(n for _, n in counts)

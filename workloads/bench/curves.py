@@ -1,4 +1,4 @@
-"""Two curves of a bench: savings over utilisation, and what becomes of a policy as there are more apps."""
+"""The points of two drawings: savings over utilisation, and each policy over how often the apps are there."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 from workloads.bench.comparison import Runs, both_meeting, compare, mean_on_time, ratios_by_place, select
 from workloads.bench.ratios import Place
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
 from workloads.bench.statistics import Interval, ratio_interval
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import ratio_verdict
+from workloads.bench.words import ratio_verdict
 
 STEPS = 9
-"""Of utilisation, from 0 to 1, for means: each with a fair number of mixes."""
+"""Number of equal steps of utilisation from 0 to 1, each with one mean. So few, that each step has enough mixes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UtilisationPoint:
-    """A generated mix: what it asks of the board, and what became of energy and of requests on time.
+    """A generated mix under a policy and under a baseline.
 
     Attributes:
-        utilisation: share of the board that it asks for.
-        ratio: of the units' energies.
-        on_time: difference of the shares on time.
-        like: whether every app of both meets its slo, so that the energies buy the same.
+        utilisation: share of the board that the mix asks for, from 0 to 1.
+        ratio: ratio of the units' energies.
+        on_time: difference of the shares on time, from -1 to 1.
+        like: True if every app meets its slo under both, so that both energies buy the same.
     """
 
     utilisation: float
@@ -36,11 +36,11 @@ class UtilisationPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UtilisationCurve:
-    """Generated mixes over utilisation.
+    """Generated mixes over utilisation, under a policy and under a baseline.
 
     Attributes:
-        points: a mix each.
-        means: in each step of utilisation the mean ratio of the like mixes; None where there is none.
+        points: one for each mix.
+        means: the mean ratio of the like mixes in each of the `STEPS`; None for a step without any.
     """
 
     points: Sequence[UtilisationPoint]
@@ -48,7 +48,7 @@ class UtilisationCurve:
 
     @property
     def without_saving(self) -> list[tuple[float, float]]:
-        """The spans of utilisation, as from and to, in which there are like mixes and no saving is shown."""
+        """The spans of utilisation, each from and to, that have like mixes but no shown saving."""
         spans: list[tuple[float, float]] = []
         for place, mean in enumerate(self.means):
             if mean is None or ratio_verdict(mean) == "less":
@@ -62,12 +62,13 @@ class UtilisationCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScalePoint:
-    """A policy at so many times the apps.
+    """A policy with each app of the mixes several times.
 
     Attributes:
         clones: how often each app is there.
-        on_time: share on time, mean over mixes.
-        ratio: of the units' energy to our policy's with the apps once, geometric mean over mixes.
+        on_time: share on time, mean over mixes; None if there was no request.
+        ratio: ratio of the units' energy to that of the studied policy with each app once, geometric mean over mixes;
+            None if unknown.
     """
 
     clones: int
@@ -75,22 +76,22 @@ class ScalePoint:
     ratio: float | None
 
 
-def utilisation_curve(ours: Runs, base: Runs) -> UtilisationCurve:
-    """The savings of generated mixes against a baseline."""
-    used = {key[:2]: result.utilisation for key, result in ours.items() if result.utilisation is not None}
-    like = {key[:2] for key in both_meeting(ours, base)[0]}
+def utilisation_curve(runs: Runs, base: Runs) -> UtilisationCurve:
+    """Return the savings of a policy's generated mixes against a baseline's."""
+    used = {key[:2]: result.utilisation for key, result in runs.items() if result.utilisation is not None}
+    like = {key[:2] for key in both_meeting(runs, base)[0]}
     points = [
-        UtilisationPoint(utilisation=used[place], ratio=ratio, on_time=_gained(ours, base, place), like=place in like)
-        for place, ratio in ratios_by_place(ours, base).items()
+        UtilisationPoint(utilisation=used[place], ratio=ratio, on_time=_gained(runs, base, place), like=place in like)
+        for place, ratio in ratios_by_place(runs, base).items()
     ]
     return UtilisationCurve(points=points, means=[_mean_within(points, step) for step in range(STEPS)])
 
 
-def scale_lines(results: Sequence[Result], command: Command) -> dict[str, list[ScalePoint]]:
-    """For each policy that was run with more apps its points, ours first."""
-    reference = select(results, command.ours, generated=False)
+def scale_lines(results: Sequence[RunResult], command: Command) -> dict[str, list[ScalePoint]]:
+    """Return the points of each policy that was run with more apps, the studied policy first."""
+    reference = select(results, command.studied, generated=False)
     lines = {}
-    for policy in sorted(command.policies, key=lambda policy: policy != command.ours):
+    for policy in sorted(command.policies, key=lambda policy: policy != command.studied):
         points = []
         for clones in command.scale:
             runs = select(results, policy, generated=False, clones=clones)
@@ -105,16 +106,16 @@ def scale_lines(results: Sequence[Result], command: Command) -> dict[str, list[S
 
 
 def _mean_within(points: Sequence[UtilisationPoint], step: int) -> Interval | None:
-    """The mean of the like mixes within a step; the last one's end belongs to it."""
+    """Return the mean of the like mixes within a step; a utilisation of 1 belongs to the last step."""
     inside = [one.ratio for one in points if one.like and min(int(one.utilisation * STEPS), STEPS - 1) == step]
     return ratio_interval({str(place): [ratio] for place, ratio in enumerate(inside)})
 
 
-def _gained(ours: Runs, base: Runs, place: Place) -> float:
-    """By how much more of a mix's requests are on time, over all seeds that both have."""
-    keys = [key for key in ours.keys() & base.keys() if key[:2] == place]
+def _gained(runs: Runs, base: Runs, place: Place) -> float:
+    """Return the difference of the shares on time in one mix, over all seeds that both have."""
+    keys = [key for key in runs.keys() & base.keys() if key[:2] == place]
     shares = []
-    for runs in (ours, base):
-        counts = [on_time_counts(runs[key]) for key in keys]
+    for own in (runs, base):
+        counts = [on_time_counts(own[key]) for key in keys]
         shares.append(sum(hits for hits, _ in counts) / max(1, sum(n for _, n in counts)))
     return shares[0] - shares[1]

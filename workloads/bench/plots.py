@@ -1,4 +1,4 @@
-"""The figures of a bench's report, as inline SVG. Draws, and computes nothing but where things go."""
+"""The drawings of a bench's report, as inline SVG. Nothing is computed here but where things go."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from workloads.bench.comparison import Comparison
+from workloads.bench.comparison import PolicyComparison
 from workloads.bench.curves import STEPS, ScalePoint, UtilisationCurve
 from workloads.bench.statistics import Interval
-from workloads.bench.words import change_of
+from workloads.bench.words import change_of, points
 from workloads.report.svg import GRID, INK, LATE, MUTED, STYLE, to_svg
 
-# Told apart by people who see few colours, on white as well as on black; as in `workloads.report.plots`.
+# People who see few colours can tell these apart, on white as well as on black; as in `workloads.report.plots`.
 _COLOURS = ("#0b7fc7", "#d55e00", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f", "#7a7a52")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 
@@ -27,11 +27,11 @@ _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _CLOSE_TICKS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8)
 
 LESS_ON_TIME = -0.005
-"""Difference of the shares on time below which a saving is red: half a percentage point."""
+"""Difference of the shares on time below which a figure is red: half a percentage point less."""
 
 
-def plot_energy(comparisons: Mapping[str, Comparison], baseline: str) -> str:
-    """Draws the change of the units' energy against a baseline, a row a policy, with its interval.
+def plot_energy(comparisons: Mapping[str, PolicyComparison], baseline: str) -> str:
+    """Draw the change of the units' energy against a baseline with its interval, one row for each policy.
 
     Beside each row stands the difference on time, which an energy figure must not be read without.
     """
@@ -44,7 +44,7 @@ def plot_energy(comparisons: Mapping[str, Comparison], baseline: str) -> str:
             _draw_interval(axes, comparison.units, row, _colour(row))
             difference = comparison.difference
             if difference is not None:
-                words = f"{100 * difference.on_time:+.1f} points on time".replace("-", "−")
+                words = f"{points(difference.on_time)} points on time"
                 colour = LATE if difference.on_time < LESS_ON_TIME else MUTED
                 axes.text(1.02, row, words, transform=axes.get_yaxis_transform(), va="center", color=colour)
         axes.axvline(1, color=INK, linewidth=0.9)
@@ -64,9 +64,9 @@ def plot_energy(comparisons: Mapping[str, Comparison], baseline: str) -> str:
 
 
 def plot_utilisation(curves: Mapping[str, UtilisationCurve]) -> str:
-    """Draws the change of energy over utilisation, a panel a baseline.
+    """Draw the change of energy over utilisation, one panel for each baseline.
 
-    Hollow: one of both misses an slo, so that the energies do not buy the same. Red: fewer requests on time.
+    Hollow points: one of both misses an slo, so that the energies do not buy the same. Red points: less on time.
     """
     height_in = 3.2
     with mpl.rc_context(STYLE):
@@ -104,7 +104,7 @@ def plot_utilisation(curves: Mapping[str, UtilisationCurve]) -> str:
 
 
 def plot_scale(lines: Mapping[str, Sequence[ScalePoint]]) -> str:
-    """Draws the share on time and the energy over how often each app is there; our policy is the first."""
+    """Draw the share on time and the energy over how often each app is there. Energies are over the first policy's."""
     height_in = 3.4
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(_WIDTH_IN, height_in))
@@ -139,8 +139,8 @@ def plot_scale(lines: Mapping[str, Sequence[ScalePoint]]) -> str:
         return to_svg(figure, salt="scale")
 
 
-def _reach(comparisons: Iterable[Comparison]) -> tuple[float, float]:
-    """The ends of an axis of ratios that shows every interval and no change at all."""
+def _reach(comparisons: Iterable[PolicyComparison]) -> tuple[float, float]:
+    """Return the ends of an axis of ratios on which every interval and a ratio of 1 can be seen."""
     known = [one.units for one in comparisons if one.units is not None]
     ends = [end for one in known for end in one.ends or one.over_sets or (one.value, one.value)]
     return min(1.0, *ends) / 1.12, max(1.0, *ends) * 1.12

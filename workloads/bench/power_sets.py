@@ -1,9 +1,9 @@
-"""Energy under every set of power figures that fits a board equally well, where its power is fitted and not measured.
+"""Energy of a run under every set of power figures that fits a board equally well.
 
-The packaged board has the medians of those sets (`actors.xavier_power`), and policies believe them. A run that was
-simulated so is priced again under each set, from where its units' time went: the same decisions, on a board that takes
-other power. So nothing is simulated twice. What else a set says, the share of an inference that memory takes, stays at
-its median: it would change the run itself.
+There are such sets for boards whose power is fitted and not measured. The packaged board has their medians
+(`actors.xavier_power`), and policies believe them. A simulated run is priced again under each set from where its units'
+time went: the same decisions, on a board that takes other power. So nothing is simulated twice. A set also says which
+share of an inference waits for memory; that share stays at its median, because it would change the run itself.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from workloads.simulator.board import Residency
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnergyBySet:
-    """What a run took under each set of power figures, in the order of the sets.
+    """The energy of a run under each set of power figures, in the order of the sets.
 
     Attributes:
-        units_j: of the managed units.
-        board_j: of the whole board.
+        units_j: joules of the managed units.
+        board_j: joules of the whole board.
     """
 
     units_j: tuple[float, ...]
@@ -34,10 +34,10 @@ class EnergyBySet:
 
 @cache
 def set_boards(board: Board) -> tuple[Board, ...]:
-    """The board under each set, always in the same order; empty where its power is not fitted.
+    """Return the board under each set, always in the same order; nothing if its power is not fitted.
 
-    The set of a number is that of the same device on every board, so that boards may be counted together. A board that
-    differs from the packaged one, be it in a single figure, is its owner's: nothing is known of how that was found.
+    A set has the same place on every board, so that the energies of several boards may be added set by set. A board
+    that differs from the packaged one in any figure has no sets, because it is not known how its figures were found.
     """
     if board.name not in (STOCK, UNCLAMPED) or board != packaged_board(board.name):
         return ()
@@ -45,17 +45,17 @@ def set_boards(board: Board) -> tuple[Board, ...]:
 
 
 def energy_by_set(boards: Sequence[Board], residency: Mapping[str, Residency], duration_s: float) -> EnergyBySet | None:
-    """Prices a run under each set.
+    """Price a run under each set.
 
     Heat is left out: `static_per_c` is unknown for boards whose power is fitted, so it adds nothing to the run either.
 
     Args:
-        boards: of `set_boards`, with whatever change the run's board had.
-        residency: where each unit's time went.
-        duration_s: of the run.
+        boards: the board under each set, with the same change as the run's board.
+        residency: where the time of each unit went, by unit.
+        duration_s: length of the run in seconds.
 
     Returns:
-        None where there are no sets.
+        None if there are no sets.
     """
     if not boards:
         return None

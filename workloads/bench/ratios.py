@@ -1,6 +1,6 @@
-"""Ratios of the energies of paired runs, as stated and under each set of power figures that fits a board equally well.
+"""Ratios of the energies of paired runs, at the stated power figures and under each set that fits equally well.
 
-A ratio is of two runs on the same board under the same set, so that what the sets have in common cancels out.
+A ratio is of two runs on the same board under the same set, so that errors common to both cancel out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
-from workloads.bench.statistics import Interval, geometric_mean, range_over_sets, ratio_interval
+from workloads.bench.statistics import Interval, geometric_mean, ratio_interval, ratio_range_over_sets
 
 Place: TypeAlias = tuple[str, str]
 """A mix and a board."""
@@ -29,8 +29,8 @@ class Quantity:
     """An energy, or a ratio of two.
 
     Attributes:
-        stated: at the board's stated power figures.
-        by_set: under each set of power figures, shape (sets,); (1,) where only the stated ones are known.
+        stated: its value at the board's stated power figures.
+        by_set: its value under each set of power figures, shape (sets,); (1,) if only the stated figures are known.
     """
 
     stated: float
@@ -38,30 +38,30 @@ class Quantity:
 
     @classmethod
     def of(cls, stated: float | None, by_set: Sequence[float] = ()) -> Quantity | None:
-        """None where it is unknown, or nothing, which no ratio can be taken of."""
+        """Return a quantity; None if it is unknown or 0, because no ratio can be taken of those."""
         return cls(stated, np.asarray(by_set or [stated])) if stated is not None and stated > 0 else None
 
     def over(self, other: Quantity | float) -> Quantity:
-        """The ratio of both, set by set."""
+        """Return the ratio of both, set by set."""
         if isinstance(other, Quantity):
             return Quantity(self.stated / other.stated, self.by_set / other.by_set)
         return Quantity(self.stated / other, self.by_set / other)
 
 
-def units_j(result: Result) -> Quantity | None:
-    """What the managed units took."""
+def units_j(result: RunResult) -> Quantity | None:
+    """Return the energy of the managed units; None if unknown."""
     known = result.summary.energy.units_j if result.summary is not None else None
     return Quantity.of(known, result.by_set.units_j if result.by_set is not None else ())
 
 
-def board_j(result: Result) -> Quantity | None:
-    """What the whole board took."""
+def board_j(result: RunResult) -> Quantity | None:
+    """Return the energy of the whole board; None if unknown."""
     known = result.summary.energy.board_j if result.summary is not None else None
     return Quantity.of(known, result.by_set.board_j if result.by_set is not None else ())
 
 
-def j_per_on_time(result: Result) -> Quantity | None:
-    """What the managed units took per request on time; None where unknown, or none was."""
+def j_per_on_time(result: RunResult) -> Quantity | None:
+    """Return the energy of the managed units per request on time; None if it is unknown or no request was on time."""
     energy, (hits, _) = units_j(result), on_time_counts(result)
     return energy.over(hits) if energy is not None and hits else None
 
@@ -73,22 +73,22 @@ class Ratios:
         self._found: dict[Place, list[tuple[int, Quantity]]] = defaultdict(list)
 
     def add(self, key: RunKey, mine: Quantity | None, other: Quantity | None) -> None:
-        """Adds a pair, if both are known."""
+        """Add a pair if both are known."""
         if mine is not None and other is not None:
             mix, board, seed = key
             self._found[mix, board].append((seed, mine.over(other)))
 
     def by_place(self) -> dict[Place, float]:
-        """The geometric mean over seeds of each mix and board, as stated."""
+        """Return the geometric mean over seeds by mix and board, at the stated power figures."""
         return {place: geometric_mean([one.stated for _, one in own]) for place, own in sorted(self._found.items())}
 
     def interval(self) -> Interval | None:
-        """The geometric mean, each mix counting alike, with its interval and range over sets; None of no pair."""
+        """Return the geometric mean over mixes with its interval and its range over sets; None if there is no pair."""
         of_mix: dict[str, list[Quantity]] = defaultdict(list)
         for (mix, _), own in sorted(self._found.items()):
             of_mix[mix] += [ratio for _, ratio in sorted(own, key=lambda seeded: seeded[0])]
         interval = ratio_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})
         if interval is None:
             return None
-        over_sets = range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
+        over_sets = ratio_range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
         return replace(interval, over_sets=over_sets)

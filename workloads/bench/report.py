@@ -1,4 +1,7 @@
-"""The page of a bench: what each policy saves, what else differs, where it fails, and how far the figures go."""
+"""The page of a bench: each policy's figures, comparisons with the baselines, failures, and how figures are made.
+
+It puts tables and drawings together. It computes no figure and prefers no policy.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,17 @@ from dataclasses import dataclass
 from html import escape
 
 from scheduler.board import Board
-from workloads.bench.comparison import (
-    Runs,
-    both_meeting,
-    compare,
-    energies_j,
-    energy_ratio,
-    lower_bounds_j,
-    select,
-)
+from workloads.bench.comparison import compare, select
 from workloads.bench.curves import scale_lines, utilisation_curve
 from workloads.bench.plots import LESS_ON_TIME, plot_energy, plot_scale, plot_utilisation
-from workloads.bench.results import Result
+from workloads.bench.policy_sheets import mix_sheets, policy_sheet
+from workloads.bench.results import RunResult
 from workloads.bench.sheets import (
-    aims_sheet,
     boards_sheet,
     energy_sheet,
     failure_sheet,
     floors_sheet,
     matrix_sheet,
-    mix_sheets,
     power_sets,
     sensitivity_sheet,
     shortfall_sheet,
@@ -35,20 +29,24 @@ from workloads.bench.sheets import (
 )
 from workloads.bench.statistics import BOOTSTRAP_SAMPLES
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import AIMS, aim_of, aim_verdict, ratio_verdict
-from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points
+from workloads.bench.words import OVER_SETS
 from workloads.report import page
 from workloads.report.outcome import Sheet
 from workloads.report.table import UNKNOWN, share
 
 REPORT_FILE = "report.html"
 
-_READING = (
+_MEANS = (
+    "<p><small>Per run: means over mixes, each counting alike, with 95 % bootstrap intervals over mixes and seeds. "
+    "Where policies differ in the number of runs, some runs failed, and the means are over other mixes.</small></p>"
+)
+
+_COMPARISONS = (
     "<p><small>Energy: geometric mean of paired ratios, each mix counting alike, and its 95 % bootstrap interval over "
     f"mixes and seeds. {OVER_SETS.capitalize()}: where the mean lies under 95 % of the sets of power figures that fit "
-    "equally well, on boards whose power is fitted; a verdict needs both. Board's energy: of boards whose base power "
-    "is known. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the mix with "
-    "the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
+    "equally well, on boards whose power is fitted; 'less' and 'more' need both. Board's energy: of boards whose base "
+    "power is known. On time, accuracy and lost: difference in percentage points, mean over mixes. Worst case: the mix "
+    "with the greatest ratio. An energy figure is worth no more than the differences beside it.</small></p>"
 )
 
 
@@ -57,47 +55,51 @@ class Bench:
     """A bench that is done.
 
     Attributes:
-        command: what was asked.
-        boards: it was run on, by name.
-        results: of all tasks.
-        left_out: mixes that don't fit a board, in words.
+        command: its options.
+        boards: the boards that it ran on, by name.
+        results: the results of all its tasks.
+        left_out: one sentence for each mix that does not fit a board.
     """
 
     command: Command
     boards: Mapping[str, Board]
-    results: Sequence[Result]
+    results: Sequence[RunResult]
     left_out: Sequence[str] = ()
 
     @property
     def groups(self) -> list[bool]:
-        """Whether mixes are generated: False, True, or both in this order. What is said once is of the first."""
+        """False if some mixes are written, and True if some are generated. Sections about one group show the first."""
         return sorted({result.utilisation is not None for result in self.results})
 
 
+def policy_sheets(bench: Bench) -> list[Sheet]:
+    """Return the tables of each policy's own figures, of the written mixes and of the generated ones."""
+    return [policy_sheet(bench.results, bench.command, generated=generated) for generated in bench.groups]
+
+
 def energy_sheets(bench: Bench) -> list[Sheet]:
-    """The tables of energy against each baseline, of the mixes that were written and of the generated ones."""
+    """Return the tables of energy against each baseline, of the written mixes and of the generated ones."""
     sheets = [
         energy_sheet(bench.results, bench.command, baseline, generated=generated)
         for generated in bench.groups
-        for baseline in bench.command.baselines
+        for baseline in bench.command.against
     ]
     return [sheet for sheet in sheets if sheet.rows]
 
 
 def to_html(bench: Bench) -> str:
-    """The whole page."""
+    """Return the whole page."""
     command, results = bench.command, bench.results
     generated = bench.groups[0]
     matrix = matrix_sheet(results, command, generated=generated)
-    aims = aims_sheet(results, command, generated=generated)
     sensitivity, failures = sensitivity_sheet(results, command), failure_sheet(results)
     body = [
         _header(bench),
-        _cards(bench),
-        _energy_figure(bench),
+        *map(_section, policy_sheets(bench)),
+        _MEANS,
+        *(_energy_figure(bench, baseline) for baseline in command.against),
         *map(_section, energy_sheets(bench)),
-        _READING,
-        _section(aims) if aims is not None else "",
+        _COMPARISONS if command.against else "",
         _section(matrix) if matrix is not None else "",
         _section(boards_sheet(results, command, bench.boards, generated=generated)),
         _section(shortfall_sheet(results, command)),
@@ -140,44 +142,9 @@ def _counted(n: int, one: str, more: str) -> str:
     return f"{n} {one if n == 1 else more}"
 
 
-def _cards(bench: Bench) -> str:
-    """What our policy saves against each baseline and each policy with an aim, and what the interval supports."""
-    results, command, generated = bench.results, bench.command, bench.groups[0]
-    ours = select(results, command.ours, generated=generated)
-    rivals = dict.fromkeys((*command.baselines, *(name for name in AIMS if name in command.policies)))
-    cards = [_card(command.ours, rival, ours, select(results, rival, generated=generated)) for rival in rivals]
-    bound = energy_ratio(energies_j(ours), lower_bounds_j(results))
-    if bound is not None:
-        cards.append(
-            f'<li class="card"><b>{escape(command.ours)} against the lower bound</b>'
-            f'<span class="big">{change_of(bound.value)}</span>'
-            f"{'<br>'.join(bounds_words(bound))}<br>relaxed: no policy may reach it</li>"
-        )
-    return f'<ul class="cards">{"".join(cards)}</ul>'
-
-
-def _card(name: str, rival: str, ours: Runs, base: Runs) -> str:
-    comparison, like = compare(ours, base), compare(*both_meeting(ours, base)).units
-    difference = comparison.difference
-    if comparison.units is None or difference is None:
-        return ""
-    aim = aim_of(name, rival)
-    verdict = "" if aim is None else aim_verdict(comparison.units, aim)
-    judged = ratio_verdict(comparison.units) if aim is None else f"aim {change_of(aim)}: {verdict}"
-    where = "no mix" if like is None else f"{_counted(like.scenarios, 'mix', 'mixes')}: {change_words(like)}"
-    return (
-        f'<li class="card {verdict.replace(" ", "-")}"><b>{escape(name)} against {escape(rival)}</b>'
-        f'<span class="big">{change_of(comparison.units.value)}</span>{"<br>".join(bounds_words(comparison.units))}'
-        f'<span class="verdict">{judged}</span>'
-        f"on time {points(difference.on_time)}, accuracy {points(difference.accuracy)} points<br>"
-        f"where both meet their slos, {where}</li>"
-    )
-
-
-def _energy_figure(bench: Bench) -> str:
-    if not bench.command.baselines:
-        return ""
-    results, baseline, generated = bench.results, bench.command.baselines[0], bench.groups[0]
+def _energy_figure(bench: Bench, baseline: str) -> str:
+    """Return the drawing of all other policies against a baseline; empty if no energy is known."""
+    results, generated = bench.results, bench.groups[0]
     base = select(results, baseline, generated=generated)
     comparisons = {
         policy: compare(select(results, policy, generated=generated), base)
@@ -194,8 +161,8 @@ def _energy_figure(bench: Bench) -> str:
 
 def _utilisation_section(bench: Bench) -> str:
     results, command = bench.results, bench.command
-    ours = select(results, command.ours, generated=True)
-    curves = {name: utilisation_curve(ours, select(results, name, generated=True)) for name in command.baselines}
+    studied = select(results, command.studied, generated=True)
+    curves = {name: utilisation_curve(studied, select(results, name, generated=True)) for name in command.baselines}
     curves = {name: curve for name, curve in curves.items() if curve.points}
     if not curves:
         return ""
@@ -206,7 +173,7 @@ def _utilisation_section(bench: Bench) -> str:
     ]
     said = f"No saving is shown {'; '.join(nothing)}." if nothing else "A saving is shown wherever there is a line."
     return page.section(
-        f"Savings of {command.ours} over utilisation",
+        f"Savings of {command.studied} over utilisation",
         page.plot(plot_utilisation(curves)),
         f"<p>Units' energy of each generated mix. Hollow: one of both misses an slo, so that the energies "
         f"don't buy the same; red: more than {-100 * LESS_ON_TIME:g} points less on time. Lines: means where "
@@ -228,7 +195,7 @@ def _scale_section(bench: Bench) -> str:
         for policy, own in lines.items()
         for point in own
     ]
-    heads = ("policy", "times the apps", "on time", f"units' energy over {bench.command.ours}'s with the apps once")
+    heads = ("policy", "times the apps", "on time", f"units' energy over {bench.command.studied}'s with the apps once")
     return page.section(
         "More apps",
         page.plot(plot_scale(lines)),
@@ -251,25 +218,26 @@ def _table(sheet: Sheet) -> str:
 
 
 def _name(text: str) -> str:
-    """A row's name, which may be a sentence, and would otherwise take the room of the figures."""
+    """Return the name of a row, which may break: a whole sentence on one line would take the room of the figures."""
     return f'<span style="white-space: normal">{escape(text)}</span>'
 
 
 def _cell(text: str) -> str:
-    """A cell; what is in brackets after a figure is small and on a line of its own, so that tables stay narrow."""
+    """Return a cell. Text in brackets after a figure becomes small lines below it, so that tables stay narrow."""
     figure = re.fullmatch(r"([−+×.\d]+(?: [%J])?) \((.*)\)", text)
     if figure is None:
         return escape(text)
+    bounds = escape(figure[2]).replace("; ", "<br>").replace(f"{OVER_SETS} ", f"{OVER_SETS}<br>")
     # Names of mixes and boards are long, and the page would not break them.
     wraps = ' style="white-space: normal"' if " on " in figure[2] and "%" not in figure[2] else ""
-    return f"{escape(figure[1])}<br><small{wraps}>{escape(figure[2]).replace('; ', '<br>')}</small>"
+    return f"{escape(figure[1])}<br><small{wraps}>{bounds}</small>"
 
 
 def _mixes_section(sheets: Sequence[Sheet]) -> str:
     if not sheets:
         return ""
     parts = [f"<details><summary>{escape(sheet.title)}</summary>{_table(sheet)}</details>" for sheet in sheets]
-    return page.section("Each mix", "<p>Means over seeds; on time: of all requests of all seeds.</p>", *parts)
+    return page.section("Each mix", "<p>Means over seeds, with 95 % bootstrap intervals.</p>", *parts)
 
 
 def _method_section(bench: Bench) -> str:
@@ -277,8 +245,8 @@ def _method_section(bench: Bench) -> str:
     items += [
         "Simulated energy is modelled from those figures: it says which policy takes less on such a board, not what a "
         "meter on one would show.",
-        "The same mix and seed has the same arrivals and the same luck in service times under every policy; runs are "
-        "compared in such pairs.",
+        "The same mix and seed has the same arrivals and draws the same quantiles of service times under every policy; "
+        "runs are compared in such pairs.",
         f"Intervals are 95 % by a bootstrap of {BOOTSTRAP_SAMPLES} draws over mixes, then over seeds within a mix. "
         "They say how far other mixes of this kind may differ, not how right the power figures are.",
         "At the accuracy of a baseline: each app's floor is what the baseline delivered in that run, between any two "
@@ -291,8 +259,8 @@ def _method_section(bench: Bench) -> str:
     return page.section("How the figures are made", f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>")
 
 
-def _power_item(board: Board, results: Sequence[Result]) -> str:
-    """Where a board's power figures come from, and what that makes of its energies."""
+def _power_item(board: Board, results: Sequence[RunResult]) -> str:
+    """Return where a board's power figures come from, and what that means for its energies."""
     words = f"Power of {board.name}: {board.power_source}."
     if board.emulated:
         words += " Its clocks are emulated."

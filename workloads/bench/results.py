@@ -1,4 +1,4 @@
-"""What came of one task, and the figures that a bench takes beside the run's summary."""
+"""The result of one task: the run's summary, and the figures that only a bench takes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from workloads.bench.power_sets import EnergyBySet
-from workloads.bench.scores import Frames, xrbench
 from workloads.bench.statistics import early_stopping_percentile
 from workloads.bench.tasks import Task
 from workloads.bench.variants import Floors
+from workloads.bench.xrbench import Frames, xrbench_score
 from workloads.results.requests import first_ends, latencies_ms
 from workloads.results.summary import Summary
 
 _ROUNDING = 1e-9
-"""A mean of equal accuracies may be that much above each of them, and would be no floor that they meet."""
+"""The mean of equal accuracies may be that much above each of them, because floats are rounded. Floors are as much
+lower, so that those accuracies meet them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class RunResult:
     """One run that ended, well or not.
 
     Attributes:
-        task: what was run.
-        utilisation: of a generated mix; None for others.
-        summary: what came of it; None where it failed.
-        error: why it failed; None where it did not.
-        managing_j: energy that managing took; None where unknown.
-        decisions: plans that the policy was asked for; None where they are not counted.
-        by_set: energy under each set of power figures that fits the board equally well; None where there is one alone.
-        xrbench: the score; None where the energy is unknown.
+        task: the task that was run, without its floors.
+        utilisation: share of the board that a generated mix asks for; None for a written one.
+        summary: summary of the run; None if it failed.
+        error: why it failed; None if it did not.
+        managing_j: energy of managing in joules; None if unknown.
+        decisions: number of plans that the policy was asked for; None if they were not counted.
+        by_set: energy under each set of power figures that fits the board equally well; None if there is only one.
+        xrbench: XRBench's score, from 0 to 100; None if the energy is unknown.
         tail: the largest over apps of latency over target at the app's slo, as an early-stopping percentile: at most
-            1 shows with 99 % confidence that every app meets its slo. None where an app has too few requests, infinite
-            values become None too.
-        lower_bound_j: relaxed lower bound on the units' energy; None where it was not computed.
+            1 shows with 99 % confidence that every app meets its slo. None if an app has too few requests, or if the
+            value is infinite.
+        lower_bound_j: relaxed lower bound on the units' energy in joules; None if it was not computed.
     """
 
     task: Task
@@ -62,24 +63,35 @@ def result_of(
     decisions: int | None = None,
     by_set: EnergyBySet | None = None,
     lower_bound_j: float | None = None,
-) -> Result:
-    """A result of a summary and the records behind it, those of each app as in `summarize_app`."""
+) -> RunResult:
+    """Return the result of a run that ended well.
+
+    Args:
+        task: the task that was run.
+        summary: summary of the run.
+        records: the records of all requests by app, shape (n,).
+        utilisation: share of the board that a generated mix asks for; None for a written one.
+        managing_j: energy of managing in joules; None if unknown.
+        decisions: number of plans that the policy was asked for; None if they were not counted.
+        by_set: energy under each set of power figures; None if there is only one.
+        lower_bound_j: relaxed lower bound on the units' energy in joules; None if it was not computed.
+    """
     ended = {app: first_ends(own) for app, own in records.items()}
-    return Result(
+    return RunResult(
         task=replace(task, floors=None),
         utilisation=utilisation,
         summary=summary,
         managing_j=managing_j,
         decisions=decisions,
         by_set=by_set,
-        xrbench=xrbench([_frames(own) for own in ended.values()], summary.energy.units_j),
+        xrbench=xrbench_score([_frames(own) for own in ended.values()], summary.energy.units_j),
         tail=_tail(summary, ended),
         lower_bound_j=lower_bound_j,
     )
 
 
 def delivered_floors(summary: Summary) -> Floors | None:
-    """The accuracies that a run delivered, as floors for another; None where one is unknown.
+    """Return the accuracies that a run delivered, as floors for another run; None if one is unknown.
 
     A segment in which an app completed nothing keeps the floor it had.
     """

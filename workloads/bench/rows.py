@@ -1,6 +1,6 @@
-"""The tables of a bench as files: `results.csv` and `results.parquet`, a row an app, and `runs.csv`, a row a run.
+"""The tables of a bench as files: `results.csv` and `results.parquet` with a row for each app, `runs.csv` for each run.
 
-What is not known is an empty cell. Rows come in the order of the results, so that the same bench gives the same bytes
+Cells of unknown figures are empty. Rows have the order of the results, so that the same bench gives the same bytes
 however its runs were spread over processes.
 """
 
@@ -16,10 +16,10 @@ import numpy as np
 import polars
 
 from workloads.bench.power_sets import EnergyBySet
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 
-# With its import polars puts a handler of SIGINT before Python's that has the kernel resume whatever waits: Ctrl-C
-# would be noticed only once a lock is free. So Python's own is put back, as it was.
+# Importing polars puts a handler of SIGINT before Python's, with which the kernel resumes interrupted waits: Ctrl-C
+# would have no effect until a lock is free. So Python's own handler is put back.
 if threading.current_thread() is threading.main_thread() and (_handler := signal.getsignal(signal.SIGINT)) is not None:
     signal.signal(signal.SIGINT, _handler)
 
@@ -75,8 +75,8 @@ RUN_COLUMNS = {
 }
 
 
-def app_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """A row for each app of each mix as it was written that ran well; a variant is in `run_rows` alone."""
+def app_rows(results: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Return a row for each app of each run that ended well, of mixes as written on boards as they are."""
     rows = []
     for result in results:
         summary = result.summary
@@ -110,33 +110,33 @@ def app_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     return rows
 
 
-def run_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """A row for each run, variants and failures too."""
+def run_rows(results: Sequence[RunResult]) -> list[dict[str, Any]]:
+    """Return a row for each run, also of changed mixes or boards and of runs that failed."""
     return [_run_row(result) for result in results]
 
 
-def write_tables(results: Sequence[Result], directory: Path) -> None:
-    """Writes the three files."""
+def write_tables(results: Sequence[RunResult], directory: Path) -> None:
+    """Write the three files into a directory."""
     apps = polars.DataFrame(app_rows(results), schema=APP_COLUMNS)
     apps.write_csv(directory / "results.csv")
     apps.write_parquet(directory / "results.parquet")
     polars.DataFrame(run_rows(results), schema=RUN_COLUMNS).write_csv(directory / "runs.csv")
 
 
-def on_time_counts(result: Result) -> tuple[int, int]:
-    """Requests of all apps that were on time, and all of them; in flight at the end are neither."""
+def on_time_counts(result: RunResult) -> tuple[int, int]:
+    """Return the numbers of requests on time and of all requests; those in flight at the end count in neither."""
     apps = result.summary.apps.values() if result.summary is not None else ()
     counted = [(app, app.submitted - app.in_flight) for app in apps if app.on_time is not None]
     return sum(round((app.on_time or 0.0) * n) for app, n in counted), sum(n for _, n in counted)
 
 
-def lost_count(result: Result) -> int:
-    """Requests of all apps that were dropped or failed."""
+def lost_count(result: RunResult) -> int:
+    """Return the number of requests of all apps that were dropped or failed."""
     return sum(app.dropped + app.failed for app in result.summary.apps.values()) if result.summary is not None else 0
 
 
 def _ends_over_sets(by_set: EnergyBySet | None) -> dict[str, float]:
-    """The 2.5th and 97.5th percentile over sets of power figures that fit equally well; nothing where there is one."""
+    """Return the 2.5th and 97.5th percentile of both energies over sets of power figures; nothing without sets."""
     if by_set is None:
         return {}
     (units_low, units_high), (board_low, board_high) = (
@@ -150,7 +150,7 @@ def _ends_over_sets(by_set: EnergyBySet | None) -> dict[str, float]:
     }
 
 
-def _run_row(result: Result) -> dict[str, Any]:
+def _run_row(result: RunResult) -> dict[str, Any]:
     task, summary = result.task, result.summary
     row: dict[str, Any] = {
         "mix": task.mix,

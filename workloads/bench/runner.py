@@ -1,6 +1,6 @@
-"""Runs the tasks of a bench: simulations over all cores, or runs on this machine one after another.
+"""The running of a bench's tasks: simulations over all cores, or runs on this machine one after another.
 
-A run that fails is a result too, with the reason, and the others go on; the same command tries it again.
+A run that fails is a result too, with its reason. The others go on, and the same command tries it again.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -22,26 +22,22 @@ from scheduler.board import Board
 from scheduler.policies import PolicyError
 from workloads.bench.cases import Cases, Profiles, read_mix
 from workloads.bench.power_sets import energy_by_set, set_boards
-from workloads.bench.results import Result, delivered_floors, result_of
+from workloads.bench.results import RunResult, delivered_floors, result_of
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.store import Store
-from workloads.bench.tasks import OURS, Case, Command, Task, first_tasks, parity_tasks
+from workloads.bench.tasks import Case, Command, Task, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.results.epoch_log import Entry
 from workloads.runs.plan import plan_run
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import SimulationError, SimulationPlan, simulate
 
-Progress = Callable[[str, float, float], None]
-
 _EXPECTED = (SimulationError, MixError, PolicyError, BoardError)
-"""Faults of policies, mixes and boards, whose message says all; of any other the kind is told too."""
-
-_BOUNDED = (OURS, "oracle")
-"""Policies whose runs carry the lower bound, which is the same for all of a mix, a board and a seed."""
+"""Errors of policies, mixes and boards: their message says all. For other errors the result names the class too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,16 +45,18 @@ class Job:
     """A task with all that a process needs to run it.
 
     Attributes:
-        task: what to run.
-        case: the mix and the board.
-        board: as it is, before the task's change.
-        profiles: of the mix's networks.
+        task: the task to run.
+        case: its mix and board.
+        board: the board before the task's change.
+        profiles: the profiles of the mix's networks.
+        bounded: True if the result carries the lower bound too.
     """
 
     task: Task
     case: Case
     board: Board
     profiles: Profiles
+    bounded: bool = False
 
 
 def run_bench(
@@ -68,16 +66,16 @@ def run_bench(
     jobs: int,
     on_progress: Progress,
     session: RaySession | None = None,
-) -> list[Result]:
-    """Runs what is not yet in the store, and returns the results of all tasks in their order.
+) -> list[RunResult]:
+    """Run all tasks that are not in the store, and return the results of all tasks in their order.
 
     Args:
-        command: what was asked.
-        cases: its mixes and boards.
-        store: what is done, and where each result is kept at once.
-        jobs: processes; with one, everything runs in this one.
-        on_progress: told how many runs of how many are done.
-        session: a started Ray for runs on this machine; None to have one started for them.
+        command: the options of the bench.
+        cases: its mixes on their boards.
+        store: the results so far; each new one is kept there at once.
+        jobs: number of processes; with 1 everything runs in this process.
+        on_progress: called with a text, the number of runs done and the number of all.
+        session: a started Ray for runs on this machine; None to start one for them.
     """
     first = first_tasks(command, cases.cases)
     _run_all(first, command, cases, store, jobs, on_progress, session)
@@ -101,6 +99,8 @@ def _run_all(
     on_progress: Progress,
     session: RaySession | None,
 ) -> None:
+    # The lower bound is the same for all runs of a mix, a board and a seed, so that those of two policies suffice.
+    bounded = (command.studied, "oracle")
     by_place = {(case.mix, case.board): case for case in cases.cases}
     todo = [
         Job(
@@ -108,6 +108,7 @@ def _run_all(
             case=by_place[task.mix, task.board],
             board=cases.boards[task.board],
             profiles=cases.profiles[task.mix, task.board],
+            bounded=task.plain and task.policy in bounded,
         )
         for task in tasks
         if task not in store.results or store.results[task].error is not None
@@ -120,8 +121,8 @@ def _run_all(
         on_progress(what, done, len(tasks))
 
 
-def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
-    """Results as they come, in any order."""
+def _results(todo: Sequence[Job], jobs: int) -> Iterator[RunResult]:
+    """Yield the results as they come, in any order."""
     if jobs == 1 or len(todo) < 2:
         yield from map(run_job, todo)
         return
@@ -132,7 +133,7 @@ def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
         for future in as_completed([pool.submit(run_job, job) for job in todo]):
             yield future.result()
     except BaseException:
-        # An oracle takes half a minute, which is too long to wait for once somebody has had enough.
+        # An oracle takes half a minute, and a user who presses Ctrl-C does not want to wait for it.
         for process in set(active_children()) - others:
             process.terminate()
         raise
@@ -140,8 +141,8 @@ def _results(todo: Sequence[Job], jobs: int) -> Iterator[Result]:
         pool.shutdown(cancel_futures=True)
 
 
-def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[Result]:
-    """Results of runs on this machine, one after another: two at once would disturb each other."""
+def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[RunResult]:
+    """Yield the results of runs on this machine, one after another: two at once would disturb each other."""
     if not todo:
         return
     gpus = max(len(devices_of(job.board)) for job in todo)
@@ -151,7 +152,7 @@ def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[R
 
 
 def _begin() -> None:
-    """A process of the pool ends at once with Ctrl-C, and with its parent however that ended."""
+    """Let a process of the pool end at once with Ctrl-C, and with its parent however that ends."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -163,15 +164,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def run_job(job: Job, session: RaySession | None = None) -> Result:
-    """Runs one task, on a started Ray if one is given, else in simulation; what goes wrong becomes its error."""
+def run_job(job: Job, session: RaySession | None = None) -> RunResult:
+    """Run one task, on a started Ray if one is given, else in simulation; an exception becomes the result's error."""
     task = job.task
     try:
         mix = _varied(read_mix(job.case.source, job.board), task)
         return _simulated(job, mix) if session is None else _real(job, mix, session)
-    except Exception as error:  # whatever it is, it must not take the other runs with it
+    except Exception as error:  # no error of one run may stop the others
         said = str(error) if isinstance(error, _EXPECTED) else f"{type(error).__name__}: {error}"
-        return Result(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
+        return RunResult(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
 
 
 def _varied(mix: Mix, task: Task) -> Mix:
@@ -179,9 +180,9 @@ def _varied(mix: Mix, task: Task) -> Mix:
     return with_floors(cloned, task.floors) if task.floors is not None else cloned
 
 
-def _simulated(job: Job, mix: Mix) -> Result:
+def _simulated(job: Job, mix: Mix) -> RunResult:
     task = job.task
-    # A change is one of assumptions, and so it is made to every set of them.
+    # A change is one of assumptions, so every set of power figures gets it too.
     board, *sets = [
         one if task.change is None else CHANGES[task.change](one) for one in (job.board, *set_boards(job.board))
     ]
@@ -195,18 +196,18 @@ def _simulated(job: Job, mix: Mix) -> Result:
         managing_j=simulated.managing_j,
         decisions=simulated.decisions,
         by_set=energy_by_set(sets, simulated.residency, mix.duration_s),
-        lower_bound_j=_lower_bound_j(plan) if task.plain and task.policy in _BOUNDED else None,
+        lower_bound_j=_lower_bound_j(plan) if job.bounded else None,
     )
 
 
 def _lower_bound_j(plan: SimulationPlan) -> float | None:
-    # The solver of its linear programs takes a second to import; only processes that need it wait for it.
+    # The solver of the linear programs takes a second to import; only processes that need it wait.
     from workloads.hindsight.bound import lower_bound_j
 
     return lower_bound_j(plan)
 
 
-def _real(job: Job, mix: Mix, session: RaySession) -> Result:
+def _real(job: Job, mix: Mix, session: RaySession) -> RunResult:
     # Ray takes seconds to import, and a simulation has no use for it.
     from workloads.results.run_dir import read_run
     from workloads.runs.launch import run_plan
@@ -215,7 +216,7 @@ def _real(job: Job, mix: Mix, session: RaySession) -> Result:
     entries: list[Entry] = []
     with TemporaryDirectory(prefix="gearshift-bench-") as directory:
         summary = run_plan(plan, session, Path(directory), on_entry=entries.append)
-        # A board goes on with the plan that it has; but what that delivers is not the policy's.
+        # A board goes on with the plan that it has, but the results of that are not the policy's.
         for entry in entries:
             if entry["kind"] == "policy_failed":
                 raise PolicyError(

@@ -1,7 +1,7 @@
-"""Boards of which something else is assumed: is a conclusion one about policies, or about the model of the board?
+"""Changes of what is assumed of a board, to see whether a conclusion is one about policies or about a board's model.
 
-Each change is a pure function from board to board, and leaves alone what was measured best: the power of a unit with
-all its cores busy at its top clock, and how long an inference takes there. Power that is unknown stays so.
+Each change is a pure function from board to board. It keeps what was measured best: the power of a unit with all its
+cores busy at its top clock, and the time of an inference there. Unknown power stays unknown.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ from functools import partial
 from scheduler.board import Board, BoardUnit
 
 _MOST_STATIC = 0.95
-"""Most of a busy unit's power that may be static: something has to be left for the cores."""
+"""The largest share of a busy unit's power that may be static: the cores need some of it."""
 
 _MOST_MEMORY = 0.95
-"""Most of an inference that may wait for memory: its clock has to matter."""
+"""The largest share of an inference that may wait for memory: the clock has to matter."""
 
 
 def scaled_static(board: Board, factor: float) -> Board:
-    """Books that many times the static power, with the power of a unit with all cores busy as it was at each clock."""
+    """Multiply static power by a factor and keep the power of a unit with all cores busy at each clock.
+
+    A unit with 1 W static and 4 cores of 0.5 W has, at a factor of 0.5, 0.5 W static and 4 cores of 0.625 W.
+    """
 
     def changed(unit: BoardUnit) -> BoardUnit:
         if unit.static_w is None or unit.dynamic_w is None:
@@ -36,12 +39,12 @@ def scaled_static(board: Board, factor: float) -> Board:
 
 
 def idle_share(board: Board, share: float) -> Board:
-    """Has an idle unit take that share of its static power."""
+    """Let an idle unit take that share of its static power."""
     return replace(board, units=tuple(replace(unit, idle_share=share) for unit in board.units))
 
 
 def bent_power(board: Board, exponent: float) -> Board:
-    """Multiplies a core's dynamic power at clock f by (f / top)^exponent.
+    """Multiply a core's dynamic power at clock f by (f / top)^exponent.
 
     Dynamic power goes with V² · f. Where V goes with f^γ, a change of γ by e is an exponent of 2 · e here.
     """
@@ -57,7 +60,7 @@ def bent_power(board: Board, exponent: float) -> Board:
 
 
 def moved_memory_share(board: Board, by: float) -> Board:
-    """Has more or less of an inference wait for memory, whose time the clock does not stretch."""
+    """Add to the share of an inference that waits for memory, which a lower clock does not make longer."""
 
     def changed(unit: BoardUnit) -> BoardUnit:
         return replace(unit, memory_share=min(_MOST_MEMORY, max(0.0, unit.memory_share + by)))
@@ -76,4 +79,4 @@ CHANGES: Mapping[str, Callable[[Board], Board]] = {
     "memory share 0.15 less": partial(moved_memory_share, by=-0.15),
     "memory share 0.15 more": partial(moved_memory_share, by=0.15),
 }
-"""By name, what the sensitivity section sweeps."""
+"""The changes of the sensitivity section, by name."""

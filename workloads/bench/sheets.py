@@ -1,20 +1,16 @@
-"""The tables of a bench's report, as text: the page and the terminal say the same.
+"""The tables of comparisons and failures in a bench's report, as text: the page and the terminal say the same.
 
-Each function makes one section of what the results say; a figure that is not known is `unknown`, and one that was not
-run is left out.
+Each function makes one table. A figure that is not known is `unknown`, and a policy that was not run is left out.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
 
 from scheduler.board import Board
 from scheduler.governors import GOVERNORS
 from workloads.bench.comparison import (
-    Comparison,
+    PolicyComparison,
     Runs,
     both_meeting,
     compare,
@@ -22,45 +18,46 @@ from workloads.bench.comparison import (
     energy_ratio,
     floor_misses,
     lower_bounds_j,
-    mean_accuracy,
-    ratios_by_place,
     select,
     shortfalls,
 )
-from workloads.bench.ratios import j_per_on_time
-from workloads.bench.results import Result
-from workloads.bench.rows import lost_count, on_time_counts
+from workloads.bench.results import RunResult
 from workloads.bench.sensitivity import CHANGES
+from workloads.bench.statistics import Interval
 from workloads.bench.tasks import Command
-from workloads.bench.verdicts import aim_of, aim_verdict, conclusion, ratio_verdict
-from workloads.bench.words import OVER_SETS, bounds_words, change_of, change_words, points, with_bounds
+from workloads.bench.words import (
+    OVER_SETS,
+    bounds_words,
+    change_of,
+    change_words,
+    points,
+    ratio_verdict,
+    with_bounds,
+)
 from workloads.report.outcome import Sheet
 from workloads.report.table import UNKNOWN, fraction, share
 
 NOT_RUN = "–"
 
-_MOST_NAMED = 6
-"""Mixes that one line names; of two hundred nobody reads them all."""
 
+def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, *, generated: bool) -> Sheet:
+    """Return all other policies against one baseline, and once more those that ran at its accuracy.
 
-def energy_sheet(results: Sequence[Result], command: Command, baseline: str, *, generated: bool) -> Sheet:
-    """All policies against one baseline, and ours again where it is most like it.
-
-    That is in the mixes in which both meet every slo, and with the accuracy that the baseline delivered.
+    Args:
+        results: all of the bench.
+        command: the options of the bench.
+        baseline: the policy that the others are compared with.
+        generated: True for generated mixes, False for written ones.
     """
     base = select(results, baseline, generated=generated)
-    rows = []
-    for policy in command.policies:
-        if policy != baseline:
-            rows.append(_energy_row(policy, compare(select(results, policy, generated=generated), base)))
-    ours = select(results, command.ours, generated=generated)
-    rows.append(_energy_row(f"{command.ours}, where both meet their slos", compare(*both_meeting(ours, base))))
-    parity = compare(select(results, command.ours, generated=generated, parity=baseline), base)
-    if parity.difference is not None:
-        rows.append(_energy_row(f"{command.ours} at the accuracy of {baseline}", parity))
+    others = [policy for policy in command.policies if policy != baseline]
+    rows = [_energy_row(policy, select(results, policy, generated=generated), base) for policy in others]
+    for policy in others:
+        at_parity = select(results, policy, generated=generated, parity=baseline)
+        rows.append(_energy_row(f"{policy} at the accuracy of {baseline}", at_parity, base))
     bound = energy_ratio(lower_bounds_j(results), energies_j(base))
     if bound is not None:
-        rows.append(("relaxed lower bound", change_words(bound), *[NOT_RUN] * 7))
+        rows.append(("relaxed lower bound", change_words(bound), *[NOT_RUN] * 8))
     mixes = len({mix for mix, _, _ in base})
     which = ("generated " if generated else "") + ("mix" if mixes == 1 else "mixes")
     return Sheet(
@@ -74,50 +71,20 @@ def energy_sheet(results: Sequence[Result], command: Command, baseline: str, *, 
             "accuracy",
             "lost",
             "units' energy is",
+            "where both meet their slos",
             "worst case",
         ),
         rows=[row for row in rows if row],
     )
 
 
-def aims_sheet(results: Sequence[Result], command: Command, *, generated: bool) -> Sheet | None:
-    """By how much our policy misses what it aims at, and in which mixes; None where it has no aim."""
-    ours = select(results, command.ours, generated=generated)
-    rows = []
-    for rival in command.policies:
-        aim, base = aim_of(command.ours, rival), select(results, rival, generated=generated)
-        units = compare(ours, base).units
-        if aim is None or units is None:
-            continue
-        by_place = ratios_by_place(ours, base)
-        above = sorted((place for place in by_place if by_place[place] > aim), key=by_place.__getitem__, reverse=True)
-        where = [f"{mix} on {board} ({change_of(by_place[mix, board])})" for mix, board in above[:_MOST_NAMED]]
-        where += [f"{len(above) - len(where)} more"] if len(above) > len(where) else []
-        rows.append(
-            (
-                rival,
-                change_of(aim),
-                change_words(units),
-                aim_verdict(units, aim),
-                f"{points(units.value - aim)} points" if units.value > aim else "none",
-                f"{len(above)} of {len(by_place)}",
-                ", ".join(where) or "nowhere",
-            )
-        )
-    if not rows:
-        return None
-    return Sheet(
-        title=f"Aims of {command.ours}",
-        heads=("against", "aim", "units' energy", "verdict", "mean above the aim", "mixes above", "where, worst first"),
-        rows=rows,
-        notes=("An aim is met or missed where the whole interval says so, and the range over power sets.",),
-    )
+def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: bool) -> Sheet | None:
+    """Return the networks × clocks against the first baseline, or None if the policies have one kind of clocks only.
 
-
-def matrix_sheet(results: Sequence[Result], command: Command, *, generated: bool) -> Sheet | None:
-    """Networks × clocks, against the first baseline: what the networks, the clocks and the joint decision each save."""
+    It shows the savings of the networks, of the clocks, and of a decision about both together.
+    """
     cells: dict[str, dict[str, str]] = {}
-    baseline = command.baselines[0] if command.baselines else command.ours
+    baseline = command.baselines[0] if command.baselines else command.studied
     base = select(results, baseline, generated=generated)
     for policy in command.policies:
         networks, clocks = networks_and_clocks(policy)
@@ -131,37 +98,40 @@ def matrix_sheet(results: Sequence[Result], command: Command, *, generated: bool
         heads=("networks", *(f"clocks: {clocks}" for clocks in columns)),
         rows=[(networks, *(own.get(clocks, NOT_RUN) for clocks in columns)) for networks, own in cells.items()],
         notes=(
-            "Down a column the networks and cores differ, along a row the clocks; what `joint` with its own clocks "
-            "saves beyond both is the joint decision's. On time: difference in percentage points.",
+            "Down a column the networks and cores differ, along a row the clocks. What a policy with its own networks "
+            "and its own clocks saves beyond both comes from deciding them together. On time: difference in percentage "
+            "points.",
         ),
     )
 
 
-def boards_sheet(results: Sequence[Result], command: Command, boards: Mapping[str, Board], *, generated: bool) -> Sheet:
-    """Each board by itself: our policy against each baseline, and where its figures come from."""
+def boards_sheet(
+    results: Sequence[RunResult], command: Command, boards: Mapping[str, Board], *, generated: bool
+) -> Sheet:
+    """Return the studied policy against each baseline by board, and the source of each board's power figures."""
     rows = []
     for name, board in boards.items():
         here = [result for result in results if result.task.board == name]
-        ours = select(here, command.ours, generated=generated)
-        cells = [_cell(compare(ours, select(here, rival, generated=generated))) for rival in command.baselines]
+        studied = select(here, command.studied, generated=generated)
+        cells = [_cell(compare(studied, select(here, rival, generated=generated))) for rival in command.baselines]
         source = f"emulated clocks; {board.power_source}" if board.emulated else board.power_source
         sets = power_sets(board, here)
         rows.append((name, *cells, f"{source}; {OVER_SETS}: {sets}" if sets else source))
     return Sheet(
         title="By board",
-        heads=("board", *(f"{command.ours} against {baseline}" for baseline in command.baselines), "power figures"),
+        heads=("board", *(f"{command.studied} against {baseline}" for baseline in command.baselines), "power figures"),
         rows=rows,
         notes=unpowered(boards.values()),
     )
 
 
-def shortfall_sheet(results: Sequence[Result], command: Command) -> Sheet:
-    """Where our policy delivers less on time than a baseline, beyond the interval."""
+def shortfall_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
+    """Return the mixes in which the studied policy is shown to have less on time than a baseline."""
     bases = {baseline: select(results, baseline) for baseline in command.baselines}
-    found = shortfalls(select(results, command.ours), bases)
+    found = shortfalls(select(results, command.studied), bases)
     return Sheet(
-        title=f"Mixes in which {command.ours} delivers less on time than a baseline",
-        heads=("mix", "board", "baseline", command.ours, "baseline's", "difference, 95 %", "apps below their slo"),
+        title=f"Mixes in which {command.studied} delivers less on time than a baseline",
+        heads=("mix", "board", "baseline", command.studied, "baseline's", "difference, 95 %", "apps below their slo"),
         rows=[
             (
                 one.mix,
@@ -178,11 +148,11 @@ def shortfall_sheet(results: Sequence[Result], command: Command) -> Sheet:
     )
 
 
-def floors_sheet(results: Sequence[Result], command: Command) -> Sheet:
-    """Where our policy served an app below its floor."""
-    found = floor_misses(select(results, command.ours))
+def floors_sheet(results: Sequence[RunResult], command: Command) -> Sheet:
+    """Return the apps that the studied policy served below their accuracy floor."""
+    found = floor_misses(select(results, command.studied))
     return Sheet(
-        title=f"Apps that {command.ours} served below their accuracy floor",
+        title=f"Apps that {command.studied} served below their accuracy floor",
         heads=("mix", "board", "app", "from", "floor", "least accuracy", "seeds"),
         rows=[
             (
@@ -200,19 +170,23 @@ def floors_sheet(results: Sequence[Result], command: Command) -> Sheet:
     )
 
 
-def sensitivity_sheet(results: Sequence[Result], command: Command) -> Sheet | None:
-    """Whether what is concluded of our policy holds whatever is assumed of the boards, and under which change not."""
-    changes = [change for change in CHANGES if select(results, command.ours, change=change)]
+def sensitivity_sheet(results: Sequence[RunResult], command: Command) -> Sheet | None:
+    """Return the studied policy against each baseline under each change of the boards, and which change matters.
+
+    None if no board was changed or there is no baseline.
+    """
+    changes = [change for change in CHANGES if select(results, command.studied, change=change)]
     if not changes or not command.baselines:
         return None
     found = {
         (change, baseline): compare(
-            _of_first_seed(results, command, command.ours, change), _of_first_seed(results, command, baseline, change)
+            _of_first_seed(results, command, command.studied, change),
+            _of_first_seed(results, command, baseline, change),
         )
         for change in (None, *changes)
         for baseline in command.baselines
     }
-    said = {key: conclusion(command.ours, key[1], comparison.units) for key, comparison in found.items()}
+    said = {key: _conclusion(comparison.units) for key, comparison in found.items()}
     notes = []
     for baseline in command.baselines:
         otherwise = [
@@ -223,7 +197,7 @@ def sensitivity_sheet(results: Sequence[Result], command: Command) -> Sheet | No
         holds = f"Otherwise with {'; '.join(otherwise)}." if otherwise else "The same under every change."
         notes.append(f"Against {baseline}, on the boards as they are: {said[None, baseline]}. {holds}")
     return Sheet(
-        title=f"Does {command.ours} take less whatever is assumed of the boards?",
+        title=f"Does {command.studied} take less whatever is assumed of the boards?",
         heads=("boards", *(f"units' energy against {baseline}" for baseline in command.baselines)),
         rows=[
             (change or "as they are", *(_cell(found[change, name], said[change, name]) for name in command.baselines))
@@ -237,17 +211,8 @@ def sensitivity_sheet(results: Sequence[Result], command: Command) -> Sheet | No
     )
 
 
-def mix_sheets(results: Sequence[Result], command: Command) -> list[Sheet]:
-    """A table for each mix that was written, on each of its boards."""
-    by_policy = {policy: select(results, policy, generated=False) for policy in command.policies}
-    places = dict.fromkeys(
-        (result.task.mix, result.task.board) for result in results if result.utilisation is None and result.task.plain
-    )
-    return [_mix_sheet(mix, board, by_policy, command) for mix, board in places]
-
-
-def failure_sheet(results: Sequence[Result]) -> Sheet | None:
-    """Runs that failed, and why; seeds of the same failure together."""
+def failure_sheet(results: Sequence[RunResult]) -> Sheet | None:
+    """Return the runs that failed and why, seeds of the same failure together; None if none failed."""
     found: dict[tuple[str, ...], list[int]] = {}
     for result in results:
         if result.error is not None:
@@ -260,29 +225,34 @@ def failure_sheet(results: Sequence[Result]) -> Sheet | None:
     return Sheet(title="Runs that failed", heads=("mix", "board", "policy", "variant", "seeds", "why"), rows=rows)
 
 
-def power_sets(board: Board, results: Sequence[Result]) -> int:
-    """Under how many sets of power figures a board's energies are known; 0 where under the stated ones alone."""
+def power_sets(board: Board, results: Sequence[RunResult]) -> int:
+    """Return the number of sets of power figures under which a board's energies are known; 0 without sets."""
     own = (one.by_set for one in results if one.task.board == board.name and one.by_set is not None)
     return max((len(by_set.units_j) for by_set in own), default=0)
 
 
 def networks_and_clocks(policy: str) -> tuple[str, str]:
-    """The halves of a policy's name; a bare governor stands for `largest` under it."""
+    """Return the halves of a policy's name.
+
+    `floor+schedutil` gives `floor` and `schedutil`, `joint` gives `joint` and `its own`. A governor alone runs the
+    largest networks: `schedutil` gives `largest` and `schedutil`.
+    """
     networks, plus, clocks = policy.partition("+")
     if not plus and networks in GOVERNORS:
         return "largest", networks
     return networks, clocks or "its own"
 
 
-def variant_words(result: Result) -> str:
-    """What a run's mix or board was changed in; empty where nothing."""
+def variant_words(result: RunResult) -> str:
+    """Return the change of a run's mix or board in words; empty if there is none."""
     task = result.task
     if task.parity is not None:
         return f"accuracy of {task.parity}"
     return task.change or (f"{task.clones} times the apps" if task.clones > 1 else "")
 
 
-def _energy_row(name: str, comparison: Comparison) -> tuple[str, ...]:
+def _energy_row(name: str, runs: Runs, base: Runs) -> tuple[str, ...]:
+    comparison = compare(runs, base)
     difference, worst = comparison.difference, comparison.worst
     if difference is None:
         return ()
@@ -295,11 +265,20 @@ def _energy_row(name: str, comparison: Comparison) -> tuple[str, ...]:
         points(difference.accuracy),
         points(difference.lost),
         UNKNOWN if comparison.units is None else ratio_verdict(comparison.units),
+        _where_both_meet(runs, base),
         UNKNOWN if worst is None else f"{change_of(worst.ratio)} ({worst.mix} on {worst.board})",
     )
 
 
-def _cell(comparison: Comparison, *more: str) -> str:
+def _where_both_meet(runs: Runs, base: Runs) -> str:
+    units = compare(*both_meeting(runs, base)).units
+    if units is None:
+        return "no mix"
+    mixes = "1 mix" if units.scenarios == 1 else f"{units.scenarios} mixes"
+    return with_bounds(change_of(units.value), *bounds_words(units), mixes)
+
+
+def _cell(comparison: PolicyComparison, *more: str) -> str:
     units, difference = comparison.units, comparison.difference
     if difference is None:
         return NOT_RUN
@@ -309,80 +288,22 @@ def _cell(comparison: Comparison, *more: str) -> str:
     return with_bounds(change_of(units.value), *bounds_words(units), on_time, *more)
 
 
-def _of_first_seed(results: Sequence[Result], command: Command, policy: str, change: str | None) -> Runs:
-    """The runs that a change of the board is judged by; on the board as it is, those that the changed ones repeat."""
+def _conclusion(interval: Interval | None) -> str:
+    verdict = ratio_verdict(interval)
+    return "less not shown" if verdict == "not shown" else verdict
+
+
+def _of_first_seed(results: Sequence[RunResult], command: Command, policy: str, change: str | None) -> Runs:
+    """Return the runs with the first seed, the only ones that are repeated on changed boards."""
     runs = select(results, policy, generated=False, change=change)
     return {key: result for key, result in runs.items() if key[2] == command.seed}
 
 
 def unpowered(boards: Iterable[Board]) -> tuple[str, ...]:
-    """Why some boards have no energy, one sentence each."""
+    """Return one sentence for each board without energy, with the reason and the fix."""
     return tuple(
         f"board {board.name!r}: no power figures for {', '.join(missing)}, so energy is unknown and not compared; "
         "give static_w and dynamic_w."
         for board in boards
         if (missing := [unit.name for unit in board.units if not unit.powered])
     )
-
-
-def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Command) -> Sheet:
-    def here(policy: str) -> dict[tuple[str, str, int], Result]:
-        return {key: result for key, result in by_policy[policy].items() if key[:2] == (mix, board)}
-
-    baseline = command.baselines[0] if command.baselines else command.ours
-    base = here(baseline)
-    bound_j = [result.lower_bound_j for policy in by_policy for result in here(policy).values()]
-    rows = []
-    for policy in by_policy:
-        runs = here(policy)
-        if not runs:
-            continue
-        own = list(runs.values())
-        hits, n = (sum(counts) for counts in zip(*map(on_time_counts, own), strict=True))
-        rows.append(
-            (
-                policy,
-                _units_energy(own),
-                "baseline" if policy == baseline else change_words(compare(runs, base).units),
-                share(hits / n) if n else UNKNOWN,
-                _mean(map(mean_accuracy, own), "{:.3f}"),
-                _mean([float(lost_count(one)) for one in own], "{:.1f}"),
-                _mean([1000 * one.stated for one in map(j_per_on_time, own) if one is not None], "{:.2f} mJ"),
-                _mean([one.xrbench for one in own], "{:.1f}"),
-                _mean([one.tail for one in own], "{:.2f}"),
-                _mean([one.managing_j for one in own], "{:.2f} J"),
-            )
-        )
-    bound = _mean(bound_j, "{:.2f} J")
-    return Sheet(
-        title=f"{mix} on {board}",
-        heads=(
-            "policy",
-            "units' energy",
-            f"against {baseline}",
-            "on time",
-            "accuracy",
-            "lost",
-            "per request on time",
-            "XRBench",
-            "tail / target",
-            "managing",
-        ),
-        rows=rows,
-        notes=() if bound == UNKNOWN else (f"Relaxed lower bound on the units' energy: {bound}.",),
-    )
-
-
-def _units_energy(own: Sequence[Result]) -> str:
-    """The units' energy, mean over seeds, with its range over sets of power figures where there are some."""
-    mean = _mean([one.summary.energy.units_j for one in own if one.summary is not None], "{:.2f} J")
-    by_set_j = [one.by_set.units_j for one in own if one.by_set is not None]
-    if not by_set_j:
-        return mean
-    low, high = np.percentile(np.mean(by_set_j, axis=0), [2.5, 97.5])
-    return with_bounds(mean, f"{OVER_SETS} {low:.2f} to {high:.2f} J")
-
-
-def _mean(values: Iterable[float | None], form: str) -> str:
-    known = [value for value in values if value is not None]
-    return form.format(math.fsum(known) / len(known)) if known else UNKNOWN

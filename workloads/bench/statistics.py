@@ -1,25 +1,28 @@
-"""The statistics of a bench: ratios, their intervals, and percentiles that a short run can vouch for.
+"""The statistics of a bench: means and ratios with intervals, and percentiles that a short run can support.
 
-Pure functions of numbers. Nothing here knows what a policy or a mix is: a *scenario* is whatever is drawn again as
-a whole in the bootstrap.
+Pure functions of numbers. Nothing here knows what a policy or a mix is: a *scenario* is a group of observations that
+the bootstrap draws as a whole.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workloads.results.verdict import wilson_interval
 
+FloatArray: TypeAlias = NDArray[np.float64]
+
 BOOTSTRAP_SAMPLES = 2000
-"""Draws behind an interval; its ends then move by less than a tenth of its width from seed to seed."""
+"""Number of draws for an interval; its ends then move by less than a tenth of its width from seed to seed."""
 
 CONFIDENCE = 0.99
-"""Of an early-stopping percentile, as in MLPerf Inference's load generator."""
+"""Confidence of an early-stopping percentile, that of MLPerf Inference's load generator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,12 +31,12 @@ class Interval:
 
     Attributes:
         value: the figure.
-        low: lower bound; None where one observation alone says nothing of the spread.
-        high: upper bound, likewise.
-        scenarios: behind it.
-        n: observations behind it.
-        over_sets: ends of the range of `value` over sets of assumptions that are all equally good, 2.5th to 97.5th
-            percentile: what more observations would not narrow. None where there is one set alone.
+        low: lower end; None if there is only one observation, which says nothing about the spread.
+        high: upper end; None if there is only one observation.
+        scenarios: number of scenarios behind it.
+        n: number of observations behind it.
+        over_sets: the 2.5th and 97.5th percentile of `value` over sets of assumptions that are all equally good. More
+            observations would not narrow this range. None if there is only one set.
     """
 
     value: float
@@ -45,7 +48,7 @@ class Interval:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The outermost ends, of the interval and of the range over sets; None where there is no interval."""
+        """The outermost ends of the interval and of the range over sets; None if there is no interval."""
         if self.low is None or self.high is None:
             return None
         low, high = self.over_sets or (self.value, self.value)
@@ -53,75 +56,123 @@ class Interval:
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """The geometric mean of positive numbers, at least one."""
+    """Return the geometric mean of one or more numbers above 0. That of 2 and 8 is 4."""
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> Interval | None:
-    """The geometric mean of paired ratios over scenarios, with its bootstrap interval.
+def mean_interval(values: Mapping[str, Sequence[float] | FloatArray], *, seed: int = 0) -> Interval | None:
+    """Return the mean over scenarios, with its bootstrap interval.
 
-    Each scenario counts alike, however many ratios it has: the mean is of the scenarios' own geometric means. The
-    bootstrap (Efron 1979, doi:10.1214/aos/1176344552; percentile method) draws scenarios with replacement, and then
-    ratios within each that was drawn: what another choice of mixes, and other seeds, could have given.
+    Each scenario counts alike, however many values it has: the mean is of the scenarios' own means. The bootstrap
+    (Efron 1979, doi:10.1214/aos/1176344552; percentile method) draws scenarios with replacement, and then values within
+    each drawn one: it shows what other mixes, and other seeds, could have given.
 
     Args:
-        ratios: for each scenario the ratio of each pair, all positive; scenarios without any are left out.
-        seed: of the draws; the same ratios and seed give the same interval.
+        values: the observations of each scenario, in any unit; scenarios without any are left out.
+        seed: seed of the draws; the same values and seed give the same interval.
 
     Returns:
-        None where there is no ratio at all.
+        None if there is no value at all.
     """
-    logs = [np.log(np.asarray(own, dtype=np.float64)) for own in ratios.values() if len(own)]
-    if not logs:
+    arrays = [np.asarray(own, dtype=np.float64) for own in values.values() if len(own)]
+    if not arrays:
         return None
-    n = sum(own.size for own in logs)
-    value = math.exp(math.fsum(float(own.mean()) for own in logs) / len(logs))
+    n = sum(own.size for own in arrays)
+    value = math.fsum(float(own.mean()) for own in arrays) / len(arrays)
     if n == 1:
         return Interval(value=value, low=None, high=None, scenarios=1, n=1)
-    low, high = np.exp(np.percentile(_bootstrap_means(logs, np.random.default_rng(seed)), [2.5, 97.5])).tolist()
-    return Interval(value=value, low=low, high=high, scenarios=len(logs), n=n)
+    low, high = np.percentile(_bootstrap_means(arrays, np.random.default_rng(seed)), [2.5, 97.5]).tolist()
+    return Interval(value=value, low=low, high=high, scenarios=len(arrays), n=n)
 
 
-def range_over_sets(ratios: Mapping[str, Sequence[NDArray[np.float64]]]) -> tuple[float, float] | None:
-    """Where the mean of paired ratios lies under each of many sets of assumptions that are all equally good.
+def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> Interval | None:
+    """Return the geometric mean of paired ratios over scenarios, with its bootstrap interval.
+
+    It is `mean_interval` of the logarithms. Ratios of 0.5 and 2 in two scenarios have a mean of 1.
 
     Args:
-        ratios: for each scenario each pair's ratio under each set, shape (sets,) in one order for all pairs, or (1,)
-            for a pair that no set changes; scenarios without any are left out.
+        ratios: the ratio of each pair in each scenario, all above 0; scenarios without any are left out.
+        seed: seed of the draws; the same ratios and seed give the same interval.
 
     Returns:
-        The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None where there is at
-        most one set.
+        None if there is no ratio at all.
     """
-    logs = [np.log(np.stack(np.broadcast_arrays(*own))).mean(axis=0) for own in ratios.values() if len(own)]
-    if max((own.size for own in logs), default=1) == 1:
+    found = mean_interval({name: np.log(np.asarray(own, dtype=np.float64)) for name, own in ratios.items()}, seed=seed)
+    if found is None:
         return None
-    means = np.exp(np.stack(np.broadcast_arrays(*logs)).mean(axis=0))
-    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    if found.low is None or found.high is None:
+        return replace(found, value=math.exp(found.value))
+    low, high = np.exp([found.low, found.high]).tolist()
+    return replace(found, value=math.exp(found.value), low=low, high=high)
+
+
+def mean_range_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> tuple[float, float] | None:
+    """Return the range of a mean over many sets of assumptions that are all equally good.
+
+    Args:
+        values: each observation of each scenario under each set, shape (sets,) in one order for all of them, or (1,) if
+            no set changes it; scenarios without any are left out.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the sets of the mean that `mean_interval` takes; None if there is at most
+        one set.
+    """
+    means = _means_over_sets(values)
+    return None if means is None else _middle(means)
+
+
+def ratio_range_over_sets(ratios: Mapping[str, Sequence[FloatArray]]) -> tuple[float, float] | None:
+    """Return the range of a geometric mean over many sets of assumptions that are all equally good.
+
+    Args:
+        ratios: the ratio of each pair of each scenario under each set, shape (sets,) in one order for all pairs, or
+            (1,) if no set changes it; scenarios without any are left out.
+
+    Returns:
+        The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None if there is at most
+        one set.
+    """
+    means = _means_over_sets({name: [np.log(one) for one in own] for name, own in ratios.items()})
+    return None if means is None else _middle(np.exp(means))
+
+
+def _means_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> FloatArray | None:
+    """Return the mean under each set, shape (sets,); None if there is at most one set."""
+    of_scenario = [np.stack(np.broadcast_arrays(*own)).mean(axis=0) for own in values.values() if len(own)]
+    if max((own.size for own in of_scenario), default=1) == 1:
+        return None
+    means: FloatArray = np.stack(np.broadcast_arrays(*of_scenario)).mean(axis=0)
+    return means
+
+
+def _middle(values: FloatArray) -> tuple[float, float]:
+    """Return the 2.5th and 97.5th percentile."""
+    low, high = np.percentile(values, [2.5, 97.5]).tolist()
     return low, high
 
 
-def _bootstrap_means(logs: Sequence[NDArray[np.float64]], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Means over scenarios of means within them, each drawn anew, shape (BOOTSTRAP_SAMPLES,)."""
-    drawn = rng.integers(len(logs), size=(BOOTSTRAP_SAMPLES, len(logs)))
+def _bootstrap_means(values: Sequence[FloatArray], rng: np.random.Generator) -> FloatArray:
+    """Return means over scenarios of means within them, each drawn anew, shape (BOOTSTRAP_SAMPLES,)."""
+    drawn = rng.integers(len(values), size=(BOOTSTRAP_SAMPLES, len(values)))
     sums = np.zeros(BOOTSTRAP_SAMPLES)
-    for place, own in enumerate(logs):
+    for place, own in enumerate(values):
         # A scenario that is drawn k times has its seeds drawn anew each time.
         times = (drawn == place).sum(axis=1)
         means = own[rng.integers(own.size, size=(int(times.sum()), own.size))].mean(axis=1)
         np.add.at(sums, np.repeat(np.arange(BOOTSTRAP_SAMPLES), times), means)
-    means_of_draws: NDArray[np.float64] = sums / len(logs)
+    means_of_draws: FloatArray = sums / len(values)
     return means_of_draws
 
 
 def difference_interval(hits: int, n: int, base_hits: int, base_n: int) -> tuple[float, float]:
-    """The 95 % interval of the difference of two shares, hits/n - base_hits/base_n.
+    """Return the 95 % interval of the difference of two shares, hits/n - base_hits/base_n.
 
-    Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, 873-890, method 10). It takes requests
-    as independent; those that queue behind one another are not, so it is a little narrow.
+    It is Newcombe's hybrid of two Wilson intervals (Statistics in Medicine 17, 1998, 873-890, method 10). It treats
+    requests as independent. Those that queue behind one another are not, so the interval is a little narrow.
+    For 56 of 70 and 48 of 80 it is 0.052 to 0.334.
 
     Raises:
-        ValueError: hits are not within 0 and n.
+        ValueError: if hits are not within 0 and n.
     """
     low, high = wilson_interval(hits, n)
     base_low, base_high = wilson_interval(base_hits, base_n)
@@ -134,8 +185,8 @@ def difference_interval(hits: int, n: int, base_hits: int, base_n: int) -> tuple
     )
 
 
-def early_stopping_percentile(values: Sequence[float] | NDArray[np.float64], share: float) -> float | None:
-    """A percentile that the true one does not exceed, with 99 % confidence, however short the run.
+def early_stopping_percentile(values: Sequence[float] | FloatArray, share: float) -> float | None:
+    """Return a percentile that the true one does not exceed, with 99 % confidence, however short the run.
 
     The rule of MLPerf Inference's load generator (loadgen/early_stopping.cc, tolerance 0): with t of n values above a
     bound, the bound is believed if that few would come by chance with a probability of at most 1 - c were the true
@@ -143,11 +194,11 @@ def early_stopping_percentile(values: Sequence[float] | NDArray[np.float64], sha
     such t, which must be at least 1: so p90 needs 64 values, p95 130, p99 662.
 
     Args:
-        values: of the whole run, shape (n,), in any order; infinite for a request without a result.
-        share: which percentile, as a fraction below 1.
+        values: all values of the run, shape (n,), in any order; infinite for a request without a result.
+        share: the percentile as a fraction below 1, such as 0.95.
 
     Returns:
-        None where there are too few values.
+        None if there are too few values.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     t = _allowed_above(ordered.size, share)
@@ -155,7 +206,7 @@ def early_stopping_percentile(values: Sequence[float] | NDArray[np.float64], sha
 
 
 def _allowed_above(n: int, share: float) -> int:
-    """The greatest t with P[Binomial(n, 1 - share) <= t] <= 1 - CONFIDENCE; -1 where there is none."""
+    """Return the greatest t with P[Binomial(n, 1 - share) <= t] <= 1 - CONFIDENCE; -1 if there is none."""
     above = np.arange(n + 1)
     # In logarithms, since share**n alone vanishes in a long run.
     log_factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])

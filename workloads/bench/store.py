@@ -1,7 +1,7 @@
-"""The directory of a bench: what was asked, and a line for each run that ended, written as soon as it did.
+"""The directory of a bench: its options, and one line for each run, written as soon as the run ends.
 
-So a bench that was stopped goes on where it was: the same command with the same directory. Another command there is
-refused. A line that was cut short is a run that has to be done again.
+So the same command with the same directory continues a bench that was stopped. Another command there is refused. A
+line that was cut short is dropped, and its run is done again.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler.errors import InputError
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.tasks import Task
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
 _MADE_BY = ("schema", "gearshift")
-"""Keys of what was asked that no command line can mend."""
+"""Keys whose difference no other command line can fix."""
 
-_RESULT = TypeAdapter(Result)
+_RESULT = TypeAdapter(RunResult)
 _OBJECT = TypeAdapter(dict[str, Any])
 
 
 class Store:
-    """One bench's directory, made if missing.
+    """The directory of one bench, made if missing.
 
     Args:
-        directory: empty, not there, or of the same command.
-        asked: what makes a bench this one, as JSON values; its first key that differs is named.
+        directory: an empty or missing directory, or one of the same command.
+        asked: all that decides the results, as JSON values; the error names the first key that differs.
 
     Raises:
-        InputError: the directory is another bench's, something else's, or can't be used.
+        InputError: if the directory is of another bench or of something else, or cannot be used.
     """
 
     def __init__(self, directory: Path, asked: Mapping[str, Any]) -> None:
         self._directory = directory
-        self.results: dict[Task, Result] = {}
-        """By task, what is done."""
+        self.results: dict[Task, RunResult] = {}
+        """The results so far, by task."""
         where = f"--out {str(directory)!r}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,8 @@ class Store:
         except ValidationError:
             raise InputError(f"{where}: {COMMAND_FILE} is damaged; give a new directory.") from None
 
-    def add(self, result: Result) -> None:
-        """Keeps a result."""
+    def add(self, result: RunResult) -> None:
+        """Keep a result, also in the file."""
         self.results[result.task] = result
         with open(self._directory / RUNS_FILE, "a", encoding="utf-8") as stream:
             stream.write(_RESULT.dump_json(result).decode() + "\n")
@@ -71,14 +71,33 @@ class Store:
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
             path.write_bytes(whole)
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                result = _RESULT.validate_json(line)
-            except ValidationError:
-                raise InputError(
-                    f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
-                ) from None
-            self.results[result.task] = result
+        self.results = _results(whole, where)
+
+
+def read_results(directory: Path) -> list[RunResult]:
+    """Return the results in a bench's directory; of a run that was repeated the last one.
+
+    Raises:
+        InputError: if the directory holds no bench, or a damaged one.
+    """
+    if not (directory / COMMAND_FILE).exists() or not (directory / RUNS_FILE).exists():
+        raise InputError(f"{str(directory)!r} holds no runs of a bench; give the --out of one.")
+    content = (directory / RUNS_FILE).read_bytes()
+    return list(_results(content[: content.rfind(b"\n") + 1], repr(str(directory))).values())
+
+
+def _results(lines: bytes, where: str) -> dict[Task, RunResult]:
+    """Return the results of whole lines by task."""
+    results = {}
+    for number, line in enumerate(lines.splitlines(), start=1):
+        try:
+            result = _RESULT.validate_json(line)
+        except ValidationError:
+            raise InputError(
+                f"{where}: line {number} of {RUNS_FILE} is damaged; remove it to have it run again."
+            ) from None
+        results[result.task] = result
+    return results
 
 
 def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) -> None:

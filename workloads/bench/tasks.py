@@ -1,27 +1,26 @@
-"""What a bench runs: the tasks of a command, each one mix on one board under one policy with one seed.
+"""The tasks of a bench: each is one mix on one board under one policy with one seed.
 
-Pure: which tasks there are is decided by the command and its cases alone, so that a bench that was stopped knows what
-is still to do. Nothing here loads or runs a mix.
+The command and its cases alone decide which tasks there are, so a bench that was stopped knows what is left. Pure
+functions; nothing here loads or runs a mix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scheduler.policies import HINDSIGHT
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.variants import Floors
 
-OURS = "joint"
-BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
-"""What energy is compared with, as far as a command has them: the paper's baseline, the same with networks that just
-meet their floors, and our networks with the kernel's clocks."""
+USUAL_BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
+"""The policies that others are compared with by default: the kernel's governor with the largest networks, with the
+networks that just meet their floors, and with the networks of `joint`."""
 
-DEFAULT_POLICIES = (OURS, *BASELINES, "largest", "floor", *HINDSIGHT)
+DEFAULT_POLICIES = ("joint", *USUAL_BASELINES, "largest", "floor", *HINDSIGHT)
 
 GENERATED = "generated:"
-"""A mix that begins so is not a file but the generator's, of the seed that follows."""
+"""The beginning of a source that is no file: the seed of a generated mix follows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,9 +29,9 @@ class Case:
 
     Attributes:
         source: path of the mix script, or `generated:SEED`.
-        mix: its name.
-        board: the board's name.
-        utilisation: share of the board that a generated mix asks for; None for one that was written.
+        mix: name of the mix.
+        board: name of the board.
+        utilisation: share of the board that a generated mix asks for; None for a written one.
     """
 
     source: str
@@ -42,23 +41,23 @@ class Case:
 
     @property
     def generated(self) -> bool:
-        """Whether the generator made the mix."""
+        """True if the generator made the mix."""
         return self.source.startswith(GENERATED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """One run. Tasks are equal where they ask for the same run.
+    """One run. Two tasks are equal if they ask for the same run.
 
     Attributes:
         mix: name of the mix.
         board: name of the board.
         policy: name of the policy.
-        seed: of arrivals and service times.
+        seed: seed of arrivals and service times.
         clones: how often each app of the mix is there.
         parity: the baseline whose delivered accuracies are this run's floors; None for the mix's own floors.
-        change: of the board, one of `sensitivity.CHANGES`; None for the board as it is.
-        floors: those of a parity run, which follow from the baseline's run.
+        change: the change of the board, one of `sensitivity.CHANGES`; None for the board as it is.
+        floors: the floors of a parity run, which follow from the baseline's run; None for other runs.
     """
 
     mix: str
@@ -72,24 +71,26 @@ class Task:
 
     @property
     def plain(self) -> bool:
-        """Whether this is the mix as it was written on the board as it is."""
+        """True if the mix is as it was written and the board as it is."""
         return self.clones == 1 and self.parity is None and self.change is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """What a bench was asked, as far as it decides what is run.
+    """The options of a bench that decide which tasks it has.
 
     Attributes:
-        policies: by name.
-        repeats: seeds of each mix that was written; a generated mix has one.
-        seed: the first.
+        policies: names of the policies, at least one.
+        against: those of `policies` that each other one is compared with, the baselines; may be empty.
+        repeats: number of seeds of each written mix, at least 1; a generated mix has one seed.
+        seed: the first seed.
         backend: `sim` or `ray`.
         scale: how often each app is there, in ascending order.
-        sensitivity: whether boards are changed too.
+        sensitivity: True if the boards are changed too.
     """
 
     policies: tuple[str, ...]
+    against: tuple[str, ...]
     repeats: int
     seed: int
     backend: str
@@ -97,76 +98,72 @@ class Command:
     sensitivity: bool
 
     @property
-    def ours(self) -> str:
-        """The policy that is judged: `joint`, or the first where that is not asked for."""
-        return OURS if OURS in self.policies else self.policies[0]
+    def studied(self) -> str:
+        """The policy that is studied most closely: the first one that is no baseline, or the first of all."""
+        return next((name for name in self.policies if name not in self.against), self.policies[0])
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """What it is judged against: the usual baselines, or every other policy where none of them is asked for."""
-        usual = tuple(name for name in BASELINES if name in self.policies)
-        return usual or tuple(name for name in self.policies if name != self.ours)
+        """The baselines of the studied policy: all but itself."""
+        return tuple(name for name in self.against if name != self.studied)
+
+
+def usual_baselines(policies: Sequence[str]) -> tuple[str, ...]:
+    """Return the baselines of a bench that names none: the usual ones among its policies, or all but the first.
+
+    For `joint`, `largest` and `schedutil` it is `schedutil`; for `mine.py:Mine`, `largest` and `floor` the last two.
+    """
+    first = next((name for name in policies if name not in USUAL_BASELINES), policies[0])
+    others = tuple(name for name in policies if name != first)
+    return tuple(name for name in USUAL_BASELINES if name in others) or others
 
 
 def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
-    """All tasks that need no other's result, those of one mix together."""
+    """Return all tasks that need no other's result, those of one mix together."""
     tasks: list[Task] = []
-    # Those with hindsight simulate a mix many times before they run it: too much where there are many mixes.
+    # Policies with hindsight simulate a mix many times before they run it: too much where there are many mixes.
     lean = tuple(name for name in command.policies if name not in HINDSIGHT)
-    judged = (command.ours, *command.baselines)
+    compared = (command.studied, *command.baselines)
     for case in cases:
         for policy in lean if case.generated else command.policies:
-            tasks += [_task(case, policy, seed) for seed in seeds_of(command, case)]
+            tasks += [_plain_task(case, policy, seed) for seed in seeds_of(command, case)]
         if case.generated:
             continue
+        # Changed mixes and changed boards run with the first seed alone.
+        first = {policy: _plain_task(case, policy, command.seed) for policy in command.policies}
         for clones in command.scale:
             if clones > 1:
-                tasks += [_task(case, policy, command.seed, clones=clones) for policy in lean]
+                tasks += [replace(first[policy], clones=clones) for policy in lean]
         if command.sensitivity:
-            tasks += [_task(case, policy, command.seed, change=change) for change in CHANGES for policy in judged]
+            tasks += [replace(first[policy], change=change) for change in CHANGES for policy in compared]
     return list(dict.fromkeys(tasks))
 
 
 def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, Floors]) -> list[Task]:
-    """Our policy again with the floors that each baseline delivered, for each plain run of the baseline that went well.
+    """Return the runs of the studied policy with the accuracies that each baseline delivered as its floors.
+
+    There is one for each plain run of a baseline that went well; generated mixes have none.
 
     Args:
-        command: what was asked.
-        cases: mixes on boards; generated ones have no parity run.
-        delivered: by the baseline's task, what each app got.
+        command: the options of the bench.
+        cases: its mixes on boards.
+        delivered: the accuracies that each app got, by the baseline's task.
     """
     tasks = []
     for case in cases:
         for baseline in command.baselines:
             for seed in () if case.generated else seeds_of(command, case):
-                floors = delivered.get(_task(case, baseline, seed))
+                floors = delivered.get(_plain_task(case, baseline, seed))
                 if floors is not None:
-                    tasks.append(_task(case, command.ours, seed, parity=baseline, floors=floors))
+                    studied = _plain_task(case, command.studied, seed)
+                    tasks.append(replace(studied, parity=baseline, floors=floors))
     return tasks
 
 
 def seeds_of(command: Command, case: Case) -> range:
-    """The seeds that a case is run with."""
+    """Return the seeds that a case is run with."""
     return range(command.seed, command.seed + (1 if case.generated else command.repeats))
 
 
-def _task(
-    case: Case,
-    policy: str,
-    seed: int,
-    *,
-    clones: int = 1,
-    parity: str | None = None,
-    change: str | None = None,
-    floors: Floors | None = None,
-) -> Task:
-    return Task(
-        mix=case.mix,
-        board=case.board,
-        policy=policy,
-        seed=seed,
-        clones=clones,
-        parity=parity,
-        change=change,
-        floors=floors,
-    )
+def _plain_task(case: Case, policy: str, seed: int) -> Task:
+    return Task(mix=case.mix, board=case.board, policy=policy, seed=seed)

@@ -1,4 +1,4 @@
-"""A mix changed for a comparison: more of its apps, or other accuracy floors. Pure functions from mix to mix."""
+"""Changes of a mix for a comparison: more of its apps, or other accuracy floors. Pure functions from mix to mix."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from workloads.mix.app import App
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, Event, at
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, at
 from workloads.mix.mix import Mix
 
 Floors = Mapping[str, Sequence[tuple[float, float]]]
-"""By app: from when (s) which accuracy floor holds, the first when it comes."""
+"""The accuracy floors of each app, by app: pairs of the time in seconds from which a floor holds, and the floor."""
 
 
 def clone_apps(mix: Mix, times: int) -> Mix:
-    """The mix with each app that many times: itself, then NAME-2 and so on, with the same targets and events.
+    """Return the mix with each app that many times: itself, then NAME-2 and so on, with the same targets and events.
 
-    A clone's arrivals and service times are its own, since they are drawn by its name; those of a `Trace` are the
-    same, for there is nothing to draw. What happens to the board happens once.
+    A clone has its own arrivals and service times, because they are drawn by its name. Arrivals of a `Trace` are the
+    same, because nothing is drawn. Events of the board happen once.
     """
-    events: list[Event] = []
+    events: list[MixEvent] = []
     for event in mix.events:
         match event:
-            case AppAdded():
+            case AppAddition():
                 events += [replace(event, app=_clone(event.app, number)) for number in range(1, times + 1)]
-            case AppChange() | AppRemoved():
+            case AppChange() | AppRemoval():
                 events += [replace(event, app=_cloned_name(event.app, number)) for number in range(1, times + 1)]
             case _:
                 events.append(event)
@@ -33,15 +33,15 @@ def clone_apps(mix: Mix, times: int) -> Mix:
 
 
 def with_floors(mix: Mix, floors: Floors) -> Mix:
-    """The mix with other accuracy floors in the place of its own; an app that is not named keeps its own.
+    """Return the mix with other accuracy floors in place of its own; an app that is not named keeps its own.
 
     Args:
-        mix: what to change.
-        floors: those of each app.
+        mix: the mix to change.
+        floors: the new floors by app.
     """
-    events: list[Event] = []
+    events: list[MixEvent] = []
     for event in mix.events:
-        if isinstance(event, AppAdded):
+        if isinstance(event, AppAddition):
             event = replace(event, app=_floored(event.app, floors))
         if isinstance(event, AppChange) and event.app in floors:
             changes = {key: value for key, value in event.changes.items() if key != "min_accuracy"}

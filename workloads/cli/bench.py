@@ -15,9 +15,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.errors import InputError
+from scheduler.errors import InputError, did_you_mean
 from scheduler.policies import HINDSIGHT
-from workloads.bench.tasks import DEFAULT_POLICIES, Command
+from workloads.bench.tasks import DEFAULT_POLICIES, USUAL_BASELINES, Command, usual_baselines
 from workloads.cli.options import bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import choice
@@ -25,10 +25,10 @@ from workloads.report.outcome import Sheet
 from workloads.runs.boards import BACKENDS
 
 _SCHEMA = 2
-"""Of `runs.jsonl`; a directory of another is refused."""
+"""Version of the format of `runs.jsonl`; a directory of another version is refused."""
 
-_PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is")
-"""Columns of the page's tables that a terminal has room for."""
+_PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is", "where both meet their slos")
+"""The columns of the page's tables of comparisons that fit into a terminal."""
 
 
 def bench(
@@ -38,6 +38,9 @@ def bench(
     boards: Annotated[str | None, typer.Option(help="A,B: files or names; else each mix on its own boards")] = None,
     policies: Annotated[
         str | None, typer.Option(help=f"A,B: NETWORKS[+CLOCKS] or FILE.py:Class; else {','.join(DEFAULT_POLICIES)}")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help=f"A,B: baselines among the policies; else {','.join(USUAL_BASELINES)}")
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="seeds of each mix")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="the first of them")] = 0,
@@ -49,10 +52,10 @@ def bench(
     sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with boards assumed otherwise")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes; else as many as there are cores")] = None,
 ) -> None:
-    """Compares policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
-    # A bench needs polars and matplotlib, which the other commands should not have to wait for.
+    """Compare policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
+    # A bench needs polars and matplotlib; the other commands should not have to wait for their import.
     from workloads.bench.cases import find_cases
-    from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, to_html
+    from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, policy_sheets, to_html
     from workloads.bench.rows import write_tables
     from workloads.bench.runner import run_bench
     from workloads.bench.sheets import failure_sheet, unpowered
@@ -61,7 +64,7 @@ def bench(
     directory = out or Path("runs") / f"bench-{time.strftime('%Y%m%d-%H%M%S')}"
     with ProgressLines() as progress:
         with bad_input():
-            command = _command(policies, repeats, seed, backend, scale, sensitivity)
+            command = _command(policies, against, repeats, seed, backend, scale, sensitivity)
             scripts = list(mixes or [])
             if suite or not (scripts or generated):
                 from workloads.suite import suite_mixes
@@ -78,6 +81,8 @@ def bench(
     done = Bench(command=command, boards=cases.boards, results=results, left_out=cases.left_out)
     write_tables(results, directory)
     (directory / REPORT_FILE).write_text(to_html(done), encoding="utf-8")
+    for sheet in policy_sheets(done):
+        print_result(_table(sheet, sheet.heads))
     for sheet in energy_sheets(done):
         print_result(_table(sheet, _PRINTED))
     print(f"{directory / REPORT_FILE}  has the rest", file=sys.stderr)
@@ -88,17 +93,25 @@ def bench(
 
 
 def _command(
-    policies: str | None, repeats: int, seed: int, backend: str, scale: str | None, sensitivity: bool
+    policies: str | None,
+    against: str | None,
+    repeats: int,
+    seed: int,
+    backend: str,
+    scale: str | None,
+    sensitivity: bool,
 ) -> Command:
-    choice("--backend", backend, BACKENDS)
+    choice("--backend", backend, BACKENDS, error=InputError)
     if sensitivity and backend == "ray":
         raise InputError("--sensitivity changes what is assumed of boards; it needs --backend sim")
     clones = numbers("--scale", scale)
     if not all(one.is_integer() for one in clones):
         raise InputError(f"--scale {scale!r} must be whole numbers with commas between them, as in 1,2,4,8")
     usual = DEFAULT_POLICIES if backend == "sim" else tuple(name for name in DEFAULT_POLICIES if name not in HINDSIGHT)
+    names = _listed("--policies", policies) if policies is not None else usual
     return Command(
-        policies=_listed("--policies", policies) if policies is not None else usual,
+        policies=names,
+        against=_baselines(against, names) if against is not None else usual_baselines(names),
         repeats=repeats,
         seed=seed,
         backend=backend,
@@ -107,8 +120,24 @@ def _command(
     )
 
 
+def _baselines(given: str, policies: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of `--against`, each once.
+
+    Raises:
+        InputError: if one is not among the policies.
+    """
+    names = _listed("--against", given)
+    for name in names:
+        if name not in policies:
+            raise InputError(
+                f"--against {given!r}: {name!r} is not among --policies {','.join(policies)}."
+                f"{did_you_mean(name, policies)} Name it there too, or leave it out here."
+            )
+    return names
+
+
 def _listed(option: str, given: str) -> tuple[str, ...]:
-    """Names with commas between them, each once.
+    """Return names that have commas between them, each once.
 
     Raises:
         InputError: if one is empty.
@@ -120,7 +149,10 @@ def _listed(option: str, given: str) -> tuple[str, ...]:
 
 
 def _identity(command: Command, read: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the results of a bench, as JSON values."""
+    """Return all that decides the results of a bench's runs, as JSON values.
+
+    `--against` is not among it: it decides which runs there are, and the runs that are there already serve.
+    """
     return {
         "schema": _SCHEMA,
         "gearshift": version("gearshift"),

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
-from actors.requests.queue import DropRule
+from actors.requests.queue import DROP_RULES, DropRule
 from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, choice, listed, number, whole
 
@@ -116,7 +116,7 @@ class App:
             object.__setattr__(self, key, check(f"{where}: {key}", getattr(self, key)))
         if self.queue is not None:
             object.__setattr__(self, "queue", whole(f"{where}: queue", self.queue, low=1))
-        choice(f"{where}: drop", self.drop, get_args(DropRule))
+        choice(f"{where}: drop", self.drop, DROP_RULES)
         if not (self.source is None or isinstance(self.source, str | PathLike) or callable(self.source)):
             raise MixError(f"{where}: source must be a folder, a callable or None, not {self.source!r}.")
         if not (self.on_result is None or callable(self.on_result)):

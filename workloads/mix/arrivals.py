@@ -19,6 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.errors import InputError
 from workloads.mix.errors import MixError, number, whole
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -31,9 +32,9 @@ def generator(seed: int, app: str) -> np.random.Generator:
     app joins, leaves or is renamed.
 
     Raises:
-        MixError: The seed is not a whole number of at least 0.
+        InputError: The seed is not a whole number of at least 0.
     """
-    return np.random.default_rng([whole("seed", seed, low=0), *app.encode()])
+    return np.random.default_rng([whole("seed", seed, low=0, error=InputError), *app.encode()])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The one error of a bad mix or option, and the checks that raise it.
+"""The error of a bad mix, and the checks of values that users write.
 
-The checks turn what a user wrote into plain `float`, `int` and `tuple`, so that no NumPy scalar travels on.
-They know numbers, names and lists, not what the fields mean.
+The checks turn what a user wrote into plain `float`, `int` and `tuple`, so that no NumPy scalar travels on. They know
+numbers, names and lists, not what the fields mean. They raise `MixError` unless another `InputError` is given, as it is
+for options of a run.
 """
 
 import math
@@ -13,15 +14,17 @@ from scheduler.errors import InputError, did_you_mean
 
 
 class MixError(InputError):
-    """A mix or an option is wrong; the message names the field, the value and the mend."""
+    """A mix or a field of it is wrong; the message names the field, the value and the fix."""
 
 
 def suggestion(value: object, options: Collection[str]) -> str:
-    """Says which of the options was most likely meant, or lists all of them.
+    """Return a sentence that names the option most likely meant, or lists all options.
+
+    `suggestion("bgi", ["big", "little"])` is `Did you mean 'big'?`.
 
     Args:
-        value: What the user wrote.
-        options: What could have been written.
+        value: Value that the user wrote.
+        options: Values that are allowed.
 
     Returns:
         A sentence to end an error message with.
@@ -33,66 +36,81 @@ def suggestion(value: object, options: Collection[str]) -> str:
 
 
 def number(
-    field: str, value: object, *, above: float = -math.inf, low: float = -math.inf, high: float = math.inf
+    field: str,
+    value: object,
+    *,
+    above: float = -math.inf,
+    low: float = -math.inf,
+    high: float = math.inf,
+    error: type[InputError] = MixError,
 ) -> float:
-    """Checks a finite real number.
+    """Check a finite real number.
+
+    `number("slo", 95, above=0, high=1)` raises `slo must be above 0 and at most 1, not 95. Did you mean 0.95?`.
 
     Args:
-        field: The field as the user knows it; the message begins with it.
-        value: What the user wrote.
+        field: Name of the field as the user knows it; the message begins with it.
+        value: Value that the user wrote.
         above: The value must be greater than this.
         low: The value must be at least this.
         high: The value must be at most this.
+        error: Class of the error.
 
     Returns:
         The value as a float.
 
     Raises:
-        MixError: Not a number (a bool and a string are none), not finite, or out of range.
+        MixError: Or `error`: not a number (a bool and a string are none), not finite, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise MixError(f"{field} must be a number, not {value!r}.{_unquoted(value)}")
+        raise error(f"{field} must be a number, not {value!r}.{_unquoted(value)}")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise MixError(f"{field} must be a finite number, not {value!r}.")
+        raise error(f"{field} must be a finite number, not {value!r}.")
     if not (above < result and low <= result <= high):
         percent = f" Did you mean {_fraction(result)}?" if high == 1 and 2 <= result <= 100 else ""
-        raise MixError(f"{field} must be {_range(above, low, high)}, not {value!r}.{percent}")
+        raise error(f"{field} must be {_range(above, low, high)}, not {value!r}.{percent}")
     return result
 
 
-def whole(field: str, value: object, *, low: int) -> int:
-    """Checks a whole number of at least `low`; see `number` for the arguments.
+def whole(field: str, value: object, *, low: int, error: type[InputError] = MixError) -> int:
+    """Check a whole number.
+
+    Args:
+        field: Name of the field as the user knows it; the message begins with it.
+        value: Value that the user wrote.
+        low: The value must be at least this.
+        error: Class of the error.
 
     Returns:
         The value as an int.
 
     Raises:
-        MixError: Not a whole number (2.0 is none), or too small.
+        MixError: Or `error`: not a whole number (2.0 is none), or too small.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise MixError(f"{field} must be a whole number, not {value!r}.{_unquoted(value)}")
+        raise error(f"{field} must be a whole number, not {value!r}.{_unquoted(value)}")
     if value < low:
-        raise MixError(f"{field} must be at least {low}, not {value!r}.")
+        raise error(f"{field} must be at least {low}, not {value!r}.")
     return int(value)
 
 
-def choice(field: str, value: object, options: Collection[str]) -> str:
-    """Checks that a value is one of the options.
+def choice(field: str, value: object, options: Collection[str], *, error: type[InputError] = MixError) -> str:
+    """Check that a value is one of the options.
 
     Raises:
-        MixError: It is not; the message names the closest.
+        MixError: Or `error`: it is none of them; the message names the closest.
     """
     if not isinstance(value, str) or value not in options:
-        raise MixError(f"{field} must be one of {', '.join(options)}, not {value!r}. {suggestion(value, options)}")
+        raise error(f"{field} must be one of {', '.join(options)}, not {value!r}. {suggestion(value, options)}")
     return value
 
 
 def text(field: str, value: object) -> str:
-    """Checks that a value is a string with something in it.
+    """Check that a value is a string with something in it.
 
     Raises:
         MixError: It is not.
@@ -103,7 +121,7 @@ def text(field: str, value: object) -> str:
 
 
 def listed(field: str, values: object) -> tuple[Any, ...]:
-    """Checks that a value is a list or another iterable, but no string and no mapping.
+    """Check that a value is a list or another iterable, but no string and no mapping.
 
     Raises:
         MixError: It is not.
@@ -114,7 +132,7 @@ def listed(field: str, values: object) -> tuple[Any, ...]:
 
 
 def _unquoted(value: object) -> str:
-    """The mend where a string holds a finite number."""
+    """Return the fix where a string holds a finite number, else nothing."""
     if not isinstance(value, str):
         return ""
     try:

@@ -75,7 +75,7 @@ class BoardChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppAdded:
+class AppAddition:
     """An app joins at `at_s`."""
 
     at_s: float
@@ -83,14 +83,14 @@ class AppAdded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class AppRemoved:
+class AppRemoval:
     """The app of this name leaves at `at_s`."""
 
     at_s: float
     app: str
 
 
-Event: TypeAlias = AppChange | UnitChange | BoardChange | AppAdded | AppRemoved
+MixEvent: TypeAlias = AppChange | UnitChange | BoardChange | AppAddition | AppRemoval
 
 
 class _Changes(TypedDict, total=False):
@@ -113,7 +113,7 @@ def at(
     add: App | None = None,
     remove: str | None = None,
     **changes: Unpack[_Changes],
-) -> Event:
+) -> MixEvent:
     """Makes an event: something that changes at a time.
 
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
@@ -146,10 +146,10 @@ def at(
         if not isinstance(add, App):
             raise MixError(f"{where}: add must be an App(...), not {add!r}.")
         _checked(where, given, {})
-        return AppAdded(at_s=at_s, app=add)
+        return AppAddition(at_s=at_s, app=add)
     if remove is not None:
         _checked(where, given, {})
-        return AppRemoved(at_s=at_s, app=text(f"{where}: remove", remove))
+        return AppRemoval(at_s=at_s, app=text(f"{where}: remove", remove))
     if app is not None:
         return AppChange(at_s=at_s, app=text(f"{where}: app", app), changes=_checked(where, given, TARGET_CHECKS))
     if unit is not None:

@@ -13,7 +13,7 @@ from scheduler.objectives import OBJECTIVES, ObjectiveName
 from workloads.mix.app import TARGET_CHECKS, App
 from workloads.mix.arrivals import FloatArray, Periodic, Poisson, generator
 from workloads.mix.errors import MixError, choice, listed, number, suggestion, text
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, Event, UnitChange
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, UnitChange
 
 MAX_REQUESTS = 10_000_000
 """Most requests one app may ask in a run; its arrival times are held in memory."""
@@ -81,7 +81,7 @@ class Mix:
     name: str
     _: KW_ONLY
     apps: Sequence[App]
-    events: Sequence[Event] = ()
+    events: Sequence[MixEvent] = ()
     duration_s: float
     objective: ObjectiveName = "energy"
     power_cap_w: float | None = None
@@ -94,7 +94,7 @@ class Mix:
         object.__setattr__(self, "duration_s", duration_s)
         for key, kind, example in (
             ("apps", App, "App(...)"),
-            ("events", Event, "at(...)"),
+            ("events", MixEvent, "at(...)"),
             ("boards", str, '"NAME"'),
         ):
             items = listed(f"{where}: {key}", getattr(self, key))
@@ -141,7 +141,7 @@ class Mix:
             For each app the sorted times, shape (n,); empty where a client or a closed loop decides.
 
         Raises:
-            MixError: The seed is not a whole number of at least 0.
+            InputError: The seed is not a whole number of at least 0.
         """
         times_s = {}
         for presence in self._presences:
@@ -175,9 +175,9 @@ class Mix:
                 raise MixError(f"{where}: cores={cores} but {unit.name!r} has {unit.cores}; give at most that.")
 
     def _find_presences(self) -> tuple[Presence, ...]:
-        left_s = {event.app: event.at_s for event in self.events if isinstance(event, AppRemoved)}
+        left_s = {event.app: event.at_s for event in self.events if isinstance(event, AppRemoval)}
         came = [(0.0, app) for app in self.apps]
-        came += [(event.at_s, event.app) for event in self.events if isinstance(event, AppAdded)]
+        came += [(event.at_s, event.app) for event in self.events if isinstance(event, AppAddition)]
         presences = []
         for from_s, app in came:
             to_s = left_s.get(app.name, self.duration_s)
@@ -213,9 +213,9 @@ class Mix:
                 raise MixError(
                     f"{at_event}: the run ends at {self.duration_s:g} s; move the event or raise duration_s."
                 )
-            if isinstance(event, AppAdded):
+            if isinstance(event, AppAddition):
                 present.add(event.app.name)
-            if not isinstance(event, AppChange | AppRemoved):
+            if not isinstance(event, AppChange | AppRemoval):
                 continue
             if event.app not in names:
                 raise MixError(f"{at_event}: there is no app {event.app!r}. {suggestion(event.app, names)}")
@@ -223,7 +223,7 @@ class Mix:
                 raise MixError(f"{at_event}: app {event.app!r} was removed at {left_s[event.app]:g} s.")
             if event.app not in present:
                 raise MixError(f"{at_event}: app {event.app!r} is added only later; move the event after that.")
-            if isinstance(event, AppRemoved):
+            if isinstance(event, AppRemoval):
                 left_s[event.app] = event.at_s
 
     def _check_presences(self, where: str) -> None:

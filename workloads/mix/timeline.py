@@ -1,85 +1,99 @@
-"""A mix's events as the manager and the board are told of them: each carries all that is in force from then on."""
+"""The events of a mix as the manager and the board are told of them.
+
+Each event that is told carries all that is in force from then on, so that a later one can replace it: after
+`at(10, unit="big", max_mhz=1400)` and `at(20, unit="big", busy=0.4)` the second one says 1,400 MHz too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from scheduler.board import Board
-from scheduler.messages import AmbientChanged, AppJoined, AppLeft, Event, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import (
+    AmbientChanged,
+    AppJoined,
+    AppLeft,
+    Change,
+    Event,
+    PowerCapped,
+    TargetChanged,
+    UnitLimited,
+)
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, UnitChange
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, UnitChange
 from workloads.mix.mix import Mix
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """Of each unit, what is in force."""
-
-    units: Mapping[str, UnitLimited]
-
-    def changed(self, change: UnitChange, cores: int) -> _Limits:
-        old = self.units[change.unit]
-        given = change.changes
-        new = UnitLimited(
-            unit=change.unit,
-            max_mhz=given.get("max_mhz", old.max_mhz),
-            cores_online=int(given["cores"] or cores) if "cores" in given else old.cores_online,
-            other_load=given.get("busy", old.other_load) or 0.0,
-        )
-        return replace(self, units={**self.units, change.unit: new})
-
-
 def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
-    """All events of a mix on a board, in order of time.
+    """Return all events of a mix on a board as (time in seconds, event), in order of time.
 
     Raises:
-        MixError: for one that this board can't play.
+        MixError: The board cannot play one of them.
     """
-    limits = _Limits(
-        {u.name: UnitLimited(unit=u.name, max_mhz=None, cores_online=u.cores, other_load=0.0) for u in board.units}
-    )
-    events: list[tuple[float, Event]] = []
+    limits = {
+        unit.name: UnitLimited(unit=unit.name, max_mhz=None, cores_online=unit.cores, other_load=0.0)
+        for unit in board.units
+    }
+    told: list[tuple[float, Event]] = []
     for event in mix.events:
-        if isinstance(event, AppChange):
-            target = [target for target in mix.targets_of(event.app) if target.from_s <= event.at_s][-1]
-            change = TargetChanged(
-                app=event.app,
-                target_ms=target.latency_ms,
-                min_accuracy=target.min_accuracy,
-                weight=target.weight,
-                slo=target.slo,
-            )
-            events.append((event.at_s, Event(change=change, text=f"{event.app}: {_words(event.changes)}")))
-        elif isinstance(event, UnitChange):
-            _check_unit(event, board)
-            limits = limits.changed(event, board.unit(event.unit).cores)
-            text = f"{event.unit}: {_words(event.changes)}"
-            events.append((event.at_s, Event(change=limits.units[event.unit], text=text)))
-        elif isinstance(event, AppAdded):
-            events.append((event.at_s, Event(change=AppJoined(app=event.app.name), text=f"{event.app.name} joins")))
-        elif isinstance(event, AppRemoved):
-            events.append((event.at_s, Event(change=AppLeft(app=event.app), text=f"{event.app} leaves")))
-        else:
-            events += _board_events(event, board)
-    return tuple(events)
+        changes: Sequence[Change]
+        match event:
+            case AppChange():
+                changes, text = [_target_changed(mix, event)], f"{event.app}: {_words(event.changes)}"
+            case AppAddition():
+                changes, text = [AppJoined(app=event.app.name)], f"{event.app.name} joins"
+            case AppRemoval():
+                changes, text = [AppLeft(app=event.app)], f"{event.app} leaves"
+            case UnitChange():
+                _check_unit(event, board)
+                limits[event.unit] = _limited(limits[event.unit], event, board.unit(event.unit).cores)
+                changes, text = [limits[event.unit]], f"{event.unit}: {_words(event.changes)}"
+            case BoardChange():
+                changes, text = _board_changes(event, board), f"board: {_words(event.changes)}"
+            case _:
+                assert_never(event)
+        told += [(event.at_s, Event(change=change, text=text)) for change in changes]
+    return tuple(told)
+
+
+def _target_changed(mix: Mix, event: AppChange) -> TargetChanged:
+    target = [target for target in mix.targets_of(event.app) if target.from_s <= event.at_s][-1]
+    return TargetChanged(
+        app=event.app,
+        target_ms=target.latency_ms,
+        min_accuracy=target.min_accuracy,
+        weight=target.weight,
+        slo=target.slo,
+    )
+
+
+def _limited(before: UnitLimited, event: UnitChange, cores: int) -> UnitLimited:
+    """Return the limits of a unit after an event; `cores` is the number that it has."""
+    given = event.changes
+    return UnitLimited(
+        unit=event.unit,
+        max_mhz=given.get("max_mhz", before.max_mhz),
+        cores_online=int(given["cores"] or cores) if "cores" in given else before.cores_online,
+        other_load=given.get("busy", before.other_load) or 0.0,
+    )
 
 
 def _check_unit(event: UnitChange, board: Board) -> None:
-    """A unit whose clock can't be set can't be capped or slowed by others on demand either."""
+    """Refuse to cap or to load a unit whose clock is fixed: neither can be done to it on demand."""
     unit = board.unit(event.unit)
     for name in ("max_mhz", "busy"):
         value = event.changes.get(name)
-        if not unit.settable and value and not (name == "max_mhz" and value >= unit.mhz[-1]):
+        if unit.dvfs == "fixed" and value and not (name == "max_mhz" and value >= unit.mhz[-1]):
             raise MixError(
                 f"at({event.at_s:g}, unit={unit.name!r}, {name}={value!r}): the clock of {unit.name!r} is fixed "
                 f"(dvfs of board {board.name!r}), so this can't be done to it; leave the event out"
             )
 
 
-def _board_events(event: BoardChange, board: Board) -> list[tuple[float, Event]]:
-    """One for each change, since the manager is told of one thing at a time."""
-    changes: list[AmbientChanged | PowerCapped] = []
+def _board_changes(event: BoardChange, board: Board) -> list[Change]:
+    """Return one change for each value of the event, since the manager is told of one thing at a time."""
+    changes: list[Change] = []
     ambient_c = event.changes.get("ambient_c")
     if ambient_c is not None:
         if all(unit.thermal is None for unit in board.units):
@@ -90,7 +104,7 @@ def _board_events(event: BoardChange, board: Board) -> list[tuple[float, Event]]
         changes.append(AmbientChanged(ambient_c=ambient_c))
     if "power_cap_w" in event.changes:
         changes.append(PowerCapped(power_cap_w=event.changes["power_cap_w"]))
-    return [(event.at_s, Event(change=change, text=f"board: {_words(event.changes)}")) for change in changes]
+    return changes
 
 
 def _words(changes: Mapping[str, float | None]) -> str:

@@ -27,7 +27,7 @@ from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
-from workloads.results.run_dir import Run
+from workloads.results.run_dir import StoredRun
 
 # Told apart by people who see few colours, and on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")
@@ -47,7 +47,7 @@ class Mark:
     text: str
 
 
-def marks_of(run: Run) -> list[Mark]:
+def marks_of(run: StoredRun) -> list[Mark]:
     """Letters what happened in a run, events and lost workers, in order of time."""
     happened = [(event.now_s, event.text) for event in run.events]
     happened += [(loss.now_s, f"{loss.app}: worker lost, {loss.reason}".rstrip(", ")) for loss in run.losses]
@@ -55,12 +55,12 @@ def marks_of(run: Run) -> list[Mark]:
     return [Mark(letter=_letter(place), now_s=now_s, text=text) for place, (now_s, text) in enumerate(happened)]
 
 
-def unit_colours(run: Run) -> dict[str, str]:
+def unit_colours(run: StoredRun) -> dict[str, str]:
     """The colour of each unit."""
     return {unit: _UNIT_COLOURS[place % len(_UNIT_COLOURS)] for place, unit in enumerate(run.header.units_mhz)}
 
 
-def plot_app(run: Run, app: str) -> str:
+def plot_app(run: StoredRun, app: str) -> str:
     """Draws an app: the latency of each request against the target, and the gear below it.
 
     Returns:
@@ -75,7 +75,7 @@ def plot_app(run: Run, app: str) -> str:
         return to_svg(figure, salt=app)
 
 
-def plot_units(run: Run) -> str:
+def plot_units(run: StoredRun) -> str:
     """Draws the board: the clock of each unit, then how busy they were and what power they took.
 
     Returns:
@@ -97,7 +97,7 @@ def plot_units(run: Run) -> str:
 # ---------------------------------------------------------------- one app
 
 
-def _draw_latency(axes: Axes, run: Run, app: str) -> None:
+def _draw_latency(axes: Axes, run: StoredRun, app: str) -> None:
     records = first_ends(run.records[app])
     segments = run.summary.apps[app].segments
     status = records["status"]
@@ -175,7 +175,7 @@ def _draw_latency(axes: Axes, run: Run, app: str) -> None:
     _note(axes, notes)
 
 
-def _draw_gears(axes: Axes, run: Run, app: str) -> None:
+def _draw_gears(axes: Axes, run: StoredRun, app: str) -> None:
     rungs = run.header.ladders[app]
     colours = unit_colours(run)
     spans = _gear_spans(run, app)
@@ -202,7 +202,7 @@ def _draw_gears(axes: Axes, run: Run, app: str) -> None:
         _note(axes, [(f"always {_cores(*counts)}", MUTED)])
 
 
-def _gear_spans(run: Run, app: str) -> list[tuple[float, float, Gear]]:
+def _gear_spans(run: StoredRun, app: str) -> list[tuple[float, float, Gear]]:
     """The times in which the app had a gear, within the run."""
     changes = [(change.now_s, change.after) for change in run.gears if change.app == app]
     changes += [(loss.now_s, None) for loss in run.losses if loss.app == app]
@@ -215,7 +215,7 @@ def _gear_spans(run: Run, app: str) -> list[tuple[float, float, Gear]]:
     return spans
 
 
-def _end_s(run: Run, app: str) -> float:
+def _end_s(run: StoredRun, app: str) -> float:
     """When the app left: the first epoch after its last one, else the end of the run."""
     present = [epoch.now_s for epoch in run.epochs if app in epoch.apps]
     later = [epoch.now_s for epoch in run.epochs if present and epoch.now_s > present[-1]]
@@ -229,7 +229,7 @@ def _end_s(run: Run, app: str) -> float:
 # ---------------------------------------------------------------- the board
 
 
-def _draw_clock(axes: Axes, run: Run, unit: str) -> None:
+def _draw_clock(axes: Axes, run: StoredRun, unit: str) -> None:
     clocks_mhz = run.header.units_mhz[unit]
     # What was set, at the moment it was, and what was seen at each epoch, which shows a governor's clocks.
     points = [(epoch.now_s, epoch.units[unit].mhz) for epoch in run.epochs if unit in epoch.units]
@@ -252,7 +252,7 @@ def _draw_clock(axes: Axes, run: Run, unit: str) -> None:
     _note(axes, [*notes, *[(f"set by {governor}", MUTED) for governor in dict.fromkeys(governors)]])
 
 
-def _draw_busy(axes: Axes, run: Run) -> None:
+def _draw_busy(axes: Axes, run: StoredRun) -> None:
     notes = []
     for unit, colour in unit_colours(run).items():
         edges_s, busy = _binned(run, [(e.now_s, e.units[unit].busy) for e in run.epochs if unit in e.units])
@@ -265,7 +265,7 @@ def _draw_busy(axes: Axes, run: Run) -> None:
     _note(axes, notes)
 
 
-def _draw_power(axes: Axes, run: Run) -> None:
+def _draw_power(axes: Axes, run: StoredRun) -> None:
     below: Any = 0.0
     notes = []
     for unit, colour in unit_colours(run).items():
@@ -283,7 +283,7 @@ def _draw_power(axes: Axes, run: Run) -> None:
     _note(axes, [("mean", MUTED), *reversed(notes)])
 
 
-def _binned(run: Run, points: Iterable[tuple[float, float | None]]) -> tuple[FloatArray, FloatArray]:
+def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tuple[FloatArray, FloatArray]:
     """Means over equal spans of time of at least an epoch; a span without a point is as the one before it.
 
     Returns:
@@ -327,7 +327,7 @@ def _figure(heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _draw_marks(axes: Sequence[Axes], run: Run, about: str | None) -> None:
+def _draw_marks(axes: Sequence[Axes], run: StoredRun, about: str | None) -> None:
     """The time axis, host stalls, and a lettered line for each event, in words where it is about this plot."""
     duration_s = run.summary.duration_s
     axes[0].set_xlim(0, duration_s)

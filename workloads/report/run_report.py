@@ -25,7 +25,7 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
-from workloads.results.run_dir import GearChange, Run, RunDirError, read_run
+from workloads.results.run_dir import GearChange, RunDirError, StoredRun, read_run
 from workloads.results.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
@@ -65,7 +65,7 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
     return path
 
 
-def render(run: Run) -> str:
+def render(run: StoredRun) -> str:
     """Renders the page."""
     title = f"{run.summary.mix}: {run.summary.policy} on {run.summary.board}"
     body = [
@@ -84,7 +84,7 @@ def render(run: Run) -> str:
 # ---------------------------------------------------------------- sections
 
 
-def _header(run: Run) -> str:
+def _header(run: StoredRun) -> str:
     summary, header = run.summary, run.header
     facts = [f"seed {summary.seed}", f"{summary.duration_s:g} s of board time", f"epochs of {header.epoch_ms:g} ms"]
     if summary.time_scale != 1:
@@ -190,7 +190,7 @@ class _Consequence:
     why: str
 
 
-def _events_table(run: Run) -> str:
+def _events_table(run: StoredRun) -> str:
     marks = marks_of(run)
     rows = []
     for place, mark in enumerate([Mark(letter="", now_s=0.0, text="start"), *marks]):
@@ -212,7 +212,7 @@ def _events_table(run: Run) -> str:
     return table(heads, rows, kind="events")
 
 
-def _consequences(run: Run, at_s: float, from_s: float, until_s: float) -> list[_Consequence]:
+def _consequences(run: StoredRun, at_s: float, from_s: float, until_s: float) -> list[_Consequence]:
     """Gears in order of time, then each unit's clock from what it was to what it became."""
     found = [
         _Consequence(after_s=change.now_s - at_s, words=_gear_words(change), why=change.why)
@@ -232,12 +232,12 @@ def _consequences(run: Run, at_s: float, from_s: float, until_s: float) -> list[
     return found
 
 
-def _troubles_table(run: Run) -> str:
+def _troubles_table(run: StoredRun) -> str:
     rows = [[f"{one.now_s:.3f}", escape(one.kind), escape(one.text)] for one in run.troubles]
     return table(["at, s", "what", "details"], rows)
 
 
-def _gears_table(run: Run) -> str:
+def _gears_table(run: StoredRun) -> str:
     if not run.gears:
         return "<p>No gear was acknowledged.</p>"
     rows = [
@@ -255,7 +255,7 @@ def _gears_table(run: Run) -> str:
     return f"<details{is_open}><summary>{len(rows)} changes</summary>{gears}</details>"
 
 
-def _method(run: Run) -> str:
+def _method(run: StoredRun) -> str:
     summary, header = run.summary, run.header
     said = [
         "A request is on time if it completed within the target in force at its arrival; latency counts from "

@@ -1,4 +1,4 @@
-"""The results of papers that `gearshift reproduce NAME` runs again, by name."""
+"""The published results that `gearshift reproduce NAME` runs again, by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from scheduler.errors import InputError
 from supernets.errors import known_options
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Options, Outcome
 from workloads.reproduce import dynamic_ofa_outcome, energy_outcome, figure7
 
@@ -18,10 +18,10 @@ REPRODUCTIONS: dict[str, Callable[[Options, Progress], Outcome]] = {
 
 
 def reproduction(name: str) -> Callable[[Options, Progress], Outcome]:
-    """What runs that result again.
+    """Return the function that runs a result again.
 
     Raises:
-        InputError: for an unknown name.
+        InputError: if the name is unknown.
     """
     if name not in REPRODUCTIONS:
         raise InputError(f"reproduction {name!r} is unknown. {known_options(name, REPRODUCTIONS)}")

@@ -4,14 +4,14 @@ The published points are those of the comparison on Jetson Xavier NX (`supernets
 machine (`workloads.reproduce.dynamic_ofa_measured`) go through the same functions. Everything here is a pure function
 of points.
 
-Between two sub-networks Dynamic-OFA is interpolated linearly, as the paper's ratios need; beyond its smallest and
-largest nothing is known, and the answer is None.
+Between two sub-networks Dynamic-OFA is interpolated linearly, because the paper's ratios need that. Beyond its smallest
+and largest sub-network nothing is known, and the answer is None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -20,11 +20,11 @@ from supernets import published
 
 OURS = "Dynamic-OFA"
 RIVAL = "AutoSlim-MnasNet"
-"""The dynamic network that the paper's figures come out against (computed; it speaks of "other dynamic DNNs")."""
+"""The dynamic network that gives the paper's figures (computed; the paper says only "other dynamic DNNs")."""
 
 XAVIER_GPU, XAVIER_CPU, HOST = "xavier-nx-gpu", "xavier-nx-cpu", "host"
 
-Quantity = Literal["latency ratio", "top-1 gain"]
+ClaimedQuantity = Literal["latency ratio", "top-1 gain"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +33,16 @@ class Point:
 
     Attributes:
         system: the dynamic (or static) network that it belongs to.
-        subnet: which of its sub-networks; None where the source doesn't say.
+        subnet: name of the sub-network; None if the source does not say.
         device: `XAVIER_GPU`, `XAVIER_CPU` or `HOST`.
-        cores: as many threads; None where the source doesn't say.
-        latency_ms: of one inference, the median where it was measured.
-        p10_ms: 10th percentile; None where it was not measured.
-        p90_ms: 90th percentile; None where it was not measured.
-        n: undisturbed samples; None where it was not measured.
-        top1: on ImageNet, as a fraction; None where unknown.
+        cores: number of cores and threads; None if the source does not say.
+        latency_ms: latency of one inference, the median if it was measured.
+        p10_ms: 10th percentile of latency; None if it was not measured.
+        p90_ms: 90th percentile of latency; None if it was not measured.
+        n: number of undisturbed samples; None if it was not measured.
+        top1: top-1 on ImageNet, as a fraction; None if unknown.
         latency_source: `published`, `digitised` or `measured`.
-        accuracy_source: the same of top1, or `unknown`.
+        accuracy_source: `published`, `digitised`, `measured` or `unknown`.
     """
 
     system: str
@@ -59,12 +59,12 @@ class Point:
 
     @property
     def place(self) -> tuple[str, int | None]:
-        """Device and cores: only points of one place can be compared."""
+        """Device and number of cores; only points of the same place can be compared."""
         return self.device, self.cores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class SubnetComparison:
     """One sub-network of another system against Dynamic-OFA at the same place.
 
     Attributes:
@@ -79,12 +79,12 @@ class Comparison:
 
     @property
     def latency_ratio(self) -> float | None:
-        """How many times faster Dynamic-OFA is at equal top-1."""
+        """Their latency over that of Dynamic-OFA at equal top-1; above 1 Dynamic-OFA is faster."""
         return None if self.ours_ms is None else self.theirs.latency_ms / self.ours_ms
 
     @property
     def top1_gain(self) -> float | None:
-        """How much more accurate Dynamic-OFA is at equal latency, a fraction."""
+        """Top-1 of Dynamic-OFA minus theirs at equal latency, a fraction."""
         if self.ours_top1 is None or self.theirs.top1 is None:
             return None
         return self.ours_top1 - self.theirs.top1
@@ -95,17 +95,17 @@ class Headline:
     """One of the paper's figures against `RIVAL`, recomputed.
 
     Attributes:
-        quantity: what it is.
+        quantity: the kind of figure.
         theirs: the rival's sub-network.
-        ours_ms: Dynamic-OFA's latency in this figure; None where unknown.
-        ours_top1: its top-1 in this figure.
-        value: the ratio, or the gain as a fraction; None where unknown.
-        interpolated: the same with Dynamic-OFA interpolated, so at exactly the rival's top-1 or latency.
-        claim: what the paper says; None for what it doesn't speak of.
-        by: `interpolation` or `point pair`, how `value` was found.
+        ours_ms: latency of Dynamic-OFA in this figure; None if unknown.
+        ours_top1: top-1 of Dynamic-OFA in this figure; None if unknown.
+        value: the ratio, or the gain as a fraction; None if unknown.
+        interpolated: `value` with Dynamic-OFA interpolated to exactly the rival's top-1 or latency; None if unknown.
+        claim: the paper's value; None if it claims nothing of this.
+        by: the way in which `value` was found, `interpolation` or `point pair`.
     """
 
-    quantity: Quantity
+    quantity: ClaimedQuantity
     theirs: Point
     ours_ms: float | None
     ours_top1: float | None
@@ -115,17 +115,17 @@ class Headline:
     by: Literal["interpolation", "point pair"]
 
 
-CLAIMS: dict[tuple[str, Quantity], float] = {
+CLAIMS: dict[tuple[str, ClaimedQuantity], float] = {
     (XAVIER_GPU, "latency ratio"): 2.4,
     (XAVIER_CPU, "latency ratio"): 3.5,
     (XAVIER_GPU, "top-1 gain"): 0.051,
     (XAVIER_CPU, "top-1 gain"): 0.038,
 }
-"""The paper's own words: up to 3.5x (CPU) and 2.4x (GPU) faster at similar top-1, or 3.8 % (CPU) and 5.1 % (GPU) more
+"""The paper's claims: up to 3.5x (CPU) and 2.4x (GPU) faster at similar top-1, or 3.8 % (CPU) and 5.1 % (GPU) more
 top-1 at similar latency (arXiv 2206.02525)."""
 
 _RATIO_TOP1 = 0.754
-"""Top-1 of the rival's largest, where the paper's ratios are."""
+"""Top-1 of the rival's largest sub-network, at which the paper gives its ratios."""
 
 _PAIRS_MS = {XAVIER_GPU: (71.6, 72.7), XAVIER_CPU: (1639.0, 1594.0)}
 """The plotted points, ours and theirs, whose difference is the paper's gain (computed).
@@ -133,14 +133,14 @@ _PAIRS_MS = {XAVIER_GPU: (71.6, 72.7), XAVIER_CPU: (1639.0, 1594.0)}
 On the CPU ours is the slower one, by 2.8 %."""
 
 _CPU_GAIN_TOP1 = 0.746
-"""Published top-1 of the sub-network in the CPU's pair, whose top-1 the plot has at 74.59 %."""
+"""Published top-1 of the rival's sub-network in the CPU's pair; the plot shows 74.59 %."""
 
 
 # ---------------------------------------------------------------- between the points
 
 
 def front(points: Iterable[Point]) -> tuple[Point, ...]:
-    """The points that no other beats in both latency and top-1, rising strictly in both."""
+    """Return the points that no other beats in both latency and top-1, rising strictly in both."""
     known = [(point.latency_ms, -point.top1, point) for point in points if point.top1 is not None]
     best: list[Point] = []
     highest = -np.inf
@@ -152,7 +152,7 @@ def front(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def latency_at(points: Iterable[Point], top1: float) -> float | None:
-    """Latency in ms at which a system reaches that top-1, by linear interpolation along its front.
+    """Return the latency in ms at which a system reaches a top-1, by linear interpolation along its front.
 
     Returns:
         None outside its sub-networks.
@@ -162,7 +162,7 @@ def latency_at(points: Iterable[Point], top1: float) -> float | None:
 
 
 def top1_at(points: Iterable[Point], latency_ms: float) -> float | None:
-    """Top-1 that a system reaches in that time, as a fraction, by linear interpolation along its front.
+    """Return the top-1 that a system reaches at a latency, as a fraction, by linear interpolation along its front.
 
     Returns:
         None outside its sub-networks.
@@ -177,10 +177,12 @@ def _interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float |
     return float(np.interp(x, xs, ys))
 
 
-def compare(points: Sequence[Point]) -> list[Comparison]:
-    """Every other sub-network of known top-1 against Dynamic-OFA at the same place, in the order of the points."""
+def compare(points: Sequence[Point]) -> list[SubnetComparison]:
+    """Return the comparison of each other sub-network of known top-1 with Dynamic-OFA at its place, in order."""
     return [
-        Comparison(theirs=theirs, ours_ms=latency_at(ours, theirs.top1), ours_top1=top1_at(ours, theirs.latency_ms))
+        SubnetComparison(
+            theirs=theirs, ours_ms=latency_at(ours, theirs.top1), ours_top1=top1_at(ours, theirs.latency_ms)
+        )
         for theirs in points
         if theirs.system != OURS and theirs.top1 is not None and (ours := _of(points, OURS, theirs.place))
     ]
@@ -194,10 +196,10 @@ def _of(points: Iterable[Point], system: str, place: tuple[str, int | None]) -> 
 
 
 def published_points() -> list[Point]:
-    """The comparison on Jetson Xavier NX, the GPU first.
+    """Return the points of the published comparison on Jetson Xavier NX, the GPU first.
 
-    Latencies were read off its figure, ±10 ms on the CPU and ±0.4 ms on the GPU, and top-1 to ±0.001, but for
-    Dynamic-OFA on the GPU, whose top-1 is published with its sub-networks.
+    They were read off its figure: latencies to ±10 ms on the CPU and ±0.4 ms on the GPU, top-1 to ±0.001. The top-1 of
+    Dynamic-OFA on the GPU is published with its sub-networks.
     """
     devices = {"gpu": XAVIER_GPU, "cpu": XAVIER_CPU}
     plotted = [
@@ -218,7 +220,7 @@ def published_points() -> list[Point]:
 
 
 def _gpu_ladder(stored: bool) -> list[Point]:
-    """Dynamic-OFA's six sub-networks for the GPU, with the latencies stored with them or those of the figure."""
+    """Return Dynamic-OFA's six sub-networks for the GPU, with the latencies stored with them or those of the figure."""
     return [
         Point(
             system=OURS,
@@ -236,9 +238,9 @@ def _gpu_ladder(stored: bool) -> list[Point]:
 
 
 def stored_set_ratio() -> float:
-    """The GPU's latency ratio, had Dynamic-OFA the latencies stored with its sub-networks and the rival the figure's.
+    """Return the GPU's latency ratio with Dynamic-OFA's stored latencies and the rival's latencies of the figure.
 
-    Two set-ups compared with one another: it is shown only to say what the choice of set does.
+    It compares two set-ups with one another. It is shown only to say what the choice of latencies changes.
     """
     ours_ms = latency_at(_gpu_ladder(stored=True), _RATIO_TOP1)
     (theirs,) = (
@@ -251,28 +253,25 @@ def stored_set_ratio() -> float:
 
 
 def published_headlines() -> list[Headline]:
-    """The paper's four figures, from the published points."""
+    """Return the paper's four figures, from the published points."""
     points = published_points()
     against_rival = _against_rival(points)
     return [
-        *(_ratio(one) for one in against_rival if one.theirs.top1 == _RATIO_TOP1),
+        *(_interpolated_headline("latency ratio", one) for one in against_rival if one.theirs.top1 == _RATIO_TOP1),
         *(_pair_gain(one, points) for one in against_rival if one.theirs.latency_ms == _PAIRS_MS[one.theirs.device][1]),
     ]
 
 
-def _pair_gain(comparison: Comparison, points: Sequence[Point]) -> Headline:
+def _pair_gain(comparison: SubnetComparison, points: Sequence[Point]) -> Headline:
     theirs = comparison.theirs
     (ours,) = (p for p in _of(points, OURS, theirs.place) if p.latency_ms == _PAIRS_MS[theirs.device][0])
     assert ours.top1 is not None
     assert theirs.top1 is not None
-    return Headline(
-        quantity="top-1 gain",
-        theirs=theirs,
+    return replace(
+        _interpolated_headline("top-1 gain", comparison),
         ours_ms=ours.latency_ms,
         ours_top1=ours.top1,
         value=ours.top1 - theirs.top1,
-        interpolated=comparison.top1_gain,
-        claim=CLAIMS[theirs.device, "top-1 gain"],
         by="point pair",
     )
 
@@ -281,47 +280,36 @@ def _pair_gain(comparison: Comparison, points: Sequence[Point]) -> Headline:
 
 
 def measured_headlines(points: Sequence[Point]) -> list[Headline]:
-    """The same figures from points measured on this machine: the ratio and the gain for each number of cores.
+    """Return the ratio and the gain for each number of cores, from points measured on this machine.
 
-    The gain is at the latency of the rival's sub-network that the paper's CPU figure has. There are no pairs of
-    nearly equal latency here, so both are interpolated.
+    The gain is at the latency of the rival's sub-network in the paper's figure for the CPU. No two points measured here
+    have nearly equal latency, so both are interpolated.
 
     Returns:
         Nothing if the rival was not measured.
     """
     against_rival = _against_rival(points)
     return [
-        *(_ratio(one) for one in against_rival if one.theirs.top1 == _RATIO_TOP1),
-        *(_interpolated_gain(one) for one in against_rival if one.theirs.top1 == _CPU_GAIN_TOP1),
+        *(_interpolated_headline("latency ratio", one) for one in against_rival if one.theirs.top1 == _RATIO_TOP1),
+        *(_interpolated_headline("top-1 gain", one) for one in against_rival if one.theirs.top1 == _CPU_GAIN_TOP1),
     ]
 
 
-def _ratio(comparison: Comparison) -> Headline:
-    theirs = comparison.theirs
+def _interpolated_headline(quantity: ClaimedQuantity, comparison: SubnetComparison) -> Headline:
+    """Return a figure with Dynamic-OFA interpolated to the rival's top-1 (a ratio) or to its latency (a gain)."""
+    theirs, is_ratio = comparison.theirs, quantity == "latency ratio"
+    value = comparison.latency_ratio if is_ratio else comparison.top1_gain
     return Headline(
-        quantity="latency ratio",
+        quantity=quantity,
         theirs=theirs,
-        ours_ms=comparison.ours_ms,
-        ours_top1=theirs.top1,
-        value=comparison.latency_ratio,
-        interpolated=comparison.latency_ratio,
-        claim=CLAIMS.get((theirs.device, "latency ratio")),
+        ours_ms=comparison.ours_ms if is_ratio else theirs.latency_ms,
+        ours_top1=theirs.top1 if is_ratio else comparison.ours_top1,
+        value=value,
+        interpolated=value,
+        claim=CLAIMS.get((theirs.device, quantity)),
         by="interpolation",
     )
 
 
-def _interpolated_gain(comparison: Comparison) -> Headline:
-    return Headline(
-        quantity="top-1 gain",
-        theirs=comparison.theirs,
-        ours_ms=comparison.theirs.latency_ms,
-        ours_top1=comparison.ours_top1,
-        value=comparison.top1_gain,
-        interpolated=comparison.top1_gain,
-        claim=None,
-        by="interpolation",
-    )
-
-
-def _against_rival(points: Sequence[Point]) -> list[Comparison]:
+def _against_rival(points: Sequence[Point]) -> list[SubnetComparison]:
     return [one for one in compare(points) if one.theirs.system == RIVAL]

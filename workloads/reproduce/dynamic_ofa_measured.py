@@ -1,6 +1,6 @@
 """The comparison measured on this machine: latency of every network on one and two cores, with its published top-1.
 
-All networks run in one engine and in turns, so that whatever disturbs the machine disturbs them alike.
+All networks run in one engine and in turns, so that every disturbance of the machine hits them alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from actors.profiling import Ladder
 from supernets import engines
 from supernets.errors import SupernetError, known_options
 from supernets.search.latency import on_cpus
-from workloads.ladder.ladders import Progress, ladder_of
+from workloads.ladder.ladders import ladder_of
+from workloads.progress import Progress
 from workloads.reproduce.dynamic_ofa import HOST, OURS, RIVAL, Point
 from workloads.results.summary import HostSummary
 from workloads.runs.host import HostSentinel
@@ -37,26 +38,26 @@ SYSTEMS = {
     "MobileNetV3": "torchvision-mbv3",
     "static OFA": "ofa-mbv3-static",
 }
-"""The supernet of each system; names as in the published comparison, where it is there."""
+"""The supernet of each system. Systems of the published comparison have their names from there."""
 
 _CORES = (1, 2)
 _PATIENCE = 2
-"""Turns for each sample: on a busy machine the command ends in twice the time, with fewer undisturbed samples."""
+"""Turns for each sample. On a busy machine the command then ends after twice the time, with fewer samples."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """What was measured, and how.
+    """The measured points, and the conditions of the measurement.
 
     Attributes:
         points: one for each network and number of cores.
-        machine: the processor.
-        engine: the one that ran all networks.
-        engine_version: of its library, and of how it is set here.
-        samples: inferences asked of each network and number of cores.
-        disturbed: inferences left out, of all.
+        machine: name of the processor.
+        engine: the engine that ran all networks.
+        engine_version: version of its library and of its settings here.
+        samples: number of inferences of each network on each number of cores.
+        disturbed: number of all inferences that were left out.
         host: how much the machine stalled meanwhile.
-        others: CPUs that other processes kept busy meanwhile, on average.
+        others: mean number of CPUs that other processes kept busy meanwhile.
     """
 
     points: Sequence[Point]
@@ -69,7 +70,7 @@ class Measurement:
     others: float
 
     def conditions(self) -> dict[str, Any]:
-        """All but the points."""
+        """Return all but the points, as JSON values."""
         return {
             "machine": self.machine,
             "engine": self.engine,
@@ -82,16 +83,16 @@ class Measurement:
 
 
 def host_cpus() -> dict[int, tuple[int, ...]]:
-    """For one and two cores, the CPUs to measure on, as far as this process may use them."""
+    """Return the CPUs to measure on, for one core and, if this process may use two, for two."""
     allowed = sorted(os.sched_getaffinity(0))
     return {cores: tuple(allowed[:cores]) for cores in _CORES if cores <= len(allowed)}
 
 
 def check_engine(engine: str) -> None:
-    """Checks the engine's name, before minutes go into exports.
+    """Check the engine's name, before the exports take minutes.
 
     Raises:
-        supernets.SupernetError: if it is unknown, or `auto`, which may take another engine for each network.
+        supernets.SupernetError: if it is unknown, or `auto`, which may choose another engine for each network.
     """
     if engine not in engines.names():
         raise SupernetError(
@@ -100,10 +101,10 @@ def check_engine(engine: str) -> None:
 
 
 def export_ladders(on_progress: Progress) -> dict[str, Ladder]:
-    """The networks of every system, exported with random weights; made once and kept.
+    """Return the networks of every system, exported with random weights; they are made once and kept.
 
     Raises:
-        supernets.SupernetError: if a network can't be made here.
+        supernets.SupernetError: if a network cannot be made here.
     """
     return {system: ladder_of(supernet, None, on_progress) for system, supernet in SYSTEMS.items()}
 
@@ -116,17 +117,17 @@ def measure(
     samples: int,
     on_progress: Progress,
 ) -> Measurement:
-    """Measures the latency of every network, all in turns, first on one core and then on more.
+    """Measure the latency of every network, all in turns, first on one core and then on more.
 
     Args:
         ladders: the networks of each system.
-        cpus_by_cores: for each number of cores, the CPUs to measure on.
-        engine: one of `supernets.engines.names()`, for all.
-        samples: inferences of each network on each number of cores.
-        on_progress: told how many are done.
+        cpus_by_cores: the CPUs to measure on, by number of cores.
+        engine: the engine of all networks, one of `supernets.engines.names()`.
+        samples: number of inferences of each network on each number of cores.
+        on_progress: called with a text, the number done and the number of all.
 
     Raises:
-        supernets.SupernetError: if the engine is unknown or can't run a network.
+        supernets.SupernetError: if the engine is unknown or cannot run a network.
     """
     clock = BoardClock(time.monotonic())
     points: list[Point] = []
@@ -154,7 +155,7 @@ def measure(
 def _measure_on(
     cores: int, ladders: Mapping[str, Ladder], engine: str, samples: int, on_progress: Progress
 ) -> tuple[list[Point], int]:
-    """The points of all networks, with as many threads as cores, and how many inferences were disturbed."""
+    """Return the points of all networks, with as many threads as cores, and the number of disturbed inferences."""
     networks = [(system, *rung) for system, ladder in ladders.items() for rung in ladder]
     where = "1 core" if cores == 1 else f"{cores} cores"
     prepared, inputs = [], []

@@ -1,11 +1,11 @@
-"""`gearshift reproduce dynamic-ofa`: the published comparison recomputed, and measured again on this machine."""
+"""The command `gearshift reproduce dynamic-ofa`: the published comparison recomputed and measured on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.table import UNKNOWN, milliseconds, share
 from workloads.reproduce.dynamic_ofa import (
@@ -26,21 +26,21 @@ from workloads.reproduce.dynamic_ofa_measured import Measurement, check_engine, 
 from workloads.reproduce.dynamic_ofa_plots import plot_comparison
 
 _BUSY_CPUS = 0.2
-"""Load that is not ours above which measured latencies are called into question."""
+"""Number of CPUs kept busy by other processes from which on measured latencies are called doubtful."""
 
 _TITLE = "Dynamic-OFA against other dynamic networks"
 _PLACES = {XAVIER_GPU: "NX GPU", XAVIER_CPU: "NX CPU", HOST: "host"}
 
 
 def reproduce(options: Options, on_progress: Progress) -> Outcome:
-    """Recomputes the paper's four figures from the published points, and from points measured here.
+    """Recompute the paper's four figures from the published points, and from points measured here.
 
     Args:
-        options: `published_only` leaves the measurement out.
-        on_progress: told what is being done.
+        options: the user's options; `published_only` leaves the measurement out.
+        on_progress: called with a text, the number done and the number of all.
 
     Raises:
-        supernets.SupernetError: if the engine is unknown, or a network can't be made or run.
+        supernets.SupernetError: if the engine is unknown, or a network cannot be made or run.
     """
     if options.published_only:
         return outcome(None)
@@ -56,7 +56,7 @@ def reproduce(options: Options, on_progress: Progress) -> Outcome:
 
 
 def outcome(measurement: Measurement | None) -> Outcome:
-    """Tables, figure and rows, with the measured half or without."""
+    """Return tables, figure and rows; without the measured half if `measurement` is None."""
     published = published_points()
     headlines = published_headlines()
     panels = {
@@ -135,7 +135,7 @@ def _headline_cells(headline: Headline) -> tuple[str, ...]:
 
 
 def _networks_sheet(points: Sequence[Point]) -> Sheet:
-    """One row for each network that was measured."""
+    """Return one row for each network that was measured."""
     networks = dict.fromkeys((point.system, point.subnet) for point in points)
     counts = list(dict.fromkeys(point.cores for point in points))
     rows = []
@@ -295,7 +295,7 @@ def _spread(point: Point) -> str:
 
 
 def _source(point: Point) -> str:
-    """Of the latency and of the top-1, once where they are the same."""
+    """Return the sources of latency and top-1, once if they are the same."""
     return ", ".join(dict.fromkeys((point.latency_source, point.accuracy_source)))
 
 

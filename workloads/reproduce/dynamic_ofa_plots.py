@@ -1,4 +1,4 @@
-"""The figure of latency against top-1: every system at each place, in axes of one scale. Draws, and decides nothing."""
+"""The drawing of latency against top-1: every system at each place, in axes of one scale. Nothing is decided here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workloads.reproduce.dynamic_ofa import OURS, RIVAL, Headline, Point
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Look:
-    """How a system is drawn; its marker alone tells it apart for those who see no colours."""
+    """The look of a system in the drawing; readers who see no colours can tell it by its marker alone."""
 
     colour: str
     marker: str
@@ -26,8 +26,8 @@ class _Look:
     size: float = 4.2
 
 
-# As in `workloads.report.plots`, told apart by people who see few colours, on white as well as on black. One colour a
-# family, full line and round marker for its MobileNet V1, broken line and square one for its V2.
+# People who see few colours can tell these apart, on white as well as on black, as in `workloads.report.plots`. Each
+# family has one colour, a full line and round marker for its MobileNet V1, a broken line and square one for its V2.
 _LOOKS = {
     OURS: _Look(colour="#0b7fc7", marker="D", size=5.0),
     RIVAL: _Look(colour="#d55e00", marker="X", size=6.0),
@@ -51,13 +51,14 @@ _ROOM = 1.25
 
 
 def plot_comparison(panels: Mapping[str, Sequence[Point]], headlines: Sequence[Headline]) -> str:
-    """Draws panels side by side, two a row.
+    """Draw panels side by side, two in a row.
 
     All have one axis of top-1, and axes of latency that span the same factor, so that slopes can be compared.
 
     Args:
-        panels: the points of each, by title.
-        headlines: drawn where their place is: the ratio as an arrow at equal top-1, the gain as one at equal latency.
+        panels: the points of each panel, by title.
+        headlines: figures to draw in the panel of their place: a ratio as an arrow at equal top-1, a gain as one at
+            equal latency.
 
     Returns:
         An SVG element.
@@ -90,7 +91,7 @@ def plot_comparison(panels: Mapping[str, Sequence[Point]], headlines: Sequence[H
 
 
 def _looks(panels: Mapping[str, Sequence[Point]]) -> dict[str, _Look]:
-    """The look of each system of known top-1; those without one of their own are static networks."""
+    """Return the look of each system of known top-1; systems without one of their own are static networks."""
     drawn = (point for points in panels.values() for point in points if point.top1 is not None)
     systems = list(dict.fromkeys(point.system for point in drawn))
     static = [system for system in systems if system not in _LOOKS]
@@ -144,7 +145,7 @@ def _draw_headline(axes: Axes, headline: Headline) -> None:
         ends = ((headline.ours_ms, 100 * theirs.top1), (theirs.latency_ms, 100 * theirs.top1))
         words, at, offset, align = f"{headline.value:.2f}×", ends[1], (7, -3), "left"
     else:
-        # Along the rival's latency: beside a pair of points it stands on theirs.
+        # A gain stands at the rival's latency, also that of two points with slightly different latencies.
         ends = ((theirs.latency_ms, 100 * headline.ours_top1), (theirs.latency_ms, 100 * theirs.top1))
         words, at, offset, align = f"{100 * headline.value:+.2f}", ends[0], (3, 6), "right"
     axes.annotate("", ends[0], ends[1], arrowprops=arrow, zorder=5)

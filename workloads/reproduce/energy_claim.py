@@ -1,11 +1,10 @@
 """The paper's energy claim in simulation: our policies against Linux governors, by board, load and meaning of energy.
 
-What workload, knobs and meter stand behind the published figures is in no public text, so there is no one experiment
-to repeat. Instead each plausible reading is run: one network on the GPU, one on the CPU, two at once; against each
-governor that is named; at the applications' own accuracy floors, and at the accuracy that the governor's run delivered;
-counted for the managed units, for the whole board, and above idle. On Jetson Xavier NX everything is run again for each
-of many sets of power figures that agree equally well with what is public (`actors.xavier_power`), and reported as an
-interval.
+The workload, knobs and meter behind the published figures are not public, so there is no one experiment to repeat.
+Instead each plausible reading is run: one network on the GPU, one on the CPU, two at once; against each governor that
+is named; at the applications' own accuracy floors, and at the accuracy that the governor's run delivered; counted for
+the managed units, for the whole board, and above idle. On Jetson Xavier NX everything is run again for each of many
+sets of power figures that agree equally well with public data (`actors.xavier_power`), and reported as a range.
 
 This module simulates and counts; it shows nothing.
 """
@@ -25,15 +24,15 @@ import numpy as np
 from actors.cluster import packaged_board
 from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
 from scheduler.board import Board
-from workloads.ladder.ladders import Progress
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
+from workloads.progress import Progress
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import Simulated, simulate
 
 BASELINES = ("performance", "schedutil")
-"""The governors that the paper names; each runs the largest network that meets the target alone."""
+"""The governors that the paper names. Each runs the largest network that meets the target by itself."""
 
 OWN, PARITY = "own floors", "baseline's accuracy"
 DEFINITIONS = ("units", "board", "above idle")
@@ -42,7 +41,7 @@ POWER_SETS = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """What runs, and on which packaged boards."""
+    """Applications that run together for a time, each set on some packaged boards."""
 
     name: str
     apps: tuple[App, ...]
@@ -50,7 +49,7 @@ class Load:
     duration_s: float
 
     def mix(self, floors: dict[str, float] | None = None) -> Mix:
-        """As a mix; `floors` are raised accuracy floors by app."""
+        """Return the load as a mix, with accuracy floors raised to at least `floors`, by app."""
         raised = floors or {}
         apps = [replace(app, min_accuracy=max(app.min_accuracy, raised.get(app.name, 0.0))) for app in self.apps]
         return Mix(self.name, apps=apps, duration_s=self.duration_s)
@@ -76,8 +75,8 @@ can keep to. The floors are the demonstrator's 76 %, a little less at its 60 ms.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A figure over all sets of power figures: the median, and what 95 % of the sets lie between."""
+class PowerSetRange:
+    """A figure over all sets of power figures: the median, and the 2.5th and 97.5th percentile."""
 
     median: float
     low: float
@@ -86,19 +85,19 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Saving:
-    """What ours saves over a baseline, in one load on one board.
+    """The savings of `joint` over a baseline, in one load on one board.
 
     Attributes:
-        load: its name.
-        board: the packaged board.
-        baseline: a governor's name.
-        against: `OWN` or `PARITY`.
-        definition: one of `DEFINITIONS`.
-        saved: share of the baseline's energy; None where it is unknown.
+        load: name of the load.
+        board: name of the packaged board.
+        baseline: name of the governor.
+        against: the accuracy floors of `joint`, `OWN` or `PARITY`.
+        definition: the meaning of energy, one of `DEFINITIONS`.
+        saved: saved share of the baseline's energy; None if it is unknown.
         p95_ratio: our 95th percentile of latency over the baseline's, the greatest of all apps.
         on_time: our on-time share less the baseline's, the least of all apps.
         accuracy: our delivered accuracy less the baseline's, the least of all apps.
-        sets: how many sets of power figures were run.
+        sets: number of sets of power figures that were run.
     """
 
     load: str
@@ -106,16 +105,16 @@ class Saving:
     baseline: str
     against: str
     definition: str
-    saved: Interval | None
-    p95_ratio: Interval
-    on_time: Interval
-    accuracy: Interval
+    saved: PowerSetRange | None
+    p95_ratio: PowerSetRange
+    on_time: PowerSetRange
+    accuracy: PowerSetRange
     sets: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Compared:
-    """One run of ours against one of a baseline, on one set of power figures."""
+    """One run of `joint` against one of a baseline, at one set of power figures."""
 
     baseline: str
     against: str
@@ -126,12 +125,12 @@ class _Compared:
 
 
 def savings(on_progress: Progress, *, power_sets: int = POWER_SETS, loads: Sequence[Load] = LOADS) -> list[Saving]:
-    """Simulates every load on its boards.
+    """Simulate every load on its boards.
 
     Args:
-        on_progress: told how many runs are done.
-        power_sets: sets of power figures for a Jetson Xavier NX.
-        loads: what to run.
+        on_progress: called with a text, the number of runs done and the number of all.
+        power_sets: number of sets of power figures for a Jetson Xavier NX, at most `POWER_SETS`.
+        loads: the loads to run.
     """
     tasks = [
         (load, board, number) for load in loads for board in load.boards for number in range(_sets(board, power_sets))
@@ -170,7 +169,7 @@ def _simulated(mix: Mix, board: Board, policy: str) -> Simulated:
 
 
 def _delivered(simulated: Simulated) -> dict[str, float]:
-    """The accuracy that each app got, as floors: a little below, for the sum of many equal figures is rounded."""
+    """Return the accuracy that each app got as floors, a little lower because the sum of equal figures is rounded."""
     accuracies = {name: app.accuracy.value for name, app in simulated.summary.apps.items()}
     return {name: value - 1e-9 for name, value in accuracies.items() if value is not None}
 
@@ -194,7 +193,7 @@ def _saved(ours_j: float | None, theirs_j: float | None) -> float | None:
 
 
 def _energies(simulated: Simulated, board: Board) -> dict[str, float | None]:
-    """By definition, in joules; above idle is what busy cores take on top of static power."""
+    """Return joules by definition of energy; `above idle` is the energy of busy cores on top of static power."""
     energy = simulated.summary.energy
     busy_j: list[float] = [
         math.fsum(w * s for w, s in zip(unit.dynamic_w, simulated.residency[unit.name].busy_s, strict=True))
@@ -218,14 +217,14 @@ def _summed_up(load: str, board: str, compared: Sequence[_Compared]) -> Iterator
                     baseline=baseline,
                     against=against,
                     definition=definition,
-                    saved=_interval(known) if len(known) == len(runs) else None,
-                    p95_ratio=_interval([one.p95_ratio for one in runs]),
-                    on_time=_interval([one.on_time for one in runs]),
-                    accuracy=_interval([one.accuracy for one in runs]),
+                    saved=_range_over(known) if len(known) == len(runs) else None,
+                    p95_ratio=_range_over([one.p95_ratio for one in runs]),
+                    on_time=_range_over([one.on_time for one in runs]),
+                    accuracy=_range_over([one.accuracy for one in runs]),
                     sets=len(runs),
                 )
 
 
-def _interval(values: Sequence[float]) -> Interval:
+def _range_over(values: Sequence[float]) -> PowerSetRange:
     low, median, high = np.percentile(values, [2.5, 50, 97.5]).tolist()
-    return Interval(median=median, low=low, high=high)
+    return PowerSetRange(median=median, low=low, high=high)

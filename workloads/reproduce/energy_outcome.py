@@ -1,4 +1,4 @@
-"""`gearshift reproduce energy`: published energy claims beside what comes out here, by board and meaning of energy."""
+"""The command `gearshift reproduce energy`: published energy claims beside simulations, by board and kind of energy."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from actors.cluster import packaged_board
-from workloads.ladder.ladders import Progress
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.report.table import UNKNOWN
-from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Saving, savings
+from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, PowerSetRange, Saving, savings
 
 _TITLE = "Energy against Linux governors"
 _PAPER = 0.165
 _LIKE_FOR_LIKE = 0.02
-"""A baseline that has less on time than ours by more than this share does not do the same work."""
+"""A baseline that has less on time than `joint` by more than this share does not do the same work."""
 _COLOURS = {OWN: "#0b7fc7", PARITY: "#d55e00"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Claim:
-    """A published figure."""
+    """A published figure: share of energy saved, and the change of latency that came with it."""
 
     source: str
     words: str
@@ -46,12 +46,12 @@ PUBLISHED = (
 
 
 def reproduce(options: Options, on_progress: Progress) -> Outcome:
-    """Simulates the readings of the claim; with `published_only`, only recites it."""
+    """Simulate the readings of the claim; with `published_only`, only return the claim."""
     return outcome([] if options.published_only else savings(on_progress))
 
 
 def outcome(found: Sequence[Saving]) -> Outcome:
-    """Tables, figure and rows of what was found; of nothing, the published claims alone."""
+    """Return tables, figure and rows of the savings found; if there are none, of the published claims alone."""
     boards = list(dict.fromkeys(saving.board for saving in found))
     return Outcome(
         title=_TITLE,
@@ -80,7 +80,7 @@ def _published() -> Sheet:
 
 
 def _up_to(found: Sequence[Saving]) -> Sheet:
-    """The largest savings over `schedutil`, as the follow-up states its own."""
+    """Return the largest savings over `schedutil`; the follow-up paper states its own figures like that."""
     rows = []
     for models in ("one network", "two networks"):
         for against in (OWN, PARITY):
@@ -94,7 +94,7 @@ def _up_to(found: Sequence[Saving]) -> Sheet:
                 known = [saving for saving in runs if saving.saved is not None]
                 if known:
                     best = max(known, key=lambda saving: saving.saved.median if saving.saved else 0.0)
-                    rows.append([models, against, definition, _interval(best.saved), best.load, best.board])
+                    rows.append([models, against, definition, _range_words(best.saved), best.load, best.board])
     return Sheet(
         title="Up to, against schedutil",
         heads=("models", "accuracy", "energy of", "less energy", "load", "board"),
@@ -111,7 +111,7 @@ def _board(name: str, found: Sequence[Saving]) -> Sheet:
     rows = []
     for (load, baseline, against), of in by_run.items():
         one = of["units"]
-        energies = [_interval(of[definition].saved) for definition in DEFINITIONS]
+        energies = [_range_words(of[definition].saved) for definition in DEFINITIONS]
         rows.append(
             [
                 load,
@@ -159,7 +159,7 @@ def _rows(found: Sequence[Saving]) -> list[Mapping[str, Any]]:
 
 
 def _figure(found: Sequence[Saving]) -> Figure:
-    """Units' energy saved, one line for each board, load and baseline."""
+    """Draw the units' energy saved, one line for each board, load and baseline."""
     units = [saving for saving in found if saving.definition == "units" and saving.saved is not None]
     lines = list(dict.fromkeys((saving.board, saving.load, saving.baseline) for saving in units))
     with mpl.rc_context(STYLE):
@@ -192,7 +192,7 @@ def _figure(found: Sequence[Saving]) -> Figure:
     )
 
 
-def _interval(saved: Interval | None) -> str:
+def _range_words(saved: PowerSetRange | None) -> str:
     if saved is None:
         return UNKNOWN
     if saved.low == saved.high:

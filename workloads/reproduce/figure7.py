@@ -1,9 +1,9 @@
-"""`gearshift reproduce figure7`: Dynamic-OFA steps down when a training job takes part of the GPU, and what we do then.
+"""The command `gearshift reproduce figure7`: Dynamic-OFA steps down when a training job takes part of the GPU.
 
 The published figure: constraint 60 ms, floor 76 %; a training job starts at 2.5 s; the network steps down two levels,
-which costs 2.6 % of top-1 (Dynamic-OFA, arXiv 2105.03596, Figure 7). How much of the GPU the job took is not
-published, so the mix assumes it. Simulated on the published latencies: the demonstrator's own rule (`ladder`), and
-`joint`, on the same arrivals.
+which costs 2.6 % of top-1 (Dynamic-OFA, arXiv 2105.03596, Figure 7). The job's share of the GPU is not published, so
+the mix assumes one. The demonstrator's own rule (`ladder`) and `joint` are simulated on the published latencies, with
+the same arrivals.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from actors.cluster import packaged_board
 from actors.requests.records import Status
 from scheduler.profile import Profile
-from workloads.ladder.ladders import Progress
 from workloads.mix.loader import load_mix
+from workloads.progress import Progress
 from workloads.report.outcome import Figure, Options, Outcome, Sheet
 from workloads.report.svg import LATE, STYLE, to_svg
 from workloads.report.table import fraction, milliseconds, share
@@ -35,7 +35,7 @@ POLICIES = ("ladder", "joint")
 _TITLE = "A training job takes part of the GPU"
 _PUBLISHED_LEVELS, _PUBLISHED_LOSS = 2, 0.026
 _SETTLE_S = 2.0
-"""Time after the job starts that is not counted: the demonstrator's rule looks at the last twenty latencies."""
+"""Time after the start of the job that does not count: the demonstrator's rule looks at the last twenty latencies."""
 _COLOURS = {"ladder": "#d55e00", "joint": "#0b7fc7"}
 
 
@@ -44,13 +44,13 @@ class Phase:
     """The requests of one policy before the job started, or after the network has settled beside it.
 
     Attributes:
-        policy: its name.
+        policy: name of the policy.
         when: `alone` or `beside the job`.
-        level: median place in the ladder, from 0.
-        p50_ms: median latency; None of no requests.
-        on_time: share within the constraint; None of no requests.
-        top1: mean accuracy of the networks used, as published; None of no requests.
-        n: requests.
+        level: median place in the ladder, from 0; None if no request was completed.
+        p50_ms: median latency; None if no request was completed.
+        on_time: share within the constraint; None if no request was completed.
+        top1: mean published accuracy of the networks used, a fraction; None if no request was completed.
+        n: number of requests.
     """
 
     policy: str
@@ -63,7 +63,7 @@ class Phase:
 
 
 def reproduce(options: Options, on_progress: Progress) -> Outcome:
-    """Simulates the figure; with `published_only`, only recites it."""
+    """Simulate the figure; with `published_only`, only return what is published."""
     mix = load_mix(suite_mixes()["figure7"])
     runs: dict[str, NDArray[np.void]] = {}
     plans: dict[str, SimulationPlan] = {}
@@ -143,7 +143,7 @@ def _sheet(phases: Sequence[Phase]) -> Sheet:
 
 
 def _figure(runs: Mapping[str, NDArray[np.void]], starts_s: float, target_ms: float) -> Figure:
-    """Latency and level of every request over time."""
+    """Draw latency and level of every request over time."""
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(10.0, 4.4))
         above: Any = canvas.add_axes((0.06, 0.52, 0.92, 0.42))

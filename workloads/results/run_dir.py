@@ -130,7 +130,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class StoredRun:
     """A whole run; each list is in order of time.
 
     Attributes:
@@ -196,7 +196,7 @@ def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Ma
     return path
 
 
-def read_run(run_dir: str | PathLike[str]) -> Run:
+def read_run(run_dir: str | PathLike[str]) -> StoredRun:
     """Reads a run directory.
 
     Raises:
@@ -223,7 +223,7 @@ def read_run(run_dir: str | PathLike[str]) -> Run:
     def of_kind(kind: str, into: type[_Entry]) -> list[_Entry]:
         return _parse(path / EPOCHS_FILE, entries, kind, into)
 
-    return Run(
+    return StoredRun(
         path=path,
         summary=summary,
         header=header,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
 from scheduler.board import Board
+from scheduler.errors import InputError
 from workloads.mix.errors import choice
 
 BACKENDS = ("ray", "sim")
@@ -22,7 +23,7 @@ def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
     Raises:
         ValueError: if there is no such board, it is wrong, or this host can't play it.
     """
-    choice("backend", backend, BACKENDS)
+    choice("backend", backend, BACKENDS, error=InputError)
     if isinstance(board, Board):
         if backend == "ray":
             check_host(board)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
-from workloads.ladder.ladders import Progress
+from scheduler.errors import InputError
 from workloads.ladder.profiles import profiles_for
-from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
+from workloads.progress import Progress, no_progress
 from workloads.results.summary import Summary
 from workloads.runs.boards import open_board
 from workloads.runs.live import Entry, Listener, LiveRun
@@ -42,7 +42,7 @@ def run(
     epoch_ms: float = 100.0,
     time_scale: float = 1.0,
     out: str | Path | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
 ) -> Summary:
     """Runs a mix on this machine, or simulates it, and returns what came of it.
 
@@ -64,7 +64,7 @@ def run(
     opened = open_board(board, backend)
     if backend == "sim":
         if time_scale != 1:
-            raise MixError(f"time_scale {time_scale!r} slows a real run down; a simulation's is 1.")
+            raise InputError(f"time_scale {time_scale!r} slows a real run down; a simulation's is 1.")
         profiles = profiles_for(mix, opened, on_progress=on_progress)
         simulation = plan_simulation(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms, profiles=profiles)
         simulated = simulate(simulation)

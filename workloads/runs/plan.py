@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import supernets
-from actors.policies import check_policy
 from actors.profiling import Ladder
 from scheduler.board import Board
 from scheduler.messages import Event
@@ -20,13 +19,15 @@ from supernets.artifact import Artifact
 from supernets.pictures import sources
 from supernets.pictures.image_folder import image_pool
 from supernets.pictures.sources import Source
-from workloads.ladder.ladders import Progress, base_name, ladders_of, supernet_label
+from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
-from workloads.mix.errors import MixError, number, whole
+from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
+from workloads.progress import Progress, no_progress
+from workloads.runs.options import check_options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +99,7 @@ def plan_run(
     time_scale: float = 1.0,
     weights: Mapping[str, Path] | None = None,
     devices: Mapping[str, str] | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = no_progress,
 ) -> RunPlan:
     """Checks a run and makes all that it needs, exported networks and profiles from the cache where it has them.
 
@@ -170,26 +171,6 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         and isinstance(app.app.supernet, str)
         and not isinstance(app.app.arrivals, External)
     ]
-
-
-def check_options(
-    board: Board, *, policy: str, seed: int, epoch_ms: float, time_scale: float = 1.0, simulated: bool = False
-) -> None:
-    """Checks all of a run, or of a simulated one, but its mix; see `plan_run` for the arguments.
-
-    Raises:
-        MixError: if an option is out of range.
-        PolicyError: for a policy that is unknown, or not for this board.
-    """
-    check_policy(policy, board, simulated=simulated)
-    whole("seed", seed, low=0)
-    number("epoch_ms", epoch_ms, low=1.0)
-    number("time_scale", time_scale, low=1.0)
-    if time_scale > 1 and not board.emulated:
-        raise MixError(
-            f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
-            "leave it at 1."
-        )
 
 
 def _check_units(app: App, ladder: Ladder, board: Board) -> None:

@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from actors.policies import check_policy, load_policy
+from actors.policies import load_policy
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
 from scheduler.policies import HINDSIGHT
 from scheduler.profile import Profile
 from workloads.mix.app import Family
 from workloads.mix.arrivals import External
-from workloads.mix.errors import MixError, number, whole
+from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.mix.timeline import timeline
 from workloads.results.epoch_log import EpochLogWriter, log_header
 from workloads.results.run_dir import EPOCHS_FILE, write_run
 from workloads.results.trace import record_run
+from workloads.runs.options import check_options
 from workloads.simulator import Costs, Simulated, SimulationPlan
 
 
@@ -47,9 +48,7 @@ def plan_simulation(
         MixError: if mix and board don't fit, an option is out of range, or no profile is known.
         PolicyError: for an unknown policy.
     """
-    check_policy(policy, board, simulated=True)
-    whole("seed", seed, low=0)
-    number("epoch_ms", epoch_ms, low=1.0)
+    check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, simulated=True)
     mix.check_board(board.units)
     events = timeline(mix, board)
     found: dict[str, Profile] = {}

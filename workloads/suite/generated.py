@@ -1,11 +1,9 @@
-"""Makes mixes at random, any number of them, so that no result rests on scenarios made by hand.
+"""Mixes made at random, any number of them, so that no result rests on scenarios made by hand.
 
 The load of an application is the share of one of the fastest cores, at its top clock, that its largest network takes:
 its rate times the mean service there. The utilisation of a mix is the load of all its applications over the capacity of
-the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, and
-still not too full: that baseline is not overloaded from the outset. `least_utilisation` counts the smallest networks
-that keep the floors: no policy can do with less, and where it is high there is little to gain. Where a board has
-networks for CPU and GPU, each of the two gets the utilisation.
+the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, but not
+overloaded from the outset. Where a board has networks for CPU and GPU, each of the two gets the utilisation.
 
 The loads are drawn by UUniFast (Bini and Buttazzo, Real-Time Systems 30, 2005), none above what one core, or a camera
 of 60 Hz, can do: an application is served one request at a time. Nothing here knows about policies or energy.
@@ -27,7 +25,7 @@ from scheduler.profile import Profile, ServiceTime
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic, Poisson
 from workloads.mix.errors import MixError, whole
-from workloads.mix.events import Event, at
+from workloads.mix.events import MixEvent, at
 from workloads.mix.mix import Mix
 
 MAX_APPS = 8
@@ -52,22 +50,15 @@ _EVENTFUL = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Generated:
-    """A mix that was made at random, and what was drawn for it.
+    """A mix that was made at random.
 
     Attributes:
-        mix: made for one board.
-        utilisation: of each kind of unit with the largest networks, while all applications are there.
-        least_utilisation: the same with the smallest networks that keep the floors; the mean over kinds.
-        slack: every target at first, over the 95 % quantile of response of the application's floor network, alone on
-            the fastest unit at its top clock.
-        tightness: place of the floor between the ladder's smallest network, 0, and its largest, 1; the mean over kinds.
+        mix: the mix, made for one board.
+        utilisation: share of each kind of unit that the largest networks need while all applications are there.
     """
 
     mix: Mix
     utilisation: float
-    least_utilisation: float
-    slack: float
-    tightness: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,14 +120,9 @@ def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -
         loads = bounded_loads(count, utilisation * kind.capacity, low=MIN_LOAD, high=kind.most_load, rng=rng)
         apps += [_app(f"{kind.name}-{number}", kind, floor, load, slack, rng) for number, load in enumerate(loads)]
     stay, events = _changes(apps, duration_s, rng) if rng.random() < _EVENTFUL else (apps, [])
-    least = [kind.service(floor).mean_ms / kind.service(-1).mean_ms for kind, floor in zip(kinds, floors, strict=True)]
-    places = [floor / max(1, len(kind.profile.rungs) - 1) for kind, floor in zip(kinds, floors, strict=True)]
     return Generated(
         mix=Mix(f"generated-{seed}", apps=stay, events=events, duration_s=duration_s, boards=(board.name,)),
         utilisation=utilisation,
-        least_utilisation=utilisation * math.fsum(least) / len(least),
-        slack=slack,
-        tightness=math.fsum(places) / len(places),
     )
 
 
@@ -217,7 +203,7 @@ def _app(name: str, kind: _Kind, floor: int, load: float, slack: float, rng: np.
     )
 
 
-def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[Event]]:
+def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[MixEvent]]:
     """Lets each application but the first stay as it is, come later, leave early, or get a target for a while.
 
     None of it makes an application need more than it did, so the utilisation is the most that there is at a time.
@@ -236,7 +222,7 @@ def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -
     return stay, events
 
 
-def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[Event]:
+def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[MixEvent]:
     """A target up to twice as long, from some time of the first half until some time of the second."""
     longer_ms = app.latency_ms * float(rng.uniform(1.25, 2.0))
     yield at(float(rng.uniform(0.1, 0.5)) * duration_s, app.name, latency_ms=longer_ms)

@@ -9,9 +9,9 @@ from typing import Any
 from scheduler.views import Gear
 from workloads.report.outcome import Figure, Outcome, Sheet
 from workloads.report.table import UNKNOWN, VERDICT_SIGNS, fraction, host_words, joules, milliseconds, share
-from workloads.results.run_dir import Run
+from workloads.results.run_dir import StoredRun
 from workloads.validation.plots import plot_validation
-from workloads.validation.validate import AIM, METRICS, Comparison, Metric, Pair, Validation, app_figures, compare
+from workloads.validation.validate import AIM, METRICS, Metric, MetricComparison, Pair, Validation, app_figures, compare
 
 _NAMES: dict[Metric, str] = {
     "p50_ms": "p50, ms",
@@ -183,7 +183,7 @@ def _worst(pair: Pair) -> str:
     return UNKNOWN if worst is None else f"{worst.app}, {_NAMES[worst.metric]}: {_difference(worst)}"
 
 
-def _of_pair(pair: Pair) -> list[Comparison]:
+def _of_pair(pair: Pair) -> list[MetricComparison]:
     """The comparisons of one pair alone."""
     return [
         one
@@ -195,14 +195,14 @@ def _of_pair(pair: Pair) -> list[Comparison]:
 # ---------------------------------------------------------------- words
 
 
-def _values(one: Comparison) -> tuple[str, str]:
+def _values(one: MetricComparison) -> tuple[str, str]:
     if one.metric == "gears":
         return "", ""
     words = {"p50_ms": milliseconds, "p95_ms": milliseconds, "on_time": share, "accuracy": fraction}[one.metric]
     return words(one.real), words(one.simulated)
 
 
-def _difference(one: Comparison) -> str:
+def _difference(one: MetricComparison) -> str:
     if one.difference is None:
         return UNKNOWN
     return f"{100 * one.difference:.1f} %" if one.metric == "gears" else f"{100 * one.difference:+.1f} %"
@@ -236,7 +236,7 @@ def _mean(values: Sequence[float]) -> float:
 # ---------------------------------------------------------------- rows and data
 
 
-def _row(pair: Pair, one: Comparison) -> dict[str, Any]:
+def _row(pair: Pair, one: MetricComparison) -> dict[str, Any]:
     summary = pair.real.summary
     return {
         "mix": summary.mix,
@@ -275,7 +275,7 @@ def _data(validation: Validation) -> dict[str, Any]:
     }
 
 
-def _run_data(run: Run) -> dict[str, Any]:
+def _run_data(run: StoredRun) -> dict[str, Any]:
     summary = run.summary
     return {
         "seed": summary.seed,

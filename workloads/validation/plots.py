@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from actors.requests.records import Status
 from workloads.report.svg import INK, MUTED, STYLE, to_svg
 from workloads.results.requests import first_ends, latencies_ms
-from workloads.results.run_dir import Run
+from workloads.results.run_dir import StoredRun
 from workloads.validation.validate import AIM, Validation
 
 _REAL, _SIMULATED = "#0b7fc7", "#d55e00"
@@ -86,6 +86,6 @@ def _draw_shares(axes: Axes, values_ms: NDArray[np.float64], colour: str, style:
     axes.step(values_ms, percent, where="post", color=colour, linestyle=style, linewidth=1.4)
 
 
-def _latencies_ms(runs: Sequence[Run], app: str) -> NDArray[np.float64]:
+def _latencies_ms(runs: Sequence[StoredRun], app: str) -> NDArray[np.float64]:
     ended = [first_ends(run.records[app]) for run in runs]
     return np.sort(np.concatenate([latencies_ms(one[one["status"] == Status.COMPLETED]) for one in ended]))

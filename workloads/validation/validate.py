@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from actors.requests.records import Status
 from scheduler.views import Gear
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
-from workloads.results.run_dir import Run
+from workloads.results.run_dir import StoredRun
 from workloads.results.summary import Verdict
 from workloads.runs.plan import RunPlan
 from workloads.runs.simulated import plan_simulation
@@ -41,8 +41,8 @@ class Pair:
         simulated: of the same mix, policy, seed and profile.
     """
 
-    real: Run
-    simulated: Run
+    real: StoredRun
+    simulated: StoredRun
 
     @property
     def undisturbed(self) -> bool:
@@ -73,7 +73,7 @@ class AppFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class MetricComparison:
     """One figure of one app on the board and simulated.
 
     Attributes:
@@ -128,7 +128,7 @@ class Validation:
     judged: Sequence[Pair]
     real: dict[str, AppFigures]
     simulated: dict[str, AppFigures]
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[MetricComparison]
     unseen: dict[str, Unseen]
 
     @property
@@ -189,7 +189,7 @@ def validate(pairs: Sequence[Pair]) -> Validation:
     )
 
 
-def app_figures(runs: Sequence[Run], app: str) -> AppFigures:
+def app_figures(runs: Sequence[StoredRun], app: str) -> AppFigures:
     """One app's figures over several runs: all requests together, each counting once."""
     ended = np.concatenate([first_ends(run.records[app]) for run in runs])
     done = ended[ended["status"] == Status.COMPLETED]
@@ -208,7 +208,7 @@ def app_figures(runs: Sequence[Run], app: str) -> AppFigures:
     )
 
 
-def compare(app: str, real: AppFigures, simulated: AppFigures, undisturbed: bool) -> Iterator[Comparison]:
+def compare(app: str, real: AppFigures, simulated: AppFigures, undisturbed: bool) -> Iterator[MetricComparison]:
     """Every figure of one app, side by side.
 
     Args:
@@ -225,7 +225,7 @@ def compare(app: str, real: AppFigures, simulated: AppFigures, undisturbed: bool
             difference = theirs / ours - 1 if ours and theirs is not None else None
             if ours == theirs == 0:
                 difference = 0.0
-        yield Comparison(
+        yield MetricComparison(
             app=app,
             metric=metric,
             real=ours,
@@ -248,7 +248,7 @@ def _moved(real: dict[Gear, float], simulated: dict[Gear, float]) -> float | Non
     return sum(abs(real.get(gear, 0.0) - simulated.get(gear, 0.0)) for gear in real.keys() | simulated.keys()) / 2
 
 
-def _gears(run: Run, app: str) -> Counter[Gear]:
+def _gears(run: StoredRun, app: str) -> Counter[Gear]:
     """Completed requests of each gear."""
     units, ladder = list(run.header.units_mhz), run.header.ladders[app]
     done = _completed(run, app)
@@ -261,7 +261,7 @@ def _gears(run: Run, app: str) -> Counter[Gear]:
     )
 
 
-def _completed(run: Run, app: str) -> NDArray[np.void]:
+def _completed(run: StoredRun, app: str) -> NDArray[np.void]:
     ended = first_ends(run.records[app])
     done: NDArray[np.void] = ended[ended["status"] == Status.COMPLETED]
     return done
@@ -270,7 +270,7 @@ def _completed(run: Run, app: str) -> NDArray[np.void]:
 # ---------------------------------------------------------------- what the profile has not seen
 
 
-def unseen(run: Run, app: str) -> Unseen:
+def unseen(run: StoredRun, app: str) -> Unseen:
     """How many of an app's requests ran beside others, and below the top clock."""
     done = _completed(run, app)
     co_located = _beside_others(run, app, done)
@@ -283,7 +283,7 @@ def unseen(run: Run, app: str) -> Unseen:
     )
 
 
-def _beside_others(run: Run, app: str, done: NDArray[np.void]) -> NDArray[np.bool_]:
+def _beside_others(run: StoredRun, app: str, done: NDArray[np.void]) -> NDArray[np.bool_]:
     beside = np.zeros(done.size, dtype=bool)
     for other in run.records:
         if other == app:
@@ -299,7 +299,7 @@ def _beside_others(run: Run, app: str, done: NDArray[np.void]) -> NDArray[np.boo
     return beside
 
 
-def _below_top(run: Run, done: NDArray[np.void]) -> NDArray[np.bool_]:
+def _below_top(run: StoredRun, done: NDArray[np.void]) -> NDArray[np.bool_]:
     below = np.zeros(done.size, dtype=bool)
     for place, (unit, clocks_mhz) in enumerate(run.header.units_mhz.items()):
         seen = [(epoch.now_s, epoch.units[unit].mhz) for epoch in run.epochs if unit in epoch.units]

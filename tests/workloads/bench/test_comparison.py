@@ -19,9 +19,9 @@ from workloads.bench.comparison import (
     shortfalls,
 )
 from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
-from workloads.bench.results import Result, delivered_floors, result_of
+from workloads.bench.results import RunResult, delivered_floors, result_of
 from workloads.bench.rows import on_time_counts
-from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks
+from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks, usual_baselines
 from workloads.results.requests import first_ends, is_on_time
 from workloads.results.summary import Summary
 
@@ -170,10 +170,19 @@ def test_delivered_floors_are_just_met_by_what_delivered_them() -> None:
     assert delivered_floors(summary_of(result("schedutil", app(accuracy=None)))) is None
 
 
-def test_without_joint_the_first_policy_is_judged_against_the_others() -> None:
-    command = replace(COMMAND, policies=("mine.py:Mine", "largest"))
-    assert (command.ours, command.baselines) == ("mine.py:Mine", ("largest",))
-    assert (COMMAND.ours, COMMAND.baselines) == ("joint", ("schedutil",))
+def test_without_named_baselines_the_usual_ones_serve_or_else_all_but_the_first_policy() -> None:
+    assert usual_baselines(("joint", "floor", "joint+schedutil", "schedutil")) == ("schedutil", "joint+schedutil")
+    assert usual_baselines(("schedutil", "joint")) == ("schedutil",)
+    assert usual_baselines(("mine.py:Mine", "largest", "floor")) == ("largest", "floor")
+    assert usual_baselines(("schedutil", "floor+schedutil")) == ("floor+schedutil",)
+    assert usual_baselines(("schedutil",)) == ()
+
+
+def test_the_first_policy_that_is_no_baseline_is_studied() -> None:
+    command = replace(COMMAND, policies=("joint", "schedutil", "mine.py:Mine"), against=("joint", "schedutil"))
+    assert (command.studied, command.baselines) == ("mine.py:Mine", ("joint", "schedutil"))
+    both = replace(COMMAND, policies=("joint", "floor"), against=("joint", "floor"))
+    assert (both.studied, both.baselines) == ("joint", ("floor",))
 
 
 def test_a_result_adds_up_what_the_records_say() -> None:
@@ -227,6 +236,6 @@ def test_more_apps_are_measured_against_ours_with_the_apps_once() -> None:
     assert scale_lines(results[::2], command) == {}
 
 
-def summary_of(one: Result) -> Summary:
+def summary_of(one: RunResult) -> Summary:
     assert one.summary is not None
     return one.summary

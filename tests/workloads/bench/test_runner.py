@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from scheduler.errors import InputError
 from workloads.bench.cases import Cases, find_cases
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import app_rows, run_rows
 from workloads.bench.runner import run_bench
 from workloads.bench.store import COMMAND_FILE, RUNS_FILE, Store
-from workloads.bench.tasks import Command
+from workloads.bench.tasks import Command, usual_baselines
 from workloads.cli.bench import bench
 from workloads.mix.errors import MixError
 
@@ -76,7 +76,8 @@ def script(tmp_path: Path) -> Path:
 
 
 def command(policies: tuple[str, ...] = ("joint", "schedutil"), **given: object) -> Command:
-    options = {"repeats": 2, "seed": 0, "backend": "sim", "scale": (1,), "sensitivity": False} | given
+    usual = {"against": usual_baselines(policies), "repeats": 2, "seed": 0, "backend": "sim", "scale": (1,)}
+    options = usual | {"sensitivity": False} | given
     return Command(policies=policies, **options)  # type: ignore[arg-type]
 
 
@@ -84,7 +85,7 @@ def cases_of(asked: Command, *scripts: Path, boards: list[str] | None = None) ->
     return find_cases(asked, scripts, boards, 0, *QUIET)
 
 
-def ran(asked: Command, cases: Cases, out: Path, jobs: int = 1) -> list[Result]:
+def ran(asked: Command, cases: Cases, out: Path, jobs: int = 1) -> list[RunResult]:
     return run_bench(asked, cases, Store(out, cases.identity), jobs, QUIET[1])
 
 
@@ -153,7 +154,7 @@ def test_results_do_not_depend_on_the_number_of_processes(script: Path, tmp_path
 def test_a_policy_that_raises_fails_by_name_and_the_others_go_on(script: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(POLICY)
-    asked = command(policies=(f"{file}:Fails", "joint"), repeats=1)
+    asked = command(policies=(f"{file}:Fails", "joint"), against=(f"{file}:Fails",), repeats=1)
     cases = cases_of(asked, script)
     failed, good, *_ = ran(asked, cases, tmp_path / "out")
     assert failed.summary is None
@@ -280,11 +281,33 @@ def test_the_command_writes_tables_and_a_report_and_goes_on(script: Path, tmp_pa
     assert json.loads((out / COMMAND_FILE).read_text())["policies"] == ["joint", "schedutil"]
 
 
+def test_the_policies_that_are_named_are_what_others_are_compared_with(script: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = (script, "--policies", "floor,joint,largest", "--repeats", 1, "--jobs", 1, "--out", out)
+    code, stdout, _ = invoke(*given, "--against", "floor,largest")
+    assert code == 0
+    assert re.findall(r"Against (\S+),", stdout) == ["floor", "largest"]
+    runs = polars.read_csv(out / "runs.csv")
+    assert runs["parity"].to_list() == [None] * 3 + ["floor", "largest"]
+    assert runs["policy"].to_list() == ["floor", "joint", "largest", "joint", "joint"]
+    # Other baselines need no other run but those at their accuracy.
+    code, _, stderr = invoke(*given, "--against", "joint")
+    assert code == 0
+    assert "5 runs are done already" in stderr
+    assert polars.read_csv(out / "runs.csv")["policy"].to_list() == ["floor", "joint", "largest", "floor"]
+    assert len(lines(out)) == 6
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
         (("--policies", "jiont"), "Did you mean 'joint'"),
         (("--policies", "joint,,floor"), "--policies 'joint,,floor' must be names"),
+        (
+            ("--policies", "joint,schedutil", "--against", "schedutli"),
+            "--against 'schedutli': 'schedutli' is not among --policies joint,schedutil. Did you mean 'schedutil'?",
+        ),
+        (("--against", "floor,"), "--against 'floor,' must be names"),
         (("--backend", "simm"), "Did you mean 'sim'"),
         (("--boards", "two-core-hots"), "Did you mean 'two-core-host'"),
         (("--scale", "1,2.5"), "--scale '1,2.5' must be whole numbers"),

@@ -10,11 +10,11 @@ import pytest
 from actors.session import RaySession
 from helpers.tiny_networks import network
 from workloads.bench.cases import find_cases
-from workloads.bench.results import Result
+from workloads.bench.results import RunResult
 from workloads.bench.rows import app_rows
 from workloads.bench.runner import run_bench
 from workloads.bench.store import Store
-from workloads.bench.tasks import Command
+from workloads.bench.tasks import Command, usual_baselines
 
 pytestmark = pytest.mark.ray
 
@@ -33,20 +33,28 @@ def mix():
 
 
 @pytest.fixture
-def bench(session: RaySession, tmp_path: Path) -> Callable[..., list[Result]]:
+def bench(session: RaySession, tmp_path: Path) -> Callable[..., list[RunResult]]:
     """Runs a second of a mix of one tiny network under some policies."""
     script = tmp_path / "tiny.py"
     script.write_text(MIX.format(small=network(tmp_path, "small").path, large=network(tmp_path, "large").path))
 
-    def run(*policies: str) -> list[Result]:
-        asked = Command(policies=policies, repeats=1, seed=3, backend="ray", scale=(1,), sensitivity=False)
+    def run(*policies: str) -> list[RunResult]:
+        asked = Command(
+            policies=policies,
+            against=usual_baselines(policies),
+            repeats=1,
+            seed=3,
+            backend="ray",
+            scale=(1,),
+            sensitivity=False,
+        )
         cases = find_cases(asked, [script], ["two-core-host"], 0, lambda words: None, lambda *done: None)
         return run_bench(asked, cases, Store(tmp_path / "out", cases.identity), 2, lambda *done: None, session)
 
     return run
 
 
-def test_each_policy_runs_here_and_ours_again_at_the_baseline_s_accuracy(bench: Callable[..., list[Result]]) -> None:
+def test_each_policy_runs_here_and_ours_again_at_the_baseline_s_accuracy(bench: Callable[..., list[RunResult]]) -> None:
     results = bench("joint", "schedutil")
     assert [(one.task.policy, one.task.parity, one.error) for one in results] == [
         ("joint", None, None),
@@ -68,7 +76,7 @@ def test_each_policy_runs_here_and_ours_again_at_the_baseline_s_accuracy(bench: 
     assert [row["policy"] for row in app_rows(results)] == ["joint", "schedutil"]
 
 
-def test_a_policy_that_raises_here_fails_by_name(bench: Callable[..., list[Result]], tmp_path: Path) -> None:
+def test_a_policy_that_raises_here_fails_by_name(bench: Callable[..., list[RunResult]], tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(POLICY)
     (failed,) = bench(f"{file}:Fails")

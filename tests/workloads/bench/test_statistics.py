@@ -1,6 +1,7 @@
 """The statistics of a bench against hand-worked figures, published examples and exact distributions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from workloads.bench.scores import MOST_J, Frames, xrbench
 from workloads.bench.statistics import (
     Interval,
     difference_interval,
     early_stopping_percentile,
     geometric_mean,
+    mean_interval,
     ratio_interval,
 )
-from workloads.bench.verdicts import aim_verdict, ratio_verdict
-from workloads.bench.words import change_of, change_words, points
+from workloads.bench.words import change_of, change_words, figure_words, points, ratio_verdict
+from workloads.bench.xrbench import MOST_J, Frames, xrbench_score
 
 
 def interval(value: float, low: float | None = None, high: float | None = None, scenarios: int = 5) -> Interval:
@@ -65,6 +66,22 @@ def test_one_pair_alone_has_no_interval_and_no_verdict() -> None:
     found = ratio_interval({"only": [0.5]})
     assert found == Interval(value=0.5, low=None, high=None, scenarios=1, n=1)
     assert ratio_verdict(found) == "not shown"
+
+
+def test_a_mean_counts_each_scenario_alike_and_has_an_interval_of_its_values() -> None:
+    found = mean_interval({"often": [1.0] * 9, "once": [3.0]})
+    assert found == Interval(value=2.0, low=1.0, high=3.0, scenarios=2, n=10)
+    assert mean_interval({"only": [4.0]}) == Interval(value=4.0, low=None, high=None, scenarios=1, n=1)
+    assert mean_interval({"empty": []}) is None
+
+
+def test_the_mean_of_a_ratio_is_that_of_its_logarithms() -> None:
+    ratios = {"a": [0.5, 0.6, 0.9], "b": [1.1, 0.7]}
+    found, logs = ratio_interval(ratios), mean_interval({name: np.log(own) for name, own in ratios.items()})
+    assert found is not None
+    assert logs is not None
+    assert math.log(found.value) == pytest.approx(logs.value)
+    assert (math.log(found.low or 0), math.log(found.high or 0)) == pytest.approx((logs.low, logs.high))
 
 
 def test_no_ratio_at_all_is_no_interval() -> None:
@@ -122,25 +139,25 @@ def test_the_score_follows_the_formula() -> None:
     # One frame at its deadline (rt 1/2) and one far ahead (1), 0.15 J each: 100 · 1.5 · (1 - 0.15 / 1.5) / 2.
     app = Frames(overrun_ms=np.array([0.0, -100.0]), asked=2, lost=0)
     assert MOST_J == 1.5
-    assert xrbench([app], 0.3) == pytest.approx(67.5)
+    assert xrbench_score([app], 0.3) == pytest.approx(67.5)
 
 
 def test_a_lost_frame_costs_twice_in_the_score() -> None:
     # Once as a frame without a score, once in the quality of experience: 100 · 1/2 · 1/2.
-    assert xrbench([Frames(overrun_ms=np.array([-100.0]), asked=2, lost=1)], 0.0) == pytest.approx(25.0)
+    assert xrbench_score([Frames(overrun_ms=np.array([-100.0]), asked=2, lost=1)], 0.0) == pytest.approx(25.0)
 
 
 def test_the_score_is_the_mean_over_apps_that_asked() -> None:
     good = Frames(overrun_ms=np.array([-100.0]), asked=1, lost=0)
     bad = Frames(overrun_ms=np.array([]), asked=3, lost=3)
     idle = Frames(overrun_ms=np.array([]), asked=0, lost=0)
-    assert xrbench([good, bad, idle], 0.0) == pytest.approx(50.0)
-    assert xrbench([bad], 1.0) == 0.0
+    assert xrbench_score([good, bad, idle], 0.0) == pytest.approx(50.0)
+    assert xrbench_score([bad], 1.0) == 0.0
 
 
 def test_there_is_no_score_without_energy_or_requests() -> None:
-    assert xrbench([Frames(overrun_ms=np.array([-1.0]), asked=1, lost=0)], None) is None
-    assert xrbench([], 1.0) is None
+    assert xrbench_score([Frames(overrun_ms=np.array([-1.0]), asked=1, lost=0)], None) is None
+    assert xrbench_score([], 1.0) is None
 
 
 def test_a_verdict_needs_the_whole_interval() -> None:
@@ -152,16 +169,8 @@ def test_a_verdict_needs_the_whole_interval() -> None:
 
 def test_a_verdict_needs_five_mixes_or_five_seeds_of_one() -> None:
     assert ratio_verdict(interval(0.8, 0.7, 0.9, scenarios=4)) == "not shown"
-    assert aim_verdict(interval(0.6, 0.5, 0.7, scenarios=4), 0.7) == "not shown"
     assert ratio_verdict(interval(0.8, 0.7, 0.9, scenarios=1)) == "less"  # of nine seeds
     assert ratio_verdict(Interval(value=0.8, low=0.7, high=0.9, scenarios=1, n=4)) == "not shown"
-
-
-def test_an_aim_is_met_or_missed_only_by_the_whole_interval() -> None:
-    assert aim_verdict(interval(0.6, 0.5, 0.7), 0.7) == "met"
-    assert aim_verdict(interval(0.8, 0.71, 0.9), 0.7) == "missed"
-    assert aim_verdict(interval(0.7, 0.6, 0.8), 0.7) == "not shown"
-    assert aim_verdict(interval(0.5), 0.7) == "not shown"
 
 
 def test_ratios_are_said_as_changes_and_great_ones_as_factors() -> None:
@@ -172,5 +181,8 @@ def test_ratios_are_said_as_changes_and_great_ones_as_factors() -> None:
     assert change_words(interval(0.59, 0.5, 0.7)) == "−41.0 % (−50.0 to −30.0 %)"
     assert change_words(interval(0.59)) == "−41.0 %"
     assert change_words(None) == "unknown"
+    assert figure_words(interval(5.0, 4.9, 5.1), ".2f", " J") == "5.00 J (4.90 to 5.10 J)"
+    assert figure_words(replace(interval(5.0), over_sets=(4.0, 6.0)), ".1f", " %") == "5.0 % (power sets 4.0 to 6.0 %)"
+    assert figure_words(None, ".2f") == "unknown"
     assert points(-0.0123) == "−1.2"
     assert points(None) == "unknown"

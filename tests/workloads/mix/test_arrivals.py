@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from scheduler.errors import InputError
 from workloads.mix.arrivals import Arrivals, External, Periodic, Poisson, Saturate, Trace, generator
 from workloads.mix.errors import MixError
 
@@ -84,7 +85,7 @@ def test_poisson_fills_the_whole_run(seed: int) -> None:
 def test_generators_differ_by_seed_and_by_name() -> None:
     draws = {generator(seed, app).random() for seed in range(3) for app in ("a", "b", "ab", "ba")}
     assert len(draws) == 12
-    with pytest.raises(MixError, match=r"seed must be at least 0, not -1"):
+    with pytest.raises(InputError, match=r"seed must be at least 0, not -1"):
         generator(-1, "a")
 
 

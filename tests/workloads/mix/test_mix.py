@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.errors import InputError
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppAdded, AppChange, AppRemoved, BoardChange, Event, UnitChange, at
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, MixEvent, UnitChange, at
 from workloads.mix.mix import Mix, Presence, Target
 
 
@@ -27,7 +28,7 @@ def app(name: str = "gate", **fields: Any) -> App:
     return App(name, **{"supernet": "ofa-plates", "arrivals": Periodic(hz=5), "latency_ms": 60, **fields})
 
 
-def mix(*events: Event, **fields: Any) -> Mix:
+def mix(*events: MixEvent, **fields: Any) -> Mix:
     apps = [app("entrance"), app("garage")]
     return Mix("park", **{"apps": apps, "events": events, "duration_s": 40, **fields})
 
@@ -86,8 +87,8 @@ def test_each_form_of_at_is_an_event_of_its_own() -> None:
     assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9})
     assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(at_s=1, unit="big", changes={"cores": 2, "busy": 0.4})
     assert at(1, ambient_c=-5) == BoardChange(at_s=1, changes={"ambient_c": -5})
-    assert at(1, add=app("b")) == AppAdded(at_s=1, app=app("b"))
-    assert at(1, remove="b") == AppRemoved(at_s=1, app="b")
+    assert at(1, add=app("b")) == AppAddition(at_s=1, app=app("b"))
+    assert at(1, remove="b") == AppRemoval(at_s=1, app="b")
 
 
 def test_none_lifts_a_limit_and_is_not_the_same_as_not_given() -> None:
@@ -367,12 +368,17 @@ def test_a_bad_event_is_refused(args: tuple[Any, ...], given_: dict[str, Any], m
         ),
         (lambda: mix().targets_of("garag"), r"no app 'garag'\. Did you mean 'garage'\?"),
         (lambda: Mix("", apps=[app()], duration_s=3), r"mix: name must be a name, not ''"),
-        (lambda: mix().arrivals_s(True), r"seed must be a whole number, not True"),
     ],
 )
 def test_a_bad_mix_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(MixError, match=message):
         make()
+
+
+def test_a_bad_seed_is_refused_and_not_blamed_on_the_mix() -> None:
+    with pytest.raises(InputError, match=r"seed must be a whole number, not True") as caught:
+        mix().arrivals_s(True)
+    assert not isinstance(caught.value, MixError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,7 +415,7 @@ def test_a_board_that_can_do_what_the_events_ask_is_accepted() -> None:
         (at(3, unit="big", cores=3), r"cores=3 but 'big' has 2"),
     ],
 )
-def test_a_board_that_cannot_is_refused(event: Event, message: str) -> None:
+def test_a_board_that_cannot_is_refused(event: MixEvent, message: str) -> None:
     with pytest.raises(MixError, match=message):
         mix(event).check_board(UNITS)
 

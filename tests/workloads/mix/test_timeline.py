@@ -16,7 +16,7 @@ from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitL
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
 from workloads.mix.errors import MixError
-from workloads.mix.events import Event, at
+from workloads.mix.events import MixEvent, at
 from workloads.mix.mix import Mix
 from workloads.mix.timeline import timeline
 
@@ -28,11 +28,11 @@ def app(name: str) -> App:
     return App(name, supernet="ofa-plates", arrivals=Periodic(hz=5), latency_ms=60, min_accuracy=0.7)
 
 
-def mix(*events: Event) -> Mix:
+def mix(*events: MixEvent) -> Mix:
     return Mix("test", apps=[app("a"), app("b")], events=events, duration_s=100)
 
 
-def changes(*events: Event) -> list[Any]:
+def changes(*events: MixEvent) -> list[Any]:
     return [event.change for _, event in timeline(mix(*events), BOARD)]
 
 

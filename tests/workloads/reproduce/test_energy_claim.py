@@ -9,7 +9,7 @@ import pytest
 
 from actors.cluster import packaged_board
 from workloads import App, Mix, Periodic
-from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Interval, Load, Saving, savings
+from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Load, PowerSetRange, Saving, savings
 from workloads.reproduce.energy_outcome import PUBLISHED, outcome
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import simulate
@@ -19,7 +19,7 @@ LOAD = Load(name="one network, short", apps=(APP,), boards=("two-core-host",), d
 
 
 def saving(**changes):
-    one = Interval(median=0.2, low=0.1, high=0.3)
+    one = PowerSetRange(median=0.2, low=0.1, high=0.3)
     fields = {
         "load": "one network, GPU",
         "board": "jetson-xavier-nx",
@@ -27,9 +27,9 @@ def saving(**changes):
         "against": OWN,
         "definition": "units",
         "saved": one,
-        "p95_ratio": Interval(median=1.0, low=1.0, high=1.0),
-        "on_time": Interval(median=0.0, low=0.0, high=0.0),
-        "accuracy": Interval(median=-0.02, low=-0.02, high=-0.02),
+        "p95_ratio": PowerSetRange(median=1.0, low=1.0, high=1.0),
+        "on_time": PowerSetRange(median=0.0, low=0.0, high=0.0),
+        "accuracy": PowerSetRange(median=-0.02, low=-0.02, high=-0.02),
         "sets": 200,
     }
     return Saving(**(fields | changes))
@@ -99,7 +99,7 @@ def test_the_report_says_that_nothing_was_measured_and_shows_intervals(tmp_path)
 
 
 def test_up_to_takes_the_largest_saving_of_each_number_of_models():
-    large = Interval(median=0.4, low=0.4, high=0.4)
+    large = PowerSetRange(median=0.4, low=0.4, high=0.4)
     runs = [saving(), saving(load="one network, CPU", saved=large), saving(load="two networks", saved=None)]
     others = [saving(load=one.load, definition=kind, saved=None) for one in runs for kind in ("board", "above idle")]
     sheet = next(sheet for sheet in outcome(runs + others).sheets if sheet.title.startswith("Up to"))

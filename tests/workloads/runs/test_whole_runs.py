@@ -33,10 +33,10 @@ from helpers.tiny_networks import network
 from supernets.pictures import plates
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Trace
-from workloads.mix.events import AppAdded, AppRemoved, at
+from workloads.mix.events import AppAddition, AppRemoval, at
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.results.run_dir import Run, read_run
+from workloads.results.run_dir import StoredRun, read_run
 from workloads.results.summary import Summary
 from workloads.runs.boards import open_board
 from workloads.runs.launch import RequestDroppedError, deploy_plan, run_plan
@@ -76,7 +76,7 @@ def shortened(mix: Mix, duration_s: float) -> Mix:
 class Made:
     plan: RunPlan
     summary: Summary
-    run: Run
+    run: StoredRun
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +149,8 @@ def test_the_floors_in_force_are_kept_to(example, name, policy):
 
 def test_apps_are_served_in_their_time_only(example):
     made = example("six_apps", "joint")
-    came = {event.app.name: event.at_s for event in made.plan.mix.events if isinstance(event, AppAdded)}
-    left = {event.app: event.at_s for event in made.plan.mix.events if isinstance(event, AppRemoved)}
+    came = {event.app.name: event.at_s for event in made.plan.mix.events if isinstance(event, AppAddition)}
+    left = {event.app: event.at_s for event in made.plan.mix.events if isinstance(event, AppRemoval)}
     assert came
     assert left
     for name, arrivals_s in made.run.arrivals_s.items():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppChange, AppRemoved
+from workloads.mix.events import AppChange, AppRemoval
 from workloads.runs.simulated import plan_simulation
 from workloads.suite.generated import bounded_loads, generated_mix, uunifast
 
@@ -79,7 +79,6 @@ def test_the_same_seed_makes_the_same_mix(seed, board):
 @settings(deadline=None, max_examples=50)
 def test_each_kind_of_unit_has_the_utilisation_that_was_asked(seed, board):
     made = generated_mix(seed, board)
-    least = []
     for kind in {unit.kind for unit in board.units}:
         # At its top clock a unit goes at its `speed`.
         speeds = [unit.speed for unit in board.units if unit.kind == kind for _ in range(unit.cores)]
@@ -96,8 +95,7 @@ def test_each_kind_of_unit_has_the_utilisation_that_was_asked(seed, board):
                 largest += app.arrivals.hz * max(times.values()) / 1000
                 smallest += app.arrivals.hz * times[app.min_accuracy] / 1000
         assert largest / (sum(speeds) / max(speeds)) == pytest.approx(made.utilisation)
-        least.append(smallest / (sum(speeds) / max(speeds)))
-    assert np.mean(least) == pytest.approx(made.least_utilisation)
+        assert 0 < smallest <= largest
 
 
 @given(seed=seeds, board=boards)
@@ -106,7 +104,7 @@ def test_no_event_makes_a_mix_ask_more_than_its_utilisation(seed, board):
     mix = generated_mix(seed, board).mix
     for event in mix.events:
         assert not isinstance(event, AppChange) or event.changes.keys() == {"latency_ms"}
-        assert not isinstance(event, AppRemoved) or event.at_s >= mix.duration_s / 2
+        assert not isinstance(event, AppRemoval) or event.at_s >= mix.duration_s / 2
     for app in (presence.app for presence in mix.all_apps()):
         assert min(target.latency_ms for target in mix.targets_of(app.name)) == pytest.approx(app.latency_ms)
 

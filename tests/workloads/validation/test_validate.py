@@ -22,7 +22,7 @@ from scheduler.views import Gear
 from workloads import App, External, Family, Mix, Periodic, Poisson, at
 from workloads.mix.errors import MixError
 from workloads.results.epoch_log import LogHeader
-from workloads.results.run_dir import EpochPoint, Run, UnitPoint, read_run
+from workloads.results.run_dir import EpochPoint, StoredRun, UnitPoint, read_run
 from workloads.results.summary import Accuracy, AppSummary, HostSummary
 from workloads.results.trace import read_trace
 from workloads.runs.launch import run_plan
@@ -80,7 +80,7 @@ def record(index: int, start_s: float, end_s: float, arrival_s: float | None = N
     return tuple(fields[name] for name in RECORD.names)
 
 
-def run_of(records: dict[str, Sequence[tuple[Any, ...]]], epochs: Sequence[EpochPoint] = ()) -> Run:
+def run_of(records: dict[str, Sequence[tuple[Any, ...]]], epochs: Sequence[EpochPoint] = ()) -> StoredRun:
     """A run with these records, and of all else what a figure takes."""
     header = LogHeader(
         mix="m", board="test", policy="joint", seed=0, time_scale=1.0, epoch_ms=100.0, emulated=True,
@@ -91,7 +91,7 @@ def run_of(records: dict[str, Sequence[tuple[Any, ...]]], epochs: Sequence[Epoch
               duration_s=1)  # fmt: skip
     board = replace(BOARD, units=(BIG, replace(BIG, name="little", cpus=(1,), mhz=(300.0, 400.0))))
     summary = simulate(plan_simulation(mix, board, profiles={"made-up": PROFILE})).summary
-    return Run(
+    return StoredRun(
         path=Path(), summary=summary, header=header, epochs=list(epochs), gears=[], clocks=[], events=[], losses=[],
         troubles=[], stalls=[], records={app: np.array(own, dtype=RECORD) for app, own in records.items()},
         arrivals_s={},
@@ -116,7 +116,7 @@ def test_figures_are_of_all_requests_of_all_runs() -> None:
     assert figures.gears == {small: 0.75, large: 0.25}
 
 
-def with_app(run: Run, app: str, **changes: Any) -> Run:
+def with_app(run: StoredRun, app: str, **changes: Any) -> StoredRun:
     summary: AppSummary = replace(run.summary.apps[app], **changes)
     return replace(run, summary=replace(run.summary, apps={**run.summary.apps, app: summary}))
 
@@ -195,8 +195,8 @@ def test_requests_beside_others_and_below_the_top_clock_are_counted() -> None:
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, Costs], Run]:
-    def made(seed: int, costs: Costs) -> Run:
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, Costs], StoredRun]:
+    def made(seed: int, costs: Costs) -> StoredRun:
         out = tmp_path_factory.mktemp("run")
         events = [at(1, "one", latency_ms=20)]
         plan = plan_simulation(
@@ -212,7 +212,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, Costs]
     return made
 
 
-def pair_of(run: Run, host: HostSummary | None, other: Run | None = None) -> Pair:
+def pair_of(run: StoredRun, host: HostSummary | None, other: StoredRun | None = None) -> Pair:
     """A simulation that passes for a run on a board, beside itself or another one."""
     summary, header = replace(run.summary, host=host), replace(run.header, emulated=True)
     return Pair(real=replace(run, summary=summary, header=header), simulated=other or run)

@@ -13,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 K_PER_MS = 15.0
-"""Steepness of the real-time score about the deadline; the paper's k. That its unit is 1/ms is not verified."""
+"""Steepness of the real-time score at the deadline; the paper's k. It is not verified that its unit is 1/ms."""
 
 MOST_J = 1.5
-"""Energy of an inference that scores nothing; the paper's default as remembered, not verified."""
+"""Energy of an inference from which on the score is 0; the paper's default from memory, not verified."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """One app's requests.
+    """The requests of one app.
 
     Attributes:
-        overrun_ms: end less deadline of each completed one, shape (n,).
-        asked: completed, dropped and failed.
-        lost: dropped and failed.
+        overrun_ms: end minus deadline of each completed request in ms, shape (n,).
+        asked: number of completed, dropped and failed requests.
+        lost: number of dropped and failed requests.
     """
 
     overrun_ms: NDArray[np.float64]
@@ -34,18 +34,18 @@ class Frames:
     lost: int
 
 
-def xrbench(apps: Sequence[Frames], energy_j: float | None) -> float | None:
-    """The score of a run, from 0 to 100: 100 · mean over apps of (Σ rt · en / frames · QoE).
+def xrbench_score(apps: Sequence[Frames], energy_j: float | None) -> float | None:
+    """Return the score of a run, from 0 to 100: 100 · mean over apps of (Σ rt · en / frames · QoE).
 
     rt = 1 / (1 + e^(k · overrun)), en = 1 - energy of an inference / `MOST_J`, not below 0, and QoE = 1 - share lost.
     The energy of an inference is the run's energy over all its completed requests, since one meter serves all apps.
 
     Args:
-        apps: those that had a request at all count.
-        energy_j: of the whole run; None where unknown.
+        apps: the requests of each app; apps without any do not count.
+        energy_j: energy of the whole run in joules; None if unknown.
 
     Returns:
-        None where the energy is unknown, or nobody asked for anything.
+        None if the energy is unknown, or if there is no request.
     """
     asked = [app for app in apps if app.asked]
     completed = sum(app.overrun_ms.size for app in asked)
