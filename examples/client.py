@@ -20,7 +20,8 @@ def main(requests: int = 50) -> None:
         for picture, text in zip(drawn.pictures, drawn.texts, strict=True):
             try:
                 result = deployment.infer("gate", picture)
-            except RequestDroppedError:  # its deadline passed while it waited: the camera has a newer picture by then
+            except RequestDroppedError:
+                # Its deadline passed while it waited: the camera has a newer picture by then.
                 continue
             results.append(result)
             right += plates.read(result.output)[0] == text

@@ -1,7 +1,7 @@
-"""The full Once-for-all network twice: two cameras on one board, one of which gets in a hurry for a while.
+"""The full Once-for-all network twice: two cameras on one board, one of which has a tighter target for a while.
 
 Without the official weights (`--weights ofa-mbv3-w1.2=FILE`) the networks run with random ones: latency and energy are
-those of the real networks, the accuracies are the published ones, and what they say about a picture means nothing.
+those of the real networks and the accuracies are the published ones, but the answers mean nothing.
 """
 
 from gearshift import App, Mix, Periodic, Poisson, at

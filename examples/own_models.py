@@ -1,6 +1,6 @@
-"""Your own static models as a ladder: two ONNX files, each with the accuracy you measured.
+"""Your own static models as a ladder: two ONNX files, each with the accuracy that you measured.
 
-The two files here are made on the spot, so that the example runs; put the paths of yours in their place.
+The example writes two small files, so that it runs as it is; put the paths of your models in their place.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from gearshift import App, Family, Mix, Periodic, at
 
 
 def classifier(path: Path, channels: int) -> str:
-    """Writes a small convolutional classifier: a 3x64x64 picture in, ten logits out."""
+    """Write a small convolutional classifier: a 3x64x64 picture in, ten logits out."""
     rng = np.random.default_rng(channels)
 
     def weights(name: str, *shape: int) -> onnx.TensorProto:

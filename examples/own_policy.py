@@ -1,4 +1,4 @@
-"""A policy of one's own: for each application the point of least energy that will do, at clocks that the kernel sets.
+"""A policy of your own: for each application the point of least energy that meets its targets, clocks by schedutil.
 
 `gearshift run examples/one_app.py --backend sim --policy examples/own_policy.py:Thrifty`
 """
@@ -7,10 +7,10 @@ from scheduler.views import Gear, Plan, Snapshot
 
 
 class Thrifty:
-    """Looks at each application on its own: its floor, its target, and what an inference takes."""
+    """Decides for each application alone: by its floor, its target, and the energy of an inference."""
 
     def decide(self, snapshot: Snapshot) -> Plan:
-        """A gear for every application, a clock or a governor for every unit."""
+        """Return a gear for every application, and a clock or a governor for every unit."""
         gears = {}
         for app in snapshot.apps:
             good = [p for p in app.points if p.latency_ms <= app.target_ms and p.accuracy >= app.min_accuracy]

@@ -1,8 +1,8 @@
-"""Makes the profiles that come with gearshift: `python -m workloads.make_profiles [--measure]`.
+"""Makes the packaged profiles: `python -m workloads.make_profiles [--measure]`.
 
-Published ladders are made from published figures and from the packaged `ofa-plates`, so anyone gets the same files.
-With `--measure`, `ofa-plates` is measured instead, on this machine, which should be a quiet one; published ladders
-then have to be made anew. Nothing imports this module at run time.
+Profiles of published ladders are made from published figures and from the packaged `ofa-plates`, so anyone gets the
+same files. With `--measure`, `ofa-plates` is measured instead, on this machine, which should be a quiet one; profiles
+of published ladders then have to be made anew. Nothing imports this module at run time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from workloads.ladder.ladders import ladder_of
 
 PROFILES = Path(actors.__file__).parent / "profiles"
 XAVIER = "jetson-xavier-nx"
-"""`speed_of` of published profiles and of the boards that they fit."""
+"""The `speed_of` of published profiles and of the boards that they fit."""
 
 _MEASURED = "ofa-plates"
 _EAGER = "eager PyTorch of 2020 (published)"
@@ -34,16 +34,16 @@ _ONE_CORE = "one core, since the number is not published and 0.5 to 0.9 GMAC/s i
 _CLOCKS = "clocks of 1420.8 MHz (CPU) and 1109.25 MHz (GPU), those of the 15 W mode (inferred)"
 _COMPARISON = "UoS-EEC/DynamicOFA, Compare_with_SOTA.png, on Jetson Xavier NX; latency ±10 ms (CPU), ±0.4 ms (GPU)"
 _COMPARED = {"dynamic-ofa": "Dynamic-OFA", "autoslim-mnasnet": "AutoSlim-MnasNet", "slimmable-mbv1": "Slimmable-MBv1"}
-"""Systems of the comparison by our names."""
+"""By name in gearshift, the system's name in the comparison."""
 
 Point = tuple[str, float, float]
 """Sub-network, published latency in ms, accuracy as a fraction."""
 
 
 def main() -> None:
-    """Writes the published ones, or the measured one, into the package."""
-    parser = argparse.ArgumentParser(description="Makes the profiles that come with gearshift.")
-    parser.add_argument("--measure", action="store_true", help=f"measure {_MEASURED} on this machine instead")
+    """Write the profiles of published ladders, or the measured one, into the package."""
+    parser = argparse.ArgumentParser(description="Make the packaged profiles, from published figures.")
+    parser.add_argument("--measure", action="store_true", help=f"Measure {_MEASURED} on this machine instead.")
     if parser.parse_args().measure:
         measure_plates(PROFILES)
     else:
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure_plates(folder: Path) -> None:
-    """Measures `ofa-plates` on one and on two cores of this machine; takes some ten seconds."""
+    """Measure `ofa-plates` on one and on two cores of this machine; this takes some ten seconds."""
     here = sorted(os.sched_getaffinity(0))
     cpus_by_cores = {cores: tuple(here[:cores]) for cores in (1, 2)}
     ladder = ladder_of(_MEASURED, None, lambda what, done, total: None)
@@ -61,7 +61,7 @@ def measure_plates(folder: Path) -> None:
 
 
 def write_published(folder: Path) -> None:
-    """Writes the profiles of published ladders; the spread of their times is that of `ofa-plates` in the package."""
+    """Write the profiles of published ladders; their times spread as those of the packaged `ofa-plates` do."""
     gpu6 = published.ladders()["gpu6"]
     demo = [(f"gpu6-{level}", rung.latency_ms, rung.top1) for level, rung in enumerate(gpu6.rungs)]
     _write(
@@ -113,7 +113,10 @@ def write_published(folder: Path) -> None:
 
 
 def _by_macs(ladder: PublishedLadder) -> list[Point]:
-    """What eager PyTorch hides: its ladder spans 1.5x in latency over 3.1x in MACs."""
+    """Return points whose latency is in proportion to MACs, as with an engine that does not wait for its host.
+
+    In eager PyTorch the same ladder spans 1.5x in latency over 3.1x in MACs.
+    """
     space, largest = SPACES[ladder.supernet], ladder.rungs[-1]
     macs = [space.macs(rung.knobs, rung.resolution) for rung in ladder.rungs]
     return [
@@ -123,6 +126,7 @@ def _by_macs(ladder: PublishedLadder) -> list[Point]:
 
 
 def _hat_points() -> list[Point]:
+    """Read the points of HAT's translation networks; accuracy is BLEU / 100."""
     lines = [line for line in (PROFILES / "hat_translation.csv").read_text().splitlines() if line[0] != "#"]
     return [
         (f"hat-{row['latency_ms'].removesuffix('.0')}ms", float(row["latency_ms"]), round(float(row["bleu"]) / 100, 4))
@@ -141,6 +145,7 @@ def _write(
     assumed: tuple[str, ...],
     machine: str = "Jetson Xavier NX",
 ) -> None:
+    """Write a profile of points on one core or GPU, each with the spread of times about its latency."""
     spread = _spread()
     rungs = tuple(
         RungProfile(
@@ -165,7 +170,7 @@ def _write(
 
 
 def _spread() -> Callable[[float], tuple[float, ...]]:
-    """Samples about a published latency, which is their mean."""
+    """Return the function that makes samples about a published latency, which is their mean."""
     measured = packaged_profile(_MEASURED)
     assert measured is not None
     time = measured.rungs[-1].times[0]

@@ -22,25 +22,26 @@ from workloads.cli.validate import validate
 from workloads.report.run_report import write_report
 
 _INTERRUPTED = 130
-"""Exit code that Typer makes of a KeyboardInterrupt."""
+"""Exit code that Typer gives a KeyboardInterrupt."""
 
 app = typer.Typer(
     name="gearshift",
-    help="Runs several dynamic DNNs on one board: sub-networks, cores and clocks decided together, every epoch.",
+    help="Run several dynamic DNNs on one board, with sub-networks, cores and clocks decided together every epoch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command that the command line names."""
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # a second one changes nothing: this process is on its way out
+                # This process is about to end: a second signal changes nothing.
+                signal.signal(number, signal.SIG_IGN)
             print("gearshift: interrupted; the board is as it was", file=sys.stderr)
         raise
 
@@ -58,16 +59,16 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     wanted: Annotated[
-        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None: ...
 
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="directory of a run")],
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
 ) -> None:
-    """Writes report.html into a run's directory, with plots."""
+    """Write a report with plots, report.html, into the directory of a run."""
     with bad_input():
         print(write_report(run_dir))
 
@@ -78,14 +79,16 @@ for command in (run, bench, validate, profile, accuracy, ladder):
 
 @app.command()
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="which result, such as dynamic-ofa")],
-    published_only: Annotated[bool, typer.Option("--published-only", help="recompute, and measure nothing")] = False,
-    engine: Annotated[str, typer.Option(help="execution engine of what is measured")] = "onnxruntime",
-    samples: Annotated[int, typer.Option(min=1, help="inferences of each network on each number of cores")] = 50,
-    out: Annotated[Path | None, typer.Option(help="directory for results and report; may exist if empty")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the results as JSON, and nothing else")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the result, such as dynamic-ofa.")],
+    published_only: Annotated[
+        bool, typer.Option("--published-only", help="Recompute published figures only; measure nothing.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="Execution engine of the networks that are measured.")] = "onnxruntime",
+    samples: Annotated[int, typer.Option(min=1, help="Inferences of each network on each number of cores.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="Directory for results and report; new or empty.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")] = False,
 ) -> None:
-    """Runs a result of a paper again: its published figures recomputed, and measured on this machine."""
+    """Reproduce a result of a paper: recompute its published figures, and measure them on this machine."""
     from workloads.report.outcome import REPORT_FILE, Options
     from workloads.reproduce import reproduction
 

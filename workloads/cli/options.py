@@ -1,4 +1,4 @@
-"""What the commands share: their options, the one message for bad input, and where results are printed."""
+"""Parts that the commands share: options, the message for bad input, and the printing of results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from scheduler.errors import InputError
 from workloads.ladder.ladders import base_name
 
 _TABLE_WIDTH = 110
-"""Columns of the summary table where there is no terminal to fit."""
+"""Width of a table in columns where there is no terminal that gives one."""
 
 BoardOption = Annotated[
-    Path | None, typer.Option("--board", help="cluster.yaml; else ./cluster.yaml, else the packaged one")
+    Path | None,
+    typer.Option(
+        "--board",
+        help="Description of the board, a YAML file. Default: ./cluster.yaml if there is one, else the packaged board.",
+    ),
 ]
 WeightsOption = Annotated[
-    list[str] | None, typer.Option("--weights", help="SUPERNET=FILE: own weights of a supernet; may be given again")
+    list[str] | None, typer.Option("--weights", help="Own weights of a supernet, as SUPERNET=FILE. Repeat for others.")
 ]
 
 
 @contextmanager
 def bad_input() -> Iterator[None]:
-    """Turns a user's mistake into one message and exit code 2."""
+    """Turn a user's mistake into one message and exit code 2."""
     try:
         yield
     except InputError as error:
@@ -39,7 +43,7 @@ def bad_input() -> Iterator[None]:
 
 
 def print_result(table: Table | Text) -> None:
-    """To standard output; wide enough for a file where that is no terminal."""
+    """Print a table or text to standard output; 110 columns wide where that is no terminal."""
     console = Console()
     if not console.is_terminal:
         console.width = _TABLE_WIDTH
@@ -47,10 +51,10 @@ def print_result(table: Table | Text) -> None:
 
 
 def own_weights(given: list[str] | None) -> dict[str, Path]:
-    """The files of `--weights SUPERNET=FILE`.
+    """Return by supernet the files of `--weights SUPERNET=FILE`.
 
     Raises:
-        InputError: for an option of another form.
+        InputError: for a value of another form.
     """
     weights = {}
     for option in given or []:
@@ -62,10 +66,10 @@ def own_weights(given: list[str] | None) -> dict[str, Path]:
 
 
 def weights_of(supernet: str, given: list[str] | None) -> Path | None:
-    """The file of `--weights` for a command on one supernet.
+    """Return the file of `--weights` for a command on one supernet; None if none is given.
 
     Raises:
-        InputError: if one is given for another supernet.
+        InputError: if weights are given for another supernet.
     """
     weights = own_weights(given)
     for name in weights:
@@ -75,7 +79,7 @@ def weights_of(supernet: str, given: list[str] | None) -> Path | None:
 
 
 def numbers(option: str, given: str | None) -> list[float]:
-    """Positive numbers with commas between them; none where the option is not given.
+    """Read positive numbers with commas between them: `10,20` gives [10.0, 20.0], and no option an empty list.
 
     Raises:
         InputError: for anything else.
@@ -90,17 +94,21 @@ def numbers(option: str, given: str | None) -> list[float]:
 
 
 def run_directory(out: Path | None, mix: str) -> Path:
-    """The directory to write to, checked: it must be empty or not there, and we must be able to make it.
+    """Return the directory to write to, checked: it is empty or missing, and can be made.
+
+    Args:
+        out: the directory; None takes `runs/MIX-DATE-TIME`.
+        mix: name of the mix.
 
     Raises:
-        InputError: if it can't be used.
+        InputError: if the directory can't be used.
     """
     directory = out or Path("runs") / f"{mix}-{time.strftime('%Y%m%d-%H%M%S')}"
     if directory.exists() and not directory.is_dir():
         raise InputError(f"--out {str(directory)!r} is a file; give a directory")
     if directory.is_dir() and any(directory.iterdir()):
         raise InputError(f"--out {str(directory)!r} is not empty; give a new directory, or empty it")
-    # Made to see whether it can be, and not left behind: what is checked after this may be wrong too.
+    # Make it to see that it can be made, and remove it again: input that is checked later may be wrong too.
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a command shows while it works, on stderr: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a command on stderr: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 _PLAIN_STEP = 0.25
-"""Without a terminal, a line is printed each time this share of a task is done."""
+"""Share of a task after which another line is printed where there is no terminal."""
 
 
 class ProgressLines:
     """Bars and lines of one command, as a context manager.
 
     Args:
-        quiet: show nothing at all.
+        quiet: True shows nothing at all.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -43,11 +43,17 @@ class ProgressLines:
         self._bars.stop()
 
     def line(self, text: str) -> None:
-        """Prints a line above the bars."""
+        """Print a line above the bars."""
         self._bars.console.print(text, markup=False, soft_wrap=True)
 
     def update(self, what: str, done: float, total: float) -> None:
-        """Sets how much of a task is done; the first call makes its bar, the last takes it away."""
+        """Show how much of a task is done; the first call makes its bar, and the last removes it.
+
+        Args:
+            what: name of the task.
+            done: amount done.
+            total: amount of the whole task, in the same unit.
+        """
         if self._console.is_terminal:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total)

@@ -1,4 +1,4 @@
-"""`gearshift run`: a mix on this machine, or in simulation, under one policy or several one after another."""
+"""`gearshift run`: runs a mix on this machine, or in simulation, under one or several policies one after another."""
 
 from __future__ import annotations
 
@@ -31,28 +31,33 @@ from workloads.simulator import SimulationError, SimulationPlan, simulate
 
 
 def run(
-    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="script with a function `mix() -> Mix`")],
+    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="Script with a function `mix() -> Mix`.")],
     board: BoardOption = None,
-    backend: Annotated[str, typer.Option(help="ray: on this machine; sim: in simulation, on any board")] = "ray",
+    backend: Annotated[str, typer.Option(help="ray: run on this machine. sim: simulate, on any board.")] = "ray",
     policy: Annotated[
         list[str] | None,
-        typer.Option("--policy", help="NETWORKS[+CLOCKS] or FILE.py:Class; given again, they run one after another"),
+        typer.Option(
+            "--policy",
+            help="NETWORKS[+CLOCKS], such as floor+schedutil, or FILE.py:Class. Repeat to run several in turn.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of arrivals, inputs and service times")] = 0,
-    epoch_ms: Annotated[float, typer.Option(help="board time between two decisions")] = 100.0,
-    time_scale: Annotated[float, typer.Option(help="wall time over board time, on an emulated board")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of arrivals, inputs and service times.")] = 0,
+    epoch_ms: Annotated[float, typer.Option(help="Time between two decisions in ms, on the board's clock.")] = 100.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Slow an emulated board down: wall time divided by board time.")
+    ] = 1.0,
     weights: WeightsOption = None,
     measured: Annotated[
-        bool, typer.Option("--measured", help="simulate with profiles of this machine, not those that gearshift has")
+        bool, typer.Option("--measured", help="Simulate with profiles measured on this machine, not the packaged ones.")
     ] = False,
     trace: Annotated[
         Path | None,
-        typer.Option(help="trace of a run: simulate beside the load, limits and heat that it saw"),
+        typer.Option(help="Trace of a run: simulate under the other load, the limits and the heat that it recorded."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="run directory; may exist if empty")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the summary as JSON, and nothing else")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory for the run; new or empty.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
 ) -> None:
-    """Runs a mix on this machine, or simulates it, and prints what came of it."""
+    """Run a mix on this machine, or simulate it, and print a summary."""
     policies = policy or ["joint"]
     with ProgressLines() as progress:
         with bad_input():
@@ -93,7 +98,7 @@ def run(
 
 
 class _Runs:
-    """The runs of one command: each is planned before the first one starts."""
+    """The runs of one command; all are planned before the first one starts."""
 
     def __init__(
         self,
@@ -115,13 +120,13 @@ class _Runs:
         self._epoch_ms = epoch_ms
 
     def directory_of(self, policy: str) -> Path:
-        """Where the run of a policy is kept."""
+        """Return the directory of a policy's run."""
         return self._directory if len(self._policies) == 1 else self._directory / policy.replace("/", "_")
 
     def simulated(
         self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None
     ) -> Callable[[], list[Summary]]:
-        """Plans simulations, in the surroundings of a trace if there is one; what is returned runs them."""
+        """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
         profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
         plans = [
@@ -147,7 +152,7 @@ class _Runs:
         return simulated.summary
 
     def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], list[Summary]]:
-        """Plans runs on this machine; what is returned starts Ray and runs them."""
+        """Plan runs on this machine, and return the call that starts Ray and runs them."""
         plans = [
             plan_run(
                 self._mix,
@@ -188,16 +193,18 @@ class _Shown:
         self._title = f"{mix.name} under {policy}" + (f" ({how})" if how else "")
 
     def time(self, now_s: float) -> None:
+        """Move the bar to a board time in seconds."""
         self._progress.update(self._title, min(max(now_s, 0.0), self._duration_s), self._duration_s)
 
     def entry(self, entry: dict[str, Any]) -> None:
+        """Print an entry of the epoch log, if it is one that is shown."""
         text = _words(entry)
         if text:
             self._progress.line(f"{entry['now_s']:8.2f} s  {text}")
 
 
 def _words(entry: dict[str, Any]) -> str | None:
-    """A log entry as a line; None for one that is not shown."""
+    """Return a log entry as a line; None for one that is not shown."""
     match entry["kind"]:
         case "event":
             return f"event   {entry['text']}"
@@ -218,7 +225,7 @@ def _gear(gear: list[Any] | None) -> str:
 
 @contextmanager
 def _blame(mix: Path) -> Iterator[None]:
-    """Has the message of a mistake in the mix begin with its file."""
+    """Begin the message of a mistake in the mix with its file."""
     try:
         yield
     except MixError as error:

@@ -1,4 +1,4 @@
-"""The commands on supernets: measuring them, and making ladders of them."""
+"""Commands on supernets: `profile`, `accuracy` and `ladder`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from workloads.ladder.profiles import profile_board
 
 
 def profile(
-    supernet: Annotated[str, typer.Argument(help="name of a built-in supernet")],
+    supernet: Annotated[str, typer.Argument(help="Name of a built-in supernet.")],
     board: BoardOption = None,
     weights: WeightsOption = None,
-    engine: Annotated[str, typer.Option(help="execution engine")] = "auto",
+    engine: Annotated[str, typer.Option(help="Execution engine; auto takes the fastest.")] = "auto",
 ) -> None:
-    """Measures a supernet's ladder on this machine anew, and keeps the figures."""
+    """Measure the latency of a supernet's ladder on this machine, and store the profile."""
     with ProgressLines() as progress, bad_input():
         opened = load_board(board or default_board_path())
         check_gpus(opened)
@@ -40,24 +40,32 @@ def profile(
 
 
 def accuracy(
-    supernet: Annotated[str, typer.Argument(help="name of a built-in supernet, or NAME:LADDER")],
+    supernet: Annotated[str, typer.Argument(help="Name of a built-in supernet, or NAME:LADDER.")],
     data: Annotated[
-        str | None, typer.Option(metavar="DIR", help="held-out pictures as CLASS/picture.JPEG, CLASS a WordNet id")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of held-out pictures as CLASS/picture.JPEG; CLASS is a WordNet id."),
     ] = None,
     weights: WeightsOption = None,
-    subnet: Annotated[list[str] | None, typer.Option("--subnet", help="one of the ladder; may be given again")] = None,
-    engine: Annotated[str, typer.Option(help="execution engine")] = "onnxruntime",
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16; else each sub-network's own")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="at most so many pictures, all classes alike")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of which pictures")] = 0,
-    calibrate: Annotated[
-        str | None, typer.Option(metavar="DIR", help="training pictures to average batch-norm statistics over")
+    subnet: Annotated[
+        list[str] | None, typer.Option("--subnet", help="Measure this one of the ladder only. Repeat for more.")
     ] = None,
-    calibration_pictures: Annotated[int, typer.Option(min=2, help="at most so many of them")] = 2000,
-    write: Annotated[Path | None, typer.Option(help="ladder file to write; a run takes it as NAME:FILE")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the figures as JSON, and nothing else")] = False,
+    engine: Annotated[str, typer.Option(help="Execution engine.")] = "onnxruntime",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: each sub-network's own.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use at most this many pictures, equally from all classes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
+    calibrate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Folder of training pictures to average each sub-network's batch-norm statistics over."
+        ),
+    ] = None,
+    calibration_pictures: Annotated[int, typer.Option(min=2, help="Use at most this many training pictures.")] = 2000,
+    write: Annotated[Path | None, typer.Option(help="Ladder file to write; a run takes it as NAME:FILE.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")] = False,
 ) -> None:
-    """Measures how often each sub-network of a supernet is right on labelled pictures."""
+    """Measure how often each sub-network of a supernet is right on labelled pictures."""
     from workloads.ladder import accuracy as command
 
     with ProgressLines() as progress, bad_input():
@@ -88,42 +96,68 @@ def accuracy(
 
 
 def ladder(
-    supernet: Annotated[str, typer.Argument(help="name of a built-in supernet")],
+    supernet: Annotated[str, typer.Argument(help="Name of a built-in supernet.")],
     board: BoardOption = None,
-    unit: Annotated[str | None, typer.Option(help="of the board; else its first CPU unit")] = None,
-    cores: Annotated[int, typer.Option(min=1, help="of that unit")] = 1,
+    unit: Annotated[str | None, typer.Option(help="Unit of the board. Default: its first CPU unit.")] = None,
+    cores: Annotated[int, typer.Option(min=1, help="Number of cores of the unit.")] = 1,
     accuracy: Annotated[
-        str | None, typer.Option(help="predictor:FILE, table:FILE or data[:DIR]; ofa-plates draws its own data")
+        str | None,
+        typer.Option(help="Source of accuracies: predictor:FILE, table:FILE or data[:DIR]. ofa-plates needs none."),
     ] = None,
     weights: WeightsOption = None,
-    engine: Annotated[str, typer.Option(help="execution engine")] = "auto",
-    rungs: Annotated[int, typer.Option(min=2, help="wanted, evenly between the fastest and the slowest")] = 6,
+    engine: Annotated[str, typer.Option(help="Execution engine; auto takes the first that can run.")] = "auto",
+    rungs: Annotated[
+        int, typer.Option(min=2, help="Number of rungs, spread evenly from the fastest to the slowest sub-network.")
+    ] = 6,
     latency_ms: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="latency limits of the rungs, instead")
+        str | None, typer.Option(metavar="A,B,…", help="Latency limits of the rungs, in place of --rungs.")
     ] = None,
-    min_accuracy: Annotated[float, typer.Option(min=0, max=1, help="leave out rungs below")] = 0.0,
-    resolutions: Annotated[str | None, typer.Option(metavar="A,B,…", help="to choose from, in pixels")] = None,
+    min_accuracy: Annotated[float, typer.Option(min=0, max=1, help="Leave out rungs of a lower accuracy.")] = 0.0,
+    resolutions: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Resolutions to choose from, in pixels. Default: all.")
+    ] = None,
     calibrate: Annotated[
-        str | None, typer.Option(metavar="DIR", help="training pictures to average batch-norm statistics over")
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Folder of training pictures to average each sub-network's batch-norm statistics over."
+        ),
     ] = None,
-    calibration_pictures: Annotated[int, typer.Option(min=2, help="at most so many of them")] = 2000,
-    search_pictures: Annotated[int, typer.Option(min=1, help="that a search on data goes by")] = 1000,
-    test_pictures: Annotated[int | None, typer.Option(min=1, help="that its rungs are measured on; else all")] = None,
-    population: Annotated[int | None, typer.Option(min=2, help="of a generation, each rung; 100, on data 8")] = None,
-    generations: Annotated[int | None, typer.Option(min=0, help="500, on data 4")] = None,
-    parent_ratio: Annotated[float, typer.Option(min=0, max=1, help="share that has children")] = 0.25,
-    mutate_probability: Annotated[float, typer.Option(min=0, max=1, help="of each knob of a mutated child")] = 0.4,
-    mutation_ratio: Annotated[float, typer.Option(min=0, max=1, help="share of mutated children")] = 0.5,
-    networks: Annotated[int, typer.Option(min=10, help="measured to fit the latency predictor")] = 40,
-    held_out: Annotated[int, typer.Option(min=2, help="measured to say how far it is off")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="of the search")] = 0,
-    work: Annotated[Path | None, typer.Option(metavar="DIR", help="keeps measurements; else in the cache")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="measure anew")] = False,
-    write: Annotated[Path | None, typer.Option(help="ladder file; else SUPERNET-BOARD.safetensors")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the ladder as JSON, and nothing else")] = False,
+    calibration_pictures: Annotated[int, typer.Option(min=2, help="Use at most this many training pictures.")] = 2000,
+    search_pictures: Annotated[
+        int, typer.Option(min=1, help="With data: pictures to measure accuracy on during the search.")
+    ] = 1000,
+    test_pictures: Annotated[
+        int | None, typer.Option(min=1, help="With data: pictures to measure the chosen rungs on. Default: all.")
+    ] = None,
+    population: Annotated[
+        int | None, typer.Option(min=2, help="Sub-networks of a generation, for each rung. Default: 100; with data 8.")
+    ] = None,
+    generations: Annotated[
+        int | None, typer.Option(min=0, help="Number of generations. Default: 500; with data 4.")
+    ] = None,
+    parent_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of a generation that becomes parents.")
+    ] = 0.25,
+    mutate_probability: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability that a knob of a mutated child changes.")
+    ] = 0.4,
+    mutation_ratio: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of children made by mutation, not by crossover.")
+    ] = 0.5,
+    networks: Annotated[int, typer.Option(min=10, help="Sub-networks measured to fit the latency predictor.")] = 40,
+    held_out: Annotated[int, typer.Option(min=2, help="Sub-networks measured to find the predictor's error.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the search.")] = 0,
+    work: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Directory that keeps measurements. Default: in the cache.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget earlier measurements.")] = False,
+    write: Annotated[
+        Path | None, typer.Option(help="Ladder file to write. Default: SUPERNET-BOARD.safetensors.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the ladder as JSON and nothing else.")] = False,
 ) -> None:
-    """Searches a new ladder of a supernet for a board; interrupted, it goes on from what it has measured."""
-    from workloads.ladder.found import as_json, ladder_table
+    """Search a new ladder of a supernet for a board. An interrupted search continues from its measurements."""
+    from workloads.ladder.found_ladder import as_json, ladder_table
     from workloads.ladder.search import LadderRequest, search_ladder
     from workloads.runs.boards import open_board
 

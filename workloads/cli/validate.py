@@ -1,4 +1,4 @@
-"""`gearshift validate`: a mix on this machine's board and in simulation, from one profile, side by side."""
+"""`gearshift validate`: runs a mix on this machine's board and in simulation, from one profile, and compares both."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ from workloads.validation.validate import validate as compared
 
 
 def validate(
-    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="script with a function `mix() -> Mix`")],
+    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="Script with a function `mix() -> Mix`.")],
     board: BoardOption = None,
-    policy: Annotated[str, typer.Option(help="NETWORKS[+CLOCKS]")] = "joint",
-    seed: Annotated[int, typer.Option(help="of arrivals, inputs and service times; repeats count on from it")] = 0,
-    repeats: Annotated[int, typer.Option(min=1, help="runs on the board, one after another")] = 1,
-    epoch_ms: Annotated[float, typer.Option(help="board time between two decisions")] = 100.0,
-    time_scale: Annotated[float, typer.Option(help="wall time over board time, on an emulated board")] = 1.0,
+    policy: Annotated[str, typer.Option(help="Policy as NETWORKS[+CLOCKS], such as floor+schedutil.")] = "joint",
+    seed: Annotated[
+        int, typer.Option(help="Seed of arrivals, inputs and service times; repeats take the next ones.")
+    ] = 0,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of runs on the board, one after another.")] = 1,
+    epoch_ms: Annotated[float, typer.Option(help="Time between two decisions in ms, on the board's clock.")] = 100.0,
+    time_scale: Annotated[
+        float, typer.Option(help="Slow an emulated board down: wall time divided by board time.")
+    ] = 1.0,
     weights: WeightsOption = None,
-    out: Annotated[Path | None, typer.Option(help="directory for runs and report; may exist if empty")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print the comparison as JSON, and nothing else")] = False,
+    out: Annotated[Path | None, typer.Option(help="Directory for runs and report; new or empty.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
 ) -> None:
-    """Runs a mix for real and simulates it from the same profile, and says how far the simulator is off."""
+    """Run a mix on this machine, simulate it from the same profile, and print how far the simulation is off."""
     from workloads.report.outcome import REPORT_FILE
     from workloads.validation.outcome import outcome
 
@@ -78,7 +82,7 @@ def validate(
 def _pairs(
     plans: list[RunPlan], simulations: list[SimulationPlan], directory: Path, progress: ProgressLines
 ) -> list[Pair]:
-    """Simulates all, then runs all on one Ray; each has its own run directory."""
+    """Simulate all, then run all in one Ray session; each has its own run directory."""
     from actors.session import RaySession
     from workloads.runs.launch import run_plan
 

@@ -1,20 +1,22 @@
-"""A lower bound on the energy of the units: what no policy that keeps to every slo and floor can go below.
+"""A lower bound on the energy of the units: no policy that keeps to every slo and floor can take less.
 
-It is the optimum of a linear program (HiGHS), a relaxation of the simulation. Made easier than it is:
+It is the optimum of a linear program, solved by HiGHS. The program is a relaxation of the simulation: whatever a
+policy does in a simulated run are values of the variables that fulfil every row, at no more than the run's energy. So
+the least energy under these rows is at most that of any policy. What makes it a relaxation:
 
 - Units mix their clocks freely in time, request by request, at no delay; idle time is spent at the cheapest clock.
 - A request may be served in any gear of its application that is allowed at any time from its arrival to its deadline,
-  by the fastest allowed network of that gear. Other applications are felt only as core time that is no longer there.
-- The requests that the slo lets go are the most expensive ones, wherever in the run they are.
+  by the fastest allowed network of that gear. Other applications only take core time away.
+- The requests that may be late under the slo are the most expensive ones, wherever in the run they are.
 - A request whose deadline is after the end of the run costs nothing; nor does managing, preparing or waking up.
-- Cores that are lost are still there; heat sets no limit, and leaks as at the coldest ambient of the run. Clocks above
-  a limit remain for as long as changing a clock takes. A closed loop asks for nothing.
+- Lost cores are still there; heat sets no limit, and leaks as at the coldest ambient of the run. A clock above a limit
+  remains for as long as changing a clock takes. A closed loop asks for nothing.
 
-Kept as it is: each request takes the service time that the seed draws for it; mean service within the targets; one
-request of an application at a time; static power and load that is not ours at every clock.
+Not relaxed: each request takes the service time that the seed draws for it; mean service is within the targets; an
+application serves one request at a time; static power and load that is not ours cost the same at every clock.
 
 A policy meets an slo if that share of all requests submitted is on time; a run's `on_time` leaves requests in flight
-at the very end out of account, so the bound is for runs that leave none.
+at the very end out of account, so the bound is for runs that leave none. docs/hindsight.md has the program as formulas.
 """
 
 from __future__ import annotations
@@ -30,22 +32,32 @@ from scheduler.board import Board, BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged
 from scheduler.profile import Profile, ServiceTime
-from workloads.hindsight.program import Program
-from workloads.hindsight.sections import Section, sections_of
+from workloads.hindsight.intervals import Interval, intervals_of
+from workloads.hindsight.linear_program import LinearProgram
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
 from workloads.simulator.unit import MAX_OTHER_LOAD_SIMULATED
 
-_LOTS = 12
-"""Into how many lots of like luck the requests of a group are put; each lot is as cheap as its luckiest request."""
+_QUANTILE_GROUPS = 12
+"""Most parts into which similar requests are cut by their share of the distribution of service times. All requests of a
+part count as its fastest one, which can only lower the bound; more parts make it tighter and the program larger."""
+
+_Terms = dict[int, float]
+"""Factors by variable of the linear program."""
+
+_TermsByClock = dict[tuple[int, str, float], _Terms]
+"""Terms by an interval's number, a unit and a clock in MHz."""
 
 
 def lower_bound_j(plan: SimulationPlan) -> float | None:
-    """The energy of the units that no policy can go below while every application meets its slo and its floor.
+    """Return the energy of the units that no policy can go below while it meets every slo and every floor.
+
+    One core of 1 W static and 2 W dynamic power that serves nine requests of 10 ms within 1 s takes at least
+    1 + 9 · 0.010 · 2 = 1.18 J.
 
     Args:
-        plan: the run; its policy and costs do not matter, its seed does.
+        plan: the run; its policy and costs are ignored, its seed counts.
 
     Returns:
         Joules over the mix's duration; None where the power of a unit is unknown, or no policy can meet every slo.
@@ -56,99 +68,122 @@ def lower_bound_j(plan: SimulationPlan) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stay:
-    """A unit in a section: by clock, a column for the time that any core is busy there, and its pace."""
+class _UnitVariables:
+    """The variables of one unit in one interval, and what it does there at each clock.
+
+    Attributes:
+        active: by clock, the variable for the seconds in which any core is busy.
+        paces: by clock, the profiled seconds of work that a busy core gets through in a second.
+        dynamic_w: by clock, the power of one busy core beyond what other load would use of it.
+        top_mhz: the highest clock that the limits allow.
+    """
 
     active: Mapping[float, int]
     paces: Mapping[float, float]
-    """Profiled seconds that a request gets through in a second, by clock."""
     dynamic_w: Mapping[float, float]
-    """Of one busy core, beyond what others would use of it."""
     top_mhz: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    """Requests of one application that could be served in the same sections, at the same target and floor."""
+class _RequestGroup:
+    """Requests of one application that could be served in the same intervals, at the same target and floor.
 
-    reach: range
+    Attributes:
+        intervals: numbers of the intervals from arrival to deadline.
+        target_s: the latency target.
+        min_accuracy: the lowest floor in that time.
+        shares: the share of each request in the distribution of service times, rising, shape (n,).
+    """
+
+    intervals: range
     target_s: float
     min_accuracy: float
-    luck: FloatArray
-    """Of each, rising, shape (n,)."""
+    shares: FloatArray
 
 
 class _Bound:
-    """The program while it is put together."""
+    """The linear program while it is put together."""
 
     def __init__(self, plan: SimulationPlan) -> None:
         self._plan = plan
-        self._program = Program()
-        self._sections = sections_of(plan)
-        self._colder = _leakage(plan)
-        self._stays = [
-            {unit.name: self._stay(unit, section) for unit in plan.board.units} for section in self._sections
+        self._program = LinearProgram()
+        self._intervals = intervals_of(plan)
+        self._leakage = _leakage(plan)
+        self._units = [
+            {unit.name: self._unit_variables(unit, interval) for unit in plan.board.units}
+            for interval in self._intervals
         ]
-        self._core_time: dict[tuple[int, str, float], dict[int, float]] = {}
+        self._core_time: _TermsByClock = {}
 
     def solve(self) -> float | None:
+        """Add every application's demand, and return the least energy in joules; None where it can't be met."""
         for presence in self._plan.mix.all_apps():
             if not isinstance(presence.app.arrivals, Saturate):
-                self._ask(presence)
+                self._demand(presence)
+        # Core time of all applications together ≤ cores · time in which any core is busy. That holds in a run, since no
+        # more than all cores of the unit are busy at a moment.
         for (number, unit, mhz), taken in self._core_time.items():
-            active = self._stays[number][unit].active[mhz]
+            active = self._units[number][unit].active[mhz]
             self._program.at_most({**taken, active: -float(self._plan.board.unit(unit).cores)}, 0.0)
-        return self._program.least()
+        return self._program.minimum()
 
     # ------------------------------------------------------------ units
 
-    def _stay(self, unit: BoardUnit, section: Section) -> _Stay:
-        """A unit's time in a section: at each clock, active or idle."""
-        limits = section.limits[unit.name]
+    def _unit_variables(self, unit: BoardUnit, interval: Interval) -> _UnitVariables:
+        """Add a unit's time in an interval: at each clock, active or idle, together the length of the interval."""
+        limits = interval.limits[unit.name]
         load = min(limits.other_load, MAX_OTHER_LOAD_SIMULATED)
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None
         active: dict[float, int] = {}
-        whole: dict[int, float] = {}
+        whole: _Terms = {}
         for mhz, static_w, dynamic_w in zip(unit.mhz, unit.static_w, unit.dynamic_w, strict=True):
-            most_s = section.length_s if mhz <= top_mhz else min(section.length_s, 2e-6 * unit.transition_us)
-            leaked_w = static_w * self._colder[unit.name]
+            # A clock above the limit stays for one transition, until the limit is obeyed, and up to one more where
+            # another clock is asked for meanwhile: that begins the transition anew.
+            upper_s = interval.length_s if mhz <= top_mhz else min(interval.length_s, 2e-6 * unit.transition_us)
+            leaked_w = static_w * self._leakage[unit.name]
             others_w = dynamic_w * load * limits.cores_online
             idle_share = 1.0 if load else unit.idle_share
-            active[mhz] = self._program.column(static_w + leaked_w + others_w, most_s)
-            idle = self._program.column(static_w * idle_share + leaked_w + others_w, most_s)
+            active[mhz] = self._program.variable(static_w + leaked_w + others_w, upper_s)
+            idle = self._program.variable(static_w * idle_share + leaked_w + others_w, upper_s)
             whole |= {active[mhz]: 1.0, idle: 1.0}
-        self._program.equal(whole, section.length_s)
-        return _Stay(
+        self._program.equal(whole, interval.length_s)
+        return _UnitVariables(
             active=active,
             paces={mhz: unit.pace(mhz) * (1 - load) for mhz in unit.mhz},
+            # Other load was counted on all cores already; a request's core has only the rest of its power to add.
             dynamic_w={mhz: w * (1 - load) for mhz, w in zip(unit.mhz, unit.dynamic_w, strict=True)},
             top_mhz=top_mhz,
         )
 
     # ------------------------------------------------------------ applications
 
-    def _ask(self, presence: Presence) -> None:
-        """Has enough of an application's requests served on time."""
+    def _demand(self, presence: Presence) -> None:
+        """Require that enough of an application's requests are served on time."""
         app = presence.app.name
         arrivals_s = self._plan.mix.arrivals_s(self._plan.seed)[app]
-        slo = self._plan.mix.targets_of(app)[-1].slo
-        groups, free = self._groups(app, arrivals_s)
-        own_time: dict[tuple[int, str, float], dict[int, float]] = {}
-        on_time: dict[int, float] = {}
+        slo = presence.targets[-1].slo
+        groups, free = self._groups(presence, arrivals_s)
+        own_time: _TermsByClock = {}
+        on_time: _Terms = {}
         for group in groups:
             on_time |= self._serve(self._plan.profiles[app], group, own_time)
+        # Requests on time ≥ slo · all requests; those that are due after the end count as on time at no cost.
         self._program.at_least(on_time, math.ceil(slo * len(arrivals_s) - 1e-9) - free)
+        # An application serves one request at a time, so its requests take no longer than the unit is active.
         for (number, unit, mhz), taken in own_time.items():
-            self._program.at_most({**taken, self._stays[number][unit].active[mhz]: -1.0}, 0.0)
+            self._program.at_most({**taken, self._units[number][unit].active[mhz]: -1.0}, 0.0)
 
-    def _groups(self, app: str, arrivals_s: FloatArray) -> tuple[list[_Group], int]:
-        """An application's requests in groups, and how many need no group because they can end after the run."""
-        targets = self._plan.mix.targets_of(app)
-        begins_s = [section.from_s for section in self._sections]
-        draws = Draws(self._plan.seed, app)
-        luck: dict[tuple[int, int, float, float], list[float]] = {}
+    def _groups(self, presence: Presence, arrivals_s: FloatArray) -> tuple[list[_RequestGroup], int]:
+        """Return an application's requests in groups, and the number of those that are due after the run.
+
+        Requests of a group differ in their share of the service times only, so the program need not tell them apart.
+        """
+        targets = presence.targets
+        begins_s = [interval.from_s for interval in self._intervals]
+        draws = Draws(self._plan.seed, presence.app.name)
+        shares: dict[tuple[int, int, float, float], list[float]] = {}
         free = 0
         for index, arrival_s in enumerate(arrivals_s.tolist()):
             target = [one for one in targets if one.from_s <= arrival_s][-1]
@@ -159,64 +194,73 @@ class _Bound:
             floors = [target.min_accuracy, *(one.min_accuracy for one in targets if arrival_s < one.from_s <= due_s)]
             first, last = (int(np.searchsorted(begins_s, at_s, side="right")) - 1 for at_s in (arrival_s, due_s))
             key = (first, last, target.latency_ms / 1000, min(floors))
-            luck.setdefault(key, []).append(draws.share(index))
+            shares.setdefault(key, []).append(draws.share(index))
         groups = [
-            _Group(range(first, last + 1), target_s, min_accuracy, np.sort(shares))
-            for (first, last, target_s, min_accuracy), shares in luck.items()
+            _RequestGroup(range(first, last + 1), target_s, min_accuracy, np.sort(of_group))
+            for (first, last, target_s, min_accuracy), of_group in shares.items()
         ]
         return groups, free
 
-    def _serve(
-        self, profile: Profile, group: _Group, own_time: dict[tuple[int, str, float], dict[int, float]]
-    ) -> dict[int, float]:
-        """Columns for a group's requests in each lot and gear, and for the time these take.
+    def _serve(self, profile: Profile, group: _RequestGroup, own_time: _TermsByClock) -> _Terms:
+        """Add variables for a group's requests by quantile group and gear, and for the time these take.
 
         Args:
-            profile: of the application.
-            group: of its requests.
-            own_time: by section, unit and clock, columns of the application's time there; added to.
+            profile: the application's profile.
+            group: requests of the application.
+            own_time: by interval, unit and clock, the variables for the application's time there; added to.
 
         Returns:
-            The columns that count requests served on time, each with 1.
+            The variables that count requests served on time, each with factor 1.
         """
         program = self._program
-        lots = np.array_split(group.luck, min(_LOTS, len(group.luck)))
-        counts: list[dict[int, float]] = [{} for _ in lots]
+        # The shares rise, so the first of each part is its least, and its request the fastest in every network.
+        quantile_groups = np.array_split(group.shares, min(_QUANTILE_GROUPS, len(group.shares)))
+        counts: list[_Terms] = [{} for _ in quantile_groups]
         for unit, cores, times in _gears(self._plan.board, profile, group.min_accuracy):
-            work_s = [_least_work_s(times, float(lot[0])) for lot in lots]
-            pace = self._fastest(unit, group.reach)
+            work_s = [_least_work_s(times, float(part[0])) for part in quantile_groups]
+            pace = self._fastest_pace(unit, group.intervals)
+            # A request that takes longer than the target at the fastest clock of all can't be on time in this gear.
             served = {
-                program.column(0.0, float(len(lot))): (number, work)
-                for number, (lot, work) in enumerate(zip(lots, work_s, strict=True))
+                program.variable(0.0, float(len(part))): (number, work)
+                for number, (part, work) in enumerate(zip(quantile_groups, work_s, strict=True))
                 if work <= pace * group.target_s * (1 + 1e-9)
             }
             if not served:
                 continue
-            covered = {column: -work for column, (_, work) in served.items()}
-            within = {column: -group.target_s for column in served}
-            for number in group.reach:
-                stay = self._stays[number][unit.name]
-                for mhz, pace in stay.paces.items():
-                    taken = program.column(cores * stay.dynamic_w[mhz], math.inf)
-                    covered[taken], within[taken] = pace, 1.0
-                    self._core_time.setdefault((number, unit.name, mhz), {})[taken] = float(cores)
-                    own_time.setdefault((number, unit.name, mhz), {})[taken] = 1.0
-            program.equal(covered, 0.0)
+            # Σ time · pace = Σ requests · work: all work is done. Σ time ≤ Σ requests · target: no request on time is
+            # served for longer than its target, so the mean is not either.
+            done = {variable: -work for variable, (_, work) in served.items()}
+            within = {variable: -group.target_s for variable in served}
+            for number in group.intervals:
+                here = self._units[number][unit.name]
+                for mhz, pace in here.paces.items():
+                    time = program.variable(cores * here.dynamic_w[mhz], math.inf)
+                    done[time], within[time] = pace, 1.0
+                    self._core_time.setdefault((number, unit.name, mhz), {})[time] = float(cores)
+                    own_time.setdefault((number, unit.name, mhz), {})[time] = 1.0
+            program.equal(done, 0.0)
             program.at_most(within, 0.0)
-            for column, (number, _) in served.items():
-                counts[number][column] = 1.0
-        for lot, count in zip(lots, counts, strict=True):
-            program.at_most(count, float(len(lot)))
-        return {column: 1.0 for count in counts for column in count}
+            for variable, (number, _) in served.items():
+                counts[number][variable] = 1.0
+        # Over all gears no more requests are served than there are.
+        for part, count in zip(quantile_groups, counts, strict=True):
+            program.at_most(count, float(len(part)))
+        return {variable: 1.0 for count in counts for variable in count}
 
-    def _fastest(self, unit: BoardUnit, reach: range) -> float:
-        """The fastest pace of a unit in these sections; while a clock changes, that of the section before still is."""
-        stays = [self._stays[number][unit.name] for number in range(max(0, reach.start - 1), reach.stop)]
-        return unit.pace(max(stay.top_mhz for stay in stays))
+    def _fastest_pace(self, unit: BoardUnit, intervals: range) -> float:
+        """Return the fastest pace of a unit in these intervals.
+
+        While a clock changes, that of the interval before is still in force, so that interval counts too.
+        """
+        here = [self._units[number][unit.name] for number in range(max(0, intervals.start - 1), intervals.stop)]
+        return unit.pace(max(variables.top_mhz for variables in here))
 
 
 def _leakage(plan: SimulationPlan) -> dict[str, float]:
-    """By unit, by which share of itself static power is above the stated one at the coldest ambient of the run."""
+    """Return by unit the share by which static power is above the stated one at the coldest ambient of the run.
+
+    A share of -0.2 is 20 % below; 0 where a unit has no thermal model.
+    """
     changed_c = [event.change.ambient_c for _, event in plan.events if isinstance(event.change, AmbientChanged)]
     coldest_c = min([plan.board.ambient_c, *changed_c])
     return {
@@ -234,7 +278,7 @@ def _top_mhz(unit: BoardUnit, limits: UnitInputs) -> float:
 def _gears(
     board: Board, profile: Profile, min_accuracy: float
 ) -> Iterator[tuple[BoardUnit, int, Sequence[ServiceTime]]]:
-    """Each unit and number of cores that was profiled for it, with the times there of all networks allowed."""
+    """Yield each unit and number of cores that was profiled for it, with the times there of all networks allowed."""
     times: dict[tuple[str, int], list[ServiceTime]] = {}
     for rung in profile.above(min_accuracy).rungs:
         for time in rung.times:
@@ -245,6 +289,6 @@ def _gears(
                 yield unit, cores, here
 
 
-def _least_work_s(times: Sequence[ServiceTime], luck: float) -> float:
-    """Profiled time of a request of that luck in whichever network is fastest for it."""
-    return min(at_share(time.samples_ms, luck) for time in times) / 1000
+def _least_work_s(times: Sequence[ServiceTime], share: float) -> float:
+    """Return the profiled seconds of a request of that share in the network that is fastest for it."""
+    return min(at_share(time.samples_ms, share) for time in times) / 1000

@@ -1,7 +1,7 @@
-"""`gearshift accuracy`: how often the sub-networks of a supernet are right on the user's own labelled pictures.
+"""`gearshift accuracy`: measures how often sub-networks are right on the user's own labelled pictures.
 
-Each is measured in the engine that serves it, picture by picture; where pictures to calibrate with are given, its
-batch-norm statistics are averaged over them first. What was measured can be written to a ladder file, for a run to use.
+Each sub-network is measured in the engine that serves it, picture by picture. If training pictures are given, its
+batch-norm statistics are averaged over them first. The result can be written to a ladder file, for a run to use.
 """
 
 from __future__ import annotations
@@ -34,24 +34,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DRAWN = "drawn"
-"""What stands for a folder where pictures are drawn by seed: those of `ofa-plates`."""
+"""Word that stands for a folder where pictures are drawn by seed, as for `ofa-plates`."""
 
 _CALIBRATION_BATCH = 64
+"""Pictures of a batch over which statistics are averaged."""
+
 _SHOWN_EVERY = 16
+"""Number of pictures after which progress is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What the sub-networks are measured on, and how.
+    """Pictures to measure sub-networks on, and how to measure.
 
     Attributes:
         data: labelled pictures.
-        limit: at most that many of them; None takes all.
-        seed: of which.
-        engine: one of `engines.names()`.
-        precision: to compute in; None is each sub-network's own.
+        limit: most pictures to use; None uses all.
+        seed: seed of the choice of pictures.
+        engine: `auto` or one of `engines.names()`.
+        precision: precision to compute in, `float32` or `bfloat16`; None is each sub-network's own.
         calibration: training pictures for batch-norm statistics; None leaves the statistics as they are.
-        calibration_pictures: at most that many of them.
+        calibration_pictures: most training pictures to use.
 
     Raises:
         SupernetError: for an unknown engine or precision.
@@ -75,7 +78,7 @@ class Evaluation:
 
     @property
     def pictures(self) -> int:
-        """How many are measured on."""
+        """Number of pictures that are measured on."""
         return min(len(self.data), self.limit or len(self.data))
 
 
@@ -84,11 +87,11 @@ class Measured:
     """One sub-network's accuracy.
 
     Attributes:
-        subnet: with the accuracy measured.
-        score: it.
+        subnet: the sub-network with the accuracy measured.
+        score: numbers of pictures and of right answers.
         before: the sub-network as the ladder has it, with the accuracy published or measured before.
         statistics: its own batch-norm statistics; empty where it has the supernet's.
-        origin: of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet.
+        origin: origin of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet.
     """
 
     subnet: SubNet
@@ -104,16 +107,16 @@ class Measured:
 
 
 def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) -> LabelledData:
-    """The pictures that an option asks for.
+    """Return the pictures that an option asks for.
 
     Args:
-        task: of the supernet.
-        given: a folder, or `drawn`; None is `drawn`.
-        option: its name, for the message.
-        held_out: False for pictures to calibrate with.
+        task: task of the supernet, `plates` or `imagenet`.
+        given: value of the option: a folder, or `drawn`; None is `drawn`.
+        option: name of the option, for messages.
+        held_out: True for pictures to measure on, False for training pictures.
 
     Raises:
-        SupernetError: if there are none, or not of that task.
+        SupernetError: if there are no such pictures for that task.
     """
     drawn = given is None or given == DRAWN
     if task == "plates":
@@ -131,10 +134,16 @@ def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) 
 def measure(
     net: Supernet, rungs: Sequence[SubNet], how: Evaluation, on_progress: Progress = no_progress
 ) -> Iterator[Measured]:
-    """Measures one sub-network after the other.
+    """Measure sub-networks one after another, and yield each result as it is ready.
+
+    Args:
+        net: the supernet.
+        rungs: sub-networks of its ladder.
+        how: the pictures, the engine and the precision.
+        on_progress: called as pictures are measured.
 
     Raises:
-        SupernetError: for a picture that can't be read, or an engine that can't run them.
+        SupernetError: for a picture that can't be read, or an engine that can't run the networks.
     """
     threads = len(os.sched_getaffinity(0))
     for rung in rungs:
@@ -160,7 +169,7 @@ def measure(
 def _exported(
     net: Supernet, rung: SubNet, subnet: SubNet, how: Evaluation, directory: Path, on_progress: Progress
 ) -> tuple[Artifact, Mapping[str, Tensor], str]:
-    """The sub-network's files, its own batch-norm statistics, and where they are from."""
+    """Export a sub-network at its precision; return its files, its own statistics and their origin."""
     from supernets.calibration import calibrate, statistics
     from supernets.exporting import export_module
 
@@ -170,6 +179,7 @@ def _exported(
         calibrate(module, _inputs(how, how.calibration, net.input_shape(rung), f"calibrate {rung.id}", on_progress))
         origin = "calibrated"
     kept = {} if origin == "inherited" else statistics(module)
+    # A network as the ladder has it is taken from the cache of exports; any other one is written to the directory.
     if origin != "calibrated" and subnet == rung:
         return supernets.export(net, rung, cache_dir() / "exported"), kept, origin
     path = directory / f"{subnet.id}.onnx"
@@ -179,6 +189,7 @@ def _exported(
 def _inputs(
     how: Evaluation, pictures: LabelledData, shape: tuple[int, ...], what: str, on_progress: Progress
 ) -> Iterator[Tensor]:
+    """Yield batches of training pictures as tensors of a network's shape."""
     import torch
 
     total, done = min(len(pictures), how.calibration_pictures), 0
@@ -189,7 +200,7 @@ def _inputs(
 
 
 def notes(net: Supernet, rungs: Sequence[SubNet], how: Evaluation) -> list[str]:
-    """What a user must know before believing the figures."""
+    """Return the reasons for doubt that a user must know before believing the figures, each a sentence."""
     said = [net.notice] if net.notice else []
     inherited = [rung.id for rung in rungs if not net.calibrated(rung)]
     if inherited and how.calibration is None and net.weights_source != "random":
@@ -204,10 +215,10 @@ def notes(net: Supernet, rungs: Sequence[SubNet], how: Evaluation) -> list[str]:
 
 
 def check_ladder_file(path: Path) -> None:
-    """Refuses a file that could not be written or taken as a ladder, before anything is measured.
+    """Refuse a file that could not be written or read as a ladder; called before anything is measured.
 
     Raises:
-        SupernetError: saying what would do.
+        SupernetError: if the name does not end in .safetensors, or its folder can't be written to.
     """
     if path.suffix != ".safetensors" or path.is_dir():
         raise SupernetError(f"--write {str(path)!r} must be a file that ends in .safetensors")
@@ -217,10 +228,10 @@ def check_ladder_file(path: Path) -> None:
 
 
 def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: Evaluation) -> None:
-    """Writes a ladder file, which `supernets.load` takes as `NAME:FILE`.
+    """Write a ladder file, which `supernets.load` takes as `NAME:FILE`.
 
     Raises:
-        SupernetError: if it can't be written.
+        SupernetError: if the file can't be written.
     """
     about = {
         "supernet": net.weights_name,
@@ -239,7 +250,7 @@ def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: E
 
 
 def as_json(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> dict[str, Any]:
-    """All of it, for `--json`."""
+    """Return all of it, as `--json` prints it."""
     return {
         "schema": 1,
         "supernet": net.name,
@@ -269,7 +280,7 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> dic
 
 
 def accuracy_table(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> Table:
-    """One row for each sub-network, of at most 110 columns."""
+    """Return a table of at most 110 columns, with one row for each sub-network."""
     top1 = "exact match" if net.task == "plates" else "top-1"
     table = Table(
         box=box.SIMPLE_HEAD,

@@ -21,12 +21,12 @@ from workloads.progress import Progress
 def ladders_of(
     mix: Mix, weights: Mapping[str, Path], on_progress: Progress, without: Collection[str | Family] = ()
 ) -> dict[str | Family, Ladder]:
-    """The ladder of each supernet and family in a mix; all are looked up before the first is exported.
+    """Return the ladder of each supernet and family in a mix; all are looked up before the first is exported.
 
     Args:
         mix: the mix.
-        weights: own weights by supernet's name.
-        on_progress: told about exports.
+        weights: files of own weights, by supernet's name.
+        on_progress: called as exports go on.
         without: supernets and families whose ladders are not needed.
 
     Raises:
@@ -50,7 +50,8 @@ def ladders_of(
     for name in weights:
         if name not in used:
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
-    for supernet in supernets_:  # a ladder's name or a file can be wrong too, and an export takes long
+    # A ladder's name or a file can be wrong too, and an export takes long: load all before the first export.
+    for supernet in supernets_:
         if isinstance(supernet, str):
             supernets.load(supernet, weights.get(base_name(supernet))).ladder()
     return {
@@ -62,7 +63,12 @@ def ladders_of(
 
 
 def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
-    """The exported ladder of a built-in supernet, its name as for `supernets.load`.
+    """Export the ladder of a built-in supernet.
+
+    Args:
+        name: a supernet with its ladder, if it is not the default one: `ofa-plates` or `ofa-mbv3-w1.2:gpu7`.
+        weights: file of own weights; None takes the packaged ones.
+        on_progress: called as exports go on.
 
     Raises:
         supernets.SupernetError: for an unknown name or unusable weights.
@@ -79,12 +85,12 @@ def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
 
 
 def base_name(supernet: str) -> str:
-    """A supernet's name without a ladder's behind a colon."""
+    """Return a supernet's name without its ladder: `ofa-mbv3-w1.2` for `ofa-mbv3-w1.2:gpu7`."""
     return supernet.partition(":")[0]
 
 
 def supernet_label(supernet: str | Family) -> str:
-    """What progress and stored profiles call it."""
+    """Return the name that progress lines and stored profiles use: a supernet's own, or `family`."""
     return base_name(supernet) if isinstance(supernet, str) else "family"
 
 
@@ -93,15 +99,17 @@ def _family_ladder(family: Family) -> Ladder:
 
 
 def _own_source(accuracy: float | None) -> str:
-    """Whoever declared a family vouches for its accuracies; to us they are as good as published."""
+    """Return the source of an own model's accuracy: its owner vouches for it, so it counts as published."""
     return "unknown" if accuracy is None else "published"
 
 
 def _own_model(name: str, path: Path) -> Artifact:
-    """A user's own ONNX file; it must take one input of a fixed shape, with a batch of one or of any size.
+    """Read a user's own ONNX file.
+
+    The model must take one input of a fixed shape, with a batch of one or of any size.
 
     Raises:
-        supernets.SupernetError: if it doesn't.
+        supernets.SupernetError: if the model takes anything else.
     """
     session = open_model(str(path))
     inputs = session.get_inputs()

@@ -1,4 +1,4 @@
-"""Profiles of ladders: those that come with gearshift, or measured on this machine."""
+"""Profiles of ladders: packaged with gearshift, or measured on this machine."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def profiles_for(
     measured: bool = False,
     on_progress: Progress = no_progress,
 ) -> dict[str | Family, Profile]:
-    """The profile of each supernet and family in a mix.
+    """Return the profile of each supernet and family in a mix.
 
     Args:
-        mix: what is to be simulated.
-        board: where; it says how many cores a network may get.
-        weights: own weights by supernet's name; such a supernet is always measured here.
-        measured: measure on this machine even what comes with a profile, where it can run here.
-        on_progress: told about exports and measurements.
+        mix: the mix that is to be simulated.
+        board: the board of the simulation; it says how many cores a network may get.
+        weights: files of own weights, by supernet's name; such a supernet is always measured here.
+        measured: True measures on this machine even what has a packaged profile, where it can run here.
+        on_progress: called as exports and measurements go on.
 
     Raises:
         MixError: for an unknown supernet, or weights that no app uses.
@@ -59,7 +59,7 @@ def profiles_for(
 
 
 def devices_of(board: Board) -> dict[str, str]:
-    """The device of each GPU unit, as torch names it: the board's n-th is CUDA's n-th."""
+    """Return by GPU unit the device as torch names it: the board's first GPU is `cuda:0`, the second `cuda:1`."""
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
     return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
 
@@ -73,10 +73,22 @@ def profile_board(
     fresh: bool = False,
     devices: Mapping[str, str] | None = None,
 ) -> Profile:
-    """The profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
+    """Measure the profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
 
-    Several GPUs of a board differ by their `speed`, as its CPU units do; the first is measured. Models that have no
-    torch program get no times there, and so no place.
+    Several GPUs of a board differ by their `speed`, as its CPU units do, so only the first is measured. A ladder with a
+    model that has no torch program gets no times on a GPU, and so never runs there.
+
+    Args:
+        name: name of the supernet, for stored profiles and progress lines.
+        ladder: the exported networks.
+        board: a board of this machine.
+        on_progress: called as measurements go on.
+        engine: execution engine on CPUs; `auto` takes for each network the fastest that runs here.
+        fresh: True measures anew what was measured before.
+        devices: by GPU unit, the torch device; None takes them in order.
+
+    Returns:
+        The times of each network on CPUs and on the GPU.
 
     Raises:
         BoardError: if the GPU can't be used.
@@ -112,17 +124,18 @@ def profile_board(
         artifact.subnet: tuple(time for profile in profiles for time in profile.rung(artifact.subnet).times)
         for artifact, _, _ in ladder
     }
-    last = profiles[-1]  # a GPU's names both processors
+    # The last one: a GPU's profile names both processors as its machine.
+    last = profiles[-1]
     return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
 
 
 def runs_on_gpu(ladder: Ladder) -> bool:
-    """Whether all of a ladder has a program that a GPU can run."""
+    """Return True if every network of a ladder has a program that a GPU can run."""
     return all(artifact.program is not None for artifact, _, _ in ladder)
 
 
 def _cpus_by_cores(board: Board) -> dict[int, tuple[int, ...]]:
-    """CPUs of this machine for each number of cores that a unit of the board offers, as far as there are so many."""
+    """Return CPUs of this machine by number of cores: up to what a unit of the board offers and this machine has."""
     here = sorted(os.sched_getaffinity(0))
     most = max((unit.cores for unit in board.units if unit.kind == "cpu"), default=1)
     return {cores: tuple(here[:cores]) for cores in range(1, min(most, len(here)) + 1)}

@@ -1,7 +1,7 @@
 """`gearshift ladder`: searches a new ladder of a supernet for one unit of a board, and writes it as a ladder file.
 
-Latencies are this machine's, on the unit's cores; of an emulated unit they are shown as its pace makes them at its top
-clock, and so are the limits that a user gives.
+Latencies are measured on this machine, on the unit's cores. For an emulated unit they are shown as its pace makes them
+at its top clock, and limits that a user gives are of that kind too.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ from supernets.search.evolution import EvolutionPlan
 from supernets.search.find import LatencyBench, SearchPlan, search
 from supernets.search.work_file import WorkFile
 from workloads.ladder.accuracy import DRAWN, check_ladder_file, labelled_data
-from workloads.ladder.found import FoundLadder, Place, notes, write_ladder
+from workloads.ladder.found_ladder import FoundLadder, Place, notes, write_ladder
 from workloads.ladder.profiles import devices_of
 from workloads.progress import Progress, no_progress
 
-_KINDS = ("predictor:FILE", "table:FILE", "data[:DIR]")
+_ACCURACY_FORMS = ("predictor:FILE", "table:FILE", "data[:DIR]")
 
-_FEW_POPULATION, _FEW_GENERATIONS = 8, 4
-"""Defaults where every accuracy has to be measured: that takes seconds to minutes each."""
+_MEASURED_EVOLUTION = EvolutionPlan(population=8, generations=4)
+"""Extent of the search where every accuracy has to be measured, which takes seconds to minutes each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LadderRequest:
-    """Everything that `gearshift ladder` is asked for; the fields are the command's options.
+    """A ladder that is asked for; the fields are the options of `gearshift ladder`.
 
     Attributes:
         supernet: name of a built-in supernet.
-        board: a board that this machine can play.
-        unit: a unit of the board; None is its first CPU unit.
-        cores: cores of that unit.
-        accuracy: where accuracies come from: `predictor:FILE`, `table:FILE` or `data[:DIR]`; None draws plates.
-        weights: own weights; None takes the shipped ones.
+        board: a board that this machine can run or emulate.
+        unit: name of a unit of the board; None is its first CPU unit.
+        cores: number of cores of that unit.
+        accuracy: source of accuracies: `predictor:FILE`, `table:FILE` or `data[:DIR]`; None draws plates.
+        weights: file of own weights; None takes the packaged ones.
         engine: execution engine; `auto` takes the first that can run here.
-        rungs: how many rungs are wanted, evenly between the fastest and the slowest.
-        limits_ms: latency limits of the rungs instead; empty takes `rungs`.
+        rungs: number of rungs, spread evenly in log latency from the fastest to the slowest.
+        limits_ms: latency limits of the rungs, which replace `rungs`; empty takes `rungs`.
         min_accuracy: rungs below this fraction are left out.
-        resolutions: pixels to choose from; empty takes all of the space.
-        calibrate: folder of training pictures for batch-norm statistics; None leaves them as they are.
-        calibration_pictures: at most this many of them.
-        search_pictures: pictures that a measured search goes by.
-        test_pictures: pictures that the chosen rungs are measured on; None takes all.
-        population: networks of a generation; None is 100, or 8 where every accuracy has to be measured.
-        generations: None is 500, or 4 where every accuracy has to be measured.
-        parent_ratio: share of a generation that has children.
+        resolutions: resolutions to choose from, in pixels; empty takes all of the supernet.
+        calibrate: folder of training pictures for batch-norm statistics; None leaves the statistics as they are.
+        calibration_pictures: most training pictures to use.
+        search_pictures: pictures on which accuracy is measured during a search on data.
+        test_pictures: pictures on which the chosen rungs are measured after a search on data; None takes all.
+        population: networks in a generation; None is 100, or 8 where every accuracy has to be measured.
+        generations: number of generations; None is 500, or 4 where every accuracy has to be measured.
+        parent_ratio: share of a generation that becomes parents, from 0 to 1.
         mutate_probability: probability that a knob of a mutated child changes.
-        mutation_ratio: share of children that are mutated.
-        networks: networks measured to fit the latency predictor.
-        held_out: networks measured to say how far the predictor is off.
+        mutation_ratio: share of children made by mutation, from 0 to 1; the rest are made by crossover.
+        networks: number of networks measured to fit the latency predictor.
+        held_out: number of networks measured to find the predictor's error.
         seed: seed of the search.
         work: directory that keeps measurements; None is one in the cache.
-        fresh: measure anew.
-        write: ladder file to write; None is `SUPERNET-BOARD.safetensors` here.
+        fresh: True forgets earlier measurements.
+        write: ladder file to write; None is `SUPERNET-BOARD.safetensors` in the working directory.
     """
 
     supernet: str
@@ -102,15 +102,15 @@ def search_ladder(
     on_progress: Progress = no_progress,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> FoundLadder:
-    """Searches a new ladder and writes it to a file, which an App takes as `supernet="NAME:FILE"`.
+    """Search a new ladder and write it to a file, which an App takes as `supernet="NAME:FILE"`.
 
     Args:
-        request: what is wanted.
-        on_progress: told about measurements.
-        on_notice: told what a user must know, a sentence at a time.
+        request: the ladder that is asked for.
+        on_progress: called as measurements go on.
+        on_notice: called with each sentence that a user must know.
 
     Raises:
-        InputError: if something asked for can't be had; nothing was measured.
+        InputError: if a part of the request is not possible; nothing was measured.
     """
     where = place(request.board, request.unit, request.cores)
     net = open_supernet(request.supernet, request.weights)
@@ -138,10 +138,10 @@ def search_ladder(
 
 
 def open_supernet(name: str, weights: Path | None) -> ElasticSupernet:
-    """A supernet that has something to search.
+    """Open a supernet that has a space to search.
 
     Raises:
-        SupernetError: if it has not, or can't be opened.
+        SupernetError: if it has none, or can't be opened.
     """
     net = supernets.load(name, weights)
     if not isinstance(net, ElasticSupernet):
@@ -150,12 +150,12 @@ def open_supernet(name: str, weights: Path | None) -> ElasticSupernet:
 
 
 def place(board: Board, unit: str | None, cores: int) -> Place:
-    """The unit and cores that are asked for, checked.
+    """Return the place that is asked for, checked.
 
     Args:
-        board: that this host can play.
-        unit: its name; None is the first CPU unit.
-        cores: of a CPU unit.
+        board: a board that this machine can run or emulate.
+        unit: name of a unit; None is the first CPU unit.
+        cores: number of cores of that unit.
 
     Raises:
         InputError: if the board has no such unit, or not as many cores.
@@ -173,16 +173,17 @@ def place(board: Board, unit: str | None, cores: int) -> Place:
 
 
 def bench_of(where: Place, engine: str) -> LatencyBench:
-    """What networks for that place are measured in.
+    """Return the engine, cores and device in which networks for a place are measured.
 
     Raises:
-        SupernetError: for an unknown engine, or one that does not run there.
+        SupernetError: for an unknown engine, or one that does not run on the unit.
     """
     if where.unit.kind == "gpu":
         if engine not in ("auto", "torch"):
             raise SupernetError(f"engine {engine!r} does not run on a GPU, as unit {where.unit.name!r} is; take torch")
         return LatencyBench(engine="torch", threads=1, device=devices_of(where.board)[where.unit.name])
-    engines.engine_version(engine)  # refuses an unknown one
+    # Called for its check: it refuses an unknown engine.
+    engines.engine_version(engine)
     return LatencyBench(
         engine=engines.candidates()[0] if engine == "auto" else engine,
         threads=where.cores,
@@ -191,17 +192,17 @@ def bench_of(where: Place, engine: str) -> LatencyBench:
 
 
 def work_file(net: ElasticSupernet, where: Place, bench: LatencyBench, directory: Path | None, fresh: bool) -> WorkFile:
-    """What was measured before of this supernet, on this machine, in this engine.
+    """Open the file of earlier measurements of a supernet, on this machine and in this engine.
 
     Args:
         net: the supernet.
-        where: it is measured.
-        bench: in what.
-        directory: `--work`; None is one in the cache for just that.
-        fresh: forget it.
+        where: the place that the ladder is for.
+        bench: the engine, cores and device in which networks are measured.
+        directory: directory of the file; None is one in the cache, for these measurements alone.
+        fresh: True deletes earlier measurements.
 
     Raises:
-        SupernetError: if the directory can't be used, or holds something else's.
+        SupernetError: if the directory can't be used, or holds measurements of something else.
     """
     depends_on = {
         "supernet": net.name,
@@ -226,10 +227,10 @@ def _accuracy_source(
     work: WorkFile,
     on_progress: Progress,
 ) -> AccuracySource:
-    """Opens what the request's `accuracy` names.
+    """Open the source of accuracies that a request names.
 
     Raises:
-        SupernetError: for another form, or a file or folder that can't be used.
+        SupernetError: if the name has another form, or the file or folder can't be used.
     """
     given, resolutions = request.accuracy, request.resolutions or None
     kind, _, file = (given or ("data" if net.task == "plates" else "")).partition(":")
@@ -241,7 +242,7 @@ def _accuracy_source(
         return AccuracyTable(Path(file), net.space)
     if kind != "data":
         what = "is needed:" if given is None else f"{given!r} must be"
-        raise SupernetError(f"--accuracy {what} one of {', '.join(_KINDS)}")
+        raise SupernetError(f"--accuracy {what} one of {', '.join(_ACCURACY_FORMS)}")
     data = labelled_data(net.task, file or None, "--accuracy data:", held_out=True)
     if calibration is None:
         raise SupernetError("--accuracy data needs training pictures to calibrate each sub-network on: --calibrate DIR")
@@ -267,6 +268,7 @@ def _accuracy_source(
 
 
 def _calibration(net: ElasticSupernet, request: LadderRequest) -> Calibration | None:
+    """Return the training pictures for batch-norm statistics: always drawn for plates, else None if none are given."""
     if request.calibrate is None and net.task != "plates":
         return None
     data = labelled_data(net.task, request.calibrate, "--calibrate", held_out=False)
@@ -274,9 +276,8 @@ def _calibration(net: ElasticSupernet, request: LadderRequest) -> Calibration | 
 
 
 def _search_plan(request: LadderRequest, source: AccuracySource, where: Place) -> SearchPlan:
-    """Says how far to search; population and generations that are not given suit the source."""
-    measured = isinstance(source, MeasuredAccuracy)
-    usual = EvolutionPlan(population=_FEW_POPULATION, generations=_FEW_GENERATIONS) if measured else EvolutionPlan()
+    """Return how far to search; population and generations that are not given suit the source of accuracies."""
+    usual = _MEASURED_EVOLUTION if isinstance(source, MeasuredAccuracy) else EvolutionPlan()
     return SearchPlan(
         pace=where.pace,
         limits_ms=request.limits_ms,

@@ -1,6 +1,6 @@
-"""What is to happen and when, in virtual time: the heart of a discrete-event simulation.
+"""The event queue of the simulation: which call is due at which virtual time.
 
-Things due at one moment happen in the order in which they were put down, so that a run is the same every time.
+Calls due at one moment are made in the order in which they were put down, so a run is the same every time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Agenda:
     """A queue of calls by time.
 
     Attributes:
-        now_s: the present, board time; it moves only in `run`.
+        now_s: the present in board time; it moves only in `run`.
     """
 
     def __init__(self, now_s: float) -> None:
@@ -24,18 +24,18 @@ class Agenda:
         self._count = 0
 
     def at(self, at_s: float, call: Callable[[Any], None], argument: Any = None) -> None:
-        """Has a call made at that time, with that argument; a time that has passed is now, infinity never."""
+        """Put down a call with an argument; a time that has passed means now, infinity never."""
         if at_s < math.inf:
             self._count += 1
             heappush(self._due, (at_s, self._count, call, argument))
 
     @property
     def next_s(self) -> float:
-        """When the next call is due; infinite where there is none."""
+        """Time at which the next call is due; infinite where there is none."""
         return self._due[0][0] if self._due else math.inf
 
     def run(self, until_s: float) -> None:
-        """Makes all calls that are due until then, that moment included."""
+        """Make all calls that are due until then, that moment included."""
         due = self._due
         while due and due[0][0] <= until_s:
             at_s, _, call, argument = heappop(due)

@@ -1,7 +1,7 @@
 """The manager's driver in virtual time: brings it telemetry, events and answers, and carries out its effects.
 
-The counterpart of `actors.control.loop`. What managing costs is `Costs`: the manager does one thing after another, an
-effect leaves when it has decided, is carried out a call later, and its acknowledgement takes as long again.
+It is the counterpart of `actors.control.loop`. Managing costs what `Costs` says: the manager does one thing after
+another, an effect leaves when it has decided, is carried out a call later, and its acknowledgement takes as long again.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ class Driver:
     """Drives one manager through a simulation.
 
     Args:
-        manager: to drive.
-        board: the simulated one.
-        servers: by application, those that come later included.
-        agenda: of the simulation.
-        costs: of managing.
-        events: what the mix has happen, (at_s, event), rising.
-        present: applications that are there from the start.
-        epoch_s: between two decisions.
-        policy: its name, for messages.
-        solves: whether it solves an optimisation problem, which costs more.
+        manager: the manager.
+        board: the simulated board.
+        servers: by application, its server; applications that come later are included.
+        agenda: the agenda of the simulation.
+        costs: costs of managing.
+        events: the mix's events as (at_s, event), rising.
+        present: applications that are present from the start.
+        epoch_s: time between two ticks.
+        policy: name of the policy, for messages.
+        solves: True if the policy solves an optimisation problem, which costs more.
         log: called with each entry of the epoch log.
 
     Attributes:
-        epochs: ticks so far.
+        epochs: number of ticks so far.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Driver:
         agenda.at(agenda.now_s, self._tick)
 
     def held_down(self, unit: str, max_mhz: float | None) -> None:
-        """Tells the manager that heat changed the highest clock of a unit; None is no limit."""
+        """Tell the manager that heat changed the highest clock of a unit; None is no limit."""
         self._heat_mhz[unit] = max_mhz
         text = f"{unit}: {'cool again' if max_mhz is None else f'too hot, at most {max_mhz:g} MHz'}"
         self._tell(Event(change=self._limits_in_force(unit), text=text))
@@ -108,6 +108,7 @@ class Driver:
     # ------------------------------------------------------------ what happens
 
     def _tick(self, _: object) -> None:
+        """Begin an epoch: bring the manager telemetry, then the tick."""
         costs = self._costs
         self._busy_with(costs.epoch_ms + costs.epoch_app_ms * len(self._present))
         reports = tuple(server.telemetry() for name, server in self._servers.items() if name in self._present)
@@ -121,6 +122,7 @@ class Driver:
         self._agenda.at(self._started_s + self.epochs * self._epoch_s, self._tick)
 
     def _happens(self, event: Event) -> None:
+        """Do an event to the board and the applications, then tell the manager."""
         change = event.change
         if isinstance(change, BoardEvent):
             event = replace(event, change=self._done_to_board(change))
@@ -144,7 +146,7 @@ class Driver:
                 assert_never(change)
 
     def _limits_in_force(self, unit: str) -> UnitLimited:
-        """The mix's limits and those of heat together."""
+        """Return the mix's limits and those of heat together."""
         limits, heat_mhz = self._limits[unit], self._heat_mhz.get(unit)
         caps = [cap for cap in (limits.max_mhz, heat_mhz) if cap is not None]
         return replace(limits, max_mhz=min(caps, default=None))
@@ -152,6 +154,7 @@ class Driver:
     # ------------------------------------------------------------ messages and effects
 
     def _tell(self, message: Message) -> None:
+        """Bring the manager a message, and carry its effects out when it has had time to decide."""
         decisions = self._manager.decisions
         effects = self._manager.on(message, self._agenda.now_s)
         if self._manager.decisions > decisions:
@@ -168,7 +171,7 @@ class Driver:
         return costs.decision_ms + costs.decision_app_ms * apps if self._solves else costs.rule_app_ms * apps
 
     def _busy_with(self, cpu_ms: float) -> None:
-        """The manager computes; what it sends after that leaves later."""
+        """Let the manager compute for a time; what it sends after that leaves later."""
         took_s = self._spend(cpu_ms, urgent=True)
         self._free_s = max(self._free_s, self._agenda.now_s) + took_s
 
@@ -180,6 +183,7 @@ class Driver:
         self._write({"kind": log.kind, "now_s": self._agenda.now_s, **log.fields})
 
     def _carry_out(self, effect: Effect) -> None:
+        """Carry out an effect now, and have the manager told when that is done."""
         now_s = self._agenda.now_s
         answered_s = now_s + 1e-3 * self._costs.call_ms
         match effect:
@@ -202,7 +206,7 @@ class Driver:
                 assert_never(effect)
 
     def _prepare(self, app: str, gear: Gear) -> float:
-        """Makes a network ready, once for all CPU units and each GPU; returns how long it still takes, in seconds."""
+        """Make a network ready, once for all CPU units and each GPU; return the seconds that this still takes."""
         on_cpu = self._board.units[gear.unit].spec.kind == "cpu"
         form = (app, replace(gear, unit="cpu") if on_cpu else gear)
         if form not in self._ready_s:
@@ -210,5 +214,5 @@ class Driver:
         return max(0.0, self._ready_s[form] - self._agenda.now_s)
 
     def _spend(self, cpu_ms: float, *, urgent: bool) -> float:
-        """Takes CPU time for managing; returns how long that takes, in seconds."""
+        """Take CPU time for managing, and return the seconds that this takes."""
         return self._board.spend(cpu_ms, urgent=urgent) if self._costs.on_board else 1e-3 * cpu_ms

@@ -1,6 +1,6 @@
-"""How a unit heats up and is held down: one resistance, one capacity, and the kernel's step-wise thermal governor.
+"""Heat of a unit: one thermal resistance, one capacity, and the kernel's step-wise thermal governor.
 
-The parameters and their meaning are `scheduler.board.Thermal`'s. It does not know what the power is spent on.
+The parameters are those of `scheduler.board.Thermal`. This module does not know what the power is spent on.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ class Heat:
     """The temperature of one unit, and the highest clock that it allows.
 
     Args:
-        unit: with power figures and a thermal model.
-        thermal: that model.
-        ambient_c: temperature around it, which it has at first.
+        unit: a unit with power figures.
+        thermal: its thermal model.
+        ambient_c: ambient temperature in °C, which is the unit's own at first.
 
     Attributes:
-        temp_c: now.
-        ambient_c: around it, from here on.
-        polling_s: how often the thermal governor looks.
+        temp_c: present temperature of the unit in °C.
+        ambient_c: present ambient temperature in °C.
+        polling_s: time between two polls of the thermal governor.
     """
 
     def __init__(self, unit: BoardUnit, thermal: Thermal, ambient_c: float) -> None:
@@ -33,16 +33,23 @@ class Heat:
         self._seen_c = ambient_c
 
     def leakage(self) -> float:
-        """By which share of itself static power is above the stated one at this temperature; may be below 0."""
+        """Return the share by which static power is above the stated one at this temperature: 0.1 is 10 % above.
+
+        Below the reference temperature it is negative.
+        """
         return max(-1.0, self._thermal.static_per_c * (self.temp_c - self._thermal.reference_c))
 
     def pass_time(self, span_s: float, power_w: float) -> None:
-        """Lets a time pass at that mean power."""
+        """Let a time pass at a mean power: the temperature nears its final value exponentially."""
         end_c = self.ambient_c + power_w * self._thermal.c_per_w
         self.temp_c = end_c + (self.temp_c - end_c) * math.exp(-span_s / self._thermal.tau_s)
 
     def poll(self) -> float | None:
-        """The thermal governor looks: the highest clock allowed from here on, None where heat sets no limit."""
+        """Poll the thermal governor; return the highest clock it allows in MHz, None where heat sets no limit.
+
+        The rule is that of the kernel's `step_wise` governor: one clock down while the unit is at the trip temperature
+        or above and warming, one up while it is below and cooling.
+        """
         rising, falling = self.temp_c > self._seen_c, self.temp_c < self._seen_c
         self._seen_c = self.temp_c
         top = len(self._mhz) - 1

@@ -1,4 +1,4 @@
-"""A simulation as it is planned: a mix, a board of any kind, a policy, and the profiles of the networks."""
+"""The plan of a simulation: a mix, a board of any kind, a policy, and the profiles of the networks."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from workloads.mix.mix import Mix
 
 
 class SimulationError(RuntimeError):
-    """A simulation that could not go on: the policy at fault and what it did."""
+    """A simulation that could not go on; the message names the policy at fault and its error."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Costs:
-    """What managing a board costs on it: CPU time of the manager and its workers, at a core's top clock, and delays.
+    """Costs of managing a board: CPU time of the manager and its workers, at a core's top clock, and delays.
 
     The CPU time is spent in the CPU unit whose top clock takes the least power, on an idle core if there is one, and
     counts as busy there; where there is none it delays the request that has the last core.
 
-    The defaults are about what the manager and `joint` take in a process of their own: a runtime manager as such. They
-    charge 0.5 ms for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight
-    (1.6 to 2.7); rules are charged less than measured (0.7 to 1.1 ms). On Ray it takes more, its threads included:
-    docs/measurements.md, "What managing costs".
+    The defaults are about what the manager and `joint` take in a process of their own, without Ray. They charge 0.5 ms
+    for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight (measured: 1.6
+    to 2.7); rules are charged less than measured (0.7 to 1.1 ms). On Ray it takes more, its threads
+    included: docs/measurements.md, "What managing costs".
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
-        epoch_app_ms: and for each application.
+        epoch_app_ms: further CPU time of one epoch for each application.
         decision_ms: CPU time of one decision of a policy that solves an optimisation problem (`Policy.solves`).
-        decision_app_ms: and for each application.
+        decision_app_ms: further CPU time of that decision for each application.
         rule_app_ms: CPU time of one decision of any other policy, for each application.
-        prepare_ms: CPU time to make a network ready that this application has not had ready before, beside what
-            else runs there; the new gear waits for it.
+        prepare_ms: CPU time to make a network ready that this application has not had ready before, beside other work;
+            the new gear waits for it.
         call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
-        wake_ms: mean time until a worker asks for a request's cores, from its arrival, or from the end of the one
-            before it. Each request's own is between half and one and a half of it, which settles who is first of two
-            that arrive together.
-        on_board: whether the CPU time is the board's. Else it is another machine's, and costs its length in delay only.
+        wake_ms: mean time until a worker asks for a request's cores, from its arrival, or from the end of the request
+            before it. Each request's own time is 0.5 to 1.5 times the mean, which settles who is first of two that
+            arrive together.
+        on_board: True if the CPU time is the board's; else it is another machine's, and is a delay only.
     """
 
     epoch_ms: float = 0.1
@@ -55,7 +55,7 @@ class Costs:
 
     @classmethod
     def none(cls) -> Costs:
-        """Managing is free and at once; an oracle's."""
+        """Return the costs of managing that is free and takes no time, as for an oracle."""
         return cls(
             epoch_ms=0.0,
             epoch_app_ms=0.0,
@@ -73,15 +73,15 @@ class SimulationPlan:
     """One simulated run.
 
     Attributes:
-        mix: what runs.
-        board: where.
-        events: of the mix, as the manager is told of them.
-        policy: its name.
-        make_policy: makes it, fresh.
-        seed: of arrivals and service times.
-        epoch_s: between two decisions.
-        profiles: by application, those that come later included.
-        costs: of managing.
+        mix: the mix that runs.
+        board: the board that it runs on.
+        events: the mix's events as (at_s, event), as the manager is told of them.
+        policy: name of the policy.
+        make_policy: makes a fresh policy.
+        seed: seed of arrivals and service times.
+        epoch_s: time between two decisions.
+        profiles: by application, the profile of its networks; applications that come later are included.
+        costs: costs of managing.
     """
 
     mix: Mix

@@ -1,4 +1,4 @@
-"""Runs a simulation and adds it up: the same summary, records and epoch log that a run on a board has."""
+"""Runs a simulation and adds it up: summary, records and epoch log are those that a run on a board has."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _LEAD_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Simulated:
-    """What came of a simulation.
+    """The result of a simulation.
 
     Attributes:
-        summary: schema 1, with what a simulation has not null.
-        records: for each app, of dtype `actors.requests.records.RECORD`.
-        arrivals_s: for each app, of all its requests.
-        entries: the epoch log, each a map with `kind` and `now_s`; empty where it was not asked for.
-        residency: by unit.
-        managing_j: energy that managing took, of the units' energy; None where power is unknown.
-        decisions: plans that the policy was asked for.
+        summary: the summary, schema 1; a figure that a simulation does not have is null.
+        records: by application, its requests, of dtype `actors.requests.records.RECORD`.
+        arrivals_s: by application, the arrival times of all its requests.
+        entries: the epoch log, each entry a map with `kind` and `now_s`; empty if it was not kept.
+        residency: by unit, the time that it spent at each clock.
+        managing_j: the part of the units' energy that managing took, in joules; None where power is unknown.
+        decisions: number of plans that the policy was asked for.
     """
 
     summary: Summary
@@ -51,14 +51,14 @@ class Simulated:
 
 
 def simulate(plan: SimulationPlan, *, log: bool = True) -> Simulated:
-    """Runs a plan to its end.
+    """Run a plan to its end.
 
     Args:
-        plan: what to run.
-        log: whether to keep the epoch log.
+        plan: the run.
+        log: True to keep the epoch log.
 
     Raises:
-        SimulationError: if the policy raises, or asks for what can't be done.
+        SimulationError: if the policy raises, or asks for something impossible.
     """
     return _Simulation(plan, log).run()
 
@@ -115,7 +115,10 @@ class _Simulation:
             agenda.at(presence.to_s, self._leave, name)
 
     def run(self) -> Simulated:
-        """Runs to the end."""
+        """Run to the end of the last drain, and return what came of it.
+
+        Meters count from t = 0 to the mix's duration: the lead and the drains are outside of the summary.
+        """
         self._agenda.run(0.0)
         before = self._meters()
         self._agenda.run(self._plan.mix.duration_s)

@@ -70,7 +70,7 @@ class TestByHand:
         expected_j = 0.09 * (1.0 + 2.0) + 0.91 * 0.4
         assert bound(one_second(app(slo=1.0)), unit(idle_share=0.4)) == pytest.approx(expected_j)
 
-    def test_the_luckiest_requests_are_served(self):
+    def test_the_fastest_requests_are_served(self):
         ladder = profile(("net", 0.9, (5.0, 10.0, 20.0)))
         samples = ladder.rungs[0].times[0].samples_ms
         drawn_ms = sorted(Draws(3, "app").of(samples, index) for index in range(10))

@@ -22,10 +22,10 @@ from scheduler.policies import Scripted
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Saturate, Trace, at
 from workloads.hindsight import COSTS, HINDSIGHT, best, lower_bound_j, oracle
-from workloads.hindsight.judge import Judge, Share
+from workloads.hindsight.intervals import bursts_s, intervals_of
+from workloads.hindsight.scoring import Score, Scorer
 from workloads.hindsight.search import select
-from workloads.hindsight.sections import bursts_s, sections_of
-from workloads.hindsight.stretch import Stretch
+from workloads.hindsight.search_space import SearchSpace
 from workloads.simulator import Costs, simulate
 
 BIG_LITTLE = board(
@@ -60,7 +60,7 @@ def every_fixed_choice(plan):
             )
 
 
-class TestSections:
+class TestIntervals:
     def test_a_mix_is_cut_where_something_changes(self):
         mix = Mix(
             "m",
@@ -74,22 +74,22 @@ class TestSections:
             ],
             duration_s=8,
         )
-        sections = sections_of(planned(mix, BIG_LITTLE))
-        assert [(one.from_s, one.to_s) for one in sections] == [(0, 2), (2, 4), (4, 6), (6, 8)]
-        assert [one.targets["a"].latency_ms for one in sections] == [100.0, 50.0, 50.0, 50.0]
-        assert [set(one.targets) for one in sections] == [{"a", "b"}, {"a", "b"}, {"a"}, {"a"}]
-        assert [one.limits["big"].max_mhz for one in sections] == [None, None, 1200.0, 1200.0]
-        assert [one.limits["big"].other_load for one in sections] == [0.0, 0.0, 0.0, 0.2]
-        assert [one.power_cap_w for one in sections] == [None, None, None, 3.0]
+        intervals = intervals_of(planned(mix, BIG_LITTLE))
+        assert [(one.from_s, one.to_s) for one in intervals] == [(0, 2), (2, 4), (4, 6), (6, 8)]
+        assert [one.targets["a"].latency_ms for one in intervals] == [100.0, 50.0, 50.0, 50.0]
+        assert [set(one.targets) for one in intervals] == [{"a", "b"}, {"a", "b"}, {"a"}, {"a"}]
+        assert [one.limits["big"].max_mhz for one in intervals] == [None, None, 1200.0, 1200.0]
+        assert [one.limits["big"].other_load for one in intervals] == [0.0, 0.0, 0.0, 0.2]
+        assert [one.power_cap_w for one in intervals] == [None, None, None, 3.0]
 
     def test_a_clock_above_a_limit_is_held_there(self):
         mix = Mix("m", apps=[app()], events=[at(0, unit="big", max_mhz=1300.0)], duration_s=2)
-        (section,) = sections_of(planned(mix, BIG_LITTLE))
-        assert [section.held(BIG_LITTLE.units[0], mhz) for mhz in (600.0, 1200.0, 2000.0)] == [600.0, 1200.0, 1200.0]
+        (interval,) = intervals_of(planned(mix, BIG_LITTLE))
+        assert [interval.held(BIG_LITTLE.units[0], mhz) for mhz in (600.0, 1200.0, 2000.0)] == [600.0, 1200.0, 1200.0]
 
-    def test_events_at_the_ends_make_no_empty_section(self):
+    def test_events_at_the_ends_make_no_empty_interval(self):
         mix = Mix("m", apps=[app()], events=[at(0, "app", slo=0.9), at(3, "app", slo=0.8)], duration_s=3)
-        assert [(one.from_s, one.to_s) for one in sections_of(planned(mix, BIG_LITTLE))] == [(0, 3)]
+        assert [(one.from_s, one.to_s) for one in intervals_of(planned(mix, BIG_LITTLE))] == [(0, 3)]
 
     def test_a_burst_is_cut_out(self):
         seconds = [*np.arange(0, 4, 0.2), *np.arange(4, 6, 0.02), *np.arange(6, 12, 0.2)]
@@ -101,44 +101,44 @@ class TestSections:
         assert bursts_s(planned(mix, BIG_LITTLE)) == ()
 
 
-class TestJudge:
+class TestScorer:
     @pytest.mark.parametrize("seed", range(6))
-    def test_shares_add_up_to_the_run(self, seed):
+    def test_scores_add_up_to_the_run(self, seed):
         rng = random.Random(seed)
         on = random_board(rng)
         plan = planned(random_mix(rng, on), on, seed=seed)
         arrivals_s = plan.mix.arrivals_s(seed)
-        stretches = [Stretch(plan, [section], arrivals_s) for section in sections_of(plan)]
-        judge = Judge(plan, stretches, epoch_s=10.0)
-        choices = [stretch.starts()[0] for stretch in stretches]
-        whole, shares = judge.judge(choices)
-        simulated = judge.simulate(judge.script(choices))
-        assert whole.cost == units_j(simulated)
+        spaces = [SearchSpace(plan, [interval], arrivals_s) for interval in intervals_of(plan)]
+        scorer = Scorer(plan, spaces, epoch_s=10.0)
+        candidates = [space.first_candidates()[0] for space in spaces]
+        whole, scores = scorer.score(candidates)
+        simulated = scorer.simulate(scorer.script(candidates))
+        assert whole.cost_j == units_j(simulated)
         # Within a clock's transition at each border.
-        assert sum(share.cost for share in shares) == pytest.approx(units_j(simulated), rel=2e-3)
+        assert sum(score.cost_j for score in scores) == pytest.approx(units_j(simulated), rel=2e-3)
         for name, of_app in simulated.summary.apps.items():
-            owed = sum(share.debts[name] for share in shares)
+            missing = sum(score.missing_on_time[name] for score in scores)
             if of_app.on_time is not None and of_app.in_flight == 0:
-                assert owed == pytest.approx((of_app.slo - of_app.on_time) * of_app.submitted)
+                assert missing == pytest.approx((of_app.slo - of_app.on_time) * of_app.submitted)
 
-    def test_one_stretch_of_many_sections_is_held_under_their_limits(self):
+    def test_one_candidate_over_many_intervals_is_held_under_their_limits(self):
         mix = Mix("m", apps=[app()], events=[at(2, unit="big", max_mhz=600.0)], duration_s=4)
         plan = planned(mix, BIG_LITTLE, TWO_RUNGS)
-        stretch = Stretch(plan, sections_of(plan), mix.arrivals_s(0))
-        choice = replace(stretch.starts()[0], clocks=(2000.0, 600.0))
-        whole, (share,) = Judge(plan, [stretch], epoch_s=10.0).judge([choice])
-        assert share.cost == pytest.approx(whole.cost, rel=2e-3)
+        space = SearchSpace(plan, intervals_of(plan), mix.arrivals_s(0))
+        candidate = replace(space.first_candidates()[0], clocks=(2000.0, 600.0))
+        whole, (score,) = Scorer(plan, [space], epoch_s=10.0).score([candidate])
+        assert score.cost_j == pytest.approx(whole.cost_j, rel=2e-3)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_select_is_the_best_of_all_combinations(seed):
     rng = np.random.default_rng(seed)
     weights = {"a": 0.05, "b": 0.1}
-    shares = [
+    scores = [
         [
-            Share(
-                cost=float(rng.uniform(1, 5)),
-                debts={name: float(rng.integers(-2, 3)) for name in weights},
+            Score(
+                cost_j=float(rng.uniform(1, 5)),
+                missing_on_time={name: float(rng.integers(-2, 3)) for name in weights},
                 over_cap=float(rng.choice([0.0, 0.0, 0.01])),
             )
             for _ in range(4)
@@ -147,11 +147,13 @@ def test_select_is_the_best_of_all_combinations(seed):
     ]
 
     def worth(places):
-        taken = [options[place] for options, place in zip(shares, places, strict=True)]
-        late = sum(weight * max(0.0, sum(one.debts[name] for one in taken)) for name, weight in weights.items())
-        return round(late + sum(one.over_cap for one in taken), 9), sum(one.cost for one in taken)
+        taken = [options[place] for options, place in zip(scores, places, strict=True)]
+        late = sum(
+            weight * max(0.0, sum(one.missing_on_time[name] for one in taken)) for name, weight in weights.items()
+        )
+        return round(late + sum(one.over_cap for one in taken), 9), sum(one.cost_j for one in taken)
 
-    found = select(shares, weights)
+    found = select(scores, weights)
     assert worth(found) == pytest.approx(min(map(worth, product(range(4), repeat=4))))
 
 

@@ -1,4 +1,4 @@
-"""A linear program, put together column by column and row by row, and solved by HiGHS through scipy."""
+"""A linear program that is put together variable by variable and row by row, and solved by HiGHS through scipy."""
 
 from __future__ import annotations
 
@@ -19,47 +19,50 @@ class _Rows:
         self._side: list[float] = []
 
     def add(self, terms: Mapping[int, float], side: float, sign: float = 1.0) -> None:
+        """Append a row: factors by variable, and the right side; a sign of -1 turns "at least" into "at most"."""
         self._row += [len(self._side)] * len(terms)
         self._column += terms.keys()
         self._value += (sign * value for value in terms.values())
         self._side.append(sign * side)
 
     def matrix(self, columns: int) -> csr_array:
+        """Return the rows as a matrix of that many columns."""
         return csr_array((self._value, (self._row, self._column)), shape=(len(self._side), columns))
 
     def sides(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Return the right sides."""
         return np.array(self._side)
 
 
-class Program:
-    """Minimises a sum of costs over columns of at least 0."""
+class LinearProgram:
+    """A linear program: minimises a sum of costs over variables of at least 0."""
 
     def __init__(self) -> None:
         self._costs: list[float] = []
-        self._most: list[float] = []
+        self._upper: list[float] = []
         self._equal = _Rows()
         self._at_most = _Rows()
 
-    def column(self, cost: float, most: float) -> int:
-        """Adds a column between 0 and `most` that costs so much for each 1 of it; returns its number."""
+    def variable(self, cost: float, upper: float) -> int:
+        """Add a variable between 0 and `upper`, of that cost for each 1 of it, and return its number."""
         self._costs.append(cost)
-        self._most.append(most)
+        self._upper.append(upper)
         return len(self._costs) - 1
 
     def equal(self, terms: Mapping[int, float], side: float) -> None:
-        """Demands that a sum of columns, each times its factor, is so much."""
+        """Require Σ factor · variable = side; `terms` has the factors by variable."""
         self._equal.add(terms, side)
 
     def at_most(self, terms: Mapping[int, float], side: float) -> None:
-        """Demands that it is at most so much."""
+        """Require Σ factor · variable ≤ side."""
         self._at_most.add(terms, side)
 
     def at_least(self, terms: Mapping[int, float], side: float) -> None:
-        """Demands that it is at least so much."""
+        """Require Σ factor · variable ≥ side."""
         self._at_most.add(terms, side, sign=-1.0)
 
-    def least(self) -> float | None:
-        """The least cost; None where no columns keep to every row.
+    def minimum(self) -> float | None:
+        """Return the least cost; None where no values fulfil every row.
 
         Raises:
             RuntimeError: HiGHS gave up.
@@ -71,7 +74,7 @@ class Program:
             b_ub=self._at_most.sides(),
             A_eq=self._equal.matrix(size),
             b_eq=self._equal.sides(),
-            bounds=np.column_stack([np.zeros(size), self._most]),
+            bounds=np.column_stack([np.zeros(size), self._upper]),
             method="highs",
         )
         if found.status == 2:

@@ -1,4 +1,4 @@
-"""A new ladder, and how it is shown and written: as a ladder file, as JSON and as a table."""
+"""A new ladder of a supernet, and its forms: a ladder file, JSON and a table."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from workloads.report.table import share
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where the ladder is for.
+    """The cores that a ladder is made for.
 
     Attributes:
         board: the board.
-        unit: of it.
-        cores: of the unit.
+        unit: one unit of the board.
+        cores: number of cores of that unit.
     """
 
     board: Board
@@ -36,7 +36,10 @@ class Place:
 
     @property
     def pace(self) -> float:
-        """Milliseconds of this machine that the unit gets through in a millisecond at its top clock."""
+        """Milliseconds of this machine's work that the unit gets through in a millisecond at its top clock.
+
+        At a pace of 0.5 a network that takes 2 ms on this machine takes 4 ms on the unit.
+        """
         return self.unit.pace(self.unit.mhz[-1]) if self.unit.emulated else 1.0
 
     def __str__(self) -> str:
@@ -46,16 +49,16 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundLadder:
-    """A new ladder and all that a reader has to know of it.
+    """A new ladder, and how it was found.
 
     Attributes:
-        net: whose ladder.
-        where: it is for.
-        bench: what it was measured in.
+        net: the supernet.
+        where: the place that the ladder is for.
+        bench: the engine and the device that its networks were measured in.
         plan: how far the search went.
-        accuracy: where the accuracies come from, as `--accuracy` gives it.
+        accuracy: source of the accuracies, as `--accuracy` gives it.
         file: the ladder file.
-        ladder: what was found.
+        ladder: its rungs, and the error of the latency predictor.
     """
 
     net: ElasticSupernet
@@ -67,8 +70,8 @@ class FoundLadder:
     ladder: NewLadder
 
     @property
-    def about(self) -> dict[str, str]:
-        """Of the ladder file."""
+    def metadata(self) -> dict[str, str]:
+        """Origin of the ladder, as the ladder file keeps it."""
         return {
             "supernet": self.net.name,
             "weights_hash": self.net.base_hash,
@@ -84,7 +87,7 @@ class FoundLadder:
 
     @property
     def clock(self) -> str:
-        """At which clock the latencies are."""
+        """Words that say at which clock the latencies hold."""
         if self.where.unit.emulated:
             return (
                 f"emulated: measured here, over the unit's speed of {self.where.pace:g} "
@@ -94,19 +97,21 @@ class FoundLadder:
 
 
 def write_ladder(found: FoundLadder) -> None:
-    """Writes the ladder file, which `supernets.load` takes as `NAME:FILE`.
+    """Write the ladder file, which `supernets.load` takes as `NAME:FILE`.
 
     Raises:
-        SupernetError: if it can't be written.
+        SupernetError: if the file can't be written.
     """
     try:
-        weights_file.save(found.file, {}, [(rung.subnet, rung.statistics) for rung in found.ladder.rungs], found.about)
+        weights_file.save(
+            found.file, {}, [(rung.subnet, rung.statistics) for rung in found.ladder.rungs], found.metadata
+        )
     except OSError as error:
         raise SupernetError(f"{found.file} can't be written: {error.strerror}") from None
 
 
 def notes(found: FoundLadder) -> list[str]:
-    """What a user must know before believing the figures."""
+    """Return the reasons for doubt that a user must know before believing the figures, each a sentence."""
     said = [found.net.notice] if found.net.notice else []
     if any(rung.subnet.accuracy_source == "predicted" for rung in found.ladder.rungs):
         said.append(
@@ -122,7 +127,7 @@ def notes(found: FoundLadder) -> list[str]:
 
 
 def as_json(found: FoundLadder) -> dict[str, Any]:
-    """All of it, for `--json`."""
+    """Return all of it, as `--json` prints it."""
     return {
         "schema": 1,
         "supernet": found.net.name,
@@ -155,7 +160,7 @@ def _rung_as_json(rung: NewRung) -> dict[str, Any]:
 
 
 def ladder_table(found: FoundLadder) -> Table:
-    """One row for each rung, of at most 110 columns."""
+    """Return a table of at most 110 columns, with one row for each rung."""
     error = found.ladder.error
     beaten = len(found.ladder.beaten)
     table = Table(
