@@ -31,7 +31,7 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import Claim
+from workloads.simulator.claim import CoreClaim
 from workloads.simulator.unit import SimulatedUnit
 
 
@@ -78,7 +78,7 @@ class _Luck:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class _ServerClaim(Claim):
+class _ServerClaim(CoreClaim):
     """A request's claim to the cores of a gear."""
 
     request: Request
