@@ -17,7 +17,7 @@ SLOWDOWN_CHANGE = 0.05
 
 
 @dataclass(slots=True)
-class _App:
+class _AlertApp:
     """The facts known about one application."""
 
     slowdown: SlowdownEstimator = field(default_factory=SlowdownEstimator)
@@ -51,13 +51,13 @@ class Alert:
 
     def __init__(self) -> None:
         self._alone = Joint()
-        self._apps: dict[str, _App] = {}
+        self._apps: dict[str, _AlertApp] = {}
         self._clocks: dict[str, float] = {}
         self._epoch: int | None = None
 
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
-        self._apps = {view.app: self._apps.get(view.app) or _App() for view in snapshot.apps}
+        self._apps = {view.app: self._apps.get(view.app) or _AlertApp() for view in snapshot.apps}
         if snapshot.epoch != self._epoch:  # an event within an epoch has it asked again, about the same requests
             self._epoch = snapshot.epoch
             for view in snapshot.apps:

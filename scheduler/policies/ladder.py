@@ -33,7 +33,7 @@ class Ladder:
 
     def __init__(self, placing: Placement = place) -> None:
         self._placing = placing
-        self._apps: dict[str, _App] = {}
+        self._apps: dict[str, _LadderApp] = {}
         self._epoch: int | None = None
 
     def decide(self, snapshot: Snapshot) -> Plan:
@@ -48,7 +48,7 @@ class Ladder:
 
 
 @dataclass(slots=True)
-class _App:
+class _LadderApp:
     """One application's rung."""
 
     subnet: str
@@ -84,11 +84,11 @@ class _App:
         self.arrived, self.finished = False, 0
 
 
-def _first(view: AppView, snapshot: Snapshot) -> _App:
+def _first(view: AppView, snapshot: Snapshot) -> _LadderApp:
     """Return an application on the second largest rung, or on the only one."""
     accuracy = _accuracy(view, snapshot)
     subnet = list(accuracy)[max(len(accuracy) - 2, 0)]
-    return _App(subnet=subnet, accuracy=accuracy[subnet])
+    return _LadderApp(subnet=subnet, accuracy=accuracy[subnet])
 
 
 def _accuracy(view: AppView, snapshot: Snapshot) -> dict[str, float]:
