@@ -285,10 +285,6 @@ def _draw_power(axes: Axes, run: StoredRun) -> None:
 def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tuple[FloatArray, FloatArray]:
     """Return means over equal spans of time of at least an epoch; a span without a point repeats the one before it.
 
-    Args:
-        run: The run.
-        points: (time in seconds, value); None is unknown and left out.
-
     Returns:
         Edges, shape (n + 1,), and means, shape (n,), NaN before the first point.
     """

@@ -1,8 +1,8 @@
 """The host sentinel: it measures how much the machine itself stalled during a run.
 
-One thread for each core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. If two looks are more
-than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more than 1 % of its
-time in such gaps is void. The threads live in a process of their own, `workloads.runs.host_watch`.
+One thread for each core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. If two looks are
+more than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more than 1 % of
+its time in such gaps is void. The threads live in a process of their own, `workloads.runs.host_watch`.
 
 They ask for real-time priority, so that the run's own load does not look like a stall. Where that is not allowed (it
 takes CAP_SYS_NICE), load can look like a stall: the sentinel then calls some good runs void, never the reverse. It does

@@ -3,9 +3,9 @@
 It runs as a script, uses the standard library and `actors.clock` alone, and has an interpreter to itself: in the run's
 own process a thread that is preempted while it holds the interpreter's lock would look like a stall of the machine.
 
-Arguments: `zero_s` and `time_scale` of the run's `BoardClock`, then the cores. It writes a line `ready` once it watches.
-It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON list of gaps,
-[cpu, at_s, lost_ms] each.
+Arguments: `zero_s` and `time_scale` of the run's `BoardClock`, then the cores. It writes a line `ready` once it
+watches. It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON list of
+gaps, [cpu, at_s, lost_ms] each.
 """
 
 import json
