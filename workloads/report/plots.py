@@ -1,8 +1,7 @@
 """The plots of a run's report, as inline SVG.
 
 All plots of a run share the time axis, its margins and the colours of the units: a request's dot has the colour of the
-unit that served it, and so have that unit's gears and clock. `workloads.report.svg` makes the SVG. Nothing here reads
-files.
+unit that served it, and so have that unit's gears and clock. Nothing here reads files.
 """
 
 import math
