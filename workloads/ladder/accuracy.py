@@ -23,7 +23,7 @@ from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
 from supernets.errors import SupernetError, known_options
-from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
+from supernets.pictures.evaluation import AccuracyScore, LabelledData, PlateData, accuracy
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.progress import Progress, no_progress
@@ -95,7 +95,7 @@ class Measured:
     """
 
     subnet: SubNet
-    score: Score
+    score: AccuracyScore
     before: SubNet
     statistics: Mapping[str, Tensor]
     origin: str

@@ -19,7 +19,7 @@ class Claimant(Protocol):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)  # not frozen: one is made for each request, and that costs a microsecond
-class Claim:
+class CoreClaim:
     """One request's claim to cores: it waits for them, then holds them until its service is over.
 
     Attributes:
