@@ -1,8 +1,7 @@
 """The plots of a run's report, as inline SVG.
 
 All plots of a run share the time axis, its margins and the colours of the units: a request's dot has the colour of the
-unit that served it, and so have that unit's gears and clock. `workloads.report.svg` makes the SVG. Nothing here reads
-files.
+unit that served it, and so have that unit's gears and clock. Nothing here reads files.
 """
 
 import math
@@ -284,10 +283,6 @@ def _draw_power(axes: Axes, run: StoredRun) -> None:
 
 def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tuple[FloatArray, FloatArray]:
     """Return means over equal spans of time of at least an epoch; a span without a point repeats the one before it.
-
-    Args:
-        run: The run.
-        points: (time in seconds, value); None is unknown and left out.
 
     Returns:
         Edges, shape (n + 1,), and means, shape (n,), NaN before the first point.
