@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Claimant(Protocol):
-    """Who makes a claim: it is asked when its cores are free, and told when the service is over."""
+    """The maker of a claim: it is asked when its cores are free, and told when the service is over."""
 
     def accepts(self) -> bool:
         """Return true to take the cores that are free now, or false to let the claim go."""
