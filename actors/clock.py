@@ -58,7 +58,7 @@ class BoardClock:
 
 def write_clock(directory: Path, clock: BoardClock) -> None:
     """Write a run's clock into its directory; actors read it when they begin, and again when they are restarted."""
-    fresh = directory / f"{_FILE}.new"  # renamed when it is whole, so that nobody reads half of it
+    fresh = directory / f"{_FILE}.new"  # renamed when it is whole, so that no actor reads half of it
     fresh.write_text(json.dumps([clock.zero_s, clock.time_scale]))
     fresh.replace(directory / _FILE)
 

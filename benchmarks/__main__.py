@@ -1,4 +1,4 @@
-"""Runs every benchmark, one after the other: `python -m benchmarks [--out DIR]`."""
+"""Run every benchmark, one after the other: `python -m benchmarks [--out DIR]`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMES = (
 
 
 def main() -> int:
-    """Runs them all; returns 1 if one failed, after the others have run."""
+    """Run them all, and return 1 if one failed, after the others have run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("build/bench"), help="figures, one JSON file each")
     options = parser.parse_args()

@@ -21,7 +21,7 @@ from scheduler.errors import InputError
 from workloads.bench.comparison import compare, ratios_by_place, select
 from workloads.bench.results import RunResult
 from workloads.bench.sensitivity import CHANGES
-from workloads.bench.statistics import Interval
+from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.store import read_results
 from workloads.bench.words import change_of, change_words, points, shown_range
 
@@ -44,7 +44,7 @@ _MOST_NAMED = 6
 """Mixes that one line names; of two hundred nobody reads them all."""
 
 
-def aim_verdict(interval: Interval | None, most: float) -> Literal["met", "missed", "not shown"]:
+def aim_verdict(interval: ConfidenceInterval | None, most: float) -> Literal["met", "missed", "not shown"]:
     """Return `met` or `missed` if the whole interval of a ratio lies at most at an aim, or above it."""
     low, high = shown_range(interval)
     if high <= most:

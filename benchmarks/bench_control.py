@@ -1,4 +1,4 @@
-"""The control round trip: an Activate to a worker's actor and its acknowledgement, against a bare Ray call.
+"""Measure the control round trip: an Activate to a worker's actor and its acknowledgement, against a bare Ray call.
 
 Both in turns, first with idle workers, then while every worker serves requests as fast as it can. The worker and the
 bare actor live on one Ray. `python -m benchmarks.bench_control [--calls N] [--json FILE]`.
@@ -39,7 +39,7 @@ class _Bare:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--json", type=Path)
@@ -57,16 +57,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(session: RaySession, bare: Any, arrivals: Any, calls: int) -> dict[str, Any]:
-    """Round trips of one state of the workers, in milliseconds."""
+    """Return the round trips in one state of the workers, in milliseconds."""
     apps = [App(name, supernet="ofa-plates", arrivals=arrivals, latency_ms=500) for name in ("a", "b")]
     board = packaged_board("two-core-host")
-    plan = plan_run(Mix(name="control", duration_s=3600, apps=apps), board)
-    live = LiveRun(plan, session, Path(mkdtemp(prefix="gearshift-bench-")), endless=True)
+    run = plan_run(Mix(name="control", duration_s=3600, apps=apps), board)
+    live = LiveRun(run, session, Path(mkdtemp(prefix="gearshift-bench-")), endless=True)
     try:
         live.start()
         live.clock.sleep_until(1.0)
         worker = live.worker("a")
-        artifacts = list(plan.apps["a"].artifacts)
+        artifacts = list(run.apps["a"].artifacts)
         gears = [Gear(subnet=subnet, unit="big", cores=1) for subnet in artifacts[:2]]
         # Numbers far above the manager's own, which therefore leaves this worker alone.
         plan = 1_000_000

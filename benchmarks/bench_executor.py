@@ -1,8 +1,8 @@
-"""The way to a GPU's executor and back: a network run through it against the same engine in this process.
+"""Measure the way to a GPU's executor and back: a network run through it against the same engine in this process.
 
 In turns: the smallest and the largest network of the ladder of `ofa-plates`, held by an executor in a process of its
 own, and prepared here. Then the smallest alone through the executor while that prepares the rest of the ladder. On a
-machine without a GPU both compute on the CPU (`--device cpu`), which says what the way takes and nothing of a GPU.
+machine without a GPU both compute on the CPU (`--device cpu`), which shows the time of the way but nothing of a GPU.
 `python -m benchmarks.bench_executor [--device cuda:0] [--rounds N] [--json FILE]`.
 """
 
@@ -34,7 +34,7 @@ _PAUSE_S = 0.005
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", help="as torch names it")
     parser.add_argument("--rounds", type=int, default=300, help="inferences of each network by each contender")
@@ -70,13 +70,13 @@ def _compare(artifact: Artifact, client: ExecutorClient, device: str, rounds: in
     for _ in range(rounds):
         for name, network in contenders.items():
             stopwatch.time(f"{artifact.subnet}, {name}", network, x)
-        time.sleep(_PAUSE_S)  # as between requests: the executor sleeps and has to be woken
+        time.sleep(_PAUSE_S)  # like a pause between requests: the executor sleeps and has to be woken
 
 
 def _disturb(
     artifact: Artifact, others: Sequence[Artifact], client: ExecutorClient, clock: BoardClock, stopwatch: Stopwatch
 ) -> None:
-    """Serves while all the others are prepared, one after another."""
+    """Serve one network while all the others are prepared, one after another."""
     network = client.prepare(artifact)
     x = np.random.default_rng(0).standard_normal(artifact.input_shape, dtype=np.float32)
     held: list[engines.PreparedNetwork] = []

@@ -1,13 +1,13 @@
-"""Inference: a worker against the engines run bare, and against the `ofa` package's dynamic forward.
+"""Measure inference: a worker against the engines run bare, and against the `ofa` package's dynamic forward.
 
-Two ladders. `ofa-plates`, whose smallest networks take a tenth of a millisecond, shows what a worker adds. Once-for-all
-MobileNetV3 w1.2 with the published ladder `gpu6`, and the largest network of its space, shows it at full size; there
-the `ofa` package runs the same sub-networks of the same random weights, which compute the same
+There are two ladders. `ofa-plates`, whose smallest networks take a tenth of a millisecond, shows the time that a worker
+adds. Once-for-all MobileNetV3 w1.2 with the published ladder `gpu6`, and the largest network of its space, shows it at
+full size; there the `ofa` package runs the same sub-networks with the same random weights, and gives the same outputs
 (tests/supernets/ofa/test_against_ofa.py).
 
-The worker takes each network in the engine that its profile found the fastest. The bare engines are opened as a user
-opens them who sets the number of threads and float32. Contenders take turns in blocks; before each block all is
-quiet for a while, since a pool of threads that still spins for one engine would slow the next.
+The worker runs each network in the engine that its profile found to be the fastest. A bare engine is opened with the
+number of threads and float32, the rest left at its defaults. Contenders take turns in blocks. Before each block
+everything is quiet for a while, because a pool of threads that still spins for one engine would slow the next.
 
 `python -m benchmarks.bench_inference [--rounds N] [--json FILE]`.
 """
@@ -30,14 +30,25 @@ import onnxruntime
 import openvino
 import torch
 from numpy.typing import NDArray
-from rich.table import Table
 from torch import nn
 
 import supernets
 from actors.clock import BoardClock
 from actors.pinning import gather
 from actors.profiling import Ladder, profile_ladder
-from benchmarks.rig import Spread, Stopwatch, completed, cores, print_table, ratio, start_clock, watched, worker
+from benchmarks.rig import (
+    Spread,
+    Stopwatch,
+    completed,
+    cores,
+    figures_table,
+    print_stalls,
+    print_table,
+    ratio,
+    start_clock,
+    watched,
+    worker,
+)
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.ofa.space import Architecture
@@ -50,7 +61,7 @@ from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 6
 _QUIET_S = 0.05
-"""Longer than any engine's pool spins after its last inference."""
+"""A pause that is longer than any engine's pool spins after its last inference."""
 _WARM_UP = 3
 _PICTURES = 64
 
@@ -65,11 +76,11 @@ class Subject:
     """A network to run.
 
     Attributes:
-        name: as shown.
-        artifact: its file.
-        source: its inputs.
-        engine: what its profile found the fastest, by number of threads.
-        architecture: which sub-network the `ofa` package is to run; None where it has no such network.
+        name: name in the table.
+        artifact: file of the network.
+        source: source of its inputs.
+        engine: the fastest engine in its profile, by number of threads.
+        architecture: the same sub-network for the `ofa` package; None if the package has no such network.
     """
 
     name: str
@@ -80,7 +91,7 @@ class Subject:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=90, help="inferences of each network by each contender")
     parser.add_argument("--json", type=Path)
@@ -106,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _case(subject: Subject, threads: int, spreads: dict[str, Spread]) -> dict[str, Any]:
-    """The contenders of one network; each one's ratio is to the faster of the bare engines."""
+    """Return the contenders of one network, each with its ratio to the faster of the bare engines."""
     fastest = min((spreads[name] for name in BARE), key=lambda spread: spread.p50_ms or float("inf"))
     rows = {name: {**asdict(spread), "ratio": ratio(spread, fastest)} for name, spread in spreads.items()}
     package = ratio(spreads[PACKAGE], spreads[WORKER]) if PACKAGE in spreads else None
@@ -123,7 +134,7 @@ def _case(subject: Subject, threads: int, spreads: dict[str, Spread]) -> dict[st
 
 
 def _plates(directory: Path, threads: Sequence[int]) -> list[Subject]:
-    """Smallest, middle and largest of the ladder."""
+    """Return the smallest, the middle and the largest network of the ladder."""
     net = supernets.load("ofa-plates")
     rungs = net.ladder()
     chosen = (rungs[0], rungs[len(rungs) // 2], rungs[-1])
@@ -131,7 +142,7 @@ def _plates(directory: Path, threads: Sequence[int]) -> list[Subject]:
 
 
 def _once_for_all(peer: nn.Module, directory: Path, threads: Sequence[int]) -> list[Subject]:
-    """The published ladder and the largest network, with the weights of the `ofa` package's supernet."""
+    """Return the published ladder and the largest network, with the weights of the `ofa` package's supernet."""
     weights = directory / "ofa.pth"
     _set_statistics(peer)
     torch.save({"state_dict": peer.state_dict()}, weights)
@@ -162,7 +173,7 @@ def _profile(name: str, ladder: Ladder, threads: Sequence[int]) -> Profile:
 
 
 def _set_statistics(peer: nn.Module) -> None:
-    """Batch-norm statistics of one training-mode pass; with the initial ones the signal dies out on its way."""
+    """Set batch-norm statistics to those of one pass in training mode; with the initial ones the signal vanishes."""
     for module in peer.train().modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -206,14 +217,14 @@ def _compare(subject: Subject, peer: nn.Module, threads: int, rounds: int, clock
 
 
 def _settle(run: Callable[[], object]) -> None:
-    """Lets the others' threads come to rest, then warms up."""
+    """Wait until the others' threads are at rest, then warm up."""
     time.sleep(_QUIET_S)
     for _ in range(_WARM_UP):
         run()
 
 
 def _onnxruntime(artifact: Artifact, x: NDArray[np.float32], threads: int) -> Callable[[], object]:
-    """As a user opens one who sets nothing but the number of threads."""
+    """Return a call of the network in ONNX Runtime, with nothing set but the number of threads."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(artifact.path, options, providers=["CPUExecutionProvider"])
@@ -221,17 +232,14 @@ def _onnxruntime(artifact: Artifact, x: NDArray[np.float32], threads: int) -> Ca
 
 
 def _openvino(artifact: Artifact, x: NDArray[np.float32], threads: int) -> Callable[[], object]:
-    """As a user opens one who wants the least latency in float32 and sets the number of threads."""
+    """Return a call of the network in OpenVINO, set to low latency, float32 and the number of threads."""
     config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     request = openvino.Core().compile_model(artifact.path, "CPU", config).create_infer_request()
     return lambda: request.infer([x], share_inputs=True, share_outputs=True)
 
 
 def _show(figures: dict[str, Any]) -> None:
-    table = Table(title="inference, ms", title_justify="left")
-    table.add_column("")
-    for header in ("p50", "p10", "p90", "over the faster bare engine", "kept", "discarded"):
-        table.add_column(header, justify="right")
+    table = figures_table("inference, ms", "p50", "p10", "p90", "over the faster bare engine", "kept", "discarded")
     for case in figures["cases"]:
         package = case["package_over_worker"]
         beside = "" if package is None else f"; ofa package {package:.3g}x the worker's"
@@ -241,8 +249,7 @@ def _show(figures: dict[str, Any]) -> None:
             table.add_row(f"  {name}", *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))
         table.add_section()
     print_table(table)
-    host = figures["host"]
-    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
+    print_stalls(figures["host"])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The latency predictor of `gearshift ladder`: how far it is off on sub-networks that it was not fitted to.
+"""Measure the error of the latency predictor of `gearshift ladder` on sub-networks that it was not fitted to.
 
-Measures sub-networks of Once-for-all MobileNetV3 w1.2 on one core, fits the predictor to growing numbers of them, and
-compares it with the rest. Beside it a predictor by MACs alone, fitted to the same. The measurements are those of the
-command, kept in the same way: an interrupted benchmark goes on with `--work DIR`.
+It measures sub-networks of Once-for-all MobileNetV3 w1.2 on one core, fits the predictor to growing numbers of them,
+and compares it with the rest. A predictor by MACs alone is fitted to the same networks. The measurements are those of
+the command and are kept in the same way: `--work DIR` continues an interrupted benchmark.
 
 `python -m benchmarks.bench_latency_predictor [--networks N] [--held-out N] [--work DIR] [--json FILE]`.
 """
@@ -36,7 +36,7 @@ _FIRST_FIT = 10
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--networks", type=int, default=40, help="measured to fit")
     parser.add_argument("--held-out", type=int, default=40, help="measured to compare with")
@@ -71,7 +71,7 @@ def _say(what: str, done: int, total: int) -> None:
 
 
 def _compared(encoding: Encoding, genes: Genes, latency_ms: FloatArray, size: int, training: int) -> dict[str, Any]:
-    """The error on the held-out sub-networks of a predictor fitted to some of the others."""
+    """Return the error on the held-out sub-networks of a predictor fitted to some of the others."""
     predictor = LatencyPredictor(encoding, fitted_rates(encoding, genes[:size], latency_ms[:size]))
     macs = np.array([encoding.space.macs(*encoding.decoded(row)) for row in genes])
     slope, start = np.polyfit(macs[:size], latency_ms[:size], 1, w=1 / latency_ms[:size])

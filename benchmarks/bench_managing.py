@@ -49,14 +49,14 @@ _KINDS = {
     "workers": "ray::WorkerActor",
     "idle": "ray::Idle",
 }
-"""How the names of the processes of each kind begin; all others are Ray's own."""
+"""The beginning of the process names of each kind; all other processes are Ray's own."""
 _SETTLED_S = 12.0
-"""Board time from which on nobody prepares its first network any more, with 16 workers on two cores."""
+"""Board time from which on no worker prepares its first network any more, with 16 workers on two cores."""
 _DECISIONS = 40
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables; returns 0."""
+    """Print the tables; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0, help="of each deployment")
     parser.add_argument("--apps", type=int, nargs="+", default=_APPS, help="how many applications")
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _epoch_ms(session: RaySession, apps: int, seconds: float) -> dict[str, float]:
-    """CPU time of one epoch, in ms: of the manager, the board agent, all workers, an idle actor and Ray's own."""
+    """Return the CPU time of one epoch in ms: of the manager, the board agent, all workers, an idle actor and Ray."""
     mix = Mix(
         name="managing",
         duration_s=3600,
@@ -111,7 +111,7 @@ class Idle:
 
 
 def _cpu_s() -> dict[tuple[int, str], float]:
-    """CPU time so far of each process under this one."""
+    """Return the CPU time so far of each process below this one, in seconds by process id and name."""
     seconds = {}
     for process in psutil.Process().children(recursive=True):
         try:
@@ -130,7 +130,7 @@ def _kind(name: str) -> str:
 
 
 def _decision_ms(apps: int) -> dict[str, float]:
-    """CPU time of one decision of `joint` and of `largest`, in ms: the median of many."""
+    """Return the CPU time of one decision of `joint` and of `largest` in ms, the median of many."""
     board = packaged_board("two-core-host")
     profile = packaged_profile("ofa-plates")
     assert profile is not None

@@ -1,13 +1,13 @@
-"""Preparing: how long it takes, what it costs, and whether the served app notices.
+"""Measure the preparation of networks: its time, its memory, and its effect on the requests served meanwhile.
 
-On the six published `gpu6` networks of ofa-mbv3-w1.2 (random weights: what is measured does not depend on them), on
-one and two threads:
+On the six published `gpu6` networks of ofa-mbv3-w1.2 (random weights, on which the figures do not depend), on one and
+two threads:
 
-- *prepare*: the first time (nothing kept beside the file) and again, and the memory of one network more, each engine
-  in a process of its own that has what a worker has imported;
-- *worker*: memory of a whole worker that has been asked for all twelve forms, under its default bound;
-- *serving*: a worker on one core in a closed loop: alone, while another process computes on the other cores (which on
-  a shared machine slows it down too), and while it prepares others of its ladder there.
+- *prepare*: time of the first preparation (nothing is kept beside the file) and of the next, and the memory of one more
+  network; each engine has a process of its own with all imports of a worker;
+- *worker*: memory of a whole worker that was asked for all twelve forms, under its default bound;
+- *serving*: latency of a worker on one core in a closed loop: alone, while another process computes on the other cores
+  (which on a shared machine slows it down too), and while it prepares other networks of its ladder there.
 
 `python -m benchmarks.bench_prepare [--json FILE]`.
 """
@@ -31,7 +31,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from rich.table import Table
 
 import supernets
 from actors.clock import BoardClock
@@ -44,6 +43,8 @@ from benchmarks.rig import (
     Stopwatch,
     completed,
     cores,
+    figures_table,
+    print_stalls,
     print_table,
     start_clock,
     watched,
@@ -63,7 +64,7 @@ _SERVING_S = 2.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables; returns 0."""
+    """Print the tables; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _in_process(function: Callable[..., object], *arguments: object) -> Any:
-    """What a function returns in a fresh process: memory that others used before is not counted."""
+    """Return the result of a function in a fresh process, so that memory used before does not count."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
@@ -97,9 +98,9 @@ def _in_process(function: Callable[..., object], *arguments: object) -> Any:
 
 
 def _prepare_all(engine: str, ladder: Sequence[Artifact], threads: Sequence[int]) -> list[dict[str, Any]]:
-    """Each network prepared for the first time, dropped, and prepared again and kept; one row each."""
+    """Prepare each network for the first time, drop it, prepare it again and keep it; return one row for each."""
     _import_what_a_worker_imports()
-    engines.prepare(ladder[0], engine)  # what the engine takes and does once is no network's
+    engines.prepare(ladder[0], engine)  # the time and memory that an engine needs once belong to no network
     kept, rows = [], []
     for count in threads:
         for artifact in ladder:
@@ -132,9 +133,9 @@ def _import_what_a_worker_imports() -> None:
 
 
 def _worker_memory(engine: str, ladder: Sequence[Artifact], threads: Sequence[int]) -> dict[str, Any]:
-    """Memory of a worker before it has a network, and after it was asked for every form.
+    """Return the memory of a worker before it has a network, and after it was asked for every form.
 
-    What engines keep beside the files is there already, as it is after profiling.
+    The files that engines keep beside the networks are there already, as they are after profiling.
     """
     _import_what_a_worker_imports()
     before = _memory()
@@ -145,14 +146,14 @@ def _worker_memory(engine: str, ladder: Sequence[Artifact], threads: Sequence[in
         for plan, (subnet, count) in enumerate(forms, start=1):
             gear = Gear(subnet=subnet, unit=UNIT, cores=count)
             serving.prepare(Prepare(app=APP, gear=gear, plan=plan))
-        time.sleep(1)  # what there is room for follows
+        time.sleep(1)  # the networks for which there is room follow
         return {"before": before, "after": _memory(), "ready": len(serving.status().prepared), "of": len(forms)}
 
 
 def _memory() -> dict[str, float]:
     process = psutil.Process()
     full = process.memory_full_info()
-    # The engine maps each tensor by itself, and for each of its sessions; shares of a page add up to the page.
+    # The engine maps each tensor separately and once for each session; their shares of a page add up to the page.
     weights = sum(mapped.pss for mapped in process.memory_maps(grouped=False) if mapped.path.endswith("/weights"))
     return {
         "private_mb": engines.private_mb(),
@@ -166,7 +167,7 @@ def _memory() -> dict[str, float]:
 
 
 def _serve(ladder: Sequence[Artifact], clock: BoardClock) -> Stopwatch:
-    """The smallest network's requests on the first core, with something else beside them or not, in turns."""
+    """Serve the smallest network on the first core, alone and with other work beside it, in turns."""
     stopwatch, everywhere = Stopwatch(clock), cores()
     artifacts = {artifact.subnet: artifact for artifact in ladder}
     for engine in _ENGINES:
@@ -191,7 +192,7 @@ def _idle(serving: Worker, clock: BoardClock, until_s: float, plans: Iterator[in
 
 
 def _compute(serving: Worker, clock: BoardClock, until_s: float, plans: Iterator[int]) -> None:
-    """One process that computes on the cores the worker does not serve on, as nice as a thread that prepares."""
+    """Let a process compute on the cores that the worker does not serve on, as nice as a thread that prepares."""
     code = f"import os; os.sched_setaffinity(0, {set(cores()[1:] or cores())}); os.nice(5)\nwhile True: pass"
     computing = subprocess.Popen([sys.executable, "-c", code])
     clock.sleep_until(until_s)
@@ -211,7 +212,7 @@ def _prepare_others(serving: Worker, clock: BoardClock, until_s: float, plans: I
 
 
 def _show(figures: dict[str, Any]) -> None:
-    table = _table("preparing", "first, s", "again, s", "one more, MB", "of it private, MB")
+    table = figures_table("preparing", "first, s", "again, s", "one more, MB", "of it private, MB")
     for engine, rows in figures["prepare"].items():
         for row in rows:
             cells = (f"{row[key]:.3g}" for key in ("first_s", "again_s", "more_mb", "private_mb"))
@@ -219,7 +220,7 @@ def _show(figures: dict[str, Any]) -> None:
         medians = (f"{float(np.median([row[key] for row in rows])):.3g}" for key in ("first_s", "again_s"))
         table.add_row(f"{engine}, median", *medians, f"{sum(row['more_mb'] for row in rows):.0f} in all")
     print_table(table)
-    table = _table("a worker asked for all forms, MB", "private + weights", "uss", "pss", "forms ready")
+    table = figures_table("a worker asked for all forms, MB", "private + weights", "uss", "pss", "forms ready")
     for engine, row in figures["worker"].items():
         for when, ready in (("before", 0), ("after", row["ready"])):
             memory = row[when]
@@ -228,21 +229,12 @@ def _show(figures: dict[str, Any]) -> None:
             table.add_row(f"{engine}, {when}", *cells, f"{ready} of {row['of']}")
     print_table(table)
     print(f"bound of its networks: {MEMORY_MB:.0f} MB. Weights that two of its networks map are not in uss.")
-    table = _table("serving, ms", "p50", "p10", "p90", "p99", "kept", "discarded")
+    table = figures_table("serving, ms", "p50", "p10", "p90", "p99", "kept", "discarded")
     for name, times in figures["serving"].items():
         keys = ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "kept", "discarded")
         table.add_row(name, *("unknown" if times[key] is None else f"{times[key]:.4g}" for key in keys))
     print_table(table)
-    host = figures["host"]
-    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
-
-
-def _table(title: str, *headers: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for header in headers:
-        table.add_column(header, justify="right")
-    return table
+    print_stalls(figures["host"])
 
 
 if __name__ == "__main__":

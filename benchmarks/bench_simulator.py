@@ -1,7 +1,8 @@
-"""How many times faster than real time the simulator is: eight applications at 30 Hz, on one core.
+"""Measure how many times faster than real time the simulator is: eight applications at 30 Hz, on one core.
 
-Board and profile are packaged ones. Policies in turns; CPU time of this process, so that a machine that stalls does not
-count, and the best and the median of several runs. `python -m benchmarks.bench_simulator [--runs N] [--json FILE]`.
+Board and profile are packaged ones. Policies run in turns. The time is the CPU time of this process, so that a machine
+that stalls has no effect. Shown are the best and the median of several runs.
+`python -m benchmarks.bench_simulator [--runs N] [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _CASES = [(policy, arrivals) for policy in _POLICIES for arrivals in (Periodic, 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", type=Path)
@@ -66,7 +67,7 @@ def _mix(arrivals: type[Periodic] | type[Poisson]) -> Mix:
 
 
 def _eight_cores() -> Board:
-    """The packaged two-core board with four cores in each unit."""
+    """Return the packaged two-core board with four cores in each unit."""
     board = packaged_board("two-core-host")
     units = tuple(
         replace(unit, cpus=tuple(range(4 * number, 4 * number + 4))) for number, unit in enumerate(board.units)

@@ -1,11 +1,11 @@
-"""How long `scheduler.solver` takes on problems of Xavier NX size, beside HiGHS on the same problems.
+"""Measure the time of `scheduler.solver` on problems of Xavier NX size, beside HiGHS on the same problems.
 
 Three CPU clusters of two cores with 25 clocks each and a GPU with 15, seven sub-networks per app: 1,155
 operating points per demand. The points are drawn at random (`tests/helpers/oracle_solve.py`). Both solvers take turns
 in one process. A sample during which this process did not have a core to itself (more wall time than CPU time) is
-taken again; what was discarded is counted, and where no sample was undisturbed the quickest stands. CPU time is
-given beside wall time. Building the problem is not timed. HiGHS runs under a time limit, since it needs minutes
-for a large problem.
+taken again. The discarded samples are counted, and if all were disturbed the quickest one is kept. CPU time is given
+beside wall time. The building of the problem is not timed. HiGHS runs under a time limit, because it needs minutes for
+a large problem.
 
     python -m benchmarks.bench_solve [--problems 40] [--highs-problems 3] [--highs-limit-s 20] [--json FILE]
 """
@@ -25,7 +25,7 @@ from tests.helpers.oracle_solve import Milp, draw
 
 DEMANDS = (2, 4, 8)
 PRESSURES = {"light": 0.5, "busy": 2.0, "too much": 8.0}
-"""Scale of service times: targets are met with ease, just met or just missed, and missed."""
+"""Scale of service times: targets are easily met, just met or just missed, and missed."""
 DISTURBED = 1.1
 """Wall time over CPU time above which a sample does not count."""
 RETRIES = 5
@@ -35,7 +35,7 @@ def sample_ms(run: Callable[[], object]) -> tuple[float, float, int, bool]:
     """Time a call.
 
     Returns:
-        Wall and CPU time in ms, the number of samples discarded, and whether none was undisturbed.
+        Wall and CPU time in ms, the number of discarded samples, and True if all samples were disturbed.
     """
     samples: list[tuple[float, float]] = []
     for discarded in range(RETRIES + 1):

@@ -1,9 +1,9 @@
-"""Switching between sub-networks: how long it takes, and how fast the first inference after it is.
+"""Measure a switch between sub-networks, and the first inference after it.
 
-A worker serves in a closed loop and is told to change its network every few inferences. In turns with it, in blocks:
-the bare engine with both networks prepared, run in the same rhythm (a network's first inference after the other one
-ran, or nothing ran, for as long); reading the other network's file anew; and the `ofa` package's copy of a
-sub-network of the same architecture. `python -m benchmarks.bench_switch [--switches N] [--json FILE]`.
+A worker serves in a closed loop and has to change its network every few inferences. In turns with it, in blocks: the
+bare engine with both networks prepared, in the same rhythm (the first inference of a network after the other one ran,
+or nothing ran, for as long); a new read of the other network's file; and the `ofa` package's copy of a sub-network of
+the same architecture. `python -m benchmarks.bench_switch [--switches N] [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.table import Table
 
 import supernets
 from actors.clock import BoardClock
@@ -28,8 +27,10 @@ from benchmarks.rig import (
     Stopwatch,
     completed,
     cores,
+    figures_table,
     lost,
     order,
+    print_stalls,
     print_table,
     ratio,
     start_clock,
@@ -61,11 +62,11 @@ class Pair:
     """Two sub-networks to switch between.
 
     Attributes:
-        name: of their supernet.
-        artifacts: both, by sub-network.
-        source: inputs for both.
+        name: name of their supernet.
+        artifacts: their files, by sub-network.
+        source: source of the inputs of both.
         pause_ms: time between two switches.
-        architectures: to be copied by the `ofa` package; none if it has no such network.
+        architectures: the same sub-networks for the `ofa` package to copy; empty if the package has no such network.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Pair:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Prints the table; returns 0."""
+    """Print the table; return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--switches", type=int, default=500)
     parser.add_argument("--json", type=Path)
@@ -98,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _case(spreads: dict[str, Spread]) -> dict[str, Any]:
-    """All times, and what they are compared by: each way to switch to ours, each first inference to the bare one."""
+    """Return all times, the ratio of each other way to switch to ours, and of our first inference to the bare ones."""
     ratios = {f"{peer} / {SWITCH}": ratio(spreads[peer], spreads[SWITCH]) for peer in (RELOAD, COPY) if peer in spreads}
     for subnet in [name.removeprefix(f"{WORKER_FIRST}, ") for name in spreads if name.startswith(WORKER_FIRST)]:
         ours = spreads[f"{WORKER_FIRST}, {subnet}"]
@@ -115,7 +116,7 @@ def _plates(directory: Path) -> Pair:
 
 
 def _once_for_all(directory: Path) -> Pair:
-    """Smallest and largest of the published ladder; random weights."""
+    """Return the smallest and the largest network of the published ladder, with random weights."""
     net = supernets.load(OFA_MBV3_W12.name)
     ladder = net.ladder()
     ends = (ladder[0], ladder[-1])
@@ -129,7 +130,7 @@ def _once_for_all(directory: Path) -> Pair:
 
 
 def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:
-    """Returns how many of the worker's requests were lost."""
+    """Measure all contenders once in turn; return the number of the worker's lost requests."""
     failures = _switch_worker(pair, switches, clock, stopwatch)
     _switch_bare(pair, switches, clock, stopwatch)
     few = max(2, switches // 10)
@@ -144,7 +145,7 @@ def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -
 
 
 def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:
-    """Returns how many requests were lost on the way."""
+    """Let a worker switch while it serves; return the number of its lost requests."""
     subnets = list(pair.artifacts)
     with worker(pair.artifacts, pair.source, cores(), clock) as serving:
         serving.start()
@@ -180,10 +181,7 @@ def _switch_bare(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwa
 
 def _show(figures: dict[str, Any]) -> None:
     for network, case in figures["cases"].items():
-        table = Table(title=f"switching, {network}, ms", title_justify="left")
-        table.add_column("")
-        for header in ("p50", "p10", "p90", "p99", "kept", "discarded"):
-            table.add_column(header, justify="right")
+        table = figures_table(f"switching, {network}, ms", "p50", "p10", "p90", "p99", "kept", "discarded")
         for name, times in case["times"].items():
             cells = [times[key] for key in ("p50_ms", "p10_ms", "p90_ms", "p99_ms", "kept", "discarded")]
             table.add_row(name, *("unknown" if cell is None else f"{cell:.4g}" for cell in cells))
@@ -191,8 +189,7 @@ def _show(figures: dict[str, Any]) -> None:
         for name, value in case["ratios"].items():
             print(f"{name}: {'unknown' if value is None else f'{value:.3g}x'}")
         print(f"requests dropped or failed while switching: {case['requests_lost']}")
-    host = figures["host"]
-    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
+    print_stalls(figures["host"])
 
 
 if __name__ == "__main__":

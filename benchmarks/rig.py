@@ -1,7 +1,7 @@
-"""What benchmarks of the serving path share: samples that a stall did not touch, and a worker without a run.
+"""The shared parts of benchmarks of the serving path: samples without stalls, and a worker without a run.
 
-The host sentinel sees a machine that stands still, not one that others use: on a loaded machine compare only what was
-measured in turns.
+The host sentinel sees a machine that stands still, not one that other processes use. On a loaded machine compare only
+figures that were measured in turns.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ UNIT = "cpu"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spread:
-    """How long something took, in milliseconds; None where every sample was disturbed."""
+    """The distribution of times in milliseconds, with the numbers of samples; None if all samples were disturbed."""
 
     kept: int
     discarded: int
@@ -58,17 +59,17 @@ class Stopwatch:
         self._samples: dict[str, list[tuple[float, float]]] = {}
 
     def time(self, name: str, function: Callable[..., object], *arguments: object) -> None:
-        """Calls it once with those arguments and keeps how long that took."""
+        """Call a function once with those arguments and keep the time that it took."""
         start_s = self._clock.now_s()
         function(*arguments)
         self.add(name, start_s, self._clock.now_s())
 
     def add(self, name: str, start_s: float, end_s: float) -> None:
-        """Keeps a sample that was measured elsewhere."""
+        """Keep a sample that was measured elsewhere, from and to in seconds."""
         self._samples.setdefault(name, []).append((start_s, end_s))
 
     def spreads(self, gaps: Sequence[Gap]) -> dict[str, Spread]:
-        """The samples of each name in which no core stood still, and how many were discarded."""
+        """Return the spread of each name over the samples in which no core stood still."""
         return {name: _spread(samples, gaps) for name, samples in self._samples.items()}
 
 
@@ -83,18 +84,18 @@ def _spread(samples: list[tuple[float, float]], gaps: Sequence[Gap]) -> Spread:
 
 
 def ratio(one: Spread, other: Spread) -> float | None:
-    """Of the medians."""
+    """Return the ratio of the medians; None if one is unknown."""
     return round(one.p50_ms / other.p50_ms, 3) if one.p50_ms is not None and other.p50_ms else None
 
 
 def cores() -> list[int]:
-    """The CPUs that this process may use."""
+    """Return the CPUs that this process may use."""
     return sorted(os.sched_getaffinity(0))
 
 
 @contextmanager
 def watched(clock: BoardClock) -> Iterator[HostSentinel]:
-    """A sentinel on all cores of this process."""
+    """Run a host sentinel on all cores of this process."""
     with HostSentinel(cores(), clock) as sentinel:
         yield sentinel
 
@@ -108,9 +109,10 @@ def worker(
     engine: str = "auto",
     memory_mb: float = math.inf,
 ) -> Iterator[Worker]:
-    """A worker in a closed loop on a board of one unit with a fixed clock, the first of its networks in use.
+    """Run a worker in a closed loop on a board of one unit with a fixed clock, with its first network in use.
 
-    All are ready, as far as the bound of its memory allows. Leaving the context stops it. `completed` has its requests.
+    All its networks are ready, as far as the bound of its memory allows. The end of the context stops it. `completed`
+    returns its requests.
     """
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
@@ -128,24 +130,24 @@ def worker(
 
 
 def gear(made: Worker, subnet: str) -> Gear:
-    """That sub-network on all cores of the worker's board."""
+    """Return the gear of a sub-network on all cores of the worker's board."""
     return Gear(subnet=subnet, unit=UNIT, cores=made.spec.board.unit(UNIT).cores)
 
 
 def order(made: Worker, subnet: str, plan: int) -> Activate:
-    """The order to change to that sub-network."""
+    """Return the order to change to a sub-network."""
     return Activate(app=APP, gear=gear(made, subnet), cpus=made.spec.board.unit(UNIT).cpus, plan=plan)
 
 
 def completed(made: Worker) -> NDArray[np.void]:
-    """The records of the requests that the worker has completed, in their order."""
+    """Return the records of the requests that the worker has completed, in their order."""
     records = read_records(Path(made.spec.records_path))
     done: NDArray[np.void] = records[records["status"] == Status.COMPLETED]
     return done
 
 
 def lost(made: Worker) -> int:
-    """How many requests of the worker were dropped or failed."""
+    """Return the number of the worker's requests that were dropped or failed."""
     status = read_records(Path(made.spec.records_path))["status"]
     return int(np.isin(status, (Status.DROPPED, Status.FAILED)).sum())
 
@@ -159,7 +161,7 @@ def _spec(
     memory_mb: float,
 ) -> WorkerSpec:
     unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
-    # On a fixed clock a service takes what the inference takes; the profile only has to name networks and engine.
+    # On a fixed clock a service takes as long as the inference; the profile only has to name networks and engine.
     times = tuple(
         ServiceTime(kind="cpu", cores=count, samples_ms=(1.0,), engine=engine) for count in range(1, len(cpus) + 1)
     )
@@ -185,11 +187,25 @@ def _spec(
     )
 
 
+def figures_table(title: str, *heads: str) -> Table:
+    """Return an empty table with a column of names and columns of figures under these heads."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for head in heads:
+        table.add_column(head, justify="right")
+    return table
+
+
+def print_stalls(host: Mapping[str, Any]) -> None:
+    """Print how much the machine stalled, from the fields of a host summary."""
+    print(f"machine stalled {host['stalled_share']:.1%} of the time, longest {host['stall_ms_max']:.0f} ms")
+
+
 def print_table(table: Table) -> None:
-    """To the terminal, or wide enough for a file."""
+    """Print a table, as wide as the terminal or as 120 columns in a file."""
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
 def start_clock() -> BoardClock:
-    """A clock whose zero is now."""
+    """Return a clock whose zero is now."""
     return BoardClock(time.monotonic())

@@ -48,7 +48,7 @@ class Objective:
 
     @property
     def goals(self) -> tuple[Quantity, ...]:
-        """What is sought once the violation is as small as it can be: power, or accuracy and then power."""
+        """The quantities sought once the violation is as small as it can be: power, perhaps after accuracy."""
         return self.levels[self.levels.index(Quantity.VIOLATION) + 1 :]
 
     @property

@@ -1,7 +1,7 @@
-"""What the scheduler decides about: units, demands and their operating points, and what comes out.
+"""The scheduling problem and its answer: units, demands with their operating points, and an allocation.
 
-Plain frozen data with its own validation. This module does not know how a problem is solved, where its points
-come from, or what a board is.
+Plain frozen data with its own validation. This module does not know how a problem is solved, where its points come
+from, or what a board is.
 """
 
 import math
@@ -23,15 +23,17 @@ FULL_LOAD = 0.9
 
 
 class ProblemError(InputError):
-    """A problem that is not well formed: the message names the field, its value and the mend."""
+    """A problem is not well formed; the message names the field, its value and the fix."""
 
 
 def _check(ok: bool, owner: str, name: str, value: object, want: str) -> None:
+    """Raise a `ProblemError` that names the field and the value wanted, unless `ok`."""
     if not ok:
         raise ProblemError(f"{owner}: {name} is {value!r}; it must be {want}.")
 
 
 def _check_number(owner: str, name: str, value: float, low: float = 0.0, *, above: bool = False) -> None:
+    """Raise unless a value is finite and at least `low`, or above it."""
     if not (math.isfinite(value) and (value > low if above else value >= low)):
         _check(False, owner, name, value, f"a finite number {'above' if above else 'of at least'} {low:g}")
 
@@ -54,20 +56,27 @@ def _check_unique(owner: str, name: str, values: Iterable[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperatingPoint:
-    """One way to serve an app: a sub-network on some cores of a unit at a clock, and what that costs."""
+    """One way to serve an app: a sub-network on some cores of a unit at a clock, and what that costs.
+
+    Attributes:
+        subnet: the sub-network.
+        unit: the unit's name.
+        cores: cores that a request takes.
+        mhz: the unit's clock.
+        latency_ms: the slo quantile of the response time at the demand's rate, on cores of its own.
+        energy_mj: energy of one inference above static power: (busy power - static power) * service time.
+        accuracy: a fraction from 0 to 1.
+        service_ms: mean time for which one inference takes the cores; None stands for `latency_ms`.
+    """
 
     subnet: str
     unit: str
     cores: int
     mhz: float
     latency_ms: float
-    """The slo quantile of the response time at the demand's rate, on cores of its own."""
     energy_mj: float
-    """One inference above static power: (busy - static) * service."""
     accuracy: float
-    """A fraction from 0 to 1."""
     service_ms: float | None = None
-    """Mean time the cores are taken by one inference; None stands for `latency_ms`."""
 
     def __post_init__(self) -> None:
         # Thousands of points are built at once: one chain of comparisons (false for NaN) decides, and only a
@@ -92,24 +101,27 @@ class OperatingPoint:
 
     @property
     def busy_ms(self) -> float:
-        """Mean time one inference takes the cores, in ms: `service_ms`, or `latency_ms` where that is None."""
+        """Mean time for which one inference takes the cores: `service_ms`, or `latency_ms` where that is None."""
         return self.latency_ms if self.service_ms is None else self.service_ms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PointTable:
-    """A demand's points as columns, one row per point in the order given, so that they can be searched fast."""
+    """A demand's points as columns, in the order given, so that they can be searched fast.
+
+    Attributes:
+        units: the units that the points lie on, in order of first appearance.
+        most_cores: by unit, the most cores of a point.
+        clocks: by unit, the clocks that occur.
+        unit: by point, an index into `units`.
+        columns: (6, points): cores, MHz, latency in ms, busy time in ms, energy in mJ, accuracy.
+    """
 
     units: tuple[str, ...]
-    """The units the points lie on, in order of first appearance."""
     most_cores: tuple[int, ...]
-    """By unit, the most cores of a point."""
     clocks: tuple[frozenset[float], ...]
-    """By unit, the clocks that occur."""
     unit: NDArray[np.intp]
-    """Index into `units`."""
     columns: NDArray[np.float64]
-    """(6, points): cores, MHz, latency in ms, busy time in ms, energy in mJ, accuracy."""
 
     @classmethod
     def of(cls, points: tuple[OperatingPoint, ...]) -> "PointTable":
@@ -130,25 +142,25 @@ class PointTable:
 
 
 class Points(tuple[OperatingPoint, ...]):
-    """Operating points that are read into columns, and sorted by gear, once for all who ask.
+    """Operating points that are read into columns, and sorted by gear, only once.
 
-    An app's points are the same from one decision to the next as long as its rate is, and every problem made of them
+    An app's points stay the same from one decision to the next as long as its rate does, and every problem made of them
     needs their columns.
     """
 
     @classmethod
     def of(cls, points: Iterable[OperatingPoint]) -> "Points":
-        """The points given, which are returned as they are where they are `Points` already."""
+        """Return the points as `Points`; those that are `Points` already are returned as they are."""
         return points if isinstance(points, cls) else cls(points)
 
     @cached_property
     def table(self) -> PointTable:
-        """All of them, at least one, as columns."""
+        """The points, at least one, as columns."""
         return PointTable.of(self)
 
     @cached_property
     def by_gear(self) -> Mapping[tuple[str, str, int], "Points"]:
-        """By sub-network, unit and cores, the points that differ in nothing but their clock."""
+        """The points by sub-network, unit and cores; those of one entry differ in nothing but their clock."""
         gears: dict[tuple[str, str, int], list[OperatingPoint]] = {}
         for point in self:
             gears.setdefault((point.subnet, point.unit, point.cores), []).append(point)
@@ -157,18 +169,25 @@ class Points(tuple[OperatingPoint, ...]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
-    """What one app asks for, and the operating points that could serve it."""
+    """The demand of one app, and the operating points that could serve it.
+
+    Attributes:
+        app: the app's name.
+        rate_hz: requests per second.
+        target_ms: the latency target; the slo quantile of the effective latency should not exceed it.
+        min_accuracy: the accuracy floor, a fraction; 0 for none.
+        weight: importance, at least 0; the demand's terms are multiplied by it.
+        points: the operating points, at least one.
+        wait_share: factor on the waiting for others on a shared unit; 1 where all of it counts.
+    """
 
     app: str
     rate_hz: float
     target_ms: float
-    """The target: the slo quantile of the effective latency should not exceed it."""
     min_accuracy: float
-    """The floor, a fraction; 0 for none."""
     weight: float
     points: tuple[OperatingPoint, ...]
     wait_share: float = 1.0
-    """How much of the waiting for others on a shared unit counts; 1 where it is not known to be less."""
 
     def __post_init__(self) -> None:
         owner = f"demand {self.app!r}"
@@ -188,16 +207,21 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unit:
-    """A group of like cores, or a GPU, that share one clock."""
+    """A group of like cores, or a GPU, with one clock.
+
+    Attributes:
+        name: the unit's name.
+        kind: `cpu` or `gpu`.
+        cores: cores of a CPU unit; a GPU is taken as one core, whatever this says.
+        mhz: the clocks that may be set, ascending.
+        static_w: power of the unit at each clock with no load, non-decreasing.
+    """
 
     name: str
     kind: Kind
     cores: int
-    """Cores of a CPU unit; a GPU is taken as one core, whatever this says."""
     mhz: tuple[float, ...]
-    """The clocks that may be set, ascending."""
     static_w: tuple[float, ...]
-    """Power of the unit at each clock with no load, non-decreasing."""
 
     def __post_init__(self) -> None:
         owner = f"unit {self.name!r}"
@@ -219,21 +243,27 @@ class Unit:
 
     @property
     def slots(self) -> int:
-        """How many cores requests can hold at once: `cores` of a CPU unit, 1 of a GPU."""
+        """Cores that requests can hold at once: `cores` of a CPU unit, 1 of a GPU."""
         return 1 if self.kind == "gpu" else self.cores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """Everything one decision rests on."""
+    """The whole input of one decision.
+
+    Attributes:
+        units: the units, each with a name of its own.
+        demands: the demands, one for each app.
+        objective: a name in `scheduler.objectives.OBJECTIVES`.
+        power_cap_w: cap on the power of all units; None for none.
+        sharing: False if CPU cores must not be shared where an assignment without sharing exists.
+    """
 
     units: tuple[Unit, ...]
     demands: tuple[Demand, ...]
     objective: ObjectiveName = "energy"
-    """A name in `OBJECTIVES`."""
     power_cap_w: float | None = None
     sharing: bool = True
-    """Whether CPU cores may be shared where an assignment without sharing exists."""
 
     def __post_init__(self) -> None:
         owner = "problem"
@@ -269,18 +299,23 @@ def _check_points(demand: Demand, units: Mapping[str, Unit]) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Allocation:
-    """An answer: which point each app takes and which clock each unit stands at."""
+    """An answer: a point for each app, a clock for each unit, and what they come to.
+
+    Attributes:
+        choice: by app, its point, in the order of the demands.
+        mhz: by unit, its clock, in the order of the units.
+        latency_ms: by app, the effective latency, waiting for others on a shared unit included.
+        power_w: power of all units, static power included.
+        violation: the sum of all terms; 0 where everything is met.
+        optimal: True if the answer is proven to be the best, to 1e-7 in violation and 1e-6 relative in the rest.
+        bound: at this violation, a proven lower bound on power; for an objective that seeks accuracy, a proven upper
+            bound on the sum of weight * accuracy.
+    """
 
     choice: dict[str, OperatingPoint]
-    """By app, in the order of the demands."""
     mhz: dict[str, float]
-    """By unit, in the order of the units."""
     latency_ms: dict[str, float]
-    """By app: the effective latency, waiting for others on a shared unit included."""
     power_w: float
     violation: float
     optimal: bool
-    """Whether violation and objective are proven, to 1e-7 in violation and 1e-6 relative in the rest."""
     bound: float
-    """At the returned violation, a proven lower bound on power, or for objective "accuracy" a proven upper
-    bound on the sum of weight * accuracy."""

@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Loads what runs a mix only when it is asked for: a mix script needs neither Ray nor an engine."""
+    """Import `run` and `deploy` only when they are asked for: a mix script needs neither Ray nor an engine."""
     if name in {"Deployment", "RequestDroppedError", "deploy", "run"}:
         from workloads.runs import launch
 

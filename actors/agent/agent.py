@@ -1,7 +1,7 @@
-"""The board agent: the one process that sets clocks, pins workers and says what the units did and used.
+"""The board agent: the one process that sets clocks, pins workers, and reads what the units did and used.
 
-It makes the board's ledger and owns the devices. It decides nothing, and knows of an application only its name
-and its worker's process. A plain class; an actor or a test calls it.
+It makes the board's ledger and owns the devices. It decides nothing. Of an application it knows only the name and the
+worker's process. It is a plain class, which an actor or a test calls.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from scheduler.messages import HostTelemetry, UnitTelemetry
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitTotals:
-    """What one unit did since the mark.
+    """One unit's totals since the mark.
 
     Attributes:
-        name: of the unit.
+        name: name of the unit.
         busy: share of the time of all its cores that was taken, 0 to 1.
         clock_changes: how often its clock changed.
         mean_mhz: mean of its clock over time.
-        energy_j: idle included; None where its power is unknown.
+        energy_j: its energy, idle included; None where its power is unknown.
     """
 
     name: str
@@ -44,14 +44,14 @@ class UnitTotals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BoardTotals:
-    """What the board did since the mark.
+    """The board's totals since the mark.
 
     Attributes:
         duration_s: board time since the mark.
-        units: in the board's order.
+        units: the totals of each unit, in the board's order.
         units_j: energy of all units; None where that of one is unknown.
-        board_j: with the rest of the board; None where that is unknown.
-        source: `modelled` or `unknown`.
+        board_j: energy of the whole board; None where that of a unit or of the rest is unknown.
+        source: where the energies come from, `modelled` or `unknown`.
     """
 
     duration_s: float
@@ -62,19 +62,19 @@ class BoardTotals:
 
 
 class BoardAgent:
-    """Drives one board. Usable as a context manager, which closes it.
+    """The driver of one board. As a context manager it closes itself.
 
     Attributes:
         board: the board.
-        ledger: its ledger; workers attach to `ledger.path`.
+        ledger: the board's ledger; workers attach to `ledger.path`.
     """
 
     def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
-        """Makes the ledger and opens the devices; `start` has governors run.
+        """Make the ledger and open the devices. Governors run from `start` on.
 
         Args:
-            board: the board, as `check_host` passed it.
-            apps: names of all applications there will be.
+            board: the board; `check_host` has passed it.
+            apps: names of all applications that there will be.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
 
@@ -87,7 +87,7 @@ class BoardAgent:
         self._clock = clock
         self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
         self._host = HostMeter()
-        self._host_lock = threading.Lock()  # it is read while processes are pinned, and so watched
+        self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._marked = self._read()
         self._reported = self._marked
         self._governed = threading.Event()
@@ -104,21 +104,27 @@ class BoardAgent:
     # ------------------------------------------------------------ workers
 
     def slot(self, app: str) -> int:
-        """An application's slot in the ledger."""
+        """Return an application's slot in the ledger."""
         return self._slots[app]
 
     def watch(self, pid: int) -> None:
-        """Counts a process as ours in `host_load`."""
+        """Count a process as ours in `host_load`."""
         with self._host_lock:
             self._host.watch(pid)
 
     def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-        """Moves all threads of an application's worker to these CPUs.
+        """Move all threads of an application's worker to these CPUs.
+
+        Args:
+            app: name of the application.
+            pid: process of its worker.
+            cpus: the kernel's numbers of the CPUs.
 
         Returns:
-            Where they may run now, as read from the kernel.
+            The CPUs where they may run now, as read from the kernel.
 
         Raises:
+            KeyError: if there is no such application.
             PinError: if the kernel did not do so.
         """
         if app not in self._slots:
@@ -127,17 +133,17 @@ class BoardAgent:
         return pinning.pin(pid, cpus)
 
     def reap(self, app: str) -> None:
-        """Frees the cores that an application's worker held or waited for when it died."""
+        """Free the cores that an application's worker held or waited for when it died."""
         self.ledger.reap(self.slot(app))
 
     # ------------------------------------------------------------ clocks
 
     def set_clock(self, unit: str, clock: float | str, clamps_mhz: Mapping[str, float] | None = None) -> float | str:
-        """Asks for a clock in MHz, or hands the unit to a governor.
+        """Ask for a clock in MHz, or hand the unit to a governor.
 
         Args:
-            unit: its name.
-            clock: in MHz, or the governor's name.
+            unit: name of the unit.
+            clock: the clock in MHz, or the governor's name.
             clamps_mhz: by application, the clock that it needs while it runs, for a governor that takes hints.
 
         Returns:
@@ -159,7 +165,13 @@ class BoardAgent:
         cores_online: int | None = None,
         other_load: float | None = None,
     ) -> None:
-        """Changes what a unit may do, at once. All three are set: None lifts a limit.
+        """Change what a unit may do, at once. All three are set: None lifts a limit.
+
+        Args:
+            unit: name of the unit.
+            max_mhz: the highest clock.
+            cores_online: how many cores are in use.
+            other_load: share of each core that others take, 0 to 1.
 
         Raises:
             DeviceError: if the unit cannot be limited so.
@@ -167,12 +179,12 @@ class BoardAgent:
         self._devices[unit].limit(max_mhz=max_mhz, cores_online=cores_online, other_load=other_load)
 
     def start(self) -> None:
-        """Has governors run on a thread of their own from here on; without it someone calls `tick`."""
+        """Start a thread that runs the governors. Without it somebody must call `tick`."""
         self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
         self._thread.start()
 
     def tick(self) -> float:
-        """Lets every governor decide that is due.
+        """Let every governor decide that is due.
 
         Returns:
             The board time of the next tick; infinite while no unit has a governor here.
@@ -180,6 +192,8 @@ class BoardAgent:
         return min((device.tick() for device in self._devices.values()), default=math.inf)
 
     def _run_governors(self) -> None:
+        # A governor that comes during a sleep decides at once, in `set_clock`. Its next step may be late, by one period
+        # of the others at most, and is then a longer step.
         while not self._stopping.is_set():
             due_s = self.tick()
             if due_s == math.inf:
@@ -191,7 +205,7 @@ class BoardAgent:
     # ------------------------------------------------------------ figures
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Every unit's clock now, and its load since the last call."""
+        """Return every unit's clock now, and its load and mean power since the last call."""
         old, self._reported = self._reported, self._read()
         return tuple(
             UnitTelemetry(
@@ -205,16 +219,16 @@ class BoardAgent:
         )
 
     def host_load(self) -> HostTelemetry:
-        """The machine's load since the last call."""
+        """Return the machine's load since the last call."""
         with self._host_lock:
             return self._host.read()
 
     def mark(self) -> None:
-        """Begins the window of `totals`, and that of the next `telemetry`."""
+        """Begin the window of `totals`, and that of the next `telemetry`."""
         self._marked = self._reported = self._read()
 
     def totals(self) -> BoardTotals:
-        """What the units did since the mark, up to now."""
+        """Return what the units did since the mark, up to now."""
         now = self._read()
         units = tuple(_totals(self._marked[name], now[name]) for name in now)
         duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
@@ -234,7 +248,7 @@ class BoardAgent:
     # ------------------------------------------------------------ the end
 
     def restore(self) -> None:
-        """Stops governors and puts every unit back as it was found. Again, it does nothing new."""
+        """Stop the governors and put every unit back as it was found. Doing so twice is the same as once."""
         self._stopping.set()
         self._governed.set()
         if self._thread is not None:
@@ -244,7 +258,7 @@ class BoardAgent:
             device.restore()
 
     def close(self) -> None:
-        """Restores the board and deletes the ledger. Again, it does nothing."""
+        """Restore the board and delete the ledger. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self.restore()
@@ -252,7 +266,7 @@ class BoardAgent:
 
 
 def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
-    """Share of that many cores' time that was taken between two readings."""
+    """Return the share of that many cores' time that was taken between two readings, 0 to 1."""
     span_s = (now.now_s - old.now_s) * cores
     return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
 

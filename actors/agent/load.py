@@ -1,23 +1,37 @@
-"""How loaded this machine is, and how much of it is not our doing, from the kernel's accounts through psutil.
+"""The load of this machine, and how much of it is not ours, from the kernel's accounts through psutil.
 
-The kernel counts in ticks of 10 ms, so the cores' load over one epoch is coarse. What it is for is not known here.
+The kernel counts in ticks of 10 ms, so the cores' load over one epoch is coarse. What the load is used for is not known
+here.
 """
 
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 import psutil
 
 from scheduler.messages import HostTelemetry
 
 _SLOW_S = 1.0
-"""How long what others use is good for: to ask after every process of ours takes most of a reading, and over less the
-kernel's ticks would blur it anyway."""
+"""For how long a reading of what others use stays good. To ask after every process of ours takes most of a reading, and
+over a shorter time the kernel's ticks would blur it anyway."""
+
+
+class CpuTime(NamedTuple):
+    """The time of one CPU since boot, or between two readings.
+
+    Attributes:
+        busy_s: time in which it ran something; guests are part of `user`.
+        all_s: busy, idle and stolen time. Stolen time is neither ours nor others' here.
+    """
+
+    busy_s: float
+    all_s: float
 
 
 class HostMeter:
-    """Reads the machine's load; knows its own process, and is told of the others that are ours."""
+    """A meter of the machine's load. It knows its own process, and is told of the others that are ours."""
 
     def __init__(self) -> None:
         self._ours: dict[int, psutil.Process] = {}
@@ -28,7 +42,7 @@ class HostMeter:
         self._memory_used_mb = 0.0
 
     def watch(self, pid: int) -> None:
-        """Counts a process as ours from now on; one that is gone is left out."""
+        """Count a process as ours from now on. One that is gone is left out."""
         try:
             process = psutil.Process(pid)
             known = self._ours.get(pid)
@@ -38,22 +52,22 @@ class HostMeter:
             return
 
     def read(self) -> HostTelemetry:
-        """The cores' load since the last call, or since the beginning; the rest as of the latest `_SLOW_S`."""
+        """Return the cores' load since the last call, or since the beginning; the rest is up to a second old."""
         cores, before = _core_times(), self._cores
         self._cores = cores
         if self._others is None or _wall_s(cores, self._others_cores) >= _SLOW_S:
             self._others, self._memory_used_mb = self._read_others(cores), psutil.virtual_memory().used / 1e6
         return HostTelemetry(
-            cores=tuple(_share(busy_s, all_s) for busy_s, all_s in _since(before, cores)),
+            cores=tuple(_share(cpu.busy_s, cpu.all_s) for cpu in _since(before, cores)),
             others=self._others,
             memory_used_mb=self._memory_used_mb,
         )
 
-    def _read_others(self, cores: list[tuple[float, float]]) -> float:
-        """CPUs' worth of what is used beside our processes since the last time."""
+    def _read_others(self, cores: list[CpuTime]) -> float:
+        """Return how many CPUs others kept busy since the last time: 1.5 is one and a half."""
         before, self._others_cores = self._others_cores, cores
         wall_s = _wall_s(cores, before)
-        others_s = sum(busy_s for busy_s, _ in _since(before, cores)) - self._ours_since_s()
+        others_s = sum(cpu.busy_s for cpu in _since(before, cores)) - self._ours_since_s()
         return min(max(0.0, others_s / wall_s), float(len(cores))) if wall_s > 0 else 0.0
 
     def _ours_since_s(self) -> float:
@@ -74,24 +88,26 @@ def _used_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _core_times() -> list[tuple[float, float]]:
-    """Busy and total seconds of each CPU; stolen time is neither ours nor others' here, guests' is in user's."""
+def _core_times() -> list[CpuTime]:
     return [
-        (
-            cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq,
-            cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq + cpu.idle + cpu.iowait + cpu.steal,
+        CpuTime(
+            busy_s=cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq,
+            all_s=cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq + cpu.idle + cpu.iowait + cpu.steal,
         )
         for cpu in psutil.cpu_times(percpu=True)
     ]
 
 
-def _since(before: list[tuple[float, float]], cores: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Busy and total seconds of each CPU between two readings."""
-    return [(now[0] - old[0], now[1] - old[1]) for old, now in zip(before, cores, strict=True)]
+def _since(before: list[CpuTime], cores: list[CpuTime]) -> list[CpuTime]:
+    """Return the time of each CPU between two readings."""
+    return [
+        CpuTime(busy_s=now.busy_s - old.busy_s, all_s=now.all_s - old.all_s)
+        for old, now in zip(before, cores, strict=True)
+    ]
 
 
-def _wall_s(cores: list[tuple[float, float]], before: list[tuple[float, float]]) -> float:
-    return sum(all_s for _, all_s in _since(before, cores)) / len(cores)
+def _wall_s(cores: list[CpuTime], before: list[CpuTime]) -> float:
+    return sum(cpu.all_s for cpu in _since(before, cores)) / len(cores)
 
 
 def _share(part: float, whole: float) -> float:

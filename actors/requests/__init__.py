@@ -1,1 +1,1 @@
-"""What becomes of a request: the rules of queue, service time, floor and record that worker and simulator share."""
+"""The rules that every request follows, which worker and simulator share: queue, turn, service time, floor, record."""

@@ -1,8 +1,8 @@
 """Requests that arrive and wait: scheduled arrivals, clients' pictures, a bounded queue and its drop rules.
 
-Arrivals are admitted when somebody looks, not when they happen. That changes nothing in the outcome, since only
-arrivals change a queue while its server is busy: each one is dealt with at its own scheduled time, however late.
-Nothing here asks for the time, takes a lock, writes a record or knows about networks.
+Arrivals are admitted when somebody looks, not when they happen. That changes nothing in the outcome: while the server
+is busy only arrivals change the queue, and each is dealt with at its own scheduled time, however late. Nothing here
+asks for the time, takes a lock, writes a record or knows about networks.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Request:
 
     Attributes:
         index: its number within the application, from 0.
-        arrival_s: scheduled arrival, board time; latency counts from here.
+        arrival_s: scheduled arrival, board time; its latency counts from here.
         target_ms: latency target in force at its arrival.
-        deadline_s: when the result is due.
-        picture: what a client sent; None for a request of the mix, whose input is that of its number.
+        deadline_s: board time at which the result is due.
+        picture: a client's input; None for a request of the mix, whose input is that of its number.
         future: where a client waits for the result.
     """
 
@@ -52,22 +52,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A request that was given up, and when."""
+    """A request that was dropped, and the board time of it."""
 
     request: Request
     at_s: float
 
 
 class RequestQueue:
-    """First in, first out, at most `bound` requests; the rule says which one goes.
+    """A queue of at most `bound` requests, first in, first out. A rule says which request is dropped.
 
-    - `late`: at the head, a request whose deadline has passed. A full queue with no such head turns the newcomer
-      away, which never costs a request that can still be on time.
-    - `oldest`: a newcomer to a full queue pushes the head out.
-    - `newest`: a newcomer to a full queue is turned away.
+    - `late`: the head, once its deadline has passed. If the queue is full and its head is not late, the newcomer is
+      turned away. This rule never drops a waiting request that can still be on time.
+    - `oldest`: the head of a full queue, when a newcomer arrives.
+    - `newest`: a newcomer to a full queue.
 
     Args:
-        bound: most requests that may wait, at least 1.
+        bound: how many requests may wait at most, at least 1.
         rule: one of `DROP_RULES`.
 
     Raises:
@@ -90,7 +90,7 @@ class RequestQueue:
         return iter(self._waiting)
 
     def offer(self, request: Request, at_s: float) -> list[Drop]:
-        """Lets a request in at that time, and returns what is dropped for it: nothing, others, or itself."""
+        """Let a request in at that time, and return what is dropped for it: nothing, others, or the request itself."""
         drops = []
         if len(self._waiting) >= self._bound:
             drops = self.expire(at_s)
@@ -102,7 +102,7 @@ class RequestQueue:
         return drops
 
     def expire(self, now_s: float) -> list[Drop]:
-        """Under `late`, drops the requests at the head that can't be on time any more."""
+        """Drop the requests at the head whose deadline has passed, if the rule is `late`."""
         drops = []
         while self.expires_s <= now_s:
             drops.append(Drop(self._waiting.popleft(), now_s))
@@ -119,7 +119,7 @@ class RequestQueue:
         return self._waiting[0] if self._waiting else None
 
     def pop(self) -> Request:
-        """Takes the head out.
+        """Take the head out and return it.
 
         Raises:
             IndexError: if nothing waits.
@@ -128,19 +128,19 @@ class RequestQueue:
 
 
 class Intake:
-    """All requests of one application: those of its schedule, those of clients, those of a closed loop.
+    """The source of all requests of one application: its schedule, its clients, or a closed loop.
 
     Args:
-        arrivals_s: scheduled arrivals, sorted, shape (n,); request i is the i-th.
-        segments: (from_s, target_ms), rising in time; before the first its target holds.
-        queue: where they wait.
+        arrivals_s: scheduled arrivals, board time, sorted, shape (n,); request i is the i-th.
+        segments: (from_s, target_ms) of each latency target, rising in time; before the first the first one holds.
+        queue: the queue where requests wait.
         first: number of the first scheduled request that is still to come.
-        next_index: number of the next request that is not scheduled, at least n.
+        next_index: number of the next request that is not scheduled, at least n; n if left out.
 
     Attributes:
-        queue: as given.
-        arrived: requests so far.
-        next_s: when the next scheduled request arrives; infinite where none does.
+        queue: the queue where requests wait.
+        arrived: how many requests have arrived so far.
+        next_s: board time at which the next scheduled request arrives; infinite where none does.
     """
 
     def __init__(
@@ -163,11 +163,11 @@ class Intake:
         self.next_s = self._arrivals_s[first]
 
     def target_ms(self, at_s: float) -> float:
-        """The target in force at that time."""
+        """Return the latency target in force at that time."""
         return self._targets_ms[max(0, bisect_right(self._from_s, at_s) - 1)]
 
     def admit(self, now_s: float) -> list[Drop]:
-        """Lets in what was scheduled until now, and returns what is dropped for it and at the head."""
+        """Let in what was scheduled until now, and return what is dropped: at an arrival, or now at the head."""
         drops = []
         while self.next_s <= now_s:
             drops += self._offer(self.scheduled(self._scheduled))
@@ -178,17 +178,26 @@ class Intake:
     def arrive(
         self, now_s: float, picture: NDArray[np.generic] | None = None, future: Future[Any] | None = None
     ) -> tuple[Request, list[Drop]]:
-        """Lets in a request that was not scheduled; what was scheduled until now must have been admitted."""
+        """Let in a request that was not scheduled. What was scheduled until now must have been admitted.
+
+        Args:
+            now_s: board time of its arrival.
+            picture: a client's input; None for a request of the mix.
+            future: where the client waits for the result.
+
+        Returns:
+            The request, and what is dropped for it.
+        """
         request = Request(self._next_index, now_s, self.target_ms(now_s), picture, future)
         self._next_index += 1
         return request, self._offer(request)
 
     def close(self) -> None:
-        """Lets nothing scheduled in any more."""
+        """Let no more scheduled requests in."""
         self.next_s = math.inf
 
     def scheduled(self, index: int) -> Request:
-        """The scheduled request of that number."""
+        """Return the scheduled request of that number."""
         arrival_s = self._arrivals_s[index]
         return Request(index, arrival_s, self.target_ms(arrival_s))
 
@@ -199,7 +208,7 @@ class Intake:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remains:
-    """What a killed predecessor left behind.
+    """The state in which a killed predecessor left an application's requests.
 
     Attributes:
         lost: (number, arrival_s) of the requests that arrived and never ended, in order of number.
@@ -213,12 +222,12 @@ class Remains:
 
 
 def remains(records: NDArray[np.void], *, arrivals_s: NDArray[np.float64], resume_from_s: float) -> Remains:
-    """Finds out from a predecessor's records what it lost and where its successor goes on.
+    """Return what a killed predecessor lost and where its successor goes on, from the predecessor's records.
 
     Args:
         records: of dtype `RECORD`, shape (m,).
-        arrivals_s: scheduled arrivals, sorted, shape (n,).
-        resume_from_s: when the successor takes over, board time: what was scheduled before is lost if it never ended.
+        arrivals_s: scheduled arrivals, board time, sorted, shape (n,).
+        resume_from_s: board time at which the successor takes over. What was scheduled before and never ended is lost.
     """
     begun = records["status"] == Status.ARRIVED
     ended = set(records["index"][~begun].tolist())

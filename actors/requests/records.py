@@ -34,7 +34,7 @@ RECORD = np.dtype(
 
 
 class Status(IntEnum):
-    """How a request ended, or that it only arrived."""
+    """The end of a request, or its arrival."""
 
     ARRIVED = 0  # of a client; the arrivals of a mix are known without being written
     COMPLETED = 1

@@ -34,7 +34,7 @@ def urgency(request: Waiting) -> tuple[float, int]:
 
 
 def next_turn(waiting: Iterable[WaitingT], held: int) -> WaitingT | None:
-    """Return the request that gets its cores next, or None if nobody can have them now.
+    """Return the request that gets its cores next, or None if no request can have them now.
 
     A request never gets a core that a more urgent one waits for, even if that core is free: otherwise a request for
     several cores could wait forever. With core 0 held, a request for cores 0 and 1 due at 1 s keeps core 1 free, so

@@ -1,4 +1,4 @@
-"""What a plan is worth by the scheduler's model, and whether it can be carried out at all."""
+"""Checks of a plan: what it comes to by the scheduler's model, and whether it can be carried out at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from scheduler.views import Gear, Plan, Snapshot, UnitView
 
 
 def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
-    """What a plan comes to by the scheduler's model.
+    """Evaluate a plan CPU by CPU, in the worst case (`evaluate_by_cpu`).
 
-    None where the model does not say: a governor has a clock, or a gear would be so overloaded at its clock that it is
-    no operating point.
+    Returns:
+        The evaluation; None if the model cannot tell, because a governor sets a clock, or because a gear would be so
+        overloaded at its clock that it has no operating point there.
     """
     mhz = {unit: clock for unit, clock in plan.clocks.items() if not isinstance(clock, str)}
     if len(mhz) < len(plan.clocks):
@@ -33,7 +34,7 @@ def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
 
 
 def loads_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:
-    """By application, the share of each of its cores that its planned gear takes at the highest clock allowed."""
+    """Return by application the share of each of its cores that its planned gear takes at the highest clock allowed."""
     loads = {}
     for view in snapshot.apps:
         points = points_of(plan.gears[view.app], view)
@@ -47,7 +48,7 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
 
     Args:
         plan: the plan.
-        snapshot: what it answers.
+        snapshot: the snapshot that it answers.
         possible: by application, the gears that were profiled on this board.
 
     Raises:
@@ -97,7 +98,7 @@ def _check_gear(app: str, gear: Gear, units: Mapping[str, UnitView], possible: f
 def _check_clock(unit: UnitView, clock: float | str) -> None:
     if isinstance(clock, str):
         if clock not in GOVERNORS:
-            mend = did_you_mean(clock, GOVERNORS)
-            raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{mend}")
+            hint = did_you_mean(clock, GOVERNORS)
+            raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{hint}")
     elif clock not in unit.mhz_allowed:
         raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}; allowed now are {unit.mhz_allowed}.")

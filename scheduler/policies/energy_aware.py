@@ -1,6 +1,6 @@
-"""Where Linux runs applications on a board whose cores differ: its energy-aware scheduling (EAS).
+"""Placement as by Linux's energy-aware scheduling (EAS), on a board whose cores differ.
 
-It knows utilisation and the energy model, as the kernel does; targets, networks and queues it does not know.
+It knows utilisation and the energy model, as the kernel does. It does not know targets, networks or queues.
 Source: `find_energy_efficient_cpu`, `task_util_est` and `cpu_overutilized` in `kernel/sched/fair.c`, `em_cpu_energy` in
 `include/linux/energy_model.h`, Linux 5.x to 6.x.
 """
@@ -25,21 +25,27 @@ SCALE = 1024
 
 
 def place_by_energy(snapshot: Snapshot, subnets: Mapping[str, str]) -> Plan:
-    """As `place`, but applications on CPU units each go where the estimated energy rises least.
+    """Place each application on the CPU unit where the estimated energy rises least, as the kernel does.
 
-    This holds where CPU units differ in capacity and all have power figures; else it is `place`. As in the kernel:
+    This needs CPU units that differ in capacity and all have power figures; without them it is `place`. As in the
+    kernel:
 
     - A thread's utilisation is what it has come to when it goes to sleep (`util_est`; see `estimated_utilisation`).
     - A unit's energy is its dynamic power at the clock that schedutil would pick for its busiest core, times how busy
       its cores would be at that clock.
-    - A core must be left a fifth of its capacity. Where an application fits nowhere, a core will be over-utilised;
-      then there is no energy-aware placing at all, and all are placed by `place`.
+    - A fifth of a core's capacity must stay free. If an application fits nowhere, a core will be over-utilised; then
+      there is no energy-aware placing at all, and all are placed by `place`.
     - Within a unit the least utilised cores are taken.
 
-    How many cores an application gets, and whether it runs on a GPU, is as `place` says: the kernel decides neither.
-    It knows no latency targets, so a unit too slow for them is as good as any. Simplified: applications are placed one
-    after another, in falling order of utilisation, at each decision and not at each wake-up; requests are taken to
-    come at equal intervals; load that is not ours takes capacity away, as in `operating_points`.
+    `place` decides how many cores an application gets and whether it runs on a GPU: the kernel decides neither. The
+    kernel knows no latency targets, so a unit too slow for them is as good as any. Three things are simplified.
+    Applications are placed one after another, in falling order of utilisation, at each decision and not at each
+    wake-up. Requests are taken to come at equal intervals. Load of other programs takes capacity away, as in
+    `operating_points`.
+
+    Args:
+        snapshot: the applications and units.
+        subnets: by application, its sub-network.
     """
     spread = place(snapshot, subnets)
     units = {unit.name: unit for unit in snapshot.units if unit.kind == "cpu"}
@@ -84,20 +90,21 @@ def place_by_energy(snapshot: Snapshot, subnets: Mapping[str, str]) -> Plan:
 
 
 def _asymmetric(units: Iterable[UnitView]) -> bool:
+    """Return True if the units differ in capacity, in the kernel's whole numbers."""
     capacities = [unit.capacity for unit in units]
     return len({round(SCALE * capacity / max(capacities)) for capacity in capacities}) > 1
 
 
 def estimated_utilisation(rate_hz: float, work_ms: float) -> float:
-    """A thread's estimated utilisation, as a share of the largest core.
+    """Return a thread's estimated utilisation, as a share of the largest core.
 
-    Tracked load nears 1 by 2^(-t / h) while it runs, and 0 likewise while it sleeps, h being the half-life. The time
-    tracked is that of the largest core at its top clock. With a run of w in each period of T it has come to
-    (1 - 2^(-w / h)) / (1 - 2^(-T / h)) at the end of each run: more than the mean, w / T.
+    While the thread runs, its tracked load nears 1 as 1 - 2^(-t / h), h being the half-life; while it sleeps, the load
+    falls as 2^(-t / h). Time is that of the largest core at its top clock. With a run of w in each period of T the load
+    is (1 - 2^(-w / h)) / (1 - 2^(-T / h)) at the end of each run, which is more than the mean, w / T.
 
     Args:
-        rate_hz: how often it runs.
-        work_ms: for how long, on the largest core at its top clock.
+        rate_hz: how often it runs, per second.
+        work_ms: length of each run, on the largest core at its top clock.
     """
     half_life_ms = HALF_LIFE_US / 1000
     period_ms = 1000 / rate_hz if rate_hz > 0 else math.inf
@@ -105,12 +112,12 @@ def estimated_utilisation(rate_hz: float, work_ms: float) -> float:
 
 
 class _Cluster:
-    """A unit's cores and how utilised they are, each as a share of its capacity at the highest clock allowed.
+    """A unit's cores with their utilisation, each as a share of its capacity at the highest clock allowed.
 
     Args:
         unit: the unit.
-        dynamic_w: its, at each clock allowed.
-        capacity: of its cores, as a share of the board's largest.
+        dynamic_w: dynamic power of one of its cores in watts, at each clock allowed.
+        capacity: capacity of one of its cores, as a share of the board's largest core.
     """
 
     def __init__(self, unit: UnitView, dynamic_w: tuple[float, ...], capacity: float) -> None:
@@ -120,28 +127,29 @@ class _Cluster:
         self._shares = [0.0] * unit.cores_online
 
     def utilisation(self, rate_hz: float, busy_ms: float) -> float:
-        """Of a thread that is busy here for that long each time, as a share of the board's largest core."""
+        """Return the utilisation of a thread that is busy here for `busy_ms` each time, of the largest core."""
         return estimated_utilisation(rate_hz, busy_ms * self._capacity)
 
     def fits(self, rate_hz: float, point: OperatingPoint) -> bool:
-        """Whether no core would be over-utilised."""
+        """Return True if no core would be over-utilised."""
         return point.cores <= len(self._shares) and HEADROOM * max(self._with(rate_hz, point)) <= 1
 
     def rise_w(self, rate_hz: float, point: OperatingPoint) -> float:
-        """By how much the estimated energy, per second, rises."""
+        """Return the rise of the estimated energy per second, in watts."""
         return self._energy_w(self._with(rate_hz, point)) - self._energy_w(self._shares)
 
     def add(self, rate_hz: float, point: OperatingPoint) -> None:
-        """Place it here."""
+        """Place an application here."""
         self._shares = self._with(rate_hz, point)
 
     def _with(self, rate_hz: float, point: OperatingPoint) -> list[float]:
+        """Return the cores' shares once the least utilised of them have taken the application."""
         share = self.utilisation(rate_hz, point.busy_ms) / self._capacity
         least_first = sorted(self._shares)
         return [used + share for used in least_first[: point.cores]] + least_first[point.cores :]
 
     def _energy_w(self, shares: list[float]) -> float:
-        """The kernel's estimate: a core utilised to a share of its top clock is busy for top / clock of that."""
+        """Return the kernel's estimate: a core utilised to a share of its top clock is busy for top / clock of that."""
         top_mhz = self._mhz[-1]
         wanted_mhz = min(HEADROOM * top_mhz * max(shares), top_mhz)
         clock = bisect_left(self._mhz, wanted_mhz)

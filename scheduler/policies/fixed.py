@@ -1,6 +1,6 @@
 """Policies that choose a network for each application on its own, and leave units and cores to a load balancer.
 
-They do not look at energy or at each other's load; where the applications then run is `Placement`'s to say.
+They do not look at energy or at each other's load; `Placement` decides where the applications then run.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from scheduler.views import AppView, Plan, Snapshot
 class Largest:
     """The paper's baseline: each application's network is chosen once and then stays.
 
-    Chosen at the first decision that the application is part of, from the targets then in force: the largest
-    sub-network that meets the latency target alone on some unit at the top clock; the smallest if none does. A
-    later target does not change it. Only where no operating point of it is left, because its floor was raised above
-    it or every unit would be overloaded by it, is it chosen anew.
+    It is chosen at the first decision that the application is part of, from the target in force then: the largest
+    sub-network that meets the target alone on some unit at the top clock; the smallest if none does. A later target
+    does not change it. It is chosen anew only if no operating point of it is left, because the floor was raised above
+    it or every unit would be overloaded by it.
 
     Clocks are the highest allowed.
 
     Args:
-        placing: says units and cores.
+        placing: chooses units and cores.
     """
 
     def __init__(self, placing: Placement = place) -> None:
@@ -42,12 +42,12 @@ class Largest:
 
 
 class Floor:
-    """For each application the smallest sub-network that meets its accuracy floor, the most accurate if none does.
+    """The smallest sub-network for each application that meets its accuracy floor; the most accurate if none does.
 
     It follows the floor when that changes. Clocks are the highest allowed.
 
     Args:
-        placing: says units and cores.
+        placing: chooses units and cores.
     """
 
     def __init__(self, placing: Placement = place) -> None:
@@ -59,14 +59,14 @@ class Floor:
 
 
 class Race:
-    """Race to idle: the smallest sub-network that will do, at the highest clock, and then nothing.
+    """Race to idle: the smallest sub-network that is good enough, at the highest clock, and then idle.
 
-    For each application the smallest sub-network that meets its accuracy floor and, alone and at the highest clock
-    allowed, its latency target; where none meets both, the one that `Floor` would take. Units that nobody is placed on
-    stand at their lowest clock.
+    Each application gets the smallest sub-network that meets its accuracy floor and, alone and at the highest clock
+    allowed, its latency target; if none meets both, the one that `Floor` would take. Unused units stand at their lowest
+    clock.
 
     Args:
-        placing: says units and cores.
+        placing: chooses units and cores.
     """
 
     def __init__(self, placing: Placement = place) -> None:
@@ -81,7 +81,13 @@ class Race:
 
 
 def _least(view: AppView, snapshot: Snapshot, *, in_time: bool = False) -> str:
-    """The smallest sub-network that meets the floor, and in time where one does; the most accurate if none meets it."""
+    """Return the smallest sub-network that meets the floor; the most accurate if none does.
+
+    Args:
+        view: the application.
+        snapshot: the clocks allowed.
+        in_time: True prefers those that also meet the latency target, if there are any.
+    """
     points = top_points(view, snapshot)
     accurate = [point for point in points if point.accuracy >= view.min_accuracy]
     if not accurate:

@@ -1,4 +1,4 @@
-"""Dynamic-OFA's demonstration rule: one step down the ladder when it is too slow, one up when it is too inaccurate."""
+"""Dynamic-OFA's demonstration rule: one rung down the ladder when too slow, one rung up when too inaccurate."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from scheduler.views import AppView, Plan, Snapshot
 class Ladder:
     """The rule of Dynamic-OFA's demonstration (arXiv 2105.03596), for each application on its own.
 
-    It begins on the second largest rung (level 4 of 0 to 5 there). Is the mean of the last 20 latencies above the
-    target, it goes one rung down; else, is the rung's accuracy below the floor, one up. It never goes up for spare
-    time, and never touches a clock: those are the highest allowed.
+    It begins on the second largest rung (level 4 of 0 to 5 there). If the mean of the last 20 latencies is above the
+    target, it goes one rung down; else, if the rung's accuracy is below the floor, one rung up. It does not go up for
+    having time to spare, and never sets a clock: clocks are the highest allowed.
 
     The source does not say what happens to latencies from before a step. Here they do not count: the next step down
-    waits until 20 requests have finished on the rung that the last one led to. (Dropped ones count, though they have no
-    latency: where some are, the mean still holds a few older ones then.) A ladder may lose rungs, to a floor that rises
-    or to load that they cannot bear, or regain them; an application whose own rung is lost goes to the one nearest to
-    it in accuracy.
+    waits until 20 requests have finished on the new rung. Dropped requests count as finished, though they have no
+    latency, so after drops the mean still holds a few older latencies.
+
+    A ladder may lose rungs, to a floor that rises or to load that they cannot bear, and regain them. An application
+    whose own rung is lost goes to the rung that is nearest in accuracy.
 
     Args:
-        placing: says units and cores.
+        placing: chooses units and cores.
     """
 
     every_epoch = True
 
     def __init__(self, placing: Placement = place) -> None:
         self._placing = placing
-        self._apps: dict[str, _App] = {}
+        self._apps: dict[str, _LadderApp] = {}
         self._epoch: int | None = None
 
     def decide(self, snapshot: Snapshot) -> Plan:
@@ -47,24 +48,24 @@ class Ladder:
 
 
 @dataclass(slots=True)
-class _App:
+class _LadderApp:
     """One application's rung."""
 
     subnet: str
     accuracy: float
     arrived: bool = False
-    """Whether it runs there."""
+    """True once it runs there."""
     finished: int = 0
-    """Requests since it did, those of that epoch left out."""
+    """Requests finished since then, those of that epoch left out."""
 
     def count(self, view: AppView) -> None:
-        """Take in what has finished in an epoch."""
+        """Count the requests that have finished in an epoch."""
         arrived = view.gear is not None and view.gear.subnet == self.subnet
         self.finished += view.n if arrived and self.arrived else 0
         self.arrived = arrived
 
     def step(self, view: AppView, snapshot: Snapshot) -> None:
-        """Up, down or not."""
+        """Go one rung up or down, or stay."""
         accuracy = _accuracy(view, snapshot)
         rungs = list(accuracy)
         if self.subnet not in rungs:
@@ -83,13 +84,13 @@ class _App:
         self.arrived, self.finished = False, 0
 
 
-def _first(view: AppView, snapshot: Snapshot) -> _App:
-    """On the second largest rung, or the only one."""
+def _first(view: AppView, snapshot: Snapshot) -> _LadderApp:
+    """Return an application on the second largest rung, or on the only one."""
     accuracy = _accuracy(view, snapshot)
     subnet = list(accuracy)[max(len(accuracy) - 2, 0)]
-    return _App(subnet=subnet, accuracy=accuracy[subnet])
+    return _LadderApp(subnet=subnet, accuracy=accuracy[subnet])
 
 
 def _accuracy(view: AppView, snapshot: Snapshot) -> dict[str, float]:
-    """By rung, the smallest first."""
+    """Return the accuracies by rung, the smallest rung first."""
     return {point.subnet: point.accuracy for point in top_points(view, snapshot)}

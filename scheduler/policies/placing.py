@@ -1,4 +1,4 @@
-"""Where applications run whose networks are given: units and cores as Linux's load balancer would choose them."""
+"""Placement of applications whose networks are given: units and cores as Linux's load balancer would choose them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from scheduler.problem import OperatingPoint
 from scheduler.views import AppView, Plan, Snapshot
 
 Placement = Callable[[Snapshot, Mapping[str, str]], Plan]
-"""From a snapshot and each application's sub-network to gears, with every unit at its highest clock allowed."""
+"""A function from a snapshot, and by application its sub-network, to gears, with every unit at its highest clock."""
 
 STAY = 0.1
-"""Load that another unit must have less before an application with a fixed network is moved there."""
+"""Load by which another unit must be less loaded before an application is moved there."""
 
 
 def place(snapshot: Snapshot, subnets: Mapping[str, str]) -> Plan:
-    """Units and cores for given networks, as a load balancer would choose them, at the highest clocks allowed.
+    """Choose units and cores for given networks as a load balancer would, at the highest clocks allowed.
 
-    Applications are placed in falling order of load. Each gets the fewest cores with which it meets its target
-    somewhere, and of the units where it then does the one that ends up least loaded (stock Linux spreads load over
-    idle cores, and over clusters by their capacity); it is moved off its present unit only for `STAY` less load.
-    Where it meets its target nowhere it gets its fastest point. What others on the unit do to its latency is not
+    Applications are placed in falling order of load. Each gets the fewest cores with which it meets its target on some
+    unit. Of the units where it then does, it gets the one that ends up least loaded: stock Linux spreads load over idle
+    cores, and over clusters by their capacity. It is moved off its present unit only for `STAY` less load. An
+    application that meets its target nowhere gets its fastest point. The effect of others on its latency is not
     foreseen.
+
+    Args:
+        snapshot: the applications and units.
+        subnets: by application, its sub-network.
     """
     slots = {unit.name: 1 if unit.kind == "gpu" else unit.cores_online for unit in snapshot.units}
     rank = {unit.name: place for place, unit in enumerate(snapshot.units)}

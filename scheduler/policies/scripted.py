@@ -12,15 +12,15 @@ from scheduler.views import Plan, Snapshot, UnitView
 class Scripted:
     """Plays plans by time.
 
-    At each moment the last plan that has begun is in force, before all of them the first. Of its gears those of the
-    applications present are taken. A clock that is not allowed for the time being becomes the highest allowed below
-    it.
+    At each moment the last plan that has begun is in force; before the first one begins, the first. Of its gears those
+    of the applications present are taken. A clock that is not allowed at present becomes the highest allowed clock
+    below it, or the lowest allowed if there is none below.
 
     Args:
-        plans: when each begins, in seconds of board time, rising, and the plan.
+        plans: each plan with the time when it begins, in seconds of board time, rising.
 
     Raises:
-        PolicyError: if there is none, or times don't rise.
+        PolicyError: if there is no plan, or the times do not rise.
     """
 
     every_epoch = True

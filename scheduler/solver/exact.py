@@ -49,7 +49,7 @@ def solve_exactly(problem: Problem) -> Found:
     layout = lay_out(problem)
     # Where sharing is to be avoided, an assignment without sharing is looked for first.
     for exclusive in (False,) if problem.sharing else (True, False):
-        search = Search(problem, layout, exclusive=exclusive)
+        search = ExactSearch(problem, layout, exclusive=exclusive)
         best = search.run()
         if best is not None:
             # A proven answer is its own bound.
@@ -58,7 +58,7 @@ def solve_exactly(problem: Problem) -> Found:
     raise ProblemError(NO_CHOICE)
 
 
-class Search:
+class ExactSearch:
     """One run of the exact search, with CPU cores shared or not."""
 
     def __init__(self, problem: Problem, layout: Layout, *, exclusive: bool) -> None:

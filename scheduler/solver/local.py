@@ -42,7 +42,7 @@ def solve_locally(problem: Problem) -> Found:
         ProblemError: No choice of one clock per unit leaves every demand a point.
     """
     layout = lay_out(problem)
-    search = Search(problem, layout.tables())
+    search = LocalSearch(problem, layout.tables())
     search.run()
     key, violation = search.key(), search.violation()
     bound = loose_bound(layout, violation)
@@ -109,7 +109,7 @@ class Load:
         return outcomes
 
 
-class Search:
+class LocalSearch:
     """A placement of all demands that is improved step by step."""
 
     def __init__(self, problem: Problem, tables: list[UnitTable]) -> None:

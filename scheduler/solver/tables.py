@@ -1,8 +1,8 @@
-"""A problem laid out as arrays, one table per unit, for the searches in this package.
+"""A problem laid out as arrays, one table for each unit, for the searches in this package.
 
-Violation and accuracy are kept in whole ticks of about 1e-10 (floats that hold integers), so that sums are exact and
-equal violations compare equal in whatever order they were added. Rounding each term keeps order: a term that
-grows never rounds to fewer ticks.
+Violation and accuracy are kept in whole ticks of about 1e-10 (floats that hold integers). So sums are exact, and equal
+violations compare equal in whatever order they were added. Rounding keeps the order: a term that grows never rounds to
+fewer ticks. This module does not search.
 """
 
 from dataclasses import dataclass
@@ -24,39 +24,54 @@ Decimals of four places and fractions of small denominators are whole numbers of
 that are equal on paper are equal here as well, and the next level decides between them.
 """
 NO_CHOICE = "problem: no choice of one clock per unit leaves every demand an operating point."
-"""What is said of a problem without an answer."""
+"""The message about a problem without an answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """An answer by index, and what is proven of it."""
+    """An answer by index, and what is proven of it.
+
+    Attributes:
+        clocks: by unit, an index into its clocks.
+        rows: by demand, an index into its points.
+        proven: True if the answer is proven to be the best.
+        bound: a proven bound, as in `Allocation`, where the answer is not proven; NaN where it is.
+    """
 
     clocks: tuple[int, ...]
-    """By unit, an index into its clocks."""
     rows: tuple[int, ...]
-    """By demand, an index into its points."""
     proven: bool
     bound: float
-    """As in `Allocation` where the answer is not proven; NaN where it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
-    """What a table of points rests on."""
+    """The facts about one unit, and about all demands, that a table of points rests on.
+
+    Attributes:
+        gpu: True for a GPU.
+        slots: how many cores requests can hold at once; 1 for a GPU.
+        static_w: (clocks,): power of the unit without load.
+        scale: (demands,): ticks of violation per ms of latency above the target.
+        slack: (demands,): ticks that the target itself stands for, scale * target.
+        by_accuracy: True if accuracy above the floor counts.
+    """
 
     gpu: bool
     slots: int
     static_w: Floats
-    """(clocks,)"""
     scale: Floats
-    """(demands,) ticks of violation per ms of latency above target."""
     slack: Floats
-    """(demands,) ticks that the target itself stands for: scale * target."""
     by_accuracy: bool
-    """Whether accuracy above the floor counts for anything."""
 
     def term(self, demand: Ints | slice, latency_ms: Floats, short: Floats) -> Floats:
-        """A demand's violation in ticks; `demand` indexes the first axis of the other two."""
+        """Return the terms of demands in ticks.
+
+        Args:
+            demand: indices of the demands along the first axis of the other two.
+            latency_ms: effective latencies.
+            short: ticks of accuracy that is lacking, not rounded.
+        """
         scale, slack = self.scale[demand], self.slack[demand]
         shape = scale.shape + (1,) * (latency_ms.ndim - scale.ndim)
         ticks = latency_ms * scale.reshape(shape)
@@ -67,54 +82,65 @@ class Frame:
 
 
 FIELDS = ("row", "latency_ms", "extra_ms", "short", "busy_ms", "cores", "load", "gain", "power_w")
-"""What is known of a point, in the order of the first axis of `Layout.columns` and `UnitTable.grid`."""
+"""The fields of a point, in the order of the first axis of `Layout.columns` and `UnitTable.grid`."""
 ROW, LATENCY, _, SHORT, BUSY, CORES, LOAD, GAIN, POWER = range(len(FIELDS))
 RESPONSE = slice(LATENCY, BUSY)
-"""The fields that a demand's own term rests on."""
+"""The fields that a demand's own term rests on: `latency_ms`, `extra_ms` and `short`."""
 SUMMED = slice(BUSY, len(FIELDS))
-"""The fields that add up over the demands on a unit; the first three of them limit it."""
+"""The fields that add up over the demands on a unit; the first three of them are what the unit has little of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class UnitTable:
-    """The points of all demands on one unit: arrays of shape (demands, clocks, points), padded with NaN."""
+    """The points of all demands on one unit: arrays of shape (demands, clocks, points), padded with NaN.
+
+    Attributes:
+        frame: facts about the unit and the demands.
+        grid: (fields, demands, clocks, points): the arrays from `row` to `power_w`, in the order of `FIELDS`.
+        row: index into the demand's points.
+        latency_ms: latency on cores of its own, over the demand's `wait_share`.
+        extra_ms: that latency less the own service; the sum of all services is added to it on a shared unit.
+        short: weight times the relative lack of accuracy, in ticks, not rounded.
+        busy_ms: service time.
+        cores: cores that a request holds; 1 on a GPU.
+        load: the part that the point adds to the unit's load.
+        gain: weight times accuracy, in ticks; 0 where accuracy above the floor does not count.
+        power_w: rate * energy, which is power above static power.
+        valid: False where there is no point.
+        least: (demands, 3, clocks): the least service time, cores and load; infinite where the demand has no point.
+    """
 
     frame: Frame
     grid: Floats
-    """(fields, demands, clocks, points): all that follow but the last two."""
     row: Floats
-    """Index into the demand's points."""
     latency_ms: Floats
     extra_ms: Floats
-    """Latency less own service: what is added to the sum of all services on a shared unit."""
     short: Floats
-    """Ticks, not rounded: weight times the relative lack of accuracy."""
     busy_ms: Floats
     cores: Floats
     load: Floats
-    """What the point adds to the unit's rho."""
     gain: Floats
-    """Ticks: weight times accuracy; 0 where accuracy above the floor counts for nothing."""
     power_w: Floats
-    """rate * energy: power above static."""
     valid: Bools
     least: Floats
-    """(demands, 3, clocks): the least busy time, cores and load; infinite where the demand has no point."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Layout:
-    """The points of all demands on all units, one after another."""
+    """The points of all demands on all units, one after another.
+
+    Attributes:
+        frames: by unit, its facts.
+        group: (points,): demand * clocks + clock, ascending; the clocks of all units are counted through.
+        columns: (fields, points): the fields of each point.
+    """
 
     frames: tuple[Frame, ...]
-    """By unit."""
     group: Ints
-    """(points,) demand * clocks + clock, ascending. The clocks of all units are counted through."""
     columns: Floats
-    """(fields, points)"""
 
     def tables(self) -> list[UnitTable]:
-        """All points, as a table per unit."""
+        """Return all points, as a table for each unit."""
         grid, _ = self._spread(self.columns)
         valid = ~np.isnan(grid[ROW])
         least = np.where(valid, grid[BUSY : LOAD + 1], np.inf).min(axis=-1, initial=np.inf)
@@ -136,10 +162,10 @@ class Layout:
         return tables
 
     def within(self, limit: float) -> list[UnitTable]:
-        """The tables without points that are of no use.
+        """Return the tables without useless points.
 
-        Those are the points with which a demand has more than `limit` ticks even alone, and those that another
-        point of the same demand and clock equals or betters in every respect.
+        A point is useless if its demand has more than `limit` ticks with it even alone, or if another point of the same
+        demand and clock equals or betters it in every respect.
         """
         demand = self.group // self._clocks
         fit = self._picked(self.frames[0].term(demand, self.columns[LATENCY], self.columns[SHORT]) <= limit)
@@ -156,11 +182,11 @@ class Layout:
         return Layout(frames=self.frames, group=self.group[kept], columns=self.columns[:, kept])
 
     def _spread(self, columns: Floats) -> tuple[Floats, Ints]:
-        """Spread columns over (demands, clocks, places), keeping their order within each group.
+        """Spread columns over (demands, clocks, places), and keep their order within each group.
 
         Returns:
-            The grid, with the columns' first axis in front; unused places hold NaN, which no comparison favours.
-            And by point its place in one column's grid, counted from the first.
+            The grid, with the columns' first axis in front; unused places hold NaN, which no comparison favours. And
+            by point its place in the grid of one column, counted from the first.
         """
         demands, clocks = len(self.frames[0].scale), self._clocks
         counts = np.bincount(self.group, minlength=demands * clocks)
@@ -190,7 +216,7 @@ def overload_ticks(load: Floats) -> Floats:
 
 
 def loose_bound(layout: Layout, violation: float) -> float:
-    """Bound what any choice of at most `violation` ticks comes to, each demand taken by itself.
+    """Return a bound on any choice of at most `violation` ticks, from each demand taken by itself.
 
     Returns:
         A lower bound on power in watts, or where accuracy counts an upper bound on the sum of weight * accuracy.
@@ -204,9 +230,10 @@ def loose_bound(layout: Layout, violation: float) -> float:
 
 
 def lay_out(problem: Problem) -> Layout:
-    """Lay a problem of at least one demand out."""
+    """Return a problem of at least one demand as arrays."""
     demands = problem.demands
     names = {unit.name: index for index, unit in enumerate(problem.units)}
+    # The points of all demands one after another: whose they are, which of its points, and on which unit.
     tables = [demand.table for demand in demands]
     sizes = [len(table.unit) for table in tables]
     owner = np.repeat(np.arange(len(demands)), sizes)
@@ -217,7 +244,8 @@ def lay_out(problem: Problem) -> Layout:
     slots = np.array([unit.slots for unit in problem.units])[on_unit]
     weight = np.array([demand.weight for demand in demands])
     rate = np.array([demand.rate_hz for demand in demands])[owner]
-    # latency + share * waits <= target is latency / share + waits <= target / share, and so are their ratios.
+    # latency + share * waits <= target is the same as latency / share + waits <= target / share, and the ratios of both
+    # sides are equal too. So waits need no factor in the searches.
     wait_share = np.array([demand.wait_share for demand in demands])
     latency_ms = latency_ms / wait_share[owner]
     target = np.array([demand.target_ms for demand in demands]) / wait_share
@@ -248,6 +276,7 @@ def lay_out(problem: Problem) -> Layout:
         )
         for unit in problem.units
     )
+    # Sort by demand and clock, with the clocks of all units counted through.
     clock = np.zeros_like(owner)
     clocks = 0
     for index, unit in enumerate(problem.units):
@@ -260,10 +289,10 @@ def lay_out(problem: Problem) -> Layout:
 
 
 def _dominated(keys: Floats) -> Bools:
-    """Whether another point of the same group is no greater in any key; of equals the first stays.
+    """Return a mask of the points that another one of their group equals or betters; of equals the first stays.
 
     Args:
-        keys: (keys, demands, clocks, points).
+        keys: (keys, demands, clocks, points); less is better.
     """
     # Points come first, (points q, points p, demands, clocks): short last axes would be slow.
     keys = np.ascontiguousarray(np.moveaxis(keys, -1, 1))

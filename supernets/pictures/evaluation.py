@@ -90,7 +90,7 @@ def _drawn(count: int, seed: int, held_out: bool) -> plates.Plates:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
+class AccuracyScore:
     """The result of an evaluation.
 
     Attributes:
@@ -116,7 +116,7 @@ def accuracy(
     limit: int | None = None,
     seed: int = 0,
     on_picture: Callable[[int], None] = lambda done: None,
-) -> Score:
+) -> AccuracyScore:
     """Run a prepared sub-network over labelled data, one picture at a time as in serving, and count right answers.
 
     Args:
@@ -140,4 +140,4 @@ def accuracy(
             top5 += classes and label in np.argsort(-output.reshape(-1), kind="stable")[:5]
             n += 1
             on_picture(n)
-    return Score(right=right, n=n, top5=top5 if classes else None)
+    return AccuracyScore(right=right, n=n, top5=top5 if classes else None)

@@ -116,7 +116,7 @@ class SlimmableSpace:
 
     @property
     def residual(self) -> tuple[bool, ...]:
-        """For each block, True if it adds its input to its output: both are equally wide in every network."""
+        """True for each block that adds its input to its output: both are equally wide in every network."""
         return tuple(
             self.backbone.inverted
             and stride == 1

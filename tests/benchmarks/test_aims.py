@@ -7,12 +7,14 @@ import pytest
 
 from benchmarks.aims import aim_rows, aim_verdict, main
 from helpers.bench_results import result
-from workloads.bench.statistics import Interval
+from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.store import Store
 
 
-def interval(value: float, low: float | None = None, high: float | None = None, scenarios: int = 5) -> Interval:
-    return Interval(value=value, low=low, high=high, scenarios=scenarios, n=9)
+def interval(
+    value: float, low: float | None = None, high: float | None = None, scenarios: int = 5
+) -> ConfidenceInterval:
+    return ConfidenceInterval(value=value, low=low, high=high, scenarios=scenarios, n=9)
 
 
 def test_an_aim_is_met_or_missed_only_by_the_whole_interval() -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from helpers.synthetic_run import make_run
 from workloads.bench.comparison import Runs
 from workloads.bench.results import RunResult
-from workloads.bench.tasks import Command, Task
+from workloads.bench.tasks import BenchTask, Command
 from workloads.results.summary import Accuracy, AppSummary, EnergySummary, Latency, Segment, Summary, Tail
 
 COMMAND = Command(
@@ -67,7 +67,7 @@ def result(
         energy=EnergySummary(units_j=units_j, board_j=board_j, source="modelled"),
         host=None,
     )
-    task = Task(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)
+    task = BenchTask(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)
     return RunResult(task=task, summary=summary, utilisation=utilisation, lower_bound_j=lower_bound_j)
 
 

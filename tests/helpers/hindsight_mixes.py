@@ -24,7 +24,10 @@ def board(*units: BoardUnit) -> Board:
 
 
 def profile(*rungs: tuple[str, float, Sequence[float]], cores: Sequence[int] = (1,)) -> Profile:
-    """Of each rung its name, accuracy and times on one core; on n cores they take 1 / n ** 0.8 as long."""
+    """Return a profile of rungs given by name, accuracy and times on one core in ms.
+
+    On n cores a rung takes 1 / n ** 0.8 as long.
+    """
     return Profile(
         supernet="net",
         machine="made up",
@@ -43,7 +46,7 @@ def profile(*rungs: tuple[str, float, Sequence[float]], cores: Sequence[int] = (
 
 
 def spread(mean_ms: float) -> tuple[float, ...]:
-    """Times from 5 % below to 10 % above."""
+    """Return eleven times from 5 % below a mean to 10 % above it."""
     return tuple(mean_ms * (0.95 + 0.015 * place) for place in range(11))
 
 

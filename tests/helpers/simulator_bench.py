@@ -12,7 +12,7 @@ from actors.requests.turns import mask_of
 from helpers.worker_rig import ScriptedClock
 from scheduler.board import BoardUnit
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import Claim
+from workloads.simulator.claim import CoreClaim
 from workloads.simulator.unit import SimulatedUnit
 
 UNIT = BoardUnit(
@@ -31,7 +31,7 @@ LONE = replace(UNIT, cpus=(4,))
 class Job:
     """A request for cores, and when it got them and was over."""
 
-    claim: Claim | None = None
+    claim: CoreClaim | None = None
     start_s: float = math.nan
     end_s: float = math.nan
     asked_s: list[float] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Bench:
         wanted: bool = True,
     ) -> Job:
         job = Job(agenda=self.agenda, wanted=wanted)
-        job.claim = Claim(
+        job.claim = CoreClaim(
             claimant=job, cores=cores, mask=mask_of(cores), deadline_s=deadline_s, slot=slot, work_ms=work_ms
         )
         self.at(at_s, lambda: self.unit.take(job.claim))

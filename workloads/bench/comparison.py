@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from workloads.bench.ratios import Place, Quantity, Ratios, RunKey, board_j, j_per_on_time, units_j
+from workloads.bench.ratios import EnergyFigure, Place, Ratios, RunKey, board_j, j_per_on_time, units_j
 from workloads.bench.results import RunResult
 from workloads.bench.rows import lost_count, on_time_counts
-from workloads.bench.statistics import Interval, difference_interval
+from workloads.bench.statistics import ConfidenceInterval, difference_interval
 
 Runs: TypeAlias = Mapping[RunKey, RunResult]
 """Runs that ended well."""
@@ -63,9 +63,9 @@ class PolicyComparison:
         worst: the mix and board with the greatest ratio; None if no energy is known.
     """
 
-    units: Interval | None
-    board: Interval | None
-    per_on_time: Interval | None
+    units: ConfidenceInterval | None
+    board: ConfidenceInterval | None
+    per_on_time: ConfidenceInterval | None
     difference: Difference | None
     worst: Worst | None
 
@@ -192,11 +192,11 @@ def lower_bounds_j(results: Iterable[RunResult]) -> Energies:
     }
 
 
-def energy_ratio(mine_j: Energies, other_j: Energies) -> Interval | None:
+def energy_ratio(mine_j: Energies, other_j: Energies) -> ConfidenceInterval | None:
     """Return the ratio of energies over the mixes, boards and seeds that both have; None if they have none."""
     ratios = Ratios()
     for key in mine_j.keys() & other_j.keys():
-        ratios.add(key, Quantity.of(mine_j[key]), Quantity.of(other_j[key]))
+        ratios.add(key, EnergyFigure.of(mine_j[key]), EnergyFigure.of(other_j[key]))
     return ratios.interval()
 
 

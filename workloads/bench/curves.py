@@ -9,7 +9,7 @@ from workloads.bench.comparison import Runs, both_meeting, compare, mean_on_time
 from workloads.bench.ratios import Place
 from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
-from workloads.bench.statistics import Interval, ratio_interval
+from workloads.bench.statistics import ConfidenceInterval, ratio_interval
 from workloads.bench.tasks import Command
 from workloads.bench.words import ratio_verdict
 
@@ -44,7 +44,7 @@ class UtilisationCurve:
     """
 
     points: Sequence[UtilisationPoint]
-    means: Sequence[Interval | None]
+    means: Sequence[ConfidenceInterval | None]
 
     @property
     def without_saving(self) -> list[tuple[float, float]]:
@@ -105,7 +105,7 @@ def scale_lines(results: Sequence[RunResult], command: Command) -> dict[str, lis
     return lines
 
 
-def _mean_within(points: Sequence[UtilisationPoint], step: int) -> Interval | None:
+def _mean_within(points: Sequence[UtilisationPoint], step: int) -> ConfidenceInterval | None:
     """Return the mean of the like mixes within a step; a utilisation of 1 belongs to the last step."""
     inside = [one.ratio for one in points if one.like and min(int(one.utilisation * STEPS), STEPS - 1) == step]
     return ratio_interval({str(place): [ratio] for place, ratio in enumerate(inside)})

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from workloads.bench.comparison import PolicyComparison
 from workloads.bench.curves import STEPS, ScalePoint, UtilisationCurve
-from workloads.bench.statistics import Interval
+from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.words import change_of, points
 from workloads.report.svg import GRID, INK, LATE, MUTED, STYLE, to_svg
 
@@ -146,7 +146,7 @@ def _reach(comparisons: Iterable[PolicyComparison]) -> tuple[float, float]:
     return min(1.0, *ends) / 1.12, max(1.0, *ends) * 1.12
 
 
-def _draw_interval(axes: Axes, interval: Interval | None, row: int, colour: str) -> None:
+def _draw_interval(axes: Axes, interval: ConfidenceInterval | None, row: int, colour: str) -> None:
     if interval is None:
         return
     if interval.low is not None and interval.high is not None:
@@ -158,7 +158,7 @@ def _draw_interval(axes: Axes, interval: Interval | None, row: int, colour: str)
     axes.plot([interval.value], [row], "o", color=colour, markersize=6, markeredgewidth=0)
 
 
-def _draw_means(axes: Axes, steps: Sequence[Interval | None]) -> None:
+def _draw_means(axes: Axes, steps: Sequence[ConfidenceInterval | None]) -> None:
     width = 1 / STEPS
     for place, step in enumerate(steps):
         if step is None:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from workloads.bench.comparison import Runs, compare, energies_j, energy_ratio, lower_bounds_j, mean_accuracy, select
-from workloads.bench.ratios import Quantity, board_j, j_per_on_time, units_j
+from workloads.bench.ratios import EnergyFigure, board_j, j_per_on_time, units_j
 from workloads.bench.results import RunResult
 from workloads.bench.rows import lost_count, on_time_counts
-from workloads.bench.statistics import Interval, mean_interval, mean_range_over_sets
+from workloads.bench.statistics import ConfidenceInterval, mean_interval, mean_range_over_sets
 from workloads.bench.tasks import Command
 from workloads.bench.words import change_words, figure_words
 from workloads.report.outcome import Sheet
@@ -117,7 +117,7 @@ def _extras(runs: Runs) -> tuple[str, ...]:
     )
 
 
-def _joules(runs: Runs, energy_of: Callable[[RunResult], Quantity | None]) -> Interval | None:
+def _joules(runs: Runs, energy_of: Callable[[RunResult], EnergyFigure | None]) -> ConfidenceInterval | None:
     """Return the mean energy over mixes, with its interval and its range over sets of power figures."""
     of_mix = _by_mix(runs, energy_of)
     mean = mean_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})

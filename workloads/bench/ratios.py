@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
-from workloads.bench.statistics import Interval, geometric_mean, ratio_interval, ratio_range_over_sets
+from workloads.bench.statistics import ConfidenceInterval, geometric_mean, ratio_interval, ratio_range_over_sets
 
 Place: TypeAlias = tuple[str, str]
 """A mix and a board."""
@@ -25,7 +25,7 @@ RunKey: TypeAlias = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Quantity:
+class EnergyFigure:
     """An energy, or a ratio of two.
 
     Attributes:
@@ -37,30 +37,30 @@ class Quantity:
     by_set: NDArray[np.float64]
 
     @classmethod
-    def of(cls, stated: float | None, by_set: Sequence[float] = ()) -> Quantity | None:
+    def of(cls, stated: float | None, by_set: Sequence[float] = ()) -> EnergyFigure | None:
         """Return a quantity; None if it is unknown or 0, because no ratio can be taken of those."""
         return cls(stated, np.asarray(by_set or [stated])) if stated is not None and stated > 0 else None
 
-    def over(self, other: Quantity | float) -> Quantity:
+    def over(self, other: EnergyFigure | float) -> EnergyFigure:
         """Return the ratio of both, set by set."""
-        if isinstance(other, Quantity):
-            return Quantity(self.stated / other.stated, self.by_set / other.by_set)
-        return Quantity(self.stated / other, self.by_set / other)
+        if isinstance(other, EnergyFigure):
+            return EnergyFigure(self.stated / other.stated, self.by_set / other.by_set)
+        return EnergyFigure(self.stated / other, self.by_set / other)
 
 
-def units_j(result: RunResult) -> Quantity | None:
+def units_j(result: RunResult) -> EnergyFigure | None:
     """Return the energy of the managed units; None if unknown."""
     known = result.summary.energy.units_j if result.summary is not None else None
-    return Quantity.of(known, result.by_set.units_j if result.by_set is not None else ())
+    return EnergyFigure.of(known, result.by_set.units_j if result.by_set is not None else ())
 
 
-def board_j(result: RunResult) -> Quantity | None:
+def board_j(result: RunResult) -> EnergyFigure | None:
     """Return the energy of the whole board; None if unknown."""
     known = result.summary.energy.board_j if result.summary is not None else None
-    return Quantity.of(known, result.by_set.board_j if result.by_set is not None else ())
+    return EnergyFigure.of(known, result.by_set.board_j if result.by_set is not None else ())
 
 
-def j_per_on_time(result: RunResult) -> Quantity | None:
+def j_per_on_time(result: RunResult) -> EnergyFigure | None:
     """Return the energy of the managed units per request on time; None if it is unknown or no request was on time."""
     energy, (hits, _) = units_j(result), on_time_counts(result)
     return energy.over(hits) if energy is not None and hits else None
@@ -70,9 +70,9 @@ class Ratios:
     """Ratios of paired quantities, by mix and board."""
 
     def __init__(self) -> None:
-        self._found: dict[Place, list[tuple[int, Quantity]]] = defaultdict(list)
+        self._found: dict[Place, list[tuple[int, EnergyFigure]]] = defaultdict(list)
 
-    def add(self, key: RunKey, mine: Quantity | None, other: Quantity | None) -> None:
+    def add(self, key: RunKey, mine: EnergyFigure | None, other: EnergyFigure | None) -> None:
         """Add a pair if both are known."""
         if mine is not None and other is not None:
             mix, board, seed = key
@@ -82,9 +82,9 @@ class Ratios:
         """Return the geometric mean over seeds by mix and board, at the stated power figures."""
         return {place: geometric_mean([one.stated for _, one in own]) for place, own in sorted(self._found.items())}
 
-    def interval(self) -> Interval | None:
+    def interval(self) -> ConfidenceInterval | None:
         """Return the geometric mean over mixes with its interval and its range over sets; None if there is no pair."""
-        of_mix: dict[str, list[Quantity]] = defaultdict(list)
+        of_mix: dict[str, list[EnergyFigure]] = defaultdict(list)
         for (mix, _), own in sorted(self._found.items()):
             of_mix[mix] += [ratio for _, ratio in sorted(own, key=lambda seeded: seeded[0])]
         interval = ratio_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actors.requests.records import Status
 from workloads.bench.power_sets import EnergyBySet
 from workloads.bench.statistics import early_stopping_percentile
-from workloads.bench.tasks import Task
+from workloads.bench.tasks import BenchTask
 from workloads.bench.variants import Floors
 from workloads.bench.xrbench import Frames, xrbench_score
 from workloads.results.requests import first_ends, latencies_ms
@@ -41,7 +41,7 @@ class RunResult:
         lower_bound_j: relaxed lower bound on the units' energy in joules; None if it was not computed.
     """
 
-    task: Task
+    task: BenchTask
     utilisation: float | None = None
     summary: Summary | None = None
     error: str | None = None
@@ -54,7 +54,7 @@ class RunResult:
 
 
 def result_of(
-    task: Task,
+    task: BenchTask,
     summary: Summary,
     records: Mapping[str, NDArray[np.void]],
     *,

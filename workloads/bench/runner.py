@@ -25,7 +25,7 @@ from workloads.bench.power_sets import energy_by_set, set_boards
 from workloads.bench.results import RunResult, delivered_floors, result_of
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.store import Store
-from workloads.bench.tasks import Case, Command, Task, first_tasks, parity_tasks
+from workloads.bench.tasks import BenchTask, Case, Command, first_tasks, parity_tasks
 from workloads.bench.variants import clone_apps, with_floors
 from workloads.ladder.profiles import devices_of
 from workloads.mix.errors import MixError
@@ -52,7 +52,7 @@ class Job:
         bounded: True if the result carries the lower bound too.
     """
 
-    task: Task
+    task: BenchTask
     case: Case
     board: Board
     profiles: Profiles
@@ -91,7 +91,7 @@ def run_bench(
 
 
 def _run_all(
-    tasks: Sequence[Task],
+    tasks: Sequence[BenchTask],
     command: Command,
     cases: Cases,
     store: Store,
@@ -175,7 +175,7 @@ def run_job(job: Job, session: RaySession | None = None) -> RunResult:
         return RunResult(task=replace(task, floors=None), utilisation=job.case.utilisation, error=said)
 
 
-def _varied(mix: Mix, task: Task) -> Mix:
+def _varied(mix: Mix, task: BenchTask) -> Mix:
     cloned = clone_apps(mix, task.clones)
     return with_floors(cloned, task.floors) if task.floors is not None else cloned
 

@@ -23,7 +23,7 @@ from workloads.bench.comparison import (
 )
 from workloads.bench.results import RunResult
 from workloads.bench.sensitivity import CHANGES
-from workloads.bench.statistics import Interval
+from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.tasks import Command
 from workloads.bench.words import (
     OVER_SETS,
@@ -288,7 +288,7 @@ def _cell(comparison: PolicyComparison, *more: str) -> str:
     return with_bounds(change_of(units.value), *bounds_words(units), on_time, *more)
 
 
-def _conclusion(interval: Interval | None) -> str:
+def _conclusion(interval: ConfidenceInterval | None) -> str:
     verdict = ratio_verdict(interval)
     return "less not shown" if verdict == "not shown" else verdict
 

@@ -26,7 +26,7 @@ CONFIDENCE = 0.99
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A figure with its 95 % interval.
 
     Attributes:
@@ -60,7 +60,7 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
-def mean_interval(values: Mapping[str, Sequence[float] | FloatArray], *, seed: int = 0) -> Interval | None:
+def mean_interval(values: Mapping[str, Sequence[float] | FloatArray], *, seed: int = 0) -> ConfidenceInterval | None:
     """Return the mean over scenarios, with its bootstrap interval.
 
     Each scenario counts alike, however many values it has: the mean is of the scenarios' own means. The bootstrap
@@ -80,12 +80,12 @@ def mean_interval(values: Mapping[str, Sequence[float] | FloatArray], *, seed: i
     n = sum(own.size for own in arrays)
     value = math.fsum(float(own.mean()) for own in arrays) / len(arrays)
     if n == 1:
-        return Interval(value=value, low=None, high=None, scenarios=1, n=1)
+        return ConfidenceInterval(value=value, low=None, high=None, scenarios=1, n=1)
     low, high = np.percentile(_bootstrap_means(arrays, np.random.default_rng(seed)), [2.5, 97.5]).tolist()
-    return Interval(value=value, low=low, high=high, scenarios=len(arrays), n=n)
+    return ConfidenceInterval(value=value, low=low, high=high, scenarios=len(arrays), n=n)
 
 
-def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> Interval | None:
+def ratio_interval(ratios: Mapping[str, Sequence[float]], *, seed: int = 0) -> ConfidenceInterval | None:
     """Return the geometric mean of paired ratios over scenarios, with its bootstrap interval.
 
     It is `mean_interval` of the logarithms. Ratios of 0.5 and 2 in two scenarios have a mean of 1.

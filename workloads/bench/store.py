@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from scheduler.errors import InputError
 from workloads.bench.results import RunResult
-from workloads.bench.tasks import Task
+from workloads.bench.tasks import BenchTask
 
 COMMAND_FILE, RUNS_FILE = "bench.json", "runs.jsonl"
 _MADE_BY = ("schema", "gearshift")
@@ -38,7 +38,7 @@ class Store:
 
     def __init__(self, directory: Path, asked: Mapping[str, Any]) -> None:
         self._directory = directory
-        self.results: dict[Task, RunResult] = {}
+        self.results: dict[BenchTask, RunResult] = {}
         """The results so far, by task."""
         where = f"--out {str(directory)!r}"
         try:
@@ -86,7 +86,7 @@ def read_results(directory: Path) -> list[RunResult]:
     return list(_results(content[: content.rfind(b"\n") + 1], repr(str(directory))).values())
 
 
-def _results(lines: bytes, where: str) -> dict[Task, RunResult]:
+def _results(lines: bytes, where: str) -> dict[BenchTask, RunResult]:
     """Return the results of whole lines by task."""
     results = {}
     for number, line in enumerate(lines.splitlines(), start=1):

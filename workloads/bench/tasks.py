@@ -46,7 +46,7 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class BenchTask:
     """One run. Two tasks are equal if they ask for the same run.
 
     Attributes:
@@ -118,9 +118,9 @@ def usual_baselines(policies: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in USUAL_BASELINES if name in others) or others
 
 
-def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
+def first_tasks(command: Command, cases: Sequence[Case]) -> list[BenchTask]:
     """Return all tasks that need no other's result, those of one mix together."""
-    tasks: list[Task] = []
+    tasks: list[BenchTask] = []
     # Policies with hindsight simulate a mix many times before they run it: too much where there are many mixes.
     lean = tuple(name for name in command.policies if name not in HINDSIGHT)
     compared = (command.studied, *command.baselines)
@@ -139,7 +139,7 @@ def first_tasks(command: Command, cases: Sequence[Case]) -> list[Task]:
     return list(dict.fromkeys(tasks))
 
 
-def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[Task, Floors]) -> list[Task]:
+def parity_tasks(command: Command, cases: Iterable[Case], delivered: dict[BenchTask, Floors]) -> list[BenchTask]:
     """Return the runs of the studied policy with the accuracies that each baseline delivered as its floors.
 
     There is one for each plain run of a baseline that went well; generated mixes have none.
@@ -165,5 +165,5 @@ def seeds_of(command: Command, case: Case) -> range:
     return range(command.seed, command.seed + (1 if case.generated else command.repeats))
 
 
-def _plain_task(case: Case, policy: str, seed: int) -> Task:
-    return Task(mix=case.mix, board=case.board, policy=policy, seed=seed)
+def _plain_task(case: Case, policy: str, seed: int) -> BenchTask:
+    return BenchTask(mix=case.mix, board=case.board, policy=policy, seed=seed)

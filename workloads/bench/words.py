@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-from workloads.bench.statistics import Interval
+from workloads.bench.statistics import ConfidenceInterval
 from workloads.report.table import UNKNOWN
 
 OVER_SETS = "power sets"
@@ -26,7 +26,7 @@ _AS_FACTOR = 2.0
 """The ratio from which on changes are shown as factors: +1417 % is harder to read than ×15."""
 
 
-def ratio_verdict(interval: Interval | None) -> Verdict:
+def ratio_verdict(interval: ConfidenceInterval | None) -> Verdict:
     """Return `less` or `more` if a ratio is below or above 1, and `not shown` if its interval does not decide that."""
     low, high = shown_range(interval)
     if high < 1:
@@ -34,7 +34,7 @@ def ratio_verdict(interval: Interval | None) -> Verdict:
     return "more" if low > 1 else "not shown"
 
 
-def shown_range(interval: Interval | None) -> tuple[float, float]:
+def shown_range(interval: ConfidenceInterval | None) -> tuple[float, float]:
     """Return the range in which a ratio is shown to lie: 0 to infinity where too few mixes or seeds are behind it."""
     if interval is None or _count(interval) < ENOUGH:
         return 0.0, math.inf
@@ -46,14 +46,14 @@ def change_of(ratio: float) -> str:
     return f"×{ratio:.1f}" if ratio >= _AS_FACTOR else f"{_signed(100 * (ratio - 1))} %"
 
 
-def change_words(interval: Interval | None) -> str:
+def change_words(interval: ConfidenceInterval | None) -> str:
     """Return a ratio as a change with its bounds: `−41.0 % (−48.2 to −33.1 %; power sets −44.0 to −38.2 %)`."""
     if interval is None:
         return UNKNOWN
     return with_bounds(change_of(interval.value), *bounds_words(interval))
 
 
-def figure_words(interval: Interval | None, form: str, unit: str = "") -> str:
+def figure_words(interval: ConfidenceInterval | None, form: str, unit: str = "") -> str:
     """Return a figure with its bounds, such as `5.00 J (4.90 to 5.10 J; power sets 4.05 to 5.95 J)`.
 
     Args:
@@ -67,7 +67,7 @@ def figure_words(interval: Interval | None, form: str, unit: str = "") -> str:
     return with_bounds(f"{interval.value:{form}}{unit}", *bounds)
 
 
-def bounds_words(interval: Interval, span: Callable[[float, float], str] | None = None) -> list[str]:
+def bounds_words(interval: ConfidenceInterval, span: Callable[[float, float], str] | None = None) -> list[str]:
     """Return the interval and the range over sets of power figures in words, each if there is one.
 
     Args:
@@ -93,7 +93,7 @@ def points(difference: float | None) -> str:
     return UNKNOWN if difference is None else f"{_signed(100 * difference)}"
 
 
-def _count(interval: Interval) -> int:
+def _count(interval: ConfidenceInterval) -> int:
     """Return the number of mixes behind an interval, or of seeds where it is of one mix."""
     return interval.n if interval.scenarios == 1 else interval.scenarios
 

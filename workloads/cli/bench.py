@@ -33,24 +33,38 @@ _PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' en
 
 def bench(
     mixes: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MIX.py]...", help="scripts with a function `mix() -> Mix`")
+        list[Path] | None, typer.Argument(metavar="[MIX.py]...", help="Scripts with a function `mix() -> Mix`.")
     ] = None,
-    boards: Annotated[str | None, typer.Option(help="A,B: files or names; else each mix on its own boards")] = None,
+    boards: Annotated[
+        str | None, typer.Option(help="Boards as A,B: files or names. Default: each mix on its own boards.")
+    ] = None,
     policies: Annotated[
-        str | None, typer.Option(help=f"A,B: NETWORKS[+CLOCKS] or FILE.py:Class; else {','.join(DEFAULT_POLICIES)}")
+        str | None,
+        typer.Option(
+            help=f"Policies as A,B: NETWORKS[+CLOCKS] or FILE.py:Class. Default: {','.join(DEFAULT_POLICIES)}."
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help=f"A,B: baselines among the policies; else {','.join(USUAL_BASELINES)}")
+        str | None,
+        typer.Option(
+            help=f"Baselines as A,B, of the policies. Default: those of {','.join(USUAL_BASELINES)} that run."
+        ),
     ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="seeds of each mix")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="the first of them")] = 0,
-    backend: Annotated[str, typer.Option(help="sim: in simulation; ray: on this machine, one after another")] = "sim",
-    out: Annotated[Path | None, typer.Option(help="directory; the same command with the same one goes on")] = None,
-    scale: Annotated[str | None, typer.Option(help="1,2,4: also with each app that many times")] = None,
-    suite: Annotated[bool, typer.Option("--suite", help="the suite of scenarios, beside the mixes named")] = False,
-    generated: Annotated[int, typer.Option(min=0, help="so many generated mixes on each board, one seed each")] = 0,
-    sensitivity: Annotated[bool, typer.Option("--sensitivity", help="also with boards assumed otherwise")] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="processes; else as many as there are cores")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of seeds of each mix.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
+    backend: Annotated[
+        str, typer.Option(help="`sim` simulates; `ray` runs on this machine, one after another.")
+    ] = "sim",
+    out: Annotated[
+        Path | None, typer.Option(help="Directory for the results. The same command with the same directory goes on.")
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="1,2,4: run each mix also with every app that many times.")] = None,
+    suite: Annotated[bool, typer.Option("--suite", help="Add the suite of scenarios to the mixes named.")] = False,
+    generated: Annotated[int, typer.Option(min=0, help="Number of generated mixes on each board, one seed each.")] = 0,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Run again with each assumption on the boards changed.")
+    ] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one for each core.")] = None,
 ) -> None:
     """Compare policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
     # A bench needs polars and matplotlib; the other commands should not have to wait for their import.

@@ -73,7 +73,7 @@ def accuracy(
             command.check_ladder_file(write)
         net = supernets.load(supernet, weights_of(supernet, weights))
         rungs = [net.rung(name) for name in subnet] if subnet else net.ladder()
-        how = command.Evaluation(
+        how = command.EvaluationPlan(
             data=command.labelled_data(net.task, data, "--data", held_out=True),
             limit=limit,
             seed=seed,

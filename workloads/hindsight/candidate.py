@@ -1,4 +1,4 @@
-"""What the search chooses between."""
+"""A candidate of the search: gears and clocks."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Interval:
 
     @property
     def length_s(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return self.to_s - self.from_s
 
     def unit(self, unit: BoardUnit) -> BoardUnit:

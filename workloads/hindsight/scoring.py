@@ -27,7 +27,7 @@ take their usual time to wake up; else a plan could rely on which of two request
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """How one candidate did in the intervals over which it was held, in one simulated run.
+    """The result of one candidate in the intervals over which it was held, in one simulated run.
 
     Attributes:
         cost_j: energy of the units in joules, less what the accuracy is worth (`SearchSpace.accuracy_credit_j`).
@@ -44,7 +44,7 @@ class Score:
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class RunScore:
-    """How a simulated run did as a whole; the lesser of two is the better one.
+    """The result of a whole simulated run; the lesser of two is the better one.
 
     Attributes:
         violation: Σ weight · what the share on time lacks of the slo, plus Σ `Score.over_cap`.
@@ -171,7 +171,7 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class _BusyCores:
-    """When requests had cores of one unit: one entry for each request, in order of their begins."""
+    """The times at which requests had cores of one unit: one entry for each request, in order of their begins."""
 
     start_s: FloatArray
     end_s: FloatArray

@@ -249,7 +249,7 @@ def gears_at_rest(plan: SimulationPlan) -> dict[str, Gear]:
 def joules_per_accuracy(plan: SimulationPlan) -> float:
     """Return the joules that an accuracy of 1, at weight 1 all the time, is worth where the objective seeks accuracy.
 
-    It is a hundred times all that the board can use: 100 s of a board of at most 5 W give 50,000 J.
+    It is a hundred times all that the board can use: 50,000 J for 100 s on a board of at most 5 W.
     """
     most_w = math.fsum(
         (unit.static_w or (0.0,))[-1] + unit.cores * (unit.dynamic_w or (0.0,))[-1] for unit in plan.board.units

@@ -23,7 +23,7 @@ from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
 from supernets.errors import SupernetError, known_options
-from supernets.pictures.evaluation import LabelledData, PlateData, Score, accuracy
+from supernets.pictures.evaluation import AccuracyScore, LabelledData, PlateData, accuracy
 from supernets.pictures.image_folder import ImageFolder
 from supernets.subnet import at_precision
 from workloads.progress import Progress, no_progress
@@ -44,7 +44,7 @@ _SHOWN_EVERY = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluation:
+class EvaluationPlan:
     """Pictures to measure sub-networks on, and how to measure.
 
     Attributes:
@@ -95,7 +95,7 @@ class Measured:
     """
 
     subnet: SubNet
-    score: Score
+    score: AccuracyScore
     before: SubNet
     statistics: Mapping[str, Tensor]
     origin: str
@@ -132,7 +132,7 @@ def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) 
 
 
 def measure(
-    net: Supernet, rungs: Sequence[SubNet], how: Evaluation, on_progress: Progress = no_progress
+    net: Supernet, rungs: Sequence[SubNet], how: EvaluationPlan, on_progress: Progress = no_progress
 ) -> Iterator[Measured]:
     """Measure sub-networks one after another, and yield each result as it is ready.
 
@@ -167,7 +167,7 @@ def measure(
 
 
 def _exported(
-    net: Supernet, rung: SubNet, subnet: SubNet, how: Evaluation, directory: Path, on_progress: Progress
+    net: Supernet, rung: SubNet, subnet: SubNet, how: EvaluationPlan, directory: Path, on_progress: Progress
 ) -> tuple[Artifact, Mapping[str, Tensor], str]:
     """Export a sub-network at its precision; return its files, its own statistics and their origin."""
     from supernets.calibration import calibrate, statistics
@@ -187,7 +187,7 @@ def _exported(
 
 
 def _inputs(
-    how: Evaluation, pictures: LabelledData, shape: tuple[int, ...], what: str, on_progress: Progress
+    how: EvaluationPlan, pictures: LabelledData, shape: tuple[int, ...], what: str, on_progress: Progress
 ) -> Iterator[Tensor]:
     """Yield batches of training pictures as tensors of a network's shape."""
     import torch
@@ -199,7 +199,7 @@ def _inputs(
         on_progress(what, done, total)
 
 
-def notes(net: Supernet, rungs: Sequence[SubNet], how: Evaluation) -> list[str]:
+def notes(net: Supernet, rungs: Sequence[SubNet], how: EvaluationPlan) -> list[str]:
     """Return the reasons for doubt that a user must know before believing the figures, each a sentence."""
     said = [net.notice] if net.notice else []
     inherited = [rung.id for rung in rungs if not net.calibrated(rung)]
@@ -227,7 +227,7 @@ def check_ladder_file(path: Path) -> None:
         raise SupernetError(f"--write {str(path)!r}: {existing} is no directory that can be written to")
 
 
-def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: Evaluation) -> None:
+def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) -> None:
     """Write a ladder file, which `supernets.load` takes as `NAME:FILE`.
 
     Raises:
@@ -249,7 +249,7 @@ def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: E
         raise SupernetError(f"{path} can't be written: {error}") from None
 
 
-def as_json(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> dict[str, Any]:
+def as_json(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) -> dict[str, Any]:
     """Return all of it, as `--json` prints it."""
     return {
         "schema": 1,
@@ -279,7 +279,7 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> dic
     }
 
 
-def accuracy_table(net: Supernet, measured: Sequence[Measured], how: Evaluation) -> Table:
+def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) -> Table:
     """Return a table of at most 110 columns, with one row for each sub-network."""
     top1 = "exact match" if net.task == "plates" else "top-1"
     table = Table(

@@ -1,1 +1,1 @@
-"""The language of a mix: what a user writes, how it is read, and what the manager is told of it."""
+"""The language of a mix: the classes that a user writes, how they are read, and what the manager is told of them."""

@@ -1,7 +1,6 @@
-"""One application of a mix: its dynamic network, its requests and what they are to meet.
+"""One application of a mix: its dynamic network, its requests and the targets that they are to meet.
 
-An app is checked when it is made. Nothing here knows about the other apps, about time, or whether a supernet
-of that name exists.
+An app is checked when it is made. Nothing here knows about the other apps, about time, or which supernets exist.
 """
 
 import re
@@ -18,7 +17,7 @@ from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, choice, listed, number, whole
 
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
-"""For each field, what checks its value; called with the field as the user knows it and the value."""
+"""The check of each field's value; called with the field as the user knows it, and the value."""
 
 TARGET_CHECKS: Checks = {
     "latency_ms": partial(number, above=0),
@@ -46,7 +45,10 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A user's own static ONNX models as a ladder: `Family([("small.onnx", 0.37), ("large.onnx", 0.45)])`.
+    """A user's own static ONNX models as a ladder.
+
+    `Family([("small.onnx", 0.37), ("large.onnx", 0.45)])` has two rungs, `small` with a held-out accuracy of 0.37 and
+    `large` with 0.45. The accuracy may be None where it is not known.
 
     A relative path is looked up from the current directory; every file must exist.
 
@@ -74,20 +76,24 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One application: a dynamic network, the requests for it and what they are to meet.
+    """One application: a dynamic network, the requests for it and the targets that they are to meet.
+
+    `App("entrance", supernet="ofa-plates", arrivals=Periodic(hz=15), latency_ms=60, min_accuracy=0.80)` sends 15
+    requests a second to `ofa-plates`. 95 % of them must have a result within 60 ms of their scheduled arrival, and only
+    sub-networks with an accuracy of at least 0.80 may serve them.
 
     Attributes:
         name: Lower-case letters, digits, `_` and `-`; unique in the mix.
         supernet: A supernet's name, or a `Family`.
-        arrivals: When requests come.
-        latency_ms: Target from the scheduled arrival to the result.
-        min_accuracy: Every sub-network used has at least this held-out accuracy, a fraction.
-        weight: What a violation counts beside those of other apps.
-        slo: Share of the requests that must meet the target.
-        queue: Bound of waiting requests; None: see `queue_bound`.
-        drop: Which request goes: the `late` one at the head, whose deadline has passed, the `oldest` or the
+        arrivals: The kind of arrivals, such as `Periodic(hz=15)`.
+        latency_ms: Latency target, from the scheduled arrival to the result; above 0.
+        min_accuracy: Accuracy floor: every sub-network used has at least this held-out accuracy, 0 to 1.
+        weight: Importance: a violation counts this many times in the objective; above 0.
+        slo: Share of the requests that must meet the latency target, above 0 and at most 1.
+        queue: Most requests that may wait, at least 1; None leaves it to `queue_bound`.
+        drop: The request that goes: the one at the head if it is `late`, its deadline passed; the `oldest`; or the
             `newest`.
-        source: Where inputs come from: a folder or a callable; None is the supernet's own labelled stream.
+        source: The inputs: a folder or a callable; None is the supernet's own labelled stream.
         on_result: Called with (request, output) after each request.
     """
 
@@ -123,14 +129,16 @@ class App:
             raise MixError(f"{where}: on_result must be a callable or None, not {self.on_result!r}.")
 
     def queue_bound(self, latency_ms: float | None = None) -> int:
-        """Most requests that may wait.
+        """Return how many requests may wait.
+
+        Without a `queue` of its own, an app at 50 Hz with a target of 100 ms may have 5 waiting.
 
         Args:
-            latency_ms: The target in force; None is the app's first.
+            latency_ms: The latency target in force; None is the app's first.
 
         Returns:
-            `queue` where it is given, else as many as arrive within the target, and at least 2. A rate that
-            is not known beforehand counts as none.
+            `queue` where it is given, else as many requests as arrive within the target, and at least 2. A rate that
+            is not known beforehand counts as 0.
         """
         if self.queue is not None:
             return self.queue
@@ -141,8 +149,8 @@ class App:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_-]+", name):
         slug = re.sub("[^a-z0-9_-]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
-        mend = f" Did you mean {slug!r}?" if slug else ""
-        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {name!r}.{mend}")
+        hint = f" Did you mean {slug!r}?" if slug else ""
+        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {name!r}.{hint}")
 
 
 def _rung(model: object) -> Rung:

@@ -1,12 +1,14 @@
-"""When the requests of an app arrive.
+"""The kinds of arrivals: the times at which an app's requests come.
 
-Arrival times are generated up front from a seed, never by whoever serves the requests: a slow server must not
-thin out its own load (coordinated omission). Times count from the moment the app joins the mix. Nothing here
-knows about apps, targets or queues.
+Arrival times are generated up front from a seed, never by whoever serves the requests: a slow server must not thin out
+its own load (coordinated omission). Times count from the moment when the app joins the mix. Nothing here knows about
+apps, targets or queues.
 
-Every kind has `rate_hz`, the mean rate or None where it is not known beforehand, and `times_s(duration_s,
-rng)`, the sorted times in [0, duration_s). With the same generator a shorter duration gives a prefix of the
-times of a longer one, so that an app which is removed earlier asks the same until then.
+Every kind has two members:
+
+- `rate_hz`: the mean rate; None where it is not known beforehand.
+- `times_s(duration_s, rng)`: the sorted times in [0, duration_s). With the same generator a shorter duration gives a
+  prefix of the times of a longer one, so an app that is removed earlier has the same requests until then.
 """
 
 import math
@@ -26,10 +28,10 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 
 def generator(seed: int, app: str) -> np.random.Generator:
-    """Builds the random generator of one app's arrivals.
+    """Return the random generator of one app's arrivals.
 
-    It depends on the seed and the app's name alone, so the arrivals of an app stay as they are when another
-    app joins, leaves or is renamed.
+    It depends on the seed and the app's name alone, so an app's arrivals do not change when another app joins, leaves
+    or is renamed.
 
     Raises:
         InputError: The seed is not a whole number of at least 0.
@@ -39,11 +41,14 @@ def generator(seed: int, app: str) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class Periodic:
-    """Requests at a fixed rate, the first at 0, each late by a uniform random share of the jitter.
+    """Requests at a fixed rate, the first at 0, each delayed by a uniform random share of the jitter.
+
+    `Periodic(hz=10)` sends requests at 0, 0.1, 0.2 s and so on; with `jitter_ms=20` the second one comes between 0.1
+    and 0.12 s.
 
     Attributes:
         hz: Requests per second, above 0.
-        jitter_ms: Largest delay of a release after its period began, at least 0.
+        jitter_ms: Largest delay of a request after its period began, at least 0.
     """
 
     hz: float
@@ -55,11 +60,11 @@ class Periodic:
 
     @property
     def rate_hz(self) -> float:
-        """Mean rate."""
+        """Mean rate, the `hz` given."""
         return self.hz
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
-        """Arrival times in [0, duration_s), sorted, shape (n,)."""
+        """Return arrival times in [0, duration_s), sorted, shape (n,)."""
         times_s = np.arange(math.ceil(self.hz * duration_s) + 1) / self.hz
         if self.jitter_ms:
             # A jitter longer than the period lets one release overtake another.
@@ -70,6 +75,9 @@ class Periodic:
 @dataclass(frozen=True, slots=True)
 class Poisson:
     """Requests that come independently of each other at a mean rate.
+
+    `Poisson(hz=5)` sends 300 requests a minute on average, with gaps of 0.2 s on average; one gap in 150 is longer than
+    1 s.
 
     Attributes:
         hz: Mean requests per second, above 0.
@@ -82,11 +90,11 @@ class Poisson:
 
     @property
     def rate_hz(self) -> float:
-        """Mean rate."""
+        """Mean rate, the `hz` given."""
         return self.hz
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
-        """Arrival times in [0, duration_s), sorted, shape (n,)."""
+        """Return arrival times in [0, duration_s), sorted, shape (n,)."""
         # Exponential gaps at rate 1, stretched at the end. The sum is always taken from the first gap on, so
         # how many gaps were drawn does not change the rounding of any time.
         expected = self.hz * duration_s
@@ -100,6 +108,9 @@ class Poisson:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """Recorded arrival times: a list of seconds, or a text file with one time a line.
+
+    `Trace([0.0, 0.4, 0.4, 2.5])` sends one request when the app joins, two 0.4 s later and one at 2.5 s;
+    `Trace("gate.csv")` reads the times from a file.
 
     A relative path is looked up from the current directory. Empty lines and lines that begin with `#` are
     skipped. Times must not decrease; several requests may come at one time. Times after the end of the run
@@ -125,41 +136,48 @@ class Trace:
 
     @property
     def rate_hz(self) -> float | None:
-        """Gaps per second from the first to the last time; None for a single moment."""
+        """Mean rate: gaps per second from the first to the last time; None for a single moment."""
         span_s = self.seconds[-1] - self.seconds[0]
         return (len(self.seconds) - 1) / span_s if span_s > 0 else None
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
-        """Arrival times in [0, duration_s), sorted, shape (n,); the generator is not used."""
+        """Return arrival times in [0, duration_s), sorted, shape (n,); the generator is not used."""
         times_s = np.array(self.seconds)
         return times_s[times_s < duration_s]
 
 
 @dataclass(frozen=True, slots=True)
 class External:
-    """Requests that a client sends while the mix runs."""
+    """Requests that a client sends while the mix runs.
+
+    An app with `arrivals=External()` is served through `Deployment.infer("entrance", picture)` alone; a simulation
+    refuses it.
+    """
 
     @property
     def rate_hz(self) -> None:
-        """Not known beforehand."""
+        """Mean rate: not known beforehand."""
         return None
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
-        """No times: the client decides."""
+        """Return no times: the client decides."""
         return np.empty(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Saturate:
-    """A closed loop: the next request arrives when the one before it is done."""
+    """A closed loop: the next request arrives when the one before it is done.
+
+    An app with `arrivals=Saturate()` that is served in 20 ms a request makes 50 requests a second.
+    """
 
     @property
     def rate_hz(self) -> None:
-        """Not known beforehand."""
+        """Mean rate: not known beforehand."""
         return None
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
-        """No times: the server's pace decides."""
+        """Return no times: the server's pace decides."""
         return np.empty(0)
 
 
@@ -167,7 +185,7 @@ Arrivals: TypeAlias = Periodic | Poisson | Trace | External | Saturate
 
 
 def _read_rows(path: Path) -> list[tuple[str, object]]:
-    """Reads (where, value) for each line of a trace file that holds one."""
+    """Read (place in the file, value) for each line of a trace file that holds a value."""
     try:
         # A spreadsheet begins its files with a byte-order mark.
         lines = path.read_text(encoding="utf-8-sig").splitlines()

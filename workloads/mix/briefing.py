@@ -1,4 +1,4 @@
-"""What a mix means to those who run it, on a board or simulated: what its manager is told."""
+"""The description of a mix's apps that the manager gets before a run, on a board or simulated."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from workloads.mix.arrivals import Arrivals, Periodic, Saturate
 from workloads.mix.mix import Presence
 
 DRAIN_S = 2.0
-"""Most board time that requests left at an app's end may still take."""
+"""Most board time, in seconds, that requests left at an app's end may still take."""
 
 
 def app_spec(presence: Presence, profile: Profile) -> AppSpec:
-    """One app as the manager is told of it before the run."""
+    """Return an app as the manager is told of it before the run: with its first targets."""
     first = presence.targets[0]
     return AppSpec(
         app=presence.app.name,
@@ -28,7 +28,7 @@ def app_spec(presence: Presence, profile: Profile) -> AppSpec:
 
 
 def arrival_model(arrivals: Arrivals) -> ArrivalModel:
-    """How an app's requests arrive, as the scheduler models it; an unknown rate is learned."""
+    """Return the scheduler's model of an app's arrivals; a rate that is not known is 0, and is learned in the run."""
     if isinstance(arrivals, Saturate):
         return ArrivalModel(kind="saturate", rate_hz=0.0)
     if isinstance(arrivals, Periodic):
@@ -37,5 +37,12 @@ def arrival_model(arrivals: Arrivals) -> ArrivalModel:
 
 
 def drained_s(presence: Presence, end_s: float) -> float:
-    """Until when requests that an app has left at its end may still take: two targets, and two seconds at most."""
+    """Return the time until which an app's last requests may still be served: two targets after its end, at most 2 s.
+
+    An app with a last target of 60 ms that ends at 40 s has until 40.12 s.
+
+    Args:
+        presence: The app while it is in the mix.
+        end_s: The end of the app, in seconds from the start of the run.
+    """
     return end_s + min(DRAIN_S, 2 * presence.targets[-1].latency_ms / 1000)

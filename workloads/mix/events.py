@@ -1,7 +1,7 @@
-"""What changes while a mix runs: the events, and `at`, which makes and checks them.
+"""The events that change a mix or its board during a run, and `at`, which makes and checks them.
 
-An event is checked by itself. Whether it fits the mix, such as whether the app is there at that time, is for
-`Mix`; whether the board has the unit is for `Mix.check_board`.
+An event is checked by itself. `Mix` checks that it fits the mix, for example that the app is there at that time;
+`Mix.check_board` checks that the board has the unit.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypedDict, Unpack
 from workloads.mix.app import TARGET_CHECKS, App, Checks
 from workloads.mix.errors import MixError, number, suggestion, text, whole
 
-# What may change of a unit and of the board, and the check of its value; TARGET_CHECKS is the same of an app.
+# The values that may change of a unit and of the board, each with its check. Those of an app are in TARGET_CHECKS.
 _UNIT_CHANGES: Checks = {
     "max_mhz": partial(number, above=0),
     "cores": partial(whole, low=1),
@@ -35,7 +35,7 @@ class AppChange:
     """New targets of an app.
 
     Attributes:
-        at_s: When, from the start of the run.
+        at_s: Time in seconds from the start of the run.
         app: The app's name.
         changes: Those of `latency_ms`, `min_accuracy`, `weight`, `slo` that change.
     """
@@ -50,10 +50,10 @@ class UnitChange:
     """A new state of one unit of the board.
 
     Attributes:
-        at_s: When, from the start of the run.
+        at_s: Time in seconds from the start of the run.
         unit: The unit's name.
-        changes: Those that change of `max_mhz` and `cores` (None lifts them) and `busy`, the share of the
-            unit that load which is not ours takes.
+        changes: Those that change of `max_mhz` and `cores` (None lifts the limit) and `busy`, the share of the unit
+            that other programs take.
     """
 
     at_s: float
@@ -66,7 +66,7 @@ class BoardChange:
     """A new state of the whole board.
 
     Attributes:
-        at_s: When, from the start of the run.
+        at_s: Time in seconds from the start of the run.
         changes: Those that change of `ambient_c` and `power_cap_w` (None lifts it).
     """
 
@@ -76,7 +76,7 @@ class BoardChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppAddition:
-    """An app joins at `at_s`."""
+    """The joining of an app at `at_s` seconds from the start of the run."""
 
     at_s: float
     app: App
@@ -84,7 +84,7 @@ class AppAddition:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppRemoval:
-    """The app of this name leaves at `at_s`."""
+    """The leaving of the app of this name at `at_s` seconds from the start of the run."""
 
     at_s: float
     app: str
@@ -114,12 +114,16 @@ def at(
     remove: str | None = None,
     **changes: Unpack[_Changes],
 ) -> MixEvent:
-    """Makes an event: something that changes at a time.
+    """Make an event: a change at a time of the run.
 
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
-    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: the board changes; None lifts a limit of clock or cores.
-    - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the same for the whole board; None lifts the cap.
+    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores.
+    - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the whole board changes; None lifts the cap.
     - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
+
+    `at(10, "entrance", latency_ms=30)` gives the app `entrance` a target of 30 ms after 10 s;
+    `at(20, unit="big", max_mhz=1400)` holds the unit `big` to 1,400 MHz after 20 s, and `at(30, unit="big",
+    max_mhz=None)` lifts that limit.
 
     Args:
         at_s: Seconds from the start of the run.
@@ -158,7 +162,7 @@ def at(
 
 
 def _checked(where: str, given: Mapping[str, object], checks: Checks) -> dict[str, Any]:
-    """Checks the changes of one event; `checks` holds those that its subject can have."""
+    """Check the changes of one event; `checks` holds the changes that its subject can have."""
     for key in given:
         if key not in checks:
             raise MixError(f"{where}: {key} does not belong here; write {_FORMS[key].format(key)}.")

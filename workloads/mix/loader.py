@@ -1,8 +1,8 @@
 """Reads a mix from a user's Python script.
 
-The script is run as it is, like any Python program: load only what you trust. Whatever goes wrong becomes one
-`MixError` that names the file and, where there is one, the line in it. Nothing here knows about boards,
-policies or Ray.
+The script is run as it is, like any Python program: load only scripts that you trust. Whatever goes wrong becomes one
+`MixError` that names the file and, where there is one, the line in it. Nothing here knows about boards, policies or
+Ray.
 """
 
 import re
@@ -22,16 +22,16 @@ _CLASSES = {kind.__name__: kind for kind in (App, Family, Mix, *get_args(Arrival
 
 
 def load_mix(path: str | PathLike[str]) -> Mix:
-    """Runs a mix script and calls its `mix()`.
+    """Run a mix script and call its `mix()`.
 
-    The script may import modules that lie beside it. The current directory stays, so relative paths in the
-    script are looked up from there. What the script prints goes to stderr: stdout is for results.
+    The script may import modules that lie beside it. The current directory stays as it is, so relative paths in the
+    script are looked up from there. The script's prints go to stderr: stdout is for results.
 
     Args:
         path: The script.
 
     Returns:
-        What `mix()` returned.
+        The mix that `mix()` returned.
 
     Raises:
         MixError: The file cannot be read, is not Python, raises, or has no `mix()` that returns a `Mix`.
@@ -54,12 +54,12 @@ def load_mix(path: str | PathLike[str]) -> Mix:
 
 
 def _said(error: BaseException) -> str:
-    """The message; it names the keyword that was meant where a class of a mix was given one it does not have."""
+    """Return the message of an error; for an unknown keyword of `App`, `Mix` and so on, with the keyword meant."""
     if isinstance(error, MixError):
         return str(error)
     unknown = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     if isinstance(error, TypeError) and unknown and unknown[1] in _CLASSES:
         kind, keyword = unknown.groups()
-        mend = suggestion(keyword, signature(_CLASSES[kind]).parameters)
-        return f"{kind}(...): unknown keyword {keyword!r}. {mend}"
+        hint = suggestion(keyword, signature(_CLASSES[kind]).parameters)
+        return f"{kind}(...): unknown keyword {keyword!r}. {hint}"
     return f"{type(error).__name__}: {error}"

@@ -1,8 +1,8 @@
-"""A mix: apps that run together on one board, and the events meanwhile.
+"""A mix: apps that run together on one board, and the events of the run.
 
-A mix is checked when it is made, so whoever holds a `Mix` need not check it again. What a mix cannot know is
-checked by those who do: whether a supernet exists, and, through `Mix.check_board`, whether the board has a
-unit. Nothing here knows about Ray, networks, policies or the time of day.
+A mix is checked when it is made, so whoever holds a `Mix` need not check it again. Two things are checked elsewhere,
+since a mix cannot know them: that a supernet exists, and, through `Mix.check_board`, that the board has a unit. Nothing
+here knows about Ray, networks, policies or the time of day.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,23 +16,23 @@ from workloads.mix.errors import MixError, choice, listed, number, suggestion, t
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, UnitChange
 
 MAX_REQUESTS = 10_000_000
-"""Most requests one app may ask in a run; its arrival times are held in memory."""
+"""Most requests that one app may send in a run; its arrival times are held in memory."""
 
 
 class UnitLimits(Protocol):
-    """What `Mix.check_board` asks of a unit."""
+    """The part of a unit that `Mix.check_board` looks at."""
 
     @property
     def name(self) -> str:
-        """The unit's name."""
+        """Name of the unit."""
 
     @property
     def cores(self) -> int:
-        """Its number of cores."""
+        """Number of cores."""
 
     @property
     def mhz(self) -> Sequence[float]:
-        """Its clocks."""
+        """Clocks in MHz."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +52,8 @@ class Presence:
 
     Attributes:
         app: The app as the mix declares it.
-        from_s: When it joins, in seconds from the start of the run.
-        to_s: When it leaves, later than `from_s`; the app is no longer there at that moment.
+        from_s: Time at which it joins, in seconds from the start of the run.
+        to_s: Time at which it leaves, later than `from_s`; the app is no longer there at that moment.
         targets: Its targets in order of time, each from another moment of its presence; the first from `from_s`.
     """
 
@@ -65,16 +65,28 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Apps that run together on one board, and what happens meanwhile.
+    """Apps that run together on one board, and the events of the run.
+
+    Two apps for 40 s, one of which gets a tighter target after 10 s:
+
+        Mix(
+            "car-park",
+            duration_s=40,
+            apps=[
+                App("entrance", supernet="ofa-plates", arrivals=Periodic(hz=15), latency_ms=60),
+                App("garage", supernet="ofa-plates", arrivals=Poisson(hz=5), latency_ms=150),
+            ],
+            events=[at(10, "entrance", latency_ms=30)],
+        )
 
     Attributes:
-        name: What reports call the mix.
+        name: Name of the mix in reports.
         apps: The apps that are there from the start.
-        events: What changes, made by `at`; kept in order of time, and as given at one time.
-        duration_s: Length of the run.
+        events: The changes, made by `at`; kept in order of time, and at one time in the order given.
+        duration_s: Length of the run in seconds, above 0.
         objective: `energy`: least power at the targets; `accuracy`: most accurate at the targets and the cap,
             then least power; `fair`: least worst violation, then power.
-        power_cap_w: Cap of the board's power; None is no cap.
+        power_cap_w: Cap of the board's power in watts, above 0; None is no cap.
         boards: The boards that `gearshift bench` runs this mix on.
     """
 
@@ -129,10 +141,10 @@ class Mix:
         raise MixError(f"mix {self.name!r} has no app {app!r}. {suggestion(app, names)}")
 
     def arrivals_s(self, seed: int) -> dict[str, FloatArray]:
-        """Generates the arrival times of every app, in seconds from the start of the run.
+        """Generate the arrival times of every app, in seconds from the start of the run.
 
         An app's times lie within its presence and depend on the seed, its name, its arrivals and when it is
-        present; not on the other apps, nor on whoever serves the requests.
+        present. They do not depend on the other apps, nor on whoever serves the requests.
 
         Args:
             seed: A whole number of at least 0.
@@ -152,7 +164,10 @@ class Mix:
         return times_s
 
     def check_board(self, units: Iterable[UnitLimits]) -> None:
-        """Checks that a board can do what the events ask of it.
+        """Check that a board can do what the events ask of it.
+
+        A mix with `at(20, unit="big", max_mhz=1400)` needs a board that has a unit `big` with a clock of at most
+        1,400 MHz.
 
         Raises:
             MixError: A unit that the board lacks, a clock below its lowest, or more cores than it has.

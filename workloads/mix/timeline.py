@@ -84,7 +84,7 @@ def _check_unit(event: UnitChange, board: Board) -> None:
     unit = board.unit(event.unit)
     for name in ("max_mhz", "busy"):
         value = event.changes.get(name)
-        if unit.dvfs == "fixed" and value and not (name == "max_mhz" and value >= unit.mhz[-1]):
+        if not unit.settable and value and not (name == "max_mhz" and value >= unit.mhz[-1]):
             raise MixError(
                 f"at({event.at_s:g}, unit={unit.name!r}, {name}={value!r}): the clock of {unit.name!r} is fixed "
                 f"(dvfs of board {board.name!r}), so this can't be done to it; leave the event out"

@@ -1,6 +1,7 @@
-"""What a reproduction of a published result is asked, and what it hands back: tables, figures, rows, one JSON object.
+"""The options and the outcome of a comparison with others' results: tables, figures, rows and one JSON object.
 
-A sheet's cells are text, so that the terminal and the page say the same. Knows none of the reproductions.
+Reproductions of published results and validations both end in an `Outcome`. A sheet's cells are text, so that the
+terminal and the page say the same. Nothing here knows a reproduction or a validation.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ RESULTS_CSV, RESULTS_JSON, REPORT_FILE = "results.csv", "results.json", "report.
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """What a user asks of a reproduction.
+    """The options of a reproduction.
 
     Attributes:
-        published_only: measure nothing.
-        engine: execution engine of what is measured.
+        published_only: True to measure nothing.
+        engine: execution engine of the networks that are measured.
         samples: inferences of each network.
     """
 
@@ -42,11 +43,11 @@ class Sheet:
     """A table.
 
     Attributes:
-        title: what it shows.
-        heads: one for each column.
-        rows: cells as text, as many as heads.
-        notes: sentences below it.
-        printed: whether it goes to the terminal too, or to the page alone.
+        title: title of the table.
+        heads: head of each column.
+        rows: cells as text, as many in a row as there are heads.
+        notes: sentences below the table.
+        printed: True if it goes to the terminal too, False if to the page alone.
     """
 
     title: str
@@ -58,7 +59,7 @@ class Sheet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A drawing: its title, what a reader must know beside it, and an SVG element."""
+    """A drawing: its title, the facts that a reader needs beside it, and an SVG element."""
 
     title: str
     caption: str
@@ -67,13 +68,13 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """A published result beside what came out here.
+    """Results beside those that they are compared with.
 
     Attributes:
-        title: the page's.
-        lead: what was done, in a sentence or two.
-        warnings: what makes figures doubtful, such as a disturbed host.
-        sheets: in the order to read them.
+        title: title of the page.
+        lead: a sentence or two on how the results were made.
+        warnings: reasons to doubt the figures, such as a disturbed host.
+        sheets: tables in the order of reading.
         figures: drawings.
         rows: the results, all with the same keys in the same order; None is unknown.
         data: the JSON object.
@@ -88,16 +89,16 @@ class Outcome:
     data: Mapping[str, Any]
 
     def to_json(self) -> str:
-        """The object as text; what is unknown is null."""
+        """Return the JSON object as text; a figure that is unknown is null."""
         return json.dumps(self.data, indent=2, allow_nan=False)
 
     def tables(self) -> list[Table | Text]:
-        """What goes to the terminal."""
+        """Return the tables and warnings for the terminal."""
         shown: list[Table | Text] = [_table(sheet) for sheet in self.sheets if sheet.printed]
         return [*shown, *(Text(warning, style="bold red") for warning in self.warnings)]
 
     def write(self, directory: Path) -> None:
-        """Writes results.csv, results.json and report.html into a directory, made if missing."""
+        """Write results.csv, results.json and report.html into a directory, made if missing."""
         directory.mkdir(parents=True, exist_ok=True)
         with open(directory / RESULTS_CSV, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, self.rows[0])
@@ -107,7 +108,7 @@ class Outcome:
         (directory / REPORT_FILE).write_text(self.to_html(), encoding="utf-8")
 
     def to_html(self) -> str:
-        """The page."""
+        """Return the whole page."""
         body = [
             f"<header><h1>{escape(self.title)}</h1><p>{escape(self.lead)}</p></header>",
             *(f'<p class="void">{escape(warning)}</p>' for warning in self.warnings),

@@ -1,11 +1,11 @@
-"""The pieces of an HTML page that needs nothing else: no script, no network. What is on it is the callers' matter."""
+"""The pieces of an HTML page that needs nothing else: no script, no network. The callers decide on its content."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """A whole page of these elements."""
+    """Return a whole page with these elements as its body."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -16,17 +16,17 @@ def page(title: str, body: Iterable[str]) -> str:
 
 
 def section(title: str, *parts: str) -> str:
-    """Elements under a heading."""
+    """Return elements under a heading."""
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>"
 
 
 def plot(svg: str) -> str:
-    """A plot, which scrolls where the page is narrower."""
+    """Return a plot that scrolls where the page is narrower."""
     return f'<div class="plot">{svg}</div>'
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table; heads are text, cells are HTML."""
+    """Return a table; heads are text, cells are HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "\n".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return (

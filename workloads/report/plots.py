@@ -1,9 +1,7 @@
 """The plots of a run's report, as inline SVG.
 
-All plots of a run share the time axis, its margins and the colours of the units: a request's dot has the colour
-of the unit that served it, as the gear and the clock have theirs. The SVG depends on the run alone (no date, no
-random identifiers), carries its text as text, and takes its neutral colours from the page, so that it can be
-read in light and in dark. Nothing here reads files.
+All plots of a run share the time axis, its margins and the colours of the units: a request's dot has the colour of the
+unit that served it, and so have that unit's gears and clock. Nothing here reads files.
 """
 
 import math
@@ -29,7 +27,7 @@ from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import StoredRun
 
-# Told apart by people who see few colours, and on white as well as on black; none is like LATE.
+# People who see few colours can tell these apart, on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")
 
 _WIDTH_IN, _LEFT_IN, _RIGHT_IN = 10.0, 1.2, 1.25
@@ -40,7 +38,7 @@ _MOST_MARKS = 6000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """Something that happened: its letter in all plots and tables, when, and in words."""
+    """Something that happened: its letter in all plots and tables, its time, and the words for it."""
 
     letter: str
     now_s: float
@@ -48,7 +46,7 @@ class Mark:
 
 
 def marks_of(run: StoredRun) -> list[Mark]:
-    """Letters what happened in a run, events and lost workers, in order of time."""
+    """Return a mark for each event and each lost worker of a run, in order of time."""
     happened = [(event.now_s, event.text) for event in run.events]
     happened += [(loss.now_s, f"{loss.app}: worker lost, {loss.reason}".rstrip(", ")) for loss in run.losses]
     happened.sort(key=lambda mark: mark[0])
@@ -56,12 +54,12 @@ def marks_of(run: StoredRun) -> list[Mark]:
 
 
 def unit_colours(run: StoredRun) -> dict[str, str]:
-    """The colour of each unit."""
+    """Return the colour of each unit."""
     return {unit: _UNIT_COLOURS[place % len(_UNIT_COLOURS)] for place, unit in enumerate(run.header.units_mhz)}
 
 
 def plot_app(run: StoredRun, app: str) -> str:
-    """Draws an app: the latency of each request against the target, and the gear below it.
+    """Draw an app: the latency of each request against the target, and the gear below it.
 
     Returns:
         An SVG element.
@@ -76,7 +74,7 @@ def plot_app(run: StoredRun, app: str) -> str:
 
 
 def plot_units(run: StoredRun) -> str:
-    """Draws the board: the clock of each unit, then how busy they were and what power they took.
+    """Draw the board: the clock of each unit, then their busy shares and their power.
 
     Returns:
         An SVG element.
@@ -105,7 +103,7 @@ def _draw_latency(axes: Axes, run: StoredRun, app: str) -> None:
     latency_ms = latencies_ms(done)
     is_late = ~is_on_time(done)
     highest_target_ms = max(segment.target_ms for segment in segments)
-    # The question is how latency lies to the target; what is far above it is shown at the edge.
+    # The plot shows latency against the target; dots far above it are shown at the edge.
     top_ms = 1.35 * highest_target_ms
     if latency_ms.size:
         top_ms = max(top_ms, min(1.05 * float(np.percentile(latency_ms, 99.5)), 3 * highest_target_ms))
@@ -203,7 +201,7 @@ def _draw_gears(axes: Axes, run: StoredRun, app: str) -> None:
 
 
 def _gear_spans(run: StoredRun, app: str) -> list[tuple[float, float, Gear]]:
-    """The times in which the app had a gear, within the run."""
+    """Return the times within the run in which the app had a gear, as (from_s, to_s, gear)."""
     changes = [(change.now_s, change.after) for change in run.gears if change.app == app]
     changes += [(loss.now_s, None) for loss in run.losses if loss.app == app]
     changes.sort(key=lambda change: change[0])
@@ -216,7 +214,7 @@ def _gear_spans(run: StoredRun, app: str) -> list[tuple[float, float, Gear]]:
 
 
 def _end_s(run: StoredRun, app: str) -> float:
-    """When the app left: the first epoch after its last one, else the end of the run."""
+    """Return the time when the app left: the first epoch after its last one, else the end of the run."""
     present = [epoch.now_s for epoch in run.epochs if app in epoch.apps]
     later = [epoch.now_s for epoch in run.epochs if present and epoch.now_s > present[-1]]
     end_s = later[0] if later else run.summary.duration_s
@@ -231,7 +229,7 @@ def _end_s(run: StoredRun, app: str) -> float:
 
 def _draw_clock(axes: Axes, run: StoredRun, unit: str) -> None:
     clocks_mhz = run.header.units_mhz[unit]
-    # What was set, at the moment it was, and what was seen at each epoch, which shows a governor's clocks.
+    # Clocks that the manager set, at that moment, and clocks seen at each epoch, which show those of a governor.
     points = [(epoch.now_s, epoch.units[unit].mhz) for epoch in run.epochs if unit in epoch.units]
     points += [
         (change.now_s, change.after) for change in run.clocks if change.unit == unit and isinstance(change.after, float)
@@ -284,7 +282,7 @@ def _draw_power(axes: Axes, run: StoredRun) -> None:
 
 
 def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tuple[FloatArray, FloatArray]:
-    """Means over equal spans of time of at least an epoch; a span without a point is as the one before it.
+    """Return means over equal spans of time of at least an epoch; a span without a point repeats the one before it.
 
     Returns:
         Edges, shape (n + 1,), and means, shape (n,), NaN before the first point.
@@ -295,7 +293,7 @@ def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tup
     sums, counts = np.zeros(n), np.zeros(n)
     for now_s, value in points:
         if value is not None:
-            # An epoch's reading tells of the time up to it.
+            # An epoch's reading is a mean of the time before it.
             place = min(n - 1, max(0, int(np.ceil(now_s / duration_s * n)) - 1))
             sums[place] += value
             counts[place] += 1
@@ -310,7 +308,7 @@ def _binned(run: StoredRun, points: Iterable[tuple[float, float | None]]) -> tup
 
 
 def _figure(heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Axes of these heights below each other, with the margins that all plots have."""
+    """Return a figure with axes of these heights below each other, with the margins that all plots have."""
     top_in, gap_in, bottom_in = 0.72, 0.36, 0.42
     height_in = top_in + sum(heights_in) + gap_in * (len(heights_in) - 1) + bottom_in
     figure = Figure(figsize=(_WIDTH_IN, height_in))
@@ -328,7 +326,7 @@ def _figure(heights_in: Sequence[float]) -> tuple[Figure, list[Axes]]:
 
 
 def _draw_marks(axes: Sequence[Axes], run: StoredRun, about: str | None) -> None:
-    """The time axis, host stalls, and a lettered line for each event, in words where it is about this plot."""
+    """Draw the time axis, host stalls, and a lettered line for each event, with words where it is about this plot."""
     duration_s = run.summary.duration_s
     axes[0].set_xlim(0, duration_s)
     for own in axes:
@@ -337,7 +335,8 @@ def _draw_marks(axes: Sequence[Axes], run: StoredRun, about: str | None) -> None
     marks = marks_of(run)
     others = [app for app in run.summary.apps if app != about]
     inches_per_s = (_WIDTH_IN - _LEFT_IN - _RIGHT_IN) / duration_s
-    ends_s = [mark.now_s for mark in marks[1:]] + [1.1 * duration_s]  # the last has the margin too
+    # The words of a mark end where the next begins; those of the last may use the margin too.
+    ends_s = [mark.now_s for mark in marks[1:]] + [1.1 * duration_s]
     for mark, following_s in zip(marks, ends_s, strict=False):
         for own in axes:
             own.axvline(mark.now_s, color=MUTED, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
@@ -368,12 +367,12 @@ def _mentions(text: str, name: str) -> bool:
 
 
 def _label(axes: Axes, x: float, y: float, text: str) -> None:
-    """A word beside a line, just above it."""
+    """Write a word beside a line, just above it."""
     axes.annotate(text, (x, y), (3, 2.5), textcoords="offset points", fontsize=8, color=INK, zorder=7)
 
 
 def _note(axes: Axes, lines: Sequence[tuple[str, str]]) -> None:
-    """The legend: words in their colours, right of the plot."""
+    """Write the legend: words in their colours, right of the plot."""
     for place, (text, colour) in enumerate(lines):
         axes.annotate(
             text,
@@ -387,7 +386,7 @@ def _note(axes: Axes, lines: Sequence[tuple[str, str]]) -> None:
 
 
 def _letter(place: int) -> str:
-    """A, B and so on to Z, then A2, B2."""
+    """Return the letter of a place: A, B and so on to Z, then A2, B2."""
     turn, place = divmod(place, len(ascii_uppercase))
     return ascii_uppercase[place] + (str(turn + 1) if turn else "")
 

@@ -1,7 +1,7 @@
-"""The HTML report of a run: what was asked, what was met, what changed and why.
+"""The HTML report of a run: its targets, how they were met, and each change with its reason.
 
 One page that needs nothing else: inline SVG, no script, no network. It is made from a run directory alone
-(`workloads.results.run_dir`) and is the same bytes for the same directory.
+(`workloads.results.run_dir`); the same directory gives the same bytes.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ _OPEN_ROWS = 30
 
 
 class ReportError(InputError):
-    """No report can be made; the message names the file and the mend."""
+    """No report can be made; the message names the file and the fix."""
 
 
 def write_report(run_dir: str | PathLike[str]) -> Path:
-    """Writes `report.html` into a run directory.
+    """Write `report.html` into a run directory.
 
     Args:
-        run_dir: What `gearshift run --out DIR` wrote.
+        run_dir: Directory that `gearshift run --out DIR` wrote.
 
     Returns:
         The page.
@@ -66,7 +66,7 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
 
 
 def render(run: StoredRun) -> str:
-    """Renders the page."""
+    """Return the page of a run."""
     title = f"{run.summary.mix}: {run.summary.policy} on {run.summary.board}"
     body = [
         _header(run),
@@ -149,7 +149,7 @@ def _summary_table(summary: Summary) -> str:
 
 
 def _counts(app: AppSummary) -> str:
-    """Requests submitted, and what became of them."""
+    """Return the number of requests submitted, and how they ended."""
     ends = {
         "completed": app.completed,
         "dropped": app.dropped,
@@ -183,7 +183,7 @@ def _segments_table(summary: Summary) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Consequence:
-    """A change of gear or clock, and how long after its cause."""
+    """A change of gear or clock, and the time from its cause to it."""
 
     after_s: float
     words: str
@@ -195,7 +195,7 @@ def _events_table(run: StoredRun) -> str:
     rows = []
     for place, mark in enumerate([Mark(letter="", now_s=0.0, text="start"), *marks]):
         until_s = min(mark.now_s + FOLLOWS_S, *(later.now_s for later in marks[place:]), float("inf"))
-        # What happened before t = 0 prepared the start.
+        # Changes before t = 0 prepared the start.
         from_s = mark.now_s if place else float("-inf")
         found = _consequences(run, mark.now_s, from_s, until_s)
         changed = "".join(f"<li>{escape(one.words)}<small>{escape(one.why)}</small></li>" for one in found if one.words)
@@ -213,7 +213,7 @@ def _events_table(run: StoredRun) -> str:
 
 
 def _consequences(run: StoredRun, at_s: float, from_s: float, until_s: float) -> list[_Consequence]:
-    """Gears in order of time, then each unit's clock from what it was to what it became."""
+    """Return the changes of gear in order of time, then one change for each unit's clock, from first to last."""
     found = [
         _Consequence(after_s=change.now_s - at_s, words=_gear_words(change), why=change.why)
         for change in run.gears

@@ -1,7 +1,7 @@
-"""What the plots of all pages share: colours, style, and the way from a figure to inline SVG.
+"""The colours and the style that the plots of all pages share, and the way from a figure to inline SVG.
 
-The SVG depends on what is drawn alone (no date, no random identifiers), carries its text as text, and takes its
-neutral colours from the page (`workloads.report.page`), so that it can be read in light and in dark.
+The SVG depends on the drawing alone (no date, no random identifiers), carries its text as text, and takes its neutral
+colours from the page (`workloads.report.page`), so that it can be read in light and in dark.
 """
 
 import io
@@ -21,7 +21,8 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 8.5,
-    "text.parse_math": False,  # a name may hold a dollar sign
+    # A name may hold a dollar sign.
+    "text.parse_math": False,
     "text.color": INK,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
@@ -44,7 +45,12 @@ STYLE: Any = {
 
 
 def to_svg(figure: Figure, salt: str) -> str:
-    """The figure as an element of a page, the same bytes for the same run."""
+    """Return a figure as an SVG element; the same figure and salt give the same bytes.
+
+    Args:
+        figure: The figure.
+        salt: Text that identifiers in the SVG are made from, different for each figure of a page.
+    """
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
         # The page's fonts, not ours, must have the letters of a user's names.

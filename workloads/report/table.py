@@ -1,7 +1,7 @@
 """The summary as a table for a terminal, for one run or for several policies side by side.
 
-The words for figures are here too, so that the table and the report say the same: a figure that is not known
-is `unknown`. Nothing here computes a figure, but for the energy of a policy relative to the first.
+The words for figures are here too, so that the table and the report say the same: a figure that is not known is
+`unknown`. The only figure computed here is the energy of a policy relative to the first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,11 @@ _VERDICT_STYLES: dict[Verdict, str] = {"met": "green", "missed": "bold red", "no
 
 
 def summary_table(summaries: Sequence[Summary], *, emulated: bool = False) -> Table:
-    """Puts runs of one mix side by side: what each app asked, what each policy gave it, and the energies.
+    """Put runs of one mix side by side: the targets of each app, what each policy gave it, and the energies.
 
     Args:
-        summaries: At least one; energies are compared with the first's.
-        emulated: Whether the board's clocks are emulated, which the table then says.
+        summaries: Summaries, at least one; energies are compared with the first's.
+        emulated: True if the board's clocks are emulated; the table then says so.
 
     Returns:
         A table of at most 110 columns.
@@ -73,46 +73,46 @@ def summary_table(summaries: Sequence[Summary], *, emulated: bool = False) -> Ta
 
 
 def targets_in_force(app: AppSummary) -> str:
-    """The latency targets, in ms, such as `60→30`."""
+    """Return the latency targets in ms, such as `60→30`."""
     return _one_after_the_other(f"{segment.target_ms:g}" for segment in app.segments)
 
 
 def floors_in_force(app: AppSummary) -> str:
-    """The accuracy floors, such as `0.80→0.70`."""
+    """Return the accuracy floors, such as `0.80→0.70`."""
     return _one_after_the_other(f"{segment.min_accuracy:.2f}" for segment in app.segments)
 
 
 def share(value: float | None) -> str:
-    """A fraction in per cent."""
+    """Return a fraction in per cent: 0.9513 is `95.1 %`."""
     return UNKNOWN if value is None else f"{100 * value:.1f} %"
 
 
 def milliseconds(value: float | None) -> str:
-    """A time to three figures, without its unit."""
+    """Return a time to three figures, without its unit: 12.345 is `12.3`, 1234.5 is `1234`."""
     if value is None:
         return UNKNOWN
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def fraction(value: float | None) -> str:
-    """An accuracy."""
+    """Return an accuracy to three digits: 0.81 is `0.810`."""
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
 def joules(value: float | None) -> str:
-    """An energy with its unit."""
+    """Return an energy with its unit: 53.21 is `53.2 J`."""
     return UNKNOWN if value is None else f"{value:.1f} J"
 
 
 def energy_words(summary: Summary, emulated: bool) -> str:
-    """Where the energy comes from, such as `modelled, emulated clocks`."""
+    """Return the source of the energy, such as `modelled, emulated clocks`."""
     if summary.backend == "sim":
         return f"{summary.energy.source}, simulated"
     return summary.energy.source + (", emulated clocks" if emulated else "")
 
 
 def host_words(summary: Summary) -> str | None:
-    """What to say of a run that the host disturbed; None if it did not."""
+    """Return the words for a run that the host disturbed; None if it did not."""
     host = summary.host
     if host is None or not host.void:
         return None

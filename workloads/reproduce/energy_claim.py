@@ -40,7 +40,7 @@ POWER_SETS = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class ClaimLoad:
     """Applications that run together for a time, each set on some packaged boards."""
 
     name: str
@@ -63,12 +63,12 @@ _MORE_PLATES = App("garage", "ofa-plates", Periodic(hz=10), 100, min_accuracy=0.
 _XAVIER, _OTHERS = (STOCK, UNCLAMPED), ("odroid-xu3", "two-core-host")
 
 LOADS = (
-    Load(name="one network, GPU, 60 ms", apps=(_GPU_DEMO,), boards=_XAVIER, duration_s=20),
-    Load(name="one network, GPU, 100 ms", apps=(_GPU,), boards=_XAVIER, duration_s=20),
-    Load(name="one network, CPU, 2 s", apps=(_CPU,), boards=_XAVIER, duration_s=60),
-    Load(name="two networks, GPU and CPU", apps=(_GPU, _CPU), boards=_XAVIER, duration_s=60),
-    Load(name="one network, 60 ms", apps=(_PLATES,), boards=_OTHERS, duration_s=20),
-    Load(name="two networks, 60 and 100 ms", apps=(_PLATES, _MORE_PLATES), boards=_OTHERS, duration_s=20),
+    ClaimLoad(name="one network, GPU, 60 ms", apps=(_GPU_DEMO,), boards=_XAVIER, duration_s=20),
+    ClaimLoad(name="one network, GPU, 100 ms", apps=(_GPU,), boards=_XAVIER, duration_s=20),
+    ClaimLoad(name="one network, CPU, 2 s", apps=(_CPU,), boards=_XAVIER, duration_s=60),
+    ClaimLoad(name="two networks, GPU and CPU", apps=(_GPU, _CPU), boards=_XAVIER, duration_s=60),
+    ClaimLoad(name="one network, 60 ms", apps=(_PLATES,), boards=_OTHERS, duration_s=20),
+    ClaimLoad(name="two networks, 60 and 100 ms", apps=(_PLATES, _MORE_PLATES), boards=_OTHERS, duration_s=20),
 )
 """60 ms is the demonstrator's constraint, 100 ms a camera's ten frames a second, 2 s what the published CPU networks
 can keep to. The floors are the demonstrator's 76 %, a little less at its 60 ms."""
@@ -124,7 +124,7 @@ class _Compared:
     accuracy: float
 
 
-def savings(on_progress: Progress, *, power_sets: int = POWER_SETS, loads: Sequence[Load] = LOADS) -> list[Saving]:
+def savings(on_progress: Progress, *, power_sets: int = POWER_SETS, loads: Sequence[ClaimLoad] = LOADS) -> list[Saving]:
     """Simulate every load on its boards.
 
     Args:
@@ -147,7 +147,7 @@ def _sets(board: str, power_sets: int) -> int:
     return power_sets if board in _XAVIER else 1
 
 
-def _run(task: tuple[Load, str, int]) -> list[_Compared]:
+def _run(task: tuple[ClaimLoad, str, int]) -> list[_Compared]:
     load, name, number = task
     board = board_of(_fitted()[number], name) if name in _XAVIER else packaged_board(name)
     ours = {OWN: _simulated(load.mix(), board, "joint")}

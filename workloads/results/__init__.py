@@ -1,1 +1,1 @@
-"""What a run leaves behind and how it is read again: summary, records, epoch log and trace."""
+"""The results of a run: summary, records, epoch log and trace, written and read back."""

@@ -1,7 +1,7 @@
-"""The epoch log: what a run saw, decided and changed, as a stream of msgpack maps.
+"""The epoch log: all that a run saw, decided and changed, as a stream of msgpack maps.
 
-The first map is the header; each map after it is one entry `{"kind": ..., "now_s": ..., ...}`, written as it
-happens, so a killed run loses at most its last. The fields of an entry depend on its kind and are plain values:
+The first map is the header. Each map after it is one entry `{"kind": ..., "now_s": ..., ...}`, written as it happens,
+so a killed run loses at most its last entry. The fields of an entry depend on its kind and are plain values:
 
 - `epoch`: {epoch, decided, units {name: {mhz, busy, power_w?}}, apps {name: {gear, queue_len, on_time, p95_ms,
   rate_hz, service_ratio}}, power_w, violation, optimal, solve_ms}
@@ -12,8 +12,8 @@ happens, so a killed run loses at most its last. The fields of an entry depend o
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
 
-A gear is [subnet, unit, cores], or None for no gear. The log does not know what the entries mean; it is read
-by `workloads.report.run_report`.
+A gear is [subnet, unit, cores], or None for no gear. This module does not know what the entries mean;
+`workloads.results.run_dir` parses them.
 """
 
 from collections.abc import Mapping
@@ -34,24 +34,24 @@ Entry: TypeAlias = dict[str, Any]
 
 
 class EpochLogError(InputError):
-    """An epoch log cannot be read; the message names the file and the mend."""
+    """An epoch log cannot be read; the message names the file and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogHeader:
-    """What every entry of a log has in common.
+    """The facts of a run that all entries of its log share.
 
     Attributes:
         mix: Name of the mix.
         board: Name of the board.
         policy: Name of the policy.
-        seed: Of the arrivals and the service times.
+        seed: Seed of the arrivals and the service times.
         time_scale: Wall time over board time.
         epoch_ms: Length of an epoch, board time.
-        emulated: Whether clocks and service times are emulated.
-        power_source: Where the power figures come from, as the board says it.
-        units_mhz: Name and clocks of each unit, in the order of the board.
-        ladders: For each app its sub-networks, smallest first.
+        emulated: True if clocks and service times are emulated.
+        power_source: Source of the power figures, in the board's words.
+        units_mhz: Clocks of each unit, in the order of the board.
+        ladders: Sub-networks of each app, smallest first.
     """
 
     mix: str
@@ -92,10 +92,10 @@ def log_header(
 
 
 class EpochLogWriter:
-    """Writes a log, entry by entry."""
+    """A log that is being written, entry by entry; usable as a context manager."""
 
     def __init__(self, path: Path, header: LogHeader) -> None:
-        """Begins a new log; one that is there is overwritten."""
+        """Begin a new log; a file that is there is overwritten."""
         # Unbuffered: each entry is one write, and survives this process.
         self._file = path.open("wb", buffering=0)
         self._pack = msgpack.Packer().pack
@@ -110,7 +110,7 @@ class EpochLogWriter:
         self._file.write(self._pack({"kind": entry["kind"], "now_s": entry["now_s"], **entry}))
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class EpochLogWriter:
 
 
 def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
-    """Reads a log; a last entry that is cut short, as a killed run leaves it, is left out.
+    """Read a log; a last entry that is cut short, as a killed run leaves it, is left out.
 
     Raises:
         EpochLogError: The file cannot be read, is no epoch log, is damaged, or is of another schema.
@@ -135,24 +135,24 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
             header = _header(path, next(maps, None))
             for number, entry in enumerate(maps, start=1):
                 if not (isinstance(entry, dict) and {"kind", "now_s"} <= entry.keys()):
-                    raise EpochLogError(f"{path}: entry {number} is damaged; {_MEND}")
+                    raise EpochLogError(f"{path}: entry {number} is damaged; {_FIX}")
                 entries.append(entry)
     except OSError as error:
         raise EpochLogError(f"{path}: cannot be read: {error.strerror}.") from error
     except EpochLogError:
         raise
     except (msgpack.UnpackException, ValueError) as error:
-        raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_MEND}") from error
+        raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_FIX}") from error
     return header, entries
 
 
 _HEADER = TypeAdapter(LogHeader)
-_MEND = "give the directory of a run that gearshift wrote, or run the mix again."
+_FIX = "give the directory of a run that gearshift wrote, or run the mix again."
 
 
 def _header(path: Path, first: object) -> LogHeader:
     if not isinstance(first, dict) or "schema" not in first:
-        raise EpochLogError(f"{path}: this is no epoch log; {_MEND}")
+        raise EpochLogError(f"{path}: this is no epoch log; {_FIX}")
     if first["schema"] != SCHEMA:
         raise EpochLogError(
             f"{path}: schema must be {SCHEMA}, not {first['schema']!r}; run the mix again with this version of "
@@ -163,4 +163,4 @@ def _header(path: Path, first: object) -> LogHeader:
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(map(str, fault["loc"]))
-        raise EpochLogError(f"{path}: header: {field}: {fault['msg']}; {_MEND}") from error
+        raise EpochLogError(f"{path}: header: {field}: {fault['msg']}; {_FIX}") from error

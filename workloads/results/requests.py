@@ -1,4 +1,4 @@
-"""Figures read off the records of one app's requests: which arrived, how each ended, how long it took.
+"""Facts of one app's requests, read off their records: arrivals, ends, latencies, and which were on time.
 
 Pure functions on arrays of dtype `actors.requests.records.RECORD`. They know no targets but those in the records.
 """
@@ -28,9 +28,9 @@ def submitted_s(
     Args:
         arrivals: Kind of arrivals of the app.
         scheduled_s: Scheduled arrivals, shape (m,), sorted.
-        records: Of the app's requests, in any order.
-        closed_s: When the app stopped taking requests: a deployment may end before its mix, and what was scheduled for
-            later never arrived.
+        records: Records of the app's requests, in any order.
+        closed_s: Time at which the app stopped taking requests: a deployment may end before its mix, and requests
+            scheduled for later never arrived.
     """
     if isinstance(arrivals, External | Saturate):
         arrived_s: FloatArray = np.sort(records["arrival_s"][records["status"] == Status.ARRIVED])

@@ -1,7 +1,9 @@
 """A run directory, read back whole: `summary.json`, `epochs.msgpack` and `requests.npz`.
 
-Whatever is missing, cut short or of another version becomes one `RunDirError` that names the file. This module
-knows how a run is stored, not what to make of it; `requests.npz` is also written here.
+The summary and the requests are also written here.
+
+A file that is missing, cut short or of another version becomes one `RunDirError` that names it. This module knows how a
+run is stored; it draws no conclusions from it.
 """
 
 import zipfile
@@ -34,7 +36,7 @@ Records: TypeAlias = NDArray[np.void]
 
 
 class _Timed(Protocol):
-    """What every entry has."""
+    """Any entry: it has a time."""
 
     @property
     def now_s(self) -> float: ...
@@ -44,7 +46,7 @@ _Entry = TypeVar("_Entry", bound=_Timed)
 
 
 class RunDirError(InputError):
-    """A directory holds no run that can be read; the message names the file and the mend."""
+    """A directory holds no run that can be read; the message names the file and the fix."""
 
 
 def _gear_fields(entry: object) -> object:
@@ -66,7 +68,7 @@ class UnitPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpochPoint:
-    """One epoch; the apps are those present."""
+    """The units and the present apps at one epoch."""
 
     now_s: float
     units: dict[str, UnitPoint]
@@ -131,21 +133,21 @@ class Trouble:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRun:
-    """A whole run; each list is in order of time.
+    """A whole run, read back from its directory; each list is in order of time.
 
     Attributes:
         path: The directory.
         summary: The run summary.
-        header: Of the epoch log.
+        header: Header of the epoch log.
         epochs: Every epoch.
-        gears: Gears acknowledged.
-        clocks: Clocks set by the manager; what a governor did in between is in the epochs.
+        gears: Changes of gear that a worker acknowledged.
+        clocks: Clocks that the manager set; those that a governor set in between are in the epochs.
         events: Events of the mix.
-        losses: Workers lost.
-        troubles: What should not have happened.
-        stalls: Gaps of the host.
-        records: For each app its records, shape (n,), of dtype `actors.requests.records.RECORD`.
-        arrivals_s: For each app the arrivals of all its requests, shape (m,).
+        losses: Workers that died.
+        troubles: Errors, missing answers and failed policies.
+        stalls: Gaps of the host sentinel.
+        records: Records of each app's requests, shape (n,), of dtype `actors.requests.records.RECORD`.
+        arrivals_s: Arrivals of all requests of each app, shape (m,).
     """
 
     path: Path
@@ -165,25 +167,25 @@ class StoredRun:
 def write_run(
     run_dir: Path, summary: Summary, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]
 ) -> None:
-    """Write what is known when a run has ended: `summary.json` and `requests.npz`.
+    """Write the results of a run that has ended: `summary.json` and `requests.npz`.
 
     Args:
         run_dir: An existing directory.
         summary: The run summary.
-        records: For each app, of dtype `actors.requests.records.RECORD`.
-        arrivals_s: For each app, of all its requests.
+        records: Records of each app's requests, of dtype `actors.requests.records.RECORD`.
+        arrivals_s: Arrivals of all requests of each app.
     """
     write_requests(run_dir, records, arrivals_s)
     (run_dir / SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
 
 
 def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:
-    """Writes `requests.npz`: for each app its records as `records:APP`, and beside them `arrivals:APP`.
+    """Write `requests.npz`: the arrays `records:APP` and `arrivals:APP` for each app.
 
     Args:
         run_dir: An existing directory.
-        records: For each app, of dtype `actors.requests.records.RECORD`.
-        arrivals_s: For each app, of all its requests.
+        records: Records of each app's requests, of dtype `actors.requests.records.RECORD`.
+        arrivals_s: Arrivals of all requests of each app.
 
     Returns:
         The file.
@@ -197,7 +199,7 @@ def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Ma
 
 
 def read_run(run_dir: str | PathLike[str]) -> StoredRun:
-    """Reads a run directory.
+    """Read a run directory.
 
     Raises:
         RunDirError: The directory or one of its files is missing, cut short, damaged or of another schema.
@@ -218,7 +220,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         raise RunDirError(str(error)) from error
     records, arrivals_s = _read_requests(path / REQUESTS_FILE, summary)
     if list(header.units_mhz) != list(summary.units) or not header.ladders.keys() >= summary.apps.keys():
-        raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {_MEND}")
+        raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {_FIX}")
 
     def of_kind(kind: str, into: type[_Entry]) -> list[_Entry]:
         return _parse(path / EPOCHS_FILE, entries, kind, into)
@@ -239,11 +241,11 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
     )
 
 
-_MEND = "the files are not of one run; run the mix again."
+_FIX = "the files are not of one run; run the mix again."
 
 
 def _parse(path: Path, entries: list[Entry], kind: str, into: type[_Entry]) -> list[_Entry]:
-    """The entries of a kind, in order of time; fields that the report does not use are left out."""
+    """Return the entries of a kind, in order of time; fields that `into` lacks are left out."""
     try:
         parsed = TypeAdapter(list[into]).validate_python(  # type: ignore[valid-type]
             [entry for entry in entries if entry["kind"] == kind]
@@ -272,7 +274,7 @@ def _read_requests(path: Path, summary: Summary) -> tuple[dict[str, Records], di
                 records[app] = arrays[_RECORDS + app]
                 arrivals_s[app] = arrays[_ARRIVALS + app]
     except KeyError as error:
-        raise RunDirError(f"{path}: {error.args[0]}; {_MEND}") from error
+        raise RunDirError(f"{path}: {error.args[0]}; {_FIX}") from error
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         raise RunDirError(f"{path}: is cut short or damaged: {error}. Run the mix again.") from error
     for app, array in records.items():

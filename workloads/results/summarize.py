@@ -44,7 +44,7 @@ class AppRecords:
     Attributes:
         arrivals_s: Scheduled arrival of every request submitted, shape (n,), sorted; a request's index is its
             place in it. Those without a record of their end are in flight.
-        records: Of dtype `actors.requests.records.RECORD`, shape (m,), in any order.
+        records: Records of the requests, of dtype `actors.requests.records.RECORD`, shape (m,), in any order.
         targets: In order of time, at least one; an arrival before the first counts to the first.
         ladder: Sub-networks of the app, as numbered in the records' `subnet`.
         gears: Gears in the order in which they were acknowledged, the first included.

@@ -1,4 +1,4 @@
-"""The run summary, schema 1: what every app asked, what it got, and what that took of the board.
+"""The run summary, schema 1: the targets of every app, how they were met, and the energy that it took.
 
 These are plain data, written as JSON and read back. A figure that is not known is None, and null in the JSON; nothing
 here estimates it. `workloads.results.summarize` fills a summary in. Nothing here knows about Ray, boards or the time of
@@ -26,7 +26,7 @@ AccuracySource: TypeAlias = Literal["measured", "profiled", "published", "unknow
 
 
 class SummaryError(InputError):
-    """A stored summary cannot be used; the message names the file, the field and the mend."""
+    """A stored summary cannot be used; the message names the file, the field and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +52,8 @@ class Accuracy:
     """Delivered accuracy.
 
     Attributes:
-        value: A fraction; None where unknown.
-        n: Completed requests behind the value.
+        value: Accuracy as a fraction; None where unknown.
+        n: Completed requests that the value is the mean of.
         source: `measured` on the labels of this run's requests; else the accuracies of the sub-networks used,
             weighted by completed requests: `profiled` on held-out data, or `published` by others.
     """
@@ -65,14 +65,14 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """What became of the requests that arrived under one target.
+    """The outcome of the requests that arrived under one target.
 
     Attributes:
-        from_s: When the target came into force; it holds until the next segment.
+        from_s: Time from which the target is in force; it holds until the next segment.
         target_ms: Latency target.
-        min_accuracy: Accuracy floor.
-        on_time: Share of `n` completed within the target; None where n is 0.
-        accuracy: Of those completed, by the source that the app names; None where unknown.
+        min_accuracy: Accuracy floor, a fraction.
+        on_time: Share of `n` that completed within the target; None where n is 0.
+        accuracy: Accuracy of the completed requests, from the same source as the app's; None where unknown.
         n: Requests that arrived, less those still in flight.
     """
 
@@ -86,7 +86,7 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppSummary:
-    """One app. submitted = completed + dropped + failed + in_flight, always.
+    """The outcome of one app. It always holds that submitted = completed + dropped + failed + in_flight.
 
     Attributes:
         submitted: Requests that arrived.
@@ -94,17 +94,17 @@ class AppSummary:
         dropped: Requests that the queue let go.
         failed: Requests that an error or a lost worker ended.
         in_flight: Requests left after the drain.
-        latency_ms: Of completed requests, queueing included.
+        latency_ms: Latency of the completed requests, queueing included.
         target_ms: Latency target last in force.
         on_time: Share of submitted less in flight that completed within the target in force at arrival.
         slo: Share that must be on time; last in force.
-        verdict: Whether `on_time` met `slo`, by its 95 % Wilson interval.
+        verdict: `met`, `missed` or `not shown`: `on_time` against `slo`, by its 95 % Wilson interval.
         accuracy: Delivered accuracy.
         min_accuracy: Accuracy floor last in force.
         subnets: Completed requests of each sub-network used, smallest first.
         switches: Changes of sub-network, unit or cores.
-        switch_ms: From a worker's order to change gear until it had.
-        segments: One for each event that touches the app, and the first.
+        switch_ms: Wall time from the order to change gear until the worker had changed.
+        segments: The first, and one for each event that changes the app's targets.
     """
 
     submitted: int
@@ -127,7 +127,13 @@ class AppSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitSummary:
-    """One unit: share of its core time taken (0 to 1), times its clock changed, its time-weighted clock."""
+    """The use of one unit.
+
+    Attributes:
+        busy: Share of its core time that was taken, 0 to 1.
+        clock_changes: Number of changes of its clock.
+        mean_mhz: Mean of its clock over time.
+    """
 
     busy: float
     clock_changes: int
@@ -136,7 +142,13 @@ class UnitSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnergySummary:
-    """Energy of the whole window: of the managed units, idle included, and of the board."""
+    """Energy over the whole run.
+
+    Attributes:
+        units_j: Energy of the managed units, idle included; None where unknown.
+        board_j: Energy of the units and the rest of the board; None where unknown.
+        source: Source of `units_j`.
+    """
 
     units_j: float | None = None
     board_j: float | None = None
@@ -145,7 +157,14 @@ class EnergySummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManagerSummary:
-    """The manager: epochs, wall time to decide and to apply a plan, and epochs that it began late."""
+    """The work of the manager.
+
+    Attributes:
+        epochs: Epochs of the run.
+        solve_ms: Wall time of a decision; None under simulation.
+        apply_ms: Wall time until a plan was applied; None under simulation.
+        overruns: Epochs that it began late.
+    """
 
     epochs: int
     solve_ms: Tail
@@ -155,7 +174,14 @@ class ManagerSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostSummary:
-    """How much the machine itself stalled; see `workloads.runs.host`."""
+    """Stalls of the machine itself during a run, as `workloads.runs.host` finds them.
+
+    Attributes:
+        steal_s: Time that a hypervisor took from the cores; None where the kernel does not say.
+        stall_ms_max: Longest stall, board time; None where unknown.
+        stalled_share: Share of the time in which a core was stalled, mean over the cores; None where unknown.
+        void: True if the share is so large that the run's figures do not count.
+    """
 
     steal_s: float | None
     stall_ms_max: float | None
@@ -170,16 +196,16 @@ class Summary:
     Attributes:
         mix: Name of the mix.
         board: Name of the board.
-        backend: What ran it.
+        backend: Back-end that ran it: `ray` on this machine, `sim` in simulation.
         policy: Name of the policy.
-        seed: Of the arrivals and the service times.
+        seed: Seed of the arrivals and the service times.
         duration_s: Length of the run, board time.
         time_scale: Wall time over board time.
-        apps: By name, in the order of the mix.
-        units: By name, in the order of the board.
-        energy: Of the units and the board.
-        manager: Epochs and wall-clock figures.
-        host: None under simulation.
+        apps: Apps by name, in the order of the mix.
+        units: Units by name, in the order of the board.
+        energy: Energy of the units and the board.
+        manager: Work of the manager.
+        host: Stalls of the machine; None under simulation.
     """
 
     mix: str
@@ -196,17 +222,17 @@ class Summary:
     host: HostSummary | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Builds the JSON object; a figure that is not finite becomes None."""
+        """Return the JSON object; a figure that is not finite becomes None."""
         plain: dict[str, Any] = _plain({"schema": SCHEMA, **asdict(self)})
         return plain
 
     def to_json(self) -> str:
-        """Writes the JSON object; the same summary gives the same text."""
+        """Return the JSON object as text; equal summaries give the same text."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """Plain JSON values only: what is counted with NumPy is an int, and what is not finite is null."""
+    """Return plain JSON values: NumPy scalars become int or float, and figures that are not finite become None."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Iterable) and not isinstance(value, str):
@@ -220,7 +246,7 @@ _READER = TypeAdapter(Summary)
 
 
 def read_summary(path: Path) -> Summary:
-    """Reads a stored `summary.json`.
+    """Read a stored `summary.json`.
 
     Raises:
         SummaryError: The file cannot be read, is cut short, or holds no summary of this schema.

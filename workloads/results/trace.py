@@ -1,4 +1,4 @@
-"""The trace of a run: what a board was seen to do, sample by sample, in one file that outlives the run.
+"""The trace of a run: the state of the board, sample by sample, in one file that outlives the run.
 
 `trace.msgpack` is a stream of msgpack maps, as the epoch log is: compact, read without loading all of it, and from
 any language. The header comes first, then one map a sample, rising in time, then an end mark, so that a trace that
@@ -11,8 +11,8 @@ was cut short is known as one:
 - end: {samples: how many there were}
 
 A sample's clock, temperature, limits and governor are those at `at_s`; busy shares and rails are means since the
-sample before. Rails hold what a sensor measured and nothing else: modelled power is not recorded, since it follows
-from the rest. `workloads.results.environment` makes events of a trace.
+sample before. Rails hold measured power and nothing else: modelled power is not recorded, since it follows from the
+rest. `workloads.results.environment` makes events of a trace.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SCHEMA = 1
 Source = Literal["measured", "emulated", "simulated"]
 
 _FORMAT = "gearshift trace"
-_MEND = "give the trace.msgpack of a run that has ended, or run the mix again."
+_FIX = "give the trace.msgpack of a run that has ended, or run the mix again."
 
 
 class TraceError(InputError):
-    """A trace cannot be used; the message names the file, what is wrong in it, and the mend."""
+    """A trace cannot be used; the message names the file, the fault in it, and the fix."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,12 +54,12 @@ class UnitSample:
     Attributes:
         mhz: its clock.
         busy: share of the time of its cores online that was taken since the last sample, 0 to 1.
-        cores_busy: of each core; None where only the mean is known.
+        cores_busy: the same share for each core; None where only the mean is known.
         temp_c: its temperature; None where unknown.
         max_mhz: the highest clock that it may take; None is no limit.
         cores_online: cores in use; None is all.
         other_load: share of its core time that others take, 0 to 1.
-        governor: whose the clock is; None where the manager set it.
+        governor: governor that sets the clock; None where the manager set it.
     """
 
     mhz: float
@@ -77,10 +77,10 @@ class Sample:
     """A board at one moment.
 
     Attributes:
-        at_s: when, board time.
-        units: by name.
+        at_s: time of the sample, board time.
+        units: units by name.
         rails: measured power in watts by the sensor's name for the rail; empty where there is no sensor.
-        apps: what was known of each, as in the epoch log.
+        apps: state of each application, as in the epoch log.
     """
 
     at_s: float
@@ -94,10 +94,10 @@ class BoardTrace:
     """A whole trace; checked when it is made.
 
     Attributes:
-        board: that was seen.
-        mix: name of what ran.
-        policy: that decided.
-        seed: of arrivals and service times.
+        board: the board that was sampled.
+        mix: name of the mix that ran.
+        policy: name of the policy that decided.
+        seed: seed of arrivals and service times.
         source: `measured` on real clocks, `emulated` or `simulated`.
         period_ms: median time between two samples.
         samples: rising in time, at least one.
@@ -113,7 +113,7 @@ class BoardTrace:
 
     def __post_init__(self) -> None:
         if not self.samples:
-            raise TraceError(f"there is no sample in it; {_MEND}")
+            raise TraceError(f"there is no sample in it; {_FIX}")
         for number, sample in enumerate(self.samples, start=1):
             _check_sample(number, sample, self.board)
         for number, (before, after) in enumerate(pairwise(self.samples), start=2):
@@ -134,7 +134,7 @@ class BoardTrace:
 def _check_sample(number: int, sample: Sample, board: Board) -> None:
     where = f"sample {number}"
     if not math.isfinite(sample.at_s):
-        raise TraceError(f"{where}: at_s must be a finite number, not {sample.at_s!r}; {_MEND}")
+        raise TraceError(f"{where}: at_s must be a finite number, not {sample.at_s!r}; {_FIX}")
     units = [unit.name for unit in board.units]
     for name, unit in sample.units.items():
         if name not in units:
@@ -161,7 +161,7 @@ def _check_sample(number: int, sample: Sample, board: Board) -> None:
 
 
 def write_trace(path: Path, trace: BoardTrace) -> None:
-    """Writes a trace; a file that is there is overwritten."""
+    """Write a trace; a file that is there is overwritten."""
     pack = msgpack.Packer().pack
     header = {name: getattr(trace, name) for name in ("mix", "policy", "seed", "source", "period_ms")}
     with path.open("wb") as file:
@@ -172,11 +172,11 @@ def write_trace(path: Path, trace: BoardTrace) -> None:
 
 
 def read_trace(path: Path) -> BoardTrace:
-    """Reads a trace.
+    """Read a trace.
 
     Raises:
-        TraceError: the file cannot be read, is no trace, is cut short or damaged, or says what cannot be: times out
-            of order, a unit that is not on its board, power below 0.
+        TraceError: the file cannot be read, is no trace, is cut short or damaged, or holds values that cannot be: times
+            out of order, a unit that is not on its board, power below 0.
     """
     try:
         with path.open("rb") as file:
@@ -184,15 +184,15 @@ def read_trace(path: Path) -> BoardTrace:
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}.") from error
     except (msgpack.UnpackException, ValueError) as error:
-        raise TraceError(f"{path}: is no trace, or damaged: {error}; {_MEND}") from error
+        raise TraceError(f"{path}: is no trace, or damaged: {error}; {_FIX}") from error
     header = maps[0] if maps else None
     if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        raise TraceError(f"{path}: this is no trace; {_MEND}")
+        raise TraceError(f"{path}: this is no trace; {_FIX}")
     if header.get("schema") != SCHEMA:
-        raise TraceError(f"{path}: schema must be {SCHEMA}, not {header.get('schema')!r}; {_MEND}")
+        raise TraceError(f"{path}: schema must be {SCHEMA}, not {header.get('schema')!r}; {_FIX}")
     *samples, end = maps[1:] or [None]
     if end != {"samples": len(samples)}:
-        raise TraceError(f"{path}: is cut short after {len(maps) - 1} samples; {_MEND}")
+        raise TraceError(f"{path}: is cut short after {len(maps) - 1} samples; {_FIX}")
     try:
         return _READER.validate_python({**header, "samples": samples})
     except ValidationError as error:
@@ -203,10 +203,10 @@ _READER = TypeAdapter(BoardTrace)
 
 
 def _fault(error: ValidationError) -> str:
-    """The first thing wrong: our own word on what can't be, else where a field is of another kind."""
+    """Return the first fault: our own message where a value cannot be, else the field that is of another type."""
     first = error.errors()[0]
     own = first.get("ctx", {}).get("error")
-    return str(own) if isinstance(own, TraceError) else f"{'.'.join(map(str, first['loc']))}: {first['msg']}; {_MEND}"
+    return str(own) if isinstance(own, TraceError) else f"{'.'.join(map(str, first['loc']))}: {first['msg']}; {_FIX}"
 
 
 # ---------------------------------------------------------------- runs
@@ -215,14 +215,15 @@ def _fault(error: ValidationError) -> str:
 def record_run(
     run_dir: Path, board: Board, events: Iterable[tuple[float, Event]], *, simulated: bool = False
 ) -> BoardTrace | None:
-    """Makes a run directory's trace of its epoch log, and writes it there.
+    """Make the trace of a run directory from its epoch log, and write it there.
 
     Args:
-        run_dir: holds the whole epoch log.
-        board: where it ran.
-        events: of the mix, as the manager was told of them; limits of units, and load that is not ours, are taken
-            from them. On real clocks that load is what the kernel counted on the unit's CPUs beyond what requests had.
-        simulated: whether no board was there at all.
+        run_dir: directory that holds the whole epoch log.
+        board: the board that the run was on.
+        events: (time in seconds, event) of the mix, as the manager was told of them. Limits of units, and the load of
+            other programs, are taken from them. On real clocks that load is the load that the kernel counted on the
+            unit's CPUs, less that of the requests.
+        simulated: True if the run was a simulation.
 
     Returns:
         The trace; None for a run that ended before its second epoch.
@@ -249,7 +250,10 @@ def record_run(
 
 
 def _samples(entries: Sequence[Entry], events: Iterable[tuple[float, Event]], real: Board | None) -> Iterator[Sample]:
-    """One for each epoch that had telemetry of the units; `real` is the board where the host's load is the board's."""
+    """Yield one sample for each epoch with telemetry of the units.
+
+    `real` is the board if its clocks are real, so that the host's load is the board's; else None.
+    """
     limits = [(at_s, event.change) for at_s, event in events if isinstance(event.change, UnitLimited)]
     governors: dict[str, str | None] = {}
     in_force: dict[str, UnitLimited] = {}
@@ -287,7 +291,7 @@ def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimit
 
 
 def _beside_others(sample: UnitSample, spec: BoardUnit, cores: Sequence[float]) -> UnitSample:
-    """The sample with the load that the kernel counted on the unit's CPUs and that no request had."""
+    """Return the sample with the load that the kernel counted on the unit's CPUs, less that of the requests."""
     if not spec.cpus:
         return sample
     counted = math.fsum(cores[cpu] for cpu in spec.cpus) / len(spec.cpus)

@@ -1,4 +1,4 @@
-"""The verdict on an app: whether its share of on-time requests met its service-level objective."""
+"""The verdict on an app: its share of on-time requests against its service-level objective."""
 
 from __future__ import annotations
 

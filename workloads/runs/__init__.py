@@ -1,1 +1,1 @@
-"""From a mix to a run: what is looked up and checked before it starts, and what drives it, on Ray or simulated."""
+"""From a mix to a run: the checks before it starts, and the code that drives it, on Ray or simulated."""

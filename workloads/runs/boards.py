@@ -1,4 +1,4 @@
-"""The board of a command: from a file, by the name of a packaged one, or the default; checked for its back-end."""
+"""The board of a command: read from a file, packaged under a name, or the default; checked for its back-end."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ BACKENDS = ("ray", "sim")
 
 
 def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
-    """A board that the back-end can play: any in simulation, else one that this host is.
+    """Return a board that the back-end can play: any board in simulation, else one that describes this host.
 
     Args:
-        board: a board, the path of its `cluster.yaml`, or the name of one that comes with gearshift; None for
-            `./cluster.yaml` or the packaged one.
+        board: a board, the path of its `cluster.yaml`, or the name of a packaged one, such as `odroid-xu3`; None for
+            `./cluster.yaml`, else the packaged default.
         backend: `ray` or `sim`.
 
     Raises:
-        ValueError: if there is no such board, it is wrong, or this host can't play it.
+        InputError: if there is no such board, its file is wrong, or this host can't play it.
     """
     choice("backend", backend, BACKENDS, error=InputError)
     if isinstance(board, Board):

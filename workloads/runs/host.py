@@ -1,13 +1,12 @@
-"""The host sentinel: how much the machine itself stalled while a run lasted.
+"""The host sentinel: it measures how much the machine itself stalled during a run.
 
-One thread per core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. Where two looks
-lie more than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more
-than 1 % of its time in such gaps is void. The threads live in a process of their own, `workloads.runs.host_watch`.
+One thread for each core, pinned to it, sleeps 2 ms of board time at a time and looks at the clock. If two looks are
+more than 5 ms apart, the core was not ours: a hypervisor or the machine stood still. A run that lost more than 1 % of
+its time in such gaps is void. The threads live in a process of their own, `workloads.runs.host_watch`.
 
-They ask for real-time priority, so that the run's own load does not look like a stall. Where that is not
-allowed (it takes CAP_SYS_NICE) it may: the sentinel then errs towards calling a good run void, never the
-reverse. It does not see a CPU quota of a container, which spares real-time threads, nor what the cores are
-used for.
+They ask for real-time priority, so that the run's own load does not look like a stall. Where that is not allowed (it
+takes CAP_SYS_NICE), load can look like a stall: the sentinel then calls some good runs void, never the reverse. It does
+not see a CPU quota of a container, which spares real-time threads, nor the programs that use the cores.
 """
 
 import json
@@ -25,9 +24,10 @@ from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
 
 VOID_SHARE = 0.01
+"""A run is void if it lost more than this share of its time."""
 
 _ANSWER_S = 10.0
-"""Wall time that the watching process has to say its last word; it needs milliseconds."""
+"""Wall time that the watching process has for its last answer; it needs milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +36,8 @@ class Gap:
 
     Attributes:
         cpu: The kernel's number of the core.
-        at_s: Its beginning, board time.
-        lost_ms: Its length, board time.
+        at_s: Begin of the gap, board time.
+        lost_ms: Length of the gap, board time.
     """
 
     cpu: int
@@ -46,7 +46,7 @@ class Gap:
 
 
 class HostSentinel:
-    """Watches cores between `start` and `stop`, or as a context manager.
+    """A watch over cores between `start` and `stop`; usable as a context manager.
 
     Attributes:
         cpus: The kernel's numbers of the cores watched.
@@ -54,7 +54,7 @@ class HostSentinel:
     """
 
     def __init__(self, cpus: Sequence[int], clock: BoardClock) -> None:
-        """Makes a sentinel at rest, for at least one core."""
+        """Make a sentinel that does not watch yet, for at least one core."""
         self.cpus = tuple(cpus)
         self.gaps: tuple[Gap, ...] = ()
         self._clock = clock
@@ -62,7 +62,7 @@ class HostSentinel:
         self._result = HostSummary(steal_s=None, stall_ms_max=None, stalled_share=None, void=False)
 
     def start(self) -> None:
-        """Begins to watch; it returns once every core is watched.
+        """Begin to watch; return once every core is watched.
 
         Raises:
             ValueError: A core does not exist or is not allowed to this process.
@@ -81,7 +81,7 @@ class HostSentinel:
         self._steal_at_start_s = read_steal_s(self.cpus)
 
     def stop(self) -> None:
-        """Ends the watch; a second call does nothing."""
+        """End the watch; a second call does nothing."""
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -93,7 +93,8 @@ class HostSentinel:
             process.kill()
             said, _ = process.communicate()
         if not said:
-            return  # it was killed, so nothing is known
+            # It was killed, so nothing is known.
+            return
         self.gaps = tuple(Gap(cpu=cpu, at_s=at_s, lost_ms=lost_ms) for cpu, at_s, lost_ms in json.loads(said))
         stolen_s = (
             None
@@ -112,17 +113,19 @@ class HostSentinel:
         self.stop()
 
     def result(self) -> HostSummary:
-        """Sums the watch up; all is unknown until `stop`, and if the watching process was killed."""
+        """Return the sum of the watch; all is None until `stop`, and if the watching process was killed."""
         return self._result
 
 
 def summarize(gaps: Sequence[Gap], *, cores: int, elapsed_s: float, steal_s: float | None) -> HostSummary:
-    """Sums gaps up.
+    """Sum gaps up.
+
+    Gaps of 30 and 10 ms on two cores that were watched for 1 s make a share of 0.02, and a void run.
 
     Args:
-        gaps: Of all cores.
-        cores: How many were watched.
-        elapsed_s: For how long, board time.
+        gaps: Gaps of all cores.
+        cores: Number of cores that were watched.
+        elapsed_s: Time of the watch, board time.
         steal_s: Time that a hypervisor took, as the kernel counts it; None where it does not say.
 
     Returns:
@@ -140,9 +143,9 @@ def summarize(gaps: Sequence[Gap], *, cores: int, elapsed_s: float, steal_s: flo
 
 
 def read_steal_s(cpus: Sequence[int], proc_stat: Path = Path("/proc/stat")) -> float | None:
-    """Reads how long a hypervisor has kept these cores since boot; None where the kernel does not say.
+    """Read the seconds that a hypervisor has kept these cores since boot; None where the kernel does not say.
 
-    It is the eighth figure of a core's line, in clock ticks (proc_stat(5)).
+    They are the eighth figure of a core's line, in clock ticks (proc_stat(5)).
     """
     wanted = {f"cpu{cpu}" for cpu in cpus}
     ticks = 0

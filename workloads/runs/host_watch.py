@@ -1,12 +1,11 @@
-"""The process behind `workloads.runs.host`: sleeps on each core and reports when it could not wake.
+"""The process behind `workloads.runs.host`: it sleeps on each core and reports when it could not wake.
 
-It is run as a script, from the standard library and `actors.clock` alone, and has an interpreter to itself: in
-the run's own process a thread that is preempted while it holds the interpreter's lock would look like a stall
-of the machine.
+It runs as a script, uses the standard library and `actors.clock` alone, and has an interpreter to itself: in the run's
+own process a thread that is preempted while it holds the interpreter's lock would look like a stall of the machine.
 
-Arguments: zero_s and time_scale of the run's `BoardClock`, then the cores. It writes a line `ready` once it
-watches, and ends when its standard input does, which a killed run brings about too; then it writes one JSON
-list of gaps, [cpu, at_s, lost_ms] each.
+Arguments: `zero_s` and `time_scale` of the run's `BoardClock`, then the cores. It writes a line `ready` once it
+watches. It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON list of
+gaps, [cpu, at_s, lost_ms] each.
 """
 
 import json
@@ -19,17 +18,20 @@ from contextlib import suppress
 from actors.clock import BoardClock, Clock
 
 PERIOD_S = 0.002
+"""Board time that a thread sleeps before each look at the clock."""
+
 GAP_S = 0.005
+"""Two looks that are farther apart than this are a gap."""
 
 
 def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping: threading.Event) -> None:
-    """Looks at the clock every `PERIOD_S` and appends every gap of more than `GAP_S`, until told to stop.
+    """Look at the clock every `PERIOD_S` and append every gap of more than `GAP_S`, until told to stop.
 
     Args:
         cpu: The kernel's number of the core that the thread is on.
         clock: Board time.
-        gaps: Gets (cpu, beginning in s, length in ms), board time.
-        stopping: Tells it to stop.
+        gaps: List that each gap is appended to, as (cpu, begin in s, length in ms), board time.
+        stopping: Event that ends the watch.
     """
     looked_s = clock.now_s()
     while not stopping.is_set():
@@ -41,8 +43,9 @@ def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping
 
 
 def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
-    """Watches the cores until the end of standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle; it then ends our input
+    """Watch the cores until the end of standard input."""
+    # The run handles Ctrl-C; it then ends our input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     clock = BoardClock(zero_s, time_scale)
     stopping = threading.Event()
     gaps: list[tuple[int, float, float]] = []
@@ -56,7 +59,8 @@ def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
         # Above all ordinary work, or the run's own load would look like a stall.
         with suppress(PermissionError):
             os.sched_setscheduler(thread.native_id, os.SCHED_FIFO, os.sched_param(1))
-    gaps.clear()  # what threads lost before they were in place says nothing
+    # Time that threads lost before they were in place says nothing.
+    gaps.clear()
     print("ready", flush=True)
     sys.stdin.read()
     stopping.set()

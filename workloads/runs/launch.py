@@ -29,7 +29,7 @@ from workloads.simulator import simulate
 __all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
 
 _LOG_WALL_S = 1.0
-"""How often a deployment's log is taken from the manager."""
+"""Wall time between two takings of a deployment's log from the manager."""
 
 
 def run(
@@ -44,21 +44,24 @@ def run(
     out: str | Path | None = None,
     on_progress: Progress = no_progress,
 ) -> Summary:
-    """Runs a mix on this machine, or simulates it, and returns what came of it.
+    """Run a mix on this machine, or simulate it, and return its summary.
+
+    `run(mix, board="jetson-xavier-nx", backend="sim").energy.units_j` is the units' energy in a simulated run.
 
     Args:
-        mix: what to run.
-        board: as for `workloads.runs.boards.open_board`.
+        mix: the mix.
+        board: a board, the path of its `cluster.yaml`, or the name of a packaged one; None for `./cluster.yaml` or the
+            packaged default.
         policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
         backend: `ray` to run it here, `sim` to simulate it, on any board.
-        seed: of arrivals, inputs and service times.
-        epoch_ms: board time between two decisions.
+        seed: seed of arrivals, inputs and service times; at least 0.
+        epoch_ms: board time between two decisions; at least 1.
         time_scale: wall time over board time; 1 in simulation.
-        out: run directory; None for one that is gone with the run.
+        out: run directory; None for one that is removed after the run.
         on_progress: told about exports and measurements before the run.
 
     Raises:
-        ValueError: for bad input of any kind; nothing was started.
+        InputError: for bad input of any kind; nothing was started.
         SimulationError: if a simulated policy fails.
     """
     opened = open_board(board, backend)
@@ -91,7 +94,15 @@ def run_plan(
     on_entry: Callable[[Entry], None] = lambda entry: None,
     on_time: Callable[[float], None] = lambda now_s: None,
 ) -> Summary:
-    """Runs a plan on a started Ray, into a directory that is made if missing."""
+    """Run a plan on a started Ray, into a directory that is made if missing.
+
+    Args:
+        plan: the plan.
+        session: a started Ray.
+        out: run directory.
+        on_entry: called with each entry of the epoch log.
+        on_time: called with the board time, now and then.
+    """
     out.mkdir(parents=True, exist_ok=True)
     listener = Listener(on_entry, on_time)
     live = LiveRun(plan, session, out)
@@ -104,19 +115,25 @@ def run_plan(
 
 
 class Deployment:
-    """A running mix that takes requests of clients; made by `deploy`."""
+    """A running mix that takes requests of clients; made by `deploy`.
+
+    Attributes:
+        summary: the run summary once the deployment has ended; None before.
+    """
 
     def __init__(self, live: LiveRun) -> None:
         self._live = live
         self.summary: Summary | None = None
-        """What came of it, once it has ended."""
 
     def infer(self, app: str, picture: NDArray[np.generic]) -> Result:
-        """Has an application's worker answer one request, and waits for it.
+        """Have an application's worker answer one request, and wait for the answer.
+
+        `deployment.infer("entrance", picture)` gives a `Result` with `output`, `subnet` (the sub-network that computed
+        it) and `latency_ms`.
 
         Args:
-            app: its name.
-            picture: for `ofa-plates` grey, uint8, (height, width); for a user's own model its input.
+            app: name of the application.
+            picture: input of the network; for `ofa-plates` a grey picture, uint8, (height, width).
 
         Raises:
             KeyError: for an unknown application.
@@ -141,10 +158,14 @@ def deploy(
     epoch_ms: float = 100.0,
     out: str | Path | None = None,
 ) -> Iterator[Deployment]:
-    """Runs a mix until the block ends, and lets clients send requests to it.
+    """Run a mix until the block ends, and let clients send requests to it.
 
-    Applications with `External()` arrivals are served from `Deployment.infer` alone. The arguments are those of
-    `run`; the mix's duration bounds its own arrivals and events only.
+        with deploy(mix) as deployment:
+            result = deployment.infer("entrance", picture)
+        print(deployment.summary.apps["entrance"].on_time)
+
+    Applications with `External()` arrivals are served through `Deployment.infer` alone. The arguments are those of
+    `run`. The mix's duration bounds its own arrivals and events only.
     """
     plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
     with (
@@ -157,7 +178,7 @@ def deploy(
 
 @contextmanager
 def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deployment]:
-    """Runs a plan on a started Ray until the block ends, into a directory that is made if missing."""
+    """Run a plan on a started Ray until the block ends, into a directory that is made if missing."""
     out.mkdir(parents=True, exist_ok=True)
     live = LiveRun(plan, session, out, endless=True)
     try:
@@ -173,7 +194,7 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
 
 @contextmanager
 def _keeping_log(live: LiveRun) -> Iterator[None]:
-    """Takes the log from the manager now and then, which would otherwise hold all of it."""
+    """Take the log from the manager now and then, which would otherwise hold all of it."""
     ended = threading.Event()
 
     def keep() -> None:

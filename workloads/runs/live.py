@@ -1,7 +1,7 @@
 """Runs a mix for real: workers, board agent and manager as Ray actors on this machine.
 
-The driver starts everything, keeps the log, and afterwards adds up what the actors wrote. While a run goes on it has
-no part in it: arrivals are in the workers, events and decisions in the manager.
+The driver starts everything, keeps the log, and afterwards adds up what the actors wrote. It takes no part in the run
+itself: workers generate the arrivals, the manager has the events and decides.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
 
 _LEAD_WALL_S = 2.5
-"""From the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
+"""Wall time from the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
+
 _POLL_WALL_S = 0.2
+"""Wall time between two takings of the log."""
+
 _ANSWER_WALL_S = 60.0
 """Longest wait for an actor to start or to stop; a stalled machine gets this long."""
 
@@ -54,7 +57,7 @@ Entry = dict[str, Any]
 
 @dataclass(slots=True)
 class Listener:
-    """What is told of a run while it goes on: entries of its log, and its time."""
+    """The callbacks of whoever follows a run: for entries of its log, and for its board time in seconds."""
 
     on_entry: Callable[[Entry], None] = lambda entry: None
     on_time: Callable[[float], None] = lambda now_s: None
@@ -64,10 +67,10 @@ class LiveRun:
     """One run on a started Ray.
 
     Args:
-        plan: what to run.
-        session: of Ray.
+        plan: the run as it was planned.
+        session: a started Ray.
         out: run directory, which exists.
-        endless: go on until `finish`, whatever the mix's duration (a deployment).
+        endless: go on until `finish`, whatever the mix's duration, as a deployment does.
     """
 
     def __init__(self, plan: RunPlan, session: RaySession, out: Path, endless: bool = False) -> None:
@@ -95,19 +98,19 @@ class LiveRun:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Process of each application's worker, as it was at the start."""
+        """Process ID of each application's worker, as it was at the start."""
         return dict(self._pids)
 
     def worker(self, app: str) -> Any:
-        """The actor handle of an application's worker."""
+        """Return the actor handle of an application's worker."""
         return self._workers[app]
 
     def executor(self, unit: str) -> Any:
-        """The actor handle of a GPU unit's executor."""
+        """Return the actor handle of a GPU unit's executor."""
         return self._executors[unit]
 
     def start(self) -> None:
-        """Starts all actors; when it returns, t = 0 is `_LEAD_WALL_S` away at most."""
+        """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
         directory.mkdir()
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory)
@@ -119,6 +122,7 @@ class LiveRun:
         manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
         self._manager = manager_actor(self._task(manager_until_s), directory)
         ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=_ANSWER_WALL_S)
+        # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
         ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
@@ -126,6 +130,7 @@ class LiveRun:
             self._agent.watch.remote(executor.pid.remote())
         begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
         self._pids = {status.app: status.pid for status in begun}
+        # The manager comes last: it orders gears from workers and clocks from the agent at once.
         ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._sentinel.start()
@@ -133,7 +138,7 @@ class LiveRun:
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
 
     def watch(self, listener: Listener) -> None:
-        """Keeps the log until the mix is over and its applications have drained."""
+        """Keep the log until the mix is over; applications that end earlier are drained on the way."""
         end_s = self.plan.mix.duration_s
         self._clock.sleep_until(0.0)
         while self._clock.now_s() < end_s:
@@ -141,7 +146,7 @@ class LiveRun:
             time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
 
     def poll(self, listener: Listener) -> None:
-        """Takes new log entries, and ends applications whose time has come."""
+        """Take new log entries, and drain applications whose time in the mix is over."""
         for entry in ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S):
             self._keep(entry)
             listener.on_entry(entry)
@@ -152,13 +157,13 @@ class LiveRun:
                 self._drains[name] = self._drain(name, app.presence.to_s)
 
     def finish(self, listener: Listener) -> Summary:
-        """Ends what still runs and adds everything up; also writes the run directory."""
+        """End what still runs, add everything up, and write the run directory."""
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
-                self._drains[name] = self._drain(
-                    name, min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
-                )
+                # A deployment ends when its block does, which may be before its apps would.
+                end_s = min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
+                self._drains[name] = self._drain(name, end_s)
         statuses = self._drained()
         figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
         self.poll(listener)
@@ -178,7 +183,7 @@ class LiveRun:
         return summary
 
     def kill(self) -> None:
-        """Gives the board back and ends all actors, for the next run on the same Ray; whatever has started of it."""
+        """Give the board back and end all actors that have started, so that the same Ray can take another run."""
         with contextlib.suppress(ray.exceptions.RayError):
             if self._agent is not None:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
@@ -196,7 +201,7 @@ class LiveRun:
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
     def _drained(self) -> dict[str, WorkerStatus | None]:
-        """The last word of each worker; None of one that was lost at the end."""
+        """Return the last status of each worker; None for one that was lost at the end."""
         statuses: dict[str, WorkerStatus | None] = {}
         for name, drain in self._drains.items():
             try:

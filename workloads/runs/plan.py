@@ -1,6 +1,6 @@
-"""A run as it is planned: everything looked up, exported, profiled and checked before anything starts.
+"""Plans a run: everything is looked up, exported, profiled and checked before anything starts.
 
-What a user can get wrong is found here, so that a bad mix never leaves a half-started run behind.
+All mistakes of a user are found here, so that a bad mix never leaves a half-started run behind.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class AppPlan:
 
     Attributes:
         presence: the app, when it is there, and its targets.
-        ladder: exported sub-networks, smallest first, with accuracy and its source.
-        profile: of that ladder on this machine.
-        source: its inputs.
+        ladder: exported sub-networks, smallest first, each with its accuracy and the source of that.
+        profile: profile of the ladder on this machine.
+        source: inputs of its requests.
     """
 
     presence: Presence
@@ -53,7 +53,7 @@ class AppPlan:
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
-        """The ladder's files by sub-network, smallest first."""
+        """Exported files by sub-network, smallest first."""
         return {artifact.subnet: artifact for artifact, _, _ in self.ladder}
 
 
@@ -62,15 +62,15 @@ class RunPlan:
     """One run of a mix on a board under a policy.
 
     Attributes:
-        mix: what runs.
-        board: where.
-        events: of the mix, as the manager is told of them.
-        policy: its name.
-        seed: of arrivals, inputs and service times.
+        mix: the mix that runs.
+        board: the board that it runs on.
+        events: (time in seconds, event) of the mix, as the manager is told of them.
+        policy: name of the policy.
+        seed: seed of arrivals, inputs and service times.
         epoch_s: board time between two decisions.
         time_scale: wall time over board time.
-        apps: by name, those that come later included.
-        devices: by GPU unit, the device that its executor computes on.
+        apps: applications by name, those that come later included.
+        devices: for each GPU unit, the device that its executor computes on.
     """
 
     mix: Mix
@@ -85,7 +85,7 @@ class RunPlan:
 
     @property
     def gpus(self) -> int:
-        """How many of them are GPUs of this machine."""
+        """Number of devices that are GPUs of this machine."""
         return sum(device.startswith("cuda") for device in self.devices.values())
 
 
@@ -101,24 +101,26 @@ def plan_run(
     devices: Mapping[str, str] | None = None,
     on_progress: Progress = no_progress,
 ) -> RunPlan:
-    """Checks a run and makes all that it needs, exported networks and profiles from the cache where it has them.
+    """Check a run and make all that it needs; exports and profiles that are in the cache are taken from there.
 
     Args:
-        mix: what to run.
-        board: where; the caller has checked that this host can play it.
+        mix: the mix to run.
+        board: the board to run it on; the caller has checked that this host can play it.
         policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`.
-        seed: of arrivals, inputs and service times.
+        seed: seed of arrivals, inputs and service times.
         epoch_ms: board time between two decisions.
         time_scale: wall time over board time.
         weights: own weights by supernet's name.
-        devices: by GPU unit; None for those of this machine (see `devices_of`).
+        devices: for each GPU unit, the device that its executor computes on; None for those that `devices_of` finds on
+            this machine.
         on_progress: told about exports and measurements.
 
     Raises:
-        MixError: if mix and board don't fit, or an option is out of range.
+        MixError: if mix and board don't fit.
         BoardError: if the board's GPU can't be used.
+        PolicyError: for a policy that is unknown, or not for this board.
         supernets.SupernetError: for an unknown supernet, or a file that can't be used.
-        ValueError: for an unknown policy.
+        InputError: if an option is out of range.
     """
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
     mix.check_board(board.units)
@@ -159,7 +161,15 @@ def plan_run(
 
 
 def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
-    """What a user must know before believing a run's figures; weights as for `plan_run`."""
+    """Return what a user must know before believing a run's figures.
+
+    Args:
+        plan: the run.
+        weights: own weights by supernet's name.
+
+    Returns:
+        Sentences: that weights are random, or that an app gets noise as its inputs.
+    """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = list(dict.fromkeys(net.notice for net in nets if net.notice))
@@ -174,7 +184,7 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
 
 def _check_units(app: App, ladder: Ladder, board: Board) -> None:
-    """Refuses an app whose models run on none of the board's units."""
+    """Refuse an app whose models run on none of the board's units."""
     if not runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
         raise MixError(
             f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
@@ -208,7 +218,7 @@ def _source(app: App, ladder: Ladder, seed: int) -> Source:
 
 
 def _check_floors(presence: Presence, ladder: Ladder) -> None:
-    """An accuracy floor needs accuracies: refuses an app with a floor and a sub-network of unknown accuracy."""
+    """Refuse an app with an accuracy floor and a sub-network of unknown accuracy: a floor needs accuracies."""
     floors = [target.min_accuracy for target in presence.targets if target.min_accuracy > 0]
     unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
     if floors and unknown:

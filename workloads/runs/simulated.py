@@ -1,4 +1,4 @@
-"""A simulated run: checked and planned before it starts, and written down like a run on a board."""
+"""A simulated run: checked and planned before it starts, and stored like a run on a board."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ def plan_simulation(
     profiles: Mapping[str | Family, Profile] | None = None,
     costs: Costs | None = None,
 ) -> SimulationPlan:
-    """Checks a simulation and finds the profiles that it needs.
+    """Check a simulation and find the profiles that it needs.
 
     Args:
-        mix: what to run.
-        board: where; any board that is described right.
+        mix: the mix to simulate.
+        board: the board; any board whose description is valid.
         policy: `NETWORKS[+CLOCKS]`, or `FILE.py:Class`; also one that knows how the run will go.
-        seed: of arrivals and service times.
-        epoch_ms: between two decisions.
-        profiles: by supernet as the apps name it; where one is missing, the packaged one is used.
-        costs: of managing; None for the defaults.
+        seed: seed of arrivals and service times.
+        epoch_ms: board time between two decisions.
+        profiles: profile of each supernet, as the apps name it; where one is missing, the packaged one is used.
+        costs: costs of managing; None for the defaults.
 
     Raises:
-        MixError: if mix and board don't fit, an option is out of range, or no profile is known.
+        MixError: if mix and board don't fit, or no profile is known.
         PolicyError: for an unknown policy.
+        InputError: if an option is out of range.
     """
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, simulated=True)
     mix.check_board(board.units)
@@ -87,14 +88,15 @@ def plan_simulation(
 
 
 def _with_hindsight(plan: SimulationPlan) -> SimulationPlan:
-    """The plan with a policy that simulates the run before it is run, and manages for free."""
-    from workloads import hindsight  # whose solver takes a second to import
+    """Return the plan with a policy that simulates the run beforehand, and that manages at no cost."""
+    # Only here: its solver takes a second to import.
+    from workloads import hindsight
 
     return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=hindsight.COSTS)
 
 
 def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> None:
-    """Writes the summary, the epoch log, the requests and the trace into a directory that is made if missing.
+    """Write the summary, the epoch log, the requests and the trace into a directory that is made if missing.
 
     The simulation must have kept its log.
     """

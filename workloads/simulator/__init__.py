@@ -2,6 +2,6 @@
 
 from workloads.simulator.board import Residency
 from workloads.simulator.plan import Costs, SimulationError, SimulationPlan
-from workloads.simulator.simulate import Simulated, simulate
+from workloads.simulator.simulation import Simulated, simulate
 
 __all__ = ["Costs", "Residency", "Simulated", "SimulationError", "SimulationPlan", "simulate"]

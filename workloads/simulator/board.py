@@ -14,19 +14,19 @@ from workloads.simulator.heat import Heat
 from workloads.simulator.unit import SimulatedUnit
 
 _HEAT_STEP_S = 0.1
-"""How often temperatures are brought up to date at least; small beside any time constant."""
+"""The longest time between two updates of the temperatures; it is small beside any time constant."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Residency:
-    """Where a unit's time went over the run, by clock: enough to price the run again under other power figures.
+    """A unit's time over the run by clock: enough to price the run again under other power figures.
 
     Attributes:
         mhz: its clocks.
-        time_s: at each clock, in all.
-        idle_s: at each clock, while none of its cores was busy.
-        busy_s: core time taken at each clock, summed over cores; other load and managing included.
-        managing_s: of it, what managing took.
+        time_s: for each clock, how long it was in force.
+        idle_s: for each clock, how much of that time none of its cores was busy.
+        busy_s: for each clock, core time taken, summed over cores; other load and managing included.
+        managing_s: for each clock, how much of `busy_s` managing took.
     """
 
     mhz: tuple[float, ...]
@@ -36,7 +36,7 @@ class Residency:
     managing_s: tuple[float, ...]
 
     def since(self, before: Residency) -> Residency:
-        """What came after another moment of the same unit."""
+        """Return the time since another moment of the same unit."""
         return Residency(
             mhz=self.mhz,
             time_s=_less(self.time_s, before.time_s),
@@ -46,9 +46,14 @@ class Residency:
         )
 
     def energy_j(self, unit: BoardUnit) -> float | None:
-        """Energy of that unit at its stated power, heat left out; None where that is unknown.
+        """Return the energy at a unit's stated power, heat left out; None where that is unknown.
 
-        static_w · (time - (1 - idle_share) · idle time) + dynamic_w · busy core time, summed over clocks.
+        It is the sum over clocks of static_w · (time - (1 - idle_share) · idle time) + dynamic_w · busy core time.
+        With a static_w of 0.2, a dynamic_w of 0.5 and an idle_share of 0.5, a unit that idles for 2 of 10 s and has one
+        busy core for the other 8 takes 0.2 · 9 + 0.5 · 8 = 5.8 J.
+
+        Args:
+            unit: the unit, with the power figures to price the time with.
         """
         if unit.static_w is None or unit.dynamic_w is None:
             return None
@@ -58,7 +63,7 @@ class Residency:
         return math.fsum(static_j) + math.fsum(dynamic_j)
 
     def managing_j(self, unit: BoardUnit) -> float:
-        """Dynamic energy of managing; 0 where power is unknown."""
+        """Return the dynamic energy of managing; 0 where power is unknown."""
         return math.fsum(w * s for w, s in zip(unit.dynamic_w or (), self.managing_s, strict=False))
 
 
@@ -67,15 +72,15 @@ def _less(after: tuple[float, ...], before: tuple[float, ...]) -> tuple[float, .
 
 
 class SimulatedBoard:
-    """All units of a board.
+    """A simulated board with all its units.
 
     Args:
-        board: its description.
-        agenda: of the simulation.
+        board: the board as `cluster.yaml` describes it.
+        agenda: the simulation's agenda.
         held_down: called with a unit's name when heat changes the highest clock that it may take.
 
     Attributes:
-        units: by name, in the board's order.
+        units: the units by name, in the board's order.
     """
 
     def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
@@ -104,11 +109,11 @@ class SimulatedBoard:
     # ------------------------------------------------------------ what is done to it
 
     def set_clock(self, unit: str, clock: float | str, clamps_mhz: Mapping[int, float]) -> float | str:
-        """Asks for a clock in MHz, or hands a unit to a governor; returns what is granted.
+        """Ask for a clock in MHz, or hand a unit to a governor; return what is granted.
 
         Args:
-            unit: its name.
-            clock: in MHz, or the governor's name.
+            unit: name of the unit.
+            clock: the clock in MHz, or the governor's name.
             clamps_mhz: by slot, the clock that its application needs while it runs, for a governor that takes hints.
         """
         simulated = self.units[unit]
@@ -124,18 +129,18 @@ class SimulatedBoard:
         return clock
 
     def limit(self, limits: UnitLimited) -> None:
-        """Changes what a unit may do, from now on."""
+        """Change what a unit may do, from now on."""
         self.units[limits.unit].limit(
             max_mhz=limits.max_mhz, cores_online=limits.cores_online, other_load=limits.other_load
         )
 
     def set_ambient(self, ambient_c: float) -> None:
-        """Changes the temperature around the board."""
+        """Change the temperature around the board."""
         for heat in self._heats.values():
             heat.ambient_c = ambient_c
 
     def spend(self, cpu_ms: float, *, urgent: bool) -> float:
-        """Takes CPU time for managing, as `SimulatedUnit.spend`."""
+        """Take CPU time for managing, on the unit that does it; see `SimulatedUnit.spend`."""
         return self._housekeeper.spend(cpu_ms, urgent=urgent)
 
     # ------------------------------------------------------------ heat
@@ -146,7 +151,7 @@ class SimulatedBoard:
         self._agenda.at(self._agenda.now_s + _HEAT_STEP_S, self._heat_up)
 
     def _heat_unit(self, name: str) -> None:
-        """Brings the temperature of a unit up to now."""
+        """Bring the temperature of a unit up to now."""
         span_s = self._agenda.now_s - self._heated_s[name]
         if span_s <= 0:
             return
@@ -171,7 +176,7 @@ class SimulatedBoard:
     # ------------------------------------------------------------ what is read of it
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Every unit now, and its load and power since the last call."""
+        """Return every unit's clock and temperature now, and its load and mean power since the last call."""
         span_s = self._agenda.now_s - self._reported_s
         self._reported_s = self._agenda.now_s
         return tuple(self._unit_telemetry(name, span_s) for name in self.units)
@@ -193,7 +198,7 @@ class SimulatedBoard:
         )
 
     def residency(self, name: str) -> Residency:
-        """Where a unit's time went since the start of the simulation."""
+        """Return where a unit's time went since the start of the simulation."""
         unit = self.units[name]
         unit.settle()
         return Residency(
@@ -205,13 +210,13 @@ class SimulatedBoard:
         )
 
     def leaked_j(self, name: str) -> float:
-        """What heat has added to a unit's energy since the start of the simulation."""
+        """Return what heat has added to a unit's energy since the start of the simulation, in joules."""
         if name in self._heats:
             self._heat_unit(name)
         return self._leaked_j[name]
 
 
 def _housekeeper(board: Board) -> str:
-    """The CPU unit whose top clock takes the least power, or the last one where that is unknown."""
+    """Return the CPU unit that managing runs on: the one whose top clock takes the least power, or else the last."""
     cpus = [unit for unit in board.units if unit.kind == "cpu"] or list(board.units)
     return min(reversed(cpus), key=lambda unit: unit.dynamic_w[-1] if unit.dynamic_w else 0.0).name

@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Claimant(Protocol):
-    """Who makes a claim: it is asked when its cores are free, and told when the service is over."""
+    """The maker of a claim: it is asked when its cores are free, and told when the service is over."""
 
     def accepts(self) -> bool:
         """Return true to take the cores that are free now, or false to let the claim go."""
@@ -19,7 +19,7 @@ class Claimant(Protocol):
 
 
 @dataclass(slots=True, eq=False, kw_only=True)  # not frozen: one is made for each request, and that costs a microsecond
-class Claim:
+class CoreClaim:
     """One request's claim to cores: it waits for them, then holds them until its service is over.
 
     Attributes:

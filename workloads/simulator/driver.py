@@ -122,7 +122,7 @@ class Driver:
         self._agenda.at(self._started_s + self.epochs * self._epoch_s, self._tick)
 
     def _happens(self, event: Event) -> None:
-        """Do an event to the board and the applications, then tell the manager."""
+        """Change the board or the applications as an event says, then tell the manager."""
         change = event.change
         if isinstance(change, BoardEvent):
             event = replace(event, change=self._done_to_board(change))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, next_sample_s
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import Claim
+from workloads.simulator.claim import CoreClaim
 
 _TICK_S = 1e-9
 """Times closer together than this are equal."""
@@ -35,7 +35,7 @@ class Governed(Protocol):
         """Return the time so far that each core was busy."""
         ...
 
-    def claims(self) -> Sequence[Claim | None]:
+    def claims(self) -> Sequence[CoreClaim | None]:
         """Return the claim that has each core; None for a core that no request has."""
         ...
 
@@ -91,7 +91,7 @@ class WorkingGovernor:
             task = None if claim is None else claim.slot
             self._edges.edge(1e6 * self._agenda.now_s, core, claim is not None, self._unit.mhz, task)
 
-    def begun(self, claim: Claim, clamps_mhz: Mapping[int, float]) -> None:
+    def begun(self, claim: CoreClaim, clamps_mhz: Mapping[int, float]) -> None:
         """Tell it that a request has got its cores.
 
         Args:
@@ -104,12 +104,12 @@ class WorkingGovernor:
         if self._edges is not None:
             self._tell_edges(self._edges, claim, busy=True)
 
-    def ended(self, claim: Claim) -> None:
+    def ended(self, claim: CoreClaim) -> None:
         """Tell it that a request has given its cores back."""
         if self._edges is not None:
             self._tell_edges(self._edges, claim, busy=False)
 
-    def _tell_edges(self, edges: EdgeGovernor, claim: Claim, *, busy: bool) -> None:
+    def _tell_edges(self, edges: EdgeGovernor, claim: CoreClaim, *, busy: bool) -> None:
         now_us = 1e6 * self._agenda.now_s
         for core in claim.cores:
             edges.edge(now_us, core, busy, self._unit.mhz, claim.slot)

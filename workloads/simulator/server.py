@@ -1,7 +1,13 @@
 """One application of a simulation: its requests, its queue, and the gear that serves them one at a time.
 
-The rules are those of a worker (`actors.worker.worker`): the same queue and drop rules, the same luck of each request,
-a gear that changes between two requests, and a drain at the end. What is left out is the network itself.
+A worker of a real run (`actors.worker.worker`) shares these modules with it, so the rules are the same:
+
+- `actors.requests.queue`: arrivals, the queue and its drop rules.
+- `actors.requests.draws`: the luck of each request.
+- `actors.requests.floors`: the sub-networks that may serve a request.
+- `actors.requests.records`: the record of a request.
+
+As there, the gear changes between two requests, and the queue is drained at the end. The network itself is left out.
 """
 
 from __future__ import annotations
@@ -25,19 +31,28 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import Claim
+from workloads.simulator.claim import CoreClaim
 from workloads.simulator.unit import SimulatedUnit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _SimulatedGear:
-    """A gear in force, with all that a request needs looked up."""
+    """A gear in force, with all that a request needs looked up.
+
+    Attributes:
+        gear: the gear.
+        cores: places of its cores in the unit.
+        mask: the same cores with a bit for each.
+        unit: the unit.
+        unit_number: place of the unit on the board.
+        subnet: place of the sub-network in the ladder.
+        samples_ms: service times of the profile, rising.
+        mean_ms: their mean.
+    """
 
     gear: Gear
     cores: tuple[int, ...]
-    """Their places in the unit."""
     mask: int
-    """The same with a bit for each."""
     unit: SimulatedUnit
     unit_number: int
     subnet: int
@@ -46,38 +61,45 @@ class _SimulatedGear:
 
 
 class _Luck:
-    """`Draws.share`, with those of the scheduled requests looked up: drawing them one by one takes far longer."""
+    """The draws of an application, made at once for all scheduled requests: one by one takes far longer.
+
+    Args:
+        draws: the draws.
+        count: how many requests are scheduled.
+    """
 
     def __init__(self, draws: Draws, count: int) -> None:
         self._draws = draws
         self._shares = draws.shares(count)
 
     def share(self, index: int) -> float:
+        """Return the number in [0, 1) of the request of that number."""
         return self._shares[index] if index < len(self._shares) else self._draws.share(index)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class _ServerClaim(Claim):
-    """A request that waits for the cores of a gear, or has them."""
+class _ServerClaim(CoreClaim):
+    """A request's claim to the cores of a gear."""
 
     request: Request
     engaged: _SimulatedGear
 
 
 class SimulatedServer:
-    """Serves one application's requests.
+    """The server of one application's requests.
 
     Args:
-        app: as the mix declares it.
-        slot: its number.
-        profile: of its ladder.
-        targets: in order of time.
-        arrivals_s: scheduled arrivals.
-        until_s: when its time ends.
-        seed: of service times.
-        wake_ms: as in `Costs`.
-        units: by name, in the order of the board.
-        agenda: of the simulation.
+        app: the application as the mix declares it.
+        slot: number of the application.
+        profile: profile of its ladder.
+        targets: its targets, in order of time.
+        arrivals_s: its scheduled arrivals.
+        until_s: when its presence in the mix ends.
+        seed: seed of service times.
+        wake_ms: mean time until the worker asks for a request's cores, from its arrival or from the end of the request
+            before.
+        units: the board's units by name, in the order of the board.
+        agenda: the simulation's agenda.
     """
 
     def __init__(
@@ -116,7 +138,7 @@ class SimulatedServer:
         self._running = False
         self._looks_s = math.inf
         self._quiet_until_s = -math.inf
-        """Nothing arrives before, and nobody in the queue is out of time."""
+        """Until then nothing arrives and nothing in the queue is dropped, so the queue need not be looked at."""
         self._closed = self._over = False
         self._records: list[tuple[float, ...]] = []
         self._reported_arrivals = self._finished = self._on_time = 0
@@ -127,7 +149,13 @@ class SimulatedServer:
     # ------------------------------------------------------------ control
 
     def activate(self, gear: Gear, cpus: tuple[int, ...], plan: int) -> None:
-        """Changes gear: the next request to get its cores gets those of this gear, and runs in it."""
+        """Change gear. The next request to get its cores gets those of this gear, and runs in it.
+
+        Args:
+            gear: the gear.
+            cpus: the kernel's numbers of its cores; none on a GPU.
+            plan: number of the plan that it serves.
+        """
         unit = self._units[gear.unit]
         time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
         cores = tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,)
@@ -146,14 +174,14 @@ class SimulatedServer:
             self._look()
 
     def drain(self, end_s: float) -> None:
-        """Lets no more requests in; what is left at `end_s` stays without an end."""
+        """Let no more requests in. What is left at `end_s` has no end in the records."""
         self._admit()
         self._intake.close()
         self._closed = True
         self._agenda.at(end_s, self._stop)
 
     def telemetry(self) -> AppTelemetry:
-        """What happened since the last call."""
+        """Return what happened since the last call."""
         self._admit()
         arrived = self._intake.arrived - self._reported_arrivals
         self._reported_arrivals += arrived
@@ -174,7 +202,7 @@ class SimulatedServer:
         return report
 
     def records(self) -> NDArray[np.void]:
-        """What became of its requests, of dtype `RECORD`."""
+        """Return the records of its requests, of dtype `RECORD`."""
         return np.array(self._records, dtype=RECORD)
 
     # ------------------------------------------------------------ requests
@@ -187,7 +215,7 @@ class SimulatedServer:
             self._look()
 
     def _look(self) -> None:
-        """Does what there is to do while none of its requests has cores."""
+        """Do what there is to do while none of its requests has cores."""
         if self._over:
             return
         self._admit()
@@ -199,19 +227,20 @@ class SimulatedServer:
             self._give_up(serving)
         if head and self._engaged and not self._serving and self._floors.allow(self._engaged.subnet, head.arrival_s):
             self._take(head, self._engaged)
-        if not self._running:  # the one that waits may become too late, or be pushed out
+        # The request that waits for cores may become too late, or be pushed out of the queue: look again by then.
+        if not self._running:
             seen_s = self._intake.next_s + self._late_s()
             self._look_at(min(seen_s, self._intake.queue.expires_s))
 
     def _turn(self) -> None:
-        """Goes on to the next request, which takes as long as waking up for one does."""
+        """Go on to the next request, which takes as long as waking up for one does."""
         self._admit()
         busy = self._intake.queue.head is not None or self._saturate
         from_s = self._agenda.now_s if busy else self._intake.next_s
         self._look_at(from_s + self._late_s())
 
     def _late_s(self) -> float:
-        """How long the worker takes to see to the next request."""
+        """Return how long the worker takes to begin with the next request: half to one and a half of `wake_ms`."""
         return self._wake_s * (0.5 + self._wakes.share(self._intake.arrived)) if self._wake_s else 0.0
 
     def _look_at(self, at_s: float) -> None:
@@ -220,7 +249,7 @@ class SimulatedServer:
             self._agenda.at(at_s, self._woken)
 
     def _renewed(self) -> Request | None:
-        """In a closed loop the next request arrives when there is nothing to do."""
+        """Return the next request of a closed loop, which arrives when nothing is left to do; None outside its time."""
         now_s = self._agenda.now_s
         if self._closed or not self._from_s <= now_s < self._until_s:
             return None
@@ -260,7 +289,7 @@ class SimulatedServer:
         serving.engaged.unit.withdraw(serving)
 
     def accepts(self) -> bool:
-        """Takes the request out of the queue, unless it was dropped while it waited for cores."""
+        """Take the request out of the queue, unless it was dropped while it waited for cores; see `Claimant`."""
         self._admit()
         assert self._serving is not None
         if self._intake.queue.head is not self._serving.request:
@@ -273,7 +302,7 @@ class SimulatedServer:
         return True
 
     def ended(self) -> None:
-        """Notes what came of the request, and goes on to the next."""
+        """Record the result, and go on to the next request; see `Claimant`."""
         served = self._serving
         assert served is not None
         self._serving, self._running = None, False

@@ -22,7 +22,7 @@ from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, at_least
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import Claim
+from workloads.simulator.claim import CoreClaim
 from workloads.simulator.governing import WorkingGovernor
 
 _AT_ONCE_S = 1e-9
@@ -38,7 +38,7 @@ class _SimulatedCore:
     __slots__ = ("busy_s", "claim", "idle_since_s", "since_s")
 
     def __init__(self, now_s: float) -> None:
-        self.claim: Claim | None = None
+        self.claim: CoreClaim | None = None
         self.since_s = now_s
         self.busy_s = 0.0
         self.idle_since_s = now_s
@@ -77,9 +77,9 @@ class SimulatedUnit:
         self.cores_online = spec.cores
         self._agenda = agenda
         self._cores = [_SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
-        self._waiting: list[Claim] = []
+        self._waiting: list[CoreClaim] = []
         """The most urgent first."""
-        self._running: list[Claim] = []
+        self._running: list[CoreClaim] = []
         self._held = 0
         """A bit for each core that a claim has."""
         self._other_load = 0.0
@@ -107,7 +107,7 @@ class SimulatedUnit:
 
     # ------------------------------------------------------------ tokens
 
-    def take(self, claim: Claim) -> None:
+    def take(self, claim: CoreClaim) -> None:
         """Give a claim its cores, now or when it is its turn."""
         now_s = self._agenda.now_s
         if self._agenda.next_s - now_s <= _AT_ONCE_S:
@@ -121,17 +121,17 @@ class SimulatedUnit:
             insort(self._waiting, claim, key=urgency)
             self._serve()
 
-    def withdraw(self, claim: Claim) -> None:
+    def withdraw(self, claim: CoreClaim) -> None:
         """Take a claim that still waits out of the queue."""
         self._waiting.remove(claim)
         self._serve()
 
-    def stop(self, claim: Claim) -> None:
+    def stop(self, claim: CoreClaim) -> None:
         """End a service before its time. The claimant is not told."""
         self._release(claim)
         self._serve()
 
-    def claims(self) -> list[Claim | None]:
+    def claims(self) -> list[CoreClaim | None]:
         """Return the claim that has each core; None for a core that no request has."""
         return [core.claim for core in self._cores]
 
@@ -144,7 +144,7 @@ class SimulatedUnit:
             self._waiting.remove(claim)
             self._begin(claim)
 
-    def _begin(self, claim: Claim) -> None:
+    def _begin(self, claim: CoreClaim) -> None:
         if not claim.claimant.accepts():
             return
         self.settle()
@@ -166,13 +166,13 @@ class SimulatedUnit:
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
 
-    def _schedule(self, claim: Claim) -> None:
+    def _schedule(self, claim: CoreClaim) -> None:
         """Have a running claim end when its service will be covered, if nothing changes until then."""
         left_ms = claim.goal_ms - self._progress_ms
         claim.end_s = self._agenda.now_s + max(0.0, left_ms) / self._pace
         self._agenda.at(claim.end_s, self._end, claim)
 
-    def _end(self, claim: Claim) -> None:
+    def _end(self, claim: CoreClaim) -> None:
         # Calls on the agenda are never taken back. One that a change of pace or a stop has overtaken is known by its
         # time, which is no longer the claim's end, and does nothing.
         if claim.end_s != self._agenda.now_s:
@@ -182,7 +182,7 @@ class SimulatedUnit:
             self._serve()
         claim.claimant.ended()
 
-    def _release(self, claim: Claim) -> None:
+    def _release(self, claim: CoreClaim) -> None:
         self.settle()
         now_s = self._agenda.now_s
         claim.end_s = -1.0

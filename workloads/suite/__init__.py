@@ -1,8 +1,8 @@
-"""The suite: ten scenarios that policies are compared on, each a mix script in this folder that names its boards.
+"""The suite: ten scenarios on which policies are compared, each a mix script in this folder that names its boards.
 
-Any of them runs by itself: `gearshift run workloads/suite/NAME.py --backend sim --board BOARD`. Rates, targets and
-floors are what an application of the kind would ask for; each script says where they come from. None was chosen by
-looking at what a policy makes of it. `workloads.suite.generated` makes as many more mixes as wanted.
+Each runs by itself: `gearshift run workloads/suite/NAME.py --backend sim --board BOARD`. Rates, targets and floors are
+those that such an application would ask for; each script says where they come from. None was chosen after a look at
+the results of a policy. `workloads.suite.generated` makes any number of further mixes.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ NAMES = (
     "bursty",
     "ar_glasses",
 )
-"""The scenarios, in the order of reports; the name of a script without its ending is that of its mix."""
+"""The scenarios, in the order of reports. Each name is that of a script without its ending, and of its mix."""
 
 
 def suite_mixes() -> dict[str, Path]:
-    """The script of each scenario, for `workloads.mix.loader.load_mix`."""
+    """Return the path of each scenario's script by name, for `workloads.mix.loader.load_mix`."""
     return {name: Path(__file__).with_name(f"{name}.py") for name in NAMES}

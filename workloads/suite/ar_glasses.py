@@ -2,18 +2,18 @@
 
 Rates are those of XRBench's scenarios "AR assistant" and "AR gaming" (Kwon et al., MLSys 2023; `usage_scenarios/` of
 its repository): keywords 3 Hz, speech 3 Hz for every second keyword, segmentation 10, depth 30, planes 15, objects 10,
-hands 45. An answer is wanted before the next input of its model. Speech follows a keyword there; here it comes by
-itself at the mean rate (Poisson), and is wanted within a third of a second nine times of ten.
+hands 45. Each answer is due before the next input of its model. Speech follows a keyword there; here it comes by
+itself at the mean rate (Poisson), and nine of ten answers are due within a third of a second.
 
 The networks are stand-ins: none of XRBench's models is dynamic, so each is the plate reader's ladder with a floor that
-we chose: lower where the next frame mends a slip (keywords, depth, hands), higher where the answer stays in view.
+we chose: lower if the next frame corrects a mistake (keywords, depth, hands), higher if the answer stays in view.
 """
 
 from workloads import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     return Mix(
         name="ar_glasses",
         duration_s=75,

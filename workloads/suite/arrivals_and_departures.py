@@ -2,15 +2,15 @@
 
 Entrance and exit always run: eight pictures a second, 100 ms so that the barrier opens without a pause, and the floor
 of a gate. Cameras on the ramp and the decks join as cars drive in: six pictures a second of slow cars, and a fifth of a
-second is soon enough for the sign that shows where a place is free. The rest is polled by a server at its own times
-(Poisson) and only counts cars. Each stays for 26 s at least, so that it gets more than a hundred requests.
+second is soon enough for the sign that shows free places. A server polls the other cameras at its own times (Poisson);
+they only count cars. Each stays for at least 26 s, so that it gets more than a hundred requests.
 """
 
 from workloads import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     return Mix(
         name="arrivals_and_departures",
         duration_s=60,
@@ -33,15 +33,15 @@ def mix() -> Mix:
 
 
 def gate(name: str) -> App:
-    """A camera at a barrier."""
+    """Return a camera at a barrier."""
     return App(name, "ofa-plates", arrivals=Periodic(hz=8), latency_ms=100, min_accuracy=0.80, weight=2)
 
 
 def camera(name: str) -> App:
-    """A camera that watches places."""
+    """Return a camera that watches parking places."""
     return App(name, "ofa-plates", arrivals=Periodic(hz=6), latency_ms=200, min_accuracy=0.77)
 
 
 def polled(name: str) -> App:
-    """A camera whose pictures a server asks for."""
+    """Return a camera that sends a picture when a server asks for one."""
     return App(name, "ofa-plates", arrivals=Poisson(hz=6), latency_ms=300, min_accuracy=0.62)

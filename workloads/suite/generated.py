@@ -30,19 +30,20 @@ from workloads.mix.mix import Mix
 
 MAX_APPS = 8
 MAX_HZ = 60.0
-"""Rate of a fast camera; none of an application's rates is above."""
+"""Rate of a fast camera, the highest of an application."""
 MIN_LOAD = 0.05
-"""Least load of an application, so that each has some requests in a run."""
+"""Lowest load of an application, so that each has some requests in a run."""
 MIN_DURATION_S = 60.0
 DURATION_SERVICES = 160
-"""A run is so many services of the slowest network long, so that an application with a load of a half has the 73
-requests that it takes to show 95 % on time."""
+"""Length of a run in services of the slowest network. An application with a load of 0.5 then has more than the 73
+requests that are needed to show 95 % on time."""
 UTILISATION = (0.1, 0.9)
 SLACK = (1.25, 4.0)
-"""A slack of 1 would leave nothing for waiting for others; with 4, most applications can do with a slower unit."""
+"""Targets over the response time of an application alone. A slack of 1 would leave no time to wait for others; with 4
+most applications can use a slower unit."""
 
 _LADDERS = ("ofa-plates", "dynamic-ofa-cpu", "dynamic-ofa-gpu")
-"""The supernets of generated mixes. The other packaged ones are rivals, variants, or answer a few times a minute."""
+"""The supernets of generated mixes. The other packaged ones are rivals or variants, or take seconds for an answer."""
 _SLO = 0.95
 _EVENTFUL = 0.5
 """Share of the mixes in which something changes."""
@@ -67,9 +68,9 @@ class _Kind:
 
     Attributes:
         name: `cpu` or `gpu`.
-        profile: of the ladder.
-        pace: of the fastest unit at its top clock.
-        capacity: of all cores at their top clocks, in cores of the fastest unit.
+        profile: the profile of the ladder.
+        pace: pace of the fastest unit at its top clock.
+        capacity: capacity of all cores at their top clocks, in cores of the fastest unit.
     """
 
     name: str
@@ -78,27 +79,27 @@ class _Kind:
     capacity: float
 
     def service(self, place: int) -> ServiceTime:
-        """Of the network at that place in the ladder."""
+        """Return the service time of the network at that place in the ladder."""
         return self.profile.service(self.profile.rungs[place].subnet, self.name, 1)
 
     @property
     def largest_s(self) -> float:
-        """Mean service of the largest network on the fastest unit."""
+        """Mean service time in seconds of the largest network on the fastest unit at its top clock."""
         return self.service(-1).mean_ms / self.pace / 1000
 
     @property
     def most_load(self) -> float:
-        """Largest load of an application."""
+        """The highest load of an application."""
         return min(FULL_LOAD, MAX_HZ * self.largest_s)
 
 
 def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -> Generated:
-    """Makes a mix for a board, of networks with a packaged profile that fits it.
+    """Make a mix for a board, of networks with a packaged profile that fits it.
 
     Args:
-        seed: of all that is drawn; not of the arrival times, which a run draws from its own.
-        board: with at least one kind of unit that such networks can load.
-        duration_s: length of the run; None for a minute, or longer where networks are slow (`DURATION_SERVICES`).
+        seed: seed of all that is drawn here, at least 0; the arrival times have the seed of the run.
+        board: a board with at least one kind of unit that such networks can load.
+        duration_s: length of the run in seconds; None for a minute, or longer for slow networks (`DURATION_SERVICES`).
 
     Raises:
         MixError: if the seed is not a whole number of at least 0, or there are no such networks for the board.
@@ -127,7 +128,7 @@ def generated_mix(seed: int, board: Board, *, duration_s: float | None = None) -
 
 
 def uunifast(n: int, total: float, rng: np.random.Generator) -> list[float]:
-    """That many numbers of at least 0 with that total, uniform over all such (Bini and Buttazzo 2005)."""
+    """Draw n numbers of at least 0 with a total, uniformly over all such (UUniFast, Bini and Buttazzo 2005)."""
     numbers, left = [], total
     for others in range(n - 1, 0, -1):
         rest = left * rng.random() ** (1 / others)
@@ -137,17 +138,18 @@ def uunifast(n: int, total: float, rng: np.random.Generator) -> list[float]:
 
 
 def bounded_loads(n: int, total: float, *, low: float, high: float, rng: np.random.Generator) -> list[float]:
-    """That many numbers within bounds with that total, uniform over all such.
+    """Draw n numbers within bounds with a total, uniformly over all such.
 
-    Draws of `uunifast` with a number above its bound are discarded (Davis and Burns, Real-Time Systems 47, 2011). Where
-    the total is nearer to n · high, what each number lacks of `high` is drawn: as uniform, and fewer are discarded.
+    Draws of `uunifast` with a number above its bound are discarded (Davis and Burns, Real-Time Systems 47, 2011). If
+    the total is nearer to n · high, the differences to `high` are drawn instead: that is as uniform, and fewer draws
+    are discarded.
 
     Args:
-        n: how many.
-        total: from n · low to n · high.
-        low: bound of each.
-        high: bound of each.
-        rng: to draw with.
+        n: number of numbers, at least 1.
+        total: their total, from n · low to n · high.
+        low: lower bound of each.
+        high: upper bound of each.
+        rng: the generator to draw with.
     """
     room = high - low
     from_above = total > n * (low + high) / 2
@@ -158,7 +160,7 @@ def bounded_loads(n: int, total: float, *, low: float, high: float, rng: np.rand
 
 
 def _kinds(board: Board) -> list[_Kind]:
-    """The kinds of units that can be loaded, each with the first ladder that was profiled for it."""
+    """Return the kinds of units that can be loaded, each with the first ladder that was profiled for it."""
     found: dict[str, _Kind] = {}
     for ladder in _LADDERS:
         profile = packaged_profile(ladder)
@@ -178,7 +180,7 @@ def _kinds(board: Board) -> list[_Kind]:
 
 
 def _counts(kinds: Sequence[_Kind], utilisation: float, rng: np.random.Generator) -> list[int]:
-    """Draws how many applications each kind has: enough to need as much as they are to, and `MAX_APPS` at most."""
+    """Draw the number of applications of each kind: enough for its load, and at most `MAX_APPS` in all."""
     loads = [utilisation * kind.capacity for kind in kinds]
     counts = [math.ceil(load / kind.most_load) for load, kind in zip(loads, kinds, strict=True)]
     for _ in range(int(rng.integers(sum(counts), MAX_APPS + 1)) - sum(counts)):
@@ -204,9 +206,9 @@ def _app(name: str, kind: _Kind, floor: int, load: float, slack: float, rng: np.
 
 
 def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -> tuple[list[App], list[MixEvent]]:
-    """Lets each application but the first stay as it is, come later, leave early, or get a target for a while.
+    """Let each application but the first stay as it is, come later, leave early, or get a target for a while.
 
-    None of it makes an application need more than it did, so the utilisation is the most that there is at a time.
+    No change makes an application need more than before, so the utilisation is the highest of the run.
     """
     stay, events = [apps[0]], list(_target_for_a_while(apps[0], duration_s, rng))
     for app in apps[1:]:
@@ -223,7 +225,7 @@ def _changes(apps: Sequence[App], duration_s: float, rng: np.random.Generator) -
 
 
 def _target_for_a_while(app: App, duration_s: float, rng: np.random.Generator) -> Iterator[MixEvent]:
-    """A target up to twice as long, from some time of the first half until some time of the second."""
+    """Yield the events of a target up to twice as long, from a time in the first half until one in the second."""
     longer_ms = app.latency_ms * float(rng.uniform(1.25, 2.0))
     yield at(float(rng.uniform(0.1, 0.5)) * duration_s, app.name, latency_ms=longer_ms)
     yield at(float(rng.uniform(0.5, 0.9)) * duration_s, app.name, latency_ms=app.latency_ms)

@@ -1,14 +1,15 @@
 """One model on the CPU: a camera at a gate reads number plates.
 
 15 pictures a second is a common rate of such cameras, and a car at walking pace is in view for a second or two. The
-answer is wanted before the next picture (66 ms), so 60 ms. The floor of 80 % is for one picture; a car is in a dozen.
+answer is due before the next picture (66 ms), so within 60 ms. The floor of 80 % is for one picture; a car is in a
+dozen.
 """
 
 from workloads import App, Mix, Periodic
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     return Mix(
         name="one_model_cpu",
         duration_s=40,

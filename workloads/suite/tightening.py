@@ -1,16 +1,16 @@
 """Targets and floors that tighten and relax: a speed camera and a parking attendant's scanner on one small board.
 
-The camera takes ten pictures a second. By day, with little traffic, 150 ms will do; in the rush hour a car is gone
-sooner, so 60 ms; at dusk plates are harder to read and a fine must hold, so the floor rises to 89 %; at night both
-relax. The scanner is a person who points it now and then (Poisson, four a second while at work), waits no longer than a
-quarter of a second, and wants 86 % while writing tickets.
+The camera takes ten pictures a second. By day, with little traffic, 150 ms is enough. In the rush hour a car is gone
+sooner, so the target is 60 ms. At dusk plates are harder to read and a fine must hold, so the floor rises to 89 %. At
+night both relax. A person points the scanner at plates now and then (Poisson, four a second while at work), waits no
+longer than a quarter of a second, and needs 86 % while writing tickets.
 """
 
 from workloads import App, Mix, Periodic, Poisson, at
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     return Mix(
         name="tightening",
         duration_s=60,

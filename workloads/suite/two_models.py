@@ -1,15 +1,16 @@
 """Two models at once on one GPU: a robot that looks ahead and to the side.
 
 The networks are the paper's with their published latencies, 41 to 62 ms on Xavier NX's GPU (eager PyTorch of 2020), so
-a camera's full rate is out of reach: six pictures a second ahead and four beside, each answer before that camera's next
-picture. At walking pace the robot moves 0.25 m between two pictures. The floors are 77 % of top-1 ahead, 75 % beside.
+a camera's full rate is out of reach: six pictures a second ahead and four beside. Each answer is due before the next
+picture of that camera. At walking pace the robot moves 0.25 m between two pictures. The floors are 77 % of top-1 ahead,
+75 % beside.
 """
 
 from workloads import App, Mix, Periodic
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     return Mix(
         name="two_models",
         duration_s=60,

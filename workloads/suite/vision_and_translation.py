@@ -2,8 +2,8 @@
 
 Translation is HAT's published points of latency and BLEU (WMT'14 En-De; accuracy is BLEU / 100), without a network: 3.5
 to 6.9 s a sentence on one core. Each speaker begins a sentence every ten seconds (25 words at an easy pace), up to two
-seconds late; the translation is wanted while the next one is spoken, so within 10 s, and four times of five will do:
-who talks waits once in a while. The floor of 27.3 BLEU is what the base Transformer of 2017 has on this task.
+seconds late. The translation is due while the next sentence is spoken, so within 10 s. Four of five on time are enough,
+because a speaker can wait now and then. The floor of 27.3 BLEU is that of the base Transformer of 2017 on this task.
 
 Vision answers ten times a second, each time before the next picture (100 ms), with 76 % of top-1.
 """
@@ -12,7 +12,7 @@ from workloads import App, Mix, Periodic
 
 
 def mix() -> Mix:
-    """The mix."""
+    """Return the mix."""
     sentences = Periodic(hz=0.1, jitter_ms=2000)
     return Mix(
         name="vision_and_translation",

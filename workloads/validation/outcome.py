@@ -1,4 +1,4 @@
-"""A validation as tables, a figure, rows and one JSON object; it says what is modelled, emulated and measured."""
+"""A validation as tables, a figure, rows and one JSON object; each says what is modelled, emulated and measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAMES: dict[Metric, str] = {
 
 
 def outcome(validation: Validation) -> Outcome:
-    """What `gearshift validate` prints and writes."""
+    """Return the outcome that `gearshift validate` prints and writes."""
     first = validation.pairs[0].real
     summary = first.summary
     where = f"{summary.mix} on {summary.board} under {summary.policy}"
@@ -184,7 +184,7 @@ def _worst(pair: Pair) -> str:
 
 
 def _of_pair(pair: Pair) -> list[MetricComparison]:
-    """The comparisons of one pair alone."""
+    """Return the comparisons of one pair alone."""
     return [
         one
         for app in pair.real.summary.apps

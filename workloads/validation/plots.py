@@ -1,6 +1,6 @@
-"""The figure of a validation: how many of an app's requests took at most how long, on the board and simulated.
+"""The figure of a validation: the share of an app's requests within each latency, on the board and simulated.
 
-Draws, and decides nothing.
+This module draws; it decides nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workloads.results.run_dir import StoredRun
 from workloads.validation.validate import AIM, Validation
 
 _REAL, _SIMULATED = "#0b7fc7", "#d55e00"
-"""Told apart by people who see few colours, on white as well as on black; the simulated line is broken too."""
+"""People who see few colours can tell these apart, on white as well as on black; the simulated line is broken too."""
 
 _WIDTH_IN, _PANEL_IN, _TITLE_IN, _BELOW_IN, _LEGEND_IN = 10.0, 2.3, 0.35, 0.5, 0.3
 _LEFT_IN, _RIGHT_IN, _GAP_IN = 0.6, 0.25, 0.6
@@ -30,7 +30,7 @@ _COLUMNS = 2
 
 
 def plot_validation(validation: Validation) -> str:
-    """Draws one panel for each app, over the pairs judged.
+    """Draw one panel for each app, over the pairs judged.
 
     Returns:
         An SVG element.
@@ -69,7 +69,7 @@ def _draw_app(axes: Axes, validation: Validation, app: str) -> None:
     for share in (50, 95):
         axes.axhline(share, color=MUTED, linewidth=0.6, zorder=1)
         if real_ms.size:
-            # Where the simulation is to pass: the board's percentile, and the aim on both sides of it.
+            # The simulated line is to pass here: the board's percentile, and the aim on both sides of it.
             at_ms = float(np.percentile(real_ms, share))
             axes.plot(((1 - AIM) * at_ms, (1 + AIM) * at_ms), (share, share), color=INK, linewidth=3, alpha=0.35)
     ends_ms = [float(np.percentile(one, 99.5)) for one in (real_ms, simulated_ms) if one.size]

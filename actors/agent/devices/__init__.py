@@ -1,4 +1,8 @@
-"""The device layer: one back-end for each way in which a unit's clock can be set."""
+"""The device layer: one back-end for each way in which a unit's clock can be set here.
+
+To add one, write its class beside the others and give it a row in `BACK_ENDS`. `scheduler.board.DVFS` says what each
+way can do, on any machine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from scheduler.board import BoardUnit
 __all__ = ["BACK_ENDS", "Device", "DeviceError", "open_device"]
 
 BACK_ENDS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
-"""By `dvfs`."""
+"""The back-ends that run here, by the word of their DVFS in `cluster.yaml`."""
 
 
 def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> Device:
@@ -22,11 +26,11 @@ def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> Device:
 
     Args:
         unit: the unit.
-        ledger: of its board.
+        ledger: the ledger of its board.
         clock: board time.
 
     Raises:
-        DeviceError: if there is no back-end for its `dvfs`.
+        DeviceError: if there is no back-end for its DVFS.
     """
     if unit.dvfs not in BACK_ENDS:
         raise DeviceError(f"unit {unit.name!r}: there is no back-end for dvfs {unit.dvfs!r}")

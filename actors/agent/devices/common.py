@@ -1,7 +1,7 @@
-"""What every device back-end does: set and limit one unit's clock, and read what the unit has done.
+"""The base of every device back-end: it sets and limits one unit's clock, and reads what the unit has done.
 
-A device writes the clock in force into the board's ledger, where requests and readers find it. It knows no
-applications and no plan.
+A device writes the clock in force into the board's ledger, where requests and readers find it. It knows no applications
+and no plan.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
 
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
+"""No application says which clock it needs."""
 
 
 class DeviceError(RuntimeError):
-    """A device cannot do what was asked, and will not be able to later."""
+    """A device cannot do what was asked, now or later."""
 
 
 class Device(ABC):
     """One unit's clock and meters.
 
     Attributes:
-        unit: what `cluster.yaml` says of it.
+        unit: the unit as `cluster.yaml` describes it.
     """
 
     def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> None:
@@ -36,7 +37,7 @@ class Device(ABC):
         self._clock = clock
 
     def read(self) -> UnitReading:
-        """The unit's clock and totals now."""
+        """Return the unit's clock and totals now."""
         return self._ledger.read(self.unit.name)
 
     def temp_c(self) -> float | None:
@@ -45,10 +46,10 @@ class Device(ABC):
 
     @abstractmethod
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
-        """Asks for a clock in MHz, or hands the clock to a governor.
+        """Ask for a clock in MHz, or hand the clock to a governor.
 
         Args:
-            clock: in MHz, or the governor's name.
+            clock: the clock in MHz, or the governor's name.
             clamps_mhz: by slot of the ledger, the clock that its application needs while it runs; for a governor that
                 takes hints.
 
@@ -63,7 +64,7 @@ class Device(ABC):
     def limit(
         self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
     ) -> None:
-        """Changes what the unit may do from now on. All three are set: None lifts a limit.
+        """Change what the unit may do from now on. All three are set: None lifts a limit.
 
         Args:
             max_mhz: the highest clock that is granted or that a governor may choose.
@@ -76,10 +77,10 @@ class Device(ABC):
 
     @abstractmethod
     def restore(self) -> None:
-        """Puts the unit back as it was found. Again, it does nothing."""
+        """Put the unit back as it was found. A second call does nothing."""
 
     def tick(self) -> float:
-        """Lets a governor that runs here decide if it is due.
+        """Let a governor that runs here decide if it is due.
 
         Returns:
             The board time of the next tick; infinite where none is needed.

@@ -1,7 +1,7 @@
-"""A unit whose clock exists only in the ledger: requests last as long as they would at that clock.
+"""The back-end of a unit whose clock exists only in the ledger: requests last as long as they would at that clock.
 
-Governors are models of the kernel's rules (`scheduler.governors`), stepped here at multiples of their period in board
-time. A step that comes late is a longer step, as on a machine whose timer is late.
+Governors are models of the kernel's rules (`scheduler.governors`). They are stepped here at multiples of their period
+in board time. A step that comes late is a longer step, as on a machine whose timer is late.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EmulatedDevice(Device):
         self._due_s = math.inf
 
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
-        """See `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
+        """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
             self._clamps_mhz = clamps_mhz
             self._seat.give(clock)
@@ -48,7 +48,7 @@ class EmulatedDevice(Device):
     def limit(
         self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
     ) -> None:
-        """See `Device`. A limit below the lowest clock leaves that one."""
+        """Set limits; see `Device`. One below the lowest clock leaves that one."""
         with self._lock:
             self._allowed = self.unit.allowed(max_mhz)
             self._ledger.set_unit(
@@ -63,13 +63,13 @@ class EmulatedDevice(Device):
                 self.tick()
 
     def restore(self) -> None:
-        """See `Device`: the lowest clock, no limits, no governor."""
+        """Set the lowest clock, and take away limits and governor."""
         with self._lock:
             self._start()
             self.limit()
 
     def tick(self) -> float:
-        """See `Device`."""
+        """Let the governor decide if it is due; see `Device`."""
         with self._lock:
             governor = self._seat.governor
             if governor is None:

@@ -1,4 +1,4 @@
-"""A real unit whose clock cannot be set: a request takes what it really takes."""
+"""The back-end of a real unit whose clock cannot be set: a request takes as long as it really takes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ class FixedDevice(Device):
     """One unit with one clock, which is granted whatever is asked for."""
 
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float:
-        """See `Device`. No governor has a say here."""
+        """Return the one clock. No governor has a say here."""
         return self.unit.mhz[-1]
 
     def limit(
         self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
     ) -> None:
-        """See `Device`. The clock cannot be held down, and other load is not made up."""
+        """Set the cores online; see `Device`. The clock cannot be held down, and other load is not made up."""
         name = f"unit {self.unit.name!r} has a fixed clock"
         if max_mhz is not None and max_mhz < self.unit.mhz[-1]:
             raise DeviceError(f"{name}, {self.unit.mhz[-1]:g} MHz: max_mhz {max_mhz:g} cannot be kept")
@@ -26,5 +26,5 @@ class FixedDevice(Device):
         self._ledger.set_unit(self.unit.name, cores_online=self.unit.cores if cores_online is None else cores_online)
 
     def restore(self) -> None:
-        """See `Device`."""
+        """Lift all limits."""
         self.limit()

@@ -192,7 +192,7 @@ def test_a_worker_is_pinned_and_read_back(opened):
 def test_the_machines_load_is_split_into_ours_and_others(monkeypatch):
     cores = [(0.0, 0.0), (0.0, 0.0)]  # busy and total seconds
     ours = {"s": 0.0}
-    monkeypatch.setattr(load, "_core_times", lambda: list(cores))
+    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
     monkeypatch.setattr(load, "_used_s", lambda process: ours["s"])
     meter = HostMeter()
     cores[:] = [(0.5, 1.0), (0.25, 1.0)]
@@ -209,7 +209,7 @@ def test_the_machines_load_is_split_into_ours_and_others(monkeypatch):
 
 def test_what_others_use_is_looked_up_once_a_second_and_then_over_all_of_it(monkeypatch):
     cores = [(0.0, 0.0)]
-    monkeypatch.setattr(load, "_core_times", lambda: list(cores))
+    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
     monkeypatch.setattr(load, "_used_s", lambda process: 0.0)
     meter, seen = HostMeter(), []
     for busy_s, all_s in [(0.5, 0.5), (0.5, 1.0), (0.75, 1.25), (1.0, 1.5), (1.0, 2.0)]:

@@ -64,6 +64,18 @@ class TestAgainstOracles:
             found = levels(problem, outcome(problem, answer))
             assert found == pytest.approx(reached, rel=1e-5, abs=2e-6)
 
+    @pytest.mark.parametrize(("seed", "pressure", "cap"), [(13, 2.0, 0.3), (22, 2.0, 0.3), (23, 3.0, 0.3)])
+    def test_highs_where_a_cap_and_targets_cannot_all_be_met(self, seed: int, pressure: float, cap: float) -> None:
+        rng = np.random.default_rng(seed)
+        problem = draw(
+            rng, demands=3, cpus=(2, 1), clocks=3, subnets=3, pressure=pressure, objective="accuracy", cap=cap
+        )
+        answer = solve(problem)
+        found = outcome(problem, answer)
+        assert answer.optimal
+        assert found.violation > 0.0
+        assert levels(problem, found) == pytest.approx(Milp(problem).solve(), rel=1e-5, abs=2e-6)
+
     def test_highs_on_a_board(self) -> None:
         for seed, pressure in ((0, 0.5), (1, 1.0)):
             rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from helpers.photo_folder import TABBY, TENCH, TISSUE, write_photos
 from supernets.pictures import plates
-from supernets.pictures.evaluation import PLATES, LabelledData, PlateData, Score, accuracy
+from supernets.pictures.evaluation import PLATES, AccuracyScore, LabelledData, PlateData, accuracy
 from supernets.pictures.image_folder import ImageFolder
 
 SHAPE = (1, 3, 128, 128)
@@ -34,13 +34,13 @@ def by_colour(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_right_answers_are_counted_on_every_picture(photos: ImageFolder) -> None:
     done: list[int] = []
     score = accuracy(by_colour, photos, SHAPE, on_picture=done.append)
-    assert score == Score(right=10, n=15, top5=10)
+    assert score == AccuracyScore(right=10, n=15, top5=10)
     assert score.accuracy == pytest.approx(2 / 3)
     assert done == list(range(1, 16))
 
 
 def test_a_limit_is_stratified(photos: ImageFolder) -> None:
-    assert accuracy(by_colour, photos, SHAPE, limit=9) == Score(right=6, n=9, top5=6)
+    assert accuracy(by_colour, photos, SHAPE, limit=9) == AccuracyScore(right=6, n=9, top5=6)
 
 
 def test_the_five_likeliest_are_counted_apart(photos: ImageFolder) -> None:
@@ -49,7 +49,7 @@ def test_the_five_likeliest_are_counted_apart(photos: ImageFolder) -> None:
         output[0, [7, 8, 9, 281, 0, 999]] = 6, 5, 4, 3, 2, 1  # tissue comes sixth
         return output
 
-    assert accuracy(ranked, photos, SHAPE) == Score(right=0, n=15, top5=10)
+    assert accuracy(ranked, photos, SHAPE) == AccuracyScore(right=0, n=15, top5=10)
 
 
 def test_each_input_is_one_picture_of_the_networks_shape(photos: ImageFolder) -> None:
@@ -86,7 +86,7 @@ def test_plates_count_by_exact_match_and_have_no_five_likeliest() -> None:
     texts = plates.draw(66, seed=4, held_out=True, stratified=True).texts
     wrong = next(text for text in texts if text[3] != "0")
     score = accuracy(reads_all_but(wrong), PlateData(), PLATE_SHAPE, limit=66, seed=4)  # type: ignore[arg-type]
-    assert score == Score(right=65, n=66, top5=None)
+    assert score == AccuracyScore(right=65, n=66, top5=None)
 
 
 @pytest.mark.parametrize("held_out", [True, False])

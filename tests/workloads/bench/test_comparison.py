@@ -21,7 +21,7 @@ from workloads.bench.comparison import (
 from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
 from workloads.bench.results import RunResult, delivered_floors, result_of
 from workloads.bench.rows import on_time_counts
-from workloads.bench.tasks import Case, Task, first_tasks, parity_tasks, usual_baselines
+from workloads.bench.tasks import BenchTask, Case, first_tasks, parity_tasks, usual_baselines
 from workloads.results.requests import first_ends, is_on_time
 from workloads.results.summary import Summary
 
@@ -155,7 +155,7 @@ def test_a_command_has_each_policy_seed_and_variant_once() -> None:
 
 def test_parity_runs_have_the_floors_that_the_baseline_delivered() -> None:
     cases = [Case(source="a.py", mix="a", board="host")]
-    base = Task(mix="a", board="host", policy="schedutil", seed=1)
+    base = BenchTask(mix="a", board="host", policy="schedutil", seed=1)
     tasks = parity_tasks(COMMAND, cases, {base: {"app-0": [(0.0, 0.8)]}})
     assert [(task.policy, task.seed, task.parity, task.floors) for task in tasks] == [
         ("joint", 1, "schedutil", {"app-0": [(0.0, 0.8)]})
@@ -187,7 +187,7 @@ def test_the_first_policy_that_is_no_baseline_is_studied() -> None:
 
 def test_a_result_adds_up_what_the_records_say() -> None:
     made = make_run()
-    task = Task(mix="car-park", board=made.summary.board, policy="joint", seed=0, floors={})
+    task = BenchTask(mix="car-park", board=made.summary.board, policy="joint", seed=0, floors={})
     found = result_of(task, made.summary, made.records, managing_j=0.5)
     assert found.task == task
     assert found.task.floors is None

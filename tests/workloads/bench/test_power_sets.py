@@ -24,7 +24,7 @@ from workloads.bench.results import RunResult
 from workloads.bench.rows import write_tables
 from workloads.bench.runner import run_bench
 from workloads.bench.sheets import boards_sheet, energy_sheet
-from workloads.bench.statistics import Interval, ratio_range_over_sets
+from workloads.bench.statistics import ConfidenceInterval, ratio_range_over_sets
 from workloads.bench.store import Store
 from workloads.bench.tasks import Command
 from workloads.bench.words import ratio_verdict
@@ -147,13 +147,13 @@ def test_boards_without_sets_are_compared_as_stated_beside_those_with() -> None:
     units = compare(ours, base).units
     assert units is not None
     assert units.over_sets == (pytest.approx(2 + 0.025), pytest.approx(3 - 0.025))
-    assert compare({("b", "x", 0): ours["b", "x", 0]}, base).units == Interval(
+    assert compare({("b", "x", 0): ours["b", "x", 0]}, base).units == ConfidenceInterval(
         value=1.0, low=None, high=None, scenarios=1, n=1
     )
 
 
 def test_a_verdict_needs_the_sets_too() -> None:
-    seen = Interval(value=0.6, low=0.5, high=0.65, scenarios=9, n=9)
+    seen = ConfidenceInterval(value=0.6, low=0.5, high=0.65, scenarios=9, n=9)
     assert ratio_verdict(seen) == "less"
     assert ratio_verdict(replace(seen, over_sets=(0.4, 0.8))) == "less"
     assert ratio_verdict(replace(seen, over_sets=(0.4, 1.1))) == "not shown"

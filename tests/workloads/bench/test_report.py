@@ -22,7 +22,7 @@ from workloads.bench.sheets import (
     sensitivity_sheet,
     shortfall_sheet,
 )
-from workloads.bench.tasks import Task
+from workloads.bench.tasks import BenchTask
 
 
 def test_the_energy_table_says_how_much_could_be_saved_at_all() -> None:
@@ -135,7 +135,7 @@ def test_a_conclusion_that_holds_under_every_change_is_said_to() -> None:
 
 def test_failures_are_told_with_their_seeds_together() -> None:
     failed = [
-        RunResult(task=Task(mix="a", board="host", policy="mine", seed=seed), error="it broke") for seed in (0, 1)
+        RunResult(task=BenchTask(mix="a", board="host", policy="mine", seed=seed), error="it broke") for seed in (0, 1)
     ]
     sheet = failure_sheet([*failed, result("joint")])
     assert sheet is not None
@@ -144,7 +144,7 @@ def test_failures_are_told_with_their_seeds_together() -> None:
 
 
 def test_tables_have_the_public_columns_and_only_plain_runs(tmp_path: Path) -> None:
-    failed = RunResult(task=Task(mix="a", board="host", policy="mine", seed=0), error="it, broke")
+    failed = RunResult(task=BenchTask(mix="a", board="host", policy="mine", seed=0), error="it, broke")
     results = [result("joint", app(), app()), result("joint", change="idle power 0 % of static"), failed]
     write_tables(results, tmp_path)
     lines = (tmp_path / "results.csv").read_text().splitlines()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from workloads.bench.statistics import (
-    Interval,
+    ConfidenceInterval,
     difference_interval,
     early_stopping_percentile,
     geometric_mean,
@@ -21,8 +21,10 @@ from workloads.bench.words import change_of, change_words, figure_words, points,
 from workloads.bench.xrbench import MOST_J, Frames, xrbench_score
 
 
-def interval(value: float, low: float | None = None, high: float | None = None, scenarios: int = 5) -> Interval:
-    return Interval(value=value, low=low, high=high, scenarios=scenarios, n=9)
+def interval(
+    value: float, low: float | None = None, high: float | None = None, scenarios: int = 5
+) -> ConfidenceInterval:
+    return ConfidenceInterval(value=value, low=low, high=high, scenarios=scenarios, n=9)
 
 
 def test_the_geometric_mean_of_two_and_eight_is_four() -> None:
@@ -64,14 +66,14 @@ def test_the_bootstrap_matches_the_exact_distribution_of_two_stages() -> None:
 
 def test_one_pair_alone_has_no_interval_and_no_verdict() -> None:
     found = ratio_interval({"only": [0.5]})
-    assert found == Interval(value=0.5, low=None, high=None, scenarios=1, n=1)
+    assert found == ConfidenceInterval(value=0.5, low=None, high=None, scenarios=1, n=1)
     assert ratio_verdict(found) == "not shown"
 
 
 def test_a_mean_counts_each_scenario_alike_and_has_an_interval_of_its_values() -> None:
     found = mean_interval({"often": [1.0] * 9, "once": [3.0]})
-    assert found == Interval(value=2.0, low=1.0, high=3.0, scenarios=2, n=10)
-    assert mean_interval({"only": [4.0]}) == Interval(value=4.0, low=None, high=None, scenarios=1, n=1)
+    assert found == ConfidenceInterval(value=2.0, low=1.0, high=3.0, scenarios=2, n=10)
+    assert mean_interval({"only": [4.0]}) == ConfidenceInterval(value=4.0, low=None, high=None, scenarios=1, n=1)
     assert mean_interval({"empty": []}) is None
 
 
@@ -170,7 +172,7 @@ def test_a_verdict_needs_the_whole_interval() -> None:
 def test_a_verdict_needs_five_mixes_or_five_seeds_of_one() -> None:
     assert ratio_verdict(interval(0.8, 0.7, 0.9, scenarios=4)) == "not shown"
     assert ratio_verdict(interval(0.8, 0.7, 0.9, scenarios=1)) == "less"  # of nine seeds
-    assert ratio_verdict(Interval(value=0.8, low=0.7, high=0.9, scenarios=1, n=4)) == "not shown"
+    assert ratio_verdict(ConfidenceInterval(value=0.8, low=0.7, high=0.9, scenarios=1, n=4)) == "not shown"
 
 
 def test_ratios_are_said_as_changes_and_great_ones_as_factors() -> None:

@@ -9,13 +9,22 @@ import pytest
 
 from actors.cluster import packaged_board
 from workloads import App, Mix, Periodic
-from workloads.reproduce.energy_claim import BASELINES, DEFINITIONS, OWN, PARITY, Load, PowerSetRange, Saving, savings
+from workloads.reproduce.energy_claim import (
+    BASELINES,
+    DEFINITIONS,
+    OWN,
+    PARITY,
+    ClaimLoad,
+    PowerSetRange,
+    Saving,
+    savings,
+)
 from workloads.reproduce.energy_outcome import PUBLISHED, outcome
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import simulate
 
 APP = App("gate", "ofa-plates", Periodic(hz=10), 60, min_accuracy=0.7)
-LOAD = Load(name="one network, short", apps=(APP,), boards=("two-core-host",), duration_s=4)
+LOAD = ClaimLoad(name="one network, short", apps=(APP,), boards=("two-core-host",), duration_s=4)
 
 
 def saving(**changes):

@@ -217,7 +217,7 @@ class TestTheBooks:
 
 class TestSameSeed:
     def test_another_process_with_other_hashes_gives_the_same_bytes(self):
-        code = "import test_simulate as one; print(one.digest())"
+        code = "import test_simulation as one; print(one.digest())"
         environment = {**os.environ, "PYTHONPATH": f"{HERE}{os.pathsep}{TESTS}", "PYTHONHASHSEED": "77"}
         other = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, cwd=TESTS.parent, env=environment, check=True
