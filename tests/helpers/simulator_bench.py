@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from actors.requests.turns import mask_of
-from helpers.worker_rig import ScriptedClock
+from helpers.virtual_clock import ScriptedClock
 from scheduler.board import BoardUnit
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.claim import CoreClaim

@@ -1,6 +1,8 @@
-"""A clock for tests: time passes only when something sleeps."""
+"""Clocks for tests: time passes only when something sleeps."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class VirtualClock:
@@ -20,3 +22,24 @@ class VirtualClock:
     def wall_s(self, board_s: float) -> float:
         """Return the span itself: board time and this clock's wall are the same."""
         return board_s
+
+
+class ScriptedClock(VirtualClock):
+    """Virtual time in which things happen at set moments, also in the middle of a request.
+
+    Attributes:
+        script: moments (s, board time) that are still to come, in any order, and what happens then.
+    """
+
+    def __init__(self, now_s: float = 0.0) -> None:
+        super().__init__(now_s)
+        self.script: list[tuple[float, Callable[[], object]]] = []
+
+    def sleep_until(self, at_s: float) -> None:
+        """Move the present to that time, and stop on the way at every moment of the script that is due by then."""
+        for moment in sorted(self.script, key=lambda moment: moment[0]):
+            if moment[0] <= at_s:
+                self.script.remove(moment)
+                super().sleep_until(moment[0])
+                moment[1]()
+        super().sleep_until(at_s)

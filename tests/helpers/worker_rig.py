@@ -12,7 +12,7 @@ from actors.requests.records import Status, read_records
 from actors.worker.spec import WorkerSpec
 from actors.worker.worker import Worker
 from helpers.tiny_networks import Numbers, board, ladder, profile
-from helpers.virtual_clock import VirtualClock
+from helpers.virtual_clock import ScriptedClock
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 
@@ -24,22 +24,6 @@ SMALL = Gear(subnet="small", unit="big", cores=1)  # 20 ms at the top clock
 LARGE = Gear(subnet="large", unit="big", cores=1)  # 80 ms
 LITTLE = Gear(subnet="small", unit="little", cores=1)
 WIDE = Gear(subnet="small", unit="pair", cores=2)  # 10 ms
-
-
-class ScriptedClock(VirtualClock):
-    """Virtual time in which things happen at set moments, also in the middle of a request."""
-
-    def __init__(self, now_s: float = 0.0) -> None:
-        super().__init__(now_s)
-        self.script = []
-
-    def sleep_until(self, at_s):
-        for moment in sorted(self.script, key=lambda moment: moment[0]):
-            if moment[0] <= at_s:
-                self.script.remove(moment)
-                super().sleep_until(moment[0])
-                moment[1]()
-        super().sleep_until(at_s)
 
 
 class Rig:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from actors.requests.queue import DROP_RULES
 from actors.requests.records import RECORD, Status
 from helpers.tiny_networks import Numbers
-from helpers.worker_rig import LARGE, LITTLE, SMALL, WIDE, Rig, ScriptedClock
+from helpers.virtual_clock import ScriptedClock
+from helpers.worker_rig import LARGE, LITTLE, SMALL, WIDE, Rig
 
 
 class TestEnd:

@@ -14,7 +14,8 @@ from actors.requests.records import Status
 from actors.worker.gearbox import Form
 from actors.worker.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
 from helpers.tiny_networks import Numbers, profile
-from helpers.worker_rig import LARGE, PATIENCE_S, SMALL, WIDE, Rig, ScriptedClock
+from helpers.virtual_clock import ScriptedClock
+from helpers.worker_rig import LARGE, PATIENCE_S, SMALL, WIDE, Rig
 
 
 class TestService:

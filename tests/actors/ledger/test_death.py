@@ -1,0 +1,101 @@
+"""A process may die at any store of the ledger, and the ledger stays sound."""
+
+import pytest
+
+from actors.ledger.ledger import BoardLedger
+from actors.ledger.shared import SharedRecords
+from helpers.small_ledger import BOARD, Request, waits
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class MortalRecords(SharedRecords):
+    """Dies at the n-th store: before it, or between writing the copy and making it count."""
+
+    def __init__(self, path, at, half):
+        super().__init__(path)
+        self.at, self.half, self.stores = at, half, 0
+
+    def put(self, place, values):
+        self.stores += 1
+        if self.stores == self.at:
+            if self.half:
+                counts = self._cells[place]
+                super().put(place, values)
+                self._cells[place] = counts
+            raise Killed
+        super().put(place, values)
+
+
+def dying_at(ledger, store, *, half):
+    """The same ledger as a process that dies at that store has it."""
+    mortal = BoardLedger.attach(ledger.path, BOARD, ledger._clock)
+    mortal._file.records.close()
+    mortal._file.records = MortalRecords(ledger.path / "ledger", store, half)
+    return mortal
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("store", range(1, 5))
+def test_a_worker_may_die_while_it_takes_its_cores(ledger, store, half):
+    mortal = dying_at(ledger, store, half=half)
+    ledger._clock.sleep_until(1.0)
+    with pytest.raises(Killed):
+        mortal.take(0, "big", [4, 5], 5.0)
+    ledger._clock.sleep_until(4.0)
+    ledger.reap(0)
+    assert set(ledger.read("big").busy_s) <= {0.0, 3.0}  # of the cores that it got or did not get
+    ledger._clock.sleep_until(6.0)
+    assert set(ledger.read("big").busy_s) <= {0.0, 3.0}
+    assert ledger.take(1, "big", [4, 5], 9.0).start_s == 6.0
+    mortal.close()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("store", range(1, 6))
+def test_a_worker_may_die_while_it_hands_its_cores_to_another(ledger, store, half):
+    mortal = dying_at(ledger, store, half=half)
+    ledger._clock.sleep_until(1.0)
+    lease = ledger.take(0, "big", [4, 5], 5.0)
+    heir = Request(ledger, 1, [4, 5], 6.0)
+    ledger._clock.sleep_until(3.0)
+    with pytest.raises(Killed):
+        mortal.release(lease)
+    ledger._clock.sleep_until(4.0)
+    ledger.reap(0)
+    assert heir.got().start_s == 4.0
+    assert set(ledger.read("big").busy_s) <= {2.0, 3.0}  # each core was given up at 3 s, or kept until now
+    ledger.release(heir.lease)
+    totals = ledger.read("big").busy_s
+    ledger._clock.sleep_until(9.0)
+    assert ledger.read("big").busy_s == totals
+    assert ledger.take(2, "big", [4, 5], 9.0)
+    mortal.close()
+
+
+def test_a_handover_that_a_killed_process_began_is_finished_before_an_earlier_deadline_is_served(ledger):
+    mortal = dying_at(ledger, 4, half=False)  # both cores are free and one of them is handed on
+    lease = ledger.take(0, "big", [4, 5], 5.0)
+    heir = Request(ledger, 1, [4, 5], 6.0)
+    with pytest.raises(Killed):
+        mortal.release(lease)
+    urgent = Request(ledger, 2, [4, 5], 1.0)
+    ledger.wake(1)
+    assert heir.got()
+    assert waits(ledger, 2)
+    ledger.release(heir.lease)
+    assert urgent.got()
+    mortal.close()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_agent_may_die_while_it_changes_a_clock(ledger, half):
+    ledger._clock.sleep_until(2.0)
+    before = ledger.read("big")
+    mortal = dying_at(ledger, 1, half=half)
+    with pytest.raises(Killed):
+        mortal.set_unit("big", mhz=2000.0)
+    assert ledger.read("big") == before
+    mortal.close()
