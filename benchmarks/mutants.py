@@ -24,8 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("actors", "gearshift", "scheduler", "supernets", "workloads")
 
-_KNOWLEDGE = ("tests/scheduler/test_manager.py", "tests/scheduler/test_app_knowledge.py")
-_TRANSITION = ("tests/scheduler/test_manager.py", "tests/scheduler/test_transition.py")
+# What is known also shows in what the manager decides and logs, so its tests belong to both.
+_MANAGER = "tests/scheduler/test_manager.py"
+_KNOWLEDGE = ("tests/scheduler/test_knowledge.py", "tests/scheduler/test_app_knowledge.py", _MANAGER)
+_TRANSITION = ("tests/scheduler/test_transition.py", "tests/scheduler/test_transition_faults.py", _MANAGER)
 CORE: dict[str, tuple[str, ...]] = {
     "scheduler/points.py": ("tests/scheduler/test_points.py",),
     "scheduler/knowledge.py": _KNOWLEDGE,
@@ -124,13 +126,11 @@ def passes(tree: Path, tests: tuple[str, ...], timeout_s: float | None) -> bool:
         "no:cacheprovider",
         "-m",
         "not ray and not slow",
-        tests,
+        *tests,
     ]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        ended = subprocess.run(
-            [*command, *tests], cwd=tree, env=environment, capture_output=True, timeout=timeout_s, check=False
-        )
+        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         return False
     return ended.returncode == 0

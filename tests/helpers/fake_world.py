@@ -1,7 +1,7 @@
-"""A board and its workers in virtual time, to drive a `Manager` with: slow, lossy, and watchful.
+"""A board and its workers in virtual time, to drive a `Manager` with.
 
-It carries effects out after random delays (in order for each application and unit), answers after more of them (in
-any order), may lose either, and asserts at every step what must never happen.
+A world carries effects out after random delays (in order for each application and unit) and answers after further
+delays (in any order). It may lose effects and answers. It asserts at every step what must never happen.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.app_knowledge import AppSpec
@@ -38,6 +38,7 @@ from scheduler.messages import (
     WorkerStarted,
 )
 from scheduler.points import ArrivalModel
+from scheduler.policies import Policy
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear, Plan, Snapshot
 
@@ -78,6 +79,10 @@ def make_profile(**accuracy: float | None) -> Profile:
 PROFILE = make_profile(s=0.6, m=0.75, l=0.9)
 
 
+def gear(subnet: str = "s", unit: str = "big", cores: int = 1) -> Gear:
+    return Gear(subnet=subnet, unit=unit, cores=cores)
+
+
 def make_spec(app: str, **changes: object) -> AppSpec:
     spec = AppSpec(app=app, profile=PROFILE, arrivals=ArrivalModel(kind="periodic", rate_hz=10.0), target_ms=100.0)
     return replace(spec, **changes)
@@ -102,6 +107,12 @@ class Scripted:
             gears={view.app: self.gears[view.app] for view in snapshot.apps},
             clocks={unit.name: self.clocks.get(unit.name, unit.mhz_allowed[0]) for unit in snapshot.units},
         )
+
+
+class Watchful(Scripted):
+    """A scripted policy that is asked every epoch."""
+
+    every_epoch = True
 
 
 @dataclass
@@ -329,6 +340,26 @@ class World:
             ahead |= {other for other in self.workers if other != one and wanted & self._leaves(other)} - found
             found |= ahead
         return found
+
+
+def make_world(
+    policy: Policy, apps: Sequence[str] = ("a", "b"), *, specs: Sequence[AppSpec] | None = None, **how: float
+) -> World:
+    """Return a world with a manager of its own.
+
+    Args:
+        policy: the policy of the manager.
+        apps: names of the applications that have a worker.
+        specs: the applications as the manager knows them; None for those of `make_spec`.
+        how: `seed`, `delay_s` and `loss` of the world.
+    """
+    manager = Manager(board=BOARD, apps=specs or [make_spec(app) for app in apps], policy=policy, epoch_s=EPOCH_S)
+    return World(manager, tuple(apps), **how)
+
+
+def quiet(effects: Sequence[Effect]) -> list[Effect]:
+    """Return the effects that are carried out: all but log entries."""
+    return [effect for effect in effects if not isinstance(effect, Log)]
 
 
 def _plain(gear: Gear) -> list[object]:

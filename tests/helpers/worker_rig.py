@@ -16,6 +16,9 @@ from helpers.virtual_clock import VirtualClock
 from scheduler.messages import Activate, Prepare
 from scheduler.views import Gear
 
+PATIENCE_S = 60
+"""The longest that a test waits for a thread or process; a right one needs it only where the machine stalls."""
+
 CPUS = {"big": (0,), "little": (1,), "pair": (0, 1), "gpu": ()}
 SMALL = Gear(subnet="small", unit="big", cores=1)  # 20 ms at the top clock
 LARGE = Gear(subnet="large", unit="big", cores=1)  # 80 ms

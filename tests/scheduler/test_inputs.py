@@ -1,0 +1,29 @@
+"""A limited unit keeps the clocks and cores that its limits leave, at the pace of before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers.fake_world import BOARD
+from scheduler.inputs import UnitInputs, limited
+
+
+@given(
+    share=st.floats(0, 1),
+    other_load=st.floats(0, 0.9),
+    max_mhz=st.none() | st.floats(100, 3000),
+    cores=st.integers(1, 2),
+)
+def test_limited_unit_is_the_unit_where_it_is_left(share, other_load, max_mhz, cores):
+    unit = replace(BOARD.units[0], memory_share=share, speed=0.7)
+    left = limited(unit, UnitInputs(max_mhz=max_mhz, cores_online=cores, other_load=other_load))
+    assert left.cores == cores
+    wanted = tuple(mhz for mhz in unit.mhz if max_mhz is None or mhz <= max_mhz) or unit.mhz[:1]
+    assert left.mhz == wanted
+    assert len(left.static_w) == len(left.dynamic_w) == len(left.mhz)
+    for mhz in left.mhz:
+        assert left.pace(mhz) == pytest.approx(unit.pace(mhz) * (1 - other_load))

@@ -1,0 +1,163 @@
+"""The manager learns from telemetry and events, and shows a policy what it knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from helpers.fake_world import BOARD, EPOCH_S, Scripted, Watchful, World, gear, make_spec, make_world, retarget
+from helpers.settled_world import observed, settled_world
+from scheduler.app_knowledge import MARGIN
+from scheduler.feedback import Caution
+from scheduler.manager import Manager
+from scheduler.messages import Event, PowerCapped, Telemetry, Tick, UnitLimited
+from scheduler.points import ArrivalModel
+
+
+@pytest.mark.parametrize(
+    ("changes", "decides"),
+    [
+        ({"service_ratio": 1.02}, False),
+        ({"service_ratio": 1.5}, True),
+        ({"arrived": 3}, True),
+        ({"queue_len": 2}, False),
+    ],
+)
+def test_what_is_measured_counts_once_it_has_moved_for_certain(changes, decides):
+    world, policy = settled_world()
+    assert (observed(world, 10.0, **changes) > 0) is decides
+    view = policy.snapshots[-1].apps[0]
+    if "arrived" in changes:
+        assert view.rate_hz == pytest.approx(30.0, rel=0.2)
+    if changes.get("service_ratio") == 1.5:
+        assert view.service_ratio == pytest.approx(1.5, rel=0.06)
+
+
+def test_single_requests_that_were_held_up_do_not_make_it_decide():
+    world, _ = settled_world()
+    for _ in range(5):
+        assert observed(world, EPOCH_S, service_ratio=10.0) == 0
+        assert observed(world, 10 * EPOCH_S, service_ratio=1.0) == 0
+    assert observed(world, 2 * EPOCH_S, service_ratio=10.0) == 1
+
+
+def test_poisson_arrivals_do_not_make_it_decide():
+    """Two a second: 0, 1, 2 arrivals in half a second as often as they come."""
+    world, _ = settled_world()
+    world.manager.on(Tick(epoch=0), 1.0)
+    pattern = [0, 3, 1, 1, 0, 1, 2, 0, 0, 2]  # mean 1 per epoch of 0.1 s: the declared 10 Hz
+    before = world.manager.decisions
+    for number in range(200):
+        now_s = 1.1 + number * EPOCH_S
+        report = world.report("a", arrived=pattern[number % 10], latencies_ms=())
+        world.manager.on(Telemetry(apps=(report,), units=(), power_w=None), now_s)
+        world.manager.on(Tick(epoch=number), now_s)
+    assert world.manager.decisions == before
+
+
+def test_board_events_reach_the_policy():
+    world, policy = settled_world()
+    limit = UnitLimited(unit="big", max_mhz=1400.0, cores_online=1, other_load=0.5)
+    before = {(p.unit, p.mhz, p.subnet, p.cores): p for p in policy.snapshots[-1].apps[0].points}
+    world.send(Event(change=limit, text="big is hot"))
+    snapshot = policy.snapshots[-1]
+    big = snapshot.units[0]
+    assert (big.cores_online, big.mhz_allowed, big.static_w) == (1, (500.0, 1000.0), (0.1, 0.2))
+    for point in snapshot.apps[0].points:
+        if point.unit == "big":
+            alone = before["big", point.mhz, point.subnet, point.cores]
+            assert (point.cores, point.mhz <= 1400) == (1, True)
+            assert point.service_ms == pytest.approx(2 * alone.service_ms)
+    world.send(Event(change=PowerCapped(power_cap_w=2.5), text="cap"))
+    assert policy.snapshots[-1].power_cap_w == 2.5
+
+
+def test_networks_below_the_floor_are_not_offered():
+    world, policy = settled_world(min_accuracy=0.7)
+    subnets = {point.subnet for point in policy.snapshots[-1].apps[0].points}
+    assert subnets == {"m", "l"}
+    world.send(retarget(min_accuracy=0.95))
+    assert {point.subnet for point in policy.snapshots[-1].apps[0].points} == {"s", "m", "l"}
+
+
+def test_closed_loop_asks_for_one_result_a_target():
+    _, policy = settled_world(arrivals=ArrivalModel(kind="saturate"), target_ms=50.0)
+    assert policy.snapshots[-1].apps[0].rate_hz == pytest.approx(20.0)
+
+
+def test_unknown_rate_is_learned():
+    policy = Scripted({"a": gear("s")})
+    world = make_world(policy, ("a",), specs=[make_spec("a", arrivals=ArrivalModel(kind="poisson"))])
+    world.run(1.0)
+    assert policy.snapshots[0].apps[0].rate_hz == 0.0
+    observed(world, 10.0, arrived=2)
+    assert policy.snapshots[-1].apps[0].rate_hz == pytest.approx(20.0, rel=0.2)
+
+
+def test_policy_is_shown_the_mean_of_the_latest_twenty_latencies():
+    policy = Watchful({"a": gear("s")})
+    manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
+    world = World(manager, ("a",))
+    manager.on(Tick(epoch=0), 0.0)
+    assert policy.snapshots[-1].apps[0].mean_ms is None
+    latencies_ms = (1000.0,) * 5 + (10.0,) * 19 + (30.0,)
+    manager.on(Telemetry(apps=(world.report("a", latencies_ms=latencies_ms),), units=(), power_w=None), 0.05)
+    manager.on(Tick(epoch=1), 0.1)
+    assert policy.snapshots[-1].apps[0].mean_ms == pytest.approx(11.0)
+
+
+def test_policy_is_shown_capacities_that_no_limit_changes():
+    policy = Watchful({"a": gear("s", "little")})
+    board = replace(BOARD, units=(BOARD.units[0], replace(BOARD.units[1], speed=0.5), BOARD.units[2]))
+    manager = Manager(board=board, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
+    limit = UnitLimited(unit="little", max_mhz=1000.0, cores_online=1, other_load=0.3)
+    manager.on(Event(change=limit, text="hot"), 0.0)
+    shown = {unit.name: (unit.capacity, unit.dynamic_w) for unit in policy.snapshots[-1].units}
+    assert shown["little"] == (0.5, (0.2, 0.5))
+    assert shown["big"] == (1.0, (0.2, 0.5, 2.0))
+
+
+def test_lateness_without_a_known_cause_makes_the_next_plan_more_careful():
+    world, policy = settled_world()
+    point = {(p.subnet, p.unit, p.cores, p.mhz): p.latency_ms for p in policy.snapshots[-1].apps[0].points}
+    observed(world, 3.0, on_time=0)
+    careful = {(p.subnet, p.unit, p.cores, p.mhz): p.latency_ms for p in policy.snapshots[-1].apps[0].points}
+    for key, latency_ms in careful.items():
+        assert latency_ms >= point[key] * (1 + MARGIN + Caution.STEP) / (1 + MARGIN) - 1e-9
+
+
+def test_lateness_that_the_plan_foresees_changes_nothing():
+    world, _ = settled_world(target_ms=1.0)
+    assert world.logs("plan")[0]["violation"] > 0
+    assert observed(world, 3.0, on_time=0) == 0
+
+
+def test_lateness_right_after_a_change_is_excused():
+    world, policy = settled_world()
+    policy.clocks = {"big": 1000.0}
+    world.send(retarget(target_ms=90.0))
+    world.run(0.3)
+    assert observed(world, 0.6, on_time=0) == 0
+
+
+def test_latencies_shorter_than_foreseen_are_believed_and_said_to_the_policy():
+    world, policy = settled_world()
+    foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
+    assert observed(world, 20.0, latencies_ms=(foreseen_ms / 2,)) > 0
+    assert policy.snapshots[-1].apps[0].own_ratio < 0.9
+
+
+def test_latencies_shorter_than_a_foreseen_lateness_are_believed_too():
+    world, policy = settled_world(target_ms=1.0)
+    assert world.logs("plan")[0]["violation"] > 0
+    foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
+    assert observed(world, 20.0, latencies_ms=(foreseen_ms / 2,)) > 0
+    assert policy.snapshots[-1].apps[0].own_ratio < 0.9
+
+
+def test_latencies_of_the_few_that_were_not_given_up_are_not_believed():
+    world, policy = settled_world()
+    foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
+    observed(world, 20.0, finished=2, on_time=2, latencies_ms=(foreseen_ms / 2,))
+    assert policy.snapshots[-1].apps[0].own_ratio == 1.0
