@@ -126,13 +126,11 @@ def passes(tree: Path, tests: tuple[str, ...], timeout_s: float | None) -> bool:
         "no:cacheprovider",
         "-m",
         "not ray and not slow",
-        tests,
+        *tests,
     ]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        ended = subprocess.run(
-            [*command, *tests], cwd=tree, env=environment, capture_output=True, timeout=timeout_s, check=False
-        )
+        ended = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
         return False
     return ended.returncode == 0
