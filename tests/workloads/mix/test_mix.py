@@ -1,4 +1,4 @@
-"""The mix language: what it says, and that what is wrong is refused with field, value and mend."""
+"""A mix gives each application its targets and arrivals, and a wrong one is refused with field, value and fix."""
 
 import json
 import math
@@ -8,29 +8,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.small_mixes import app, mix
 from scheduler.errors import InputError
-from workloads.mix.app import App, Family
-from workloads.mix.arrivals import External, Periodic, Poisson, Trace
+from workloads.mix.app import App
+from workloads.mix.arrivals import Periodic, Poisson, Trace
 from workloads.mix.errors import MixError
-from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, MixEvent, UnitChange, at
+from workloads.mix.events import AppChange, MixEvent, at
 from workloads.mix.mix import Mix, Presence, Target
-
-
-def app(name: str = "gate", **fields: Any) -> App:
-    return App(name, **{"supernet": "ofa-plates", "arrivals": Periodic(hz=5), "latency_ms": 60, **fields})
-
-
-def mix(*events: MixEvent, **fields: Any) -> Mix:
-    apps = [app("entrance"), app("garage")]
-    return Mix("park", **{"apps": apps, "events": events, "duration_s": 40, **fields})
 
 
 def car_park() -> Mix:
@@ -81,21 +71,6 @@ def test_the_car_park_reads_as_written() -> None:
     assert (park.objective, park.power_cap_w, park.boards) == ("energy", None, ())
     assert pickle.loads(pickle.dumps(park)) == park
     assert pickle.loads(pickle.dumps(park)).all_apps() == park.all_apps()
-
-
-def test_each_form_of_at_is_an_event_of_its_own() -> None:
-    assert at(1, "a", latency_ms=30, slo=0.9) == AppChange(at_s=1, app="a", changes={"latency_ms": 30, "slo": 0.9})
-    assert at(1, unit="big", cores=2, busy=0.4) == UnitChange(at_s=1, unit="big", changes={"cores": 2, "busy": 0.4})
-    assert at(1, ambient_c=-5) == BoardChange(at_s=1, changes={"ambient_c": -5})
-    assert at(1, add=app("b")) == AppAddition(at_s=1, app=app("b"))
-    assert at(1, remove="b") == AppRemoval(at_s=1, app="b")
-
-
-def test_none_lifts_a_limit_and_is_not_the_same_as_not_given() -> None:
-    assert at(1, unit="big", max_mhz=None, cores=None) == UnitChange(
-        at_s=1, unit="big", changes={"max_mhz": None, "cores": None}
-    )
-    assert at(1, power_cap_w=None) == BoardChange(at_s=1, changes={"power_cap_w": None})
 
 
 def test_numbers_become_plain_floats_and_ints() -> None:
@@ -179,150 +154,10 @@ def test_a_trace_counts_from_the_moment_its_app_joins() -> None:
     assert park.arrivals_s(0)["yard"].tolist() == [30, 32]
 
 
-@pytest.mark.parametrize(
-    ("fields", "bound"),
-    [
-        ({"arrivals": Periodic(hz=15), "latency_ms": 60}, 2),
-        ({"arrivals": Periodic(hz=100), "latency_ms": 70}, 7),
-        ({"arrivals": Poisson(hz=30), "latency_ms": 150}, 5),
-        ({"arrivals": External(), "latency_ms": 5000}, 2),
-        ({"arrivals": Periodic(hz=100), "latency_ms": 70, "queue": 1}, 1),
-    ],
-)
-def test_queue_bound_is_what_arrives_within_a_target(fields: dict[str, Any], bound: int) -> None:
-    assert app(**fields).queue_bound() == bound
-
-
-def test_queue_bound_follows_the_target_in_force() -> None:
-    assert app(arrivals=Periodic(hz=100)).queue_bound(latency_ms=120) == 12
-    assert app(arrivals=Periodic(hz=100), queue=4).queue_bound(latency_ms=120) == 4
-
-
-def test_a_family_is_a_ladder_of_the_users_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for file in ("small.onnx", "large.onnx"):
-        (tmp_path / file).touch()
-    monkeypatch.chdir(tmp_path)
-    family = Family([("small.onnx", 0.37), (tmp_path / "large.onnx", None)])
-    assert [(rung.id, rung.path, rung.accuracy) for rung in family.rungs] == [
-        ("small", tmp_path / "small.onnx", 0.37),
-        ("large", tmp_path / "large.onnx", None),
-    ]
-    assert app(supernet=family).supernet is family
-    assert pickle.loads(pickle.dumps(family)) == family
-
-
-@pytest.mark.parametrize(
-    ("models", "message"),
-    [
-        ([], r"Family\(\[\]\) has no model"),
-        ("small.onnx", r"Family must be a list, not 'small\.onnx'"),
-        (["small.onnx"], r"each model is a pair of file and accuracy, not 'small\.onnx'"),
-        ([(3, 0.4)], r"each model is a pair of file and accuracy, not \(3, 0\.4\)"),
-        ([("smal.onnx", 0.4)], r"there is no file 'smal\.onnx' \(looked for '.*/smal\.onnx'\)"),
-        ([(".", 0.4)], r"there is no file '\.'"),
-        ([("small.onnx", 37)], r"accuracy of 'small\.onnx' must be .* not 37\. Did you mean 0\.37\?"),
-        ([("small.onnx", 0.3), ("b/small.onnx", 0.4)], r"two models are called 'small'.*rename one file"),
-    ],
-)
-def test_a_bad_family_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Any, message: str) -> None:
-    (tmp_path / "b").mkdir()
-    for file in ("small.onnx", "b/small.onnx"):
-        (tmp_path / file).touch()
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(MixError, match=message):
-        Family(models)
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        (
-            {"name": "Front Gate"},
-            r"name must be lower-case .* not 'Front Gate'\. Did you mean 'front-gate'\?",
-        ),
-        ({"name": "a\n"}, r"name must be .* not 'a\\n'"),
-        ({"name": ""}, r"name must be .* not ''\.$"),
-        ({"name": 3}, r"name must be .* not 3\.$"),
-        ({"supernet": ""}, r"app 'gate': supernet must be .* not ''"),
-        ({"supernet": Path("x")}, r"supernet must be a supernet's name or a Family"),
-        ({"arrivals": 15}, r"arrivals must be one of Periodic, Poisson, .* not 15"),
-        ({"arrivals": External}, r"arrivals must be one of .* not <class"),
-        ({"latency_ms": 0}, r"app 'gate': latency_ms must be above 0, not 0\.$"),
-        ({"latency_ms": -60}, r"latency_ms must be above 0, not -60"),
-        ({"latency_ms": math.nan}, r"latency_ms must be a finite number, not nan"),
-        ({"latency_ms": math.inf}, r"latency_ms must be a finite number, not inf"),
-        ({"latency_ms": True}, r"latency_ms must be a number, not True"),
-        ({"latency_ms": np.bool_(True)}, r"latency_ms must be a number, not "),
-        ({"latency_ms": "60"}, r"latency_ms must be a number, not '60'\. Did you mean 60\?"),
-        ({"latency_ms": "60 ms"}, r"latency_ms must be a number, not '60 ms'\.$"),
-        ({"latency_ms": 60j}, r"latency_ms must be a number, not 60j"),
-        ({"min_accuracy": 80}, r"min_accuracy must be between 0 and 1, not 80\. Did you mean 0\.80\?"),
-        ({"min_accuracy": 72.5}, r"min_accuracy must be .* not 72\.5\. Did you mean 0\.725\?"),
-        ({"min_accuracy": 1.01}, r"min_accuracy must be between 0 and 1, not 1\.01\.$"),
-        ({"min_accuracy": -0.1}, r"min_accuracy must be between 0 and 1, not -0\.1"),
-        ({"slo": 0}, r"slo must be above 0 and at most 1, not 0"),
-        ({"slo": 95}, r"slo must be above 0 and at most 1, not 95\. Did you mean 0\.95\?"),
-        ({"slo": 1.5}, r"slo must be above 0 and at most 1, not 1\.5\.$"),
-        ({"weight": 0}, r"weight must be above 0, not 0"),
-        ({"queue": 0}, r"queue must be at least 1, not 0"),
-        ({"queue": 2.0}, r"queue must be a whole number, not 2\.0"),
-        ({"queue": True}, r"queue must be a whole number, not True"),
-        (
-            {"drop": "newst"},
-            r"drop must be one of late, oldest, newest, not 'newst'\. Did you mean 'newest'\?",
-        ),
-        ({"drop": None}, r"drop must be one of late, oldest, newest, not None"),
-        ({"source": 3}, r"source must be a folder, a callable or None, not 3"),
-        ({"on_result": "print"}, r"on_result must be a callable or None, not 'print'"),
-    ],
-)
-def test_a_bad_app_is_refused(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(MixError, match=message):
-        app(**fields)
-
-
 def test_the_ends_of_the_ranges_belong_to_them() -> None:
     assert app(min_accuracy=1, slo=1, queue=1).min_accuracy == 1
     assert at(0, unit="big", busy=0, cores=1).at_s == 0
     assert at(0, unit="big", busy=1).at_s == 0
-
-
-# Each is a call that must fail, since a TypedDict lets no wrong keyword through the type checker.
-@pytest.mark.parametrize(
-    ("args", "given_", "message"),
-    [
-        ((-1, "a"), {"latency_ms": 3}, r"at\(\): the time must be at least 0, not -1"),
-        ((math.nan, "a"), {"latency_ms": 3}, r"the time must be a finite number, not nan"),
-        (("10", "a"), {"latency_ms": 3}, r"the time must be a number, not '10'\. Did you mean 10\?"),
-        ((10, "a"), {"latncy_ms": 3}, r"at\(10\): unknown keyword 'latncy_ms'\. Did you mean 'latency_ms'\?"),
-        ((10,), {"units": "big", "max_mhz": 3}, r"unknown keyword 'units'\. Did you mean 'unit'\?"),
-        ((10, "a"), {}, r"nothing changes; give one of latency_ms, min_accuracy, weight, slo"),
-        ((10,), {"unit": "big"}, r"nothing changes; give one of max_mhz, cores, busy"),
-        ((10,), {}, r"nothing changes"),
-        ((10,), {"latency_ms": 3}, r"latency_ms does not belong here; write at\(t, APP, latency_ms=\.\.\.\)"),
-        ((10, "a"), {"max_mhz": 3}, r"max_mhz does not belong here; write at\(t, unit=UNIT, max_mhz="),
-        ((10,), {"unit": "big", "ambient_c": 3}, r"ambient_c does not belong here; write at\(t, ambient_c="),
-        ((10,), {"remove": "a", "slo": 1}, r"slo does not belong here"),
-        ((10,), {"add": app(), "slo": 1}, r"slo does not belong here"),
-        ((10, "a"), {"unit": "big", "slo": 1}, r"app and unit cannot be in one event"),
-        ((10,), {"add": "yard"}, r"add must be an App\(\.\.\.\), not 'yard'"),
-        ((10,), {"remove": app()}, r"remove must be a name, not App\("),
-        ((10, app()), {"slo": 1}, r"app must be a name, not App\("),
-        ((10, "a"), {"latency_ms": None}, r"latency_ms must be a number, not None"),
-        ((10, "a"), {"min_accuracy": 80}, r"Did you mean 0\.80\?"),
-        ((10,), {"unit": "big", "busy": 40}, r"busy must be between 0 and 1, not 40\. Did you mean 0\.40\?"),
-        ((10,), {"unit": "big", "busy": None}, r"busy must be a number, not None"),
-        ((10,), {"unit": "big", "cores": 0}, r"cores must be at least 1, not 0"),
-        ((10,), {"unit": "big", "cores": 1.5}, r"cores must be a whole number, not 1\.5"),
-        ((10,), {"unit": "big", "max_mhz": 0}, r"max_mhz must be above 0, not 0"),
-        ((10,), {"unit": 3, "max_mhz": 1}, r"unit must be a name, not 3"),
-        ((10,), {"ambient_c": -274}, r"ambient_c must be above -273\.15, not -274"),
-        ((10,), {"power_cap_w": 0}, r"power_cap_w must be above 0, not 0"),
-    ],
-)
-def test_a_bad_event_is_refused(args: tuple[Any, ...], given_: dict[str, Any], message: str) -> None:
-    with pytest.raises(MixError, match=message):
-        at(*args, **given_)
 
 
 @pytest.mark.parametrize(
