@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+
+from helpers.summary_schema import SCHEMA
 from scheduler.board import Board
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from workloads.mix.mix import Mix
-from workloads.results.summary import AppSummary
+from workloads.results.summary import AppSummary, Summary
 from workloads.runs.live import Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
 
@@ -25,8 +29,18 @@ def assert_counts_add_up(app: AppSummary) -> None:
     assert sum(segment.n for segment in app.segments) == app.submitted - app.in_flight
 
 
+def assert_sound(summary: Summary) -> None:
+    """Check what holds of every run on an emulated board."""
+    jsonschema.validate(json.loads(summary.to_json()), SCHEMA)
+    for app in summary.apps.values():
+        assert_counts_add_up(app)
+    assert summary.energy.source == "modelled"
+    assert summary.energy.units_j is not None
+    assert summary.energy.units_j > 0
+
+
 def wait_for(what: Callable[[], Any]) -> Any:
-    """Waits until that is so, and returns it."""
+    """Wait until that is true, and return it."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         found = what()
@@ -37,7 +51,7 @@ def wait_for(what: Callable[[], Any]) -> Any:
 
 
 def tiny_plan(directory: Path, board: Board, mix: Mix, **service_ms: tuple[float, float]) -> RunPlan:
-    """A plan with service times as one wants them, by sub-network: on one core and on two.
+    """Return a plan with given service times, by sub-network: on one core and on two.
 
     The networks themselves take no time at all, so that all of a service is the emulated board's.
     """
@@ -62,7 +76,7 @@ def tiny_plan(directory: Path, board: Board, mix: Mix, **service_ms: tuple[float
 
 
 class Watched:
-    """A run that goes on until the test has seen enough of it."""
+    """A run that goes on until its test has seen enough of it."""
 
     def __init__(self, live: LiveRun) -> None:
         self.live = live
