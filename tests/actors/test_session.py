@@ -25,7 +25,7 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Starts processes that wait for their stdin to close, and ends what is left of them."""
+    """A function that starts processes that wait for their stdin to close; what is left of them is ended."""
     processes = []
 
     def start(code: str = "", **environment: str) -> subprocess.Popen[str]:
@@ -48,7 +48,7 @@ def spawn() -> Iterator[Spawn]:
 
 
 def up(process: subprocess.Popen[str]) -> list[str]:
-    """Waits until it has started; what it printed until then."""
+    """Wait until it has started, and return what it printed until then."""
     return list(iter(lambda: process.stdout.readline().strip(), "up"))
 
 

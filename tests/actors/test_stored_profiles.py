@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def profile_source(supernet: str) -> str:
-    """Where a packaged profile comes from, and what of it is assumed, as its file says."""
+    """Return where a packaged profile comes from, and what of it is assumed, as its file says."""
     stored = json.loads((stored_profiles._DATA / f"{supernet}.json").read_text())
     assumed = f"; assumed: {'; '.join(stored['assumed'])}" if stored["assumed"] else ""
     return f"{stored['mark']}: {stored['source']}{assumed}"

@@ -15,12 +15,15 @@ COMMAND = Path(sys.executable).with_name("gearshift")
 
 @dataclass
 class Ended:
+    """A command that has ended: its exit code, stdout and stderr."""
+
     code: int
     out: str
     err: str
 
 
 def gearshift(*arguments: object) -> Ended:
+    """Run the command with these arguments in this process."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -28,7 +31,7 @@ def gearshift(*arguments: object) -> Ended:
 
 
 def assert_refused(ended: Ended, *says: str) -> None:
-    """One message on one line, with all of that in it, and nothing else."""
+    """Check that there is one message on one line, with all of that in it, and nothing else."""
     assert ended.code == 2
     assert ended.out == ""
     assert "Traceback" not in ended.err

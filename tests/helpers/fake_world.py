@@ -94,7 +94,7 @@ def retarget(app: str = "a", **changes: float) -> Event:
 
 
 class Scripted:
-    """A policy that wants what it is told: gears by application, clocks by unit (the lowest where left out)."""
+    """A policy that plans as it is told: gears by application, clocks by unit (the lowest if not given)."""
 
     def __init__(self, gears: Mapping[str, Gear], clocks: Mapping[str, float | str] | None = None) -> None:
         self.gears = dict(gears)
@@ -125,12 +125,12 @@ class FakeWorker:
     pinned: frozenset[int] = frozenset()
     prepared: set[Gear] = field(default_factory=set)
     needs_mhz: float = 0.0
-    """The least clock that any plan since it took its gear had for it."""
+    """Lowest clock (MHz) that any plan since the worker took its gear had for it; 0 under a governor."""
     life: int = 0
 
 
 class World:
-    """The driver, the workers and the board; time passes in `run`."""
+    """A driver, its workers and their board; time passes in `run`."""
 
     def __init__(
         self, manager: Manager, apps: tuple[str, ...], *, seed: int = 0, delay_s: float = 0.0, loss: float = 0.0
@@ -184,7 +184,7 @@ class World:
         return self.plans[max(self.plans)]
 
     def assert_arrived(self) -> None:
-        """Workers, CPUs and clocks are exactly those of the last plan."""
+        """Check that workers, CPUs and clocks are exactly those of the last plan."""
         for app, (subnet, unit, cores) in self.plan["gears"].items():
             worker = self.workers[app]
             assert worker.gear == Gear(subnet=subnet, unit=unit, cores=cores)
@@ -315,14 +315,14 @@ class World:
             assert stands_at >= worker.needs_mhz, f"{app} runs {worker.gear} at {clock} MHz"
 
     def _claim(self, app: str) -> frozenset[int]:
-        """Where a worker's threads are or are about to be."""
+        """Return the CPUs on which a worker's threads are or are about to be."""
         return self.workers[app].pinned.union(*(pin.cpus for pin in self._pins_under_way if pin.app == app))
 
     def _leaves(self, app: str) -> frozenset[int]:
         return self._claim(app) - frozenset(self.plan["cpus"].get(app, ()))
 
     def _check_gain(self, pin: Pin) -> None:
-        """Nobody gains a CPU that another is to leave, unless that one waits, perhaps through others, for him."""
+        """Check that nobody gains a CPU that another is to leave, unless that one waits for it (perhaps indirectly)."""
         if self._lossy:
             return  # who holds what is then not known to the manager, which errs by repeating pins
         gained = frozenset(pin.cpus) - self._claim(pin.app)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """Checks that tags are balanced, and collects tables, headings and what a browser would fetch."""
+    """A page whose tags are balanced, with its tables, its headings and the links that a browser would fetch."""
 
     _VOID = ("meta", "br")
 
@@ -49,5 +49,5 @@ class Page(HTMLParser):
             self.headings[-1] += data
 
     def table(self, head: str) -> list[list[str]]:
-        """The rows of the table with a column of that name, cells by place."""
+        """Return the rows of the table with a column of that name, cells by place."""
         return next(rows[1:] for rows in self.tables if any(head in cell for cell in rows[0]))

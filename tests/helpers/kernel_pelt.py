@@ -12,14 +12,14 @@ _FACTORS = tuple(int(0.5 ** (n / 32) * 2**32) - (n == 0) for n in range(32))
 
 
 class KernelEntity:
-    """What is tracked, for a run queue or for one task."""
+    """A tracked utilisation, of a run queue or of one task."""
 
     def __init__(self) -> None:
         self.sum = self.average = 0
         self._contrib = self._updated_ns = 0
 
     def update(self, tracked_ns: int, running: bool) -> None:
-        """Until now, by the core's tracked time, it was running or not."""
+        """Track that it was running or not until now, in the core's tracked time."""
         delta = (tracked_ns - self._updated_ns) >> 10
         self._updated_ns += delta << 10
         start, delta = self._contrib, delta + self._contrib
@@ -47,7 +47,7 @@ def _decayed(value: int, periods: int) -> int:
 
 
 class KernelTask(KernelEntity):
-    """A task, and what is remembered of it while it sleeps."""
+    """A task, with the utilisation that is remembered while it sleeps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class KernelTask(KernelEntity):
         return max(self.ewma, self.enqueued)
 
     def learn(self) -> None:
-        """It has gone to sleep."""
+        """Learn from the run that ended when the task went to sleep."""
         last, self.enqueued = self.enqueued, self.average
         if self.ewma < self.enqueued:
             self.ewma = self.enqueued
@@ -82,7 +82,7 @@ class KernelCore:
         return self.queue.util
 
     def live(self, busy: bool, us: float, pace: float, task: int | None = None) -> None:
-        """The core was busy or idle for so long, with that task if busy."""
+        """Let time pass in which the core is busy or idle, with that task if busy."""
         ns = round(us * 1000)
         self._now_ns += ns
         if busy:
@@ -96,13 +96,13 @@ class KernelCore:
             self.tasks[task].update(self._tracked_ns, busy)
 
     def wake(self, number: int) -> None:
-        """That task is enqueued."""
+        """Enqueue a task."""
         task = self.tasks.setdefault(number, KernelTask())
         task.update(self._tracked_ns, False)
         self.estimate += task.estimate
 
     def sleep(self, number: int) -> None:
-        """That task is dequeued."""
+        """Dequeue a task."""
         task = self.tasks[number]
         self.estimate -= task.estimate
         task.learn()

@@ -20,10 +20,11 @@ from workloads.runs.live import Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
 
 PATIENCE_S = 60.0
-"""A stalled machine gets this long for what takes a second or two."""
+"""The longest that a test waits for what takes a second or two; it needs this only where the machine stalls."""
 
 
 def assert_counts_add_up(app: AppSummary) -> None:
+    """Check that every request of an application is counted once."""
     assert app.submitted == app.completed + app.dropped + app.failed + app.in_flight
     assert sum(app.subnets.values()) == app.completed
     assert sum(segment.n for segment in app.segments) == app.submitted - app.in_flight

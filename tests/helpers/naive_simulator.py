@@ -15,12 +15,12 @@ from actors.requests.records import Status
 
 @dataclass(kw_only=True, eq=False)
 class NaiveApp:
-    """An application, its schedule and its only gear; what became of its requests is in `ends`.
+    """An application with its schedule, its only gear and the ends of its requests.
 
     Attributes:
-        cores: any names; equal ones are one core.
-        services_ms: of its requests, at the clock in force; rising, for `Draws` to pick from.
-        ends: by request: its status, when it got its cores (NaN if never) and when it ended.
+        cores: names of its cores; the same name is the same core.
+        services_ms: times that a request may take at the clock in force, rising, for `Draws` to pick from.
+        ends: by request: its status, when it got its cores (s; NaN if never) and when it ended (s).
     """
 
     name: str
@@ -42,14 +42,14 @@ class NaiveApp:
 
     @property
     def next_s(self) -> float:
-        """When it has something to do next."""
+        """The next moment at which it has something to do."""
         arrival_s = self.arrivals_s[self.arrived] if self.arrived < len(self.arrivals_s) else math.inf
         expires = self.drop == "late" and self.asks is not None
         return min(arrival_s, self.end_s, self.deadline_s(self.queue[0]) if expires else math.inf)
 
     @property
     def asks(self) -> int | None:
-        """The request that waits for cores, if one does."""
+        """The request that waits for cores; None if none does."""
         return self.queue[0] if self.running is None and self.queue else None
 
     def give_up(self, request: int, now_s: float) -> None:
@@ -60,12 +60,12 @@ class NaiveApp:
             self.give_up(self.queue.pop(0), now_s)
 
     def close(self, now_s: float) -> None:
-        """Lets nothing in any more, and looks who of those that wait is too late."""
+        """Let nothing in any more, and give up those that wait and are too late."""
         self.arrived = len(self.arrivals_s)
         self.give_up_the_late(now_s)
 
     def pass_to(self, now_s: float) -> None:
-        """Ends what is over and lets in what arrives."""
+        """End what is over and let in what arrives."""
         if self.end_s <= now_s:
             self.ends[self.running] = (Status.COMPLETED, self.start_s, now_s)
             self.running, self.end_s = None, math.inf
@@ -86,7 +86,7 @@ class NaiveApp:
 
 
 def simulate_naively(apps: Sequence[NaiveApp], *, seed: int, closes_s: float, until_s: float) -> None:
-    """Runs the applications, in the order of their slots; what has not ended by `until_s` has no end."""
+    """Run the applications, in the order of their slots; a request that has not ended by `until_s` has no end."""
     closed = False
     while (now_s := min(*(app.next_s for app in apps), math.inf if closed else closes_s)) < until_s:
         asked = [app.asks for app in apps]

@@ -13,7 +13,7 @@ from supernets.ofa.space import Architecture, Space
 
 
 def make_peer(space: Space, width: float = 1.0) -> OFAMobileNetV3:
-    """The package's supernet of that width, with random weights."""
+    """Return the package's supernet of that width, with random weights."""
     return OFAMobileNetV3(
         width_mult=width,
         ks_list=list(space.kernels),
@@ -23,10 +23,10 @@ def make_peer(space: Space, width: float = 1.0) -> OFAMobileNetV3:
 
 
 def activate(peer: OFAMobileNetV3, architecture: Architecture) -> None:
-    """Makes that sub-network the one which the package's supernet runs."""
+    """Make a sub-network the one that the package's supernet runs."""
     peer.set_active_subnet(ks=list(architecture.kernel), e=list(architecture.expand), d=list(architecture.depth))
 
 
 def translated(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's state dict under our names; every one of its names is known."""
+    """Return the package's state dict under our names; every one of its names is known."""
     return {str(our_name(name)): tensor for name, tensor in state.items()}

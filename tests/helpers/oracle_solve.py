@@ -17,7 +17,7 @@ from scheduler.solver import Evaluation, evaluate
 
 
 def choices(problem: Problem) -> Iterator[Evaluation]:
-    """Evaluate every choice there is, those with needless sharing left out where sharing is barred."""
+    """Yield the evaluation of every choice; where sharing is barred, choices with needless sharing are left out."""
     found = []
     for points in itertools.product(*(demand.points for demand in problem.demands)):
         clocks: dict[str, float] = {}
@@ -34,7 +34,7 @@ def choices(problem: Problem) -> Iterator[Evaluation]:
 
 
 def rank(problem: Problem, outcome: Evaluation) -> tuple[float, ...]:
-    """What the objective lessens, in order; violation rounded so that equal ones compare equal."""
+    """Return the quantities that the objective lessens, in order; rounded violations make equal ones equal."""
     violation = round(outcome.violation, 8)
     if problem.objective == "accuracy":
         return violation, -round(outcome.accuracy, 8), outcome.power_w
@@ -44,12 +44,12 @@ def rank(problem: Problem, outcome: Evaluation) -> tuple[float, ...]:
 
 
 def brute_force(problem: Problem) -> Evaluation:
-    """The best of all choices."""
+    """Return the evaluation of the best of all choices."""
     return min(choices(problem), key=lambda outcome: rank(problem, outcome))
 
 
 class Milp:
-    """The problem as a mixed-integer programme: pick a row per demand and a clock per unit.
+    """A problem as a mixed-integer programme: pick a row per demand and a clock per unit.
 
     Waiting on a shared unit is linearised with big-M rows. HiGHS solves it once per level of the objective, each
     level bound to what the one before reached.
@@ -121,7 +121,7 @@ class Milp:
             self._row({self.worst: 1.0, excess: -1.0}, 0.0)
 
     def solve(self, time_limit_s: float = 60.0) -> list[float] | None:
-        """What each level reaches, or None where HiGHS runs out of time."""
+        """Return the value that each level reaches, or None if HiGHS runs out of time."""
         levels = {
             "energy": [self.violation, self.power],
             "accuracy": [self.violation, self.accuracy, self.power],
@@ -190,19 +190,19 @@ def draw(
     """Draw a problem shaped like a board: larger sub-networks take longer and are more accurate, and so on.
 
     Args:
-        rng: The source of chance.
-        demands: How many apps.
-        cpus: Cores of each CPU unit.
-        gpu: Whether there is a GPU.
-        clocks: Clocks of a CPU unit.
-        gpu_clocks: Clocks of the GPU; as many as a CPU unit's unless told.
-        subnets: Sub-networks in each app's ladder.
-        pressure: Scale of service times against targets: 1 is busy, 3 hopeless.
-        objective: As in `Problem`.
-        cap: Power cap as a share of the power at the top clocks; None for none.
-        sharing: As in `Problem`.
-        wait_shares: Whether waiting counts for less, or more, than all of it.
-        noise: Relative disorder of the points' figures.
+        rng: source of chance.
+        demands: number of applications.
+        cpus: number of cores of each CPU unit.
+        gpu: True if there is a GPU.
+        clocks: number of clocks of a CPU unit.
+        gpu_clocks: number of clocks of the GPU; None for as many as a CPU unit has.
+        subnets: number of sub-networks in each application's ladder.
+        pressure: scale of service times against targets: 1 is busy, 3 hopeless.
+        objective: name of the objective.
+        cap: power cap as a share of the power at the top clocks; None for none.
+        sharing: False if CPU cores must not be shared where an assignment without sharing exists.
+        wait_shares: True if waiting counts for more or less than all of it.
+        noise: relative disorder of the points' figures.
     """
     units = [_draw_unit(rng, f"cpu{i}", "cpu", cores, clocks) for i, cores in enumerate(cpus)]
     if gpu:

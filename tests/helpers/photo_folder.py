@@ -13,7 +13,7 @@ COLOURS = {TENCH: (200, 60, 60), TABBY: (60, 200, 60), TISSUE: (60, 60, 200)}
 
 
 def write_photos(directory: Path, counts: dict[str, int], seed: int = 0) -> Path:
-    """Writes so many JPEGs of each class into DIRECTORY/CLASS, of various sizes; returns the directory."""
+    """Write so many JPEGs of each class into DIRECTORY/CLASS, of various sizes, and return the directory."""
     rng = np.random.default_rng(seed)
     for name, count in counts.items():
         (directory / name).mkdir(parents=True)

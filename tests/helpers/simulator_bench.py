@@ -29,7 +29,7 @@ LONE = replace(UNIT, cpus=(4,))
 
 @dataclass
 class Job:
-    """A request for cores, and when it got them and was over."""
+    """A request for cores, with the times at which it got them and was over."""
 
     claim: CoreClaim | None = None
     start_s: float = math.nan
@@ -86,12 +86,12 @@ class Bench:
 
 
 def moment(at_s: float) -> object:
-    """That time, give or take what makes two times one moment."""
+    """Return that time with the tolerance within which two times are one moment."""
     return pytest.approx(at_s, abs=2e-9)
 
 
 class AlertClock(ScriptedClock):
-    """Scripted time that wakes a sleeper whenever something happens, where real ones look every 2 ms."""
+    """A scripted clock that wakes a sleeper whenever something happens; on real clocks sleepers look every 2 ms."""
 
     def sleep_until(self, at_s: float) -> None:
         super().sleep_until(min([at_s, *(moment_s for moment_s, _ in self.script)]))

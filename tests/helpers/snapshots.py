@@ -22,7 +22,7 @@ BIG = UnitView(
 LITTLE = replace(
     BIG, name="little", mhz_allowed=(500.0, 1000.0), static_w=(0.02, 0.05), dynamic_w=(0.05, 0.2), capacity=0.5
 )
-# Of each sub-network: work in ms on one core of `big` at its top clock, and accuracy.
+# By sub-network: work in ms on one core of `big` at its top clock, and accuracy.
 LADDER = {"small": (10.0, 0.6), "medium": (20.0, 0.75), "large": (40.0, 0.9)}
 
 

@@ -70,7 +70,7 @@ EVENTS = [
 
 @dataclass
 class Made:
-    """What a test may want to change before it is written."""
+    """A made-up run that a test may change before it is written."""
 
     summary: Summary
     header: LogHeader
@@ -155,7 +155,7 @@ def _mhz(unit: str, now_s: float) -> float:
 
 
 def _serve(app: str, times_s: Any, rng: np.random.Generator) -> Any:
-    """First come, first served on cores of its own; a request whose deadline passes in the queue is dropped."""
+    """Serve first come, first served on cores of its own; a request whose deadline passes in the queue is dropped."""
     mine, targets = [gear for gear in GEARS if gear[1] == app], MIX.targets_of(app)
     rows, free_s = [], 0.0
     for index, arrival_s in enumerate(times_s):

@@ -19,7 +19,12 @@ RESOLUTIONS = {"small": 4, "large": 8}
 
 
 def board(dvfs: str = "emulated", speed: float = 0.5) -> Board:
-    """Two units of one core each, CPUs 0 and 1, and one of both; at its top clock a core has that speed."""
+    """Return a board of two units with one core each, CPUs 0 and 1, and a unit of both.
+
+    Args:
+        dvfs: the units' DVFS word.
+        speed: speed of a core at its top clock.
+    """
     units = (("big", (0,)), ("little", (1,)), ("pair", (0, 1)))
     return Board(
         name="test",
@@ -43,7 +48,7 @@ def board(dvfs: str = "emulated", speed: float = 0.5) -> Board:
 
 
 def profile(small_ms: tuple[float, ...] = (10.0,), large_ms: tuple[float, ...] = (40.0,)) -> Profile:
-    """Service times on one core; on two they are half."""
+    """Return a profile with these service times on one core; on two cores they are half."""
     return Profile(
         supernet="tiny",
         machine="none",
@@ -63,12 +68,12 @@ def profile(small_ms: tuple[float, ...] = (10.0,), large_ms: tuple[float, ...] =
 
 
 def ladder(directory: Path) -> dict[str, Artifact]:
-    """Two networks that return the mean of their input times their scale, each for another input shape."""
+    """Write two networks that return the mean of their input times their scale, each for another input shape."""
     return {subnet: network(directory, subnet) for subnet in SCALES}
 
 
 def with_gpu(board: Board, dvfs: str = "emulated", speed: float = 0.5) -> Board:
-    """The board and a GPU."""
+    """Return the board with a GPU added."""
     gpu = BoardUnit(
         name="gpu",
         kind="gpu",
@@ -83,7 +88,7 @@ def with_gpu(board: Board, dvfs: str = "emulated", speed: float = 0.5) -> Board:
 
 
 def gpu_times(profile: Profile, **service_ms: float) -> Profile:
-    """The profile and such times of its sub-networks on a GPU."""
+    """Return the profile with times of its sub-networks on a GPU added."""
     rungs = []
     for rung in profile.rungs:
         time = ServiceTime(kind="gpu", cores=1, samples_ms=(service_ms[rung.subnet],), engine="torch (cpu)")
@@ -92,7 +97,7 @@ def gpu_times(profile: Profile, **service_ms: float) -> Profile:
 
 
 def with_program(artifact: Artifact) -> Artifact:
-    """The network as a torch program too, for the torch engine."""
+    """Write the network as a torch program too, for the torch engine."""
     import torch
 
     class Scaled(torch.nn.Module):
@@ -124,7 +129,9 @@ def network(directory: Path, subnet: str) -> Artifact:
 
 @dataclass(frozen=True)
 class Numbers:
-    """Request i's input is a picture full of i; an output is right if it is i, so only `small` is ever right.
+    """A source of numbers: request i's input is a picture full of i, and an output is right if it is i.
+
+    Only `small` is ever right.
 
     Attributes:
         broken: requests whose input has a shape that no network takes.

@@ -36,7 +36,7 @@ TINY = Space(
 
 
 def architectures(space: Space) -> st.SearchStrategy[Architecture]:
-    """Any architecture of a space, also with entries of unused blocks."""
+    """Return a strategy for any architecture of a space, also with entries of unused blocks."""
     return st.builds(
         Architecture,
         kernel=st.tuples(*[st.sampled_from(space.kernels)] * space.blocks),
@@ -46,13 +46,13 @@ def architectures(space: Space) -> st.SearchStrategy[Architecture]:
 
 
 def pictures(space: Space, count: int, resolution: int, seed: int = 0) -> Tensor:
-    """Random inputs of a network of the space, shape (count, channels, height, width)."""
+    """Return random inputs of a network of the space, shape (count, channels, height, width)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, space.in_channels, resolution, resolution * space.aspect, generator=generator)
 
 
 def lived_in(space: Space, seed: int = 0) -> ElasticMobileNetV3:
-    """A supernet of which nothing is as it was initialised: batch-norm statistics, scales, kernel transforms."""
+    """Return a supernet whose batch-norm statistics, scales and kernel transforms all differ from their first ones."""
     torch.manual_seed(seed)
     network = ElasticMobileNetV3(space)
     generator = torch.Generator().manual_seed(seed)
@@ -69,7 +69,7 @@ def lived_in(space: Space, seed: int = 0) -> ElasticMobileNetV3:
 
 
 def set_statistics(network: nn.Module) -> None:
-    """From now on each training-mode pass leaves its own batch-norm statistics.
+    """Let each training-mode pass from now on leave its own batch-norm statistics.
 
     At the usual momentum a few passes leave variances near the initial 1, far above the true ones: what depends on
     the picture dies out layer by layer, and a comparison of outputs compares biases only.
@@ -80,5 +80,5 @@ def set_statistics(network: nn.Module) -> None:
 
 
 def off_by(actual: Tensor, expected: Tensor) -> float:
-    """Largest difference, as a share of the largest expected value."""
+    """Return the largest difference, as a share of the largest expected value."""
     return float(((actual - expected).abs().max() / expected.abs().max()).detach())

@@ -70,7 +70,7 @@ class Rig:
         self._reported = None
 
     def telemetry(self):
-        """What the worker did since the last call, as the manager gets it."""
+        """Return what the worker did since the last call, as the manager gets it."""
         earlier, self._reported = self._reported, self.worker.totals()
         return self._reported.since(earlier, "a")
 
@@ -87,7 +87,7 @@ class Rig:
         return self.activate(gear, plan)
 
     def run_until(self, until_s):
-        """Steps the worker until then; time stands a little later if a request ends only then."""
+        """Step the worker until then; time stands a little later if a request ends only then."""
         while self.clock.now_s() <= until_s:
             again_s = self.worker.step()
             if again_s is None:
@@ -113,6 +113,7 @@ class Rig:
 
 
 def serve_until_killed(directory: Path, zero_s: float) -> None:
+    """Serve on the wall's clock, in the calling process, until it is killed."""
     one = Rig(
         directory,
         clock=BoardClock(zero_s),

@@ -182,7 +182,7 @@ def test_a_limit_holds_a_governor_down_at_once(emulated):
 
 
 def run(device, clock, seconds):
-    """Lets virtual time pass, with every tick when it is due."""
+    """Let virtual time pass, with every tick when it is due."""
     end_s = clock.now_s() + seconds
     while (due_s := device.tick()) <= end_s:
         clock.sleep_until(due_s)

@@ -157,7 +157,7 @@ def test_the_board_s_latest_report_is_taken_once(place):
 
 
 class EnoughError(Exception):
-    """Ends what would go on for ever."""
+    """The end of what would go on for ever."""
 
 
 @settings(deadline=None)

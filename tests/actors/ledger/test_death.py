@@ -12,7 +12,7 @@ class Killed(BaseException):
 
 
 class MortalRecords(SharedRecords):
-    """Dies at the n-th store: before it, or between writing the copy and making it count."""
+    """Records whose process dies at the n-th store: before it, or between writing the copy and making it count."""
 
     def __init__(self, path, at, half):
         super().__init__(path)
@@ -30,7 +30,7 @@ class MortalRecords(SharedRecords):
 
 
 def dying_at(ledger, store, *, half):
-    """The same ledger as a process that dies at that store has it."""
+    """Return the same ledger, of a process that dies at that store."""
     mortal = BoardLedger.attach(ledger.path, BOARD, ledger._clock)
     mortal._file.records.close()
     mortal._file.records = MortalRecords(ledger.path / "ledger", store, half)

@@ -17,7 +17,7 @@ from helpers.small_ledger import BOARD, Request
 
 
 def count_up(lock, records, rounds):
-    """Adds to a record under a lock, with time for others to come between."""
+    """Add to a record under a lock, with time for others to come between."""
     for _ in range(rounds):
         with lock:
             (count,) = records.get(1, 1)

@@ -55,7 +55,7 @@ class Heavy:
 
 
 def settled(box: Gearbox) -> set[Form]:
-    """What is ready once nothing more is prepared by itself."""
+    """Return what is ready once nothing more is prepared by itself."""
     deadline = time.monotonic() + PATIENCE_S
     while any(thread.name.startswith("prepare ") for thread in threading.enumerate()):
         assert time.monotonic() < deadline

@@ -50,7 +50,7 @@ class Board:
 
 
 def estimates(*runs_ms: float, sleep_ms: float = LONG_MS, pace: float = 1.0) -> list[float]:
-    """What a task that has run so, at a share of the largest core's pace, is estimated to need, after each time."""
+    """Return, after each run, what the task is estimated to need; it runs at a share of the largest core's pace."""
     load, tasks, now_us, found = CoreLoad(0.0), EnqueuedTasks(), 0.0, []
     for ms in runs_ms:
         for busy, us in ((True, 1000 * ms), (False, 1000 * sleep_ms)):

@@ -96,7 +96,7 @@ def test_race_keeps_to_the_floor_before_the_target():
 
 
 class Feed:
-    """Asks a policy epoch by epoch; what it answers is in force one epoch later, if `follows`."""
+    """Ask a policy epoch by epoch; what it answers is in force one epoch later, if `follows`."""
 
     def __init__(self, policy, **view):
         self.policy, self.view = policy, make_view(**view)

@@ -100,7 +100,7 @@ def at(clocks, points):
 
 
 def violation(problem, choice, mhz):
-    """As `joint` judges it."""
+    """Return the violation as `joint` judges it."""
     return (evaluate_by_cpu(problem, choice, mhz).violation + evaluate_likely(problem, choice, mhz).violation) / 2
 
 
@@ -124,7 +124,7 @@ def test_joint_never_violates_more_than_the_optimum_and_settles(views, objective
 
 
 def test_a_crowded_unit_goes_as_slow_as_its_cpus_can():
-    """As one server the three would need the upper clock for their 60 ms; two CPUs have each wait for one at most."""
+    """The three would need the upper clock for their 60 ms on one server; on two CPUs each waits for one at most."""
     views = [make_view(name, target_ms=60.0, points=on_little(20.0)) for name in "abc"]
     problem = problem_of(make_snapshot(*views))
     assert solve(problem).mhz["little"] == 1000.0
@@ -132,7 +132,7 @@ def test_a_crowded_unit_goes_as_slow_as_its_cpus_can():
 
 
 def test_nobody_is_moved_off_a_unit_whose_cpus_are_enough():
-    """As one server little would be late with all three, 24 + 20 + 20 ms of 60, and big takes more power."""
+    """Little would be late with all three as one server, 24 + 20 + 20 ms of 60, and big takes more power."""
     dear = OperatingPoint(
         subnet="x", unit="big", cores=1, mhz=1000.0, latency_ms=12, energy_mj=1.1, accuracy=0.8, service_ms=10
     )

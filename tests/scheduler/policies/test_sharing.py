@@ -84,7 +84,7 @@ def test_waiting_counts_as_far_as_it_is_known_to_happen():
 
 
 def test_waiting_may_count_for_more_than_a_request_s_own_latency():
-    """Where a request alone takes half of what its point says, a target twice as long makes waiting count twice."""
+    """A request that alone takes half of what its point says has waiting count twice at a target twice as long."""
     services_ms = {"a": 60.0, "b": 50.0, "c": 40.0, "d": 30.0, "e": 20.0, "f": 10.0}
     demands = [replace(demand(app, service_ms=ms, rate_hz=5.0), wait_share=2.0) for app, ms in services_ms.items()]
     fine, _ = came_to(*demands)

@@ -34,7 +34,7 @@ def mix():
 
 @pytest.fixture
 def bench(session: RaySession, tmp_path: Path) -> Callable[..., list[RunResult]]:
-    """Runs a second of a mix of one tiny network under some policies."""
+    """A function that runs a second of a mix of one tiny network under some policies."""
     script = tmp_path / "tiny.py"
     script.write_text(MIX.format(small=network(tmp_path, "small").path, large=network(tmp_path, "large").path))
 

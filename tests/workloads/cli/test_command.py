@@ -214,7 +214,7 @@ def test_a_time_scale_on_a_board_with_a_real_clock(here):
 
 
 class Bomb:
-    """What a pickle with code in it does."""
+    """A pickle with code in it."""
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
         return os.mkdir, ("exploded",)

@@ -32,7 +32,7 @@ THREE = [
 
 
 def rows_of(out: str, app: str) -> list[list[str]]:
-    """What the app asked, then what each policy gave it."""
+    """Return the rows of an app: what it asked, then what each policy gave it."""
     lines = out.splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith(app))
     rest = itertools.takewhile(str.strip, lines[start:])

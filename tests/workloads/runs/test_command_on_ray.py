@@ -28,7 +28,7 @@ COMMAND = Path(sys.executable).with_name("gearshift")
 
 
 def tagged(pid: int) -> list[str]:
-    """Names of the processes of that driver's runs."""
+    """Return the names of the processes of that driver's runs."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -45,7 +45,7 @@ def directories(pid: int) -> list[Path]:
 
 @pytest.fixture
 def mix_file(tmp_path: Path) -> Callable[[float], Path]:
-    """Writes a mix of one app that reads plates for so many seconds."""
+    """A function that writes a mix of one app that reads plates for so many seconds."""
 
     def write(duration_s: float) -> Path:
         path = tmp_path / "mix.py"
@@ -60,7 +60,7 @@ def mix_file(tmp_path: Path) -> Callable[[float], Path]:
 
 
 def begin(*arguments: object) -> subprocess.Popen[str]:
-    """Starts the command as a terminal does, in a process group of its own."""
+    """Start the command as a terminal does, in a process group of its own."""
     return subprocess.Popen(
         [COMMAND, *map(str, arguments)],
         stdout=subprocess.PIPE,

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def shortened(mix: Mix, duration_s: float) -> Mix:
-    """The same mix in less time: everything happens at the same share of it."""
+    """Return the same mix in less time: everything happens at the same share of it."""
     factor = duration_s / mix.duration_s
     return replace(
         mix,
@@ -52,7 +52,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def example(session: RaySession, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
-    """Runs an example, shortened, under a policy; each once."""
+    """A function that runs an example, shortened, under a policy; each once."""
 
     @cache
     def made(name: str, policy: str) -> Made:

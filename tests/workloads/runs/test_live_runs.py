@@ -115,7 +115,7 @@ def test_every_thread_of_a_worker_is_on_the_cpus_of_its_gear(tmp_path, tiny, wat
     cpus = board.units[0].cpus
 
     def settled(cores: int) -> Callable[[], tuple[int, ...] | None]:
-        """Reads from the kernel whether all threads have come to be on so many CPUs, and those are the unit's."""
+        """Return a look at the kernel: the CPUs of all threads, once they are so many and the unit's; else None."""
 
         def look() -> tuple[int, ...] | None:
             status = ray.get(worker.begin.remote())

@@ -28,7 +28,7 @@ from workloads.runs.plan import RunPlan, plan_run
 
 @pytest.fixture
 def model(tmp_path: Path) -> Callable[..., str]:
-    """Writes a model that adds up its inputs, of the given shapes."""
+    """Write a model that adds up its inputs, of the given shapes."""
 
     def write(name: str, *shapes: tuple[object, ...], kind: int = TensorProto.FLOAT) -> str:
         names = [f"x{number}" for number in range(len(shapes))]
