@@ -3,7 +3,7 @@
 `gearshift run examples/one_app.py --backend sim --policy examples/own_policy.py:Thrifty`
 """
 
-from scheduler.views import Gear, Plan, Snapshot
+from gearshift import Gear, Plan, Snapshot
 
 
 class Thrifty:
