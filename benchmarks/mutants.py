@@ -27,7 +27,12 @@ PACKAGES = ("actors", "gearshift", "scheduler", "supernets", "workloads")
 # What is known also shows in what the manager decides and logs, so its tests belong to both.
 _MANAGER = "tests/scheduler/test_manager.py"
 _KNOWLEDGE = ("tests/scheduler/test_knowledge.py", "tests/scheduler/test_app_knowledge.py", _MANAGER)
-_TRANSITION = ("tests/scheduler/test_transition.py", "tests/scheduler/test_transition_faults.py", _MANAGER)
+_TRANSITION = (
+    "tests/scheduler/test_app_transition.py",
+    "tests/scheduler/test_transition.py",
+    "tests/scheduler/test_transition_faults.py",
+    _MANAGER,
+)
 CORE: dict[str, tuple[str, ...]] = {
     "scheduler/points.py": ("tests/scheduler/test_points.py",),
     "scheduler/knowledge.py": _KNOWLEDGE,

@@ -194,6 +194,20 @@ def unhealthy(waiting_for: str) -> Log:
     return Log(kind="unhealthy", fields={"app": "a", "waiting_for": waiting_for})
 
 
+def test_new_hints_alone_are_no_change_of_clock_for_the_log() -> None:
+    transition = asked_at_0()
+    clocks = {unit.name: "schedutil-uclamp" for unit in BOARD.units}
+    logged = []
+    for number, clamp_mhz in ((2, 500.0), (3, 1000.0)):
+        plan = Plan(gears={"a": gear()}, clocks=clocks, clamps_mhz={"a": clamp_mhz})
+        transition.aim(plan, {"a": (0,)}, number, "hints")
+        for effect in transition.advance(0.0):
+            if isinstance(effect, SetClock) and effect.unit == gear().unit:
+                assert effect.clamps_mhz == {"a": clamp_mhz}
+                logged.append(transition.acknowledge(ClockSet(unit=effect.unit, clock=effect.clock, plan=effect.plan)))
+    assert [len(effects) for effects in logged] == [1, 0]
+
+
 def test_a_worker_is_unhealthy_from_the_timeout_on() -> None:
     transition = asked_at_0()
     assert transition.expire(ACK_TIMEOUT_S - 0.1) == []
