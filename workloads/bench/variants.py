@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from workloads.mix.app import App
-from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, at
+from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, MixEvent, UnitChange, at
 from workloads.mix.mix import Mix
 
 Floors = Mapping[str, Sequence[tuple[float, float]]]
@@ -26,8 +27,10 @@ def clone_apps(mix: Mix, times: int) -> Mix:
                 events += [replace(event, app=_clone(event.app, number)) for number in range(1, times + 1)]
             case AppChange() | AppRemoval():
                 events += [replace(event, app=_cloned_name(event.app, number)) for number in range(1, times + 1)]
-            case _:
+            case UnitChange() | BoardChange():
                 events.append(event)
+            case _:
+                assert_never(event)
     apps = [_clone(app, number) for number in range(1, times + 1) for app in mix.apps]
     return replace(mix, apps=apps, events=events)
 
