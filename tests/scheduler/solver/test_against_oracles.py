@@ -76,6 +76,21 @@ class TestAgainstOracles:
         assert found.violation > 0.0
         assert levels(problem, found) == pytest.approx(Milp(problem).solve(), rel=1e-5, abs=2e-6)
 
+    @pytest.mark.parametrize(
+        ("seed", "demands", "pressure", "cap"),
+        [(36, 3, 1.0, 0.45), (45, 4, 0.5, 0.2), (72, 2, 2.0, 0.3), (79, 2, 5.0, 0.45), (517, 3, 2.0, 0.45)],
+    )
+    def test_highs_where_the_most_accurate_answer_needs_more_than_the_cap(
+        self, seed: int, demands: int, pressure: float, cap: float
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        problem = draw(
+            rng, demands=demands, cpus=(2, 1), clocks=3, subnets=3, pressure=pressure, objective="accuracy", cap=cap
+        )
+        answer = solve(problem)
+        assert answer.optimal
+        assert levels(problem, outcome(problem, answer)) == pytest.approx(Milp(problem).solve(), rel=1e-5, abs=2e-6)
+
     def test_highs_on_a_board(self) -> None:
         for seed, pressure in ((0, 0.5), (1, 1.0)):
             rng = np.random.default_rng(seed)
