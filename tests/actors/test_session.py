@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from actors.session import reap_dead_runs
+from helpers.run_processes import tagged
 
 BASES = [base for base in (Path("/dev/shm"), Path("/tmp")) if base.is_dir()]
 PATIENCE_S = 60
@@ -69,18 +70,6 @@ def ends(process: subprocess.Popen[str]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def tagged(pid: int) -> list[str]:
-    """Names of the processes of a driver's runs."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("GEARSHIFT_RUN", "").startswith(f"{pid}-"):
-                found.append(process.name())
-        except psutil.Error:
-            continue
-    return found
 
 
 def test_what_a_dead_driver_left_is_reaped(spawn):

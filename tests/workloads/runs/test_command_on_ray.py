@@ -9,34 +9,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
-import psutil
 import pytest
 
 from actors.session import reap_dead_runs
+from helpers.command_line import COMMAND
 from helpers.live_runs import PATIENCE_S, wait_for
+from helpers.run_processes import tagged
 from helpers.summary_schema import SCHEMA
 
 pytestmark = pytest.mark.ray
 
 ROOT = Path(__file__).parents[3]
-COMMAND = Path(sys.executable).with_name("gearshift")
-
-
-def tagged(pid: int) -> list[str]:
-    """Return the names of the processes of that driver's runs."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("GEARSHIFT_RUN", "").startswith(f"{pid}-"):
-                found.append(process.name())
-        except psutil.Error:
-            continue
-    return found
 
 
 def directories(pid: int) -> list[Path]:
