@@ -38,7 +38,7 @@ class RealClock(ABC):
 
     @abstractmethod
     def set_clock(self, mhz: float) -> float:
-        """Set the clock, and take it from whatever had it.
+        """Set the clock, and take it from the governor that has it.
 
         Args:
             mhz: one of the unit's clocks, in MHz.
@@ -47,7 +47,7 @@ class RealClock(ABC):
             The clock that the kernel granted, in MHz; it need not be one of the unit's.
 
         Raises:
-            DeviceError: if it can't be set.
+            DeviceError: if it can't be set; it is as it was.
         """
 
     @abstractmethod
@@ -68,11 +68,22 @@ class RealClock(ABC):
 
     @abstractmethod
     def look(self) -> Seen:
-        """Return the present state; called once an epoch, so it takes a few reads."""
+        """Return the present state; called once an epoch, so it takes a few reads.
+
+        Raises:
+            DeviceError: if a knob says something that it should not.
+        """
 
 
 class RealDevice(Device):
-    """One unit with a real clock. Its methods may be called from several threads."""
+    """One unit with a real clock. Its methods may be called from several threads.
+
+    Args:
+        unit: the unit as `cluster.yaml` describes it.
+        ledger: the ledger of its board.
+        clock: board time.
+        real: the knobs of its clock.
+    """
 
     def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock, real: RealClock) -> None:
         super().__init__(unit, ledger, clock)
@@ -80,18 +91,59 @@ class RealDevice(Device):
         self._lock = threading.RLock()
         self._max_mhz: float | None = None
         self._asked: float | str | None = None
+        self._look()
 
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
-        """Set the clock; see `Device`."""
+        """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
+            if not isinstance(clock, str):
+                granted = self._real.set_clock(min(clock, self.unit.allowed(self._max_mhz)[-1]))
+                self._asked = clock
+                self._enter(granted)
+                return granted
+            if clamps_mhz:
+                raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
+            self._real.govern(clock)
+            self._real.limit(self._max_mhz)
             self._asked = clock
-            if isinstance(clock, str):
-                if clamps_mhz:
-                    raise DeviceError(f"unit {self.unit.name!r}: governor {clock!r} with hints is emulated only")
-                self._real.govern(clock)
+            return clock
+
+    def limit(
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
+    ) -> None:
+        """Set limits; see `Device`. One below the lowest clock leaves that one; other load is not made up."""
+        if other_load:
+            raise DeviceError(
+                f"unit {self.unit.name!r} does real work: other load ({other_load:g}) must really be there"
+            )
+        with self._lock:
+            self._max_mhz = None if max_mhz is None else self.unit.allowed(max_mhz)[-1]
+            if isinstance(self._asked, str):
                 self._real.limit(self._max_mhz)
-                return clock
-            allowed = self.unit.allowed(self._max_mhz)
-            granted = self._real.set_clock(min(clock, allowed[-1]))
-            self._ledger.set_unit(self.unit.name, mhz=self.unit.nearest(granted))
-            return granted
+            elif self._asked is not None:
+                self.set_clock(self._asked)
+            self._ledger.set_unit(
+                self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online
+            )
+
+    def restore(self) -> None:
+        """Do nothing: the board's hold gives its knobs back, in an order that suits all of them."""
+
+    def condition(self) -> UnitCondition:
+        """Return what the board grants now, and bring the ledger up to it."""
+        with self._lock:
+            seen = self._look()
+        return UnitCondition(max_mhz=seen.max_mhz, held_by=seen.held_by)
+
+    def _look(self) -> Seen:
+        seen = self._real.look()
+        if seen.mhz is not None:
+            self._enter(seen.mhz)
+        return seen
+
+    def _enter(self, mhz: float) -> None:
+        self._ledger.set_unit(self.unit.name, mhz=self.unit.nearest(mhz))
