@@ -11,17 +11,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
 
+__all__ = ["NO_CLAMPS", "Device", "DeviceError"]
+
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
 """No application says which clock it needs."""
-
-
-class DeviceError(RuntimeError):
-    """A device cannot do what was asked, now or later."""
 
 
 class Device(ABC):
