@@ -14,6 +14,11 @@ SAME_CLOCK = 0.02
 """Share by which two figures of one clock may differ: where a kernel measures a clock of 1200 MHz it shows 1199.998."""
 
 
+def reaches(mhz: float, wanted_mhz: float) -> bool:
+    """Return True if a clock that was read back is the wanted one or higher: 1199.998 MHz reaches 1200."""
+    return mhz >= (1 - SAME_CLOCK) * wanted_mhz
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dvfs:
     """One way to set a unit's clock, and what can be done with a unit that has it.
