@@ -258,7 +258,7 @@ class Policy:
     def file(self, name: str, show: Show, store: Store | None = None, *, mode: int | None = None) -> None:
         """Add a file to its directory, which is there, but EBUSY, while all its CPUs are offline."""
 
-        def show_it() -> str:
+        def show_it() -> str | bytes:
             if not self.here:
                 raise kernel_error(errno.EBUSY)
             return show()
