@@ -18,7 +18,11 @@ from kernel.boards import AMD64, BOARDS, Board
 from kernel.packages import UnavailableError, check_host
 
 # Files that run inside the guests, on real sysfs and as root.
-GUEST_TESTS = ("tests/kernel/guest/test_bed.py",)
+GUEST_TESTS = (
+    "tests/kernel/guest/test_bed.py",
+    "tests/actors/agent/devices/test_conformance.py",
+    "tests/actors/agent/devices/test_kill_points.py",
+)
 SKIPPED = 77
 # The bed's own tests take less than a minute, of which two thirds are Python's start and imports.
 GUEST_TIMEOUT_S = 300
