@@ -115,7 +115,7 @@ class Bed:
     def build(self) -> None:
         """Build the kernel modules that Debian's amd64 kernel lacks."""
         kernel = self._kernel(boards.AMD64)
-        sources = [*sorted((HERE / "gsboard").glob("[!R]*")), *kernel.glob("ina*.c")]
+        sources = [HERE / "gsboard" / "Kbuild", HERE / "gsboard" / "gsboard.c", *sorted(kernel.glob("*.c"))]
         content = b"".join(source.read_bytes() for source in sources)
         made_once(
             self.folder / "modules",
