@@ -83,6 +83,29 @@ class Thermal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sensor:
+    """A power rail that can be measured, and what is behind it.
+
+    On a Jetson Xavier NX `Sensor(rail="VDD_CPU_GPU_CV", driver="ina3221", covers=("cluster0", "cluster1", "cluster2",
+    "gpu"))` measures all its units together. `covers=()` is a rail behind which there is no unit, such as the memory's.
+
+    Attributes:
+        rail: name of the rail; for a chip with labels its label, for `rapl` the name of its zone.
+        driver: what reads it: `rapl`, `ina3221`, `ina2xx`, `nvml`, or `replay` for a recording.
+        covers: `board` for the whole board, else the names of the units behind it. A unit is behind one rail at most.
+        address: I2C address of the chip, such as `0x40`, or bus and address, such as `4-0040`; None where its labels
+            tell it.
+        file: path of the recording of a `replay`; None for all others.
+    """
+
+    rail: str
+    driver: str
+    covers: tuple[str, ...] | Literal["board"]
+    address: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BoardUnit:
     """A unit of the board: cores, or a GPU, that share one clock.
 
@@ -98,6 +121,7 @@ class BoardUnit:
         memory_share: share of an inference, at the top clock, that a lower clock does not stretch, 0 to 1.
         host: name of the CPU unit that serves a GPU; None for a CPU unit.
         domain: name of its frequency domain; units of one domain have one clock. None for a domain of its own.
+        may_switch_off: true if its owner allows all its CPUs to be taken offline.
         transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then.
         idle_states: sleep states of its cores, the shallowest first.
         idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
@@ -115,6 +139,7 @@ class BoardUnit:
     memory_share: float = 0.0
     host: str | None = None
     domain: str | None = None
+    may_switch_off: bool = False
     transition_us: float = 0.0
     idle_states: tuple[IdleState, ...] = ()
     idle_share: float = 1.0
@@ -124,6 +149,28 @@ class BoardUnit:
     def cores(self) -> int:
         """Number of cores that requests can take; a GPU counts as one."""
         return len(self.cpus) if self.kind == "cpu" else 1
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of each core, in the order of `cluster.yaml`: its CPU's, or 0 for a GPU, which has no CPUs."""
+        return self.cpus if self.kind == "cpu" else (0,)
+
+    @property
+    def all_cpus(self) -> tuple[int, ...]:
+        """The numbers of its cores, rising.
+
+        What is online of a unit is a part of this, rising too: (4, 6) of CPUs 4 to 7, (0,) for a GPU that is there,
+        and () for a unit that is away.
+        """
+        return tuple(sorted(self.numbers))
+
+    def first_cpus(self, count: int) -> tuple[int, ...]:
+        """Return that many of `all_cpus`, rising: those that `cluster.yaml` lists first.
+
+        Args:
+            count: how many; all where there are fewer.
+        """
+        return tuple(sorted(self.numbers[:count]))
 
     @property
     def settable(self) -> bool:
@@ -172,7 +219,8 @@ class Board:
         name: name of the board.
         units: its units, in the order of `cluster.yaml`.
         base_w: power of all that is not a unit; None where unknown.
-        sensor: name of the power sensor, or `none`.
+        sensor: a driver all of whose rails are read, though what they cover is not known, or `none`.
+        sensors: the rails of which it is known what they cover; empty where `sensor` is given.
         power_source: source of the power figures, as shown to users.
         ambient_c: temperature around it at the start, in °C, for units with a thermal model.
         speed_of: the machine whose core `BoardUnit.speed` is relative to. A profile fits the board if its
@@ -186,6 +234,7 @@ class Board:
     power_source: str
     ambient_c: float = 25.0
     speed_of: str = "host"
+    sensors: tuple[Sensor, ...] = ()
 
     def unit(self, name: str) -> BoardUnit:
         """Return the unit of that name.

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from actors import cluster
-from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
+from actors.board_schema import BoardError
+from actors.cluster import check_host, default_board_path, load_board, packaged_board
 
 ROOT = Path(__file__).parents[2]
 BOARDS = Path(cluster.__file__).parent / "boards"
@@ -131,12 +133,26 @@ def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board,
     assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)
 
 
-def test_the_documented_boards_can_be_read(tmp_path):
+def documented():
+    """Each piece of YAML in the documentation: whole boards, and single keys."""
     text = (ROOT / "docs" / "boards.md").read_text()
-    described = [block.split("```")[0] for block in text.split("```yaml\n")[1:]]
-    boards = []
-    for number, content in enumerate(described):
-        (tmp_path / f"{number}.yaml").write_text(content)
-        boards.append(load_board(tmp_path / f"{number}.yaml"))
-    units = {board.name: [(unit.name, unit.kind, unit.cores) for unit in board.units] for board in boards}
+    return [yaml.safe_load(block.split("```")[0]) for block in text.split("```yaml\n")[1:]]
+
+
+def test_the_documented_boards_can_be_read(tmp_path):
+    units = {}
+    for content in documented():
+        if "name" in content:
+            (tmp_path / "board.yaml").write_text(yaml.safe_dump(content))
+            board = load_board(tmp_path / "board.yaml")
+            units[board.name] = [(unit.name, unit.kind, unit.cores) for unit in board.units]
     assert units == {"laptop": [("cpu", "cpu", 2)], "workstation": [("cpu", "cpu", 2), ("gpu", "gpu", 1)]}
+
+
+def test_the_documented_sensors_are_those_of_a_xavier_nx(tmp_path):
+    (sensors,) = [content["power"] for content in documented() if list(content) == ["power"]]
+    xavier = yaml.safe_load((BOARDS / "jetson-xavier-nx.yaml").read_text())
+    (tmp_path / "board.yaml").write_text(yaml.safe_dump({**xavier, "power": xavier["power"] | sensors}))
+    rails = {sensor.rail: sensor.covers for sensor in load_board(tmp_path / "board.yaml").sensors}
+    cpus = ("cluster0", "cluster1", "cluster2")
+    assert rails == {"VDD_IN": "board", "VDD_CPU_GPU_CV": (*cpus, "gpu"), "VDD_SOC": ()}

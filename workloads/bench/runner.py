@@ -16,7 +16,7 @@ from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from actors.cluster import BoardError
+from actors.board_schema import BoardError
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.policies import PolicyError

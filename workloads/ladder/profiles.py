@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from actors.cluster import BoardError
+from actors.board_schema import BoardError
 from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_profiles import is_executable, packaged_profile

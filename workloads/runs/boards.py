@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.cluster import BoardError, check_host, default_board_path, load_board, packaged_board
+from actors.board_schema import BoardError
+from actors.cluster import check_host, default_board_path, load_board, packaged_board
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice

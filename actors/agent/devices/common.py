@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
 
+__all__ = ["NO_CLAMPS", "Device", "DeviceError"]
+
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
 """No application says which clock it needs."""
-
-
-class DeviceError(RuntimeError):
-    """A device cannot do what was asked, now or later."""
 
 
 class Device(ABC):
@@ -62,13 +61,17 @@ class Device(ABC):
 
     @abstractmethod
     def limit(
-        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
     ) -> None:
         """Change what the unit may do from now on. All three are set: None lifts a limit.
 
         Args:
             max_mhz: the highest clock that is granted or that a governor may choose.
-            cores_online: how many cores are in use.
+            cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`; a request on another one still ends there.
             other_load: share of each core that others take, 0 to 1.
 
         Raises:

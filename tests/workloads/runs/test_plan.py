@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from actors.cluster import BoardError
+from actors.board_schema import BoardError
 from helpers.tiny_networks import board, network, with_gpu, with_program
 from scheduler.errors import InputError
 from scheduler.messages import TargetChanged

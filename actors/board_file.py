@@ -1,0 +1,154 @@
+"""Reads a board's file: YAML to a checked `Board`, or one sentence on what is wrong in it and how to fix that.
+
+The keys are in `actors.board_schema`, how they fit together is in `actors.board_checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from actors.board_checks import check
+from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, SensorEntry, UnitEntry
+from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
+from scheduler.errors import did_you_mean
+
+
+def read_board(file: str) -> Board:
+    """Return the board that a file describes.
+
+    Args:
+        file: YAML file of the schema in `docs/boards.md`.
+
+    Raises:
+        BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
+    """
+    content = _content(file)
+    folder = Path(file).parent
+    try:
+        described = BoardEntry.model_validate(content)
+        check(described, folder)
+    except ValidationError as error:
+        raise BoardError(f"{file}: {_explained(error)}") from None
+    except BoardError as error:
+        raise BoardError(f"{file}: {error}") from None
+    return Board(
+        name=described.name,
+        units=tuple(_board_unit(unit) for unit in described.units),
+        base_w=described.power.base_w,
+        sensor=described.power.sensor,
+        sensors=tuple(_sensor(sensor, folder) for sensor in described.power.sensors),
+        power_source=described.power.source,
+        ambient_c=described.ambient_c,
+        speed_of=described.speed_of,
+    )
+
+
+def _content(file: str) -> dict[Any, Any]:
+    """Return the mapping that a YAML file holds."""
+    try:
+        with open(file, encoding="utf-8") as stream:
+            content = yaml.safe_load(stream)
+    except OSError as error:
+        raise BoardError(f"{file}: cannot be read: {error.strerror}. Name a cluster.yaml.") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise BoardError(f"{file}: is not text. Name a YAML file that describes a board.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise BoardError(f"{file}: is not YAML{line}: {error.problem or error.context}.") from None
+    except (RecursionError, ValueError) as error:  # nested too deep; an impossible date
+        raise BoardError(f"{file}: is not YAML that can be read: {error}.") from None
+    if content is None:
+        raise BoardError(f"{file}: is empty. A board has the keys {_keys(BoardEntry)}.")
+    if not isinstance(content, dict):
+        raise BoardError(f"{file}: must be a mapping with the keys {_keys(BoardEntry)}, not {_shown(content)}.")
+    return content
+
+
+# The wanted value by pydantic's name of the problem; problems that are not here keep pydantic's words.
+_MUST_BE = {
+    "string_type": "text",
+    "string_too_short": "text with something in it",
+    "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-'",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+    "list_type": "a list in [brackets]",
+    "too_short": "a list with something in it",
+    "model_type": "a mapping",
+}
+
+
+def _explained(error: ValidationError) -> str:
+    """Return one sentence on what is wrong and how to fix it.
+
+    Of several problems it takes an unknown key first: a misspelt key is often also why another one is missing.
+    """
+    unknown = ("extra_forbidden", "invalid_key")
+    problem = min(error.errors(include_url=False), key=lambda problem: problem["type"] not in unknown)
+    location, value, context = problem["loc"], problem["input"], problem.get("ctx", {})
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    if problem["type"] in unknown:
+        parents = [part for part in location[:-1] if isinstance(part, str)]
+        known = _keys(ENTRIES[parents[-1] if parents else ""])
+        fix = did_you_mean(str(location[-1]), known.split(", ")) or f" The keys there are {known}."
+        return f"{key} is not a key of a board.{fix}"
+    if problem["type"] == "missing":
+        return f"{key} is missing. Add it."
+    must_be = _MUST_BE.get(problem["type"], problem["msg"]).format(**context)
+    fix = did_you_mean(str(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
+    return f"{key} must be {must_be}, not {_shown(value)}.{fix}"
+
+
+def _keys(entry: type[Entry]) -> str:
+    return ", ".join(entry.model_fields)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _board_unit(unit: UnitEntry) -> BoardUnit:
+    return BoardUnit(
+        name=unit.name,
+        kind=unit.kind,
+        cpus=tuple(unit.cpus),
+        dvfs=unit.dvfs,
+        mhz=tuple(map(float, unit.mhz)),
+        static_w=_floats(unit.static_w),
+        dynamic_w=_floats(unit.dynamic_w),
+        speed=unit.speed,
+        memory_share=unit.memory_share,
+        host=unit.host,
+        domain=unit.domain,
+        may_switch_off=unit.may_switch_off,
+        transition_us=unit.transition_us,
+        idle_states=tuple(IdleState(**state.model_dump()) for state in unit.idle_states),
+        idle_share=unit.idle_share,
+        thermal=None if unit.thermal is None else Thermal(**unit.thermal.model_dump()),
+    )
+
+
+def _floats(figures: Iterable[float] | None) -> tuple[float, ...] | None:
+    return None if figures is None else tuple(map(float, figures))
+
+
+def _sensor(sensor: SensorEntry, folder: Path) -> Sensor:
+    return Sensor(
+        rail=sensor.rail,
+        driver=sensor.driver,
+        covers="board" if sensor.covers == "board" else tuple(sensor.covers),
+        address=sensor.address,
+        file=None if sensor.file is None else str(folder / sensor.file),
+    )
