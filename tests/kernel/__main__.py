@@ -21,7 +21,7 @@ from kernel.packages import UnavailableError, check_host
 GUEST_TESTS = ("tests/kernel/guest/test_bed.py",)
 SKIPPED = 77
 # The bed's own tests take less than a minute, of which two thirds are Python's start and imports.
-GUEST_TIMEOUT_S = 300
+GUEST_TIMEOUT_S = 400
 CONSOLE_LINES = 60
 
 
