@@ -119,7 +119,7 @@ class Bed:
         content = b"".join(source.read_bytes() for source in sources)
         made_once(
             self.folder / "modules",
-            hashlib.sha256(str(self._image(boards.AMD64)).encode() + content).hexdigest(),
+            hashlib.sha256(self._image(boards.AMD64).name.encode() + content).hexdigest(),
             lambda folder: modules.build(sources, kernel, folder, self.environment),
         )
 
