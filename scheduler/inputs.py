@@ -51,12 +51,12 @@ class UnitInputs:
 
     Attributes:
         max_mhz: highest clock allowed; None for no limit.
-        cores_online: cores that may be used.
+        cpus_online: the CPUs that may be used, a part of `BoardUnit.all_cpus`.
         other_load: share of the unit's core time that other programs take, 0 to 1.
     """
 
     max_mhz: float | None
-    cores_online: int
+    cpus_online: tuple[int, ...]
     other_load: float
 
 
@@ -111,17 +111,17 @@ def _text(name: str, before: object, after: object) -> str:
 def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
     """Return the unit as it is under its limits: a smaller, slower unit of the same kind.
 
-    Four cores at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with two cores online and others taking a quarter
-    of the time, are two cores at (1000, 1400) MHz with three quarters of their pace at each. The lowest clock is
-    always left.
+    CPUs 0 to 3 at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with CPUs 1 and 3 online and others taking a
+    quarter of the time, are two cores at (1000, 1400) MHz with three quarters of their pace at each. The lowest clock
+    is always left.
 
     Args:
         unit: the unit without limits.
-        limits: its limits.
+        limits: its limits; one that is not away altogether.
     """
     left = unit.with_clocks(0, len(unit.allowed(limits.max_mhz)))
     return replace(
         left,
-        cpus=unit.cpus[: limits.cores_online],
+        cpus=tuple(cpu for cpu in unit.cpus if cpu in limits.cpus_online),
         speed=left.speed * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
     )
