@@ -294,9 +294,12 @@ class Board:
             mode: name of the mode, or its number.
 
         Raises:
-            InputError: if there is no such mode; it names the modes.
+            InputError: if there is no such mode, and it names the modes; or if the board is in a mode already.
         """
-        assert self.mode is None, "the clocks that a mode took are gone"
+        if self.mode is not None:
+            raise InputError(
+                f"Board {self.name!r} is in mode {self.mode!r}, which took clocks or CPUs away. Load it in mode {mode!r}."
+            )
         found = [one for one in self.modes if mode in (one.name, str(one.id))]
         if not found:
             known = ", ".join(f"{one.name} ({one.id})" for one in self.modes)

@@ -120,6 +120,14 @@ def test_a_mode_that_is_not_there_is_refused_with_those_that_are(modes, asked, s
     assert str(caught.value) == says
 
 
+def test_a_board_in_a_mode_is_not_put_in_another():
+    low = board(Mode(name="LOW", id=1, cpus=(0,)), Mode(name="FULL", id=0)).in_mode("LOW")
+    with pytest.raises(
+        InputError, match=r"is in mode 'LOW', which took clocks or CPUs away\. Load it in mode 'FULL'\."
+    ):
+        low.in_mode("FULL")
+
+
 @given(first=st.integers(0, 3), left=st.integers(1, 4), share=st.floats(0, 1))
 def test_fewer_clocks_are_as_fast_as_before(first, left, share):
     unit = replace(BIG, memory_share=share)
