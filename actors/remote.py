@@ -217,7 +217,7 @@ class AgentActor:
         """Apply an encoded UnitLimited."""
         order = decode(change, UnitLimited)
         self._running().limit(
-            order.unit, max_mhz=order.max_mhz, cores_online=order.cores_online, other_load=order.other_load
+            order.unit, max_mhz=order.max_mhz, cpus_online=order.cpus_online, other_load=order.other_load
         )
 
     @ray.method(concurrency_group="control")

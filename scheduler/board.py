@@ -151,6 +151,28 @@ class BoardUnit:
         return len(self.cpus) if self.kind == "cpu" else 1
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """The number of each core, in the order of `cluster.yaml`: its CPU's, or 0 for a GPU, which has no CPUs."""
+        return self.cpus if self.kind == "cpu" else (0,)
+
+    @property
+    def all_cpus(self) -> tuple[int, ...]:
+        """The numbers of its cores, rising.
+
+        What is online of a unit is a part of this, rising too: (4, 6) of CPUs 4 to 7, (0,) for a GPU that is there,
+        and () for a unit that is away.
+        """
+        return tuple(sorted(self.numbers))
+
+    def first_cpus(self, count: int) -> tuple[int, ...]:
+        """Return that many of `all_cpus`, rising: those that `cluster.yaml` lists first.
+
+        Args:
+            count: how many; all where there are fewer.
+        """
+        return tuple(sorted(self.numbers[:count]))
+
+    @property
     def settable(self) -> bool:
         """True if the clock can be set and held down on demand."""
         return DVFS[self.dvfs].settable

@@ -51,12 +51,12 @@ class UnitInputs:
 
     Attributes:
         max_mhz: highest clock allowed; None for no limit.
-        cores_online: cores that may be used.
+        cpus_online: the CPUs that may be used, a part of `BoardUnit.all_cpus`.
         other_load: share of the unit's core time that other programs take, 0 to 1.
     """
 
     max_mhz: float | None
-    cores_online: int
+    cpus_online: tuple[int, ...]
     other_load: float
 
 
@@ -111,13 +111,13 @@ def _text(name: str, before: object, after: object) -> str:
 def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
     """Return the unit as it is under its limits: a smaller, slower unit of the same kind.
 
-    Four cores at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with two cores online and others taking a quarter
-    of the time, are two cores at (1000, 1400) MHz with three quarters of their pace at each. The lowest clock is
-    always left.
+    CPUs 0 to 3 at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with CPUs 1 and 3 online and others taking a
+    quarter of the time, are two cores at (1000, 1400) MHz with three quarters of their pace at each. The lowest clock
+    is always left.
 
     Args:
         unit: the unit without limits.
-        limits: its limits.
+        limits: its limits; one that is not away altogether.
     """
     left = len(unit.allowed(limits.max_mhz))
     # The pace at each clock that is left has to be the unit's own times 1 - other_load. But `BoardUnit.pace` is stated
@@ -126,7 +126,7 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
     d = unit.memory_share + (1 - unit.memory_share) * unit.mhz[-1] / unit.mhz[left - 1]
     return replace(
         unit,
-        cpus=unit.cpus[: limits.cores_online],
+        cpus=tuple(cpu for cpu in unit.cpus if cpu in limits.cpus_online),
         mhz=unit.mhz[:left],
         static_w=unit.static_w and unit.static_w[:left],
         dynamic_w=unit.dynamic_w and unit.dynamic_w[:left],

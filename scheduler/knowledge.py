@@ -16,6 +16,7 @@ from scheduler.board import Board, BoardUnit
 from scheduler.inputs import Inputs, UnitInputs, limited
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.objectives import ObjectiveName
+from scheduler.points import PointsError
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Snapshot, UnitView
 
@@ -50,7 +51,7 @@ class Knowledge:
         self._specs = {spec.app: spec for spec in apps}
         self._apps: dict[str, AppKnowledge] = {}
         self._units = {
-            unit.name: UnitInputs(max_mhz=None, cores_online=unit.cores, other_load=0.0) for unit in board.units
+            unit.name: UnitInputs(max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0) for unit in board.units
         }
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
@@ -97,7 +98,7 @@ class Knowledge:
     def limit(self, change: UnitLimited) -> None:
         """Take in the limits of a unit from here on."""
         self._units[change.unit] = UnitInputs(
-            max_mhz=change.max_mhz, cores_online=change.cores_online, other_load=change.other_load
+            max_mhz=change.max_mhz, cpus_online=change.cpus_online, other_load=change.other_load
         )
 
     # ------------------------------------------------------------ telemetry
@@ -158,9 +159,14 @@ class Knowledge:
             events: what has happened since the last decision, in words.
 
         Raises:
-            PointsError: operating points of an application cannot be built (see `operating_points`).
+            PointsError: every unit is away, or operating points of an application cannot be built (see
+                `operating_points`).
         """
-        board = replace(self._board, units=tuple(limited(unit, inputs.units[unit.name]) for unit in self._board.units))
+        # A unit that is away is left out, so that no policy has to think of units without a core.
+        present = [unit for unit in self._board.units if inputs.units[unit.name].cpus_online]
+        if not present:
+            raise PointsError(f"board {self._board.name!r}: every unit is away, so nothing can run until one is back.")
+        board = replace(self._board, units=tuple(limited(unit, inputs.units[unit.name]) for unit in present))
         limits = tuple(inputs.units.values())
         return Snapshot(
             epoch=epoch,
@@ -169,7 +175,7 @@ class Knowledge:
                 self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits)
                 for app, app_inputs in inputs.apps.items()
             ),
-            units=tuple(self._unit_view(unit) for unit in board.units),
+            units=tuple(self._unit_view(unit, inputs.units[unit.name].cpus_online) for unit in board.units),
             power_w=self._power_w,
             power_cap_w=inputs.power_cap_w,
             objective=self._objective,
@@ -205,13 +211,13 @@ class Knowledge:
             },
         }
 
-    def _unit_view(self, unit: BoardUnit) -> UnitView:
+    def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...]) -> UnitView:
         """Return a unit, given as it is under its limits, as a policy is to see it."""
         seen = self._seen.get(unit.name)
         return UnitView(
             name=unit.name,
             kind=unit.kind,
-            cores_online=unit.cores,
+            cpus_online=cpus_online,
             mhz_now=seen.mhz_now if seen else unit.mhz[-1],
             mhz_allowed=unit.mhz,
             busy=seen.busy if seen else 0.0,

@@ -185,13 +185,13 @@ class UnitLimited:
     Attributes:
         unit: name of the unit.
         max_mhz: highest clock allowed; None for no limit.
-        cores_online: cores that may be used.
+        cpus_online: the CPUs that may be used, a part of `BoardUnit.all_cpus`.
         other_load: share of the unit's core time that other programs take, 0 to 1.
     """
 
     unit: str
     max_mhz: float | None
-    cores_online: int
+    cpus_online: tuple[int, ...]
     other_load: float
 
 

@@ -19,7 +19,7 @@ def assign_cpus(
     board: Board,
     gears: Mapping[str, Gear],
     held: Mapping[str, tuple[str, tuple[int, ...]]],
-    online: Mapping[str, int],
+    online: Mapping[str, Collection[int]],
     loads: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Give every application CPUs of its gear's unit.
@@ -33,7 +33,7 @@ def assign_cpus(
         board: the board of the units.
         gears: by application, the gear that it is to have.
         held: by application, the unit and the CPUs that it has now; no entry for one without a gear.
-        online: by unit, the number of its CPUs that may be used, counted from its first.
+        online: by unit, the CPUs of it that may be used.
         loads: by application, the load that it puts on each of its cores, on any one scale; None for all alike.
 
     Returns:
@@ -44,7 +44,7 @@ def assign_cpus(
     for unit in board.units:
         if unit.kind != "cpu":
             continue
-        usable = unit.cpus[: online[unit.name]]
+        usable = tuple(cpu for cpu in unit.cpus if cpu in online[unit.name])
         # Wide gears first: they have the least choice. The name makes the order independent of the mapping's.
         here = sorted(
             (app for app, gear in gears.items() if gear.unit == unit.name),

@@ -188,7 +188,7 @@ class Transition:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
 
         Args:
-            plan: gears for all applications present, clocks for all units.
+            plan: gears for all applications present, clocks for all units but those that are away.
             cpus: by application, the CPUs of its gear.
             number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
@@ -198,6 +198,8 @@ class Transition:
             app = self._apps[name]
             if app.goal is None or (app.goal.gear, app.goal.cpus) != (gear, cpus[name]):
                 app.aim(AppGoal(gear=gear, cpus=cpus[name], plan=number, why=why))
+        # A unit that goes away forgets its clock: the kernel brings it back at another one (its highest, as a rule).
+        self._units = {name: unit if name in plan.clocks else _UnitTransition() for name, unit in self._units.items()}
         for name, clock in plan.clocks.items():
             unit = self._units[name]
             clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}

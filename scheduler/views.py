@@ -97,7 +97,7 @@ class UnitView:
     Attributes:
         name: name of the unit.
         kind: `cpu` or `gpu`.
-        cores_online: cores that may be used now.
+        cpus_online: the CPUs that may be used now, by the kernel's numbers, rising; (0,) on a GPU.
         mhz_now: its clock now.
         mhz_allowed: the clocks that it may take now, rising.
         busy: share of its core time taken since the last epoch, 0 to 1.
@@ -110,7 +110,7 @@ class UnitView:
 
     name: str
     kind: str
-    cores_online: int
+    cpus_online: tuple[int, ...]
     mhz_now: float
     mhz_allowed: tuple[float, ...]
     busy: float
@@ -118,6 +118,11 @@ class UnitView:
     static_w: tuple[float, ...] | None
     dynamic_w: tuple[float, ...] | None
     capacity: float
+
+    @property
+    def cores_online(self) -> int:
+        """Number of cores that may be used now; 1 on a GPU."""
+        return len(self.cpus_online)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +133,7 @@ class Snapshot:
         epoch: number of the epoch.
         now_s: present time, board time.
         apps: the applications present.
-        units: all units of the board.
+        units: the units of the board; one that is away, with no CPU online, is left out.
         power_w: power of all units over the last epoch; None where unknown.
         power_cap_w: power that the units may take together; None for no cap.
         objective: what a policy that optimises is to optimise.

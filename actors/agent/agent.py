@@ -162,7 +162,7 @@ class BoardAgent:
         unit: str,
         *,
         max_mhz: float | None = None,
-        cores_online: int | None = None,
+        cpus_online: Collection[int] | None = None,
         other_load: float | None = None,
     ) -> None:
         """Change what a unit may do, at once. All three are set: None lifts a limit.
@@ -170,13 +170,13 @@ class BoardAgent:
         Args:
             unit: name of the unit.
             max_mhz: the highest clock.
-            cores_online: how many cores are in use.
+            cpus_online: the CPUs in use.
             other_load: share of each core that others take, 0 to 1.
 
         Raises:
             DeviceError: if the unit cannot be limited so.
         """
-        self._devices[unit].limit(max_mhz=max_mhz, cores_online=cores_online, other_load=other_load)
+        self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
     def start(self) -> None:
         """Start a thread that runs the governors. Without it somebody must call `tick`."""
@@ -211,7 +211,7 @@ class BoardAgent:
             UnitTelemetry(
                 name=name,
                 mhz_now=now.mhz,
-                busy=_busy(old[name], now, now.cores_online),
+                busy=_busy(old[name], now, len(now.cpus_online)),
                 temp_c=self._devices[name].temp_c(),
                 power_w=_mean_w(old[name], now),
             )

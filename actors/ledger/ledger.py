@@ -289,7 +289,7 @@ class BoardLedger:
         *,
         mhz: float | None = None,
         other_load: float | None = None,
-        cores_online: int | None = None,
+        cpus_online: Collection[int] | None = None,
     ) -> None:
         """Change a unit from now on; None leaves a figure as it is. Only the unit's device calls it.
 
@@ -297,19 +297,20 @@ class BoardLedger:
             name: name of the unit.
             mhz: one of its clocks.
             other_load: share of each core online that others take, 0 to 1; requests there get the rest.
-            cores_online: how many of its cores are in use, the first ones; a request on its core still ends there.
+            cpus_online: the CPUs of it in use; a request on another one still ends there.
 
         Raises:
             ValueError: if a figure is not possible.
         """
         number = self._numbers[name]
+        spec = self.board.units[number]
         with self._locks[number]:
             old = self._unit(number)
             unit = old.changed(
-                self.board.units[number],
+                spec,
                 mhz=old.mhz if mhz is None else mhz,
                 other_load=old.other_load if other_load is None else other_load,
-                cores_online=int(old.cores_online) if cores_online is None else cores_online,
+                cpus_online=old.cpus_online(spec) if cpus_online is None else cpus_online,
             )
             self._file.put_unit(number, unit)
             # A core that no request has may have gone offline or come online.
@@ -321,7 +322,7 @@ class BoardLedger:
         with self._locks[number]:
             unit = self._unit(number)
             cores = self._file.cores(number)
-        return reading(name, unit, cores)
+        return reading(self.board.units[number], unit, cores)
 
     def holders(self, name: str) -> tuple[int | None, ...]:
         """Return the slot that has each core of a unit now; None for a core that no request has."""

@@ -8,10 +8,11 @@ a request.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from actors.requests.turns import mask_of
 from scheduler.board import BoardUnit
 
 IDLE = 0.0
@@ -30,7 +31,7 @@ class UnitReading:
         now_s: board time of the reading.
         mhz: the clock in force.
         other_load: share of each core online that others take, 0 to 1.
-        cores_online: how many cores are in use.
+        cpus_online: the CPUs in use, a part of `BoardUnit.all_cpus`.
         clock_changes: how often the clock changed.
         pace: profiled ms that a taken core gets through per ms now, beside the other load.
         progress_ms: integral of the pace.
@@ -44,7 +45,7 @@ class UnitReading:
     now_s: float
     mhz: float
     other_load: float
-    cores_online: int
+    cpus_online: tuple[int, ...]
     clock_changes: int
     pace: float
     progress_ms: float
@@ -61,7 +62,7 @@ class UnitState(NamedTuple):
         since_s: board time of the integrals.
         mhz: the clock in force from then on.
         other_load: share of each core online that others take, 0 to 1.
-        cores_online: how many cores are in use.
+        online: the cores in use, a bit for each.
         clock_changes: how often the clock changed.
         pace: profiled ms that a taken core gets through per ms, beside the other load.
         static_w: power of the unit without load; NaN where unknown, and then the joules are NaN too.
@@ -77,7 +78,7 @@ class UnitState(NamedTuple):
     since_s: float
     mhz: float
     other_load: float = 0.0
-    cores_online: float = 0.0
+    online: float = 0.0
     clock_changes: float = 0.0
     pace: float = 0.0
     static_w: float = 0.0
@@ -93,7 +94,7 @@ class UnitState(NamedTuple):
     def first(cls, unit: BoardUnit, now_s: float) -> Self:
         """Return a unit at its lowest clock, with all cores online and all integrals zero."""
         lowest = unit.mhz[0]
-        return cls(since_s=now_s, mhz=lowest).changed(unit, mhz=lowest, other_load=0.0, cores_online=unit.cores)
+        return cls(since_s=now_s, mhz=lowest).changed(unit, mhz=lowest, other_load=0.0, cpus_online=unit.all_cpus)
 
     def at(self, now_s: float) -> Self:
         """Return the unit at another time, if nothing changes between."""
@@ -108,14 +109,14 @@ class UnitState(NamedTuple):
             other_j=self.other_j + self.other_load * self.dynamic_w * span_s,
         )
 
-    def changed(self, unit: BoardUnit, *, mhz: float, other_load: float, cores_online: int) -> Self:
-        """Return the unit at the same moment, with another clock, other load or number of cores from here on.
+    def changed(self, unit: BoardUnit, *, mhz: float, other_load: float, cpus_online: Collection[int]) -> Self:
+        """Return the unit at the same moment, with another clock, other load or set of cores from here on.
 
         Args:
             unit: the unit as `cluster.yaml` describes it.
             mhz: one of its clocks.
             other_load: share of each core online that others take, 0 to 1.
-            cores_online: how many cores are in use, 0 to all.
+            cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`, or none.
 
         Raises:
             ValueError: if a figure is not possible.
@@ -124,22 +125,32 @@ class UnitState(NamedTuple):
             raise ValueError(f"mhz of unit {unit.name!r} must be one of {list(unit.mhz)}, not {mhz!r}.")
         if not 0 <= other_load <= 1:
             raise ValueError(f"other_load of unit {unit.name!r} must be between 0 and 1, not {other_load!r}.")
-        if not 0 <= cores_online <= unit.cores:
-            raise ValueError(f"cores_online of unit {unit.name!r} must be 0 to {unit.cores}, not {cores_online!r}.")
+        if set(cpus_online) - set(unit.all_cpus):
+            raise ValueError(
+                f"cpus_online of unit {unit.name!r} must be some of {list(unit.all_cpus)}, not {sorted(cpus_online)}."
+            )
         step = unit.mhz.index(mhz)
         return self._replace(
             mhz=mhz,
             other_load=other_load,
-            cores_online=float(cores_online),
+            online=float(mask_of(core for core, cpu in enumerate(unit.numbers) if cpu in cpus_online)),
             clock_changes=self.clock_changes + (mhz != self.mhz),
             pace=unit.pace(mhz) * (1 - other_load),
             static_w=math.nan if unit.static_w is None else unit.static_w[step],
             dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[step],
         )
 
+    def cpus_online(self, unit: BoardUnit) -> tuple[int, ...]:
+        """Return the CPUs in use, rising."""
+        return tuple(sorted(cpu for core, cpu in enumerate(unit.numbers) if self.has_online(core)))
+
+    def has_online(self, core: int) -> bool:
+        """Return True if the unit's core of that number is in use."""
+        return bool(int(self.online) >> core & 1)
+
     def at_rest(self, core: int) -> float:
         """Return the holder of the unit's core of that number while no request has it: `IDLE` or `OFFLINE`."""
-        return IDLE if core < self.cores_online else OFFLINE
+        return IDLE if self.has_online(core) else OFFLINE
 
     def meters(self, holder: float) -> tuple[float, float]:
         """Return the two integrals, seconds and joules, that grow as a core's totals do while it has that holder."""
@@ -178,21 +189,21 @@ class Core(NamedTuple):
         return self.plus_s + busy_s, self.plus_j + dynamic_j
 
 
-def reading(name: str, unit: UnitState, cores: Sequence[Core]) -> UnitReading:
+def reading(spec: BoardUnit, unit: UnitState, cores: Sequence[Core]) -> UnitReading:
     """Return a unit's totals at the time of its state.
 
     Args:
-        name: name of the unit.
+        spec: the unit as `cluster.yaml` describes it.
         unit: its state.
         cores: all its cores.
     """
     totals = [core.totals(unit) for core in cores]
     return UnitReading(
-        name=name,
+        name=spec.name,
         now_s=unit.since_s,
         mhz=unit.mhz,
         other_load=unit.other_load,
-        cores_online=int(unit.cores_online),
+        cpus_online=unit.cpus_online(spec),
         clock_changes=int(unit.clock_changes),
         pace=unit.pace,
         progress_ms=unit.progress_ms,

@@ -28,7 +28,7 @@ def place(snapshot: Snapshot, subnets: Mapping[str, str]) -> Plan:
         snapshot: the applications and units.
         subnets: by application, its sub-network.
     """
-    slots = {unit.name: 1 if unit.kind == "gpu" else unit.cores_online for unit in snapshot.units}
+    slots = {unit.name: unit.cores_online for unit in snapshot.units}
     rank = {unit.name: place for place, unit in enumerate(snapshot.units)}
     load = dict.fromkeys(slots, 0.0)
     options = {

@@ -81,8 +81,8 @@ class Bench:
     def clock(self, at_s: float, mhz: float) -> None:
         self.at(at_s, lambda: self.unit.set_clock(mhz, None))
 
-    def limit(self, at_s: float, *, max_mhz=None, cores_online=2, other_load=0.0) -> None:
-        self.at(at_s, lambda: self.unit.limit(max_mhz=max_mhz, cores_online=cores_online, other_load=other_load))
+    def limit(self, at_s: float, *, max_mhz=None, cpus_online=UNIT.cpus, other_load=0.0) -> None:
+        self.at(at_s, lambda: self.unit.limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load))
 
 
 def moment(at_s: float) -> object:

@@ -10,7 +10,7 @@ from scheduler.views import AppView, Gear, Snapshot, UnitView
 BIG = UnitView(
     name="big",
     kind="cpu",
-    cores_online=2,
+    cpus_online=(0, 1),
     mhz_now=2000.0,
     mhz_allowed=(1000.0, 2000.0),
     busy=0.0,
@@ -20,7 +20,13 @@ BIG = UnitView(
     capacity=1.0,
 )
 LITTLE = replace(
-    BIG, name="little", mhz_allowed=(500.0, 1000.0), static_w=(0.02, 0.05), dynamic_w=(0.05, 0.2), capacity=0.5
+    BIG,
+    name="little",
+    cpus_online=(2, 3),
+    mhz_allowed=(500.0, 1000.0),
+    static_w=(0.02, 0.05),
+    dynamic_w=(0.05, 0.2),
+    capacity=0.5,
 )
 # By sub-network: work in ms on one core of `big` at its top clock, and accuracy.
 LADDER = {"small": (10.0, 0.6), "medium": (20.0, 0.75), "large": (40.0, 0.9)}

@@ -33,6 +33,18 @@ def test_each_kind_of_unit_has_its_own_ways_to_set_a_clock():
     assert [word for word, dvfs in DVFS.items() if "gpu" in dvfs.kinds] == ["devfreq", "nvml", "emulated", "fixed"]
 
 
+def test_the_first_cpus_of_a_unit_are_those_listed_first_and_sets_of_cpus_rise():
+    unit = replace(UNIT, cpus=(6, 4, 5))
+    assert (unit.numbers, unit.all_cpus) == ((6, 4, 5), (4, 5, 6))
+    assert [unit.first_cpus(count) for count in range(5)] == [(), (6,), (4, 6), (4, 5, 6), (4, 5, 6)]
+
+
+def test_a_gpu_has_one_core_which_is_number_0():
+    gpu = replace(UNIT, kind="gpu", cpus=())
+    assert (gpu.cores, gpu.numbers, gpu.all_cpus) == (1, (0,), (0,))
+    assert [gpu.first_cpus(count) for count in (0, 1, 2)] == [(), (0,), (0,)]
+
+
 def test_a_boards_energy_is_that_of_its_units_and_of_the_rest():
     assert BOARD.board_j(40.0, 10.0) == 55.0
     assert BOARD.board_j(None, 10.0) is None

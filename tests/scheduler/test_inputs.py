@@ -16,12 +16,12 @@ from scheduler.inputs import UnitInputs, limited
     share=st.floats(0, 1),
     other_load=st.floats(0, 0.9),
     max_mhz=st.none() | st.floats(100, 3000),
-    cores=st.integers(1, 2),
+    online=st.sets(st.sampled_from(BOARD.units[0].cpus), min_size=1),
 )
-def test_limited_unit_is_the_unit_where_it_is_left(share, other_load, max_mhz, cores):
+def test_limited_unit_is_the_unit_where_it_is_left(share, other_load, max_mhz, online):
     unit = replace(BOARD.units[0], memory_share=share, speed=0.7)
-    left = limited(unit, UnitInputs(max_mhz=max_mhz, cores_online=cores, other_load=other_load))
-    assert left.cores == cores
+    left = limited(unit, UnitInputs(max_mhz=max_mhz, cpus_online=tuple(sorted(online)), other_load=other_load))
+    assert left.cpus == tuple(sorted(online))
     wanted = tuple(mhz for mhz in unit.mhz if max_mhz is None or mhz <= max_mhz) or unit.mhz[:1]
     assert left.mhz == wanted
     assert len(left.static_w) == len(left.dynamic_w) == len(left.mhz)

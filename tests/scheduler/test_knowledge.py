@@ -58,12 +58,13 @@ def test_poisson_arrivals_do_not_make_it_decide():
 
 def test_board_events_reach_the_policy():
     world, policy = settled_world()
-    limit = UnitLimited(unit="big", max_mhz=1400.0, cores_online=1, other_load=0.5)
+    limit = UnitLimited(unit="big", max_mhz=1400.0, cpus_online=(1,), other_load=0.5)
     before = {(p.unit, p.mhz, p.subnet, p.cores): p for p in policy.snapshots[-1].apps[0].points}
     world.send(Event(change=limit, text="big is hot"))
     snapshot = policy.snapshots[-1]
     big = snapshot.units[0]
-    assert (big.cores_online, big.mhz_allowed, big.static_w) == (1, (500.0, 1000.0), (0.1, 0.2))
+    assert (big.cpus_online, big.cores_online) == ((1,), 1)
+    assert (big.mhz_allowed, big.static_w) == ((500.0, 1000.0), (0.1, 0.2))
     for point in snapshot.apps[0].points:
         if point.unit == "big":
             alone = before["big", point.mhz, point.subnet, point.cores]
@@ -111,7 +112,7 @@ def test_policy_is_shown_capacities_that_no_limit_changes():
     policy = Watchful({"a": gear("s", "little")})
     board = replace(BOARD, units=(BOARD.units[0], replace(BOARD.units[1], speed=0.5), BOARD.units[2]))
     manager = Manager(board=board, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
-    limit = UnitLimited(unit="little", max_mhz=1000.0, cores_online=1, other_load=0.3)
+    limit = UnitLimited(unit="little", max_mhz=1000.0, cpus_online=(2,), other_load=0.3)
     manager.on(Event(change=limit, text="hot"), 0.0)
     shown = {unit.name: (unit.capacity, unit.dynamic_w) for unit in policy.snapshots[-1].units}
     assert shown["little"] == (0.5, (0.2, 0.5))

@@ -42,6 +42,16 @@ class Unchecked(Scripted):
         return Plan(gears=self.gears, clocks={unit.name: unit.mhz_allowed[0] for unit in snapshot.units})
 
 
+class Elsewhere(Scripted):
+    """A policy that takes `little` for an application whose unit is away."""
+
+    def decide(self, snapshot):
+        here = {unit.name for unit in snapshot.units}
+        plan = super().decide(snapshot)
+        gears = {app: one if one.unit in here else gear(one.subnet, "little") for app, one in plan.gears.items()}
+        return replace(plan, gears=gears)
+
+
 def test_nothing_new_is_not_decided_on():
     world, _ = settled_world()
     assert observed(world, 20.0, arrived=1) == 0
@@ -67,12 +77,42 @@ def test_lost_core_moves_who_was_on_it():
     world = make_world(policy)
     world.run(1.0)
     assert world.plan["cpus"] == {"a": [0], "b": [1]}
-    limit = UnitLimited(unit="big", max_mhz=None, cores_online=1, other_load=0.0)
+    limit = UnitLimited(unit="big", max_mhz=None, cpus_online=(1,), other_load=0.0)
     world.send(Event(change=limit, text="one core is gone"))
     world.run(1.0)
-    assert world.plan["cpus"] == {"a": [0], "b": [0]}
+    assert world.plan["cpus"] == {"a": [1], "b": [1]}
     world.assert_arrived()
     assert len(world.sent(Prepare)) == 2  # only CPUs changed
+
+
+@pytest.mark.parametrize("unit", ["big", "gpu"])
+def test_a_unit_that_is_away_is_planned_around_and_gets_its_clock_anew_when_it_is_back(unit):
+    policy = Elsewhere({"a": gear("s", unit)}, {unit: 2000.0})
+    world = make_world(policy, ("a",))
+    world.run(1.0)
+    whole = UnitLimited(unit=unit, max_mhz=None, cpus_online=BOARD.unit(unit).all_cpus, other_load=0.0)
+    world.send(Event(change=replace(whole, cpus_online=()), text="away"))
+    world.run(1.0)
+    assert unit not in {shown.name for shown in policy.snapshots[-1].units}
+    assert unit not in {point.unit for point in policy.snapshots[-1].apps[0].points}
+    assert world.workers["a"].gear == gear("s", "little")
+    assert unit not in world.plan["clocks"]
+    world.effects.clear()
+    world.send(Event(change=whole, text="back"))
+    world.run(1.0)
+    assert [effect.clock for effect in world.sent(SetClock) if effect.unit == unit] == [2000.0]
+    world.assert_arrived()
+    assert world.logs("policy_failed") == []
+
+
+def test_without_any_unit_the_last_plan_stays_and_the_log_says_why():
+    world = make_world(Scripted({"a": gear("s")}), ("a",))
+    world.run(1.0)
+    for unit in BOARD.units:
+        limit = UnitLimited(unit=unit.name, max_mhz=None, cpus_online=(), other_load=0.0)
+        world.send(Event(change=limit, text="away"))
+    assert "board 'test': every unit is away" in world.logs("policy_failed")[-1]["error"]
+    assert world.workers["a"].gear == gear("s")
 
 
 def test_policy_that_wants_to_be_asked_every_epoch_is():
@@ -125,7 +165,7 @@ def test_plan_with_a_fault_names_it_and_the_last_one_stays(gears, said):
     world = make_world(policy, ("a", "b"))
     world.run(0.5)
     world.send(
-        Event(change=UnitLimited(unit="big", max_mhz=None, cores_online=1, other_load=0.0), text="a core is lost")
+        Event(change=UnitLimited(unit="big", max_mhz=None, cpus_online=(1,), other_load=0.0), text="a core is lost")
     )
     policy.gears = gears
     world.run(0.3)
@@ -186,7 +226,7 @@ def test_every_policy_brings_the_board_through_a_mix(name):
     for event in (
         retarget("a", target_ms=20.0),
         Event(change=AppJoined(app="c"), text="c joins"),
-        Event(change=UnitLimited(unit="gpu", max_mhz=500.0, cores_online=1, other_load=0.0), text="hot"),
+        Event(change=UnitLimited(unit="gpu", max_mhz=500.0, cpus_online=(0,), other_load=0.0), text="hot"),
         retarget("b", min_accuracy=0.85),
         Event(change=AppLeft(app="a"), text="a leaves"),
     ):

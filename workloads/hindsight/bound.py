@@ -143,7 +143,7 @@ class _Bound:
             # another clock is asked for meanwhile: that begins the transition anew.
             upper_s = interval.length_s if mhz <= top_mhz else min(interval.length_s, 2e-6 * unit.transition_us)
             leaked_w = static_w * self._leakage[unit.name]
-            others_w = dynamic_w * load * limits.cores_online
+            others_w = dynamic_w * load * len(limits.cpus_online)
             idle_share = 1.0 if load else unit.idle_share
             active[mhz] = self._program.variable(static_w + leaked_w + others_w, upper_s)
             idle = self._program.variable(static_w * idle_share + leaked_w + others_w, upper_s)

@@ -75,7 +75,7 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
     presences = mix.all_apps()
     inner = {at_s for at_s, _ in plan.events} | {one.to_s for one in presences} | set(cuts_s)
     borders = [0.0, *sorted(at_s for at_s in inner if 0 < at_s < mix.duration_s), mix.duration_s]
-    limits = {u.name: UnitInputs(max_mhz=None, cores_online=u.cores, other_load=0.0) for u in plan.board.units}
+    limits = {u.name: UnitInputs(max_mhz=None, cpus_online=u.all_cpus, other_load=0.0) for u in plan.board.units}
     power_cap_w = mix.power_cap_w
     coming = list(plan.events)
     intervals = []
@@ -83,8 +83,8 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
         while coming and coming[0][0] <= from_s:
             change = coming.pop(0)[1].change
             match change:
-                case UnitLimited(unit=unit, max_mhz=max_mhz, cores_online=cores, other_load=load):
-                    inputs = UnitInputs(max_mhz=max_mhz, cores_online=cores, other_load=load)
+                case UnitLimited(unit=unit, max_mhz=max_mhz, cpus_online=cpus, other_load=load):
+                    inputs = UnitInputs(max_mhz=max_mhz, cpus_online=cpus, other_load=load)
                     limits = {**limits, unit: inputs}
                 case PowerCapped(power_cap_w=cap_w):
                     power_cap_w = cap_w

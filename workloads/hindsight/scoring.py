@@ -156,7 +156,7 @@ class Scorer:
             place = unit.mhz.index(interval.held(unit, mhz))
             load = interval.limits[unit.name].other_load
             any_s, core_s = cores.within(interval.from_s, interval.to_s)
-            others_s = load * (interval.length_s * interval.limits[unit.name].cores_online - core_s)
+            others_s = load * (interval.length_s * len(interval.limits[unit.name].cpus_online) - core_s)
             static_s = interval.length_s if load else any_s + unit.idle_share * (interval.length_s - any_s)
             total_j += unit.static_w[place] * static_s + unit.dynamic_w[place] * (core_s + others_s)
         return total_j

@@ -25,6 +25,6 @@ class Script(Scripted):
 
 def _possible(gear: Gear, view: AppView, online: Mapping[str, int]) -> Gear:
     """Return the gear if its cores are online, else the gear in force, or any possible one at the start."""
-    if gear.cores <= online[gear.unit]:
+    if gear.cores <= online.get(gear.unit, 0):
         return gear
     return view.gear or gear_of(view.points[0])

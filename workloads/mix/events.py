@@ -52,8 +52,8 @@ class UnitChange:
     Attributes:
         at_s: Time in seconds from the start of the run.
         unit: The unit's name.
-        changes: Those that change of `max_mhz` and `cores` (None lifts the limit) and `busy`, the share of the unit
-            that other programs take.
+        changes: Those that change of `max_mhz` and `cores`, the number of its first CPUs that stay in use (None lifts
+            the limit), and `busy`, the share of the unit that other programs take.
     """
 
     at_s: float
@@ -117,7 +117,8 @@ def at(
     """Make an event: a change at a time of the run.
 
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
-    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores.
+    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores. `cores=2` leaves
+      the first two of the unit's CPUs.
     - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the whole board changes; None lifts the cap.
     - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
 

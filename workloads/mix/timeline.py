@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from scheduler.board import Board
+from scheduler.board import Board, BoardUnit
 from scheduler.messages import (
     AmbientChanged,
     AppJoined,
@@ -32,7 +32,7 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
         MixError: The board cannot play one of them.
     """
     limits = {
-        unit.name: UnitLimited(unit=unit.name, max_mhz=None, cores_online=unit.cores, other_load=0.0)
+        unit.name: UnitLimited(unit=unit.name, max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0)
         for unit in board.units
     }
     told: list[tuple[float, Event]] = []
@@ -47,7 +47,7 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
                 changes, text = [AppLeft(app=event.app)], f"{event.app} leaves"
             case UnitChange():
                 _check_unit(event, board)
-                limits[event.unit] = _limited(limits[event.unit], event, board.unit(event.unit).cores)
+                limits[event.unit] = _limited(limits[event.unit], event, board.unit(event.unit))
                 changes, text = [limits[event.unit]], f"{event.unit}: {_words(event.changes)}"
             case BoardChange():
                 changes, text = _board_changes(event, board), f"board: {_words(event.changes)}"
@@ -68,13 +68,14 @@ def _target_changed(mix: Mix, event: AppChange) -> TargetChanged:
     )
 
 
-def _limited(before: UnitLimited, event: UnitChange, cores: int) -> UnitLimited:
-    """Return the limits of a unit after an event; `cores` is the number that it has."""
+def _limited(before: UnitLimited, event: UnitChange, unit: BoardUnit) -> UnitLimited:
+    """Return the limits of a unit after an event; `cores=2` leaves its first two CPUs."""
     given = event.changes
+    cores = int(given.get("cores") or unit.cores)
     return UnitLimited(
         unit=event.unit,
         max_mhz=given.get("max_mhz", before.max_mhz),
-        cores_online=int(given["cores"] or cores) if "cores" in given else before.cores_online,
+        cpus_online=unit.first_cpus(cores) if "cores" in given else before.cpus_online,
         other_load=given.get("busy", before.other_load) or 0.0,
     )
 

@@ -92,23 +92,23 @@ def check_units(trace: BoardTrace, board: Board) -> None:
 
 
 def _limits(name: str, spec: BoardUnit, seen: UnitSample | None) -> UnitLimited:
-    cores = spec.cores
     if seen is None:
-        return UnitLimited(unit=name, max_mhz=None, cores_online=cores, other_load=0.0)
-    online = cores if seen.cores_online is None else seen.cores_online
-    return UnitLimited(unit=name, max_mhz=seen.max_mhz, cores_online=online, other_load=seen.other_load)
+        return UnitLimited(unit=name, max_mhz=None, cpus_online=spec.all_cpus, other_load=0.0)
+    online = spec.all_cpus if seen.cpus_online is None else seen.cpus_online
+    return UnitLimited(unit=name, max_mhz=seen.max_mhz, cpus_online=online, other_load=seen.other_load)
 
 
 def _strictest(limits: Sequence[UnitLimited]) -> UnitLimited:
     return UnitLimited(
         unit=limits[0].unit,
         max_mhz=min((one.max_mhz for one in limits if one.max_mhz is not None), default=None),
-        cores_online=min(one.cores_online for one in limits),
+        cpus_online=tuple(sorted(set.intersection(*(set(one.cpus_online) for one in limits)))),
         other_load=max(one.other_load for one in limits),
     )
 
 
 def _words(limits: UnitLimited) -> str:
     top = "no limit" if limits.max_mhz is None else f"at most {limits.max_mhz:g} MHz"
-    cores = "1 core" if limits.cores_online == 1 else f"{limits.cores_online} cores"
+    count = len(limits.cpus_online)
+    cores = "1 core" if count == 1 else f"{count} cores"
     return f"{top}, {cores}, {100 * limits.other_load:g} % used by others (as recorded)"

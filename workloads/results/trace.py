@@ -6,7 +6,7 @@ was cut short is known as one:
 
 - header: {format: "gearshift trace", schema, board, mix, policy, seed, source, period_ms}; `board` is what
   `cluster.yaml` says of it, field by field as in `scheduler.board.Board`
-- sample: {at_s, units {NAME: {mhz, busy, cores_busy, temp_c, max_mhz, cores_online, other_load, governor}},
+- sample: {at_s, units {NAME: {mhz, busy, cores_busy, temp_c, max_mhz, cpus_online, other_load, governor}},
   rails {NAME: watts}, apps {NAME: as in the epoch log}}
 - end: {samples: how many there were}
 
@@ -35,7 +35,7 @@ from workloads.results.epoch_log import Entry, read_epoch_log
 from workloads.results.run_dir import EPOCHS_FILE
 
 TRACE_FILE = "trace.msgpack"
-SCHEMA = 1
+SCHEMA = 2
 
 Source = Literal["measured", "emulated", "simulated"]
 
@@ -57,7 +57,7 @@ class UnitSample:
         cores_busy: the same share for each core; None where only the mean is known.
         temp_c: its temperature; None where unknown.
         max_mhz: the highest clock that it may take; None is no limit.
-        cores_online: cores in use; None is all.
+        cpus_online: the CPUs in use, a part of `BoardUnit.all_cpus`; None is all.
         other_load: share of its core time that others take, 0 to 1.
         governor: governor that sets the clock; None where the manager set it.
     """
@@ -67,7 +67,7 @@ class UnitSample:
     cores_busy: tuple[float, ...] | None = None
     temp_c: float | None = None
     max_mhz: float | None = None
-    cores_online: int | None = None
+    cpus_online: tuple[int, ...] | None = None
     other_load: float = 0.0
     governor: str | None = None
 
@@ -140,6 +140,12 @@ def _check_sample(number: int, sample: Sample, board: Board) -> None:
         if name not in units:
             raise TraceError(f"{where}: unit {name!r} is not on board {board.name!r}; it has {', '.join(units)}.")
         cores = board.unit(name).cores
+        strange = sorted(set(unit.cpus_online or ()) - set(board.unit(name).all_cpus))
+        if strange:
+            raise TraceError(
+                f"{where}: {name}: cpus_online must be some of {list(board.unit(name).all_cpus)}, not {strange}; "
+                "leave it out where all are."
+            )
         if unit.cores_busy is not None and len(unit.cores_busy) != cores:
             raise TraceError(
                 f"{where}: {name}: cores_busy must have one share for each of its {cores} cores, not "
@@ -285,7 +291,7 @@ def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimit
         temp_c=seen.get("temp_c"),
         governor=governor,
         max_mhz=limit.max_mhz if limit else None,
-        cores_online=limit.cores_online if limit else None,
+        cpus_online=limit.cpus_online if limit else None,
         other_load=limit.other_load if limit else 0.0,
     )
 

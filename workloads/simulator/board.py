@@ -131,7 +131,7 @@ class SimulatedBoard:
     def limit(self, limits: UnitLimited) -> None:
         """Change what a unit may do, from now on."""
         self.units[limits.unit].limit(
-            max_mhz=limits.max_mhz, cores_online=limits.cores_online, other_load=limits.other_load
+            max_mhz=limits.max_mhz, cpus_online=limits.cpus_online, other_load=limits.other_load
         )
 
     def set_ambient(self, ambient_c: float) -> None:
@@ -187,7 +187,7 @@ class SimulatedBoard:
         old_s, self._reported_busy_s[name] = self._reported_busy_s[name], busy_s
         busy, power_w = 0.0, None
         if span_s > 0:
-            busy = min(1.0, max(0.0, (busy_s - old_s) / (span_s * max(1, unit.cores_online))))
+            busy = min(1.0, max(0.0, (busy_s - old_s) / (span_s * max(1, len(unit.cpus_online)))))
             if unit.spec.static_w is not None:
                 spent_j = unit.energy_j + self.leaked_j(name)
                 power_w = (spent_j - self._reported_j[name]) / span_s

@@ -94,7 +94,7 @@ class Driver:
         self._ready_s: dict[tuple[str, Gear], float] = {}
         self._started_s = agenda.now_s
         for name, unit in board.units.items():
-            self._limits[name] = UnitLimited(unit=name, max_mhz=None, cores_online=unit.spec.cores, other_load=0.0)
+            self._limits[name] = UnitLimited(unit=name, max_mhz=None, cpus_online=unit.spec.all_cpus, other_load=0.0)
         for at_s, event in events:
             agenda.at(at_s, self._happens, event)
         agenda.at(agenda.now_s, self._tick)

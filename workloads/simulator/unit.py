@@ -62,7 +62,7 @@ class SimulatedUnit:
         busy_s: by clock, core time taken, other load and managing included.
         managing_s: by clock, how much of that managing took.
         energy_j: energy at the stated power, heat left out; 0 where power is unknown.
-        cores_online: how many cores are in use, the first ones.
+        cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
     """
 
     def __init__(self, spec: BoardUnit, agenda: Agenda) -> None:
@@ -74,9 +74,10 @@ class SimulatedUnit:
         self.busy_s = [0.0] * len(spec.mhz)
         self.managing_s = [0.0] * len(spec.mhz)
         self.energy_j = 0.0
-        self.cores_online = spec.cores
+        self.cpus_online = spec.all_cpus
         self._agenda = agenda
         self._cores = [_SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
+        self._online = self._cores
         self._waiting: list[CoreClaim] = []
         """The most urgent first."""
         self._running: list[CoreClaim] = []
@@ -213,7 +214,7 @@ class SimulatedUnit:
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
         self.busy_s[self._place] += took_s
         self.managing_s[self._place] += took_s
-        online = self._cores[: max(1, self.cores_online)]
+        online = self._online or self._cores[:1]
         core = next((core for core in online if core.claim is None), online[-1])
         core.busy_s += took_s
         self.energy_j += took_s * self._dynamic_w[self._place]
@@ -253,16 +254,17 @@ class SimulatedUnit:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
         self._clamps_mhz = clamps_mhz
 
-    def limit(self, *, max_mhz: float | None, cores_online: int, other_load: float) -> None:
+    def limit(self, *, max_mhz: float | None, cpus_online: tuple[int, ...], other_load: float) -> None:
         """Change what the unit may do from now on; all three are set.
 
         Args:
             max_mhz: the highest clock; None is no limit.
-            cores_online: how many cores are in use.
+            cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
             other_load: share of each core online that others take, 0 to 1.
         """
         self.settle()
-        self._max_mhz, self.cores_online, self._other_load = max_mhz, cores_online, other_load
+        self._max_mhz, self.cpus_online, self._other_load = max_mhz, cpus_online, other_load
+        self._online = [core for core, cpu in zip(self._cores, self.spec.numbers, strict=True) if cpu in cpus_online]
         self._re_allow()
         self._re_pace()
 
@@ -340,7 +342,7 @@ class SimulatedUnit:
 
     def _use_by_others(self, span_s: float) -> float:
         """Let others use their share of every core online that no request has; return how many cores that makes."""
-        free = [core for core in self._cores[: self.cores_online] if core.claim is None]
+        free = [core for core in self._online if core.claim is None]
         for core in free:
             core.busy_s += span_s * self._other_load
         return self._other_load * len(free)

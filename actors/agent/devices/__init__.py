@@ -1,37 +1,52 @@
 """The device layer: one back-end for each way in which a unit's clock can be set here.
 
-To add one, write its class beside the others and give it a row in `BACK_ENDS`. `scheduler.board.DVFS` says what each
-way can do, on any machine.
+To add one, write its class beside the others and give it a row below. `scheduler.board.DVFS` says what each way can do,
+on any machine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from actors.agent.devices.common import Device, DeviceError
+from actors.agent.devices.cpufreq import CpufreqClock
+from actors.agent.devices.devfreq import DevfreqClock
 from actors.agent.devices.emulated import EmulatedDevice
 from actors.agent.devices.fixed import FixedDevice
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.real import RealClock, RealDevice
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
 
-__all__ = ["BACK_ENDS", "Device", "DeviceError", "open_device"]
+__all__ = ["BACK_ENDS", "REAL_CLOCKS", "Device", "DeviceError", "open_device"]
 
-BACK_ENDS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
-"""The back-ends that run here, by the word of their DVFS in `cluster.yaml`."""
+REAL_CLOCKS: Mapping[str, Callable[[BoardUnit, Journal], RealClock]] = {
+    "cpufreq": CpufreqClock,
+    "devfreq": DevfreqClock,
+}
+"""The back-ends that turn knobs of the kernel's, by the word of their DVFS in `cluster.yaml`."""
+
+_OTHERS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
+
+BACK_ENDS = (*REAL_CLOCKS, *_OTHERS)
+"""The words of all back-ends that run here."""
 
 
-def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock) -> Device:
+def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock, journal: Journal | None = None) -> Device:
     """Return the back-end of a unit.
 
     Args:
         unit: the unit.
         ledger: the ledger of its board.
         clock: board time.
+        journal: journal of the board; a unit whose clock is real needs one.
 
     Raises:
-        DeviceError: if there is no back-end for its DVFS.
+        DeviceError: if there is no back-end for its DVFS, or the unit can't be driven as described.
     """
-    if unit.dvfs not in BACK_ENDS:
+    if unit.dvfs in _OTHERS:
+        return _OTHERS[unit.dvfs](unit, ledger, clock)
+    if unit.dvfs not in REAL_CLOCKS or journal is None:
         raise DeviceError(f"unit {unit.name!r}: there is no back-end for dvfs {unit.dvfs!r}")
-    return BACK_ENDS[unit.dvfs](unit, ledger, clock)
+    return RealDevice(unit, ledger, clock, REAL_CLOCKS[unit.dvfs](unit, journal))

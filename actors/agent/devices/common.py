@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from actors.agent.devices.sysfs import DeviceError
@@ -61,13 +61,17 @@ class Device(ABC):
 
     @abstractmethod
     def limit(
-        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
     ) -> None:
         """Change what the unit may do from now on. All three are set: None lifts a limit.
 
         Args:
             max_mhz: the highest clock that is granted or that a governor may choose.
-            cores_online: how many cores are in use.
+            cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`; a request on another one still ends there.
             other_load: share of each core that others take, 0 to 1.
 
         Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from actors.agent.devices.common import NO_CLAMPS, Device
 from actors.clock import Clock
@@ -46,14 +46,18 @@ class EmulatedDevice(Device):
             return self._apply(clock)
 
     def limit(
-        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
     ) -> None:
         """Set limits; see `Device`. One below the lowest clock leaves that one."""
         with self._lock:
             self._allowed = self.unit.allowed(max_mhz)
             self._ledger.set_unit(
                 self.unit.name,
-                cores_online=self.unit.cores if cores_online is None else cores_online,
+                cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online,
                 other_load=other_load or 0.0,
             )
             if self._seat.governor is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from actors.agent.devices.common import NO_CLAMPS, Device, DeviceError
 
@@ -15,15 +15,19 @@ class FixedDevice(Device):
         return self.unit.mhz[-1]
 
     def limit(
-        self, *, max_mhz: float | None = None, cores_online: int | None = None, other_load: float | None = None
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
     ) -> None:
-        """Set the cores online; see `Device`. The clock cannot be held down, and other load is not made up."""
+        """Set the CPUs in use; see `Device`. The clock cannot be held down, and other load is not made up."""
         name = f"unit {self.unit.name!r} has a fixed clock"
         if max_mhz is not None and max_mhz < self.unit.mhz[-1]:
             raise DeviceError(f"{name}, {self.unit.mhz[-1]:g} MHz: max_mhz {max_mhz:g} cannot be kept")
         if other_load:
             raise DeviceError(f"{name} and does real work: other load ({other_load:g}) must really be there")
-        self._ledger.set_unit(self.unit.name, cores_online=self.unit.cores if cores_online is None else cores_online)
+        self._ledger.set_unit(self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online)
 
     def restore(self) -> None:
         """Lift all limits."""

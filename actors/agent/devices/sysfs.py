@@ -21,8 +21,8 @@ from typing import Protocol, TypeVar
 
 _T = TypeVar("_T")
 
-_MOST_BYTES = 4096
-"""Most that a file of sysfs holds: one page (Documentation/filesystems/sysfs.rst)."""
+_PAGE_BYTES = 4096
+"""Most that a file of sysfs holds (Documentation/filesystems/sysfs.rst). Other files may be longer."""
 
 
 class DeviceError(RuntimeError):
@@ -112,7 +112,10 @@ class _KernelFile:
         self._file = file
 
     def read(self) -> bytes:
-        return os.pread(self._file, _MOST_BYTES, 0)
+        content = os.pread(self._file, _PAGE_BYTES, 0)
+        while content and len(content) % _PAGE_BYTES == 0 and (more := os.pread(self._file, _PAGE_BYTES, len(content))):
+            content += more
+        return content
 
     def write(self, content: bytes) -> None:
         os.pwrite(self._file, content, 0)

@@ -62,10 +62,10 @@ def test_telemetry_is_of_the_time_since_the_last_call(opened):
 
 def test_load_of_others_and_cores_offline_count_as_the_unit_stands(opened):
     agent, clock, ledger = opened
-    agent.limit("big", cores_online=1, other_load=0.25)
+    agent.limit("big", cpus_online=[1], other_load=0.25)
     clock.sleep_until(2.0)
     assert agent.telemetry()[0].busy == pytest.approx(0.25)
-    ledger.take(0, "big", [0], 0.0)
+    ledger.take(0, "big", [1], 0.0)
     clock.sleep_until(4.0)
     assert agent.telemetry()[0].busy == pytest.approx(1.0)
 

@@ -239,7 +239,7 @@ def test_a_decision_waits_for_nobody():
 
 def test_a_limit_reaches_the_board_before_the_manager_decides_on_it():
     world = World("a")
-    limit = UnitLimited(unit="big", max_mhz=1000.0, cores_online=1, other_load=0.0)
+    limit = UnitLimited(unit="big", max_mhz=1000.0, cpus_online=(1,), other_load=0.0)
     world.loop((0.25, Event(change=limit, text="big"))).run(until_s=0.5)
     order = [what for _, what in world.of(UnitLimited, Event)]
     assert order == [limit, Event(change=limit, text="big")]

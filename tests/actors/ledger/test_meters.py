@@ -26,7 +26,7 @@ STEPS = st.lists(
 def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, start_s):
     clock = VirtualClock(start_s)
     ledger = BoardLedger.create(place(), BOARD, slots=1, clock=clock)
-    step, other, online = 0, 0.0, 2
+    step, other, online = 0, 0.0, BIG.cpus
     leases = [None, None]
     busy_s, dynamic_j, static_j, mhz_s, changes = [0.0, 0.0], 0.0, 0.0, 0.0, 0
     try:
@@ -35,7 +35,7 @@ def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, s
             static_j += BIG.static_w[step] * wait_s
             mhz_s += BIG.mhz[step] * wait_s
             for core in (0, 1):
-                share_taken = 1.0 if leases[core] else other if core < online else 0.0
+                share_taken = 1.0 if leases[core] else other if BIG.cpus[core] in online else 0.0
                 busy_s[core] += share_taken * wait_s
                 dynamic_j += BIG.dynamic_w[step] * share_taken * wait_s
             core = number % 2
@@ -47,8 +47,8 @@ def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, s
                 other = share
                 ledger.set_unit("big", other_load=other)
             elif action == "online":
-                online = number
-                ledger.set_unit("big", cores_online=online)
+                online = [(), (4,), (5,), (4, 5)][int(4 * share) % 4]
+                ledger.set_unit("big", cpus_online=online)
             elif action == "take" and not leases[core]:
                 leases[core] = ledger.take(0, "big", [BIG.cpus[core]], 0.0)
             elif action == "release" and leases[core]:
@@ -62,7 +62,7 @@ def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, s
     assert reading.static_j == pytest.approx(static_j, abs=1e-9)
     assert reading.mhz_s == pytest.approx(mhz_s, abs=1e-6)
     assert (reading.mhz, reading.clock_changes) == (BIG.mhz[step], changes)
-    assert (reading.other_load, reading.cores_online) == (other, online)
+    assert (reading.other_load, reading.cpus_online) == (other, online)
 
 
 def test_power_that_is_not_known_stays_unknown(ledger):
@@ -74,7 +74,7 @@ def test_power_that_is_not_known_stays_unknown(ledger):
 
 
 @pytest.mark.parametrize(
-    "figures", [{"mhz": 700.0}, {"mhz": math.nan}, {"other_load": 1.1}, {"other_load": -0.1}, {"cores_online": 3}]
+    "figures", [{"mhz": 700.0}, {"mhz": math.nan}, {"other_load": 1.1}, {"other_load": -0.1}, {"cpus_online": (4, 6)}]
 )
 def test_an_impossible_figure_is_refused_and_changes_nothing(ledger, figures):
     before = ledger.read("big")

@@ -120,7 +120,7 @@ def test_among_equals_the_present_unit_is_kept():
 
 
 def test_what_runs_on_a_gpu_stays_there():
-    gpu = replace(BIG, name="gpu", kind="gpu", cores_online=1)
+    gpu = replace(BIG, name="gpu", kind="gpu", cpus_online=(0,))
     fast = tuple(replace(p, unit="gpu", latency_ms=1.0, service_ms=1.0) for p in make_points() if p.unit == "big")
     points = make_points() + tuple(point for point in fast if point.cores == 1)
     views = [make_view("a", points=points), make_view("b")]

@@ -148,7 +148,7 @@ def test_a_crowded_unit_that_is_late_goes_as_fast_as_helps():
 
 def test_two_that_would_hardly_meet_share_a_core_before_one_is_late_every_time():
     """At twice a second each takes 1 % of the core: one in a hundred waits, where on little all would be late."""
-    one_core = tuple(replace(unit, cores_online=1) for unit in (BIG, LITTLE))
+    one_core = tuple(replace(unit, cpus_online=unit.cpus_online[:1]) for unit in (BIG, LITTLE))
     points = tuple(
         OperatingPoint(
             subnet="x", unit=unit, cores=1, mhz=mhz, latency_ms=ms, energy_mj=ms, accuracy=0.8, service_ms=ms
@@ -278,7 +278,7 @@ def test_a_governor_takes_the_clocks_and_nothing_else(networks, governor):
 
 
 def test_a_gpu_under_a_governor_has_its_own():
-    gpu = replace(BIG, name="gpu", kind="gpu", cores_online=1)
+    gpu = replace(BIG, name="gpu", kind="gpu", cpus_online=(0,))
     snapshot = make_snapshot(make_view(), units=(BIG, LITTLE, gpu))
     clocks = make_policy("floor+ondemand").decide(snapshot).clocks
     assert clocks == {"big": "ondemand", "little": "ondemand", "gpu": "podgov"}
@@ -349,7 +349,7 @@ GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": 
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):
-    snapshot = make_snapshot(make_view(), units=(replace(BIG, cores_online=1), LITTLE))
+    snapshot = make_snapshot(make_view(), units=(replace(BIG, cpus_online=(1,)), LITTLE))
     possible = {"a": frozenset({gear("small", "big"), gear("small", "big", 2), gear("large", "big")})}
     check_plan(GOOD, snapshot, possible)
     with pytest.raises(PolicyError) as caught:

@@ -21,7 +21,7 @@ from workloads.mix.mix import Mix
 from workloads.mix.timeline import timeline
 
 BOARD = board()
-CORES = {unit.name: unit.cores for unit in BOARD.units}
+UNITS = [unit.name for unit in BOARD.units]
 
 
 def app(name: str) -> App:
@@ -63,7 +63,7 @@ def test_a_change_of_one_target_carries_the_others():
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["big", "little", "pair"]),
+            st.sampled_from(UNITS),
             st.fixed_dictionaries(
                 {},
                 optional={
@@ -78,7 +78,7 @@ def test_a_change_of_one_target_carries_the_others():
 )
 def test_a_limit_of_a_unit_carries_the_others_and_none_lifts_one(given_changes):
     events = [at(place, unit=unit, **changed) for place, (unit, changed) in enumerate(given_changes)]
-    in_force = {unit: {"max_mhz": None, "cores": None, "busy": 0.0} for unit in CORES}
+    in_force = {unit: {"max_mhz": None, "cores": None, "busy": 0.0} for unit in UNITS}
     expected = []
     for unit, changed in given_changes:
         in_force[unit] = {**in_force[unit], **changed}
@@ -87,11 +87,19 @@ def test_a_limit_of_a_unit_carries_the_others_and_none_lifts_one(given_changes):
             UnitLimited(
                 unit=unit,
                 max_mhz=now["max_mhz"],
-                cores_online=now["cores"] or CORES[unit],
+                cpus_online=BOARD.unit(unit).all_cpus[: now["cores"]],
                 other_load=now["busy"],
             )
         )
     assert changes(*events) == expected
+
+
+def test_a_number_of_cores_means_the_first_cpus_of_the_unit():
+    backwards = replace(BOARD.unit("pair"), cpus=(7, 2, 5))
+    told = timeline(
+        mix(*(at(10 * count, unit="pair", cores=count) for count in (1, 2, 3, 4))), replace(BOARD, units=(backwards,))
+    )
+    assert [event.change.cpus_online for _, event in told] == [(7,), (2, 7), (2, 5, 7), (2, 5, 7)]
 
 
 def test_a_power_cap_is_set_and_lifted():

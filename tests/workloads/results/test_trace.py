@@ -33,7 +33,7 @@ BIG = BoardUnit(
 )
 PAIR = replace(BIG, name="pair", cpus=(1, 2), mhz=(500.0, 1000.0), static_w=(0.1, 0.3), dynamic_w=(0.4, 1.0))
 BOARD = Board(name="test", units=(BIG, PAIR), base_w=1.5, sensor="none", power_source="made up")
-FREE = {"max_mhz": None, "cores_online": 1, "other_load": 0.0}
+FREE = {"max_mhz": None, "cpus_online": (0,), "other_load": 0.0}
 
 
 def trace(*samples: Sample, board: Board = BOARD, **header: Any) -> BoardTrace:
@@ -56,7 +56,7 @@ unit_samples = st.builds(
     cores_busy=st.none() | st.tuples(shares),
     temp_c=st.none() | st.floats(-40, 120),
     max_mhz=st.none() | st.sampled_from(BIG.mhz),
-    cores_online=st.none() | st.just(1),
+    cpus_online=st.none() | st.just((0,)),
     other_load=shares,
     governor=st.none() | st.just("schedutil"),
 )
@@ -103,7 +103,7 @@ def test_a_trace_that_is_cut_short_anywhere_is_refused(
         (b"a text\n", "this is no trace"),
         (b"\xc1", "is no trace, or damaged"),
         (msgpack.packb({"schema": 1, "mix": "an epoch log"}), "this is no trace"),
-        (msgpack.packb({"format": "gearshift trace", "schema": 9}), "schema must be 1, not 9"),
+        (msgpack.packb({"format": "gearshift trace", "schema": 9}), "schema must be 2, not 9"),
     ],
 )
 def test_another_file_is_no_trace(tmp_path: Path, content: bytes, said: str) -> None:
@@ -144,6 +144,10 @@ def raw(at_s: float, units: dict[str, Any] | None = None, **more: Any) -> dict[s
         ),
         ([raw(0.1, {"big": {"mhz": 0.0, "busy": 0.5}})], "sample 1: big: mhz must be above 0, not 0.0"),
         ([raw(0.1, {"big": {"mhz": 200.0, "busy": 0.5, "cores_busy": [0.5, 0.5]}})], "for each of its 1 cores, not 2"),
+        (
+            [raw(0.1, {"big": {"mhz": 200.0, "busy": 0.5, "cpus_online": [0, 3]}})],
+            r"sample 1: big: cpus_online must be some of \[0\], not \[3\]",
+        ),
         ([raw(math.nan)], "sample 1: at_s must be a finite number, not nan"),
         (
             [raw(0.1, {"big": {"mhz": "fast", "busy": 0.5}})],
@@ -176,7 +180,7 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
         log.append({"kind": "clock", "now_s": 0.01, "unit": "big", "from": 400.0, "to": "schedutil"})
         log.append({"kind": "epoch", "now_s": 0.1, "units": {"big": seen}, "apps": {}})
         log.append({"kind": "epoch", "now_s": 0.3, "units": {"big": seen}, "apps": {}})
-    limit = UnitLimited(unit="big", max_mhz=600.0, cores_online=1, other_load=0.5)
+    limit = UnitLimited(unit="big", max_mhz=600.0, cpus_online=(0,), other_load=0.5)
     made = record_run(tmp_path, BOARD, [(0.2, Event(change=limit, text=""))])
     assert made == read_trace(tmp_path / "trace.msgpack")
     assert made is not None
@@ -189,7 +193,7 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
             at_s=0.3,
             units={
                 "big": UnitSample(
-                    mhz=400.0, busy=0.25, governor="schedutil", max_mhz=600.0, cores_online=1, other_load=0.5
+                    mhz=400.0, busy=0.25, governor="schedutil", max_mhz=600.0, cpus_online=(0,), other_load=0.5
                 )
             },
         ),
@@ -274,7 +278,7 @@ def test_the_environment_is_what_a_unit_was_held_to_and_nothing_else() -> None:
         big(0.2, 400, 0.9, max_mhz=600.0, other_load=0.25),
         big(0.3, 400, 0.9),
     )
-    held = UnitLimited(unit="big", max_mhz=600.0, cores_online=1, other_load=0.25)
+    held = UnitLimited(unit="big", max_mhz=600.0, cpus_online=(0,), other_load=0.25)
     assert [(at_s, event.change) for at_s, event in environment(seen)] == [
         (0.1, held),
         (0.3, UnitLimited(unit="big", **FREE)),
@@ -296,6 +300,25 @@ def test_the_stricter_of_mix_and_trace_holds() -> None:
     assert [at_s for at_s, _ in merged] == [0.1, 0.2, 0.3, 0.4]
     assert [change.max_mhz for change in changes if isinstance(change, UnitLimited)] == [600.0, 400.0, 600.0, 800.0]
     assert [change.other_load for change in changes if isinstance(change, UnitLimited)] == [0.25, 0.25, 0.25, 0.0]
+
+
+def test_only_cpus_that_both_leave_are_in_use() -> None:
+    left = [
+        Sample(at_s=at_s, units={"pair": UnitSample(mhz=500.0, busy=0.0, cpus_online=online)})
+        for at_s, online in ((0.0, None), (0.1, (2,)), (0.3, None))
+    ]
+    free = UnitLimited(unit="pair", max_mhz=None, cpus_online=(1, 2), other_load=0.0)
+    given_ = [
+        (0.2, Event(change=replace(free, cpus_online=(1,)), text="one core")),
+        (0.4, Event(change=free, text="lifted")),
+    ]
+    merged = with_environment(given_, trace(*left), BOARD)
+    assert [(at_s, event.change.cpus_online) for at_s, event in merged if isinstance(event.change, UnitLimited)] == [
+        (0.1, (2,)),
+        (0.2, ()),
+        (0.3, (1,)),
+        (0.4, (1, 2)),
+    ]
 
 
 def test_a_simulation_in_the_environment_of_a_trace_is_held_to_the_same(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class TestTokens:
     def test_a_request_on_a_core_that_goes_offline_still_ends_there(self):
         bench = Bench()
         job = bench.job(0.0, 10.0, cores=(1,))
-        bench.limit(0.010, cores_online=1)
+        bench.limit(0.010, cpus_online=(4,))
         bench.run(1.0)
         assert job.end_s == moment(0.040)
 
@@ -152,6 +152,13 @@ class TestManaging:
         assert bench.unit.managing_s == pytest.approx([0.004, 0, 0])
         assert bench.unit.core_busy_s() == pytest.approx([0.040, 0.004])
         assert bench.unit.energy_j == pytest.approx(0.1 * 0.1 + 0.5 * 0.044)
+
+    def test_it_takes_no_core_that_is_offline(self):
+        bench = Bench()
+        bench.limit(0.0, cpus_online=(5,))
+        bench.at(0.010, lambda: bench.unit.spend(1.0, urgent=True))
+        bench.run(0.1)
+        assert bench.unit.core_busy_s() == pytest.approx([0.0, 0.004])
 
     def test_where_none_is_idle_it_delays_the_request_on_the_last_core(self):
         bench = Bench()

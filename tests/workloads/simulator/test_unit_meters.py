@@ -33,7 +33,7 @@ class TestMeters:
         bench = Bench()
         bench.limit(0.0, other_load=0.5)
         bench.job(0.1, 10.0, cores=(0,))  # 80 ms beside the other load
-        bench.limit(0.3, other_load=0.5, cores_online=1)
+        bench.limit(0.3, other_load=0.5, cpus_online=(4,))
         bench.run(0.5)
         assert bench.unit.core_busy_s() == pytest.approx([0.05 + 0.08 + 0.16, 0.15])
         assert bench.unit.busy_s[0] == pytest.approx(0.44)
@@ -58,7 +58,12 @@ ACTS = st.one_of(
         st.integers(0, 3),
     ),
     st.tuples(st.just("clock"), st.sampled_from(UNIT.mhz)),
-    st.tuples(st.just("limit"), st.sampled_from([None, 500.0, 1000.0]), st.integers(1, 2), st.floats(0, 0.9)),
+    st.tuples(
+        st.just("limit"),
+        st.sampled_from([None, 500.0, 1000.0]),
+        st.sampled_from([(4,), (5,), (4, 5)]),
+        st.floats(0, 0.9),
+    ),
     st.tuples(st.just("spend"), st.floats(0.1, 3), st.booleans()),
 )
 SCRIPTS = st.lists(st.tuples(st.floats(0, 1), ACTS), max_size=25)
@@ -73,7 +78,7 @@ def play(bench: Bench, script) -> list[Job]:
         elif what == "clock":
             bench.clock(at_s, facts[0])
         elif what == "limit":
-            bench.limit(at_s, max_mhz=facts[0], cores_online=facts[1], other_load=facts[2])
+            bench.limit(at_s, max_mhz=facts[0], cpus_online=facts[1], other_load=facts[2])
         else:
             bench.at(at_s, lambda ms=facts[0], urgent=facts[1]: bench.unit.spend(ms, urgent=urgent))
     return jobs

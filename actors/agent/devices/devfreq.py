@@ -1,0 +1,142 @@
+"""The clock of a GPU through the kernel's devfreq, in `/sys/class/devfreq/DEVICE`. Its unit is Hz.
+
+The lowest and the highest clock are set to the same, under whatever governor the device has: not every driver offers
+`userspace`. The kernel looks at once when a limit changes, and else each time that its governor polls. What it shows of
+a limit is not rounded to the device's clocks, so what it granted is read from the clock itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
+from actors.agent.devices.real import RealClock, Seen
+from actors.agent.devices.sysfs import AwayError, DeviceError, Tree
+from scheduler.board import BoardUnit
+
+DEVFREQ = "sys/class/devfreq"
+
+_GPU_NODES = frozenset({"gv11b", "gp10b", "gm20b", "ga10b", "gb10b", "gpu", "mali", "adreno"})
+"""Names of GPUs in device trees. Those that contain `gpu` are GPUs too."""
+
+_KERNEL_NAMES: Mapping[str, str] = MappingProxyType({"podgov": "nvhost_podgov"})
+"""Names of governors that the kernel knows under another name."""
+
+_POLL_S = 0.05
+"""Time until a governor's next look where the device does not say (`polling_interval`)."""
+_LONGEST_POLL_S = 0.2
+
+
+def gpus(tree: Tree) -> list[str]:
+    """Return the directories of all GPUs that devfreq knows: not of a memory controller or another engine."""
+    return [directory for directory in tree.find(f"{DEVFREQ}/*") if _is_gpu(tree, directory)]
+
+
+def _is_gpu(tree: Tree, directory: str) -> bool:
+    name = tree.text_or_none(f"{directory}/device/of_node/name") or directory.rsplit("/", 1)[-1].rsplit(".", 1)[-1]
+    return "gpu" in name.lower() or name.lower() in _GPU_NODES
+
+
+class DevfreqClock(RealClock):
+    """The clock of a GPU unit.
+
+    Args:
+        unit: the unit, as the board's file describes it.
+        journal: the board's journal.
+
+    Raises:
+        DeviceError: if the unit's clock can't be set as described: no GPU there or several, clocks that the kernel does
+            not have, no permission, or clocks that are locked.
+    """
+
+    def __init__(self, unit: BoardUnit, journal: Journal) -> None:
+        self._unit = unit
+        self._journal = journal
+        self._tree = tree = journal.tree
+        found = gpus(tree)
+        if len(found) != 1:
+            there = ", ".join(one.rsplit("/", 1)[-1] for one in found or tree.find(f"{DEVFREQ}/*")) or "nothing"
+            what = "several GPUs" if found else "no GPU"
+            raise DeviceError(
+                f"unit {unit.name!r}: there is {what} in /{DEVFREQ} ({there}). Use dvfs: fixed, or nvml for an NVIDIA "
+                f"card."
+            )
+        (self._directory,) = found
+        self._table_hz = tuple(sorted(tree.knob(f"{self._directory}/available_frequencies").numbers()))
+        self._limits = Limits(journal, self._directory, "min_freq", "max_freq", self._table_hz[-1])
+        self._governor = tree.knob(f"{self._directory}/governor")
+        self._now = tree.knob(f"{self._directory}/cur_freq")
+        self._given: str | None = None  # the governor that it was given; None while it has the one that was found
+        self._set_hz: int | None = None
+        self._limited = False
+        for mhz in unit.mhz:
+            check_clock(unit, mhz, "this GPU", [clock_hz / 1e6 for clock_hz in self._table_hz])
+        check_writable(unit, tree, (self._limits.lowest, self._limits.highest))
+        check_not_locked(unit, tree, [self._limits])
+
+    def set_clock(self, mhz: float) -> float:
+        """Set the clock; see `RealClock`."""
+        clock_hz = self._hz(mhz)
+        if self._lost(self._limits.highest.number()) is None:
+            self._limits.pin(clock_hz)
+            self._set_hz, self._limited = clock_hz, False
+            self._settle(clock_hz)
+        return self._now.number() / 1e6
+
+    def govern(self, governor: str) -> None:
+        """Hand the clock to a governor; see `RealClock`."""
+        name = _KERNEL_NAMES.get(governor, governor)
+        there = self._tree.knob(f"{self._directory}/available_governors").words()
+        if name not in there:
+            raise DeviceError(
+                f"unit {self._unit.name!r}: the kernel has no governor {name!r} for this GPU; it has {', '.join(there)}"
+            )
+        shown = self._governor.text()
+        if shown != name and self._given in (None, shown):
+            self._journal.turn(self._governor, name, "governor")
+            self._given = name
+        self._set_hz = None
+        self._limits.hold_down(self._table_hz[-1])
+        self._limits.open_below(self._hz(self._unit.mhz[0]))
+
+    def limit(self, max_mhz: float | None) -> None:
+        """Hold the clock down under a governor; see `RealClock`."""
+        self._limited = max_mhz is not None
+        self._limits.hold_down(self._table_hz[-1] if max_mhz is None else self._hz(max_mhz))
+
+    def keep(self) -> None:
+        """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
+
+    def look(self) -> Seen:
+        """Return the present state; see `RealClock`."""
+        try:
+            shown_hz, now_hz = self._limits.highest.number(), self._now.number()
+        except AwayError:  # the driver was removed, or its power is off
+            return Seen(mhz=None)
+        lost = self._lost(shown_hz)
+        if lost is not None:
+            return Seen(mhz=now_hz / 1e6, max_mhz=now_hz / 1e6, held_by=lost)
+        held_by = self._limits.held_by(shown_hz, pressed=self._set_hz is not None or self._limited)
+        if held_by is None or shown_hz >= self._hz(self._unit.mhz[-1]):
+            return Seen(mhz=now_hz / 1e6)
+        return Seen(mhz=now_hz / 1e6, max_mhz=shown_hz / 1e6, held_by=held_by)
+
+    def _settle(self, clock_hz: int) -> None:
+        """Wait for the governor's next look, if the kernel has not followed at once."""
+        if self._now.number() == clock_hz:
+            return
+        interval_ms = self._tree.number_or_none(f"{self._directory}/polling_interval") or 1e3 * _POLL_S
+        time.sleep(min(interval_ms / 1e3, _LONGEST_POLL_S))
+
+    def _lost(self, shown_hz: int) -> str | None:
+        """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
+        if self._given is not None and (now := self._governor.text()) != self._given:
+            return f"somebody set the GPU's governor to {now}"
+        return "somebody set the GPU's limits" if self._limits.taken(shown_hz) else None
+
+    def _hz(self, mhz: float) -> int:
+        """Return the device's clock that is meant: `114.75` and `114.8` both mean 114750000 Hz."""
+        return min(self._table_hz, key=lambda clock_hz: abs(clock_hz - mhz * 1e6))

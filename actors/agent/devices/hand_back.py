@@ -1,0 +1,177 @@
+"""Giving the board back: each knob of the journal is put back as it was found, if it is still as gearshift left it.
+
+It is one pass of reads and writes that needs nothing but the journal, so any process can do it: the agent at its end,
+the driver after the agent's death, the next start, or `gearshift restore`. Doing it twice is the same as once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Literal
+
+from actors.agent.devices.caps import passing_cap
+from actors.agent.devices.journal import Found, JournalRead, Kind, read_journals
+from actors.agent.devices.nvpmodel import STATUS
+from actors.agent.devices.sysfs import AwayError, KnobError, Tree
+
+# A clock domain without CPUs takes nothing, so CPUs come first. A governor starts within the limits that it finds. The
+# set speed and the tunables are there only once their governor is.
+_ORDER: tuple[Kind, ...] = ("online", "limit", "governor", "speed", "tunable")
+
+Outcome = Literal["as found", "put back", "left alone"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandedBack:
+    """The outcome of giving a board back, each knob in words.
+
+    Attributes:
+        put_back: knobs that were written, with the value.
+        left_alone: knobs that somebody else has turned since, with what they show.
+        failed: knobs that could not be read or written, with the reason; they stay in the journal.
+    """
+
+    put_back: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    def __add__(self, other: HandedBack) -> HandedBack:
+        return HandedBack(
+            put_back=self.put_back + other.put_back,
+            left_alone=self.left_alone + other.left_alone,
+            failed=self.failed + other.failed,
+        )
+
+    def lines(self) -> list[str]:
+        """Return the outcome as lines for a user."""
+        return [
+            *(f"put back: {knob}" for knob in self.put_back),
+            *(f"left as it is, since somebody else has set it meanwhile: {knob}" for knob in self.left_alone),
+            *(f"could not be put back: {knob}" for knob in self.failed),
+        ]
+
+
+def hand_back(tree: Tree, state: Path, *, dry_run: bool = False) -> HandedBack:
+    """Give the board back as the journals say, and delete them.
+
+    Whoever calls it has the board's lock, so nobody turns a knob meanwhile. Knobs that could not be put back, such as
+    those of a clock domain without CPUs, stay in the journal for the next time.
+
+    Args:
+        tree: the files of the board.
+        state: directory of the journals.
+        dry_run: say what would be done, and do nothing.
+
+    Raises:
+        OSError: if a journal may not be read.
+        DeviceError: if one is something else.
+    """
+    result = HandedBack()
+    for journal in read_journals(tree, state):
+        if journal.same_boot:
+            result += _undo(tree, journal, dry_run=dry_run)
+        elif not dry_run:
+            # The reboot has put every knob back by itself, and what was found before it means nothing now.
+            journal.done([found.path for found, _ in journal.entries])
+    return result
+
+
+def _undo(tree: Tree, journal: JournalRead, *, dry_run: bool) -> HandedBack:
+    words: dict[Outcome, list[str]] = {"as found": [], "put back": [], "left alone": []}
+    failed: dict[str, str] = {}
+    for kind in _ORDER:
+        # All of a kind are looked at before one is written: what one limit shows depends on the other.
+        due: list[tuple[int, Found, Outcome]] = []
+        for found, values in journal.entries:
+            if found.kind == kind:
+                with _failing(found, failed):
+                    due.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
+        for _, found, outcome in sorted(due, key=itemgetter(0)):
+            with _failing(found, failed):
+                if outcome == "put back" and not dry_run:
+                    tree.knob(found.path).write(found.give_back)
+                words[outcome].append(_words(tree, found, outcome))
+    if not dry_run:
+        journal.done({found.path for found, _ in journal.entries} - failed.keys())
+    return HandedBack(
+        put_back=tuple(words["put back"]), left_alone=tuple(words["left alone"]), failed=tuple(failed.values())
+    )
+
+
+def _turn_of_limit(tree: Tree, found: Found) -> int:
+    """Return when a limit is put back among the others: 0, 1 or 2; 0 for other knobs.
+
+    The lowest clock must never be above the highest. Kernels before 5.4 refuse that, and later ones show another value
+    than was written. So lowest clocks that fall come before the highest ones, and those that rise after them.
+    """
+    if found.kind != "limit":
+        return 0
+    if "min" not in found.path.rsplit("/", 1)[-1]:
+        return 1
+    return 0 if int(found.give_back) <= tree.knob(found.path).number() else 2
+
+
+@contextmanager
+def _failing(found: Found, failed: dict[str, str]) -> Iterator[None]:
+    """Note the reason why a knob can't be read or written within the block."""
+    try:
+        yield
+    except KnobError as error:
+        failed[found.path] = str(error)
+
+
+def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
+    """Return what is to be done with a knob: it is put back if it is as gearshift left it.
+
+    Args:
+        tree: the files of the board.
+        found: the knob as it was found.
+        values: what it may show if nobody else has turned it since; none if gearshift had not turned it yet.
+
+    Raises:
+        KnobError: if it cannot be read.
+    """
+    knob = tree.knob(found.path)
+    match found.kind:
+        case "online" | "governor":
+            shown = knob.text()
+            if not values or shown == found.shown:
+                return "as found"
+            if shown not in values:
+                return "left alone"
+        case "limit":
+            # Of a limit only the least of all requests shows, so our own may be in force although the one found shows.
+            if not values:
+                return "as found"
+            if not _ours(tree, found, knob.text(), values):
+                return "left alone"
+        case "speed":
+            governor = tree.text(f"{found.path.rsplit('/', 1)[0]}/scaling_governor")
+            if governor != "userspace" or knob.text() == found.shown:
+                return "as found"
+        case "tunable":
+            try:
+                if knob.text() == found.shown:
+                    return "as found"
+            except AwayError:
+                return "left alone"  # its governor was left alone, and is another one now
+    return "put back"
+
+
+def _ours(tree: Tree, found: Found, shown: str, values: tuple[str, ...]) -> bool:
+    """Return True if a limit is the one that gearshift asked for, whether that shows or a lower cap does."""
+    if shown in values or shown == found.shown:
+        return True
+    same_mode = (tree.text_or_none(STATUS) or "") == found.mode
+    below = shown.isdigit() and all(value.isdigit() and int(shown) < int(value) for value in values)
+    return below and same_mode and passing_cap(tree, found.path.rsplit("/", 1)[0]) is not None
+
+
+def _words(tree: Tree, found: Found, outcome: Outcome) -> str:
+    if outcome == "put back":
+        return f"/{found.path} = {found.give_back}" + (f" ({found.note})" if found.note else "")
+    return f"/{found.path} = {tree.text_or_none(found.path)}"

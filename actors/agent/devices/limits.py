@@ -1,0 +1,179 @@
+"""The lowest and the highest clock of one of the kernel's clock domains, for cpufreq and devfreq alike.
+
+What a limit shows is what all who ask for one agree to, of whom the file's writer is only one. A cap by heat hides the
+writer's own request, and whoever writes the cap that he sees makes it last for ever. So a limit that was found under a
+cap is given back as the board's power mode has it, or else as no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from actors.agent.devices.caps import cap, passing_cap
+from actors.agent.devices.journal import Found, Journal
+from actors.agent.devices.nvpmodel import STATUS, power_mode
+from actors.agent.devices.sysfs import DeviceError, Knob, Tree
+from scheduler.board import BoardUnit
+
+
+class Limits:
+    """Both limits of one clock domain.
+
+    Args:
+        journal: the board's journal.
+        domain: directory of the clock domain.
+        lowest: name of the file of the lowest clock.
+        highest: name of the file of the highest clock.
+        top: the highest clock that the hardware has, in the files' own unit.
+
+    Attributes:
+        lowest: the lowest clock.
+        highest: the highest clock.
+    """
+
+    def __init__(self, journal: Journal, domain: str, lowest: str, highest: str, top: int) -> None:
+        self.lowest = journal.tree.knob(f"{domain}/{lowest}")
+        self.highest = journal.tree.knob(f"{domain}/{highest}")
+        self._journal = journal
+        self._domain = domain
+        self._top = top
+        self._found: dict[str, Found] = {}
+        self._cap: str | None = None
+
+    @property
+    def locked(self) -> bool:
+        """True if the lowest clock is set to the highest that there is."""
+        return self.lowest.number() == self._top
+
+    def pin(self, clock: int) -> None:
+        """Set both limits to one clock, in an order in which the lowest never exceeds the highest.
+
+        Raises:
+            KnobError: if the kernel does not take one.
+        """
+        up = clock >= self.highest.number()
+        first, second = (self.highest, self.lowest) if up else (self.lowest, self.highest)
+        self._turn(first, clock)
+        self._turn(second, clock)
+
+    def hold_down(self, clock: int | None) -> None:
+        """Set the highest clock; None gives it back as it was found.
+
+        Raises:
+            KnobError: if the kernel does not take it.
+        """
+        found = self._found.get(self.highest.path)
+        if clock is not None:
+            self._turn(self.highest, clock)
+        elif found is not None:
+            self._turn(self.highest, int(found.give_back))
+
+    def open_below(self, clock: int) -> None:
+        """Lower the lowest clock to at most this one.
+
+        Raises:
+            KnobError: if the kernel does not take it.
+        """
+        if self.lowest.number() > clock:
+            self._turn(self.lowest, clock)
+
+    def held_by(self, shown: int, *, pressed: bool) -> str | None:
+        """Return why the kernel grants less than it could; None where nothing holds the clock down.
+
+        Args:
+            shown: the highest clock as it shows now.
+            pressed: True while gearshift itself holds the clock down by these limits.
+        """
+        # While a limit of our own is in force, a cap above it does not show. So a cap that was seen below it counts as
+        # lifted once what made it is over.
+        held = not self._are_ours(shown) if pressed else shown < self._top
+        if held:
+            self._cap = self._cap or cap(self._journal.tree, self._domain)
+        elif not (pressed and self._cap and passing_cap(self._journal.tree, self._domain)):
+            self._cap = None
+        return self._cap
+
+    def taken(self, shown: int) -> bool:
+        """Return True if somebody else has set the highest clock since it was set here.
+
+        Args:
+            shown: the highest clock as it shows now.
+        """
+        return not self._are_ours(shown) and passing_cap(self._journal.tree, self._domain) is None
+
+    def _are_ours(self, shown: int) -> bool:
+        values = self._journal.values(self.highest.path)
+        return not values or str(shown) in values
+
+    def _turn(self, knob: Knob, clock: int) -> None:
+        if knob.path not in self._found:
+            self._found[knob.path] = self._as_found(knob)
+        self._journal.turn(knob, clock, "limit", self._found[knob.path])
+        # A limit between two clocks is rounded to one of them.
+        self._journal.shows(knob, knob.text())
+
+    def _as_found(self, knob: Knob) -> Found:
+        tree = self._journal.tree
+        shown = knob.number()
+        give_back, note = shown, ""
+        if knob is self.highest and shown < self._top:
+            reason = passing_cap(tree, self._domain)
+            if reason is not None:
+                mode = power_mode(tree)
+                give_back = (mode and mode.cap_of(tree, self._domain)) or self._top
+                note = f"found at {shown}, held down by {reason}, which is not a setting to give back"
+        return Found(
+            path=knob.path,
+            kind="limit",
+            shown=str(shown),
+            give_back=str(give_back),
+            note=note,
+            mode=tree.text_or_none(STATUS) or "",
+        )
+
+
+def check_clock(unit: BoardUnit, mhz: float, domain: str, table_mhz: Sequence[float]) -> None:
+    """Check that a unit's clock is one of the kernel's.
+
+    Raises:
+        DeviceError: if it is not; it names the clocks next to it, since the kernel would take one of them silently.
+    """
+    if not any(abs(mhz - one) < ROUNDING_MHZ for one in table_mhz):
+        below = [f"{one:g}" for one in table_mhz if one < mhz][-1:]
+        above = [f"{one:g}" for one in table_mhz if one > mhz][:1]
+        are = "are" if below and above else "is"
+        raise DeviceError(
+            f"unit {unit.name!r}: {mhz:g} MHz is no clock of {domain}; next to it there {are} "
+            f"{' and '.join(below + above)} MHz. Correct mhz."
+        )
+
+
+def check_writable(unit: BoardUnit, tree: Tree, knobs: Iterable[Knob]) -> None:
+    """Check that this process may turn a unit's knobs.
+
+    Raises:
+        DeviceError: if not; it names the first file.
+    """
+    for knob in knobs:
+        if not tree.may(knob.path, write=True):
+            raise DeviceError(
+                f"unit {unit.name!r}: this process may not write /{knob.path}. Run as root, or let your group write it "
+                f"(gearshift doctor says how)."
+            )
+
+
+def check_not_locked(unit: BoardUnit, tree: Tree, limits: Iterable[Limits]) -> None:
+    """Refuse clocks that jetson_clocks has locked: its own tool keeps what they were before.
+
+    Raises:
+        DeviceError: if they are locked.
+    """
+    if tree.exists("etc/nv_tegra_release") and all(one.locked for one in limits):
+        raise DeviceError(
+            f"unit {unit.name!r}: jetson_clocks has locked the clocks at their highest. Unlock them first: "
+            f"sudo jetson_clocks --restore"
+        )
+
+
+ROUNDING_MHZ = 0.051
+"""Most that a clock in a board's file is off by: clocks in MHz are often written with one digit after the point."""

@@ -1,0 +1,153 @@
+"""The back-end of a unit with a real clock: the kernel's knobs are turned, and what they show goes into the ledger.
+
+`RealClock` is the knobs of one unit's clock, without ledger or run; each way to set a clock has its own. `RealDevice`
+makes a device of it. What the kernel granted counts, not what was asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from actors.agent.devices.common import NO_CLAMPS, Device
+from actors.agent.devices.sysfs import DeviceError
+from actors.clock import Clock
+from actors.ledger.ledger import BoardLedger
+from scheduler.board import BoardUnit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """The present state of a unit's clock.
+
+    Attributes:
+        mhz: its clock; None where there is none to see, as with all CPUs offline.
+        max_mhz: the highest clock that the kernel grants now, where that is less than the unit's highest; else None.
+        held_by: reason for `max_mhz` in words; None where there is none.
+    """
+
+    mhz: float | None
+    max_mhz: float | None = None
+    held_by: str | None = None
+
+
+class RealClock(ABC):
+    """The knobs of one unit's clock. Every turn of one is in the journal first."""
+
+    @abstractmethod
+    def set_clock(self, mhz: float) -> float:
+        """Set the clock, and take it from the governor that has it.
+
+        Args:
+            mhz: one of the unit's clocks, in MHz.
+
+        Returns:
+            The clock that the kernel granted, in MHz; it need not be one of the unit's.
+
+        Raises:
+            DeviceError: if it can't be set; it is as it was.
+        """
+
+    @abstractmethod
+    def govern(self, governor: str) -> None:
+        """Hand the clock to a governor of the kernel's.
+
+        Raises:
+            DeviceError: if there is no such governor, or it can't be set.
+        """
+
+    @abstractmethod
+    def limit(self, max_mhz: float | None) -> None:
+        """Hold the clock down while a governor has it; None lifts that.
+
+        Raises:
+            DeviceError: if that can't be done.
+        """
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Note in the journal what the kernel forgets when the unit is switched off."""
+
+    @abstractmethod
+    def look(self) -> Seen:
+        """Return the present state; called once an epoch, so it takes a few reads.
+
+        Raises:
+            DeviceError: if a knob says something that it should not.
+        """
+
+
+class RealDevice(Device):
+    """One unit with a real clock. Its methods may be called from several threads.
+
+    Args:
+        unit: the unit as `cluster.yaml` describes it.
+        ledger: the ledger of its board.
+        clock: board time.
+        real: the knobs of its clock.
+    """
+
+    def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock, real: RealClock) -> None:
+        super().__init__(unit, ledger, clock)
+        self._real = real
+        self._lock = threading.RLock()
+        self._max_mhz: float | None = None
+        self._asked: float | str | None = None
+        self._look()
+
+    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
+        """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
+        with self._lock:
+            if not isinstance(clock, str):
+                granted = self._real.set_clock(min(clock, self.unit.allowed(self._max_mhz)[-1]))
+                self._asked = clock
+                self._enter(granted)
+                return granted
+            if clamps_mhz:
+                raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
+            self._real.govern(clock)
+            self._real.limit(self._max_mhz)
+            self._asked = clock
+            return clock
+
+    def limit(
+        self,
+        *,
+        max_mhz: float | None = None,
+        cpus_online: Collection[int] | None = None,
+        other_load: float | None = None,
+    ) -> None:
+        """Set limits; see `Device`. One below the lowest clock leaves that one; other load is not made up."""
+        if other_load:
+            raise DeviceError(
+                f"unit {self.unit.name!r} does real work: other load ({other_load:g}) must really be there"
+            )
+        with self._lock:
+            self._max_mhz = None if max_mhz is None else self.unit.allowed(max_mhz)[-1]
+            if isinstance(self._asked, str):
+                self._real.limit(self._max_mhz)
+            elif self._asked is not None:
+                self.set_clock(self._asked)
+            self._ledger.set_unit(
+                self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online
+            )
+
+    def restore(self) -> None:
+        """Do nothing: the board's hold gives its knobs back, in an order that suits all of them."""
+
+    def condition(self) -> UnitCondition:
+        """Return what the board grants now, and bring the ledger up to it."""
+        with self._lock:
+            seen = self._look()
+        return UnitCondition(max_mhz=seen.max_mhz, held_by=seen.held_by)
+
+    def _look(self) -> Seen:
+        seen = self._real.look()
+        if seen.mhz is not None:
+            self._enter(seen.mhz)
+        return seen
+
+    def _enter(self, mhz: float) -> None:
+        self._ledger.set_unit(self.unit.name, mhz=self.unit.nearest(mhz))

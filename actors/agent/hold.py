@@ -1,0 +1,113 @@
+"""The hold of a process on a board: while it lasts, the process alone turns the board's knobs.
+
+A hold is the board's lock and a journal. It begins by giving back what a dead run has left, and ends by giving the
+board back as it was found then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices.hand_back import HandedBack, hand_back
+from actors.agent.devices.journal import Journal, read_journals
+from actors.agent.devices.lock import lock_board
+from actors.agent.devices.sysfs import DeviceError
+from actors.agent.machine import Machine
+from scheduler.board import Board, BoardUnit
+
+
+class BoardBusyError(DeviceError):
+    """Another run turns the knobs of this board."""
+
+
+class Hold:
+    """A hold on the board of a machine.
+
+    Args:
+        machine: the machine.
+
+    Attributes:
+        journal: the journal that every turn of a knob goes through.
+        recovered: what came of giving back what a dead run had left.
+
+    Raises:
+        BoardBusyError: if another process has a hold.
+        DeviceError: if the machine has no lock or journal to be had.
+        OSError: if a journal of a dead run may not be read.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        unlock = lock_board(machine.tree)
+        if unlock is None:
+            raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")
+        self._unlock = unlock
+        self._given_back: HandedBack | None = None
+        try:
+            self.recovered = hand_back(machine.tree, machine.state)
+        except BaseException:
+            unlock()
+            raise
+        self.journal = Journal(machine.tree, machine.state)
+
+    def give_back(self) -> HandedBack:
+        """Give the board back, and end the hold. A second call returns what came of the first."""
+        # No lock of ours is waited for: it may have to be done while another thread hangs in the kernel.
+        with self.journal.closing():
+            if self._given_back is None:
+                self._given_back = hand_back(self._machine.tree, self._machine.state)
+                self._unlock()
+        return self._given_back
+
+
+def _owner(machine: Machine) -> str:
+    pids = [journal.pid for journal in read_journals(machine.tree, machine.state) if journal.pid is not None]
+    return f" (process {pids[0]})" if pids else ""
+
+
+def recover(machine: Machine) -> HandedBack | None:
+    """Give the board back if a run that is dead has left it turned.
+
+    Returns:
+        What came of it; None where another process has a hold on the board, and will give it back itself.
+
+    Raises:
+        OSError: if the journal may not be read.
+        DeviceError: if it is no journal.
+    """
+    if not read_journals(machine.tree, machine.state):
+        return HandedBack()
+    try:
+        hold = Hold(machine)
+    except BoardBusyError:
+        return None
+    hold.give_back()
+    return hold.recovered
+
+
+def real_units(board: Board) -> list[BoardUnit]:
+    """Return the units of a board whose clocks are real."""
+    return [unit for unit in board.units if unit.dvfs in REAL_CLOCKS]
+
+
+@contextmanager
+def at_top_clocks(board: Board, machine: Machine) -> Iterator[None]:
+    """Keep all real clocks of a board at their highest within the block, as profiles want them.
+
+    Raises:
+        BoardBusyError: if another process has a hold on the board.
+        DeviceError: if a clock can't be set.
+    """
+    units = real_units(board)
+    if not units:
+        yield
+        return
+    hold = Hold(machine)
+    try:
+        for unit in units:
+            REAL_CLOCKS[unit.dvfs](unit, hold.journal).set_clock(unit.mhz[-1])
+        yield
+    finally:
+        hold.give_back()

@@ -1,0 +1,33 @@
+"""The machine that a board agent drives: where its files are, and where gearshift keeps what must outlive a run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from actors.agent.devices.sysfs import Tree
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def _state_directory() -> Path:
+    """Return this user's directory; both places are emptied by a reboot, which puts every knob back by itself."""
+    if os.geteuid() == 0:
+        return Path("/run/gearshift")
+    # The session reaps `gearshift-TAG` of dead runs; this is no such name.
+    base = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else Path("/tmp")
+    return base / f"gearshift-board-{os.geteuid()}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """A machine: this one, unless told otherwise.
+
+    Attributes:
+        tree: the kernel's files.
+        state: directory for the journal of what was found; made when it is needed.
+    """
+
+    tree: Tree = field(default_factory=Tree)
+    state: Path = field(default_factory=_state_directory)
