@@ -238,17 +238,35 @@ class Knob:
         self._tree = tree
         self._files: dict[bool, File] = {}
 
+    def raw(self) -> bytes:
+        """Return the present content as it is; `text_of` makes text of it later, where reading must not take long.
+
+        Raises:
+            KnobError: if it cannot be read.
+        """
+        try:
+            return self._files[False].read()
+        except (KeyError, OSError):  # not open yet, or a failure that has to be told, or mended by opening it anew
+            return self._call(lambda file: file.read(), writing=False)
+
+    def text_of(self, content: bytes) -> str:
+        """Return what `raw` gave as text.
+
+        Raises:
+            AwayError: if there is nothing in it.
+        """
+        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
+        if not text:
+            raise AwayError(self.path, "is empty")
+        return text
+
     def text(self) -> str:
         """Return the present content.
 
         Raises:
             KnobError: if it cannot be read, or is empty.
         """
-        content = self._call(lambda file: file.read(), writing=False)
-        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
-        if not text:
-            raise AwayError(self.path, "is empty")
-        return text
+        return self.text_of(self.raw())
 
     def number(self) -> int:
         """Return the present content, a whole number.
