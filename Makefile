@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 RUNS ?= runs
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test lint bench mutants weights clean
+.PHONY: run test kernel-test lint bench mutants weights clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -16,6 +16,9 @@ run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronge
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+kernel-test: $(STAMP)  ## boots real kernels under QEMU and tests inside; ends with 77 where Debian's packages can't be had
+	PYTHONPATH=tests $(BIN)/python -m kernel $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

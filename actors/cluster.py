@@ -30,28 +30,59 @@ def default_board_path() -> Path:
     return here if here.exists() else _PACKAGED / "two-core-host.yaml"
 
 
-def packaged_board(name: str) -> Board:
+def find_board(named: str | os.PathLike[str] | None = None) -> Board:
+    """Return the board that a user names.
+
+    Args:
+        named: path of a board's file, or name of a packaged board, such as `odroid-xu3`; of either also one of its
+            modes, as in `jetson-xavier-nx:MODE_15W_2CORE` or `jetson-xavier-nx:0`. None for `./cluster.yaml`, else the
+            packaged default.
+
+    Raises:
+        InputError: if there is no such board or mode, or its file is wrong.
+    """
+    if not named:
+        return load_board(default_board_path())
+    text, mode = os.fspath(named), None
+    if not Path(text).exists() and ":" in text:
+        text, _, mode = text.rpartition(":")
+    if Path(text).suffix or Path(text).exists():
+        return load_board(text, mode)
+    return packaged_board(text, mode)
+
+
+def packaged_board(name: str, mode: str | None = None) -> Board:
     """Return a board that comes with gearshift.
+
+    Args:
+        name: its name.
+        mode: name or number of the mode that it is in; None for the one that it comes in, or else for none.
 
     Raises:
         BoardError: if there is no board of that name.
+        InputError: if it has no such mode.
     """
     names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
     if name not in names:
-        raise BoardError(f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}.")
-    return load_board(_PACKAGED / f"{name}.yaml")
+        raise BoardError(
+            f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}. "
+            f"For a board of your own, give the path of its YAML file."
+        )
+    return load_board(_PACKAGED / f"{name}.yaml", mode)
 
 
-def load_board(path: str | os.PathLike[str]) -> Board:
+def load_board(path: str | os.PathLike[str], mode: str | None = None) -> Board:
     """Read a board from a file.
 
     Args:
         path: YAML file of the schema in `docs/boards.md`.
+        mode: name or number of the mode that the board is in; None for the one that the file says, or else for none.
 
     Raises:
         BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
+        InputError: if the board has no such mode.
     """
-    return read_board(os.fspath(path))
+    return read_board(os.fspath(path), mode)
 
 
 def check_host(board: Board) -> None:

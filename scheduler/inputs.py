@@ -159,17 +159,9 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
         unit: the unit without limits.
         limits: its limits; one that is not away altogether.
     """
-    left = len(unit.allowed(limits.max_mhz))
-    # The pace at each clock that is left has to be the unit's own times 1 - other_load. But `BoardUnit.pace` is stated
-    # from the top clock, and that is now F' instead of F. With the memory share m it says
-    #   speed / (m + (1 - m) · F / mhz) = (speed / d) / (m / d + (1 - m / d) · F' / mhz),  d = m + (1 - m) · F / F'.
-    d = unit.memory_share + (1 - unit.memory_share) * unit.mhz[-1] / unit.mhz[left - 1]
+    left = unit.with_clocks(0, len(unit.allowed(limits.max_mhz)))
     return replace(
-        unit,
+        left,
         cpus=tuple(cpu for cpu in unit.cpus if cpu in limits.cpus_online),
-        mhz=unit.mhz[:left],
-        static_w=unit.static_w and unit.static_w[:left],
-        dynamic_w=unit.dynamic_w and unit.dynamic_w[:left],
-        speed=unit.speed / d * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
-        memory_share=unit.memory_share / d,
+        speed=left.speed * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
     )

@@ -63,7 +63,7 @@ class Hold:
 
 
 def _owner(machine: Machine) -> str:
-    pids = [str(journal.pid) for journal in read_journals(machine.tree, machine.state)]
+    pids = [journal.pid for journal in read_journals(machine.tree, machine.state) if journal.pid is not None]
     return f" (process {pids[0]})" if pids else ""
 
 

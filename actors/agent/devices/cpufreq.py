@@ -15,6 +15,8 @@ A governor or a limit that somebody else sets meanwhile is left alone, and said.
 
 from __future__ import annotations
 
+import contextlib
+
 from actors.agent.devices import caps
 from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
@@ -22,7 +24,8 @@ from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
 from scheduler.board import BoardUnit
 
-CPUFREQ = "sys/devices/system/cpu/cpufreq"
+CPU = "sys/devices/system/cpu"
+CPUFREQ = f"{CPU}/cpufreq"
 _USERSPACE = "userspace"
 
 
@@ -92,6 +95,8 @@ class CpufreqClock(RealClock):
         self._set_mhz: float | None = None  # the clock asked for last; None while a governor has it
         self._limit_mhz: float | None = None  # the highest clock that a governor may take, where the run holds it down
         self._away: set[str] = set()
+        self._online = self._tree.knob(f"{CPU}/online")
+        self._online_before = ""
         self._check()
 
     # ------------------------------------------------------------ turning
@@ -164,15 +169,24 @@ class CpufreqClock(RealClock):
         given = self._governors.get(policy.name)
         if given is not None and now != given:
             return False
+        if given is None:
+            self._keep(policy, now)
         if now != governor:
-            if given is None:
-                self._keep_tunables(policy, now)
             self._journal.turn(policy.governor, governor, "governor")
         self._governors[policy.name] = governor
         return True
 
-    def _keep_tunables(self, policy: Policy, governor: str) -> None:
-        """Note the figures of a governor, which are lost when the last policy leaves it."""
+    def keep(self) -> None:
+        """Note what the kernel forgets when the unit is switched off; see `RealClock`."""
+        for policy in self._policies:
+            if policy.name not in self._governors:
+                with contextlib.suppress(AwayError):
+                    self._keep(policy, policy.governor.text())
+
+    def _keep(self, policy: Policy, governor: str) -> None:
+        """Note what is lost when a policy leaves its governor: the set speed, and the governor's own figures."""
+        if governor == _USERSPACE:
+            self._journal.keep(as_shown(policy.speed, "speed"))
         for base in (policy.directory, CPUFREQ):
             for path in self._tree.find(f"{base}/{governor}/*"):
                 if self._tree.may(path) and self._tree.may(path, write=True):
@@ -181,25 +195,28 @@ class CpufreqClock(RealClock):
     # ------------------------------------------------------------ looking
 
     def look(self) -> Seen:
-        """Return the present state; see `RealClock`. A policy that has come back gets its clock again."""
+        """Return the present state; see `RealClock`. A policy whose CPUs have changed gets its clock again."""
         clocks_khz: list[int] = []
         caps_khz: dict[int, str] = {}
         pressed = self._limit_mhz is not None or (not self._by_speed and self._set_mhz is not None)
+        before, self._online_before = self._online_before, self._online.text()
         for policy in self._policies:
+            limits = self._limits[policy.name]
             try:
-                shown_khz = self._limits[policy.name].highest.number()
-                if policy.name in self._away:
-                    self._come_back(policy)
+                shown_khz = limits.highest.number()
                 lost = self._lost(policy, shown_khz)
+                if lost is None and (policy.name in self._away or before != self._online_before):
+                    self._set_again(policy)
                 by_speed = self._by_speed and self._set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
             except AwayError:
                 self._away.add(policy.name)
                 continue
+            self._away.discard(policy.name)
             clocks_khz.append(now_khz)
             if lost is not None:
                 caps_khz[now_khz] = lost
-            elif (held_by := self._limits[policy.name].held_by(shown_khz, pressed=pressed)) is not None:
+            elif (held_by := limits.held_by(shown_khz, pressed=pressed)) is not None:
                 caps_khz[shown_khz] = held_by
         mhz = min(clocks_khz) / 1000 if clocks_khz else None
         max_khz = min(caps_khz, default=None)
@@ -207,11 +224,10 @@ class CpufreqClock(RealClock):
             return Seen(mhz=mhz)
         return Seen(mhz=mhz, max_mhz=max_khz / 1000, held_by=caps_khz[max_khz])
 
-    def _come_back(self, policy: Policy) -> None:
-        """Set a policy's clock again: the kernel gives it its governor back, but not its speed."""
-        if self._set_mhz is not None:
+    def _set_again(self, policy: Policy) -> None:
+        """Set a policy's clock again: the kernel may forget the speed when it starts the governor anew."""
+        if self._set_mhz is not None and self._governors.get(policy.name, _USERSPACE) == _USERSPACE:
             self._set(policy, policy.khz(self._set_mhz))
-        self._away.discard(policy.name)
 
     def _lost(self, policy: Policy, shown_khz: int) -> str | None:
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""

@@ -107,6 +107,9 @@ class DevfreqClock(RealClock):
         self._limited = max_mhz is not None
         self._limits.hold_down(self._table_hz[-1] if max_mhz is None else self._hz(max_mhz))
 
+    def keep(self) -> None:
+        """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
+
     def look(self) -> Seen:
         """Return the present state; see `RealClock`."""
         try:

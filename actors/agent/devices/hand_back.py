@@ -6,7 +6,10 @@ the driver after the agent's death, the next start, or `gearshift restore`. Doin
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Literal
 
@@ -78,38 +81,59 @@ def hand_back(tree: Tree, state: Path, *, dry_run: bool = False) -> HandedBack:
 
 
 def _undo(tree: Tree, journal: JournalRead, *, dry_run: bool) -> HandedBack:
-    todo = sorted(journal.entries, key=lambda entry: _ORDER.index(entry[0].kind))
     words: dict[Outcome, list[str]] = {"as found": [], "put back": [], "left alone": []}
-    failed: list[str] = []
-    # Twice, since a knob may stand in the way of one before it: a kernel before 5.4 refuses a highest clock below the
-    # lowest one, whichever is written first.
-    for _ in range(2):
-        again, failed = [], []
-        for found, values in todo:
-            try:
-                outcome = _put_back(tree, found, values, dry_run=dry_run)
-            except KnobError as error:
-                again.append((found, values))
-                failed.append(str(error))
-            else:
+    failed: dict[str, str] = {}
+    for kind in _ORDER:
+        # All of a kind are looked at before one is written: what one limit shows depends on the other.
+        due: list[tuple[int, Found, Outcome]] = []
+        for found, values in journal.entries:
+            if found.kind == kind:
+                with _failing(found, failed):
+                    due.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
+        for _, found, outcome in sorted(due, key=itemgetter(0)):
+            with _failing(found, failed):
+                if outcome == "put back" and not dry_run:
+                    tree.knob(found.path).write(found.give_back)
                 words[outcome].append(_words(tree, found, outcome))
-        todo = again
     if not dry_run:
-        journal.done({found.path for found, _ in journal.entries} - {found.path for found, _ in todo})
-    return HandedBack(put_back=tuple(words["put back"]), left_alone=tuple(words["left alone"]), failed=tuple(failed))
+        journal.done({found.path for found, _ in journal.entries} - failed.keys())
+    return HandedBack(
+        put_back=tuple(words["put back"]), left_alone=tuple(words["left alone"]), failed=tuple(failed.values())
+    )
 
 
-def _put_back(tree: Tree, found: Found, values: tuple[str, ...], *, dry_run: bool) -> Outcome:
-    """Put one knob back, if it is as gearshift left it.
+def _turn_of_limit(tree: Tree, found: Found) -> int:
+    """Return when a limit is put back among the others: 0, 1 or 2; 0 for other knobs.
+
+    The lowest clock must never be above the highest. Kernels before 5.4 refuse that, and later ones show another value
+    than was written. So lowest clocks that fall come before the highest ones, and those that rise after them.
+    """
+    if found.kind != "limit":
+        return 0
+    if "min" not in found.path.rsplit("/", 1)[-1]:
+        return 1
+    return 0 if int(found.give_back) <= tree.knob(found.path).number() else 2
+
+
+@contextmanager
+def _failing(found: Found, failed: dict[str, str]) -> Iterator[None]:
+    """Note the reason why a knob can't be read or written within the block."""
+    try:
+        yield
+    except KnobError as error:
+        failed[found.path] = str(error)
+
+
+def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
+    """Return what is to be done with a knob: it is put back if it is as gearshift left it.
 
     Args:
         tree: the files of the board.
         found: the knob as it was found.
         values: what it may show if nobody else has turned it since; none if gearshift had not turned it yet.
-        dry_run: only return what would come of it.
 
     Raises:
-        KnobError: if it cannot be read or written.
+        KnobError: if it cannot be read.
     """
     knob = tree.knob(found.path)
     match found.kind:
@@ -127,7 +151,7 @@ def _put_back(tree: Tree, found: Found, values: tuple[str, ...], *, dry_run: boo
                 return "left alone"
         case "speed":
             governor = tree.text(f"{found.path.rsplit('/', 1)[0]}/scaling_governor")
-            if not values or governor != "userspace" or not found.shown.isdigit():
+            if governor != "userspace" or knob.text() == found.shown:
                 return "as found"
         case "tunable":
             try:
@@ -135,8 +159,6 @@ def _put_back(tree: Tree, found: Found, values: tuple[str, ...], *, dry_run: boo
                     return "as found"
             except AwayError:
                 return "left alone"  # its governor was left alone, and is another one now
-    if not dry_run:
-        knob.write(found.give_back)
     return "put back"
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import time
 
+from actors.agent.devices.cpufreq import CPU
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError, KnobError, cpu_list
 from scheduler.board import BoardUnit
-
-CPU = "sys/devices/system/cpu"
 
 
 class UnitSwitch:

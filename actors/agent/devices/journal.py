@@ -19,6 +19,7 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -157,8 +158,10 @@ class Journal:
         directory.mkdir()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         self._set_file = os.open(directory / _SET, flags, 0o644)
-        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
         self._found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
+        for file in (self._set_file, self._found_file):
+            weakref.finalize(self, os.close, file)
+        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
         os.write(self._found_file, _line(header))
 
 
@@ -168,13 +171,13 @@ class JournalRead:
 
     Attributes:
         directory: its directory.
-        pid: number of the process that wrote it.
+        pid: number of the process that wrote it; None where it does not say.
         same_boot: False if it is of another boot, whose knobs the reboot has put back.
         entries: each knob that is not yet put back, as it was found, with the values that it may have been left at.
     """
 
     directory: Path
-    pid: int
+    pid: int | None
     same_boot: bool
     entries: tuple[tuple[Found, tuple[str, ...]], ...]
 
@@ -202,19 +205,18 @@ def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
         DeviceError: if one is something else.
     """
     directories = sorted(state.glob(f"{_PREFIX}*"), reverse=True) if state.is_dir() else []
-    return [journal for journal in (_read(tree, directory) for directory in directories) if journal is not None]
+    return [_read(tree, directory) for directory in directories]
 
 
-def _read(tree: Tree, directory: Path) -> JournalRead | None:
-    """Return what a journal says; None if it was begun and says nothing."""
+def _read(tree: Tree, directory: Path) -> JournalRead:
     try:
         # A line that was cut off by a kill is of a knob that was not turned.
         lines = [line for line in (directory / _FOUND).read_bytes().split(b"\n")[:-1] if line]
         records = (directory / _SET).read_bytes()
     except FileNotFoundError:
-        return None
-    if not lines:
-        return None
+        lines = []
+    if not lines:  # its writer was killed when it began
+        return JournalRead(directory=directory, pid=None, same_boot=True, entries=())
     entries: dict[str, tuple[Found, tuple[str, ...]]] = {}
     try:
         header, *rest = (json.loads(line) for line in lines)

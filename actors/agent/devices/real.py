@@ -67,6 +67,10 @@ class RealClock(ABC):
         """
 
     @abstractmethod
+    def keep(self) -> None:
+        """Note in the journal what the kernel forgets when the unit is switched off."""
+
+    @abstractmethod
     def look(self) -> Seen:
         """Return the present state; called once an epoch, so it takes a few reads.
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from .cpufreq import Policy
+from .devfreq import Devfreq
 from .kernel import FakeKernel
 from .texts import kernel_error
 
@@ -24,6 +25,7 @@ class CoolingDevice:
         kind: `type`.
         most: `max_state`.
         state: `cur_state`.
+        base: its directory.
     """
 
     def __init__(self, kernel: FakeKernel, kind: str, most: int, apply: Callable[[int], None]) -> None:
@@ -42,11 +44,11 @@ class CoolingDevice:
         self._apply = apply
         number = len(kernel.cooling)
         kernel.cooling.append(self)
-        base = f"{_VIRTUAL}/cooling_device{number}"
-        kernel.link(f"{_BASE}/cooling_device{number}", base)
-        kernel.text(f"{base}/type", kind)
-        kernel.file(f"{base}/max_state", lambda: str(self.most))
-        kernel.file(f"{base}/cur_state", lambda: str(self.state), self._store)
+        self.base = f"{_VIRTUAL}/cooling_device{number}"
+        kernel.link(f"{_BASE}/cooling_device{number}", self.base)
+        kernel.text(f"{self.base}/type", kind)
+        kernel.file(f"{self.base}/max_state", lambda: str(self.most))
+        kernel.file(f"{self.base}/cur_state", lambda: str(self.state), self._store)
 
     def turn(self, state: int) -> None:
         """Have thermal management choose a state."""
@@ -68,3 +70,10 @@ def cool_by_clock(kernel: FakeKernel, policy: Policy) -> CoolingDevice:
     falling = sorted(policy.limits.table, reverse=True)
     kind = f"cpufreq-cpu{policy.number}" if kernel.release >= (5, 4) else f"thermal-cpufreq-{len(kernel.cooling)}"
     return CoolingDevice(kernel, kind, len(falling) - 1, lambda state: policy.cap(kind, falling[state]))
+
+
+def cool_device_by_clock(kernel: FakeKernel, device: Devfreq) -> CoolingDevice:
+    """Add the cooling device of a devfreq device."""
+    falling = device.table_hz[::-1]
+    kind = f"devfreq-{device.base.rsplit('/', 1)[-1]}"
+    return CoolingDevice(kernel, kind, len(falling) - 1, lambda state: device.cap(kind, falling[state] // 1000))

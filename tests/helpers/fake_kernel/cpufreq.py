@@ -31,6 +31,10 @@ class Driver:
         keeps_clock: True if a policy all of whose CPUs were away comes back with the clock that it had; else it comes
             back with its highest, which its limits then lower.
         per_policy: True if each policy has its own governors' tunables.
+        chooses: True if it knows only the governors `performance` and `powersave`, and chooses the clock itself within
+            the limits, like intel_pstate in its active mode.
+        measures: True if `scaling_cur_freq` tells a clock that was measured.
+        step_khz: its clocks are multiples of this, if it has no table.
     """
 
     name: str
@@ -38,6 +42,9 @@ class Driver:
     gets: bool = True
     keeps_clock: bool = False
     per_policy: bool = False
+    chooses: bool = False
+    measures: bool = False
+    step_khz: int = 1
 
 
 class Cpufreq:
@@ -74,7 +81,7 @@ class Cpufreq:
 
         Args:
             cpus: its CPUs.
-            table_khz: its clocks, in the driver's order.
+            table_khz: its clocks, in the driver's order; of a driver that has no table, the lowest and the highest.
             governor: the governor that it begins with.
             hardware_khz: the clock that the driver reads, from the one that the kernel believes in; else they agree.
             truth_khz: the clock that the silicon has, which no file tells; else it is what the driver reads.
@@ -95,6 +102,7 @@ class Policy:
         limits: its least and greatest clock.
         governor: the name of its governor; None while all its CPUs are offline.
         cur_khz: the clock that the kernel believes in.
+        measured_khz: returns the clock that is measured, where the driver measures it.
     """
 
     def __init__(
@@ -109,7 +117,11 @@ class Policy:
         self.number = cpus[0]
         self.base = f"{BASE}/policy{self.number}"
         self.cpus = cpus
-        self.limits = Limits(cpufreq.kernel.release, table_khz, min(table_khz), max(table_khz))
+        has_table = not (cpufreq.driver.chooses or cpufreq.driver.step_khz > 1)
+        table = table_khz if has_table else ()
+        self.limits = Limits(cpufreq.kernel.release, table, min(table_khz), max(table_khz))
+        # A little below, and off the table, as counters tell it.
+        self.measured_khz: Callable[[], int] = lambda: self.true_khz - 137
         self.governor: str | None = None
         self._cpufreq = cpufreq
         self._kernel = cpufreq.kernel
@@ -135,15 +147,21 @@ class Policy:
 
     @property
     def wanted_khz(self) -> int | None:
-        """The clock that the load asks for under a dynamic governor; None if it stays where it is."""
+        """The clock that the load asks for where something follows it; None if it stays where it is."""
         return self._wanted_khz
 
     @wanted_khz.setter
     def wanted_khz(self, khz: int | None) -> None:
         with self._kernel.lock:
             self._wanted_khz = khz
-            if self.governor in DYNAMIC:
+            if self.governor is not None:
                 self._follow_limits()
+
+    def keep_below(self, khz: int | None) -> None:
+        """Have the driver keep its turbo off, so that this is the highest clock; None for not any more."""
+        with self._kernel.lock:
+            self.limits.ceiling = khz
+            self._refresh()
 
     def cap(self, name: str, khz: int | None) -> None:
         """Cap the clock on somebody's behalf, as a cooling device or another driver does; None lifts that cap."""
@@ -193,16 +211,22 @@ class Policy:
     def _follow_limits(self) -> None:
         """Have the governor answer to the limits (its function `limits`)."""
         low, high = self.limits.low, self.limits.high
+        follows_load = self.governor in DYNAMIC or (self._cpufreq.driver.chooses and self.governor == "powersave")
         if self.governor == "performance":
-            self.cur_khz = self.limits.entry(high, up=False)
-        elif self.governor == "powersave":
-            self.cur_khz = self.limits.entry(low, up=True)
+            self._set(high, up=False)
         elif self.governor == "userspace":
-            self.cur_khz = self.limits.entry(self._setspeed, up=self._setspeed <= high)
-        elif self._wanted_khz is not None:
-            self.cur_khz = self.limits.entry(self._wanted_khz, up=self._wanted_khz <= high)
+            self._set(self._setspeed, up=self._setspeed <= high)
+        elif follows_load and self._wanted_khz is not None:
+            self._set(self._wanted_khz, up=self._wanted_khz <= high)
+        elif self.governor == "powersave":
+            self._set(low, up=True)
         elif not low <= self.cur_khz <= high:
-            self.cur_khz = self.limits.entry(self.cur_khz, up=self.cur_khz < low)
+            self._set(self.cur_khz, up=self.cur_khz < low)
+
+    def _set(self, khz: int, *, up: bool) -> None:
+        step_khz = self._cpufreq.driver.step_khz
+        found = self.limits.entry(khz, up=up)
+        self.cur_khz = -(-found // step_khz) * step_khz if up else found // step_khz * step_khz
 
     def _compare_clock(self) -> bool:
         """Believe what the driver reads, if it reads; return True if that was news (cpufreq_verify_current_freq)."""
@@ -236,15 +260,17 @@ class Policy:
     def _add_files(self) -> None:
         driver = self._cpufreq.driver
         self.file("scaling_driver", lambda: driver.name)
-        self.file("scaling_available_frequencies", lambda: "".join(f"{khz} " for khz in self.limits.table))
-        self.file("scaling_available_governors", lambda: "".join(f"{name} " for name in self._cpufreq.governors))
+        if self.limits.table:
+            self.file("scaling_available_frequencies", lambda: "".join(f"{khz} " for khz in self.limits.table))
+        blank = "" if driver.chooses else " "
+        self.file("scaling_available_governors", lambda: " ".join(self._cpufreq.governors) + blank)
         self.file("scaling_governor", lambda: str(self.governor), self._store_governor)
         self.file("scaling_setspeed", self._show_setspeed, self._store_setspeed)
         self.file("scaling_min_freq", lambda: str(self.limits.low), lambda text: self._store_limit(text, minimum=True))
         self.file(
             "scaling_max_freq", lambda: str(self.limits.high), lambda text: self._store_limit(text, minimum=False)
         )
-        self.file("scaling_cur_freq", lambda: str(self.cur_khz))
+        self.file("scaling_cur_freq", lambda: str(self.measured_khz() if driver.measures else self.cur_khz))
         if driver.gets:
             self.file("cpuinfo_cur_freq", self._show_hardware, mode=0o400)
         self.file("cpuinfo_min_freq", lambda: str(self.limits.least))
@@ -258,7 +284,7 @@ class Policy:
     def file(self, name: str, show: Show, store: Store | None = None, *, mode: int | None = None) -> None:
         """Add a file to its directory, which is there, but EBUSY, while all its CPUs are offline."""
 
-        def show_it() -> str:
+        def show_it() -> str | bytes:
             if not self.here:
                 raise kernel_error(errno.EBUSY)
             return show()
@@ -291,7 +317,7 @@ class Policy:
         if self.governor != "userspace":
             raise kernel_error(errno.EINVAL)
         self._setspeed = scan_unsigned(content, 32)
-        self.cur_khz = self.limits.entry(self._setspeed, up=True)
+        self._set(self._setspeed, up=True)
 
     def _show_hardware(self) -> str:
         if not self._compare_clock():

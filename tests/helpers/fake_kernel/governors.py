@@ -17,8 +17,6 @@ from .texts import kernel_error, scan_unsigned, strict_unsigned
 if TYPE_CHECKING:
     from .kernel import FakeKernel
 
-FIXED = ("performance", "powersave", "userspace")
-"""Governors that know no load."""
 DYNAMIC = ("conservative", "ondemand", "schedutil", "interactive")
 """Governors that follow the load."""
 

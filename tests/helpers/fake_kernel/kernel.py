@@ -26,16 +26,20 @@ from .nodes import Directory, File, Link, Node, Nodes, reborn
 from .texts import kernel_error
 
 if TYPE_CHECKING:
+    from .affinity import FakeAffinity
     from .cooling import CoolingDevice
     from .cpufreq import Cpufreq, Policy
     from .cpus import Cpus
+    from .devfreq import Devfreq
+    from .jetson import Jetson
+    from .thermal import ThermalZone
 
 _MOST_BYTES = 4096
-"""Most that one call reads or writes: a page."""
+"""Most that one call writes: a page."""
 _AT_OPEN = {errno.ENOENT, errno.EACCES, errno.EROFS}
 """Errors with which `open` answers; all others come from reading and writing."""
 
-Show = Callable[[], str]
+Show = Callable[[], str | bytes]
 Store = Callable[[bytes], None]
 
 
@@ -75,6 +79,13 @@ class FakeKernel:
         reads: how often each file was read through a tree, by its path without links.
         rails: power of each rail in watts, by its name, as a function of `now_s`.
         lock: held during each call.
+        cpus: its CPUs.
+        cpufreq: the clock domains of its CPUs.
+        affinity: the masks of threads, if a test added them.
+        gpu: its GPU, where it has one under devfreq.
+        jetson: NVIDIA's tools, on a Jetson.
+        cooling: its cooling devices by number.
+        zones: its thermal zones by number.
     """
 
     def __init__(self, release: tuple[int, int] = (6, 1), *, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -89,7 +100,11 @@ class FakeKernel:
         self.lock = threading.RLock()
         self.cpus: Cpus
         self.cpufreq: Cpufreq
+        self.affinity: FakeAffinity
         self.cooling: list[CoolingDevice] = []
+        self.zones: list[ThermalZone] = []
+        self.gpu: Devfreq
+        self.jetson: Jetson
         self._nodes = Nodes()
         self._faults: dict[str, _Fault] = {}
         self._gone: dict[str, Node] = {}
@@ -100,7 +115,7 @@ class FakeKernel:
     # ------------------------------------------------------------ building
 
     def file(self, path: str, show: Show | None, store: Store | None = None, *, mode: int | None = None) -> None:
-        """Add a file whose content is what `show` returns, and a newline.
+        """Add a file whose content is what `show` returns: bytes as they are, a text with a newline.
 
         Args:
             path: where, without a leading slash.
@@ -320,7 +335,8 @@ class FakeKernel:
         if fault is not None and fault.content is not None:
             return fault.content
         assert file.show is not None
-        return f"{file.show()}\n".encode()[:_MOST_BYTES]
+        content = file.show()
+        return content if isinstance(content, bytes) else f"{content}\n".encode()
 
     def _store(self, path: str, file: File, content: bytes) -> None:
         self._struck(path, file)

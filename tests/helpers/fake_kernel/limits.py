@@ -28,6 +28,7 @@ class Limits:
         table: the clocks; none if the driver has no table.
         least: the lowest that the hardware can, `cpuinfo_min_freq`.
         most: the highest that it can, `cpuinfo_max_freq`.
+        ceiling: the highest while the driver keeps its turbo off; None while it does not.
         caps: the caps of others, by their names.
         asked_min: the minimum that was last asked for through the files.
         asked_max: the maximum that was last asked for through the files.
@@ -39,6 +40,7 @@ class Limits:
     table: tuple[int, ...]
     least: int
     most: int
+    ceiling: int | None = None
     caps: dict[str, int] = field(default_factory=dict)
     asked_min: int = 0
     asked_max: int = _NO_MAXIMUM
@@ -116,9 +118,9 @@ class Limits:
         return low, high
 
     def _within_ends(self, low: int, high: int) -> tuple[int, int]:
-        low = min(max(low, self.least), self.most)
-        high = min(max(high, self.least), self.most)
-        return min(low, high), high
+        most = self.most if self.ceiling is None else self.ceiling
+        high = min(max(high, self.least), most)
+        return min(max(low, self.least), high), high
 
     def _adjusted(self, low: int, high: int) -> tuple[int, int]:
         """Keep limits to everybody's caps, as the notifiers did before 5.4."""

@@ -23,7 +23,7 @@ class File:
         alive: False once the device is removed: files that are still open then answer ENODEV.
     """
 
-    show: Callable[[], str] | None
+    show: Callable[[], str | bytes] | None
     store: Callable[[bytes], None] | None
     mode: int
     alive: bool = True

@@ -9,10 +9,14 @@ from __future__ import annotations
 from ..cooling import CoolingDevice, cool_by_clock
 from ..cpufreq import Cpufreq, Driver, Policy
 from ..cpus import Core, Cpus
+from ..devfreq import Devfreq
 from ..kernel import FakeKernel
+from ..powercap import Zone
 from ..texts import cpu_words, strict_unsigned
+from ..thermal import ThermalZone
 
 _PARAMETERS = "sys/module/gsboard/parameters"
+_GPU_HZ = (114_750_000, 204_000_000, 306_000_000, 510_000_000, 803_250_000, 1_109_250_000)
 
 
 def bed_amd64() -> FakeKernel:
@@ -30,7 +34,7 @@ def bed_amd64() -> FakeKernel:
         _add_acpi_files(cpufreq.add(cpus, table_khz, "schedutil"))
     for _ in range(4):
         CoolingDevice(kernel, "Processor", 0, lambda state: None)
-    _add_cap(kernel, cpufreq.policies[0])
+    _add_module(kernel, cpufreq.policies[0])
     return kernel
 
 
@@ -53,12 +57,32 @@ def _add_acpi_files(policy: Policy) -> None:
     policy.file("bios_limit", lambda: str(policy.limits.most))
 
 
-def _add_cap(kernel: FakeKernel, policy: Policy) -> None:
-    held_khz = 0
+def _add_module(kernel: FakeKernel, policy: Policy) -> None:
+    """Add what our module adds: a GPU, an energy counter near its wrap, a thermal zone, and a cap of a policy."""
+    zone = ThermalZone(kernel, "CPU-therm", 45_000)
+    gpu = Devfreq(
+        kernel, "sys/devices/platform/17000000.gv11b", _GPU_HZ, ("simple_ondemand",), "simple_ondemand", polling_ms=25
+    )
+    gpu.load = 0.5
+    kernel.gpu = gpu
+    values = {"busy": 500, "energy_step": 1000, "temp_mc": 45_000, "temp_err": 0, "cap_khz": 0}
+    energy_uj = 0xFFF00000
 
-    def store(content: bytes) -> None:
-        nonlocal held_khz
-        held_khz = strict_unsigned(content)
-        policy.cap("gsboard", held_khz or None)
+    def read_energy() -> int:
+        nonlocal energy_uj
+        energy_uj = (energy_uj + values["energy_step"] * 1000) % (1 << 32)
+        return energy_uj
 
-    kernel.file(f"{_PARAMETERS}/cap_khz", lambda: str(held_khz), store)
+    Zone(kernel, "intel-rapl:0", "package-0", read_energy, 262_143_328_850 % (1 << 32), fixed_limit=True)
+
+    def parameter(name: str) -> None:
+        def store(content: bytes) -> None:
+            values[name] = strict_unsigned(content)
+            zone.temp_mc, zone.error = values["temp_mc"], values["temp_err"] or None
+            gpu.load = values["busy"] / 1000
+            policy.cap("gsboard", values["cap_khz"] or None)
+
+        kernel.file(f"{_PARAMETERS}/{name}", lambda: str(values[name]), store)
+
+    for name in values:
+        parameter(name)

@@ -1,0 +1,140 @@
+"""Whatever moment the process that turns the knobs is killed at, every knob comes back as it was found."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.agent.devices.cpufreq import CpufreqClock
+from actors.agent.devices.hotplug import UnitSwitch
+from actors.agent.devices.limits import Limits
+from actors.agent.hold import Hold, recover
+from actors.agent.machine import Machine
+from helpers.board_bed import CPU, BoardBed, fake_bed
+from helpers.fake_kernel import boards
+from helpers.kill_points import Killed, KillPoints, MortalTree, mortal_journal
+
+_FAKE_BOARDS = ("bed-arm64", "xavier-nx-l4t32", "xavier-nx-l4t35", "odroid-xu3")
+_POINTS_OF_EACH = 250
+_REAL_POINTS = 30
+
+
+def _prepare(bed: BoardBed, rng: random.Random, *, by_limits: bool) -> None:
+    """Leave the board as some user may have left it; a clock that is set by limits has no set speed."""
+    for unit in bed.units:
+        policy = bed.policy(unit)
+        low, high = sorted(round(mhz * 1000) for mhz in rng.choices(unit.mhz, k=2))
+        bed.write(f"{policy}/scaling_min_freq", low)
+        bed.write(f"{policy}/scaling_max_freq", high)
+        governors = {*bed.read(f"{policy}/scaling_available_governors").split()} - (
+            {"userspace"} if by_limits else set()
+        )
+        bed.write(f"{policy}/scaling_governor", rng.choice(sorted(governors)))
+        if bed.read(f"{policy}/scaling_governor") == "userspace":
+            bed.write(f"{policy}/scaling_setspeed", rng.choice((low, high)))
+    for path in bed.tree.find(f"{CPU}/cpufreq/*/rate_limit_us"):
+        bed.write(path, rng.randrange(1, 5000))
+
+
+def _use_limits(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
+    """Use the board as a run does on a kernel without `userspace`, and give it back."""
+    hold = Hold(machine)
+    for _ in range(rng.randrange(1, 12)):
+        unit = rng.choice(bed.units)
+        top_khz = round(unit.mhz[-1] * 1000)
+        limits = Limits(hold.journal, bed.policy(unit), "scaling_min_freq", "scaling_max_freq", top_khz)
+        limits.pin(round(rng.choice(unit.mhz) * 1000))
+    hold.give_back()
+
+
+def _use(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
+    """Use the board as a run does, and give it back."""
+    hold = Hold(machine)
+    clocks = [CpufreqClock(unit, hold.journal) for unit in bed.units]
+    switch = UnitSwitch(bed.units[1], hold.journal)
+    for _ in range(rng.randrange(1, 12)):
+        number = rng.randrange(len(clocks))
+        unit, clock = bed.units[number], clocks[number]
+        match rng.randrange(5):
+            case 0 | 1 | 2:
+                clock.set_clock(rng.choice(unit.mhz))
+            case 3:
+                clock.govern(rng.choice(("performance", "powersave", "ondemand")))
+                clock.limit(rng.choice((*unit.mhz, None)))
+            case 4:
+                clocks[1].keep()
+                switch.off()
+                switch.on()
+                clocks[1].look()
+    hold.give_back()
+
+
+@pytest.mark.parametrize("board", _FAKE_BOARDS)
+@pytest.mark.usefixtures("fake_boards")
+def test_a_fake_board_comes_back_from_every_kill(board: str, tmp_path: Path) -> None:
+    def die() -> None:
+        raise Killed
+
+    killed = 0
+    for seed in range(_POINTS_OF_EACH):
+        rng = random.Random(seed)
+        bed = fake_bed(boards.ALL[board](), tmp_path / str(seed))
+        by_limits = rng.random() < 0.3
+        _prepare(bed, rng, by_limits=by_limits)
+        before = bed.knobs()
+        points = KillPoints(die)
+        tree = MortalTree(bed.tree, points)
+        machine = replace(bed.machine, tree=tree)
+        points.left = rng.randrange(60)
+        with mortal_journal(points):
+            try:
+                (_use_limits if by_limits else _use)(bed, machine, rng)
+            except Killed:
+                killed += 1
+                tree.bury()
+                # The next one may be killed over it too.
+                points.left = rng.randrange(12)
+                try:
+                    recover(machine)
+                except Killed:
+                    tree.bury()
+        recovered = recover(bed.machine)
+        assert recovered is not None
+        assert not recovered.left_alone, (seed, recovered)
+        assert bed.knobs() == before, (seed, recovered)
+        assert not list(bed.machine.state.glob("journal-*"))
+    assert killed > _POINTS_OF_EACH // 2
+
+
+def test_the_kernel_of_this_machine_comes_back_from_every_kill(
+    tmp_path: Path, real_board: Callable[[Path], BoardBed]
+) -> None:
+    killed = 0
+    for seed in range(_REAL_POINTS):
+        rng = random.Random(seed)
+        bed = real_board(tmp_path / str(seed))
+        by_limits = rng.random() < 0.3
+        _prepare(bed, rng, by_limits=by_limits)
+        before = bed.knobs()
+        child = os.fork()
+        if child == 0:
+            try:
+                points = KillPoints(lambda: os.kill(os.getpid(), signal.SIGKILL))
+                points.left = rng.randrange(60)
+                with mortal_journal(points):
+                    use = _use_limits if by_limits else _use
+                    use(bed, replace(bed.machine, tree=MortalTree(bed.tree, points)), rng)
+            finally:
+                os._exit(0)
+        killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        recovered = recover(bed.machine)
+        assert recovered is not None
+        assert not recovered.left_alone, (seed, recovered)
+        assert bed.knobs() == before, (seed, recovered)
+    assert killed > _REAL_POINTS // 2
