@@ -54,14 +54,25 @@ class Device(ABC):
         self.unit = unit
         self._ledger = ledger
         self._clock = clock
+        self._asked_cpus: Collection[int] = unit.all_cpus
+        self._seen_cpus: Collection[int] = unit.all_cpus
 
     def read(self) -> UnitReading:
         """Return the unit's clock and totals now."""
         return self._ledger.read(self.unit.name)
 
-    def temp_c(self) -> float | None:
-        """Return the unit's temperature in °C; None where no sensor of it is read."""
-        return None
+    def see_cpus(self, cpus: Collection[int]) -> None:
+        """Take in which of the unit's CPUs are online; no request is let onto another one."""
+        self._seen_cpus = cpus
+        self._enter_cpus()
+
+    def ask_cpus(self, cpus: Collection[int] | None) -> None:
+        """Take in which of the unit's CPUs may be used; None for all."""
+        self._asked_cpus = self.unit.all_cpus if cpus is None else cpus
+        self._enter_cpus()
+
+    def _enter_cpus(self) -> None:
+        self._ledger.set_unit(self.unit.name, cpus_online={*self._asked_cpus} & {*self._seen_cpus})
 
     def condition(self) -> UnitCondition:
         """Return what the board grants the unit now; asked once an epoch. By default nothing is seen.

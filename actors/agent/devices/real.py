@@ -130,9 +130,7 @@ class RealDevice(Device):
                 self._real.limit(self._max_mhz)
             elif self._asked is not None:
                 self.set_clock(self._asked)
-            self._ledger.set_unit(
-                self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online
-            )
+            self.ask_cpus(cpus_online)
 
     def restore(self) -> None:
         """Do nothing: the board's hold gives its knobs back, in an order that suits all of them."""

@@ -121,7 +121,7 @@ def test_a_limit_caps_what_is_granted_and_what_a_governor_may_use(opened):
 def test_telemetry_carries_what_the_board_grants(opened, monkeypatch):
     agent, _, _ = opened
     (big, _) = agent.telemetry()
-    assert (big.mhz_now, big.max_mhz, big.cpus_online, big.held_by) == (500.0, None, None, None)
+    assert (big.mhz_now, big.max_mhz, big.cpus_online, big.held_by) == (500.0, None, (0, 1), None)
     seen = UnitCondition(mhz_now=499.998, max_mhz=500.0, cpus_online=(1,), held_by="nvpmodel MODE_10W_2CORE")
     monkeypatch.setattr(agent._devices["big"], "condition", lambda: seen)
     (big, little) = agent.telemetry()
@@ -137,7 +137,7 @@ def test_a_condition_that_cannot_be_read_does_not_end_telemetry(opened, monkeypa
 
     monkeypatch.setattr(agent._devices["big"], "condition", garbage)
     (big, _) = agent.telemetry()
-    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (500.0, None, None)
+    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (500.0, None, (0, 1))
     assert big.held_by == "unknown: /sys/x: should hold a whole number, not 'x'"
 
 
