@@ -13,6 +13,9 @@ from typing import Literal
 from scheduler.errors import InputError, did_you_mean
 from scheduler.mode import Mode
 
+SAME_CLOCK = 0.02
+"""Share by which two figures of one clock may differ: where a kernel measures a clock of 1200 MHz it shows 1199.998."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dvfs:
@@ -201,6 +204,32 @@ class BoardUnit:
         if max_mhz is None:
             return self.mhz
         return tuple(mhz for mhz in self.mhz if mhz <= max_mhz) or self.mhz[:1]
+
+    def nearest(self, mhz: float) -> float:
+        """Return the clock that is nearest to a figure that was read back, the lower one of two as near.
+
+        Of 1000, 1400 and 1800 MHz the nearest to 1199.998 is 1000.
+
+        Args:
+            mhz: the figure.
+        """
+        return min(self.mhz, key=lambda clock: abs(clock - mhz))
+
+    def held_at(self, cap_mhz: float | None) -> float | None:
+        """Return the clock to which a cap that was seen on the board holds the unit; None where it leaves all clocks.
+
+        Of 1000, 1400 and 1800 MHz a cap of 1500 leaves 1400, and so does one of 1399.998: a figure within 2 % of a
+        clock is that clock.
+
+        Args:
+            cap_mhz: the cap; None for none.
+        """
+        if cap_mhz is None:
+            return None
+        clock = self.nearest(cap_mhz)
+        if abs(clock - cap_mhz) > SAME_CLOCK * clock:
+            clock = self.allowed(cap_mhz)[-1]
+        return None if clock == self.mhz[-1] else clock
 
     def with_clocks(self, first: int, end: int) -> BoardUnit:
         """Return the unit with some of its clocks only: those of the places from `first` up to before `end`.

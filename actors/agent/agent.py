@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from actors import pinning
-from actors.agent.devices import open_device
+from actors.agent.devices import Device, DeviceError, open_device
+from actors.agent.devices.common import UnitCondition
 from actors.agent.load import HostMeter
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
@@ -205,16 +206,11 @@ class BoardAgent:
     # ------------------------------------------------------------ figures
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Return every unit's clock now, and its load and mean power since the last call."""
+        """Return every unit's clock and condition now, and its load and mean power since the last call."""
+        conditions = {name: _condition(device) for name, device in self._devices.items()}
         old, self._reported = self._reported, self._read()
         return tuple(
-            UnitTelemetry(
-                name=name,
-                mhz_now=now.mhz,
-                busy=_busy(old[name], now, len(now.cpus_online)),
-                temp_c=self._devices[name].temp_c(),
-                power_w=_mean_w(old[name], now),
-            )
+            _unit_telemetry(old[name], now, conditions[name], self._devices[name].temp_c())
             for name, now in self._reported.items()
         )
 
@@ -263,6 +259,29 @@ class BoardAgent:
             self._closed = True
             self.restore()
             self.ledger.remove()
+
+
+def _condition(device: Device) -> UnitCondition:
+    """Return a unit's condition. One that cannot be read limits nothing, and says so in the epoch log."""
+    try:
+        return device.condition()
+    except DeviceError as error:
+        return UnitCondition(held_by=f"unknown: {error}")
+
+
+def _unit_telemetry(
+    old: UnitReading, now: UnitReading, condition: UnitCondition, temp_c: float | None
+) -> UnitTelemetry:
+    return UnitTelemetry(
+        name=now.name,
+        mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
+        busy=_busy(old, now, len(now.cpus_online)),
+        temp_c=temp_c,
+        power_w=_mean_w(old, now),
+        max_mhz=condition.max_mhz,
+        cpus_online=condition.cpus_online,
+        held_by=condition.held_by,
+    )
 
 
 def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:

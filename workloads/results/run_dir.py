@@ -98,7 +98,7 @@ class ClockChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventMark:
-    """An event of the mix, in words."""
+    """An event of the mix, or a limit that the board set or lifted, in words."""
 
     now_s: float
     text: str
@@ -142,7 +142,7 @@ class StoredRun:
         epochs: Every epoch.
         gears: Changes of gear that a worker acknowledged.
         clocks: Clocks that the manager set; those that a governor set in between are in the epochs.
-        events: Events of the mix.
+        events: Events of the mix, and limits that the board set or lifted.
         losses: Workers that died.
         troubles: Errors, missing answers and failed policies.
         stalls: Gaps of the host sentinel.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from actors.agent.devices.common import NO_CLAMPS, Device
+from actors.agent.devices.common import NO_CLAMPS, Device, UnitCondition
 from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
@@ -141,7 +141,7 @@ class RealDevice(Device):
         """Return what the board grants now, and bring the ledger up to it."""
         with self._lock:
             seen = self._look()
-        return UnitCondition(max_mhz=seen.max_mhz, held_by=seen.held_by)
+        return UnitCondition(mhz_now=seen.mhz, max_mhz=seen.max_mhz, held_by=seen.held_by)
 
     def _look(self) -> Seen:
         seen = self._real.look()
