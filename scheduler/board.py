@@ -332,7 +332,8 @@ class Board:
         """
         if self.mode is not None:
             raise InputError(
-                f"Board {self.name!r} is in mode {self.mode!r}, which took clocks or CPUs away. Load it in mode {mode!r}."
+                f"Board {self.name!r} is in mode {self.mode!r}, which took clocks or CPUs away. "
+                f"Load it in mode {mode!r}."
             )
         found = [one for one in self.modes if mode in (one.name, str(one.id))]
         if not found:
