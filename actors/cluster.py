@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from actors.agent.devices import BACK_ENDS
+from actors.agent.checks import check_clocks
+from actors.agent.devices import BACK_ENDS, DeviceError
 from actors.agent.devices.cuda import cuda_devices
+from actors.agent.machine import Machine
 from actors.board_file import read_board
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
@@ -85,8 +87,12 @@ def load_board(path: str | os.PathLike[str], mode: str | None = None) -> Board:
     return read_board(os.fspath(path), mode)
 
 
-def check_host(board: Board) -> None:
-    """Check that this machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
+def check_host(board: Board, machine: Machine | None = None) -> None:
+    """Check that a machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
+
+    Args:
+        board: the board.
+        machine: the machine; None for this one.
 
     Raises:
         BoardError: if it is not; it names the unit and the fix.
@@ -108,6 +114,10 @@ def check_host(board: Board) -> None:
                     f"{sorted(allowed)}, or {elsewhere}."
                 )
     check_gpus(board)
+    try:
+        check_clocks(board, machine or Machine())
+    except DeviceError as error:
+        raise BoardError(f"Board {board.name!r}: {error}") from None
     domains = [unit.domain for unit in board.units if unit.domain is not None]
     for domain in domains:
         if domains.count(domain) > 1:

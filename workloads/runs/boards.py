@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from actors.cluster import check_host, default_board_path, find_board
 from scheduler.board import Board
@@ -13,12 +14,13 @@ from workloads.mix.errors import choice
 BACKENDS = ("ray", "sim")
 
 
-def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
+def open_board(board: Board | str | Path | None, backend: str = "ray", machine: Machine | None = None) -> Board:
     """Return a board that the back-end can play: any board in simulation, else one that describes this host.
 
     Args:
         board: a board; or what names one, as `actors.cluster.find_board` takes it.
         backend: `ray` or `sim`.
+        machine: the machine that plays it; None for this one.
 
     Raises:
         InputError: if there is no such board, its file is wrong, or this host can't play it.
@@ -30,7 +32,7 @@ def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
         found, named = find_board(board), f"{board or default_board_path()}: "
     if backend == "ray":
         try:
-            check_host(found)
+            check_host(found, machine)
         except BoardError as error:
             raise BoardError(f"{named}{error}") from None
     return found

@@ -51,6 +51,14 @@ class RealClock(ABC):
         """
 
     @abstractmethod
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that the clock can be handed to now, by the names that gearshift has for them.
+
+        Raises:
+            DeviceError: if the kernel does not say.
+        """
+
+    @abstractmethod
     def govern(self, governor: str) -> None:
         """Hand the clock to a governor of the kernel's.
 
