@@ -8,7 +8,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from scheduler.app_knowledge import AppKnowledge, AppSpec
@@ -56,6 +56,7 @@ class Knowledge:
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
         self._power_w: float | None = None
+        self._rails_w: Mapping[str, float] = {}
         self._targets = {
             spec.app: TargetChanged(
                 app=spec.app,
@@ -111,6 +112,7 @@ class Knowledge:
         self._seen.update({unit.name: unit for unit in telemetry.units})
         self._host = telemetry.host or self._host
         self._power_w = telemetry.power_w
+        self._rails_w = telemetry.rails_w
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
         """Put lateness of these applications in the next moment down to a known cause, not to the plan."""
@@ -197,6 +199,7 @@ class Knowledge:
                 name: {"mhz": seen.mhz_now, "busy": seen.busy, "temp_c": seen.temp_c, "power_w": seen.power_w}
                 for name, seen in self._seen.items()
             },
+            "rails": dict(self._rails_w),
             "host": asdict(self._host) if self._host else None,
             "apps": {
                 app: {

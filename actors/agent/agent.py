@@ -11,16 +11,26 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from actors import pinning
 from actors.agent.devices import open_device
+from actors.agent.energy import (
+    RailFigure,
+    Source,
+    UnitFigure,
+    UnitSource,
+    of_all_units,
+    of_board,
+    of_each_unit,
+)
 from actors.agent.load import HostMeter
+from actors.agent.machine import Machine
+from actors.agent.sensors import RailTotals, Sampler, SensorError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, PowerTelemetry, UnitTelemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +43,7 @@ class UnitTotals:
         clock_changes: how often its clock changed.
         mean_mhz: mean of its clock over time.
         energy_j: its energy, idle included; None where its power is unknown.
+        energy_source: where that comes from: `measured`, `attributed`, `modelled` or `unknown`; see `UnitFigure`.
     """
 
     name: str
@@ -40,6 +51,7 @@ class UnitTotals:
     clock_changes: int
     mean_mhz: float
     energy_j: float | None
+    energy_source: UnitSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,14 +63,22 @@ class BoardTotals:
         units: the totals of each unit, in the board's order.
         units_j: energy of all units; None where that of one is unknown.
         board_j: energy of the whole board; None where that of a unit or of the rest is unknown.
-        source: where the energies come from, `modelled` or `unknown`.
+        units_source: where `units_j` comes from: `measured`, `modelled` or `unknown`.
+        board_source: where `board_j` comes from.
+        modelled_units_j: energy of all units as the board's power figures say; None where unknown.
+        modelled_board_j: energy of the whole board as they say.
+        rails: the totals of each rail that was read.
     """
 
     duration_s: float
     units: tuple[UnitTotals, ...]
     units_j: float | None
     board_j: float | None
-    source: Literal["modelled", "unknown"]
+    units_source: Source
+    board_source: Source
+    modelled_units_j: float | None
+    modelled_board_j: float | None
+    rails: tuple[RailTotals, ...]
 
 
 class BoardAgent:
@@ -69,23 +89,33 @@ class BoardAgent:
         ledger: the board's ledger; workers attach to `ledger.path`.
     """
 
-    def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
-        """Make the ledger and open the devices. Governors run from `start` on.
+    def __init__(
+        self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
+    ) -> None:
+        """Make the ledger and open devices and sensors. Governors run, and sensors are read, from `start` on.
 
         Args:
             board: the board; `check_host` has passed it.
             apps: names of all applications that there will be.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
+            machine: the machine that the board is; None for this one.
 
         Raises:
             LedgerError: if the ledger cannot be made there.
+            SensorError: if the board has sensors and its time is not the wall's.
         """
         self.board = board
         self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
         self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
+        try:
+            self._sampler = Sampler(board, (machine or Machine()).tree, clock, self._read)
+        except SensorError:
+            self.ledger.remove()
+            raise
+        self._measured = PowerTelemetry()
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._marked = self._read()
@@ -179,7 +209,8 @@ class BoardAgent:
         self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
     def start(self) -> None:
-        """Start a thread that runs the governors. Without it somebody must call `tick`."""
+        """Start threads that run the governors and read the sensors; else `tick` and `sample` have to be called."""
+        self._sampler.start()
         self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
         self._thread.start()
 
@@ -207,39 +238,68 @@ class BoardAgent:
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
         """Return every unit's clock now, and its load and mean power since the last call."""
         old, self._reported = self._reported, self._read()
+        powers = self._powers({name: _mean_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
             UnitTelemetry(
                 name=name,
                 mhz_now=now.mhz,
                 busy=_busy(old[name], now, len(now.cpus_online)),
                 temp_c=self._devices[name].temp_c(),
-                power_w=_mean_w(old[name], now),
+                power_w=powers[name].value,
             )
             for name, now in self._reported.items()
         )
+
+    def _powers(self, modelled_w: Mapping[str, float | None]) -> dict[str, UnitFigure]:
+        """Return each unit's power since the last call, and keep what the rails measured."""
+        rails_w = self._sampler.powers_w()
+        figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
+        units_w, source = of_all_units(modelled_w, figures)
+        self._measured = PowerTelemetry(
+            units_w=units_w if source == "measured" else None,
+            rails_w={name: power_w for name, power_w in rails_w.items() if power_w is not None},
+        )
+        return of_each_unit(modelled_w, figures)
+
+    def measured_power(self) -> PowerTelemetry:
+        """Return what the rails measured between the last two calls of `telemetry`."""
+        return self._measured
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
         with self._host_lock:
             return self._host.read()
 
+    def sample(self) -> None:
+        """Read all sensors once."""
+        self._sampler.sample()
+
     def mark(self) -> None:
         """Begin the window of `totals`, and that of the next `telemetry`."""
+        self._sampler.mark()
         self._marked = self._reported = self._read()
 
     def totals(self) -> BoardTotals:
         """Return what the units did since the mark, up to now."""
-        now = self._read()
-        units = tuple(_totals(self._marked[name], now[name]) for name in now)
-        duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
-        joules = [unit.energy_j for unit in units if unit.energy_j is not None]
-        units_j = math.fsum(joules) if len(joules) == len(units) else None
+        old, now = self._marked, self._read()
+        rails = self._sampler.totals()
+        duration_s = min((now[name].now_s - old[name].now_s for name in now), default=0.0)
+        modelled_j = {name: _spent_j(old[name], now[name]) for name in now}
+        measured_j = [RailFigure(covers=rail.covers, value=None if rail.why_unknown else rail.joules) for rail in rails]
+        units_j, units_source = of_all_units(modelled_j, measured_j)
+        modelled_units_j, _ = of_all_units(modelled_j, ())
+        board_j, board_source = of_board(self.board.board_j(units_j, duration_s), measured_j)
+        each = of_each_unit(modelled_j, measured_j)
         return BoardTotals(
             duration_s=duration_s,
-            units=units,
+            units=tuple(_totals(old[name], now[name], each[name]) for name in now),
             units_j=units_j,
-            board_j=self.board.board_j(units_j, duration_s),
-            source=self.board.energy_source,
+            board_j=board_j,
+            units_source=units_source,
+            board_source=board_source,
+            modelled_units_j=modelled_units_j,
+            modelled_board_j=self.board.board_j(modelled_units_j, duration_s),
+            rails=rails,
         )
 
     def _read(self) -> dict[str, UnitReading]:
@@ -262,6 +322,7 @@ class BoardAgent:
         if not self._closed:
             self._closed = True
             self.restore()
+            self._sampler.close()
             self.ledger.remove()
 
 
@@ -271,14 +332,15 @@ def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
     return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
 
 
-def _totals(old: UnitReading, now: UnitReading) -> UnitTotals:
+def _totals(old: UnitReading, now: UnitReading, energy: UnitFigure) -> UnitTotals:
     span_s = now.now_s - old.now_s
     return UnitTotals(
         name=now.name,
         busy=_busy(old, now, len(now.busy_s)),
         clock_changes=now.clock_changes - old.clock_changes,
         mean_mhz=(now.mhz_s - old.mhz_s) / span_s if span_s > 0 else now.mhz,
-        energy_j=_spent_j(old, now),
+        energy_j=energy.value,
+        energy_source=energy.source,
     )
 
 

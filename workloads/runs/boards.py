@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors.agent.machine import Machine
+from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
 from actors.cluster import check_host, default_board_path, load_board, packaged_board
 from scheduler.board import Board
@@ -27,7 +29,7 @@ def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
     choice("backend", backend, BACKENDS, error=InputError)
     if isinstance(board, Board):
         if backend == "ray":
-            check_host(board)
+            _check_here(board)
         return board
     path = Path(board) if board else default_board_path()
     named = not path.suffix and not path.exists()
@@ -35,7 +37,12 @@ def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
     if backend == "sim":
         return found
     try:
-        check_host(found)
-    except BoardError as error:
+        _check_here(found)
+    except (BoardError, SensorError) as error:
         raise BoardError(f"{path}: {error}") from None
     return found
+
+
+def _check_here(board: Board) -> None:
+    check_host(board)
+    check_sensors(board, Machine().tree)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import supernets
+from actors.agent.machine import Machine
+from actors.agent.sensors import check_sensors
 from actors.profiling import Ladder
 from scheduler.board import Board
 from scheduler.messages import Event
@@ -168,11 +170,13 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: that weights are random, or that an app gets noise as its inputs.
+        Sentences: that an energy will be unknown, since a sensor cannot be read, that weights are random, or that an
+        app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = list(dict.fromkeys(net.notice for net in nets if net.notice))
+    said = check_sensors(plan.board, Machine().tree)
+    said += dict.fromkeys(net.notice for net in nets if net.notice)
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
