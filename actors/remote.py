@@ -219,7 +219,10 @@ class AgentActor:
         """
         assert self._clock is not None
         agent, reporter = self._running(), BoardReporter(board_page(self._directory))
-        keep_posting(self._clock, epoch_s, lambda: reporter.post(agent.telemetry(), agent.host_load()))
+        # The arguments are worked out from left to right: what was measured is of the time of that telemetry.
+        keep_posting(
+            self._clock, epoch_s, lambda: reporter.post(agent.telemetry(), agent.host_load(), agent.measured_power())
+        )
 
     @ray.method(concurrency_group="control")
     def limit(self, change: bytes) -> None:

@@ -8,7 +8,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from scheduler.app_knowledge import AppKnowledge, AppSpec
@@ -55,6 +55,7 @@ class Knowledge:
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
         self._power_w: float | None = None
+        self._rails_w: Mapping[str, float] = {}
         self._targets = {
             spec.app: TargetChanged(
                 app=spec.app,
@@ -117,6 +118,7 @@ class Knowledge:
             changed += unit_changes(unit.name, before.in_force, after.in_force)
         self._host = telemetry.host or self._host
         self._power_w = telemetry.power_w
+        self._rails_w = telemetry.rails_w
         return changed
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
@@ -216,6 +218,7 @@ class Knowledge:
                 }
                 for name, seen in self._seen.items()
             },
+            "rails": dict(self._rails_w),
             "host": asdict(self._host) if self._host else None,
             "apps": {
                 app: {

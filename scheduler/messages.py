@@ -55,7 +55,8 @@ class UnitTelemetry:
         mhz_now: its clock now, as the board shows it; it need not be one of the unit's.
         busy: share of its core time taken, 0 to 1.
         temp_c: its temperature; None where unknown.
-        power_w: its mean power, idle power included; None where unknown.
+        power_w: its mean power, idle power included: measured, a share of what was measured, or modelled; None where
+            unknown.
         max_mhz: the highest clock that the board grants now, limits of the mix left out; None where none is seen.
         cpus_online: its CPUs online now, a part of `BoardUnit.all_cpus`; None where that is not observed.
         held_by: reason for those two limits in words, such as `thermal CPU-therm 91 °C`; None where none is known.
@@ -88,20 +89,35 @@ class HostTelemetry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PowerTelemetry:
+    """The board agent's report of the power that the board's rails measured since its last report.
+
+    Attributes:
+        units_w: power of all units together; None where the rails do not cover all of them, each once.
+        rails_w: power of each rail where it is known.
+    """
+
+    units_w: float | None = None
+    rails_w: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
     """One round of reports.
 
     Attributes:
         apps: reports of the workers; a worker that did not answer in time is left out.
         units: reports of the units.
-        power_w: power of all units together; None where unknown.
+        power_w: power of all units together, measured, or modelled in a simulation; None where unknown.
         host: report of the machine; None where there is none.
+        rails_w: power of each rail of the board that was measured.
     """
 
     apps: tuple[AppTelemetry, ...]
     units: tuple[UnitTelemetry, ...]
     power_w: float | None
     host: HostTelemetry | None = None
+    rails_w: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

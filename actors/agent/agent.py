@@ -11,21 +11,30 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from actors import pinning
 from actors.agent.devices import Device, DeviceError, open_device
 from actors.agent.devices.common import UnitCondition
 from actors.agent.devices.hand_back import HandedBack
+from actors.agent.energy import (
+    RailFigure,
+    Source,
+    UnitFigure,
+    UnitSource,
+    of_all_units,
+    of_board,
+    of_each_unit,
+)
 from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
 from actors.agent.machine import Machine
+from actors.agent.sensors import RailTotals, Sampler, SensorError
 from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, PowerTelemetry, UnitTelemetry
 
 _STOP_S = 1.0
 """Longest wait for the governors' thread to stop."""
@@ -41,6 +50,7 @@ class UnitTotals:
         clock_changes: how often its clock changed.
         mean_mhz: mean of its clock over time.
         energy_j: its energy, idle included; None where its power is unknown.
+        energy_source: where that comes from: `measured`, `attributed`, `modelled` or `unknown`; see `UnitFigure`.
     """
 
     name: str
@@ -48,6 +58,7 @@ class UnitTotals:
     clock_changes: int
     mean_mhz: float
     energy_j: float | None
+    energy_source: UnitSource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,14 +70,22 @@ class BoardTotals:
         units: the totals of each unit, in the board's order.
         units_j: energy of all units; None where that of one is unknown.
         board_j: energy of the whole board; None where that of a unit or of the rest is unknown.
-        source: where the energies come from, `modelled` or `unknown`.
+        units_source: where `units_j` comes from: `measured`, `modelled` or `unknown`.
+        board_source: where `board_j` comes from.
+        modelled_units_j: energy of all units as the board's power figures say; None where unknown.
+        modelled_board_j: energy of the whole board as they say.
+        rails: the totals of each rail that was read.
     """
 
     duration_s: float
     units: tuple[UnitTotals, ...]
     units_j: float | None
     board_j: float | None
-    source: Literal["modelled", "unknown"]
+    units_source: Source
+    board_source: Source
+    modelled_units_j: float | None
+    modelled_board_j: float | None
+    rails: tuple[RailTotals, ...]
 
 
 class BoardAgent:
@@ -80,9 +99,9 @@ class BoardAgent:
     def __init__(
         self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
     ) -> None:
-        """Take hold of the board if it has real clocks, make the ledger and open the devices.
+        """Take hold of the board if it has real clocks, make the ledger and open devices and sensors.
 
-        Governors run from `start` on.
+        Governors run, and sensors are read, from `start` on.
 
         Args:
             board: the board; `check_host` has passed it.
@@ -95,6 +114,7 @@ class BoardAgent:
             LedgerError: if the ledger cannot be made there.
             BoardBusyError: if another process has a hold on the board.
             DeviceError: if a unit can't be driven as described.
+            SensorError: if the board has sensors and its time is not the wall's.
         """
         machine = machine or Machine()
         self.board = board
@@ -103,8 +123,14 @@ class BoardAgent:
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
         journal = self._hold.journal if self._hold else None
-        self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
+        try:
+            self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
+            self._sampler = Sampler(board, machine.tree, clock, self._read)
+        except (DeviceError, SensorError):
+            self.ledger.remove()
+            raise
         self._watch = BoardWatch(board, machine.tree)
+        self._measured = PowerTelemetry()
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._marked = self._read()
@@ -198,7 +224,8 @@ class BoardAgent:
         self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
     def start(self) -> None:
-        """Start a thread that runs the governors. Without it somebody must call `tick`."""
+        """Start threads that run the governors and read the sensors; else `tick` and `sample` have to be called."""
+        self._sampler.start()
         self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
         self._thread.start()
 
@@ -227,8 +254,11 @@ class BoardAgent:
         """Return every unit's clock and condition now, and its load and mean power since the last call."""
         conditions = self._conditions()
         old, self._reported = self._reported, self._read()
+        powers = self._powers({name: _mean_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
-            _unit_telemetry(old[name], now, conditions[name], self._watch.temp_c(self.board.unit(name)))
+            _unit_telemetry(
+                old[name], now, conditions[name], self._watch.temp_c(self.board.unit(name)), powers[name].value
+            )
             for name, now in self._reported.items()
         )
 
@@ -250,28 +280,56 @@ class BoardAgent:
         online = self._watch.cpus_online(device.unit)
         return replace(condition, cpus_online=online, held_by="; ".join(dict.fromkeys(reasons)) or None)
 
+    def _powers(self, modelled_w: Mapping[str, float | None]) -> dict[str, UnitFigure]:
+        """Return each unit's power since the last call, and keep what the rails measured."""
+        rails_w = self._sampler.powers_w()
+        figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
+        units_w, source = of_all_units(modelled_w, figures)
+        self._measured = PowerTelemetry(
+            units_w=units_w if source == "measured" else None,
+            rails_w={name: power_w for name, power_w in rails_w.items() if power_w is not None},
+        )
+        return of_each_unit(modelled_w, figures)
+
+    def measured_power(self) -> PowerTelemetry:
+        """Return what the rails measured between the last two calls of `telemetry`."""
+        return self._measured
+
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
         with self._host_lock:
             return self._host.read()
 
+    def sample(self) -> None:
+        """Read all sensors once."""
+        self._sampler.sample()
+
     def mark(self) -> None:
         """Begin the window of `totals`, and that of the next `telemetry`."""
+        self._sampler.mark()
         self._marked = self._reported = self._read()
 
     def totals(self) -> BoardTotals:
         """Return what the units did since the mark, up to now."""
-        now = self._read()
-        units = tuple(_totals(self._marked[name], now[name]) for name in now)
-        duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
-        joules = [unit.energy_j for unit in units if unit.energy_j is not None]
-        units_j = math.fsum(joules) if len(joules) == len(units) else None
+        old, now = self._marked, self._read()
+        rails = self._sampler.totals()
+        duration_s = min((now[name].now_s - old[name].now_s for name in now), default=0.0)
+        modelled_j = {name: _spent_j(old[name], now[name]) for name in now}
+        measured_j = [RailFigure(covers=rail.covers, value=None if rail.why_unknown else rail.joules) for rail in rails]
+        units_j, units_source = of_all_units(modelled_j, measured_j)
+        modelled_units_j, _ = of_all_units(modelled_j, ())
+        board_j, board_source = of_board(self.board.board_j(units_j, duration_s), measured_j)
+        each = of_each_unit(modelled_j, measured_j)
         return BoardTotals(
             duration_s=duration_s,
-            units=units,
+            units=tuple(_totals(old[name], now[name], each[name]) for name in now),
             units_j=units_j,
-            board_j=self.board.board_j(units_j, duration_s),
-            source=self.board.energy_source,
+            board_j=board_j,
+            units_source=units_source,
+            board_source=board_source,
+            modelled_units_j=modelled_units_j,
+            modelled_board_j=self.board.board_j(modelled_units_j, duration_s),
+            rails=rails,
         )
 
     def _read(self) -> dict[str, UnitReading]:
@@ -305,18 +363,19 @@ class BoardAgent:
         if not self._closed:
             self._closed = True
             self.restore()
+            self._sampler.close()
             self.ledger.remove()
 
 
 def _unit_telemetry(
-    old: UnitReading, now: UnitReading, condition: UnitCondition, temp_c: float | None
+    old: UnitReading, now: UnitReading, condition: UnitCondition, temp_c: float | None, power_w: float | None
 ) -> UnitTelemetry:
     return UnitTelemetry(
         name=now.name,
         mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
         busy=_busy(old, now, len(now.cpus_online)),
         temp_c=temp_c,
-        power_w=_mean_w(old, now),
+        power_w=power_w,
         max_mhz=condition.max_mhz,
         cpus_online=condition.cpus_online,
         held_by=condition.held_by,
@@ -329,14 +388,15 @@ def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
     return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
 
 
-def _totals(old: UnitReading, now: UnitReading) -> UnitTotals:
+def _totals(old: UnitReading, now: UnitReading, energy: UnitFigure) -> UnitTotals:
     span_s = now.now_s - old.now_s
     return UnitTotals(
         name=now.name,
         busy=_busy(old, now, len(now.busy_s)),
         clock_changes=now.clock_changes - old.clock_changes,
         mean_mhz=(now.mhz_s - old.mhz_s) / span_s if span_s > 0 else now.mhz,
-        energy_j=_spent_j(old, now),
+        energy_j=energy.value,
+        energy_source=energy.source,
     )
 
 

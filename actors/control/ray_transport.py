@@ -68,9 +68,13 @@ class RayTransport:
     def reports(self, apps: Collection[str]) -> Telemetry:
         """Return what these applications and the board have reported since the last call."""
         taken = [self._apps[app].take() for app in apps]
-        units, host = self._board.take()
+        board = self._board.take()
         return Telemetry(
-            apps=tuple(report for report in taken if report is not None), units=units, power_w=None, host=host
+            apps=tuple(report for report in taken if report is not None),
+            units=board.units,
+            power_w=board.power.units_w,
+            host=board.host,
+            rails_w=board.power.rails_w,
         )
 
     def send(self, effect: Effect) -> Hashable:

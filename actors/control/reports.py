@@ -13,14 +13,14 @@ import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import msgpack
 
 from actors.clock import Clock
 from actors.control.pages import PageReader, PageWriter
 from actors.worker.totals import WorkerTotals
-from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, HostTelemetry, PowerTelemetry, UnitTelemetry
 from scheduler.views import Gear
 
 _LEAD_SHARE = 0.1
@@ -108,9 +108,22 @@ class BoardReporter:
     def __init__(self, path: Path) -> None:
         self._page = PageWriter(path)
 
-    def post(self, units: tuple[UnitTelemetry, ...], host: HostTelemetry) -> None:
-        """Put on the page what the units and the machine did since the last post."""
-        self._page.write(msgpack.packb({"units": [_by_name(unit) for unit in units], "host": _by_name(host)}))
+    def post(self, units: tuple[UnitTelemetry, ...], host: HostTelemetry, power: PowerTelemetry) -> None:
+        """Put on the page what the units, the machine and the rails did since the last post."""
+        page = {
+            "units": [_by_name(unit) for unit in units],
+            "host": _by_name(host),
+            "power": _by_name(power),
+        }
+        self._page.write(msgpack.packb(page))
+
+
+class BoardReport(NamedTuple):
+    """One post of the board agent; all of it is empty if there was none."""
+
+    units: tuple[UnitTelemetry, ...] = ()
+    host: HostTelemetry | None = None
+    power: PowerTelemetry = PowerTelemetry()
 
 
 class BoardReports:
@@ -123,15 +136,19 @@ class BoardReports:
     def __init__(self, path: Path) -> None:
         self._page = PageReader(path)
 
-    def take(self) -> tuple[tuple[UnitTelemetry, ...], HostTelemetry | None]:
-        """Return the latest post of the units and of the machine; () and None if it was taken before."""
+    def take(self) -> BoardReport:
+        """Return the latest post; an empty one if it was taken before."""
         page = self._page.read()
         if page is None:
-            return (), None
+            return BoardReport()
         posted = msgpack.unpackb(page, use_list=False)
-        return tuple(UnitTelemetry(**unit) for unit in posted["units"]), HostTelemetry(**posted["host"])
+        return BoardReport(
+            units=tuple(UnitTelemetry(**unit) for unit in posted["units"]),
+            host=HostTelemetry(**posted["host"]),
+            power=PowerTelemetry(**posted["power"]),
+        )
 
 
-def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry) -> dict[str, Any]:
+def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry | PowerTelemetry) -> dict[str, Any]:
     """Return the fields of a report by their names, unlike `dataclasses.asdict` without copies."""
     return {field.name: getattr(values, field.name) for field in fields(values)}

@@ -21,6 +21,7 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.report.table import summary_table
 from workloads.results.environment import with_environment
+from workloads.results.run_dir import read_energy_note
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.boards import BACKENDS, open_board
@@ -93,7 +94,8 @@ def run(
     if json:
         print(summaries[0].to_json())
         return
-    print_result(summary_table(summaries, emulated=opened.emulated))
+    notes = [read_energy_note(runs.directory_of(name)) for name in policies]
+    print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
     print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
 
 

@@ -239,7 +239,7 @@ def record_run(
     """
     header, entries = read_epoch_log(run_dir / EPOCHS_FILE)
     source: Source = "simulated" if simulated else "emulated" if header.emulated else "measured"
-    samples = tuple(_samples(entries, events, board if source == "measured" else None))
+    samples = _with_same_rails(_samples(entries, events, board if source == "measured" else None))
     if len(samples) < 2:
         return None
     trace = BoardTrace(
@@ -280,7 +280,18 @@ def _samples(entries: Sequence[Entry], events: Iterable[tuple[float, Event]], re
             units = {
                 name: _beside_others(unit, real.unit(name), entry["host"]["cores"]) for name, unit in units.items()
             }
-        yield Sample(at_s=last_s, units=units, apps=entry["apps"])
+        yield Sample(at_s=last_s, units=units, rails=entry.get("rails", {}), apps=entry["apps"])
+
+
+def _with_same_rails(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Return the samples with the rails alone that all of them have; power below 0 is taken for none."""
+    taken = list(samples)
+    known = [{rail for rail, power_w in sample.rails.items() if power_w >= 0} for sample in taken]
+    always = set.intersection(*known) if known else set()
+    return tuple(
+        replace(sample, rails={rail: sample.rails[rail] for rail in sorted(always)}) if sample.rails else sample
+        for sample in taken
+    )
 
 
 def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimited | None) -> UnitSample:

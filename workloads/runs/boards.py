@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.agent.machine import Machine
+from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
 from actors.cluster import check_host, default_board_path, find_board
 from scheduler.board import Board
@@ -31,8 +32,10 @@ def open_board(board: Board | str | Path | None, backend: str = "ray", machine: 
     else:
         found, named = find_board(board), f"{board or default_board_path()}: "
     if backend == "ray":
+        machine = machine or Machine()
         try:
             check_host(found, machine)
-        except BoardError as error:
+            check_sensors(found, machine.tree)
+        except (BoardError, SensorError) as error:
             raise BoardError(f"{named}{error}") from None
     return found

@@ -16,7 +16,7 @@ from workloads.mix.briefing import app_spec, drained_s
 from workloads.mix.mix import Presence
 from workloads.results.requests import submitted_s
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import EnergySummary, Summary, UnitSummary
+from workloads.results.summary import Summary, UnitSummary, energy_summary
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import Residency, SimulatedBoard
 from workloads.simulator.driver import Driver, Entry
@@ -180,10 +180,8 @@ class _Simulation:
                 name: self._unit_summary(name, residency[name], after[name].clock_changes - before[name].clock_changes)
                 for name in after
             },
-            energy=EnergySummary(
-                units_j=units_j,
-                board_j=plan.board.board_j(units_j, duration_s),
-                source=plan.board.energy_source,
+            energy=energy_summary(
+                units_j, plan.board.board_j(units_j, duration_s), units_source=plan.board.energy_source
             ),
             manager=summarize_manager(epochs=self._driver.epochs),
             host=None,

@@ -28,12 +28,11 @@ class RailTotals:
     Attributes:
         name: name of the rail.
         covers: `board`, or the names of the units behind it.
-        joules: its energy; None where unknown.
+        joules: its energy; None where unknown. That of a replayed rail is what its recording says.
         samples: number of readings.
         duplicates: number of readings that showed the same as the one before.
         longest_gap_s: longest time without a reading; None if there was none at all.
-        why_unknown: why the energy is not known; None if it is.
-        replayed: file of the recording that it is played from; None for one that was measured.
+        why_unknown: why the energy is not known, or not measured; None if it was measured.
     """
 
     name: str
@@ -43,7 +42,6 @@ class RailTotals:
     duplicates: int
     longest_gap_s: float | None
     why_unknown: str | None
-    replayed: str | None = None
 
 
 class Rail:
@@ -63,6 +61,7 @@ class Rail:
             if isinstance(channel, EnergyChannel)
             else PowerMeter(at_ns)
         )
+        self._not_measured = f"replayed from {sensor.file}: not measured in this run" if sensor.file else None
         self._standstill = Standstill(counts=isinstance(channel, EnergyChannel))
         self._changes_looked_at = 0
         self._told: Reading | None = None  # the time up to which power was told, and the energy up to then
@@ -121,14 +120,16 @@ class Rail:
             samples=metered.samples,
             duplicates=metered.duplicates,
             longest_gap_s=None if metered.longest_gap_ns is None else metered.longest_gap_ns / _NS,
-            why_unknown=metered.why_unknown,
-            replayed=self.sensor.file,
+            why_unknown=metered.why_unknown or self._not_measured,
         )
 
     def mean_w(self) -> float | None:
-        """Return its mean power since the last call, in W; the last one again if nothing was read since."""
+        """Return its mean power since the last call, in W; the last one again if nothing was read since.
+
+        It is None where it is not known, or not measured.
+        """
         last = self.meter.last
-        if last is None or self.meter.failing:
+        if last is None or self.meter.failing or self._not_measured:
             self._told = self._told_w = None
             return None
         now = Reading(at_ns=last.at_ns, value=self.meter.total_uj)

@@ -49,6 +49,9 @@ class Sampler:
         units: gives each unit's clock and busy time, by which a stuck rail is told.
         cpu_s: gives the time that the calling thread has spent on a core.
 
+    Attributes:
+        covers: what each rail covers, by its name, in the order of the board's file.
+
     Raises:
         SensorError: if board time is not that of the wall, on which rails draw power.
     """
@@ -69,7 +72,7 @@ class Sampler:
                 Rail(sensor, _opened(sensor, tree, clock), clock.now_s())
             )
         self._chips = [Chip(rails, clock, units, cpu_s) for rails in chips.values()]
-        self._order = [sensor.rail for sensor in sensors]
+        self.covers = {sensor.rail: sensor.covers for sensor in sensors}
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -94,12 +97,12 @@ class Sampler:
     def totals(self) -> tuple[RailTotals, ...]:
         """Return each rail's totals since the mark, in the order of the board's file."""
         by_name = {rail.name: rail for chip in self._chips for rail in chip.totals()}
-        return tuple(by_name[name] for name in self._order)
+        return tuple(by_name[name] for name in self.covers)
 
     def powers_w(self) -> dict[str, float | None]:
         """Return each rail's mean power since the last call, in W; None where it is not known."""
         by_name = {name: power_w for chip in self._chips for name, power_w in chip.powers_w().items()}
-        return {name: by_name[name] for name in self._order}
+        return {name: by_name[name] for name in self.covers}
 
     def close(self) -> None:
         """Stop reading. A second call does nothing."""

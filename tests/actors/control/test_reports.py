@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.control.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
 from actors.worker.totals import WorkerTotals
 from helpers.virtual_clock import VirtualClock
-from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, HostTelemetry, PowerTelemetry, UnitTelemetry
 from scheduler.views import Gear
 
 GEAR = Gear(subnet="s", unit="big", cores=2)
@@ -144,7 +144,7 @@ def test_a_worker_that_is_asked_to_report_anew_goes_on_counting(place):
 def test_the_board_s_latest_report_is_taken_once(place):
     path = place()
     reports, reporter = BoardReports(path), BoardReporter(path)
-    assert reports.take() == ((), None)
+    assert reports.take() == ((), None, PowerTelemetry())
     for busy in (0.1, 0.2):
         units = (
             UnitTelemetry(name="big", mhz_now=1400.0, busy=busy, temp_c=None, power_w=None),
@@ -160,9 +160,10 @@ def test_the_board_s_latest_report_is_taken_once(place):
             ),
         )
         host = HostTelemetry(cores=(busy, 1.0), others=0.5, memory_used_mb=900.0)
-        reporter.post(units, host)
-    assert reports.take() == (units, host)
-    assert reports.take() == ((), None)
+        power = PowerTelemetry(units_w=3.5, rails_w={"VDD_IN": 5.0 + busy})
+        reporter.post(units, host, power)
+    assert reports.take() == (units, host, power)
+    assert reports.take() == ((), None, PowerTelemetry())
 
 
 class EnoughError(Exception):

@@ -357,3 +357,33 @@ def test_a_simulation_in_the_environment_of_a_trace_is_held_to_the_same(tmp_path
     held = [sample.units["big"].max_mhz for sample in again.samples]
     assert held == [sample.units["big"].max_mhz for sample in seen.samples]
     assert set(held) == {None, 600.0}
+
+
+def test_the_rails_of_a_run_are_in_its_trace_if_they_were_always_known(tmp_path: Path) -> None:
+    header = LogHeader(
+        mix="m",
+        board="test",
+        policy="joint",
+        seed=0,
+        time_scale=1.0,
+        epoch_ms=100.0,
+        emulated=False,
+        power_source="made up",
+        units_mhz={"big": BIG.mhz},
+        ladders={},
+    )
+    epochs = (
+        {"VDD_IN": 5.0, "VDD_CPU": 1.0, "VDD_SOC": 0.5},
+        {"VDD_IN": 5.5, "VDD_SOC": -0.1},
+        {"VDD_IN": 6.0, "VDD_CPU": 1.2, "VDD_SOC": 0.5},
+    )
+    with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
+        for place, rails in enumerate(epochs):
+            units = {"big": {"mhz": 200.0, "busy": 0.5}}
+            log.append({"kind": "epoch", "now_s": place / 10, "units": units, "apps": {}, "rails": rails})
+    assert record_run(tmp_path, BOARD, ()) is not None
+    assert [sample.rails for sample in read_trace(tmp_path / "trace.msgpack").samples] == [
+        {"VDD_IN": 5.0},
+        {"VDD_IN": 5.5},
+        {"VDD_IN": 6.0},
+    ]
