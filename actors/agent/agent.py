@@ -9,18 +9,26 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from actors import pinning
-from actors.agent.devices import open_device
+from actors.agent.devices import Device, DeviceError, open_device
+from actors.agent.devices.common import UnitCondition
+from actors.agent.devices.hand_back import HandedBack
+from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
+from actors.agent.machine import Machine
+from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import Board
 from scheduler.messages import HostTelemetry, UnitTelemetry
+
+_STOP_S = 1.0
+"""Longest wait for the governors' thread to stop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,23 +77,34 @@ class BoardAgent:
         ledger: the board's ledger; workers attach to `ledger.path`.
     """
 
-    def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
-        """Make the ledger and open the devices. Governors run from `start` on.
+    def __init__(
+        self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
+    ) -> None:
+        """Take hold of the board if it has real clocks, make the ledger and open the devices.
+
+        Governors run from `start` on.
 
         Args:
             board: the board; `check_host` has passed it.
             apps: names of all applications that there will be.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
+            machine: the machine that the board is; None for this one.
 
         Raises:
             LedgerError: if the ledger cannot be made there.
+            BoardBusyError: if another process has a hold on the board.
+            DeviceError: if a unit can't be driven as described.
         """
+        machine = machine or Machine()
         self.board = board
+        self._hold = Hold(machine) if real_units(board) else None
         self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
-        self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
+        journal = self._hold.journal if self._hold else None
+        self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
+        self._watch = BoardWatch(board, machine.tree)
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._marked = self._read()
@@ -205,18 +224,31 @@ class BoardAgent:
     # ------------------------------------------------------------ figures
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Return every unit's clock now, and its load and mean power since the last call."""
+        """Return every unit's clock and condition now, and its load and mean power since the last call."""
+        conditions = self._conditions()
         old, self._reported = self._reported, self._read()
         return tuple(
-            UnitTelemetry(
-                name=name,
-                mhz_now=now.mhz,
-                busy=_busy(old[name], now, len(now.cpus_online)),
-                temp_c=self._devices[name].temp_c(),
-                power_w=_mean_w(old[name], now),
-            )
+            _unit_telemetry(old[name], now, conditions[name], self._watch.temp_c(self.board.unit(name)))
             for name, now in self._reported.items()
         )
+
+    def _conditions(self) -> dict[str, UnitCondition]:
+        """Return the condition of each unit, after the devices have taken in which CPUs are online."""
+        if self._watch.look():
+            for device in self._devices.values():
+                online = self._watch.cpus_online(device.unit)
+                device.see_cpus(device.unit.all_cpus if online is None else online)
+        return {name: self._condition(device) for name, device in self._devices.items()}
+
+    def _condition(self, device: Device) -> UnitCondition:
+        """Return a unit's condition. One that cannot be read limits nothing, and says so in the epoch log."""
+        try:
+            condition = device.condition()
+        except DeviceError as error:
+            condition = UnitCondition(held_by=f"unknown: {error}")
+        reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
+        online = self._watch.cpus_online(device.unit)
+        return replace(condition, cpus_online=online, held_by="; ".join(dict.fromkeys(reasons)) or None)
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
@@ -247,15 +279,26 @@ class BoardAgent:
 
     # ------------------------------------------------------------ the end
 
-    def restore(self) -> None:
-        """Stop the governors and put every unit back as it was found. Doing so twice is the same as once."""
+    @property
+    def recovered(self) -> HandedBack:
+        """The outcome of giving back what a dead run had left, when this one began."""
+        return self._hold.recovered if self._hold else HandedBack()
+
+    def restore(self) -> HandedBack:
+        """Stop the governors and put every unit back as it was found. Doing so twice is the same as once.
+
+        Returns:
+            What came of it for knobs of the kernel's.
+        """
         self._stopping.set()
         self._governed.set()
         if self._thread is not None:
-            self._thread.join()
+            # One that hangs in the kernel must not keep the board from being given back.
+            self._thread.join(_STOP_S)
             self._thread = None
         for device in self._devices.values():
             device.restore()
+        return self._hold.give_back() if self._hold else HandedBack()
 
     def close(self) -> None:
         """Restore the board and delete the ledger. A second call does nothing."""
@@ -263,6 +306,21 @@ class BoardAgent:
             self._closed = True
             self.restore()
             self.ledger.remove()
+
+
+def _unit_telemetry(
+    old: UnitReading, now: UnitReading, condition: UnitCondition, temp_c: float | None
+) -> UnitTelemetry:
+    return UnitTelemetry(
+        name=now.name,
+        mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
+        busy=_busy(old, now, len(now.cpus_online)),
+        temp_c=temp_c,
+        power_w=_mean_w(old, now),
+        max_mhz=condition.max_mhz,
+        cpus_online=condition.cpus_online,
+        held_by=condition.held_by,
+    )
 
 
 def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:

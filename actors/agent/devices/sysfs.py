@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -106,10 +107,11 @@ class File(Protocol):
 
 
 class _KernelFile:
-    """A file that the operating system opened."""
+    """A file that the operating system opened; it is closed with its last user."""
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._close = weakref.finalize(self, os.close, file)
 
     def read(self) -> bytes:
         content = os.pread(self._file, _PAGE_BYTES, 0)
@@ -121,7 +123,7 @@ class _KernelFile:
         os.pwrite(self._file, content, 0)
 
     def close(self) -> None:
-        os.close(self._file)
+        self._close()
 
 
 class Tree:
@@ -236,17 +238,35 @@ class Knob:
         self._tree = tree
         self._files: dict[bool, File] = {}
 
+    def raw(self) -> bytes:
+        """Return the present content as it is; `text_of` makes text of it later, where reading must not take long.
+
+        Raises:
+            KnobError: if it cannot be read.
+        """
+        try:
+            return self._files[False].read()
+        except (KeyError, OSError):  # not open yet, or a failure that has to be told, or mended by opening it anew
+            return self._call(lambda file: file.read(), writing=False)
+
+    def text_of(self, content: bytes) -> str:
+        """Return what `raw` gave as text.
+
+        Raises:
+            AwayError: if there is nothing in it.
+        """
+        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
+        if not text:
+            raise AwayError(self.path, "is empty")
+        return text
+
     def text(self) -> str:
         """Return the present content.
 
         Raises:
             KnobError: if it cannot be read, or is empty.
         """
-        content = self._call(lambda file: file.read(), writing=False)
-        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
-        if not text:
-            raise AwayError(self.path, "is empty")
-        return text
+        return self.text_of(self.raw())
 
     def number(self) -> int:
         """Return the present content, a whole number.

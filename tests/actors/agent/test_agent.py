@@ -13,6 +13,7 @@ import pytest
 from actors.agent import load
 from actors.agent.agent import BoardAgent
 from actors.agent.devices import DeviceError
+from actors.agent.devices.common import UnitCondition
 from actors.agent.load import HostMeter
 from actors.clock import BoardClock
 from actors.ledger.ledger import LedgerError
@@ -115,6 +116,29 @@ def test_a_limit_caps_what_is_granted_and_what_a_governor_may_use(opened):
     agent.limit("big", max_mhz=700.0)
     assert agent.set_clock("big", "performance") == "performance"
     assert agent.telemetry()[0].mhz_now == 500.0
+
+
+def test_telemetry_carries_what_the_board_grants(opened, monkeypatch):
+    agent, _, _ = opened
+    (big, _) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online, big.held_by) == (500.0, None, (0, 1), None)
+    seen = UnitCondition(mhz_now=499.998, max_mhz=500.0, cpus_online=(1,), held_by="nvpmodel MODE_10W_2CORE")
+    monkeypatch.setattr(agent._devices["big"], "condition", lambda: seen)
+    (big, little) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (499.998, 500.0, (1,))
+    assert (big.held_by, little.held_by) == ("nvpmodel MODE_10W_2CORE", None)
+
+
+def test_a_condition_that_cannot_be_read_does_not_end_telemetry(opened, monkeypatch):
+    agent, _, _ = opened
+
+    def garbage():
+        raise DeviceError("/sys/x: should hold a whole number, not 'x'")
+
+    monkeypatch.setattr(agent._devices["big"], "condition", garbage)
+    (big, _) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (500.0, None, (0, 1))
+    assert big.held_by == "unknown: /sys/x: should hold a whole number, not 'x'"
 
 
 def test_a_limit_that_a_unit_cannot_keep_is_refused(tmp_path):
