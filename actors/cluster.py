@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from actors.affinity import Affinity, SystemAffinity, why_not
 from actors.agent.devices import BACK_ENDS
 from actors.agent.devices.cuda import cuda_devices
+from actors.agent.devices.sysfs import Tree
 from actors.board_file import read_board
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
@@ -85,13 +87,19 @@ def load_board(path: str | os.PathLike[str], mode: str | None = None) -> Board:
     return read_board(os.fspath(path), mode)
 
 
-def check_host(board: Board) -> None:
+def check_host(board: Board, affinity: Affinity | None = None, tree: Tree | None = None) -> None:
     """Check that this machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
+
+    Args:
+        board: the board.
+        affinity: the CPUs that this process may use; None for what this machine's kernel says.
+        tree: the kernel's files; None for this machine's.
 
     Raises:
         BoardError: if it is not; it names the unit and the fix.
     """
-    allowed = os.sched_getaffinity(0)
+    tree = tree or Tree()
+    affinity = affinity or SystemAffinity(tree)
     for unit in board.units:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
@@ -102,10 +110,10 @@ def check_host(board: Board) -> None:
             )
         _check_emulated(unit, where, elsewhere)
         for cpu in unit.cpus:
-            if cpu not in allowed:
+            reason = why_not(cpu, affinity, tree)
+            if reason is not None:
                 raise BoardError(
-                    f"{where}: CPU {cpu} is not there, or not allowed to this process. Use some of "
-                    f"{sorted(allowed)}, or {elsewhere}."
+                    f"{where}: CPU {cpu} {reason}. Or use some of {sorted(affinity.get(0))}, or {elsewhere}."
                 )
     check_gpus(board)
     domains = [unit.domain for unit in board.units if unit.domain is not None]

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Literal
 
 from actors import pinning
+from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices import Device, DeviceError, open_device
 from actors.agent.devices.common import UnitCondition
 from actors.agent.load import HostMeter
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
+from actors.pinning import GoneError, PinError
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, Repinned, UnitTelemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +72,9 @@ class BoardAgent:
         ledger: the board's ledger; workers attach to `ledger.path`.
     """
 
-    def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
+    def __init__(
+        self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, affinity: Affinity | None = None
+    ) -> None:
         """Make the ledger and open the devices. Governors run from `start` on.
 
         Args:
@@ -78,6 +82,7 @@ class BoardAgent:
             apps: names of all applications that there will be.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
+            affinity: the kernel's masks of threads; None for this machine's.
 
         Raises:
             LedgerError: if the ledger cannot be made there.
@@ -89,6 +94,10 @@ class BoardAgent:
         self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
+        self._affinity = affinity or SystemAffinity()
+        self._pinned: dict[str, tuple[int, tuple[int, ...]]] = {}  # by application, process and CPUs as read back
+        self._online = self._affinity.online()
+        self._pin_lock = threading.Lock()
         self._marked = self._read()
         self._reported = self._marked
         self._governed = threading.Event()
@@ -114,7 +123,7 @@ class BoardAgent:
             self._host.watch(pid)
 
     def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-        """Move all threads of an application's worker to these CPUs.
+        """Move all threads of an application's worker to these CPUs, as far as they are online.
 
         Args:
             app: name of the application.
@@ -131,7 +140,38 @@ class BoardAgent:
         if app not in self._slots:
             raise KeyError(app)
         self.watch(pid)
-        return pinning.pin(pid, cpus)
+        with self._pin_lock:
+            pinned = pinning.pin(pid, cpus, self._affinity)
+            self._pinned[app] = pid, pinned
+        return pinned
+
+    def repin(self) -> tuple[Repinned, ...]:
+        """Put workers back where they were pinned, if CPUs have gone or come since the last call.
+
+        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return.
+        A CPU that goes and comes back between two calls is not noticed.
+
+        Returns:
+            The workers that were moved, or that could not be.
+        """
+        with self._pin_lock:
+            before, self._online = self._online, self._affinity.online()
+            if self._online == before:
+                return ()
+            moved = [self._repin(app, pid, cpus) for app, (pid, cpus) in [*self._pinned.items()]]
+        return tuple(one for one in moved if one is not None)
+
+    def _repin(self, app: str, pid: int, cpus: tuple[int, ...]) -> Repinned | None:
+        try:
+            before = pinning.repin(pid, cpus, self._affinity)
+        except GoneError:  # whoever takes its place is pinned anew
+            del self._pinned[app]
+            return None
+        except PinError as error:
+            return Repinned(app=app, before=(), cpus=(), fault=str(error))
+        if before is None:
+            return None
+        return Repinned(app=app, before=before, cpus=tuple(cpu for cpu in cpus if cpu in self._online))
 
     def reap(self, app: str) -> None:
         """Free the cores that an application's worker held or waited for when it died."""

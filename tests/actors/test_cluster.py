@@ -8,6 +8,7 @@ import pytest
 from actors.agent.devices.cuda import cuda_devices
 from actors.board_schema import BoardError
 from actors.cluster import check_host, packaged_board
+from helpers.fake_kernel import FakeAffinity, FakeTree, boards
 from scheduler.board import BoardUnit, IdleState, Thermal
 
 
@@ -80,7 +81,7 @@ def test_cuda_is_asked_outside_this_process():
 def test_a_cpu_that_is_not_there_is_named():
     board = small()
     lacking = replace(board, units=(replace(board.units[0], cpus=(4095,)),))
-    with pytest.raises(BoardError, match="unit 'big': CPU 4095 is not there, or not allowed"):
+    with pytest.raises(BoardError, match=r"unit 'big': CPU 4095 is not there \(this machine has .*--backend sim"):
         check_host(lacking)
 
 
@@ -96,6 +97,15 @@ def test_a_cpu_that_this_process_may_not_use_is_as_good_as_absent():
             check_host(board)
     finally:
         os.sched_setaffinity(0, home)
+
+
+def test_a_cpu_that_is_offline_is_named_with_what_may_have_taken_it():
+    kernel = boards.bed_amd64()
+    tree = FakeTree(kernel)
+    tree.knob("sys/devices/system/cpu/cpu3/online").write(0)
+    board = small(cpus=(2, 3))
+    with pytest.raises(BoardError, match=r"unit 'big': CPU 3 is offline: .*nvpmodel.*hotplug.*some of \[0, 1, 2\]"):
+        check_host(board, FakeAffinity(kernel), tree)
 
 
 def test_units_that_share_a_clock_are_not_driven_yet():

@@ -9,17 +9,19 @@ import time
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from actors.agent import load
 from actors.agent.agent import BoardAgent
 from actors.agent.devices import DeviceError
 from actors.agent.devices.common import UnitCondition
-from actors.agent.load import HostMeter
 from actors.clock import BoardClock
 from actors.ledger.ledger import LedgerError
 from actors.pinning import PinError, allowed
+from helpers.fake_kernel import FakeAffinity, FakeTree, boards
 from helpers.virtual_clock import VirtualClock
 from scheduler.board import Board, BoardUnit
+from scheduler.messages import Repinned
 
 BIG = BoardUnit(
     name="big",
@@ -210,52 +212,98 @@ def test_a_worker_is_pinned_and_read_back(opened):
         agent.pin("a", child.pid, [cpu])
 
 
-# ---------------------------------------------------------------- the machine's load
-
-
-def test_the_machines_load_is_split_into_ours_and_others(monkeypatch):
-    cores = [(0.0, 0.0), (0.0, 0.0)]  # busy and total seconds
-    ours = {"s": 0.0}
-    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
-    monkeypatch.setattr(load, "_used_s", lambda process: ours["s"])
-    meter = HostMeter()
-    cores[:] = [(0.5, 1.0), (0.25, 1.0)]
-    ours["s"] = 0.375
-    first = meter.read()
-    assert (first.cores, first.others) == ((0.5, 0.25), 0.375)
-    cores[:] = [(1.0, 2.0), (0.5, 2.0)]
-    ours["s"] = 1.375  # a tick late in the kernel's accounts: more than the cores were busy
-    second = meter.read()
-    assert (second.cores, second.others) == ((0.5, 0.25), 0.0)
-    third = meter.read()
-    assert (third.cores, third.others) == ((0.0, 0.0), 0.0)
-
-
-def test_what_others_use_is_looked_up_once_a_second_and_then_over_all_of_it(monkeypatch):
-    cores = [(0.0, 0.0)]
-    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
-    monkeypatch.setattr(load, "_used_s", lambda process: 0.0)
-    meter, seen = HostMeter(), []
-    for busy_s, all_s in [(0.5, 0.5), (0.5, 1.0), (0.75, 1.25), (1.0, 1.5), (1.0, 2.0)]:
-        cores[:] = [(busy_s, all_s)]
-        reading = meter.read()
-        seen.append((*reading.cores, reading.others))
-    assert seen == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5)]
-
-
-def test_a_process_that_ends_is_no_longer_ours_and_does_no_harm():
-    meter = HostMeter()
+@pytest.fixture
+def worker():
+    """A process with one thread, which can be pinned."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    meter.watch(child.pid)
-    assert child.pid in meter._ours
+    yield child
     child.kill()
     child.communicate()
-    reading = meter.read()
-    assert child.pid not in meter._ours
-    meter.watch(child.pid)
-    assert child.pid not in meter._ours
-    assert len(reading.cores) == os.cpu_count()
-    assert all(0 <= share <= 1 for share in reading.cores)
-    assert 0 <= reading.others <= os.cpu_count()
-    assert reading.memory_used_mb > 0
-    assert reading.memory_used_mb > 0
+
+
+@contextlib.contextmanager
+def agent_on_a_fake_kernel(path):
+    """Give an agent whose workers' masks are a fake kernel's with four CPUs, those masks, and a switch of CPUs."""
+    kernel = boards.bed_amd64()
+    affinity, tree = FakeAffinity(kernel), FakeTree(kernel)
+
+    def switch(cpu, on):
+        tree.knob(f"sys/devices/system/cpu/cpu{cpu}/online").write(int(on))
+
+    with BoardAgent(BOARD, apps=["a", "b"], path=path / "ledger", clock=VirtualClock(), affinity=affinity) as agent:
+        yield agent, affinity, switch
+
+
+def test_a_worker_whose_cpu_goes_and_comes_back_is_put_back_where_it_was_pinned(tmp_path, worker):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, affinity, switch):
+        assert agent.pin("a", worker.pid, [1]) == (1,)
+        assert agent.repin() == ()
+        switch(1, False)
+        assert set(affinity.get(worker.pid)) == {0, 2, 3}  # the kernel lets it run anywhere
+        assert agent.repin() == ()  # there is nowhere else to put it
+        switch(1, True)
+        assert agent.repin() == (Repinned(app="a", before=(0, 1, 2, 3), cpus=(1,)),)
+        assert set(affinity.get(worker.pid)) == {1}
+        assert agent.repin() == ()
+
+
+def test_a_worker_stays_where_it_was_pinned_last_and_not_where_it_could_not_be(tmp_path, worker):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, affinity, switch):
+        switch(3, False)
+        assert agent.pin("a", worker.pid, [2, 3]) == (2,)
+        switch(3, True)
+        assert agent.repin() == ()  # the manager was told of CPU 2 alone
+        agent.pin("a", worker.pid, [1, 2])
+        switch(1, False)
+        assert agent.repin() == ()  # CPU 2 is left, and the kernel keeps the mask
+        switch(1, True)
+        assert agent.repin() == ()
+        assert set(affinity.get(worker.pid)) == {1, 2}
+        switch(1, False)
+        with pytest.raises(PinError, match=r"CPUs \[1\]: they are offline"):
+            agent.pin("a", worker.pid, [1])
+        assert set(affinity.get(worker.pid)) == {2}
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(["off", "on", "pin"]), st.integers(1, 3)), max_size=15))
+def test_whatever_goes_and_comes_a_worker_is_where_it_was_pinned(tmp_path_factory, steps):
+    """CPU 0 can't go here, so there is always one. This process plays the worker: the masks are not real."""
+    with agent_on_a_fake_kernel(tmp_path_factory.mktemp("agent")) as (agent, affinity, switch):
+        pid = os.getpid()
+        pinned = agent.pin("a", pid, [0, 1])
+        for step, cpu in steps:
+            if step == "pin":
+                with contextlib.suppress(PinError):
+                    pinned = agent.pin("a", pid, [cpu, (cpu + 1) % 4])
+            else:
+                switch(cpu, step == "on")
+            agent.repin()
+            wanted = affinity.online() & set(pinned)
+            assert not wanted or set(affinity.get(pid)) == wanted
+
+
+def test_a_worker_that_is_gone_is_forgotten(tmp_path, worker):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, _, switch):
+        agent.pin("a", worker.pid, [1])
+        worker.kill()
+        worker.wait()
+        switch(2, False)
+        assert agent.repin() == ()
+        assert agent._pinned == {}
+
+
+def test_a_worker_that_cannot_be_put_back_is_told_of(tmp_path, worker, monkeypatch):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, affinity, switch):
+        agent.pin("a", worker.pid, [1])
+        switch(1, False)
+        agent.repin()
+        switch(1, True)
+
+        def refuse(tid, cpus):
+            raise OSError(22, "Invalid argument")
+
+        monkeypatch.setattr(affinity, "set", refuse)
+        (moved,) = agent.repin()
+        assert (moved.app, moved.cpus) == ("a", ())
+        assert "cannot be moved to CPUs [1]" in moved.fault
