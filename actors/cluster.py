@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from actors.affinity import why_not
 from actors.agent.checks import check_clocks
 from actors.agent.devices import BACK_ENDS, DeviceError
 from actors.agent.devices.cuda import cuda_devices
@@ -97,7 +98,7 @@ def check_host(board: Board, machine: Machine | None = None) -> None:
     Raises:
         BoardError: if it is not; it names the unit and the fix.
     """
-    allowed = os.sched_getaffinity(0)
+    machine = machine or Machine()
     for unit in board.units:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
@@ -108,16 +109,18 @@ def check_host(board: Board, machine: Machine | None = None) -> None:
             )
         _check_emulated(unit, where, elsewhere)
         for cpu in unit.cpus:
-            if cpu not in allowed:
+            reason = why_not(cpu, machine.affinity, machine.tree)
+            if reason is not None:
                 raise BoardError(
-                    f"{where}: CPU {cpu} is not there, or not allowed to this process. Use some of "
-                    f"{sorted(allowed)}, or {elsewhere}."
+                    f"{where}: CPU {cpu} {reason}. Or use some of {sorted(machine.affinity.get(0))}, or {elsewhere}."
                 )
     check_gpus(board)
     try:
-        check_clocks(board, machine or Machine())
+        check_clocks(board, machine)
     except DeviceError as error:
-        raise BoardError(f"Board {board.name!r}: {error}") from None
+        raise BoardError(
+            f"Board {board.name!r}, {str(error).rstrip('.')}; or simulate it with --backend sim."
+        ) from None
     domains = [unit.domain for unit in board.units if unit.domain is not None]
     for domain in domains:
         if domains.count(domain) > 1:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices.sysfs import Tree
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -26,8 +27,10 @@ class Machine:
 
     Attributes:
         tree: the kernel's files.
+        affinity: the kernel's masks of threads.
         state: directory for the journal of what was found; made when it is needed.
     """
 
     tree: Tree = field(default_factory=Tree)
+    affinity: Affinity = field(default_factory=SystemAffinity)
     state: Path = field(default_factory=_state_directory)
