@@ -52,11 +52,14 @@ class UnitTelemetry:
 
     Attributes:
         name: name of the unit.
-        mhz_now: its clock now.
+        mhz_now: its clock now, as the board shows it; it need not be one of the unit's.
         busy: share of its core time taken, 0 to 1.
         temp_c: its temperature; None where unknown.
         power_w: its mean power, idle power included: measured, a share of what was measured, or modelled; None where
             unknown.
+        max_mhz: the highest clock that the board grants now, limits of the mix left out; None where none is seen.
+        cpus_online: its CPUs online now, a part of `BoardUnit.all_cpus`; None where that is not observed.
+        held_by: reason for those two limits in words, such as `thermal CPU-therm 91 °C`; None where none is known.
     """
 
     name: str
@@ -64,6 +67,9 @@ class UnitTelemetry:
     busy: float
     temp_c: float | None
     power_w: float | None = None
+    max_mhz: float | None = None
+    cpus_online: tuple[int, ...] | None = None
+    held_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

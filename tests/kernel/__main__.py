@@ -7,7 +7,7 @@ import fcntl
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +18,22 @@ from kernel.boards import AMD64, BOARDS, Board
 from kernel.packages import UnavailableError, check_host
 
 # Files that run inside the guests, on real sysfs and as root.
-GUEST_TESTS = ("tests/kernel/guest/test_bed.py",)
+GUEST_TESTS = (
+    "tests/kernel/guest/test_bed.py",
+    "tests/actors/agent/devices/test_conformance.py",
+    "tests/actors/agent/devices/test_kill_points.py",
+)
 SKIPPED = 77
 # The bed's own tests take less than a minute, of which two thirds are Python's start and imports.
-GUEST_TIMEOUT_S = 300
+GUEST_TIMEOUT_S = 400
 CONSOLE_LINES = 60
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run the command.
+
+    Args:
+        words: its arguments; None for those of the process.
 
     Returns:
         0 if all tests passed, 1 if one failed or a guest did not come to its end, 77 if there is no bed to be had.
@@ -35,7 +42,7 @@ def main() -> int:
     parser.add_argument("tests", nargs="*", default=list(GUEST_TESTS), help="files of tests, or tests, as for pytest")
     parser.add_argument("--guest", choices=sorted(BOARDS), action="append", help="default: all")
     parser.add_argument("--folder", type=Path, default=REPO / "build" / "kernel-bed", help="where the bed is kept")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     guests = [BOARDS[name] for name in arguments.guest or BOARDS]
     folder = arguments.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,17 +90,18 @@ def run_guest(bed: Bed, board: Board, tests: list[str]) -> int:
     out.mkdir(exist_ok=True)
     (out / "tests").write_text("\n".join(tests))
     ending = boot.run(bed.made_ready(board, out), GUEST_TIMEOUT_S, bed.environment)
-    found, ended = results.read(out / "results.jsonl")
-    said = [results.table(board.name, found)]
-    if ended is None:
-        how = f"killed after {GUEST_TIMEOUT_S} s" if ending.code is None else f"QEMU ended with {ending.code}"
+    report = results.read(out / "results.jsonl")
+    said = [results.table(board.name, report.results)]
+    if report.ended is None:
+        how = f"was killed after {GUEST_TIMEOUT_S} s" if ending.code is None else f"QEMU ended with {ending.code}"
+        where = report.running or "no test yet"
         console = (out / "console").read_text(errors="replace") if (out / "console").exists() else ""
-        said.append(f"{board.name}  the tests did not come to their end: {how}. The end of its console:")
+        said.append(f"{board.name}  did not come to its end: {how} in {where}. The end of its console:")
         said += console.splitlines()[-CONSOLE_LINES:]
     took = f"{ending.wall_s:.1f} s, {ending.cpu_s:.1f} s of a core"
-    said.append(f"kernel-test: {board.name}: {results.counts(found)}; {took}")
+    said.append(f"kernel-test: {board.name}: {results.counts(report.results)}; {took}")
     print("\n".join(said), flush=True)
-    return 0 if ended == 0 else 1
+    return 0 if report.ended == 0 else 1
 
 
 if __name__ == "__main__":

@@ -115,11 +115,11 @@ class Bed:
     def build(self) -> None:
         """Build the kernel modules that Debian's amd64 kernel lacks."""
         kernel = self._kernel(boards.AMD64)
-        sources = [*sorted((HERE / "gsboard").glob("[!R]*")), *kernel.glob("ina*.c")]
+        sources = [HERE / "gsboard" / "Kbuild", HERE / "gsboard" / "gsboard.c", *sorted(kernel.glob("*.c"))]
         content = b"".join(source.read_bytes() for source in sources)
         made_once(
             self.folder / "modules",
-            hashlib.sha256(str(self._image(boards.AMD64)).encode() + content).hexdigest(),
+            hashlib.sha256(self._image(boards.AMD64).name.encode() + content).hexdigest(),
             lambda folder: modules.build(sources, kernel, folder, self.environment),
         )
 

@@ -45,9 +45,10 @@ def build(sources: Sequence[Path], headers: Path, folder: Path, environment: dic
     """
     for source in sources:
         shutil.copy(source, folder)
-    # The headers of one kernel include those that all its flavours share, by the path that they are installed to.
+    # The headers of one kernel include those that all its flavours share, by the path that they are installed to, or
+    # where the bed was before it was moved.
     (makefile,) = headers.glob("usr/src/linux-headers-*-amd64/Makefile")
-    makefile.write_text(re.sub(r"(?<= )/usr/src/", f"{headers}/usr/src/", makefile.read_text()))
+    makefile.write_text(re.sub(r"(?<=include ).*/usr/src/", f"{headers}/usr/src/", makefile.read_text()))
     command = ["make", "-C", str(makefile.parent), f"M={folder}", f"-j{os.cpu_count()}", "modules"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILD_TIMEOUT_S)
     if ended.returncode:

@@ -92,7 +92,7 @@ class Apt:
             folder: an absolute path; lists, cache and settings are kept there.
 
         Raises:
-            UnavailableError: if apt fails.
+            UnavailableError: if apt fails, or reaches none of its sources.
         """
         self._settings = folder / "apt.conf"
         self._archives = folder / "archives"
@@ -108,7 +108,10 @@ class Apt:
             'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n'
             'Acquire::Languages "none";\nAcquire::Retries "2";\n'
         )
+        # It ends well without a network, too.
         self._apt("apt-get", "update")
+        if not list((folder / "lists").glob("*_Packages*")):
+            raise UnavailableError("apt could not fetch its lists of packages; is there a network?")
 
     def _apt(self, *command: str) -> str:
         return _fetch(command, self._archives, APT_CONFIG=str(self._settings), LC_ALL="C")

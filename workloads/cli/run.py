@@ -216,6 +216,8 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"lost    {entry['app']}: {entry['reason']}"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "handed_back":
+            return "board   " + "; ".join(entry["lines"])
         case "policy_failed" | "error":
             return f"error   {entry}"
     return None

@@ -30,7 +30,7 @@ REQUESTS_FILE = "requests.npz"
 
 _RECORDS = "records:"
 _ARRIVALS = "arrivals:"
-_TROUBLES = {"error", "unhealthy", "policy_failed"}
+_TROUBLES = {"error", "unhealthy", "denied", "policy_failed"}
 
 Records: TypeAlias = NDArray[np.void]
 
@@ -98,7 +98,7 @@ class ClockChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventMark:
-    """An event of the mix, in words."""
+    """An event of the mix, or a limit that the board set or lifted, in words."""
 
     now_s: float
     text: str
@@ -149,7 +149,7 @@ class Stall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trouble:
-    """Something that should not have happened: an error, a worker or unit that did not answer, a failed policy."""
+    """Something that should not have happened: an error, a missing answer, a denied clock, a failed policy."""
 
     now_s: float
     kind: str
@@ -167,9 +167,9 @@ class StoredRun:
         epochs: Every epoch.
         gears: Changes of gear that a worker acknowledged.
         clocks: Clocks that the manager set; those that a governor set in between are in the epochs.
-        events: Events of the mix.
+        events: Events of the mix, and limits that the board set or lifted.
         losses: Workers that died.
-        troubles: Errors, missing answers and failed policies.
+        troubles: Errors, missing answers, denied clocks and failed policies.
         stalls: Gaps of the host sentinel.
         energy: Energies of a run with sensors; None for a run without.
         records: Records of each app's requests, shape (n,), of dtype `actors.requests.records.RECORD`.

@@ -226,9 +226,9 @@ def record_run(
     Args:
         run_dir: directory that holds the whole epoch log.
         board: the board that the run was on.
-        events: (time in seconds, event) of the mix, as the manager was told of them. Limits of units, and the load of
-            other programs, are taken from them. On real clocks that load is the load that the kernel counted on the
-            unit's CPUs, less that of the requests.
+        events: (time in seconds, event) of the mix, as the manager was told of them. The mix's limits of units, and the
+            load of other programs, are taken from them; the board's own limits are in the log. On real clocks that load
+            is the load that the kernel counted on the unit's CPUs, less that of the requests.
         simulated: True if the run was a simulation.
 
     Returns:
@@ -295,14 +295,18 @@ def _with_same_rails(samples: Iterable[Sample]) -> tuple[Sample, ...]:
 
 
 def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimited | None) -> UnitSample:
+    """Return a unit as an epoch saw it, under the limits of the mix and those of the board together."""
+    asked = (limit.max_mhz, limit.cpus_online) if limit else (None, None)
+    caps = [cap for cap in (asked[0], seen.get("max_mhz")) if cap is not None]
+    left = [set(cpus) for cpus in (asked[1], seen.get("cpus_online")) if cpus is not None]
     return UnitSample(
         mhz=seen["mhz"],
         busy=seen["busy"],
         cores_busy=seen.get("cores_busy"),
         temp_c=seen.get("temp_c"),
         governor=governor,
-        max_mhz=limit.max_mhz if limit else None,
-        cpus_online=limit.cpus_online if limit else None,
+        max_mhz=min(caps, default=None),
+        cpus_online=tuple(sorted(set.intersection(*left))) if left else None,
         other_load=limit.other_load if limit else 0.0,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from actors.agent.machine import Machine
 from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
-from actors.cluster import check_host, default_board_path, load_board, packaged_board
+from actors.cluster import check_host, default_board_path, find_board
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice
@@ -15,34 +15,26 @@ from workloads.mix.errors import choice
 BACKENDS = ("ray", "sim")
 
 
-def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
+def open_board(board: Board | str | Path | None, backend: str = "ray", machine: Machine | None = None) -> Board:
     """Return a board that the back-end can play: any board in simulation, else one that describes this host.
 
     Args:
-        board: a board, the path of its `cluster.yaml`, or the name of a packaged one, such as `odroid-xu3`; None for
-            `./cluster.yaml`, else the packaged default.
+        board: a board; or what names one, as `actors.cluster.find_board` takes it.
         backend: `ray` or `sim`.
+        machine: the machine that plays it; None for this one.
 
     Raises:
         InputError: if there is no such board, its file is wrong, or this host can't play it.
     """
     choice("backend", backend, BACKENDS, error=InputError)
     if isinstance(board, Board):
-        if backend == "ray":
-            _check_here(board)
-        return board
-    path = Path(board) if board else default_board_path()
-    named = not path.suffix and not path.exists()
-    found = packaged_board(str(board)) if named else load_board(path)
-    if backend == "sim":
-        return found
-    try:
-        _check_here(found)
-    except (BoardError, SensorError) as error:
-        raise BoardError(f"{path}: {error}") from None
+        found, named = board, ""
+    else:
+        found, named = find_board(board), f"{board or default_board_path()}: "
+    if backend == "ray":
+        try:
+            check_host(found, machine)
+            check_sensors(found, (machine or Machine()).tree)
+        except (BoardError, SensorError) as error:
+            raise BoardError(f"{named}{error}") from None
     return found
-
-
-def _check_here(board: Board) -> None:
-    check_host(board)
-    check_sensors(board, Machine().tree)

@@ -19,8 +19,10 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.agent.agent import BoardTotals
+from actors.agent.devices import DeviceError
+from actors.agent.hold import recover
 from actors.agent.sensors import RailTotals
+from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
 from actors.control.manager_actor import ManagerTask, manager_actor
@@ -114,7 +116,7 @@ class LiveRun:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
         directory.mkdir()
-        self._agent = agent_actor(plan.board, tuple(plan.apps), directory)
+        self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
             self._executors[unit] = executor_actor(self._executor_path(unit), device)
         for slot, (name, app) in enumerate(plan.apps.items()):
@@ -170,7 +172,11 @@ class LiveRun:
         self.poll(listener)
         self._sentinel.stop()
         totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
-        ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        handed_back = ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        if handed_back.left_alone or handed_back.failed:
+            entry = {"kind": "handed_back", "now_s": now_s, "lines": handed_back.lines()}
+            self._keep(entry)
+            listener.on_entry(entry)
         if totals.rails:
             self._keep(_energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
@@ -192,7 +198,15 @@ class LiveRun:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
+        self._give_back()
         self._sentinel.stop()
+
+    def _give_back(self) -> None:
+        """Give the board back in place of an agent that died or hung; its hold ends with its process."""
+        until_s = time.monotonic() + _RESTORE_WALL_S
+        with contextlib.suppress(DeviceError, OSError):  # the journal stays, and the next start reports it
+            while recover(self.plan.machine) is None and time.monotonic() < until_s:
+                time.sleep(0.05)
 
     def _actors(self) -> list[Any]:
         actors = [self._agent, *self._executors.values(), *self._workers.values(), self._manager]

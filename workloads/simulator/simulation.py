@@ -80,7 +80,7 @@ class _Simulation:
         self._keeps_log = log
         self._agenda = agenda = Agenda(-_LEAD_S)
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
-        self._board = SimulatedBoard(plan.board, agenda, self._held_down)
+        self._board = SimulatedBoard(plan.board, agenda)
         self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
         self._servers = {
             name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())
@@ -148,9 +148,6 @@ class _Simulation:
         end_s = drained_s(presence, presence.to_s)
         self._last_s = max(self._last_s, end_s)
         self._servers[name].drain(end_s)
-
-    def _held_down(self, unit: str, max_mhz: float | None) -> None:
-        self._driver.held_down(unit, max_mhz)
 
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:

@@ -136,14 +136,15 @@ class CpufreqClock(RealClock):
             limits.pin(khz)
         return limits.highest.number()
 
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that all policies of the unit can have; see `RealClock`."""
+        first, *others = self._policies
+        return tuple(name for name in first.governors if all(name in policy.governors for policy in others))
+
     def govern(self, governor: str) -> None:
         """Hand the clock to a governor; see `RealClock`."""
-        for policy in self._policies:
-            if governor not in policy.governors:
-                raise DeviceError(
-                    f"unit {self._unit.name!r}: the kernel has no governor {governor!r} for {policy.name} now; it has "
-                    f"{', '.join(policy.governors)}. If it is a module: sudo modprobe cpufreq_{governor}"
-                )
+        if governor not in self.governors():
+            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
         self._set_mhz = None
         for policy in self._policies:
             limits = self._limits[policy.name]

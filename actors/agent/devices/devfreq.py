@@ -86,14 +86,17 @@ class DevfreqClock(RealClock):
             self._settle(clock_hz)
         return self._now.number() / 1e6
 
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that the device can have; see `RealClock`."""
+        ours = {kernels: name for name, kernels in _KERNEL_NAMES.items()}
+        there = self._tree.knob(f"{self._directory}/available_governors").words()
+        return tuple(ours.get(name, name) for name in there)
+
     def govern(self, governor: str) -> None:
         """Hand the clock to a governor; see `RealClock`."""
         name = _KERNEL_NAMES.get(governor, governor)
-        there = self._tree.knob(f"{self._directory}/available_governors").words()
-        if name not in there:
-            raise DeviceError(
-                f"unit {self._unit.name!r}: the kernel has no governor {name!r} for this GPU; it has {', '.join(there)}"
-            )
+        if governor not in self.governors():
+            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
         shown = self._governor.text()
         if shown != name and self._given in (None, shown):
             self._journal.turn(self._governor, name, "governor")

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -106,10 +107,11 @@ class File(Protocol):
 
 
 class _KernelFile:
-    """A file that the operating system opened."""
+    """A file that the operating system opened; it is closed with its last user."""
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._close = weakref.finalize(self, os.close, file)
 
     def read(self) -> bytes:
         content = os.pread(self._file, _PAGE_BYTES, 0)
@@ -121,7 +123,7 @@ class _KernelFile:
         os.pwrite(self._file, content, 0)
 
     def close(self) -> None:
-        os.close(self._file)
+        self._close()
 
 
 class Tree:

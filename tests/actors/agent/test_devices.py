@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.agent.devices import BACK_ENDS, DeviceError, open_device
+from actors.agent.devices import BACK_ENDS, REAL_CLOCKS, DeviceError, open_device
 from actors.ledger.ledger import BoardLedger
 from helpers.virtual_clock import VirtualClock
 from scheduler.board import DVFS, Board, BoardUnit
@@ -44,7 +44,7 @@ def opened(tmp_path):
 
 
 def test_every_back_end_is_in_the_suite_and_has_a_row_in_the_table_of_dvfs():
-    assert set(UNITS) == set(BACK_ENDS)
+    assert {*UNITS, *REAL_CLOCKS} == set(BACK_ENDS)
     assert set(BACK_ENDS) <= set(DVFS)
 
 

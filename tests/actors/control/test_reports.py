@@ -148,7 +148,16 @@ def test_the_board_s_latest_report_is_taken_once(place):
     for busy in (0.1, 0.2):
         units = (
             UnitTelemetry(name="big", mhz_now=1400.0, busy=busy, temp_c=None, power_w=None),
-            UnitTelemetry(name="gpu", mhz_now=300.0, busy=0.0, temp_c=51.5, power_w=2.5),
+            UnitTelemetry(
+                name="gpu",
+                mhz_now=300.0,
+                busy=0.0,
+                temp_c=51.5,
+                power_w=2.5,
+                max_mhz=600.0,
+                cpus_online=(0,),
+                held_by="thermal GPU-therm 91 °C",
+            ),
         )
         host = HostTelemetry(cores=(busy, 1.0), others=0.5, memory_used_mb=900.0)
         power = PowerTelemetry(units_w=3.5, rails_w={"VDD_IN": 5.0 + busy})

@@ -26,6 +26,7 @@ from .nodes import Directory, File, Link, Node, Nodes, reborn
 from .texts import kernel_error
 
 if TYPE_CHECKING:
+    from .affinity import FakeAffinity
     from .cooling import CoolingDevice
     from .cpufreq import Cpufreq, Policy
     from .cpus import Cpus
@@ -80,6 +81,7 @@ class FakeKernel:
         lock: held during each call.
         cpus: its CPUs.
         cpufreq: the clock domains of its CPUs.
+        affinity: the masks of threads, if a test added them.
         gpu: its GPU, where it has one under devfreq.
         jetson: NVIDIA's tools, on a Jetson.
         cooling: its cooling devices by number.
@@ -98,6 +100,7 @@ class FakeKernel:
         self.lock = threading.RLock()
         self.cpus: Cpus
         self.cpufreq: Cpufreq
+        self.affinity: FakeAffinity
         self.cooling: list[CoolingDevice] = []
         self.zones: list[ThermalZone] = []
         self.gpu: Devfreq

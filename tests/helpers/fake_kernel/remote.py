@@ -10,7 +10,7 @@ import errno
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
@@ -105,6 +105,26 @@ class RemoteTree(Tree):
         return value
 
 
+class RemoteAffinity:
+    """The masks of threads on a fake kernel that another process serves; see `FakeAffinity`. It can be pickled.
+
+    Attributes:
+        tree: the kernel's tree.
+    """
+
+    def __init__(self, tree: RemoteTree) -> None:
+        self.tree = tree
+
+    def get(self, tid: int) -> frozenset[int]:
+        return frozenset(self.tree.call("affinity", tid))
+
+    def set(self, tid: int, cpus: Collection[int]) -> None:
+        self.tree.call("set affinity", tid, tuple(cpus))
+
+    def online(self) -> frozenset[int]:
+        return frozenset(self.tree.call("online"))
+
+
 class RemoteFile:
     """An open file of a fake kernel in another process."""
 
@@ -166,6 +186,12 @@ class _Server:
                 return kernel.may(path, write=write, root=kernel.root)
             case "lock", (path,):
                 return str(kernel.lock_directory()), kernel.lock_name(path)
+            case "affinity", (tid,):
+                return kernel.affinity.get(tid)
+            case "set affinity", (tid, cpus):
+                return kernel.affinity.set(tid, cpus)
+            case "online", ():
+                return kernel.affinity.online()
             case (("names" | "exists" | "real"), (path,)):
                 return getattr(kernel, what)(path)
         raise ValueError(f"{what} {arguments}")

@@ -32,6 +32,9 @@ class Reporter:
         if report.failed:
             self._write(test=report.nodeid, outcome="failed", seconds=0.0, text=report.longreprtext)
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._write(started=nodeid)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or not report.passed:
             text = report.longreprtext

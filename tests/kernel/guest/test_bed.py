@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,29 @@ def test_cpu_0_can_go() -> None:
 @amd64
 def test_cpu_0_has_no_switch() -> None:
     assert not (CPUS / "cpu0" / "online").exists()
+
+
+def test_sys_can_be_read_only_for_one_process() -> None:
+    switch = CPUS / "cpu3" / "online"
+    script = f"mount -o remount,ro,bind /sys && echo 0 > {switch}"
+    ended = subprocess.run(["busybox", "unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+    assert "Read-only file system" in ended.stderr
+    switch.write_text("1")
+
+
+def test_a_cpuset_can_hold_a_process() -> None:
+    groups = Path("/sys/fs/cgroup")
+    assert "cpuset" in read(groups / "cgroup.controllers").split()
+    (groups / "cgroup.subtree_control").write_text("+cpuset")
+    (groups / "two").mkdir()
+    try:
+        (groups / "two" / "cpuset.cpus").write_text("0,2")
+        script = f"echo $$ > {groups}/two/cgroup.procs && grep Cpus_allowed_list /proc/self/status"
+        shown = subprocess.run(["busybox", "sh", "-c", script], capture_output=True, text=True, check=True).stdout
+        assert shown.split() == ["Cpus_allowed_list:", "0,2"]
+    finally:
+        (groups / "two").rmdir()
+        (groups / "cgroup.subtree_control").write_text("-cpuset")
 
 
 @arm64

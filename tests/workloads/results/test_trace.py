@@ -200,6 +200,32 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
     )
 
 
+def test_a_sample_has_the_stricter_of_the_mixs_limits_and_the_boards(tmp_path: Path) -> None:
+    header = LogHeader(
+        mix="m", board="test", policy="p", seed=1, time_scale=1.0, epoch_ms=100.0, emulated=False,
+        power_source="made up", units_mhz={"big": BIG.mhz, "pair": PAIR.mhz}, ladders={},
+    )  # fmt: skip
+    shown: list[dict[str, Any]] = [
+        {},
+        {"max_mhz": 800.0, "cpus_online": [2], "held_by": "thermal"},
+        {"max_mhz": 500.0, "cpus_online": [1, 2], "held_by": "thermal"},
+        {"max_mhz": None, "cpus_online": None, "held_by": None},
+    ]
+    with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
+        for place, seen in enumerate(shown):
+            units = {"pair": {"mhz": 500.0, "busy": 0.0, **seen}}
+            log.append({"kind": "epoch", "now_s": 0.1 * place, "units": units, "apps": {}})
+    limit = UnitLimited(unit="pair", max_mhz=600.0, cpus_online=(1,), other_load=0.0)
+    made = record_run(tmp_path, BOARD, [(0.15, Event(change=limit, text=""))])
+    assert made is not None
+    assert [(one.units["pair"].max_mhz, one.units["pair"].cpus_online) for one in made.samples] == [
+        (None, None),
+        (800.0, (2,)),
+        (500.0, (1,)),
+        (600.0, (1,)),
+    ]
+
+
 def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tmp_path: Path) -> None:
     header = LogHeader(
         mix="m", board="test", policy="p", seed=1, time_scale=1.0, epoch_ms=100.0, emulated=False,

@@ -76,6 +76,7 @@ def _use(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("board", _FAKE_BOARDS)
+@pytest.mark.usefixtures("fake_boards")
 def test_a_fake_board_comes_back_from_every_kill(board: str, tmp_path: Path) -> None:
     def die() -> None:
         raise Killed
@@ -123,12 +124,14 @@ def test_the_kernel_of_this_machine_comes_back_from_every_kill(
         before = bed.knobs()
         child = os.fork()
         if child == 0:
-            points = KillPoints(lambda: os.kill(os.getpid(), signal.SIGKILL))
-            points.left = rng.randrange(60)
-            with mortal_journal(points):
-                use = _use_limits if by_limits else _use
-                use(bed, replace(bed.machine, tree=MortalTree(bed.tree, points)), rng)
-            os._exit(0)
+            try:
+                points = KillPoints(lambda: os.kill(os.getpid(), signal.SIGKILL))
+                points.left = rng.randrange(60)
+                with mortal_journal(points):
+                    use = _use_limits if by_limits else _use
+                    use(bed, replace(bed.machine, tree=MortalTree(bed.tree, points)), rng)
+            finally:
+                os._exit(0)
         killed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         recovered = recover(bed.machine)
         assert recovered is not None
