@@ -20,6 +20,7 @@ from kernel.packages import UnavailableError, check_host
 # Files that run inside the guests, on real sysfs and as root.
 GUEST_TESTS = (
     "tests/kernel/guest/test_bed.py",
+    "tests/kernel/guest/test_sensors.py",
     "tests/actors/agent/devices/test_conformance.py",
     "tests/actors/agent/devices/test_kill_points.py",
 )
