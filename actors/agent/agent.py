@@ -68,15 +68,15 @@ class BoardAgent:
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
         journal = self._hold.journal if self._hold else None
-        self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
-        self._watch = BoardWatch(board, machine.tree)
         try:
+            self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
             self._sampler = Sampler(board, machine.tree, clock, self._read)
-        except SensorError:
+        except (DeviceError, SensorError):
             self.ledger.remove()
             if self._hold:
                 self._hold.give_back()
             raise
+        self._watch = BoardWatch(board, machine.tree)
         self._power = PowerTelemetry()
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched

@@ -71,4 +71,4 @@ class BoardWatch:
         mode = power_mode(self._tree)
         if mode is not None and any(mode.limits.get(f"{CPU}/cpu{cpu}/online") == 0 for cpu in away):
             return f"nvpmodel {mode.name}"
-        return "somebody took CPUs offline"
+        return "hotplug by somebody"

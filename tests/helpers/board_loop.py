@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Hashable, Sequence
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -214,9 +213,6 @@ class BoardLoop:
         """Return the plans so far."""
         return [entry for entry in self.log if entry["kind"] == "plan"]
 
-    @contextmanager
-    def next_plan(self, because: str) -> Iterator[None]:
-        """Wait after the block for a new plan whose reason holds these words."""
-        before = len(self.plans())
-        yield
-        self.wait_for(lambda: any(because in str(plan["why"]) for plan in self.plans()[before:]))
+    def wait_for_news(self, words: str) -> None:
+        """Wait until the log says that something happened to the board, in these words."""
+        self.wait_for(lambda: any(words in str(entry["text"]) for entry in self.log if entry["kind"] == "event"))

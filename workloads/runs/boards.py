@@ -32,9 +32,10 @@ def open_board(board: Board | str | Path | None, backend: str = "ray", machine: 
     else:
         found, named = find_board(board), f"{board or default_board_path()}: "
     if backend == "ray":
+        machine = machine or Machine()
         try:
             check_host(found, machine)
-            check_sensors(found, (machine or Machine()).tree)
+            check_sensors(found, machine.tree)
         except (BoardError, SensorError) as error:
             raise BoardError(f"{named}{error}") from None
     return found

@@ -194,13 +194,14 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
+        Sentences: what a killed run had left turned, that an energy will be unknown, since a sensor cannot be read, that
         weights are random, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = list(dict.fromkeys(net.notice for net in nets if net.notice))
-    return [*plan.recovered, *check_sensors(plan.board, plan.machine.tree), *said] + [
+    said = [*plan.recovered, *check_sensors(plan.board, plan.machine.tree)]
+    said += dict.fromkeys(net.notice for net in nets if net.notice)
+    return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
         for name, app in plan.apps.items()

@@ -28,14 +28,14 @@ def passing_cap(tree: Tree, domain: str) -> str | None:
 
 
 def cap(tree: Tree, domain: str) -> str:
-    """Return why a clock is held down, as far as it can be told."""
+    """Return what holds a clock down, as far as it can be told, in words that follow "held by"."""
     passing = passing_cap(tree, domain)
     if passing is not None:
         return passing
     mode = power_mode(tree)
     if mode is not None and mode.cap_of(tree, domain) is not None:
         return f"nvpmodel {mode.name}"
-    return "somebody set a limit"
+    return "a limit that somebody set"
 
 
 def _heat(tree: Tree, domain: str) -> str | None:

@@ -234,9 +234,9 @@ class CpufreqClock(RealClock):
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         given = self._governors.get(policy.name)
         if given is not None and (now := policy.governor.text()) != given:
-            return f"somebody set the governor of {policy.name} to {now}"
+            return f"governor {now}, which somebody set"
         if not self._by_speed and self._limits[policy.name].taken(shown_khz):
-            return f"somebody set the limits of {policy.name}"
+            return "limits that somebody set"
         return None
 
     def _check(self) -> None:
