@@ -19,9 +19,10 @@ import ray
 from numpy.typing import NDArray
 from ray import cloudpickle
 
-from actors.agent.agent import BoardAgent, BoardTotals
+from actors.agent.agent import BoardAgent
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.machine import Machine
+from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, read_clock
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on

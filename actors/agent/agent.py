@@ -9,26 +9,19 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from actors import pinning
 from actors.agent.devices import Device, DeviceError, open_device
 from actors.agent.devices.common import UnitCondition
 from actors.agent.devices.hand_back import HandedBack
-from actors.agent.energy import (
-    RailFigure,
-    Source,
-    UnitFigure,
-    UnitSource,
-    of_all_units,
-    of_board,
-    of_each_unit,
-)
+from actors.agent.energy import RailFigure, of_all_units, of_each_unit
 from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
 from actors.agent.machine import Machine
-from actors.agent.sensors import RailTotals, Sampler, SensorError
+from actors.agent.sensors import Sampler, SensorError
+from actors.agent.totals import BoardTotals, board_totals, busy, modelled_w
 from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
@@ -39,54 +32,6 @@ from scheduler.messages import HostTelemetry, Repinned, Telemetry, UnitTelemetry
 
 _STOP_S = 1.0
 """Longest wait for the governors' thread to stop."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnitTotals:
-    """One unit's totals since the mark.
-
-    Attributes:
-        name: name of the unit.
-        busy: share of the time of all its cores that was taken, 0 to 1.
-        clock_changes: how often its clock changed.
-        mean_mhz: mean of its clock over time.
-        energy_j: its energy, idle included; None where its power is unknown.
-        energy_source: where that comes from: `measured`, `attributed`, `modelled` or `unknown`; see `UnitFigure`.
-    """
-
-    name: str
-    busy: float
-    clock_changes: int
-    mean_mhz: float
-    energy_j: float | None
-    energy_source: UnitSource
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BoardTotals:
-    """The board's totals since the mark.
-
-    Attributes:
-        duration_s: board time since the mark.
-        units: the totals of each unit, in the board's order.
-        units_j: energy of all units; None where that of one is unknown.
-        board_j: energy of the whole board; None where that of a unit or of the rest is unknown.
-        units_source: where `units_j` comes from: `measured`, `modelled` or `unknown`.
-        board_source: where `board_j` comes from.
-        modelled_units_j: energy of all units as the board's power figures say; None where unknown.
-        modelled_board_j: energy of the whole board as they say.
-        rails: the totals of each rail that was read.
-    """
-
-    duration_s: float
-    units: tuple[UnitTotals, ...]
-    units_j: float | None
-    board_j: float | None
-    units_source: Source
-    board_source: Source
-    modelled_units_j: float | None
-    modelled_board_j: float | None
-    rails: tuple[RailTotals, ...]
 
 
 class BoardAgent:
@@ -100,7 +45,7 @@ class BoardAgent:
     def __init__(
         self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
     ) -> None:
-        """Take hold of the board if it has real clocks, make the ledger and open devices and sensors.
+        """Take hold of the board if it has real clocks, make the ledger, and open devices and sensors.
 
         Governors run, and sensors are read, from `start` on.
 
@@ -129,6 +74,8 @@ class BoardAgent:
             self._sampler = Sampler(board, machine.tree, clock, self._read)
         except (DeviceError, SensorError):
             self.ledger.remove()
+            if self._hold:
+                self._hold.give_back()
             raise
         self._watch = BoardWatch(board, machine.tree)
         self._units_w: float | None = None  # as the rails measured it up to the last telemetry
@@ -298,7 +245,7 @@ class BoardAgent:
         """Return every unit's clock and condition now, and its load and mean power since the last call."""
         conditions = self._conditions()
         old, self._reported = self._reported, self._read()
-        powers = self._powers({name: _mean_w(old[name], now) for name, now in self._reported.items()})
+        powers_w = self._powers_w({name: modelled_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
             _unit_telemetry(
                 old[name],
@@ -306,10 +253,19 @@ class BoardAgent:
                 conditions[name],
                 cpus_online=self._watch.cpus_online(self.board.unit(name)),
                 temp_c=self._watch.temp_c(self.board.unit(name)),
-                power_w=powers[name].value,
+                power_w=powers_w[name],
             )
             for name, now in self._reported.items()
         )
+
+    def _powers_w(self, modelled_w: Mapping[str, float | None]) -> dict[str, float | None]:
+        """Return each unit's power since the last call, and keep what the rails measured."""
+        rails_w = self._sampler.powers_w()
+        figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
+        units_w, source = of_all_units(modelled_w, figures)
+        self._units_w = units_w if source == "measured" else None
+        self._rails_w = {name: power_w for name, power_w in rails_w.items() if power_w is not None}
+        return {name: figure.value for name, figure in of_each_unit(modelled_w, figures).items()}
 
     def _conditions(self) -> dict[str, UnitCondition]:
         """Return the condition of each unit, after the devices have taken in which CPUs are online."""
@@ -328,15 +284,6 @@ class BoardAgent:
         reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
         return replace(condition, held_by="; ".join(dict.fromkeys(reasons)) or None)
 
-    def _powers(self, modelled_w: Mapping[str, float | None]) -> dict[str, UnitFigure]:
-        """Return each unit's power since the last call, and keep what the rails measured."""
-        rails_w = self._sampler.powers_w()
-        figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
-        units_w, source = of_all_units(modelled_w, figures)
-        self._units_w = units_w if source == "measured" else None
-        self._rails_w = {name: power_w for name, power_w in rails_w.items() if power_w is not None}
-        return of_each_unit(modelled_w, figures)
-
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
         with self._host_lock:
@@ -353,26 +300,7 @@ class BoardAgent:
 
     def totals(self) -> BoardTotals:
         """Return what the units did since the mark, up to now."""
-        old, now = self._marked, self._read()
-        rails = self._sampler.totals()
-        duration_s = min((now[name].now_s - old[name].now_s for name in now), default=0.0)
-        modelled_j = {name: _spent_j(old[name], now[name]) for name in now}
-        measured_j = [RailFigure(covers=rail.covers, value=None if rail.why_unknown else rail.joules) for rail in rails]
-        units_j, units_source = of_all_units(modelled_j, measured_j)
-        modelled_units_j, _ = of_all_units(modelled_j, ())
-        board_j, board_source = of_board(self.board.board_j(units_j, duration_s), measured_j)
-        each = of_each_unit(modelled_j, measured_j)
-        return BoardTotals(
-            duration_s=duration_s,
-            units=tuple(_totals(old[name], now[name], each[name]) for name in now),
-            units_j=units_j,
-            board_j=board_j,
-            units_source=units_source,
-            board_source=board_source,
-            modelled_units_j=modelled_units_j,
-            modelled_board_j=self.board.board_j(modelled_units_j, duration_s),
-            rails=rails,
-        )
+        return board_totals(self.board, self._marked, self._read(), self._sampler.totals())
 
     def _read(self) -> dict[str, UnitReading]:
         return {name: device.read() for name, device in self._devices.items()}
@@ -421,39 +349,10 @@ def _unit_telemetry(
     return UnitTelemetry(
         name=now.name,
         mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
-        busy=_busy(old, now, len(now.cpus_online)),
+        busy=busy(old, now, len(now.cpus_online)),
         temp_c=temp_c,
         power_w=power_w,
         max_mhz=condition.max_mhz,
         cpus_online=cpus_online,
         held_by=condition.held_by,
     )
-
-
-def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
-    """Return the share of that many cores' time that was taken between two readings, 0 to 1."""
-    span_s = (now.now_s - old.now_s) * cores
-    return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
-
-
-def _totals(old: UnitReading, now: UnitReading, energy: UnitFigure) -> UnitTotals:
-    span_s = now.now_s - old.now_s
-    return UnitTotals(
-        name=now.name,
-        busy=_busy(old, now, len(now.busy_s)),
-        clock_changes=now.clock_changes - old.clock_changes,
-        mean_mhz=(now.mhz_s - old.mhz_s) / span_s if span_s > 0 else now.mhz,
-        energy_j=energy.value,
-        energy_source=energy.source,
-    )
-
-
-def _mean_w(old: UnitReading, now: UnitReading) -> float | None:
-    spent_j, span_s = _spent_j(old, now), now.now_s - old.now_s
-    return None if spent_j is None or span_s <= 0 else spent_j / span_s
-
-
-def _spent_j(old: UnitReading, now: UnitReading) -> float | None:
-    if old.static_j is None or now.static_j is None or old.dynamic_j is None or now.dynamic_j is None:
-        return None
-    return now.static_j - old.static_j + now.dynamic_j - old.dynamic_j

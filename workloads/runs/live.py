@@ -19,10 +19,10 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.agent.agent import BoardTotals
 from actors.agent.devices import DeviceError
 from actors.agent.hold import recover
 from actors.agent.sensors import RailTotals
+from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
 from actors.control.manager_actor import ManagerTask, manager_actor

@@ -194,8 +194,8 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, that an energy will be unknown, since a sensor cannot be read,
-        that weights are random, or that an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
+        weights are random, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
