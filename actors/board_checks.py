@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from actors.board_schema import ENTRIES, MARKS, BoardEntry, BoardError, ModeEntry, SensorEntry, UnitEntry
-from scheduler.board import DVFS
+from scheduler.dvfs import DVFS
 from scheduler.errors import did_you_mean
 
 

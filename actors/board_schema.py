@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticKnownError
 
-from scheduler.board import DVFS
+from scheduler.dvfs import DVFS
 from scheduler.errors import InputError
 
 

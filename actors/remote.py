@@ -213,17 +213,16 @@ class AgentActor:
 
     @ray.method(concurrency_group="reports")
     def report(self, epoch_s: float) -> None:
-        """Report every unit and the machine on the board's page in each epoch; it does not return.
+        """Report every unit and the machine on the board's page in each epoch, and keep workers where they were pinned.
+
+        It does not return.
 
         Args:
             epoch_s: board time between two reports, in seconds.
         """
         assert self._clock is not None
         agent, reporter = self._running(), BoardReporter(board_page(self._directory))
-        # The arguments are worked out from left to right: what was measured is of the time of that telemetry.
-        keep_posting(
-            self._clock, epoch_s, lambda: reporter.post(agent.telemetry(), agent.host_load(), agent.measured_power())
-        )
+        keep_posting(self._clock, epoch_s, lambda: reporter.post(agent.report()))
 
     @ray.method(concurrency_group="control")
     def limit(self, change: bytes) -> None:

@@ -5,11 +5,10 @@ Frozen data; it does not know files or the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Literal
 
+from scheduler.dvfs import DVFS
 from scheduler.errors import InputError, did_you_mean
 from scheduler.mode import Mode
 
@@ -20,33 +19,6 @@ SAME_CLOCK = 0.02
 def reaches(mhz: float, wanted_mhz: float) -> bool:
     """Return True if a clock that was read back is the wanted one or higher: 1199.998 MHz reaches 1200."""
     return mhz >= (1 - SAME_CLOCK) * wanted_mhz
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dvfs:
-    """One way to set a unit's clock, and what can be done with a unit that has it.
-
-    Attributes:
-        kinds: the kinds of unit that can have it.
-        settable: true if the clock can be set and held down on demand.
-        emulated: true if gearshift plays the clock: a request lasts as long as it would at that clock.
-    """
-
-    kinds: tuple[str, ...]
-    settable: bool = True
-    emulated: bool = False
-
-
-DVFS: Mapping[str, Dvfs] = MappingProxyType(
-    {
-        "cpufreq": Dvfs(kinds=("cpu",)),
-        "devfreq": Dvfs(kinds=("gpu",)),
-        "nvml": Dvfs(kinds=("gpu",)),
-        "emulated": Dvfs(kinds=("cpu", "gpu"), emulated=True),
-        "fixed": Dvfs(kinds=("cpu", "gpu"), settable=False),
-    }
-)
-"""Each way to set a clock, by its word in `cluster.yaml`. `actors.agent.devices.BACK_ENDS` has those that run here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ It does not know mixes, wall-clock time, processes or how an effect is carried o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import assert_never
 
 from scheduler.app_knowledge import AppSpec
@@ -161,6 +162,7 @@ class Manager:
         happened = self._knowledge.observe(telemetry, now_s=now_s)
         self._events += happened
         effects: list[Effect] = [Log(kind="event", fields={"text": text}) for text in happened]
+        effects += [Log(kind="repinned", fields=asdict(one)) for one in telemetry.repinned]
         for unit in telemetry.units:
             self._transition.clock_seen(unit.name, unit.mhz_now)
         for report in telemetry.apps:

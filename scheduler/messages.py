@@ -77,28 +77,33 @@ class HostTelemetry:
     """The board agent's report of the machine since its last report.
 
     Attributes:
-        cores: share of time that each CPU was busy, 0 to 1.
+        cores: share of time that each CPU was busy, 0 to 1, by the CPU's number from 0; None for one that was away at
+            this report or at the last. CPUs above the last one were never there.
         others: busy CPUs that were not ours, over the latest second, 0 to the number of CPUs; 1.5 is one CPU and a
             half.
         memory_used_mb: memory in use by all processes, over the latest second, in MB.
     """
 
-    cores: tuple[float, ...]
+    cores: tuple[float | None, ...]
     others: float
     memory_used_mb: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PowerTelemetry:
-    """The board agent's report of the power that the board's rails measured since its last report.
+class Repinned:
+    """The board agent's report that it pinned a worker again, since the kernel had let threads of it go elsewhere.
 
     Attributes:
-        units_w: power of all units together; None where the rails do not cover all of them, each once.
-        rails_w: power of each rail where it is known.
+        app: name of the application.
+        before: CPUs on which those threads could run.
+        cpus: CPUs on which all its threads may run now.
+        fault: reason why they may not, in words; None where they do.
     """
 
-    units_w: float | None = None
-    rails_w: Mapping[str, float] = field(default_factory=dict)
+    app: str
+    before: tuple[int, ...]
+    cpus: tuple[int, ...]
+    fault: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +116,7 @@ class Telemetry:
         power_w: power of all units together, measured, or modelled in a simulation; None where unknown.
         host: report of the machine; None where there is none.
         rails_w: power of each rail of the board that was measured.
+        repinned: the workers that were pinned again.
     """
 
     apps: tuple[AppTelemetry, ...]
@@ -118,6 +124,7 @@ class Telemetry:
     power_w: float | None
     host: HostTelemetry | None = None
     rails_w: Mapping[str, float] = field(default_factory=dict)
+    repinned: tuple[Repinned, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +138,10 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pinned:
-    """The answer to `Pin`: the CPUs on which a worker's threads may run now, as read back from the kernel."""
+    """The answer to `Pin`: the CPUs on which a worker's threads may run now, as read back from the kernel.
+
+    They are fewer than were asked for where some of those are offline.
+    """
 
     app: str
     unit: str

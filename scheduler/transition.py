@@ -240,7 +240,7 @@ class Transition:
             case Prepared():
                 app.on_prepared(ack)
             case Pinned():
-                app.on_pinned(ack)
+                return _logged(app.on_pinned(ack))
             case Activated():
                 return _logged(app.on_activated(ack))
             case _:

@@ -26,8 +26,9 @@ from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
+from actors.pinning import GoneError, PinError
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, PowerTelemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, Repinned, Telemetry, UnitTelemetry
 
 _STOP_S = 1.0
 """Longest wait for the governors' thread to stop."""
@@ -77,9 +78,14 @@ class BoardAgent:
                 self._hold.give_back()
             raise
         self._watch = BoardWatch(board, machine.tree)
-        self._power = PowerTelemetry()
+        self._units_w: float | None = None  # as the rails measured it up to the last telemetry
+        self._rails_w: dict[str, float] = {}
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
+        self._affinity = machine.affinity
+        self._pinned: dict[str, tuple[int, tuple[int, ...]]] = {}  # by application, process and CPUs as read back
+        self._online = self._affinity.online()
+        self._pin_lock = threading.Lock()
         self._marked = self._read()
         self._reported = self._marked
         self._governed = threading.Event()
@@ -105,7 +111,7 @@ class BoardAgent:
             self._host.watch(pid)
 
     def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-        """Move all threads of an application's worker to these CPUs.
+        """Move all threads of an application's worker to these CPUs, as far as they are online.
 
         Args:
             app: name of the application.
@@ -122,7 +128,38 @@ class BoardAgent:
         if app not in self._slots:
             raise KeyError(app)
         self.watch(pid)
-        return pinning.pin(pid, cpus)
+        with self._pin_lock:
+            pinned = pinning.pin(pid, cpus, self._affinity)
+            self._pinned[app] = pid, pinned
+        return pinned
+
+    def repin(self) -> tuple[Repinned, ...]:
+        """Put workers back where they were pinned, if CPUs have gone or come since the last call.
+
+        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return.
+        A CPU that goes and comes back between two calls is not noticed.
+
+        Returns:
+            The workers that were moved, or that could not be.
+        """
+        with self._pin_lock:
+            before, self._online = self._online, self._affinity.online()
+            if self._online == before:
+                return ()
+            moved = [self._repin(app, pid, cpus) for app, (pid, cpus) in [*self._pinned.items()]]
+        return tuple(one for one in moved if one is not None)
+
+    def _repin(self, app: str, pid: int, cpus: tuple[int, ...]) -> Repinned | None:
+        try:
+            before = pinning.repin(pid, cpus, self._affinity)
+        except GoneError:  # whoever takes its place is pinned anew
+            del self._pinned[app]
+            return None
+        except PinError as error:
+            return Repinned(app=app, before=(), cpus=(), fault=str(error))
+        if before is None:
+            return None
+        return Repinned(app=app, before=before, cpus=tuple(cpu for cpu in cpus if cpu in self._online))
 
     def reap(self, app: str) -> None:
         """Free the cores that an application's worker held or waited for when it died."""
@@ -197,13 +234,27 @@ class BoardAgent:
 
     # ------------------------------------------------------------ figures
 
+    def report(self) -> Telemetry:
+        """Return all that there is to say of the board since the last call; applications are left out."""
+        units, host, repinned = self.telemetry(), self.host_load(), self.repin()
+        return Telemetry(
+            apps=(), units=units, power_w=self._units_w, host=host, rails_w=self._rails_w, repinned=repinned
+        )
+
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
         """Return every unit's clock and condition now, and its load and mean power since the last call."""
         conditions = self._conditions()
         old, self._reported = self._reported, self._read()
         powers_w = self._powers_w({name: modelled_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
-            _unit_telemetry(old[name], now, conditions[name], self._watch.temp_c(self.board.unit(name)), powers_w[name])
+            _unit_telemetry(
+                old[name],
+                now,
+                conditions[name],
+                cpus_online=self._watch.cpus_online(self.board.unit(name)),
+                temp_c=self._watch.temp_c(self.board.unit(name)),
+                power_w=powers_w[name],
+            )
             for name, now in self._reported.items()
         )
 
@@ -212,15 +263,9 @@ class BoardAgent:
         rails_w = self._sampler.powers_w()
         figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
         units_w, source = of_all_units(modelled_w, figures)
-        self._power = PowerTelemetry(
-            units_w=units_w if source == "measured" else None,
-            rails_w={name: power_w for name, power_w in rails_w.items() if power_w is not None},
-        )
+        self._units_w = units_w if source == "measured" else None
+        self._rails_w = {name: power_w for name, power_w in rails_w.items() if power_w is not None}
         return {name: figure.value for name, figure in of_each_unit(modelled_w, figures).items()}
-
-    def measured_power(self) -> PowerTelemetry:
-        """Return what the rails measured between the last two calls of `telemetry`."""
-        return self._power
 
     def _conditions(self) -> dict[str, UnitCondition]:
         """Return the condition of each unit, after the devices have taken in which CPUs are online."""
@@ -237,8 +282,7 @@ class BoardAgent:
         except DeviceError as error:
             condition = UnitCondition(held_by=f"unknown: {error}")
         reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
-        online = self._watch.cpus_online(device.unit)
-        return replace(condition, cpus_online=online, held_by="; ".join(dict.fromkeys(reasons)) or None)
+        return replace(condition, held_by="; ".join(dict.fromkeys(reasons)) or None)
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
@@ -294,7 +338,13 @@ class BoardAgent:
 
 
 def _unit_telemetry(
-    old: UnitReading, now: UnitReading, condition: UnitCondition, temp_c: float | None, power_w: float | None
+    old: UnitReading,
+    now: UnitReading,
+    condition: UnitCondition,
+    *,
+    cpus_online: tuple[int, ...] | None,
+    temp_c: float | None,
+    power_w: float | None,
 ) -> UnitTelemetry:
     return UnitTelemetry(
         name=now.name,
@@ -303,6 +353,6 @@ def _unit_telemetry(
         temp_c=temp_c,
         power_w=power_w,
         max_mhz=condition.max_mhz,
-        cpus_online=condition.cpus_online,
+        cpus_online=cpus_online,
         held_by=condition.held_by,
     )

@@ -40,7 +40,7 @@ class Hold:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._unlock = unlock = _lock(machine)
+        self._unlock = unlock = lock_or_refuse(machine)
         self._given_back: HandedBack | None = None
         try:
             self.recovered = hand_back(machine.tree, machine.state)
@@ -66,10 +66,11 @@ def check_free(machine: Machine) -> None:
         BoardBusyError: if one has.
         DeviceError: if the machine has no lock.
     """
-    _lock(machine)()
+    lock_or_refuse(machine)()
 
 
-def _lock(machine: Machine) -> Callable[[], None]:
+def lock_or_refuse(machine: Machine) -> Callable[[], None]:
+    """Lock a board, and return the call that unlocks it; see `check_free` for its errors."""
     unlock = lock_board(machine.tree)
     if unlock is None:
         raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")

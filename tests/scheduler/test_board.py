@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.board import DVFS, Board, BoardUnit
+from scheduler.board import Board, BoardUnit
+from scheduler.dvfs import DVFS
 
 UNIT = BoardUnit(name="big", kind="cpu", cpus=(0,), dvfs="emulated", mhz=(500.0,), static_w=(0.1,), dynamic_w=(0.5,))
 BOARD = Board(name="b", units=(UNIT, replace(UNIT, name="little")), base_w=1.5, sensor="none", power_source="made up")

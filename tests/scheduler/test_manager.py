@@ -21,7 +21,7 @@ from helpers.fake_world import (
 )
 from helpers.settled_world import observed, settled_world
 from scheduler.manager import Manager
-from scheduler.messages import AppJoined, AppLeft, Event, Log, Prepare, SetClock, Tick, UnitLimited
+from scheduler.messages import AppJoined, AppLeft, Event, Log, Prepare, Repinned, SetClock, Telemetry, Tick, UnitLimited
 from scheduler.policies import HINDSIGHT, NETWORKS, Joint, make_policy
 from scheduler.views import Plan
 
@@ -113,6 +113,14 @@ def test_without_any_unit_the_last_plan_stays_and_the_log_says_why():
         world.send(Event(change=limit, text="away"))
     assert "board 'test': every unit is away" in world.logs("policy_failed")[-1]["error"]
     assert world.workers["a"].gear == gear("s")
+
+
+def test_workers_that_were_pinned_again_are_logged():
+    world, _ = settled_world()
+    moved = Repinned(app="a", before=(0, 1, 2, 3), cpus=(0,))
+    effects = world.manager.on(Telemetry(apps=(), units=(), power_w=None, repinned=(moved,)), world.now_s)
+    fields = {"app": "a", "before": (0, 1, 2, 3), "cpus": (0,), "fault": None}
+    assert effects == [Log(kind="repinned", fields=fields)]
 
 
 def test_policy_that_wants_to_be_asked_every_epoch_is():

@@ -24,9 +24,10 @@ BoardOption = Annotated[
     str | None,
     typer.Option(
         "--board",
-        metavar="NAME[:MODE]|FILE[:MODE]",
+        metavar="NAME[:MODE]|FILE[:MODE]|host",
         help="A packaged board or the YAML file of your own, in one of its modes if you like, such as "
-        "jetson-xavier-nx:MODE_15W_2CORE. Default: ./cluster.yaml if there is one, else two-core-host.",
+        "jetson-xavier-nx:MODE_15W_2CORE; host is this machine as it is. Default: ./cluster.yaml if there is one, else "
+        "two-core-host.",
     ),
 ]
 WeightsOption = Annotated[

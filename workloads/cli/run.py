@@ -24,7 +24,7 @@ from workloads.results.environment import with_environment
 from workloads.results.run_dir import read_energy_note
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
-from workloads.runs.boards import BACKENDS, open_board
+from workloads.runs.boards import BACKENDS, host_notices, open_board
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -73,6 +73,8 @@ def run(
                 raise InputError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
             opened = open_board(board, backend)
+            for notice in host_notices(board):
+                progress.line(notice)
             for name in policies:
                 check_options(
                     opened,

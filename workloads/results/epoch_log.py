@@ -10,6 +10,8 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `gear`: {app, from, to, why, plan}, a gear acknowledged
 - `clock`: {unit, from, to, asked?}, a clock in MHz or a governor's name: `to` as granted, `asked` only where it differs
 - `denied`: {unit, asked, granted}, a clock that was not granted though no cap is seen; the plan goes on without it
+- `pin`: {app, asked, cpus}, a worker that could be pinned to some of the CPUs only, since the others are offline
+- `repinned`: {app, before, cpus, fault}, a worker whose threads the kernel had let go to the CPUs `before`
 - `event`: {text}, an event of the mix, or a limit that the board was seen to set or to lift
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
 - `energy`: {modelled_units_j, modelled_board_j, units {name: {joules, source}}}, at the end of a run with sensors; the

@@ -311,9 +311,13 @@ def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimit
     )
 
 
-def _beside_others(sample: UnitSample, spec: BoardUnit, cores: Sequence[float]) -> UnitSample:
-    """Return the sample with the load that the kernel counted on the unit's CPUs, less that of the requests."""
-    if not spec.cpus:
+def _beside_others(sample: UnitSample, spec: BoardUnit, cores: Sequence[float | None]) -> UnitSample:
+    """Return the sample with the load that the kernel counted on the unit's CPUs, less that of the requests.
+
+    CPUs that were away are left out; where all were, nothing was counted.
+    """
+    known = [share for cpu in spec.cpus if cpu < len(cores) and (share := cores[cpu]) is not None]
+    if not known:
         return sample
-    counted = math.fsum(cores[cpu] for cpu in spec.cpus) / len(spec.cpus)
+    counted = math.fsum(known) / len(known)
     return replace(sample, other_load=min(1.0, max(0.0, counted - sample.busy)))

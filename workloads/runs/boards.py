@@ -7,12 +7,24 @@ from pathlib import Path
 from actors.agent.machine import Machine
 from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
-from actors.cluster import check_host, default_board_path, find_board
+from actors.cluster import HOST, check_host, default_board_path, find_board, host
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice
 
 BACKENDS = ("ray", "sim")
+
+
+def host_notices(board: Board | str | Path | None, machine: Machine | None = None) -> list[str]:
+    """Return what a user must know who runs on `host`: the units that are not driven as they could be, and why.
+
+    Args:
+        board: what names the board, as `open_board` takes it.
+        machine: the machine; None for this one.
+    """
+    if isinstance(board, Board) or str(board).partition(":")[0] != HOST or Path(HOST).exists():
+        return []
+    return [f"{remark.unit or HOST}: {remark.text}" for remark in host(machine).remarks if remark.matters]
 
 
 def open_board(board: Board | str | Path | None, backend: str = "ray", machine: Machine | None = None) -> Board:
@@ -30,7 +42,7 @@ def open_board(board: Board | str | Path | None, backend: str = "ray", machine: 
     if isinstance(board, Board):
         found, named = board, ""
     else:
-        found, named = find_board(board), f"{board or default_board_path()}: "
+        found, named = find_board(board, machine), f"{board or default_board_path()}: "
     if backend == "ray":
         machine = machine or Machine()
         try:

@@ -82,5 +82,8 @@ def _firmware(tree: Tree, domain: str) -> str | None:
 
 
 def domain_cpus(tree: Tree, domain: str) -> Collection[int]:
-    """Return the CPUs of a clock domain of cpufreq, those offline included."""
-    return cpu_list(tree.text_or_none(f"{domain}/related_cpus") or "")
+    """Return the CPUs of a clock domain of cpufreq, those offline included; none while it does not say."""
+    try:
+        return cpu_list(tree.text_or_none(f"{domain}/related_cpus") or "")
+    except ValueError:
+        return ()

@@ -33,13 +33,11 @@ class UnitCondition:
     Attributes:
         mhz_now: the clock as read back, which need not be one of the unit's; None where the ledger has all there is.
         max_mhz: the highest clock that the board grants; None where nothing holds it down.
-        cpus_online: the CPUs online, a part of `BoardUnit.all_cpus`; None where that is not observed.
-        held_by: reason for these two limits in words, such as `nvpmodel MODE_10W_2CORE`; None where none is known.
+        held_by: reason for that limit in words, such as `nvpmodel MODE_10W_2CORE`; None where none is known.
     """
 
     mhz_now: float | None = None
     max_mhz: float | None = None
-    cpus_online: tuple[int, ...] | None = None
     held_by: str | None = None
 
 

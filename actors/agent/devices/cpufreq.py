@@ -22,6 +22,7 @@ from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
+from actors.agent.devices.topology import core_cpus, online_cpus
 from scheduler.board import BoardUnit
 
 CPU = "sys/devices/system/cpu"
@@ -256,16 +257,17 @@ class CpufreqClock(RealClock):
 
 
 def _policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
-    """Return the policies that a unit's CPUs belong to.
+    """Return the policies of a unit's cores. The other threads of its cores have policies of their own on x86.
 
     Raises:
-        DeviceError: if there are none, or one has CPUs that are not the unit's.
+        DeviceError: if there are none, or one has CPUs of other cores that may work at another clock.
     """
     where = f"unit {unit.name!r}"
+    ours = {thread for cpu in unit.cpus for thread in (cpu, *core_cpus(tree, cpu))}
     policies = [
         Policy(tree, directory)
         for directory in tree.find(f"{CPUFREQ}/policy*")
-        if {*caps.domain_cpus(tree, directory)} & {*unit.cpus}
+        if {*caps.domain_cpus(tree, directory)} & ours
     ]
     covered = {cpu for policy in policies for cpu in policy.cpus}
     missing = [cpu for cpu in unit.cpus if cpu not in covered]
@@ -274,11 +276,12 @@ def _policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
             f"{where}: the kernel sets no clock of CPU {missing[0]} (nothing in /{CPUFREQ} has it). If it is offline, "
             f"put it online; on a machine without cpufreq use dvfs: fixed"
         )
+    online = online_cpus(tree)
     for policy in policies:
-        others = sorted({*policy.cpus} - {*unit.cpus})
+        others = sorted(cpu for cpu in policy.cpus if cpu not in ours and cpu in online)
         if others:
             raise DeviceError(
-                f"{where}: CPU {others[0]} has one clock with CPU {min({*policy.cpus} & {*unit.cpus})} "
+                f"{where}: CPU {others[0]} has one clock with CPU {min({*policy.cpus} & ours)} "
                 f"({policy.name}). Put CPUs {', '.join(map(str, policy.cpus))} into one unit."
             )
     return policies

@@ -19,7 +19,8 @@ from scheduler.board import BoardUnit
 
 DEVFREQ = "sys/class/devfreq"
 
-_GPU_NODES = frozenset({"gv11b", "gp10b", "gm20b", "ga10b", "gb10b", "gpu", "mali", "adreno"})
+_NVIDIA_NODES = frozenset({"gv11b", "gp10b", "gm20b", "ga10b", "gb10b"})
+_GPU_NODES = _NVIDIA_NODES | {"gpu", "mali", "adreno"}
 """Names of GPUs in device trees. Those that contain `gpu` are GPUs too."""
 
 _KERNEL_NAMES: Mapping[str, str] = MappingProxyType({"podgov": "nvhost_podgov"})
@@ -35,9 +36,28 @@ def gpus(tree: Tree) -> list[str]:
     return [directory for directory in tree.find(f"{DEVFREQ}/*") if _is_gpu(tree, directory)]
 
 
+def is_nvidia(tree: Tree, gpu: str) -> bool:
+    """Return True if a GPU is one of NVIDIA's, by the name that it has in its device tree, or by its board.
+
+    Args:
+        tree: the files of the board.
+        gpu: directory of the GPU, one of `gpus`.
+    """
+    if _node(tree, gpu) in _NVIDIA_NODES or tree.exists("etc/nv_tegra_release"):
+        return True
+    compatible = ("proc/device-tree/compatible", f"{gpu}/device/of_node/compatible")
+    return any("nvidia," in (tree.text_or_none(path) or "") for path in compatible)
+
+
 def _is_gpu(tree: Tree, directory: str) -> bool:
-    name = tree.text_or_none(f"{directory}/device/of_node/name") or directory.rsplit("/", 1)[-1].rsplit(".", 1)[-1]
-    return "gpu" in name.lower() or name.lower() in _GPU_NODES
+    name = _node(tree, directory)
+    return "gpu" in name or name in _GPU_NODES
+
+
+def _node(tree: Tree, directory: str) -> str:
+    """Return the name of a device in its device tree; where it is not known, the end of its own name."""
+    name = tree.text_or_none(f"{directory}/device/of_node/name")
+    return (name or directory.rsplit("/", 1)[-1].rsplit(".", 1)[-1]).lower()
 
 
 class DevfreqClock(RealClock):

@@ -42,8 +42,12 @@ class Limits:
 
     @property
     def locked(self) -> bool:
-        """True if the lowest clock is set to the highest that there is."""
-        return self.lowest.number() == self._top
+        """True if both limits are the highest clock that there is, or that the power mode has, and not by the mode."""
+        tree, lowest = self._journal.tree, self.lowest.number()
+        mode = power_mode(tree)
+        top = (mode and mode.cap_of(tree, self._domain)) or self._top
+        floor = mode and mode.floor_of(tree, self._domain)
+        return lowest == self.highest.number() == top != floor
 
     def pin(self, clock: int) -> None:
         """Set both limits to one clock, in an order in which the lowest never exceeds the highest.

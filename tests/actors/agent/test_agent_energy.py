@@ -97,10 +97,10 @@ def test_telemetry_has_the_power_that_was_measured(tmp_path):
         sample(agent, clock, 0.7)
         agent.telemetry()
         sample(agent, clock, 0.7)
-        big, little = agent.telemetry()
-        power = agent.measured_power()
+        power = agent.report()
+        big, little = power.units
     assert power.rails_w == {"VDD_IN": pytest.approx(5.08), "VDD_CPU_GPU_CV": pytest.approx(0.7112)}
-    assert power.units_w == pytest.approx(0.7112)
+    assert power.power_w == pytest.approx(0.7112)
     assert big.power_w + little.power_w == pytest.approx(0.7112)
     assert big.power_w / little.power_w == pytest.approx(0.40 / 0.01)
 
@@ -109,10 +109,10 @@ def test_what_the_rails_do_not_cover_is_not_called_measured(tmp_path):
     with measuring(tmp_path, VDD_IN) as (agent, clock, _):
         agent.telemetry()
         sample(agent, clock, 0.7)
-        big, _ = agent.telemetry()
-        power = agent.measured_power()
+        power = agent.report()
+        big, _ = power.units
         totals = agent.totals()
-    assert (power.units_w, big.power_w) == (None, pytest.approx(0.4))
+    assert (power.power_w, big.power_w) == (None, pytest.approx(0.4))
     assert (totals.units_source, totals.board_source) == ("modelled", "measured")
 
 
@@ -126,8 +126,7 @@ def test_a_replay_is_told_and_measures_nothing(tmp_path):
             clock.sleep_until(step / 4)
             agent.sample()
         totals = agent.totals()
-        agent.telemetry()
-        power = agent.measured_power()
+        power = agent.report()
     (rail,) = totals.rails
     assert (rail.joules, rail.why_unknown) == (299.25, f"replayed from {recording}: not measured in this run")
     assert (totals.units_source, totals.board_source) == ("modelled", "modelled")

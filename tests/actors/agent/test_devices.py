@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from actors.agent.devices import BACK_ENDS, REAL_CLOCKS, DeviceError, open_device
 from actors.ledger.ledger import BoardLedger
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import DVFS, Board, BoardUnit
+from scheduler.board import Board, BoardUnit
+from scheduler.dvfs import DVFS
 from scheduler.governors import at_least
 
 EMULATED = BoardUnit(

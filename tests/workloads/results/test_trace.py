@@ -231,15 +231,24 @@ def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tm
         mix="m", board="test", policy="p", seed=1, time_scale=1.0, epoch_ms=100.0, emulated=False,
         power_source="made up", units_mhz={"big": BIG.mhz, "pair": PAIR.mhz}, ladders={},
     )  # fmt: skip
-    loads = [(0.0, (0.2, 0.0, 0.0)), (0.1, (0.9, 0.5, 0.1)), (0.2, (0.95, 0.5, 0.0)), (0.3, (0.2, 0.0, 0.0))]
+    loads: list[tuple[float, tuple[float | None, ...]]] = [
+        (0.0, (0.2, 0.0, 0.0)),
+        (0.1, (0.9, 0.5, 0.1)),
+        (0.2, (0.95, 0.5, 0.0)),
+        (0.3, (0.2, 0.0, 0.0)),
+        (0.4, (0.2, 0.6, None)),  # CPU 2 is away, and counts for nothing
+        (0.5, (0.2, None)),  # CPUs 1 and 2 are
+    ]
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
         for at_s, cores in loads:
             units = {"big": {"mhz": 400.0, "busy": 0.25}, "pair": {"mhz": 500.0, "busy": 0.0}}
             log.append({"kind": "epoch", "now_s": at_s, "units": units, "apps": {}, "host": {"cores": cores}})
     made = record_run(tmp_path, BOARD, [])
     assert made is not None
-    assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0])
-    assert [sample.units["pair"].other_load for sample in made.samples] == pytest.approx([0.0, 0.3, 0.25, 0.0])
+    assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0, 0.0, 0.0])
+    assert [sample.units["pair"].other_load for sample in made.samples] == pytest.approx(
+        [0.0, 0.3, 0.25, 0.0, 0.6, 0.0]
+    )
     # A change of less than a tenth is no event.
     changes = [(at_s, event.change) for at_s, event in environment(made)]
     assert [(at_s, change.unit, change.other_load) for at_s, change in changes if isinstance(change, UnitLimited)] == [
@@ -247,6 +256,8 @@ def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tm
         (0.1, "pair", pytest.approx(0.3)),
         (0.3, "big", 0.0),
         (0.3, "pair", 0.0),
+        (0.4, "pair", pytest.approx(0.6)),
+        (0.5, "pair", 0.0),
     ]
 
 

@@ -29,7 +29,9 @@ def _prepare(bed: BoardBed, rng: random.Random, *, by_limits: bool) -> None:
     """Leave the board as some user may have left it; a clock that is set by limits has no set speed."""
     for unit in bed.units:
         policy = bed.policy(unit)
-        low, high = sorted(round(mhz * 1000) for mhz in rng.choices(unit.mhz, k=2))
+        # On a Jetson, a lowest clock at the highest one may be the work of jetson_clocks, which no run touches.
+        draw = rng.sample if bed.tree.exists("etc/nv_tegra_release") else rng.choices
+        low, high = sorted(round(mhz * 1000) for mhz in draw(unit.mhz, k=2))
         bed.write(f"{policy}/scaling_min_freq", low)
         bed.write(f"{policy}/scaling_max_freq", high)
         governors = {*bed.read(f"{policy}/scaling_available_governors").split()} - (
