@@ -130,6 +130,7 @@ class CpufreqClock(RealClock):
         if self._by_speed:
             if not self._take(policy, _USERSPACE):
                 return policy.now.number()
+            # A cap may have hidden the lowest clock when the policy was taken.
             limits.open_below(khz)
             self._journal.turn(policy.speed, khz, "speed")
             return policy.speed.number()
@@ -173,6 +174,7 @@ class CpufreqClock(RealClock):
             return False
         if given is None:
             self._keep(policy, now)
+            self._limits[policy.name].open_below(policy.khz(self._unit.mhz[0]))
         if now != governor:
             self._journal.turn(policy.governor, governor, "governor")
         self._governors[policy.name] = governor

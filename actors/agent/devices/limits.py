@@ -73,13 +73,19 @@ class Limits:
             self._turn(self.highest, int(found.give_back))
 
     def open_below(self, clock: int) -> None:
-        """Lower the lowest clock to at most this one.
+        """Lower the lowest clock to at most this one, if it shows.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
-        if self.lowest.number() > clock:
+        shown = self.lowest.number()
+        # A cap below the lowest clock hides it: the cap shows in its place, and would be given back as if it were it.
+        hidden = self.lowest.path not in self._found and shown == self.highest.number() and self._is_capped()
+        if shown > clock and not hidden:
             self._turn(self.lowest, clock)
+
+    def _is_capped(self) -> bool:
+        return passing_cap(self._journal.tree, self._domain) is not None
 
     def held_by(self, shown: int, *, pressed: bool) -> str | None:
         """Return why the kernel grants less than it could; None where nothing holds the clock down.
