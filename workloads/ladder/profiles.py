@@ -62,7 +62,7 @@ def profiles_for(
 def devices_of(board: Board) -> dict[str, str]:
     """Return by GPU unit the device as torch names it: the board's first GPU is `cuda:0`, the second `cuda:1`."""
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
-    return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
+    return {unit: f"cuda:{board.cuda_number(unit)}" for unit in gpus}
 
 
 def profile_board(
