@@ -227,6 +227,11 @@ class FakeKernel:
                 return False
             return root or file.permits(writing=write, root=False)
 
+    def can_be_written(self, path: str) -> bool:
+        """Return True if root may open a file for writing."""
+        with self.lock:
+            return self._file(path)[1].permits(writing=True, root=True)
+
     def files(self, path: str = "") -> list[tuple[str, File | Link]]:
         """Return every file and link below a directory, by its path; links unfollowed."""
         with self.lock:
