@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from actors.board_schema import BoardEntry, BoardError, SensorEntry, UnitEntry
-from scheduler.board import DVFS
+from actors.board_schema import ENTRIES, MARKS, BoardEntry, BoardError, ModeEntry, SensorEntry, UnitEntry
+from scheduler.dvfs import DVFS
 from scheduler.errors import did_you_mean
 
 
@@ -46,12 +46,19 @@ def check(described: BoardEntry, folder: Path) -> None:
         _rising(f"{key}.mhz", unit.mhz, strictly=True)
         if not DVFS[unit.dvfs].settable and len(unit.mhz) > 1:
             raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {unit.mhz!r}.")
+        if unit.speed_at_mhz is not None and not unit.mhz[0] <= unit.speed_at_mhz <= unit.mhz[-1]:
+            raise BoardError(
+                f"{key}.speed_at_mhz must be within the clocks, {unit.mhz[0]:g} to {unit.mhz[-1]:g}, not "
+                f"{unit.speed_at_mhz:g}."
+            )
         _check_power(key, unit)
         _check_idle_states(key, unit)
         _check_thermal(key, unit, described.ambient_c)
         _check_host_unit(key, unit, described)
     _check_switching_off(described)
     _check_sensors(described, folder)
+    _check_modes(described)
+    _check_sources(described)
 
 
 def _check_power(key: str, unit: UnitEntry) -> None:
@@ -154,6 +161,63 @@ def _check_how_to_find(key: str, sensor: SensorEntry, folder: Path) -> None:
         raise BoardError(f"{key}.file {need} where driver is {sensor.driver}.")
     if sensor.file is not None and not (folder / sensor.file).is_file():
         raise BoardError(f"{key}.file: there is no file {str(folder / sensor.file)!r}. Name a recorded CSV.")
+
+
+def _check_modes(described: BoardEntry) -> None:
+    names = [mode.name for mode in described.modes]
+    _distinct(names, lambda place: f"modes[{place}].name", "A mode")
+    _distinct([str(mode.id) for mode in described.modes], lambda place: f"modes[{place}].id", "A mode")
+    if described.mode is not None and described.mode not in names:
+        raise BoardError(
+            f"mode must be the name of one of modes, not {described.mode!r}.{did_you_mean(described.mode, names)}"
+        )
+    for place, mode in enumerate(described.modes):
+        if mode.name.isdigit():
+            raise BoardError(f"modes[{place}].name must not be a number, since that is an id, not {mode.name!r}.")
+        _check_cpus_of_mode(f"modes[{place}].cpus", mode, described)
+        _check_clocks_of_mode(f"modes[{place}]", mode, described)
+
+
+def _check_cpus_of_mode(key: str, mode: ModeEntry, described: BoardEntry) -> None:
+    if mode.cpus is None:
+        return
+    there = [cpu for unit in described.units for cpu in unit.cpus]
+    if not mode.cpus:
+        raise BoardError(f"{key} must list at least one CPU. Leave it out where all are online.")
+    for cpu in mode.cpus:
+        if cpu not in there:
+            raise BoardError(f"{key}: CPU {cpu} is not of a unit. Use some of {sorted(there)}.")
+        if mode.cpus.count(cpu) > 1:
+            raise BoardError(f"{key}: CPU {cpu} is listed twice. List it once.")
+
+
+def _check_clocks_of_mode(key: str, mode: ModeEntry, described: BoardEntry) -> None:
+    clocks = {unit.name: unit.mhz for unit in described.units}
+    for bound, limits in (("min_mhz", mode.min_mhz), ("max_mhz", mode.max_mhz)):
+        for name, mhz in limits.items():
+            if name not in clocks:
+                raise BoardError(f"{key}.{bound}.{name} is not a unit.{did_you_mean(name, clocks)}")
+            if mhz not in clocks[name]:
+                nearest = min(clocks[name], key=lambda clock: abs(clock - mhz))
+                raise BoardError(f"{key}.{bound}.{name} must be one of its clocks, such as {nearest:g}, not {mhz:g}.")
+    for name in mode.min_mhz.keys() & mode.max_mhz.keys():
+        least, most = mode.min_mhz[name], mode.max_mhz[name]
+        if least > most:
+            raise BoardError(f"{key}.min_mhz.{name} must be at most its max_mhz, {most:g}, not {least:g}.")
+
+
+def _check_sources(described: BoardEntry) -> None:
+    """Check that each source is of a key, alone (`mhz`) or with its unit (`gpu.mhz`), and says how it is known."""
+    units = [unit.name for unit in described.units]
+    known = sorted({*units, *(key for entry in ENTRIES.values() for key in entry.model_fields)})
+    for key, source in described.sources.items():
+        for part in key.split("."):
+            if part not in known:
+                raise BoardError(f"sources.{key}: {part!r} is neither a key nor a unit.{did_you_mean(part, known)}")
+        mark = source.partition(":")[0]
+        if mark not in MARKS:
+            fix = did_you_mean(mark, MARKS)
+            raise BoardError(f"sources.{key} must begin with one of {', '.join(MARKS)} and a colon, not {mark!r}.{fix}")
 
 
 def _distinct(names: Sequence[str], key: Callable[[int], str], what: str) -> None:

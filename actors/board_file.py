@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ import yaml
 from pydantic import ValidationError
 
 from actors.board_checks import check
-from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, SensorEntry, UnitEntry
+from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, ModeEntry, SensorEntry, UnitEntry
 from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
 from scheduler.errors import did_you_mean
+from scheduler.mode import ClockRange, Mode
 
 
-def read_board(file: str) -> Board:
+def read_board(file: str, mode: str | None = None) -> Board:
     """Return the board that a file describes.
 
     Args:
         file: YAML file of the schema in `docs/boards.md`.
+        mode: name or number of the mode that the board is in; None for the one that the file says, or else for none.
 
     Raises:
         BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
+        InputError: if the board has no such mode.
     """
     content = _content(file)
     folder = Path(file).parent
@@ -37,7 +41,7 @@ def read_board(file: str) -> Board:
         raise BoardError(f"{file}: {_explained(error)}") from None
     except BoardError as error:
         raise BoardError(f"{file}: {error}") from None
-    return Board(
+    whole = Board(
         name=described.name,
         units=tuple(_board_unit(unit) for unit in described.units),
         base_w=described.power.base_w,
@@ -46,7 +50,11 @@ def read_board(file: str) -> Board:
         power_source=described.power.source,
         ambient_c=described.ambient_c,
         speed_of=described.speed_of,
+        modes=tuple(_mode(mode) for mode in described.modes),
     )
+    if mode is not None:
+        return whole.in_mode(mode)
+    return whole if described.mode is None else replace(whole.in_mode(described.mode), name=whole.name)
 
 
 def _content(file: str) -> dict[Any, Any]:
@@ -86,6 +94,7 @@ _MUST_BE = {
     "list_type": "a list in [brackets]",
     "too_short": "a list with something in it",
     "model_type": "a mapping",
+    "dict_type": "a mapping",
 }
 
 
@@ -120,6 +129,11 @@ def _shown(value: object) -> str:
 
 
 def _board_unit(unit: UnitEntry) -> BoardUnit:
+    # The file states speed and memory share at the clock where they were found, the board at the unit's top clock;
+    # `BoardUnit.with_clocks` says why this is a division by d.
+    d = 1.0
+    if unit.speed_at_mhz is not None:
+        d = unit.memory_share + (1 - unit.memory_share) * unit.speed_at_mhz / unit.mhz[-1]
     return BoardUnit(
         name=unit.name,
         kind=unit.kind,
@@ -128,8 +142,8 @@ def _board_unit(unit: UnitEntry) -> BoardUnit:
         mhz=tuple(map(float, unit.mhz)),
         static_w=_floats(unit.static_w),
         dynamic_w=_floats(unit.dynamic_w),
-        speed=unit.speed,
-        memory_share=unit.memory_share,
+        speed=unit.speed / d,
+        memory_share=unit.memory_share / d,
         host=unit.host,
         domain=unit.domain,
         may_switch_off=unit.may_switch_off,
@@ -151,4 +165,17 @@ def _sensor(sensor: SensorEntry, folder: Path) -> Sensor:
         covers="board" if sensor.covers == "board" else tuple(sensor.covers),
         address=sensor.address,
         file=None if sensor.file is None else str(folder / sensor.file),
+    )
+
+
+def _mode(mode: ModeEntry) -> Mode:
+    units = dict.fromkeys([*mode.min_mhz, *mode.max_mhz])
+    return Mode(
+        name=mode.name,
+        id=mode.id,
+        cpus=None if mode.cpus is None else tuple(mode.cpus),
+        clocks=tuple(
+            ClockRange(unit=unit, min_mhz=mode.min_mhz.get(unit), max_mhz=mode.max_mhz.get(unit)) for unit in units
+        ),
+        emc_mhz=mode.emc_mhz,
     )

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticKnownError
 
-from scheduler.board import DVFS
+from scheduler.dvfs import DVFS
 from scheduler.errors import InputError
 
 
@@ -20,6 +20,7 @@ class BoardError(InputError):
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+$")]
+_Number = Annotated[int, Field(ge=0)]
 _Positive = Annotated[float, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _NotNegative = Annotated[float, Field(ge=0)]
@@ -81,10 +82,11 @@ class UnitEntry(Entry):
     kind: Literal["cpu", "gpu"]
     dvfs: _Dvfs
     mhz: Annotated[list[_Positive], Field(min_length=1)]
-    cpus: list[Annotated[int, Field(ge=0)]] = []
+    cpus: list[_Number] = []
     static_w: list[_NotNegative] | None = None
     dynamic_w: list[_NotNegative] | None = None
     speed: _Positive = 1.0
+    speed_at_mhz: _Positive | None = None
     memory_share: _Share = 0.0
     host: _Name | None = None
     domain: _Name | None = None
@@ -114,12 +116,26 @@ class PowerEntry(Entry):
     source: _Text
 
 
+class ModeEntry(Entry):
+    """One of `modes`."""
+
+    name: _Name
+    id: _Number
+    cpus: list[_Number] | None = None
+    min_mhz: dict[str, _Positive] = {}
+    max_mhz: dict[str, _Positive] = {}
+    emc_mhz: _Positive | None = None
+
+
 class BoardEntry(Entry):
     """The file."""
 
     name: _Name
     units: Annotated[list[UnitEntry], Field(min_length=1)]
     power: PowerEntry
+    modes: list[ModeEntry] = []
+    mode: _Name | None = None
+    sources: dict[str, _Text] = {}
     ambient_c: _Celsius = 25.0
     speed_of: _Name = "host"
 
@@ -129,7 +145,11 @@ ENTRIES: dict[str, type[Entry]] = {
     "units": UnitEntry,
     "power": PowerEntry,
     "sensors": SensorEntry,
+    "modes": ModeEntry,
     "idle_states": IdleStateEntry,
     "thermal": ThermalEntry,
 }
 """Each mapping by the key that holds it."""
+
+MARKS = ("measured", "published", "fitted", "modelled", "inferred", "assumed", "unknown")
+"""Each source begins with one of these words: how a figure is known."""

@@ -11,12 +11,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from actors.agent.devices import BACK_ENDS
+from actors.affinity import why_not
+from actors.agent.checks import check_clocks
+from actors.agent.devices import BACK_ENDS, DeviceError
 from actors.agent.devices.cuda import cuda_devices
+from actors.agent.machine import Machine
+from actors.board_commands.probe import probe_host
+from actors.board_commands.probed import Probed
 from actors.board_file import read_board
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import did_you_mean
+
+HOST = "host"
+"""Name of the board that is this machine, probed at the time."""
 
 _PACKAGED = Path(__file__).parent / "boards"
 
@@ -30,37 +38,88 @@ def default_board_path() -> Path:
     return here if here.exists() else _PACKAGED / "two-core-host.yaml"
 
 
-def packaged_board(name: str) -> Board:
+def find_board(named: str | os.PathLike[str] | None = None, machine: Machine | None = None) -> Board:
+    """Return the board that a user names.
+
+    Args:
+        named: path of a board's file, name of a packaged board, such as `odroid-xu3`, or `host` for this machine; of
+            each also one of its modes, as in `jetson-xavier-nx:MODE_15W_2CORE` or `jetson-xavier-nx:0`. None for
+            `./cluster.yaml`, else the packaged default.
+        machine: the machine that `host` means; None for this one.
+
+    Raises:
+        InputError: if there is no such board or mode, or its file is wrong.
+    """
+    if not named:
+        return load_board(default_board_path())
+    text, mode = os.fspath(named), None
+    if not Path(text).exists() and ":" in text:
+        text, _, mode = text.rpartition(":")
+    if text == HOST and not Path(text).exists():
+        board = host(machine).board
+        return board if mode is None else board.in_mode(mode)
+    if Path(text).suffix or Path(text).exists():
+        return load_board(text, mode)
+    return packaged_board(text, mode)
+
+
+def host(machine: Machine | None = None) -> Probed:
+    """Return a machine, this one unless told otherwise, as it is now and as this process can drive it.
+
+    Raises:
+        BoardError: if its kernel does not tell enough.
+    """
+    try:
+        return probe_host((machine or Machine()).tree)
+    except DeviceError as error:
+        raise BoardError(f"Board {HOST!r}: {error}") from None
+
+
+def packaged_board(name: str, mode: str | None = None) -> Board:
     """Return a board that comes with gearshift.
+
+    Args:
+        name: its name.
+        mode: name or number of the mode that it is in; None for the one that it comes in, or else for none.
 
     Raises:
         BoardError: if there is no board of that name.
+        InputError: if it has no such mode.
     """
     names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
     if name not in names:
-        raise BoardError(f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}.")
-    return load_board(_PACKAGED / f"{name}.yaml")
+        raise BoardError(
+            f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}. "
+            f"For a board of your own, give the path of its YAML file; for this machine, {HOST}."
+        )
+    return load_board(_PACKAGED / f"{name}.yaml", mode)
 
 
-def load_board(path: str | os.PathLike[str]) -> Board:
+def load_board(path: str | os.PathLike[str], mode: str | None = None) -> Board:
     """Read a board from a file.
 
     Args:
         path: YAML file of the schema in `docs/boards.md`.
+        mode: name or number of the mode that the board is in; None for the one that the file says, or else for none.
 
     Raises:
         BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
+        InputError: if the board has no such mode.
     """
-    return read_board(os.fspath(path))
+    return read_board(os.fspath(path), mode)
 
 
-def check_host(board: Board) -> None:
-    """Check that this machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
+def check_host(board: Board, machine: Machine | None = None) -> None:
+    """Check that a machine is that board: this process may use its CPUs and GPUs, and can set its clocks.
+
+    Args:
+        board: the board.
+        machine: the machine; None for this one.
 
     Raises:
         BoardError: if it is not; it names the unit and the fix.
     """
-    allowed = os.sched_getaffinity(0)
+    machine = machine or Machine()
     for unit in board.units:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
@@ -71,12 +130,18 @@ def check_host(board: Board) -> None:
             )
         _check_emulated(unit, where, elsewhere)
         for cpu in unit.cpus:
-            if cpu not in allowed:
+            reason = why_not(cpu, machine.affinity, machine.tree)
+            if reason is not None:
                 raise BoardError(
-                    f"{where}: CPU {cpu} is not there, or not allowed to this process. Use some of "
-                    f"{sorted(allowed)}, or {elsewhere}."
+                    f"{where}: CPU {cpu} {reason}. Or use some of {sorted(machine.affinity.get(0))}, or {elsewhere}."
                 )
     check_gpus(board)
+    try:
+        check_clocks(board, machine)
+    except DeviceError as error:
+        raise BoardError(
+            f"Board {board.name!r}, {str(error).rstrip('.')}; or simulate it with --backend sim."
+        ) from None
     domains = [unit.domain for unit in board.units if unit.domain is not None]
     for domain in domains:
         if domains.count(domain) > 1:

@@ -2,6 +2,9 @@
 
 `sched_setaffinity` moves one thread; the others keep the mask with which they were created. So all threads in
 `/proc/PID/task` are moved, again as long as new ones appear, and the kernel is then asked where they are.
+
+CPUs go offline and come back. A thread none of whose CPUs is left may run anywhere from then on, and gets nothing back
+when they return; a mask that is set while one of its CPUs is offline is without it for good. `repin` mends both.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+
+from actors.affinity import CPU, Affinity, SystemAffinity
 
 _NICENESS = 5
 """Niceness that is added to a thread that works aside."""
@@ -22,57 +27,108 @@ class PinError(RuntimeError):
     """The threads of a process could not be moved to the CPUs where they should be."""
 
 
-def pin(pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-    """Move every thread of a process to these CPUs.
+class GoneError(PinError):
+    """The process has ended."""
+
+
+def pin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tuple[int, ...]:
+    """Move every thread of a process to those of these CPUs that are online.
 
     Args:
         pid: number of the process.
         cpus: the kernel's numbers of the CPUs.
+        affinity: the kernel's masks; None for this machine's.
 
     Returns:
-        The CPUs on which every thread may run now, rising, as read back from the kernel.
+        The CPUs on which every thread may run now, rising, as read back from the kernel. Those that are missing are
+        offline.
 
     Raises:
-        PinError: if the process is gone, a CPU may not be used, or a thread did not move.
+        PinError: if the process is gone, none of the CPUs is online or may be used, or a thread did not move.
     """
-    wanted = frozenset(cpus)
+    affinity = affinity or SystemAffinity()
+    away = sorted(set(cpus) - affinity.online())
+    wanted = frozenset(cpus).difference(away)
+    if away and not wanted:
+        raise PinError(
+            f"process {pid} cannot be pinned to CPUs {away}: they are offline. A power mode (nvpmodel) or hotplug "
+            f"(/{CPU}/cpu{away[0]}/online) took them away"
+        )
     # Only a walk that finds every thread in its place ends this. A thread that was started meanwhile may have the old
     # mask, and a successful call is no proof: another process may have moved the thread since.
     for _ in range(_ROUNDS):
-        strays = [tid for tid, now in allowed(pid).items() if frozenset(now) != wanted]
+        strays = _strays(pid, wanted, affinity)
         if not strays:
             return tuple(sorted(wanted))
         for tid in strays:
             try:
-                os.sched_setaffinity(tid, wanted)
+                affinity.set(tid, wanted)
             except ProcessLookupError:
                 continue  # the thread ended meanwhile
             except OSError as error:
                 raise PinError(
-                    f"thread {tid} of process {pid} cannot be moved to CPUs {sorted(wanted)}: {error}"
+                    f"thread {tid} of process {pid} cannot be moved to CPUs {sorted(wanted)}: {error}. A cpuset of "
+                    f"the process may not have them"
                 ) from None
-    raise PinError(f"threads of process {pid} do not stay on CPUs {sorted(wanted)}: {allowed(pid)}")
+    raise PinError(
+        f"threads of process {pid} do not stay on CPUs {sorted(wanted)}: {allowed(pid, affinity)}. A cpuset of the "
+        f"process may not have all of them, a CPU may have gone offline (nvpmodel, hotplug), or another tool moves them"
+    )
 
 
-def allowed(pid: int) -> dict[int, tuple[int, ...]]:
-    """Return the CPUs on which each thread of a process may run, by thread id, as the kernel says.
+def repin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tuple[int, ...] | None:
+    """Pin a process again if the kernel has let threads of it go elsewhere, or has narrowed their CPUs.
+
+    Args:
+        pid: number of the process.
+        cpus: the CPUs to which it was pinned.
+        affinity: the kernel's masks; None for this machine's.
+
+    Returns:
+        The CPUs on which those threads could run; None if all are where they should be, or if none of the CPUs is
+        online, so that they can be nowhere else.
 
     Raises:
-        PinError: if the process is gone.
+        PinError: as `pin` does.
     """
+    affinity = affinity or SystemAffinity()
+    wanted = affinity.online().intersection(cpus)
+    if not wanted:
+        return None
+    strays = _strays(pid, wanted, affinity)
+    if not strays:
+        return None
+    pin(pid, wanted, affinity)
+    return tuple(sorted({cpu for mask in strays.values() for cpu in mask}))
+
+
+def allowed(pid: int, affinity: Affinity | None = None) -> dict[int, tuple[int, ...]]:
+    """Return the CPUs online on which each thread of a process may run, by thread id, as the kernel says.
+
+    Args:
+        pid: number of the process.
+        affinity: the kernel's masks; None for this machine's.
+
+    Raises:
+        GoneError: if the process is gone.
+    """
+    affinity = affinity or SystemAffinity()
     try:
         tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except (FileNotFoundError, ProcessLookupError):
         tids = []
     masks = {}
     for tid in tids:
-        try:
-            masks[tid] = tuple(sorted(os.sched_getaffinity(tid)))
-        except ProcessLookupError:
-            continue  # the thread ended meanwhile
+        with suppress(ProcessLookupError):
+            masks[tid] = tuple(sorted(affinity.get(tid)))
     if not masks:
-        raise PinError(f"process {pid} is gone")
+        raise GoneError(f"process {pid} is gone")
     return masks
+
+
+def _strays(pid: int, cpus: frozenset[int], affinity: Affinity) -> dict[int, tuple[int, ...]]:
+    """Return the masks of the threads that may not run on exactly these CPUs."""
+    return {tid: mask for tid, mask in allowed(pid, affinity).items() if frozenset(mask) != cpus}
 
 
 @contextmanager

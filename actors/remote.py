@@ -19,7 +19,10 @@ import ray
 from numpy.typing import NDArray
 from ray import cloudpickle
 
-from actors.agent.agent import BoardAgent, BoardTotals
+from actors.agent.agent import BoardAgent
+from actors.agent.devices.hand_back import HandedBack
+from actors.agent.machine import Machine
+from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, read_clock
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
@@ -161,8 +164,9 @@ class ExecutorActor:
 class AgentActor:
     """The board agent in a process of its own."""
 
-    def __init__(self, board: Board, apps: Sequence[str], directory: str) -> None:
+    def __init__(self, board: Board, apps: Sequence[str], directory: str, machine: Machine) -> None:
         self._board, self._apps, self._directory = board, tuple(apps), Path(directory)
+        self._machine = machine
         self._agent: BoardAgent | None = None
         self._clock: BoardClock | None = None
         watch_driver(self._restore)
@@ -171,7 +175,13 @@ class AgentActor:
     def begin(self) -> None:
         """Make the ledger, so that workers can attach to it."""
         self._clock = read_clock(self._directory)
-        self._agent = BoardAgent(self._board, apps=self._apps, path=ledger_path(self._directory), clock=self._clock)
+        self._agent = BoardAgent(
+            self._board,
+            apps=self._apps,
+            path=ledger_path(self._directory),
+            clock=self._clock,
+            machine=self._machine,
+        )
         self._agent.start()
 
     @ray.method(concurrency_group="control")
@@ -203,14 +213,16 @@ class AgentActor:
 
     @ray.method(concurrency_group="reports")
     def report(self, epoch_s: float) -> None:
-        """Report every unit and the machine on the board's page in each epoch; it does not return.
+        """Report every unit and the machine on the board's page in each epoch, and keep workers where they were pinned.
+
+        It does not return.
 
         Args:
             epoch_s: board time between two reports, in seconds.
         """
         assert self._clock is not None
         agent, reporter = self._running(), BoardReporter(board_page(self._directory))
-        keep_posting(self._clock, epoch_s, lambda: reporter.post(agent.telemetry(), agent.host_load()))
+        keep_posting(self._clock, epoch_s, lambda: reporter.post(agent.report()))
 
     @ray.method(concurrency_group="control")
     def limit(self, change: bytes) -> None:
@@ -240,13 +252,12 @@ class AgentActor:
         return self._running().totals()
 
     @ray.method(concurrency_group="control")
-    def restore(self) -> None:
-        """Put the board's clocks back as they were found."""
-        self._restore()
+    def restore(self) -> HandedBack:
+        """Put the board back as it was found, and return what came of it."""
+        return self._restore()
 
-    def _restore(self) -> None:
-        if self._agent is not None:
-            self._agent.restore()
+    def _restore(self) -> HandedBack:
+        return HandedBack() if self._agent is None else self._agent.restore()
 
     def _running(self) -> BoardAgent:
         assert self._agent is not None
@@ -282,8 +293,8 @@ def executor_actor(path: Path, device: str) -> Any:
     return ray.remote(num_cpus=0, num_gpus=gpus, max_restarts=-1)(ExecutorActor).remote(str(path), device)
 
 
-def agent_actor(board: Board, apps: Sequence[str], directory: Path) -> Any:
-    """Start the board agent, and return its handle."""
+def agent_actor(board: Board, apps: Sequence[str], directory: Path, machine: Machine) -> Any:
+    """Start the board agent for the machine that the board is, and return its handle."""
     # One control call at a time: the agent carries out orders in the order in which they were sent.
     actor = ray.remote(num_cpus=0, concurrency_groups={"control": 1, "totals": 1, "reports": 1})(AgentActor)
-    return actor.remote(board, tuple(apps), str(directory))
+    return actor.remote(board, tuple(apps), str(directory), machine)

@@ -141,7 +141,7 @@ def reap_dead_runs() -> int:
     return ended
 
 
-def watch_driver(on_death: Callable[[], None]) -> None:
+def watch_driver(on_death: Callable[[], object]) -> None:
     """End this process, an actor's, when the driver of its run dies.
 
     Args:

@@ -168,7 +168,7 @@ def _idle_figures() -> list[_Figure]:
     """Return the figures of the idle board: the shared rail, and the whole board, which differs from run to run."""
     rail_w = next(float(row["power_w"]) for row in _rows("xavier_nx_idle_rails.csv") if row["rail"] == "VDD_CPU_GPU_CV")
     idle_w = [float(row["idle_w_wall"]) for row in _rows("xavier_nx_mlperf_power.csv")]
-    lowest_mhz = min(float(row["cpu_min_khz"]) for row in _rows("xavier_nx_nvpmodel.csv")) / 1000
+    lowest_mhz = min(board.unit("cluster0").mhz[0] for board in _boards_in_modes())
     return [
         (
             "VDD_CPU_GPU_CV near idle",
@@ -215,11 +215,18 @@ def _budget_figures() -> list[_Figure]:
         )
 
     figures: list[_Figure] = []
-    for row in _rows("xavier_nx_nvpmodel.csv"):
-        budget_w = float(row["name"].split("_")[1].removesuffix("W"))
-        power_w = loaded(int(row["cpu_cores"]), float(row["cpu_max_khz"]) / 1000, float(row["gpu_max_hz"]) / 1e6)
-        figures.append((f"{row['name']} fully loaded", power_w, budget_w * BUDGET[0], budget_w * BUDGET[1]))
+    for board in _boards_in_modes():
+        mode = str(board.mode)
+        budget_w = float(mode.split("_")[1].removesuffix("W"))
+        cores = sum(unit.cores for unit in board.units if unit.kind == "cpu")
+        power_w = loaded(cores, board.unit("cluster0").mhz[-1], board.unit("gpu").mhz[-1])
+        figures.append((f"{mode} fully loaded", power_w, budget_w * BUDGET[0], budget_w * BUDGET[1]))
     return figures
+
+
+def _boards_in_modes() -> list[Board]:
+    """Return the board in each of its stock modes."""
+    return [packaged_board(STOCK, mode.name) for mode in packaged_board(STOCK).modes]
 
 
 def _static(draws: _Draws, cpu_mhz: float, gpu_mhz: float) -> FloatArray:

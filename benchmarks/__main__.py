@@ -16,6 +16,7 @@ NAMES = (
     "bench_managing",
     "bench_simulator",
     "bench_executor",
+    "bench_sensors",
     "bench_latency_predictor",
 )
 

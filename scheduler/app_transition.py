@@ -158,11 +158,24 @@ class AppTransition:
             self.prepared = True
             self._answered(Prepare)
 
-    def on_pinned(self, ack: Pinned) -> None:
-        """Take in the CPUs read back, if they are those of the last pin."""
-        if self.pin and (set(ack.cpus), ack.plan) == (set(self.pin.cpus), self.pin.plan):
-            self.claim, self.pinned = frozenset(ack.cpus), True
+    def on_pinned(self, ack: Pinned) -> Log | None:
+        """Take in the CPUs read back, if they are those of the last pin.
+
+        CPUs of it that are offline are not among them. Old ones are not missed, since nothing runs there any more.
+        Without one of the goal's the pin counts as not answered: as a rule a plan without that CPU follows.
+
+        Returns:
+            A log entry where CPUs are missing, else None.
+        """
+        pin = self.pin
+        if pin is None or ack.plan != pin.plan or not ack.cpus or set(ack.cpus) - set(pin.cpus):
+            return None
+        self.claim, self.pinned = frozenset(ack.cpus), True
+        if not (self.asked is pin and self.goal) or self.claim.issuperset(self.goal.cpus):
             self._answered(Pin)
+        if len(ack.cpus) == len(pin.cpus):
+            return None
+        return Log(kind="pin", fields={"app": self.app, "asked": list(pin.cpus), "cpus": list(ack.cpus)})
 
     def on_activated(self, ack: Activated) -> Log | None:
         """Take in the gear that the worker runs now.

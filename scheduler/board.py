@@ -5,37 +5,20 @@ Frozen data; it does not know files or the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from scheduler.dvfs import DVFS
+from scheduler.errors import InputError, did_you_mean
+from scheduler.mode import Mode
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dvfs:
-    """One way to set a unit's clock, and what can be done with a unit that has it.
-
-    Attributes:
-        kinds: the kinds of unit that can have it.
-        settable: true if the clock can be set and held down on demand.
-        emulated: true if gearshift plays the clock: a request lasts as long as it would at that clock.
-    """
-
-    kinds: tuple[str, ...]
-    settable: bool = True
-    emulated: bool = False
+SAME_CLOCK = 0.02
+"""Share by which two figures of one clock may differ: where a kernel measures a clock of 1200 MHz it shows 1199.998."""
 
 
-DVFS: Mapping[str, Dvfs] = MappingProxyType(
-    {
-        "cpufreq": Dvfs(kinds=("cpu",)),
-        "devfreq": Dvfs(kinds=("gpu",)),
-        "nvml": Dvfs(kinds=("gpu",)),
-        "emulated": Dvfs(kinds=("cpu", "gpu"), emulated=True),
-        "fixed": Dvfs(kinds=("cpu", "gpu"), settable=False),
-    }
-)
-"""Each way to set a clock, by its word in `cluster.yaml`. `actors.agent.devices.BACK_ENDS` has those that run here."""
+def reaches(mhz: float, wanted_mhz: float) -> bool:
+    """Return True if a clock that was read back is the wanted one or higher: 1199.998 MHz reaches 1200."""
+    return mhz >= (1 - SAME_CLOCK) * wanted_mhz
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,6 +182,73 @@ class BoardUnit:
             return self.mhz
         return tuple(mhz for mhz in self.mhz if mhz <= max_mhz) or self.mhz[:1]
 
+    def nearest(self, mhz: float) -> float:
+        """Return the clock that is nearest to a figure that was read back, the lower one of two as near.
+
+        Of 1000, 1400 and 1800 MHz the nearest to 1199.998 is 1000.
+
+        Args:
+            mhz: the figure.
+        """
+        return min(self.mhz, key=lambda clock: abs(clock - mhz))
+
+    def held_at(self, cap_mhz: float | None) -> float | None:
+        """Return the clock to which a cap that was seen on the board holds the unit; None where it leaves all clocks.
+
+        Of 1000, 1400 and 1800 MHz a cap of 1500 leaves 1400, and so does one of 1399.998: a figure within 2 % of a
+        clock is that clock.
+
+        Args:
+            cap_mhz: the cap; None for none.
+        """
+        if cap_mhz is None:
+            return None
+        clock = self.nearest(cap_mhz)
+        if abs(clock - cap_mhz) > SAME_CLOCK * clock:
+            clock = self.allowed(cap_mhz)[-1]
+        return None if clock == self.mhz[-1] else clock
+
+    def with_clocks(self, first: int, end: int) -> BoardUnit:
+        """Return the unit with some of its clocks only: those of the places from `first` up to before `end`.
+
+        Its pace at each of them stays. `pace` is stated from the top clock, and that is now F' in place of F: with
+        d = m + (1 - m) · F / F', a speed of s / d and a memory share of m / d give
+        (s / d) / (m / d + (1 - m / d) · F' / mhz) = s / (m + (1 - m) · F / mhz).
+
+        Args:
+            first: place of the lowest clock that is left.
+            end: place after the highest clock that is left, at least `first` + 1.
+        """
+        d = self.memory_share + (1 - self.memory_share) * self.mhz[-1] / self.mhz[end - 1]
+        return replace(
+            self,
+            mhz=self.mhz[first:end],
+            static_w=self.static_w and self.static_w[first:end],
+            dynamic_w=self.dynamic_w and self.dynamic_w[first:end],
+            speed=self.speed / d,
+            memory_share=self.memory_share / d,
+        )
+
+    def in_mode(self, mode: Mode) -> BoardUnit | None:
+        """Return the unit as a mode leaves it; None if all its CPUs are offline.
+
+        Cores (0, 1) at (1000, 1400, 1800) MHz, in a mode with CPU 0 online and a `max_mhz` of 1450, are core (0,) at
+        (1000, 1400).
+
+        Args:
+            mode: the mode.
+        """
+        cpus = tuple(cpu for cpu in self.cpus if mode.cpus is None or cpu in mode.cpus)
+        if self.cpus and not cpus:
+            return None
+        left = replace(self, cpus=cpus)
+        for clocks in mode.clocks:
+            if clocks.unit == self.name:
+                end = len(self.allowed(clocks.max_mhz))
+                first = sum(mhz < (clocks.min_mhz or 0.0) for mhz in self.mhz)
+                left = left.with_clocks(min(first, end - 1), end)
+        return left
+
     def pace(self, mhz: float) -> float:
         """Return the profiled milliseconds of an inference that pass in one millisecond at a clock.
 
@@ -221,6 +271,8 @@ class Board:
         base_w: power of all that is not a unit; None where unknown.
         sensor: a driver all of whose rails are read, though what they cover is not known, or `none`.
         sensors: the rails of which it is known what they cover; empty where `sensor` is given.
+        modes: the modes that it has.
+        mode: name of the mode that it is in; None for a board with all its clocks and CPUs.
         power_source: source of the power figures, as shown to users.
         ambient_c: temperature around it at the start, in °C, for units with a thermal model.
         speed_of: the machine whose core `BoardUnit.speed` is relative to. A profile fits the board if its
@@ -235,6 +287,45 @@ class Board:
     ambient_c: float = 25.0
     speed_of: str = "host"
     sensors: tuple[Sensor, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    mode: str | None = None
+
+    def in_mode(self, mode: str) -> Board:
+        """Return the board as one of its modes leaves it; its name is then BOARD:MODE.
+
+        A unit without a CPU online is gone, and rails no longer cover it. A GPU whose host is gone has the first CPU
+        unit that is left for its host.
+
+        Args:
+            mode: name of the mode, or its number.
+
+        Raises:
+            InputError: if there is no such mode, and it names the modes; or if the board is in a mode already.
+        """
+        if self.mode is not None:
+            raise InputError(
+                f"Board {self.name!r} is in mode {self.mode!r}, which took clocks or CPUs away. "
+                f"Load it in mode {mode!r}."
+            )
+        found = [one for one in self.modes if mode in (one.name, str(one.id))]
+        if not found:
+            known = ", ".join(f"{one.name} ({one.id})" for one in self.modes)
+            choice = f"Its modes: {known}." if known else "It has none, so name the board alone."
+            hint = did_you_mean(mode, [one.name for one in self.modes])
+            raise InputError(f"Board {self.name!r} has no mode {mode!r}.{hint} {choice}")
+        units = [left for unit in self.units if (left := unit.in_mode(found[0])) is not None]
+        names = [unit.name for unit in units]
+        host = next(unit.name for unit in units if unit.kind == "cpu")
+        return replace(
+            self,
+            name=f"{self.name}:{found[0].name}",
+            units=tuple(replace(unit, host=host) if unit.host not in (None, *names) else unit for unit in units),
+            sensors=tuple(
+                rail if rail.covers == "board" else replace(rail, covers=tuple(n for n in rail.covers if n in names))
+                for rail in self.sensors
+            ),
+            mode=found[0].name,
+        )
 
     def unit(self, name: str) -> BoardUnit:
         """Return the unit of that name.

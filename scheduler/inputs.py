@@ -6,8 +6,8 @@ not know where the figures come from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.board import BoardUnit
 
@@ -49,15 +49,21 @@ class AppInputs:
 class UnitInputs:
     """The part of the inputs that belongs to one unit: its limits.
 
+    Reasons are not part of it: a temperature in them may change every epoch, and is no reason to decide again.
+
     Attributes:
         max_mhz: highest clock allowed; None for no limit.
         cpus_online: the CPUs that may be used, a part of `BoardUnit.all_cpus`.
         other_load: share of the unit's core time that other programs take, 0 to 1.
+        capped_by: reason for `max_mhz` in words, where the board set it; None where the mix did.
+        taken_by: by CPU that the mix leaves and the board does not, the reason in words.
     """
 
     max_mhz: float | None
     cpus_online: tuple[int, ...]
     other_load: float
+    capped_by: str | None = field(default=None, compare=False)
+    taken_by: Mapping[int, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +84,8 @@ class Inputs:
 def changes(old: Inputs | None, new: Inputs) -> list[str]:
     """Return the differences between two inputs in words; an empty list means that there is nothing new to decide.
 
-    A rate that went from 10 to 12.5 gives `["camera: rate_hz 10 → 12.5"]`.
+    A rate that went from 10 to 12.5 gives `["camera: rate_hz 10 → 12.5"]`, a cap by heat
+    `["big held at 1200 MHz by thermal CPU-therm 91 °C"]`.
 
     Args:
         old: the inputs last decided on; None before the first decision.
@@ -91,17 +98,50 @@ def changes(old: Inputs | None, new: Inputs) -> list[str]:
     texts = [f"{app} left" for app in old.apps if app not in new.apps]
     texts += [f"{app} joined" for app in new.apps if app not in old.apps]
     for app, app_inputs in new.apps.items():
-        texts += _differences(app, old.apps.get(app, app_inputs), app_inputs)
+        before = asdict(old.apps.get(app, app_inputs))
+        after = asdict(app_inputs)
+        texts += [_text(f"{app}: {key}", was, after[key]) for key, was in before.items() if was != after[key]]
     for unit, unit_inputs in new.units.items():
-        texts += _differences(unit, old.units[unit], unit_inputs)
+        texts += unit_changes(unit, old.units[unit], unit_inputs)
     if old.power_cap_w != new.power_cap_w:
         texts.append(_text("power_cap_w", old.power_cap_w, new.power_cap_w))
     return texts
 
 
-def _differences(owner: str, old: AppInputs | UnitInputs, new: AppInputs | UnitInputs) -> list[str]:
-    after = asdict(new)
-    return [_text(f"{owner}: {key}", was, after[key]) for key, was in asdict(old).items() if was != after[key]]
+def unit_changes(name: str, old: UnitInputs, new: UnitInputs) -> list[str]:
+    """Return the differences between two limits of a unit in words, with the board's reason for its own.
+
+    Args:
+        name: name of the unit.
+        old: the limits before.
+        new: the limits now.
+    """
+    texts = []
+    if old.max_mhz != new.max_mhz:
+        if new.capped_by is not None:
+            texts.append(f"{name} held at {new.max_mhz:g} MHz by {new.capped_by}")
+        elif old.capped_by is not None:
+            texts.append(f"{name} no longer held at {old.max_mhz:g} MHz")
+        else:
+            texts.append(_text(f"{name}: max_mhz", old.max_mhz, new.max_mhz))
+    lost: dict[str, list[int]] = {}
+    for cpu in old.cpus_online:
+        if cpu not in new.cpus_online:
+            lost.setdefault(new.taken_by.get(cpu, "as the mix says"), []).append(cpu)
+    back = [cpu for cpu in new.cpus_online if cpu not in old.cpus_online]
+    if lost and not new.cpus_online:
+        texts.append(f"{name} went away ({', '.join(lost)})")
+    else:
+        texts += [f"{_cpus(cpus)} of {name} went offline ({reason})" for reason, cpus in lost.items()]
+    if back:
+        texts.append(f"{_cpus(back)} of {name} came online" if old.cpus_online else f"{name} came back")
+    if old.other_load != new.other_load:
+        texts.append(_text(f"{name}: other_load", old.other_load, new.other_load))
+    return texts
+
+
+def _cpus(numbers: Sequence[int]) -> str:
+    return f"CPU{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _text(name: str, before: object, after: object) -> str:
@@ -119,17 +159,9 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
         unit: the unit without limits.
         limits: its limits; one that is not away altogether.
     """
-    left = len(unit.allowed(limits.max_mhz))
-    # The pace at each clock that is left has to be the unit's own times 1 - other_load. But `BoardUnit.pace` is stated
-    # from the top clock, and that is now F' instead of F. With the memory share m it says
-    #   speed / (m + (1 - m) · F / mhz) = (speed / d) / (m / d + (1 - m / d) · F' / mhz),  d = m + (1 - m) · F / F'.
-    d = unit.memory_share + (1 - unit.memory_share) * unit.mhz[-1] / unit.mhz[left - 1]
+    left = unit.with_clocks(0, len(unit.allowed(limits.max_mhz)))
     return replace(
-        unit,
+        left,
         cpus=tuple(cpu for cpu in unit.cpus if cpu in limits.cpus_online),
-        mhz=unit.mhz[:left],
-        static_w=unit.static_w and unit.static_w[:left],
-        dynamic_w=unit.dynamic_w and unit.dynamic_w[:left],
-        speed=unit.speed / d * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
-        memory_share=unit.memory_share / d,
+        speed=left.speed * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
     )

@@ -8,12 +8,13 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from scheduler.app_knowledge import AppKnowledge, AppSpec
 from scheduler.board import Board, BoardUnit
-from scheduler.inputs import Inputs, UnitInputs, limited
+from scheduler.inputs import Inputs, limited, unit_changes
+from scheduler.limits import UnitLimits
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.objectives import ObjectiveName
 from scheduler.points import PointsError
@@ -50,12 +51,11 @@ class Knowledge:
         self._grace_s = grace_s
         self._specs = {spec.app: spec for spec in apps}
         self._apps: dict[str, AppKnowledge] = {}
-        self._units = {
-            unit.name: UnitInputs(max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0) for unit in board.units
-        }
+        self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
         self._power_w: float | None = None
+        self._rails_w: Mapping[str, float] = {}
         self._targets = {
             spec.app: TargetChanged(
                 app=spec.app,
@@ -96,21 +96,30 @@ class Knowledge:
         self._targets[targets.app] = targets
 
     def limit(self, change: UnitLimited) -> None:
-        """Take in the limits of a unit from here on."""
-        self._units[change.unit] = UnitInputs(
-            max_mhz=change.max_mhz, cpus_online=change.cpus_online, other_load=change.other_load
-        )
+        """Take in the limits that the mix asks of a unit from here on."""
+        self._limits[change.unit] = self._limits[change.unit].ask(change)
 
     # ------------------------------------------------------------ telemetry
 
-    def observe(self, telemetry: Telemetry, *, now_s: float) -> None:
-        """Take in one round of reports; those of applications that are not there are passed over."""
+    def observe(self, telemetry: Telemetry, *, now_s: float) -> list[str]:
+        """Take in one round of reports; those of applications that are not there are passed over.
+
+        Returns:
+            The limits of units that have changed by it, in words.
+        """
         for report in telemetry.apps:
             if report.app in self._apps:
                 self._apps[report.app].observe(report, now_s)
-        self._seen.update({unit.name: unit for unit in telemetry.units})
+        changed = []
+        for unit in telemetry.units:
+            self._seen[unit.name] = unit
+            before = self._limits[unit.name]
+            self._limits[unit.name] = after = before.see(unit)
+            changed += unit_changes(unit.name, before.in_force, after.in_force)
         self._host = telemetry.host or self._host
         self._power_w = telemetry.power_w
+        self._rails_w = telemetry.rails_w
+        return changed
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
         """Put lateness of these applications in the next moment down to a known cause, not to the plan."""
@@ -138,7 +147,11 @@ class Knowledge:
     def inputs(self) -> Inputs:
         """Return what a decision made now would rest on."""
         apps = {app: known.inputs(self._targets[app]) for app, known in self._apps.items()}
-        return Inputs(apps=apps, units=dict(self._units), power_cap_w=self.power_cap_w)
+        return Inputs(
+            apps=apps,
+            units={name: limits.in_force for name, limits in self._limits.items()},
+            power_cap_w=self.power_cap_w,
+        )
 
     def snapshot(
         self,
@@ -194,9 +207,18 @@ class Knowledge:
         """
         return {
             "units": {
-                name: {"mhz": seen.mhz_now, "busy": seen.busy, "temp_c": seen.temp_c, "power_w": seen.power_w}
+                name: {
+                    "mhz": seen.mhz_now,
+                    "busy": seen.busy,
+                    "temp_c": seen.temp_c,
+                    "power_w": seen.power_w,
+                    "max_mhz": seen.max_mhz,
+                    "cpus_online": None if seen.cpus_online is None else list(seen.cpus_online),
+                    "held_by": seen.held_by,
+                }
                 for name, seen in self._seen.items()
             },
+            "rails": dict(self._rails_w),
             "host": asdict(self._host) if self._host else None,
             "apps": {
                 app: {

@@ -11,6 +11,7 @@ It does not know mixes, wall-clock time, processes or how an effect is carried o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import assert_never
 
 from scheduler.app_knowledge import AppSpec
@@ -158,10 +159,12 @@ class Manager:
         return effects
 
     def _observe(self, telemetry: Telemetry, now_s: float) -> list[Effect]:
-        self._knowledge.observe(telemetry, now_s=now_s)
+        happened = self._knowledge.observe(telemetry, now_s=now_s)
+        self._events += happened
+        effects: list[Effect] = [Log(kind="event", fields={"text": text}) for text in happened]
+        effects += [Log(kind="repinned", fields=asdict(one)) for one in telemetry.repinned]
         for unit in telemetry.units:
             self._transition.clock_seen(unit.name, unit.mhz_now)
-        effects: list[Effect] = []
         for report in telemetry.apps:
             effects += self._transition.heard(report.app, report.gear, report.plan)
         return effects
@@ -184,7 +187,7 @@ class Manager:
             case PowerCapped():
                 self._knowledge.power_cap_w = event.change.power_cap_w
             case AmbientChanged():
-                pass  # only what comes of it changes a decision, a clock held down, and a UnitLimited tells of that
+                pass  # only what comes of it changes a decision, a clock held down, and telemetry tells of that
             case _:
                 assert_never(event.change)
         self._events.append(event.text)

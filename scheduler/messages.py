@@ -52,10 +52,14 @@ class UnitTelemetry:
 
     Attributes:
         name: name of the unit.
-        mhz_now: its clock now.
+        mhz_now: its clock now, as the board shows it; it need not be one of the unit's.
         busy: share of its core time taken, 0 to 1.
         temp_c: its temperature; None where unknown.
-        power_w: its mean power, idle power included; None where unknown.
+        power_w: its mean power, idle power included: measured, a share of what was measured, or modelled; None where
+            unknown.
+        max_mhz: the highest clock that the board grants now, limits of the mix left out; None where none is seen.
+        cpus_online: its CPUs online now, a part of `BoardUnit.all_cpus`; None where that is not observed.
+        held_by: reason for those two limits in words, such as `thermal CPU-therm 91 °C`; None where none is known.
     """
 
     name: str
@@ -63,6 +67,9 @@ class UnitTelemetry:
     busy: float
     temp_c: float | None
     power_w: float | None = None
+    max_mhz: float | None = None
+    cpus_online: tuple[int, ...] | None = None
+    held_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,15 +77,33 @@ class HostTelemetry:
     """The board agent's report of the machine since its last report.
 
     Attributes:
-        cores: share of time that each CPU was busy, 0 to 1.
+        cores: share of time that each CPU was busy, 0 to 1, by the CPU's number from 0; None for one that was away at
+            this report or at the last. CPUs above the last one were never there.
         others: busy CPUs that were not ours, over the latest second, 0 to the number of CPUs; 1.5 is one CPU and a
             half.
         memory_used_mb: memory in use by all processes, over the latest second, in MB.
     """
 
-    cores: tuple[float, ...]
+    cores: tuple[float | None, ...]
     others: float
     memory_used_mb: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repinned:
+    """The board agent's report that it pinned a worker again, since the kernel had let threads of it go elsewhere.
+
+    Attributes:
+        app: name of the application.
+        before: CPUs on which those threads could run.
+        cpus: CPUs on which all its threads may run now.
+        fault: reason why they may not, in words; None where they do.
+    """
+
+    app: str
+    before: tuple[int, ...]
+    cpus: tuple[int, ...]
+    fault: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,14 +113,18 @@ class Telemetry:
     Attributes:
         apps: reports of the workers; a worker that did not answer in time is left out.
         units: reports of the units.
-        power_w: power of all units together; None where unknown.
+        power_w: power of all units together, measured, or modelled in a simulation; None where unknown.
         host: report of the machine; None where there is none.
+        rails_w: power of each rail of the board that was measured.
+        repinned: the workers that were pinned again.
     """
 
     apps: tuple[AppTelemetry, ...]
     units: tuple[UnitTelemetry, ...]
     power_w: float | None
     host: HostTelemetry | None = None
+    rails_w: Mapping[str, float] = field(default_factory=dict)
+    repinned: tuple[Repinned, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +138,10 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pinned:
-    """The answer to `Pin`: the CPUs on which a worker's threads may run now, as read back from the kernel."""
+    """The answer to `Pin`: the CPUs on which a worker's threads may run now, as read back from the kernel.
+
+    They are fewer than were asked for where some of those are offline.
+    """
 
     app: str
     unit: str

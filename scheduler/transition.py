@@ -18,13 +18,16 @@ So a worker never runs on a core that it has not been pinned to, shrinking comes
 for an application that it does not depend on. The tokens of the cores, held by each request to its end, exclude
 what is left: a request that was in flight when its application moved.
 
-Three cases are special:
+Four cases are special:
 
 - *Swaps*: applications that wait for each other's CPUs in a ring would wait for ever, so one of them may share CPUs for
   the moment of the exchange.
 - *Governors*: a unit with a governor is left to it. It is handed to the governor, or taken back to a clock below its
   present one, as in step 6.
 - *GPUs*: an application on a GPU holds no CPU; its threads stay where they were.
+- *Denied clocks*: the clock that the board granted is the one in force. Where it is below the one asked for, nothing
+  begins that needs more. As a rule a cap is the reason, telemetry shows it with the next epoch, and a plan that keeps
+  it follows. Where nothing shows for `DENIED_EPOCHS`, the board goes on to the plan with the clock that it has.
 
 An application that leaves an effect unanswered for `ACK_TIMEOUT_S` is unhealthy: it keeps its gear, its cores stay
 its own and its clock stays up, and it is asked again once it is heard of. Effects for one application (or unit) must be
@@ -41,7 +44,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from scheduler.app_transition import AppGoal, AppTransition
-from scheduler.board import Board
+from scheduler.board import Board, reaches
 from scheduler.messages import (
     Ack,
     Activated,
@@ -58,6 +61,11 @@ from scheduler.views import Gear, Plan
 ACK_TIMEOUT_S = 2.0
 """Time without an answer to an effect after which a worker counts as unhealthy."""
 
+DENIED_EPOCHS = 2
+"""Epochs for which a plan waits for a clock that the board did not grant.
+
+A cap is in the report after it, or in the one after that, if it came as that report was made."""
+
 
 @dataclass(slots=True)
 class _UnitTransition:
@@ -67,6 +75,8 @@ class _UnitTransition:
         clock: the last clock asked for that was acknowledged, in MHz or a governor's name; None before the first.
         mhz: the clock at which the unit really stands, as last heard; None before that.
         clamps_mhz: the clamps that went with `clock`, by application.
+        denied: True if less than `clock` was granted.
+        denied_epochs: epochs since then.
         goal: the clock that the latest plan wants, in MHz or a governor's name; None before the first plan.
         goal_clamps_mhz: the clamps that go with `goal`, by application.
         plan: number of the first plan that wanted `goal` and its clamps.
@@ -77,6 +87,8 @@ class _UnitTransition:
     clock: float | str | None = None
     mhz: float | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    denied: bool = False
+    denied_epochs: int = 0
     goal: float | str | None = None
     goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
     plan: int = 0
@@ -91,7 +103,9 @@ class _UnitTransition:
         # Another clock may be on its way, or be in force although its acknowledgement was lost.
         if self.asked is not None or self.clock is None:
             return False
-        return isinstance(self.clock, str) or self.clock >= self.goal
+        if isinstance(self.clock, str):
+            return True
+        return self.clock >= self.goal and (not self.denied or self.mhz is None or reaches(self.mhz, self.goal))
 
 
 class Transition:
@@ -179,10 +193,14 @@ class Transition:
         return _logged(worker.on_activated(Activated(app=app, gear=gear, plan=plan)))
 
     def clock_seen(self, unit: str, mhz: float) -> None:
-        """Take in the clock at which a unit was seen."""
-        if self._units[unit].mhz != mhz:
-            self._units[unit].mhz = mhz
+        """Take in the clock at which a unit was seen; it need not be one of the unit's."""
+        seen = self._units[unit]
+        if seen.mhz != mhz:
+            seen.mhz = mhz
             self._still = False
+        # A cap that is lifted gives the clock that was asked for back by itself.
+        if seen.denied and not isinstance(seen.clock, str) and seen.clock is not None:
+            seen.denied = not reaches(mhz, seen.clock)
 
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
@@ -222,7 +240,7 @@ class Transition:
             case Prepared():
                 app.on_prepared(ack)
             case Pinned():
-                app.on_pinned(ack)
+                return _logged(app.on_pinned(ack))
             case Activated():
                 return _logged(app.on_activated(ack))
             case _:
@@ -230,7 +248,7 @@ class Transition:
         return []
 
     def expire(self, now_s: float) -> list[Effect]:
-        """Find the workers and units that have not answered in time.
+        """Find, once an epoch, the workers and units that have not answered in time, and clocks denied for too long.
 
         Returns:
             A log entry for each; a unit's clock is asked for again at once, a worker once it is heard of.
@@ -246,6 +264,11 @@ class Transition:
             if unit.asked and now_s - unit.asked_s >= ACK_TIMEOUT_S:
                 effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SetClock"}), unit.asked]
                 unit.asked_s = now_s
+            unit.denied_epochs += unit.denied
+            if unit.denied_epochs > DENIED_EPOCHS:
+                self._still, unit.denied, unit.denied_epochs = False, False, 0
+                fields = {"unit": name, "asked": unit.clock, "granted": unit.mhz}
+                effects.append(Log(kind="denied", fields=fields))
         return effects
 
     # ------------------------------------------------------------ next effects
@@ -303,8 +326,8 @@ class Transition:
         if unit.goal == standing:
             told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
             return unit.goal if unit.goal_clamps_mhz != told else None
-        # A governor moves the clock by itself, so the clock before is the one at which the unit was last seen.
-        old = unit.mhz if isinstance(standing, str) else standing
+        # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
+        old = unit.mhz if isinstance(standing, str) or unit.denied else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
             # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.
@@ -321,13 +344,18 @@ class Transition:
         unit = self._units.get(ack.unit)
         if unit is None or unit.asked is None or unit.asked.plan != ack.plan:
             return []
-        before = unit.clock if isinstance(unit.clock, str) else unit.mhz
-        unit.clock, unit.clamps_mhz, unit.asked = unit.asked.clock, unit.asked.clamps_mhz, None
+        before, asked = unit.clock if isinstance(unit.clock, str) else unit.mhz, unit.asked.clock
+        unit.clock, unit.clamps_mhz, unit.asked = asked, unit.asked.clamps_mhz, None
+        unit.denied, unit.denied_epochs = False, 0
         if not isinstance(ack.clock, str):
             unit.mhz = ack.clock
-        if before == ack.clock:
+            unit.denied = not isinstance(asked, str) and not reaches(ack.clock, asked)
+        if before == ack.clock and not unit.denied:
             return []
-        return [Log(kind="clock", fields={"unit": ack.unit, "from": before, "to": ack.clock})]
+        fields = {"unit": ack.unit, "from": before, "to": ack.clock}
+        if asked != ack.clock:
+            fields["asked"] = asked
+        return [Log(kind="clock", fields=fields)]
 
 
 def _logged(log: Log | None) -> list[Effect]:

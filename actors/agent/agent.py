@@ -9,56 +9,29 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from actors import pinning
-from actors.agent.devices import open_device
+from actors.agent.devices import Device, DeviceError, open_device
+from actors.agent.devices.common import UnitCondition
+from actors.agent.devices.hand_back import HandedBack
+from actors.agent.energy import RailFigure, of_all_units, of_each_unit
+from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
+from actors.agent.machine import Machine
+from actors.agent.sensors import Sampler, SensorError
+from actors.agent.totals import BoardTotals, board_totals, busy, modelled_w
+from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
+from actors.pinning import GoneError, PinError
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, Repinned, Telemetry, UnitTelemetry
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UnitTotals:
-    """One unit's totals since the mark.
-
-    Attributes:
-        name: name of the unit.
-        busy: share of the time of all its cores that was taken, 0 to 1.
-        clock_changes: how often its clock changed.
-        mean_mhz: mean of its clock over time.
-        energy_j: its energy, idle included; None where its power is unknown.
-    """
-
-    name: str
-    busy: float
-    clock_changes: int
-    mean_mhz: float
-    energy_j: float | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BoardTotals:
-    """The board's totals since the mark.
-
-    Attributes:
-        duration_s: board time since the mark.
-        units: the totals of each unit, in the board's order.
-        units_j: energy of all units; None where that of one is unknown.
-        board_j: energy of the whole board; None where that of a unit or of the rest is unknown.
-        source: where the energies come from, `modelled` or `unknown`.
-    """
-
-    duration_s: float
-    units: tuple[UnitTotals, ...]
-    units_j: float | None
-    board_j: float | None
-    source: Literal["modelled", "unknown"]
+_STOP_S = 1.0
+"""Longest wait for the governors' thread to stop."""
 
 
 class BoardAgent:
@@ -69,25 +42,50 @@ class BoardAgent:
         ledger: the board's ledger; workers attach to `ledger.path`.
     """
 
-    def __init__(self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock) -> None:
-        """Make the ledger and open the devices. Governors run from `start` on.
+    def __init__(
+        self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
+    ) -> None:
+        """Take hold of the board if it has real clocks, make the ledger, and open devices and sensors.
+
+        Governors run, and sensors are read, from `start` on.
 
         Args:
             board: the board; `check_host` has passed it.
             apps: names of all applications that there will be.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
+            machine: the machine that the board is; None for this one.
 
         Raises:
             LedgerError: if the ledger cannot be made there.
+            BoardBusyError: if another process has a hold on the board.
+            DeviceError: if a unit can't be driven as described.
+            SensorError: if the board has sensors and its time is not the wall's.
         """
+        machine = machine or Machine()
         self.board = board
+        self._hold = Hold(machine) if real_units(board) else None
         self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
-        self._devices = {unit.name: open_device(unit, self.ledger, clock) for unit in board.units}
+        journal = self._hold.journal if self._hold else None
+        try:
+            self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
+            self._sampler = Sampler(board, machine.tree, clock, self._read)
+        except (DeviceError, SensorError):
+            self.ledger.remove()
+            if self._hold:
+                self._hold.give_back()
+            raise
+        self._watch = BoardWatch(board, machine.tree)
+        self._units_w: float | None = None  # as the rails measured it up to the last telemetry
+        self._rails_w: dict[str, float] = {}
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
+        self._affinity = machine.affinity
+        self._pinned: dict[str, tuple[int, tuple[int, ...]]] = {}  # by application, process and CPUs as read back
+        self._online = self._affinity.online()
+        self._pin_lock = threading.Lock()
         self._marked = self._read()
         self._reported = self._marked
         self._governed = threading.Event()
@@ -113,7 +111,7 @@ class BoardAgent:
             self._host.watch(pid)
 
     def pin(self, app: str, pid: int, cpus: Collection[int]) -> tuple[int, ...]:
-        """Move all threads of an application's worker to these CPUs.
+        """Move all threads of an application's worker to these CPUs, as far as they are online.
 
         Args:
             app: name of the application.
@@ -130,7 +128,38 @@ class BoardAgent:
         if app not in self._slots:
             raise KeyError(app)
         self.watch(pid)
-        return pinning.pin(pid, cpus)
+        with self._pin_lock:
+            pinned = pinning.pin(pid, cpus, self._affinity)
+            self._pinned[app] = pid, pinned
+        return pinned
+
+    def repin(self) -> tuple[Repinned, ...]:
+        """Put workers back where they were pinned, if CPUs have gone or come since the last call.
+
+        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return.
+        A CPU that goes and comes back between two calls is not noticed.
+
+        Returns:
+            The workers that were moved, or that could not be.
+        """
+        with self._pin_lock:
+            before, self._online = self._online, self._affinity.online()
+            if self._online == before:
+                return ()
+            moved = [self._repin(app, pid, cpus) for app, (pid, cpus) in [*self._pinned.items()]]
+        return tuple(one for one in moved if one is not None)
+
+    def _repin(self, app: str, pid: int, cpus: tuple[int, ...]) -> Repinned | None:
+        try:
+            before = pinning.repin(pid, cpus, self._affinity)
+        except GoneError:  # whoever takes its place is pinned anew
+            del self._pinned[app]
+            return None
+        except PinError as error:
+            return Repinned(app=app, before=(), cpus=(), fault=str(error))
+        if before is None:
+            return None
+        return Repinned(app=app, before=before, cpus=tuple(cpu for cpu in cpus if cpu in self._online))
 
     def reap(self, app: str) -> None:
         """Free the cores that an application's worker held or waited for when it died."""
@@ -179,7 +208,8 @@ class BoardAgent:
         self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
     def start(self) -> None:
-        """Start a thread that runs the governors. Without it somebody must call `tick`."""
+        """Start threads that run the governors and read the sensors; else `tick` and `sample` have to be called."""
+        self._sampler.start()
         self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
         self._thread.start()
 
@@ -204,90 +234,125 @@ class BoardAgent:
 
     # ------------------------------------------------------------ figures
 
+    def report(self) -> Telemetry:
+        """Return all that there is to say of the board since the last call; applications are left out."""
+        units, host, repinned = self.telemetry(), self.host_load(), self.repin()
+        return Telemetry(
+            apps=(), units=units, power_w=self._units_w, host=host, rails_w=self._rails_w, repinned=repinned
+        )
+
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Return every unit's clock now, and its load and mean power since the last call."""
+        """Return every unit's clock and condition now, and its load and mean power since the last call."""
+        conditions = self._conditions()
         old, self._reported = self._reported, self._read()
+        powers_w = self._powers_w({name: modelled_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
-            UnitTelemetry(
-                name=name,
-                mhz_now=now.mhz,
-                busy=_busy(old[name], now, len(now.cpus_online)),
-                temp_c=self._devices[name].temp_c(),
-                power_w=_mean_w(old[name], now),
+            _unit_telemetry(
+                old[name],
+                now,
+                conditions[name],
+                cpus_online=self._watch.cpus_online(self.board.unit(name)),
+                temp_c=self._watch.temp_c(self.board.unit(name)),
+                power_w=powers_w[name],
             )
             for name, now in self._reported.items()
         )
+
+    def _powers_w(self, modelled_w: Mapping[str, float | None]) -> dict[str, float | None]:
+        """Return each unit's power since the last call, and keep what the rails measured."""
+        rails_w = self._sampler.powers_w()
+        figures = [RailFigure(covers=self._sampler.covers[name], value=power_w) for name, power_w in rails_w.items()]
+        units_w, source = of_all_units(modelled_w, figures)
+        self._units_w = units_w if source == "measured" else None
+        self._rails_w = {name: power_w for name, power_w in rails_w.items() if power_w is not None}
+        return {name: figure.value for name, figure in of_each_unit(modelled_w, figures).items()}
+
+    def _conditions(self) -> dict[str, UnitCondition]:
+        """Return the condition of each unit, after the devices have taken in which CPUs are online."""
+        if self._watch.look():
+            for device in self._devices.values():
+                online = self._watch.cpus_online(device.unit)
+                device.see_cpus(device.unit.all_cpus if online is None else online)
+        return {name: self._condition(device) for name, device in self._devices.items()}
+
+    def _condition(self, device: Device) -> UnitCondition:
+        """Return a unit's condition. One that cannot be read limits nothing, and says so in the epoch log."""
+        try:
+            condition = device.condition()
+        except DeviceError as error:
+            condition = UnitCondition(held_by=f"unknown: {error}")
+        reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
+        return replace(condition, held_by="; ".join(dict.fromkeys(reasons)) or None)
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
         with self._host_lock:
             return self._host.read()
 
+    def sample(self) -> None:
+        """Read all sensors once."""
+        self._sampler.sample()
+
     def mark(self) -> None:
         """Begin the window of `totals`, and that of the next `telemetry`."""
+        self._sampler.mark()
         self._marked = self._reported = self._read()
 
     def totals(self) -> BoardTotals:
         """Return what the units did since the mark, up to now."""
-        now = self._read()
-        units = tuple(_totals(self._marked[name], now[name]) for name in now)
-        duration_s = min((now[name].now_s - self._marked[name].now_s for name in now), default=0.0)
-        joules = [unit.energy_j for unit in units if unit.energy_j is not None]
-        units_j = math.fsum(joules) if len(joules) == len(units) else None
-        return BoardTotals(
-            duration_s=duration_s,
-            units=units,
-            units_j=units_j,
-            board_j=self.board.board_j(units_j, duration_s),
-            source=self.board.energy_source,
-        )
+        return board_totals(self.board, self._marked, self._read(), self._sampler.totals())
 
     def _read(self) -> dict[str, UnitReading]:
         return {name: device.read() for name, device in self._devices.items()}
 
     # ------------------------------------------------------------ the end
 
-    def restore(self) -> None:
-        """Stop the governors and put every unit back as it was found. Doing so twice is the same as once."""
+    @property
+    def recovered(self) -> HandedBack:
+        """The outcome of giving back what a dead run had left, when this one began."""
+        return self._hold.recovered if self._hold else HandedBack()
+
+    def restore(self) -> HandedBack:
+        """Stop the governors and put every unit back as it was found. Doing so twice is the same as once.
+
+        Returns:
+            What came of it for knobs of the kernel's.
+        """
         self._stopping.set()
         self._governed.set()
         if self._thread is not None:
-            self._thread.join()
+            # One that hangs in the kernel must not keep the board from being given back.
+            self._thread.join(_STOP_S)
             self._thread = None
         for device in self._devices.values():
             device.restore()
+        return self._hold.give_back() if self._hold else HandedBack()
 
     def close(self) -> None:
         """Restore the board and delete the ledger. A second call does nothing."""
         if not self._closed:
             self._closed = True
             self.restore()
+            self._sampler.close()
             self.ledger.remove()
 
 
-def _busy(old: UnitReading, now: UnitReading, cores: int) -> float:
-    """Return the share of that many cores' time that was taken between two readings, 0 to 1."""
-    span_s = (now.now_s - old.now_s) * cores
-    return min(1.0, max(0.0, (sum(now.busy_s) - sum(old.busy_s)) / span_s)) if span_s > 0 else 0.0
-
-
-def _totals(old: UnitReading, now: UnitReading) -> UnitTotals:
-    span_s = now.now_s - old.now_s
-    return UnitTotals(
+def _unit_telemetry(
+    old: UnitReading,
+    now: UnitReading,
+    condition: UnitCondition,
+    *,
+    cpus_online: tuple[int, ...] | None,
+    temp_c: float | None,
+    power_w: float | None,
+) -> UnitTelemetry:
+    return UnitTelemetry(
         name=now.name,
-        busy=_busy(old, now, len(now.busy_s)),
-        clock_changes=now.clock_changes - old.clock_changes,
-        mean_mhz=(now.mhz_s - old.mhz_s) / span_s if span_s > 0 else now.mhz,
-        energy_j=_spent_j(old, now),
+        mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
+        busy=busy(old, now, len(now.cpus_online)),
+        temp_c=temp_c,
+        power_w=power_w,
+        max_mhz=condition.max_mhz,
+        cpus_online=cpus_online,
+        held_by=condition.held_by,
     )
-
-
-def _mean_w(old: UnitReading, now: UnitReading) -> float | None:
-    spent_j, span_s = _spent_j(old, now), now.now_s - old.now_s
-    return None if spent_j is None or span_s <= 0 else spent_j / span_s
-
-
-def _spent_j(old: UnitReading, now: UnitReading) -> float | None:
-    if old.static_j is None or now.static_j is None or old.dynamic_j is None or now.dynamic_j is None:
-        return None
-    return now.static_j - old.static_j + now.dynamic_j - old.dynamic_j

@@ -6,7 +6,7 @@ board back as it was found then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from actors.agent.devices import REAL_CLOCKS
@@ -40,10 +40,7 @@ class Hold:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        unlock = lock_board(machine.tree)
-        if unlock is None:
-            raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")
-        self._unlock = unlock
+        self._unlock = unlock = lock_or_refuse(machine)
         self._given_back: HandedBack | None = None
         try:
             self.recovered = hand_back(machine.tree, machine.state)
@@ -60,6 +57,24 @@ class Hold:
                 self._given_back = hand_back(self._machine.tree, self._machine.state)
                 self._unlock()
         return self._given_back
+
+
+def check_free(machine: Machine) -> None:
+    """Check that no other process has a hold on the board.
+
+    Raises:
+        BoardBusyError: if one has.
+        DeviceError: if the machine has no lock.
+    """
+    lock_or_refuse(machine)()
+
+
+def lock_or_refuse(machine: Machine) -> Callable[[], None]:
+    """Lock a board, and return the call that unlocks it; see `check_free` for its errors."""
+    unlock = lock_board(machine.tree)
+    if unlock is None:
+        raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")
+    return unlock
 
 
 def _owner(machine: Machine) -> str:

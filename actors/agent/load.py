@@ -1,12 +1,15 @@
-"""The load of this machine, and how much of it is not ours, from the kernel's accounts through psutil.
+"""The load of this machine, and how much of it is not ours, from the kernel's accounts.
 
-The kernel counts in ticks of 10 ms, so the cores' load over one epoch is coarse. What the load is used for is not known
-here.
+The kernel counts in ticks of 10 ms, so the cores' load over one epoch is coarse. CPUs go offline and come back, so each
+is known by its number: `/proc/stat` has a line for each that is online. What the load is used for is not known here.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import psutil
@@ -16,6 +19,8 @@ from scheduler.messages import HostTelemetry
 _SLOW_S = 1.0
 """For how long a reading of what others use stays good. To ask after every process of ours takes most of a reading, and
 over a shorter time the kernel's ticks would blur it anyway."""
+
+_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
 
 class CpuTime(NamedTuple):
@@ -31,13 +36,19 @@ class CpuTime(NamedTuple):
 
 
 class HostMeter:
-    """A meter of the machine's load. It knows its own process, and is told of the others that are ours."""
+    """A meter of the machine's load. It knows its own process, and is told of the others that are ours.
 
-    def __init__(self) -> None:
+    Args:
+        stat: the kernel's accounts of its CPUs, in the form of `/proc/stat`.
+    """
+
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+        self._stat = stat
         self._ours: dict[int, psutil.Process] = {}
         self._used_s: dict[int, float] = {}  # CPU time of each of ours at the last reading
         self.watch(os.getpid())
-        self._cores = self._others_cores = _core_times()
+        self._cpus = self._others_cpus = self._read_cpus()
+        self._count = 0  # CPUs seen so far, those below the highest included
         self._others: float | None = None
         self._memory_used_mb = 0.0
 
@@ -52,23 +63,29 @@ class HostMeter:
             return
 
     def read(self) -> HostTelemetry:
-        """Return the cores' load since the last call, or since the beginning; the rest is up to a second old."""
-        cores, before = _core_times(), self._cores
-        self._cores = cores
-        if self._others is None or _wall_s(cores, self._others_cores) >= _SLOW_S:
-            self._others, self._memory_used_mb = self._read_others(cores), psutil.virtual_memory().used / 1e6
+        """Return the CPUs' load since the last call, or since the beginning; the rest is up to a second old."""
+        before, self._cpus = self._cpus, self._read_cpus()
+        self._count = max(self._count, 1 + max((*before, *self._cpus), default=-1))
+        since = _since(before, self._cpus)
+        if self._others is None or _wall_s(_since(self._others_cpus, self._cpus)) >= _SLOW_S:
+            self._others, self._memory_used_mb = self._read_others(), psutil.virtual_memory().used / 1e6
         return HostTelemetry(
-            cores=tuple(_share(cpu.busy_s, cpu.all_s) for cpu in _since(before, cores)),
+            cores=tuple(_share(*since[cpu]) if cpu in since else None for cpu in range(self._count)),
             others=self._others,
             memory_used_mb=self._memory_used_mb,
         )
 
-    def _read_others(self, cores: list[CpuTime]) -> float:
+    def _read_cpus(self) -> dict[int, CpuTime]:
+        with open(self._stat, encoding="ascii", errors="replace") as stat:
+            return cpu_times(stat)
+
+    def _read_others(self) -> float:
         """Return how many CPUs others kept busy since the last time: 1.5 is one and a half."""
-        before, self._others_cores = self._others_cores, cores
-        wall_s = _wall_s(cores, before)
-        others_s = sum(cpu.busy_s for cpu in _since(before, cores)) - self._ours_since_s()
-        return min(max(0.0, others_s / wall_s), float(len(cores))) if wall_s > 0 else 0.0
+        before, self._others_cpus = self._others_cpus, self._cpus
+        since = _since(before, self._cpus)
+        wall_s = _wall_s(since)
+        others_s = sum(cpu.busy_s for cpu in since.values()) - self._ours_since_s()
+        return min(max(0.0, others_s / wall_s), float(len(since))) if wall_s > 0 else 0.0
 
     def _ours_since_s(self) -> float:
         total_s = 0.0
@@ -83,31 +100,43 @@ class HostMeter:
         return total_s
 
 
+def cpu_times(stat: Iterable[str]) -> dict[int, CpuTime]:
+    """Return the time of each CPU online since boot, by its number.
+
+    Args:
+        stat: the lines of `/proc/stat`, of which `cpu3 10 0 5 80 1 0 0 0 0 0` says that CPU 3 spent 10 ticks on
+            users' programs, none on nice ones, 5 on the kernel, 80 idle and 1 waiting for a disk (proc(5)).
+    """
+    times = {}
+    for line in stat:
+        if not line.startswith("cpu"):  # those of CPUs come first
+            break
+        name, *ticks = line.split()
+        if name == "cpu":  # all of them together
+            continue
+        user, nice, system, idle, iowait, irq, softirq, steal = (_TICK_S * int(count) for count in ticks[:8])
+        busy_s = user + nice + system + irq + softirq
+        times[int(name[3:])] = CpuTime(busy_s=busy_s, all_s=busy_s + idle + iowait + steal)
+    return times
+
+
 def _used_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
-def _core_times() -> list[CpuTime]:
-    return [
-        CpuTime(
-            busy_s=cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq,
-            all_s=cpu.user + cpu.nice + cpu.system + cpu.irq + cpu.softirq + cpu.idle + cpu.iowait + cpu.steal,
-        )
-        for cpu in psutil.cpu_times(percpu=True)
-    ]
+def _since(before: Mapping[int, CpuTime], cpus: Mapping[int, CpuTime]) -> dict[int, CpuTime]:
+    """Return the time between two readings of each CPU that both have, and whose accounts did not run back."""
+    return {
+        cpu: CpuTime(busy_s=now.busy_s - before[cpu].busy_s, all_s=now.all_s - before[cpu].all_s)
+        for cpu, now in cpus.items()
+        if cpu in before and now.all_s >= before[cpu].all_s
+    }
 
 
-def _since(before: list[CpuTime], cores: list[CpuTime]) -> list[CpuTime]:
-    """Return the time of each CPU between two readings."""
-    return [
-        CpuTime(busy_s=now.busy_s - old.busy_s, all_s=now.all_s - old.all_s)
-        for old, now in zip(before, cores, strict=True)
-    ]
-
-
-def _wall_s(cores: list[CpuTime], before: list[CpuTime]) -> float:
-    return sum(cpu.all_s for cpu in _since(before, cores)) / len(cores)
+def _wall_s(since: Mapping[int, CpuTime]) -> float:
+    """Return how much time has passed; a CPU that was away for a part of it has counted less."""
+    return median(cpu.all_s for cpu in since.values()) if since else 0.0
 
 
 def _share(part: float, whole: float) -> float:

@@ -6,18 +6,22 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices.sysfs import Tree
 
 _SHARED_MEMORY = Path("/dev/shm")
+_ROOTS = Path("/run/gearshift")
+_OTHERS = "gearshift-board-"
+"""How the directory of a user who is not root is called; his number follows."""
 
 
 def _state_directory() -> Path:
     """Return this user's directory; both places are emptied by a reboot, which puts every knob back by itself."""
     if os.geteuid() == 0:
-        return Path("/run/gearshift")
+        return _ROOTS
     # The session reaps `gearshift-TAG` of dead runs; this is no such name.
     base = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else Path("/tmp")
-    return base / f"gearshift-board-{os.geteuid()}"
+    return base / f"{_OTHERS}{os.geteuid()}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,8 +30,16 @@ class Machine:
 
     Attributes:
         tree: the kernel's files.
+        affinity: the kernel's masks of threads.
         state: directory for the journal of what was found; made when it is needed.
     """
 
     tree: Tree = field(default_factory=Tree)
+    affinity: Affinity = field(default_factory=SystemAffinity)
     state: Path = field(default_factory=_state_directory)
+
+
+def other_states(machine: Machine) -> list[Path]:
+    """Return the directories of other users in which there is a journal."""
+    there = [_ROOTS, *(path for base in (_SHARED_MEMORY, Path("/tmp")) for path in sorted(base.glob(f"{_OTHERS}*")))]
+    return [path for path in there if path != machine.state and any(path.glob("journal-*"))]

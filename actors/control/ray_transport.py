@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, assert_never
@@ -68,10 +69,7 @@ class RayTransport:
     def reports(self, apps: Collection[str]) -> Telemetry:
         """Return what these applications and the board have reported since the last call."""
         taken = [self._apps[app].take() for app in apps]
-        units, host = self._board.take()
-        return Telemetry(
-            apps=tuple(report for report in taken if report is not None), units=units, power_w=None, host=host
-        )
+        return replace(self._board.take(), apps=tuple(report for report in taken if report is not None))
 
     def send(self, effect: Effect) -> Hashable:
         """Send an effect to the worker or the agent."""

@@ -20,7 +20,7 @@ import msgpack
 from actors.clock import Clock
 from actors.control.pages import PageReader, PageWriter
 from actors.worker.totals import WorkerTotals
-from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, HostTelemetry, Repinned, Telemetry, UnitTelemetry
 from scheduler.views import Gear
 
 _LEAD_SHARE = 0.1
@@ -108,9 +108,16 @@ class BoardReporter:
     def __init__(self, path: Path) -> None:
         self._page = PageWriter(path)
 
-    def post(self, units: tuple[UnitTelemetry, ...], host: HostTelemetry) -> None:
-        """Put on the page what the units and the machine did since the last post."""
-        self._page.write(msgpack.packb({"units": [_by_name(unit) for unit in units], "host": _by_name(host)}))
+    def post(self, report: Telemetry) -> None:
+        """Put on the page what happened to the board since the last post; applications are left out."""
+        page = {
+            "units": [_by_name(unit) for unit in report.units],
+            "power_w": report.power_w,
+            "host": report.host and _by_name(report.host),
+            "rails_w": report.rails_w,
+            "repinned": [_by_name(one) for one in report.repinned],
+        }
+        self._page.write(msgpack.packb(page))
 
 
 class BoardReports:
@@ -123,15 +130,22 @@ class BoardReports:
     def __init__(self, path: Path) -> None:
         self._page = PageReader(path)
 
-    def take(self) -> tuple[tuple[UnitTelemetry, ...], HostTelemetry | None]:
-        """Return the latest post of the units and of the machine; () and None if it was taken before."""
+    def take(self) -> Telemetry:
+        """Return the latest post as telemetry without applications; nothing at all if it was taken before."""
         page = self._page.read()
         if page is None:
-            return (), None
+            return Telemetry(apps=(), units=(), power_w=None)
         posted = msgpack.unpackb(page, use_list=False)
-        return tuple(UnitTelemetry(**unit) for unit in posted["units"]), HostTelemetry(**posted["host"])
+        return Telemetry(
+            apps=(),
+            units=tuple(UnitTelemetry(**unit) for unit in posted["units"]),
+            power_w=posted["power_w"],
+            host=posted["host"] and HostTelemetry(**posted["host"]),
+            rails_w=posted["rails_w"],
+            repinned=tuple(Repinned(**one) for one in posted["repinned"]),
+        )
 
 
-def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry) -> dict[str, Any]:
+def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry | Repinned) -> dict[str, Any]:
     """Return the fields of a report by their names, unlike `dataclasses.asdict` without copies."""
     return {field.name: getattr(values, field.name) for field in fields(values)}

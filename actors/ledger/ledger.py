@@ -295,7 +295,7 @@ class BoardLedger:
 
         Args:
             name: name of the unit.
-            mhz: one of its clocks.
+            mhz: its clock; the nearest of those that the unit has counts.
             other_load: share of each core online that others take, 0 to 1; requests there get the rest.
             cpus_online: the CPUs of it in use; a request on another one still ends there.
 

@@ -114,28 +114,29 @@ class UnitState(NamedTuple):
 
         Args:
             unit: the unit as `cluster.yaml` describes it.
-            mhz: one of its clocks.
+            mhz: its clock. One that was read back need not be one of the unit's: the nearest of those counts.
             other_load: share of each core online that others take, 0 to 1.
             cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`, or none.
 
         Raises:
             ValueError: if a figure is not possible.
         """
-        if mhz not in unit.mhz:
-            raise ValueError(f"mhz of unit {unit.name!r} must be one of {list(unit.mhz)}, not {mhz!r}.")
+        if not 0 < mhz < math.inf:
+            raise ValueError(f"mhz of unit {unit.name!r} must be a finite number above 0, not {mhz!r}.")
         if not 0 <= other_load <= 1:
             raise ValueError(f"other_load of unit {unit.name!r} must be between 0 and 1, not {other_load!r}.")
         if set(cpus_online) - set(unit.all_cpus):
             raise ValueError(
                 f"cpus_online of unit {unit.name!r} must be some of {list(unit.all_cpus)}, not {sorted(cpus_online)}."
             )
-        step = unit.mhz.index(mhz)
+        clock = unit.nearest(mhz)
+        step = unit.mhz.index(clock)
         return self._replace(
-            mhz=mhz,
+            mhz=clock,
             other_load=other_load,
             online=float(mask_of(core for core, cpu in enumerate(unit.numbers) if cpu in cpus_online)),
-            clock_changes=self.clock_changes + (mhz != self.mhz),
-            pace=unit.pace(mhz) * (1 - other_load),
+            clock_changes=self.clock_changes + (clock != self.mhz),
+            pace=unit.pace(clock) * (1 - other_load),
             static_w=math.nan if unit.static_w is None else unit.static_w[step],
             dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[step],
         )

@@ -1,7 +1,6 @@
 """A board file is read as written, and a wrong one is refused with the fault's place and the fix."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import yaml
@@ -10,16 +9,8 @@ from hypothesis import strategies as st
 
 from actors.board_schema import BoardError
 from actors.cluster import load_board
+from helpers.board_files import PLAIN, load, power, unit
 from scheduler.board import IdleState, Sensor, Thermal
-
-ROOT = Path(__file__).parents[2]
-PLAIN = yaml.safe_load((ROOT / "cluster.yaml").read_text())
-
-
-def load(tmp_path, content):
-    path = tmp_path / "board.yaml"
-    path.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
-    return load_board(path)
 
 
 def test_a_board_reads_as_written(tmp_path):
@@ -91,18 +82,6 @@ def test_a_unit_may_be_switched_off_where_its_owner_says_so(tmp_path):
 
 
 # ---------------------------------------------------------------- what can be wrong
-
-
-def unit(**changes):
-    """The plain board with keys of its second unit changed; None leaves one out."""
-    content = copy.deepcopy(PLAIN)
-    content["units"][1].update(changes)
-    content["units"][1] = {key: value for key, value in content["units"][1].items() if value is not None}
-    return content
-
-
-def power(**changes):
-    return {**PLAIN, "power": {**PLAIN["power"], **changes}}
 
 
 def without(key):
@@ -265,12 +244,15 @@ WRONG = {
     "switching off, a word": (unit(may_switch_off="yes"), "units[1].may_switch_off must be true or false, not 'yes'."),
     "garbage": (b"\x00\x93\xff\xfe\x80", "is not text."),
     "control characters": (b"name: \x01", "is not text."),
-    "empty": (b"", "is empty. A board has the keys name, units, power, ambient_c, speed_of."),
+    "empty": (b"", "is empty. A board has the keys name, units, power, modes, mode, sources, ambient_c, speed_of."),
     "only a comment": (b"# no\n", "is empty."),
     "syntax": (b"name: x\nunits: [1\npower: 3\n", "is not YAML in line 3: "),
     "a tag": (b"a: !!python/object:os.system {}", "is not YAML in line 1: "),
     "too deep": (b"[" * 500, "is not YAML that can be read: "),
-    "a list": (b"- 1\n", "must be a mapping with the keys name, units, power, ambient_c, speed_of, not [1]."),
+    "a list": (
+        b"- 1\n",
+        "must be a mapping with the keys name, units, power, modes, mode, sources, ambient_c, speed_of",
+    ),
 }
 
 

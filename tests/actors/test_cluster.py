@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from actors.agent.devices.cuda import cuda_devices
+from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from actors.cluster import check_host, packaged_board
+from helpers.fake_kernel import FakeAffinity, FakeTree, boards
 from scheduler.board import BoardUnit, IdleState, Thermal
 
 
@@ -25,7 +27,7 @@ def test_a_board_that_this_machine_can_be_passes():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dvfs": "cpufreq"}, "unit 'big': dvfs 'cpufreq' cannot be driven here yet; use one of: emulated, fixed"),
+        ({"dvfs": "cpufreq"}, r"unit 'big': the kernel sets no clock of CPU 0 .*use dvfs: fixed"),
         ({"kind": "gpu", "dvfs": "nvml", "cpus": ()}, "unit 'big': dvfs 'nvml' cannot be driven here yet"),
     ],
 )
@@ -80,7 +82,7 @@ def test_cuda_is_asked_outside_this_process():
 def test_a_cpu_that_is_not_there_is_named():
     board = small()
     lacking = replace(board, units=(replace(board.units[0], cpus=(4095,)),))
-    with pytest.raises(BoardError, match="unit 'big': CPU 4095 is not there, or not allowed"):
+    with pytest.raises(BoardError, match=r"unit 'big': CPU 4095 is not there \(this machine has .*--backend sim"):
         check_host(lacking)
 
 
@@ -96,6 +98,15 @@ def test_a_cpu_that_this_process_may_not_use_is_as_good_as_absent():
             check_host(board)
     finally:
         os.sched_setaffinity(0, home)
+
+
+def test_a_cpu_that_is_offline_is_named_with_what_may_have_taken_it():
+    kernel = boards.bed_amd64()
+    tree = FakeTree(kernel)
+    tree.knob("sys/devices/system/cpu/cpu3/online").write(0)
+    board = small(cpus=(2, 3))
+    with pytest.raises(BoardError, match=r"unit 'big': CPU 3 is offline: .*nvpmodel.*hotplug.*some of \[0, 1, 2\]"):
+        check_host(board, Machine(tree=tree, affinity=FakeAffinity(kernel)))
 
 
 def test_units_that_share_a_clock_are_not_driven_yet():

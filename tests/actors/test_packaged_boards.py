@@ -1,6 +1,8 @@
 """The packaged boards describe themselves truly, and their figures have sources."""
 
 import csv
+import os
+from collections import Counter
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -15,36 +17,73 @@ from actors.cluster import check_host, default_board_path, load_board, packaged_
 
 ROOT = Path(__file__).parents[2]
 BOARDS = Path(cluster.__file__).parent / "boards"
-NAMES = ["one-unit-host", "two-core-host"]
-SIMULATED = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped", "odroid-xu3"]
+EMULATED = ["one-unit-host", "two-core-host"]
+SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED))
+NAMES = [*EMULATED, *SIMULATED]
+XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
+POWERED = [*EMULATED, "odroid-xu3", *XAVIER_NX]
 
 
-@pytest.mark.parametrize("name", NAMES + SIMULATED)
+@pytest.mark.parametrize("name", NAMES)
 def test_shipped_boards_say_what_they_are(name):
     first_line = (BOARDS / f"{name}.yaml").read_text().splitlines()[0]
     assert "Describes the board" in first_line
     assert "not a file of Ray's cluster launcher" in first_line
     board = packaged_board(name)
     assert board.name == name
-    fitted = "xavier" in name
-    assert (board.base_w is None) != fitted
-    assert board.power_source.startswith("fitted" if fitted else "modelled")
+    assert board.powered == (name in POWERED)
+    assert (board.base_w is not None) == (name in XAVIER_NX)
+    mark = "fitted" if name in XAVIER_NX else "modelled" if name in POWERED else "unknown"
+    assert board.power_source.startswith(f"{mark}: ")
 
 
-def test_every_packaged_board_is_known_to_these_tests():
-    assert sorted(NAMES + SIMULATED) == sorted(path.stem for path in BOARDS.glob("*.yaml"))
+def figures(content):
+    """Yield each key of a board's file that holds a figure or a name of the board's own, with its unit or None."""
+    for unit in content["units"]:
+        for key, value in unit.items():
+            if key == "thermal":
+                yield from ((unit["name"], f"thermal.{part}") for part in value)
+            elif key not in ("name", "kind", "dvfs", "host"):
+                yield unit["name"], key
+    yield from ((None, key) for key in ("modes", "ambient_c") if key in content)
+    yield from ((None, key) for key in ("base_w", "sensors") if content["power"].get(key) is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_figure_has_a_source_and_each_source_a_figure(name):
+    """Whether a source says so, only a reader can check; that one is named for each figure, this test does."""
+    content = yaml.safe_load((BOARDS / f"{name}.yaml").read_text())
+    used = set()
+    for unit, key in figures(content):
+        found = [source for source in (f"{unit}.{key}", key) if source in content["sources"]]
+        assert found, f"{name}: {key} of {unit} has no source"
+        used.add(found[0])
+    assert used == set(content["sources"])
 
 
 @pytest.mark.parametrize("name", SIMULATED)
-def test_boards_for_simulation_are_not_driven(name):
-    with pytest.raises(BoardError, match=r"cannot be driven here yet.*--backend sim"):
-        check_host(packaged_board(name))
+def test_a_board_that_this_machine_is_not_can_still_be_simulated(name):
+    board = packaged_board(name)
+    if {cpu for unit in board.units for cpu in unit.cpus} <= os.sched_getaffinity(0):
+        pytest.skip("this machine has all its CPUs")
+    with pytest.raises(BoardError, match=f"^Board '{name}', unit .* simulate it with --backend sim"):
+        check_host(board)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_mode_leaves_its_cpus_and_what_is_known_of_power(name):
+    whole = yaml.safe_load((BOARDS / f"{name}.yaml").read_text())
+    there = {cpu for unit in whole["units"] for cpu in unit.get("cpus", [])}
+    for mode in packaged_board(name).modes:
+        board = packaged_board(name, mode.name)
+        assert {cpu for unit in board.units for cpu in unit.cpus} == set(mode.cpus or there)
+        assert board.powered == (name in POWERED)
 
 
 def test_an_unknown_packaged_board_is_refused_with_the_nearest():
     with pytest.raises(BoardError, match="Did you mean 'two-core-host'") as caught:
         packaged_board("two-cores-host")
-    assert "odroid-xu3, one-unit-host, two-core-host" in str(caught.value)
+    assert "odroid-xu3, odroid-xu4, one-unit-host" in str(caught.value)
 
 
 def test_the_projects_own_board_is_the_packaged_one(tmp_path, monkeypatch):
@@ -85,19 +124,58 @@ def test_the_odroids_heat_is_fitted_to_the_temperatures_of_the_measured_table():
     assert bounds_c[-1][1] < heat.trip_c <= 84
 
 
-def test_the_stock_xavier_keeps_to_its_nvpmodel_mode():
-    lines = [line for line in (BOARDS / "xavier_nx_nvpmodel.csv").read_text().splitlines() if line[0] != "#"]
-    (mode,) = [row for row in csv.DictReader(lines) if row["name"] == "MODE_15W_6CORE"]
+def test_the_stock_xavier_is_the_whole_one_in_a_mode_of_nvpmodel():
     stock, free = packaged_board("jetson-xavier-nx"), packaged_board("jetson-xavier-nx-unclamped")
-    clusters = [unit for unit in stock.units if unit.kind == "cpu"]
-    assert sum(unit.cores for unit in clusters) == int(mode["cpu_cores"])
-    low, high = int(mode["cpu_min_khz"]) / 1000, int(mode["cpu_max_khz"]) / 1000
+    assert packaged_board("jetson-xavier-nx", stock.mode) == replace(stock, name="jetson-xavier-nx:MODE_15W_6CORE")
     for name in ("cluster0", "cluster1", "cluster2"):
-        assert stock.unit(name).mhz == tuple(mhz for mhz in free.unit(name).mhz if low <= mhz <= high)
-        assert len(free.unit(name).mhz) == 25
+        one, whole = stock.unit(name), free.unit(name)
+        kept = slice(whole.mhz.index(1190.4), whole.mhz.index(1420.8) + 1)
+        assert (one.mhz, one.static_w, one.dynamic_w) == (
+            whole.mhz[kept],
+            whole.static_w[kept],
+            whole.dynamic_w[kept],
+        )
+        assert len(whole.mhz) == 25
     assert stock.unit("gpu") == free.unit("gpu")
-    assert (len(stock.unit("gpu").mhz), stock.unit("gpu").mhz[-1]) == (15, int(mode["gpu_max_hz"]) / 1e6)
+    assert (len(stock.unit("gpu").mhz), stock.unit("gpu").mhz[-1]) == (15, 1109.25)
     assert stock.speed_of == free.speed_of == "jetson-xavier-nx"
+
+
+def test_the_modes_of_the_xavier_nx_are_the_nine_published_ones():
+    """Number, CPUs online, the CPUs' highest clock, the GPU's, and the memory's."""
+    table = [
+        [
+            (board := packaged_board("jetson-xavier-nx", mode.name)).mode,
+            mode.id,
+            sum(unit.cores for unit in board.units if unit.kind == "cpu"),
+            board.unit("cluster0").mhz[-1],
+            board.unit("gpu").mhz[-1],
+            mode.emc_mhz,
+        ]
+        for mode in packaged_board("jetson-xavier-nx").modes
+    ]
+    assert table == [
+        ["MODE_15W_2CORE", 0, 2, 1907.2, 1109.25, 1600],
+        ["MODE_15W_4CORE", 1, 4, 1420.8, 1109.25, 1600],
+        ["MODE_15W_6CORE", 2, 6, 1420.8, 1109.25, 1600],
+        ["MODE_10W_2CORE", 3, 2, 1497.6, 803.25, 1600],
+        ["MODE_10W_4CORE", 4, 4, 1190.4, 803.25, 1600],
+        ["MODE_10W_DESKTOP", 5, 4, 1907.2, 510.0, 1600],
+        ["MODE_20W_2CORE", 6, 2, 1907.2, 1109.25, 1866],
+        ["MODE_20W_4CORE", 7, 4, 1420.8, 1109.25, 1866],
+        ["MODE_20W_6CORE", 8, 6, 1420.8, 1109.25, 1866],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "top", "capacities"),
+    [("odroid-xu4", "big", (539, 1024)), ("rk3588", "big0", (530, 1024))],
+)
+def test_a_little_core_is_as_fast_as_the_kernels_capacities_and_the_clocks_say(name, top, capacities):
+    board = packaged_board(name)
+    little, big = board.unit("little"), board.unit(top)
+    assert big.speed == 1.0
+    assert little.speed == pytest.approx(capacities[0] / capacities[1] * little.mhz[-1] / big.mhz[-1], abs=5e-5)
 
 
 # Device-tree voltages in mV, and the kernel's dynamic power coefficients (exynos5422-odroid-core.dtsi,
@@ -149,10 +227,25 @@ def test_the_documented_boards_can_be_read(tmp_path):
     assert units == {"laptop": [("cpu", "cpu", 2)], "workstation": [("cpu", "cpu", 2), ("gpu", "gpu", 1)]}
 
 
-def test_the_documented_sensors_are_those_of_a_xavier_nx(tmp_path):
-    (sensors,) = [content["power"] for content in documented() if list(content) == ["power"]]
+def test_the_documented_sensors_and_mode_are_those_of_a_xavier_nx():
     xavier = yaml.safe_load((BOARDS / "jetson-xavier-nx.yaml").read_text())
-    (tmp_path / "board.yaml").write_text(yaml.safe_dump({**xavier, "power": xavier["power"] | sensors}))
-    rails = {sensor.rail: sensor.covers for sensor in load_board(tmp_path / "board.yaml").sensors}
-    cpus = ("cluster0", "cluster1", "cluster2")
-    assert rails == {"VDD_IN": "board", "VDD_CPU_GPU_CV": (*cpus, "gpu"), "VDD_SOC": ()}
+    pieces = {key: value for content in documented() if len(content) == 1 for key, value in content.items()}
+    assert pieces == {"modes": xavier["modes"][:1], "power": {"sensors": xavier["power"]["sensors"]}}
+
+
+def row(board):
+    """A board's row in the documentation; units that are alike are told once."""
+    alike = Counter((unit.kind, unit.cores, unit.mhz[0], unit.mhz[-1]) for unit in board.units)
+    units = ", ".join(
+        f"{f'{count} × ' if count > 1 else ''}{f'{cores} CPU' + 's' * (cores > 1) if kind == 'cpu' else 'GPU'} "
+        f"{low:g} to {high:g}"
+        for (kind, cores, low, high), count in alike.items()
+    )
+    modes = ", ".join(f"`{mode.name}` ({mode.id})" for mode in board.modes) or "none"
+    rails = ", ".join(f"`{rail.rail}`" for rail in board.sensors) or "none"
+    return f"| `{board.name}` | {units} | {modes} | {rails} | {board.power_source.partition(':')[0]} |"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_has_a_row_for_each_board(name):
+    assert row(packaged_board(name)) in (ROOT / "docs" / "boards.md").read_text().splitlines()

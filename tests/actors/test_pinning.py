@@ -1,13 +1,17 @@
 """Pins of real processes with many threads are read back from the kernel."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from actors.pinning import PinError, allowed, pin
+from actors.affinity import SystemAffinity, why_not
+from actors.agent.devices.sysfs import Tree
+from actors.pinning import PinError, allowed, pin, repin
+from helpers.fake_kernel import FakeAffinity, FakeTree, boards
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
 
@@ -90,15 +94,21 @@ def test_threads_that_come_and_go_meanwhile_do_no_harm(child):
         assert set(allowed(child.pid).values()) == {cpus}
 
 
-@pytest.mark.parametrize("cpus", [(4095,), ()])
-def test_cpus_that_the_kernel_refuses_are_named(child, cpus):
-    with pytest.raises(PinError, match=rf"process {child.pid} cannot be moved to CPUs \[{cpus[0] if cpus else ''}\]"):
-        pin(child.pid, cpus)
+def test_cpus_of_which_none_is_online_are_named_with_what_may_have_taken_them(child):
+    before = allowed(child.pid)
+    with pytest.raises(PinError, match=rf"process {child.pid} cannot be pinned to CPUs \[4095\]: .*nvpmodel.*hotplug"):
+        pin(child.pid, (4095,))
+    assert allowed(child.pid) == before
 
 
-def test_what_the_kernel_grants_only_in_part_is_an_error(child):
-    with pytest.raises(PinError, match="do not stay on CPUs"):
-        pin(child.pid, (*CPUS[:1], 4095))
+def test_no_cpu_at_all_is_refused_by_the_kernel(child):
+    with pytest.raises(PinError, match=rf"process {child.pid} cannot be moved to CPUs \[\]"):
+        pin(child.pid, ())
+
+
+def test_of_several_cpus_those_that_are_online_are_taken_and_told(child):
+    assert pin(child.pid, (*CPUS[:1], 4095)) == CPUS[:1]
+    assert set(allowed(child.pid).values()) == {CPUS[:1]}
 
 
 def test_a_process_that_is_gone_is_named(child):
@@ -106,3 +116,74 @@ def test_a_process_that_is_gone_is_named(child):
     child.wait()
     with pytest.raises(PinError, match=f"process {child.pid} is gone"):
         pin(child.pid, CPUS)
+
+
+# ---------------------------------------------------------------- CPUs that go and come
+
+
+@pytest.fixture
+def fake():
+    """Masks of a fake kernel with four CPUs, for the child's real threads; and a switch of its CPUs."""
+    kernel = boards.bed_amd64()
+    tree = FakeTree(kernel)
+
+    def switch(cpu, on):
+        tree.knob(f"sys/devices/system/cpu/cpu{cpu}/online").write(int(on))
+
+    return FakeAffinity(kernel), switch
+
+
+def test_the_default_is_this_machines_kernel():
+    system = SystemAffinity()
+    assert set(system.get(0)) == os.sched_getaffinity(0)
+    assert system.online() >= set(CPUS)
+
+
+def test_without_a_word_of_the_kernel_all_cpus_count_as_online(tmp_path):
+    assert SystemAffinity(Tree(tmp_path)).online() == frozenset(range(os.sysconf("SC_NPROCESSORS_CONF")))
+
+
+def test_pinning_again_mends_what_the_kernel_has_widened(child, fake):
+    affinity, switch = fake
+    pin(child.pid, (1,), affinity)
+    switch(1, False)
+    assert set(allowed(child.pid, affinity).values()) == {(0, 2, 3)}
+    assert repin(child.pid, (1,), affinity) is None
+    switch(1, True)
+    assert repin(child.pid, (1,), affinity) == (0, 1, 2, 3)
+    assert set(allowed(child.pid, affinity).values()) == {(1,)}
+    assert repin(child.pid, (1,), affinity) is None
+
+
+def test_pinning_again_mends_what_the_kernel_has_narrowed(child, fake):
+    affinity, switch = fake
+    switch(1, False)
+    assert pin(child.pid, (0, 1), affinity) == (0,)
+    switch(1, True)
+    assert repin(child.pid, (0, 1), affinity) == (0,)
+    assert set(allowed(child.pid, affinity).values()) == {(0, 1)}
+
+
+def test_a_cpu_outside_of_the_cpuset_is_blamed_on_it(child):
+    affinity = FakeAffinity(boards.bed_amd64(), cpuset={0, 1})
+    with pytest.raises(PinError, match=r"cannot be moved to CPUs \[2\].*cpuset"):
+        pin(child.pid, (2,), affinity)
+    with pytest.raises(PinError, match=r"do not stay on CPUs \[1, 2\].*cpuset.*nvpmodel, hotplug"):
+        pin(child.pid, (1, 2), affinity)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "reason"),
+    [
+        (0, None),
+        (1, r"is offline: a power mode \(nvpmodel\) or hotplug .* write 1 to /sys/devices/system/cpu/cpu1/online"),
+        (2, "is not allowed to this process: a cpuset or taskset leaves it out"),
+        (7, r"is not there \(this machine has 0-3\)"),
+    ],
+)
+def test_why_a_cpu_cannot_be_used_is_told_apart(cpu, reason):
+    kernel = boards.bed_amd64()
+    tree, affinity = FakeTree(kernel), FakeAffinity(kernel, cpuset={0, 1, 3})
+    tree.knob("sys/devices/system/cpu/cpu1/online").write(0)
+    said = why_not(cpu, affinity, tree)
+    assert said is None if reason is None else re.search(reason, said)

@@ -7,7 +7,7 @@ from helpers.synthetic_run import make_run
 from workloads.bench.comparison import Runs
 from workloads.bench.results import RunResult
 from workloads.bench.tasks import BenchTask, Command
-from workloads.results.summary import Accuracy, AppSummary, EnergySummary, Latency, Segment, Summary, Tail
+from workloads.results.summary import Accuracy, AppSummary, Latency, Segment, Summary, Tail, energy_summary
 
 COMMAND = Command(
     policies=("joint", "schedutil", "floor"),
@@ -64,7 +64,7 @@ def result(
         policy=policy,
         seed=seed,
         apps={f"app-{place}": one for place, one in enumerate(apps or (app(),))},
-        energy=EnergySummary(units_j=units_j, board_j=board_j, source="modelled"),
+        energy=energy_summary(units_j, board_j, units_source="modelled"),
         host=None,
     )
     task = BenchTask(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)

@@ -138,6 +138,8 @@ class World:
         self.manager = manager
         self.workers = {app: FakeWorker() for app in apps}
         self.clocks: dict[str, float | str] = {unit.name: unit.mhz[0] for unit in BOARD.units}
+        self.shown: dict[str, dict[str, object]] = {unit.name: {} for unit in BOARD.units}
+        """By unit, fields of its reports that are not those of a board that nobody holds down."""
         self.now_s = 0.0
         self.loss = loss
         self._lossy = loss > 0
@@ -223,7 +225,15 @@ class World:
 
     def _unit_reports(self) -> tuple[UnitTelemetry, ...]:
         return tuple(
-            UnitTelemetry(name=name, mhz_now=1000.0 if isinstance(clock, str) else clock, busy=0.5, temp_c=None)
+            UnitTelemetry(
+                **{
+                    "name": name,
+                    "mhz_now": 1000.0 if isinstance(clock, str) else clock,
+                    "busy": 0.5,
+                    "temp_c": None,
+                    **self.shown[name],
+                }
+            )
             for name, clock in self.clocks.items()
         )
 

@@ -16,7 +16,7 @@ from workloads.mix.mix import Mix
 from workloads.results.epoch_log import EpochLogWriter, LogHeader
 from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
 from workloads.results.summarize import AppRecords, summarize_app, tail_of
-from workloads.results.summary import EnergySummary, HostSummary, ManagerSummary, Summary, Tail, UnitSummary
+from workloads.results.summary import HostSummary, ManagerSummary, Summary, Tail, UnitSummary, energy_summary
 
 UNITS_MHZ = {"big": tuple(range(200, 2001, 200)), "little": tuple(range(200, 1401, 200))}
 LADDER = tuple(
@@ -122,7 +122,7 @@ def make_run(policy: str = "joint", seed: int = 0, stalled: bool = False) -> Mad
             unit: UnitSummary(busy=float(busy[unit]), clock_changes=3, mean_mhz=float(np.mean(UNITS_MHZ[unit])))
             for unit in UNITS_MHZ
         },
-        energy=EnergySummary(units_j=53.2, board_j=None, source="modelled"),
+        energy=energy_summary(53.2, None, units_source="modelled"),
         manager=ManagerSummary(epochs=400, solve_ms=tail_of([1.2, 2.5]), apply_ms=Tail(), overruns=0),
         host=HostSummary(
             steal_s=0.02,

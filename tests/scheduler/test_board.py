@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from scheduler.board import DVFS, Board, BoardUnit
+from scheduler.board import Board, BoardUnit
+from scheduler.dvfs import DVFS
 
 UNIT = BoardUnit(name="big", kind="cpu", cpus=(0,), dvfs="emulated", mhz=(500.0,), static_w=(0.1,), dynamic_w=(0.5,))
 BOARD = Board(name="b", units=(UNIT, replace(UNIT, name="little")), base_w=1.5, sensor="none", power_source="made up")
@@ -43,6 +44,35 @@ def test_a_gpu_has_one_core_which_is_number_0():
     gpu = replace(UNIT, kind="gpu", cpus=())
     assert (gpu.cores, gpu.numbers, gpu.all_cpus) == (1, (0,), (0,))
     assert [gpu.first_cpus(count) for count in (0, 1, 2)] == [(), (0,), (0,)]
+
+
+CLOCKED = replace(UNIT, mhz=(1000.0, 1400.0, 1800.0))
+
+
+@pytest.mark.parametrize(
+    ("mhz", "nearest"),
+    [(1.0, 1000.0), (1199.998, 1000.0), (1200.0, 1000.0), (1200.002, 1400.0), (1399.998, 1400.0), (9e9, 1800.0)],
+)
+def test_the_nearest_clock_is_the_lower_of_two_as_near(mhz, nearest):
+    assert CLOCKED.nearest(mhz) == nearest
+
+
+@pytest.mark.parametrize(
+    ("cap_mhz", "held_at"),
+    [
+        (None, None),
+        (1500.0, 1400.0),
+        (1399.998, 1400.0),
+        (1372.0, 1400.0),
+        (1371.0, 1000.0),
+        (1.0, 1000.0),
+        (1799.998, None),
+        (1800.0, None),
+        (2500.0, None),
+    ],
+)
+def test_a_cap_holds_a_unit_to_the_clock_that_it_is_or_to_the_next_below(cap_mhz, held_at):
+    assert CLOCKED.held_at(cap_mhz) == held_at
 
 
 def test_a_boards_energy_is_that_of_its_units_and_of_the_rest():

@@ -74,6 +74,50 @@ def test_board_events_reach_the_policy():
     assert policy.snapshots[-1].power_cap_w == 2.5
 
 
+def test_what_the_board_shows_is_decided_on_within_an_epoch_and_the_plan_says_why():
+    world, policy = settled_world()
+    world.run(2 * EPOCH_S)
+    policy.clocks = {"big": 1000.0}
+    world.shown["big"] = {"max_mhz": 1000.0, "cpus_online": (1,), "held_by": "thermal CPU-therm 91 °C"}
+    world.run(EPOCH_S)
+    held = ["big held at 1000 MHz by thermal CPU-therm 91 °C", "CPU 0 of big went offline (thermal CPU-therm 91 °C)"]
+    assert world.logs("plan")[-1]["why"] == held
+    assert [log["text"] for log in world.logs("event")] == held
+    assert world.plan["cpus"] == {"a": [1]}
+    big = policy.snapshots[-1].units[0]
+    assert (big.cpus_online, big.mhz_allowed, policy.snapshots[-1].events) == ((1,), (500.0, 1000.0), tuple(held))
+    epoch = world.logs("epoch")[-1]["units"]["big"]
+    assert (epoch["max_mhz"], epoch["cpus_online"], epoch["held_by"]) == (1000.0, [1], "thermal CPU-therm 91 °C")
+    # The mix's limit, set and lifted meanwhile, does not lift the board's.
+    limit = UnitLimited(unit="big", max_mhz=500.0, cpus_online=(0, 1), other_load=0.0)
+    for asked_mhz, allowed in ((500.0, (500.0,)), (None, (500.0, 1000.0))):
+        policy.clocks = {}
+        world.send(Event(change=replace(limit, max_mhz=asked_mhz), text="the mix"))
+        assert policy.snapshots[-1].units[0].mhz_allowed == allowed
+    decided = len(policy.snapshots)
+    world.shown["big"] = {}
+    world.run(EPOCH_S)
+    assert len(policy.snapshots) == decided  # one report is not enough to lift it
+    world.run(EPOCH_S)
+    assert policy.snapshots[-1].units[0].mhz_allowed == (500.0, 1000.0, 2000.0)
+    assert policy.snapshots[-1].units[0].cpus_online == (0, 1)
+    assert world.logs("event")[-2:] == [
+        {"text": "big no longer held at 1000 MHz"},
+        {"text": "CPU 0 of big came online"},
+    ]
+
+
+def test_a_board_whose_temperature_alone_changes_is_not_decided_on_again():
+    world, _ = settled_world()
+    world.shown["big"] = {"max_mhz": 1000.0, "held_by": "thermal 90 °C"}
+    world.run(2 * EPOCH_S)
+    decisions = world.manager.decisions
+    for temp_c in range(91, 99):
+        world.shown["big"] = {"max_mhz": 1000.0, "held_by": f"thermal {temp_c} °C"}
+        world.run(EPOCH_S)
+    assert world.manager.decisions == decisions
+
+
 def test_networks_below_the_floor_are_not_offered():
     world, policy = settled_world(min_accuracy=0.7)
     subnets = {point.subnet for point in policy.snapshots[-1].apps[0].points}

@@ -21,7 +21,7 @@ from helpers.fake_world import (
 )
 from helpers.settled_world import observed, settled_world
 from scheduler.manager import Manager
-from scheduler.messages import AppJoined, AppLeft, Event, Log, Prepare, SetClock, Tick, UnitLimited
+from scheduler.messages import AppJoined, AppLeft, Event, Log, Prepare, Repinned, SetClock, Telemetry, Tick, UnitLimited
 from scheduler.policies import HINDSIGHT, NETWORKS, Joint, make_policy
 from scheduler.views import Plan
 
@@ -115,6 +115,14 @@ def test_without_any_unit_the_last_plan_stays_and_the_log_says_why():
     assert world.workers["a"].gear == gear("s")
 
 
+def test_workers_that_were_pinned_again_are_logged():
+    world, _ = settled_world()
+    moved = Repinned(app="a", before=(0, 1, 2, 3), cpus=(0,))
+    effects = world.manager.on(Telemetry(apps=(), units=(), power_w=None, repinned=(moved,)), world.now_s)
+    fields = {"app": "a", "before": (0, 1, 2, 3), "cpus": (0,), "fault": None}
+    assert effects == [Log(kind="repinned", fields=fields)]
+
+
 def test_policy_that_wants_to_be_asked_every_epoch_is():
     counts = {}
     for kind in (Scripted, Watchful):
@@ -199,8 +207,8 @@ def test_logs_hold_plain_values_and_what_they_promise():
     for log in logs:
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]
-    assert set(epoch) == {"epoch", "decided", "units", "host", "apps", "power_w", "violation", "optimal"}
-    assert set(epoch["units"]["big"]) == {"mhz", "busy", "temp_c", "power_w"}
+    assert set(epoch) == {"epoch", "decided", "units", "rails", "host", "apps", "power_w", "violation", "optimal"}
+    assert set(epoch["units"]["big"]) == {"mhz", "busy", "temp_c", "power_w", "max_mhz", "cpus_online", "held_by"}
     app_keys = {"gear", "queue_len", "on_time", "p95_ms", "rate_hz", "service_ratio"}
     assert set(epoch["apps"]["a"]) == app_keys
     assert (epoch["violation"], epoch["optimal"]) == (0.0, True)

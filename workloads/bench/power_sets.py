@@ -39,7 +39,8 @@ def set_boards(board: Board) -> tuple[Board, ...]:
     A set has the same place on every board, so that the energies of several boards may be added set by set. A board
     that differs from the packaged one in any figure has no sets, because it is not known how its figures were found.
     """
-    if board.name not in (STOCK, UNCLAMPED) or board != packaged_board(board.name):
+    name, _, mode = board.name.partition(":")
+    if name not in (STOCK, UNCLAMPED) or board != packaged_board(name, mode or None):
         return ()
     return tuple(with_power(board, one) for one in fit())
 

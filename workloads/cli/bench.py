@@ -36,7 +36,8 @@ def bench(
         list[Path] | None, typer.Argument(metavar="[MIX.py]...", help="Scripts with a function `mix() -> Mix`.")
     ] = None,
     boards: Annotated[
-        str | None, typer.Option(help="Boards as A,B: files or names. Default: each mix on its own boards.")
+        str | None,
+        typer.Option(help="Boards as A,B: names or files, also as BOARD:MODE. Default: each mix on its own boards."),
     ] = None,
     policies: Annotated[
         str | None,

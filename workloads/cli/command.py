@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from workloads.cli.bench import bench
+from workloads.cli.board import doctor, probe, restore
 from workloads.cli.options import bad_input, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
@@ -73,7 +74,7 @@ def report(
         print(write_report(run_dir))
 
 
-for command in (run, bench, validate, profile, accuracy, ladder):
+for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, restore):
     app.command()(command)
 
 

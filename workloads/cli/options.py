@@ -21,10 +21,13 @@ _TABLE_WIDTH = 110
 """Width of a table in columns where there is no terminal that gives one."""
 
 BoardOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--board",
-        help="Description of the board, a YAML file. Default: ./cluster.yaml if there is one, else the packaged board.",
+        metavar="NAME[:MODE]|FILE[:MODE]|host",
+        help="A packaged board or the YAML file of your own, in one of its modes if you like, such as "
+        "jetson-xavier-nx:MODE_15W_2CORE; host is this machine as it is. Default: ./cluster.yaml if there is one, else "
+        "two-core-host.",
     ),
 ]
 WeightsOption = Annotated[

@@ -21,9 +21,10 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.report.table import summary_table
 from workloads.results.environment import with_environment
+from workloads.results.run_dir import read_energy_note
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
-from workloads.runs.boards import BACKENDS, open_board
+from workloads.runs.boards import BACKENDS, host_notices, open_board
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -72,6 +73,8 @@ def run(
                 raise InputError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
             opened = open_board(board, backend)
+            for notice in host_notices(board):
+                progress.line(notice)
             for name in policies:
                 check_options(
                     opened,
@@ -93,7 +96,8 @@ def run(
     if json:
         print(summaries[0].to_json())
         return
-    print_result(summary_table(summaries, emulated=opened.emulated))
+    notes = [read_energy_note(runs.directory_of(name)) for name in policies]
+    print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
     print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
 
 
@@ -214,6 +218,8 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"lost    {entry['app']}: {entry['reason']}"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "handed_back":
+            return "board   " + "; ".join(entry["lines"])
         case "policy_failed" | "error":
             return f"error   {entry}"
     return None

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import supernets
-from actors.cluster import check_gpus, default_board_path, load_board
+from actors.cluster import check_gpus, find_board
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.ladders import ladder_of
@@ -25,7 +25,7 @@ def profile(
 ) -> None:
     """Measure the latency of a supernet's ladder on this machine, and store the profile."""
     with ProgressLines() as progress, bad_input():
-        opened = load_board(board or default_board_path())
+        opened = find_board(board)
         check_gpus(opened)
         ladder = ladder_of(supernet, weights_of(supernet, weights), progress.update)
         measured = profile_board(supernet, ladder, opened, progress.update, engine, fresh=True)

@@ -13,7 +13,7 @@ from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.results.run_dir import read_run
-from workloads.runs.boards import open_board
+from workloads.runs.boards import host_notices, open_board
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import write_simulated
@@ -46,6 +46,8 @@ def validate(
         with bad_input():
             loaded = load_mix(mix)
             opened = open_board(board)
+            for notice in host_notices(board):
+                progress.line(notice)
             check_options(opened, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
             directory = run_directory(out, f"validate-{loaded.name}")
             files = own_weights(weights)

@@ -117,8 +117,8 @@ def at(
     """Make an event: a change at a time of the run.
 
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
-    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores. `cores=2` leaves
-      the first two of the unit's CPUs.
+    - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores.
+      `cores=2` leaves the first two of the unit's CPUs.
     - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the whole board changes; None lifts the cap.
     - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
 

@@ -24,6 +24,7 @@ from actors.requests.records import Status
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
+from workloads.report.table import power_words
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import StoredRun
 
@@ -277,7 +278,7 @@ def _draw_power(axes: Axes, run: StoredRun) -> None:
     axes.set_ylim(0, 1.1 * max(float(np.max(below)), 1e-9))
     axes.yaxis.set_major_locator(MaxNLocator(3))
     axes.grid(axis="y")
-    axes.set_title(f"Power of the units, stacked, W ({run.summary.energy.source})")
+    axes.set_title(f"Power of the units, stacked, W ({power_words(run.summary, run.energy)})")
     _note(axes, [("mean", MUTED), *reversed(notes)])
 
 

@@ -22,6 +22,7 @@ from workloads.report.table import (
     host_words,
     joules,
     milliseconds,
+    sensor_lines,
     share,
     targets_in_force,
 )
@@ -75,6 +76,7 @@ def render(run: StoredRun) -> str:
         *([section("What went wrong", _troubles_table(run))] if run.troubles else []),
         *(section(app, plot(plot_app(run, app))) for app in run.summary.apps),
         section("The board", plot(plot_units(run))),
+        *([section("Energy", _energy_tables(run))] if run.summary.energy.rails else []),
         section("Every change of gear", _gears_table(run)),
         section("How this was measured", _method(run)),
     ]
@@ -232,6 +234,33 @@ def _consequences(run: StoredRun, at_s: float, from_s: float, until_s: float) ->
     return found
 
 
+def _energy_tables(run: StoredRun) -> str:
+    """Return what the rails measured, beside the power table, and each unit's part."""
+    energy = run.summary.energy
+    said = "".join(f"<p>{escape(line)}.</p>" for line in sensor_lines(run.summary, run.energy))
+    rails = [
+        [
+            escape(name),
+            "the board" if rail.covers == "board" else escape(", ".join(rail.covers)),
+            joules(rail.joules),
+            str(rail.samples),
+            UNKNOWN if rail.longest_gap_s is None else f"{1000 * rail.longest_gap_s:.0f}",
+            escape(rail.why_unknown or ""),
+        ]
+        for name, rail in energy.rails.items()
+    ]
+    tables = table(["rail", "covers", "energy", "readings", "longest gap, ms", "why not measured"], rails)
+    if run.energy:
+        units = [[escape(name), joules(unit.joules), unit.source] for name, unit in run.energy.units.items()]
+        tables += "<h3>By unit</h3>" + table(["unit", "energy", "source"], units)
+        if any(unit.source == "attributed" for unit in run.energy.units.values()):
+            tables += (
+                "<p>Attributed: a rail measures several units together, and each unit's share is in proportion to its "
+                "modelled energy.</p>"
+            )
+    return said + tables
+
+
 def _troubles_table(run: StoredRun) -> str:
     rows = [[f"{one.now_s:.3f}", escape(one.kind), escape(one.text)] for one in run.troubles]
     return table(["at, s", "what", "details"], rows)
@@ -263,7 +292,7 @@ def _method(run: StoredRun) -> str:
         "the end are not counted. A verdict is given where the whole 95 % Wilson interval of the on-time share "
         "lies on one side of what was asked.",
         f"Energy is of the managed units, idle included, over the whole run, and is {summary.energy.source}. "
-        f"Power figures: {header.power_source}. Board: {joules(summary.energy.board_j)}.",
+        f"Power figures: {header.power_source}. Board: {_board_words(summary)}.",
         f"The manager ran {summary.manager.epochs} epochs, {summary.manager.overruns} of them late. It decided "
         f"in {_tail(summary.manager.solve_ms)}; a plan was applied in {_tail(summary.manager.apply_ms)}; a switch took "
         + "; ".join(f"{_tail(app.switch_ms)} ({name})" for name, app in summary.apps.items())
@@ -307,6 +336,14 @@ def _clock(clock: float | str | None) -> str:
     if clock is None:
         return "none"
     return clock if isinstance(clock, str) else f"{clock:g} MHz"
+
+
+def _board_words(summary: Summary) -> str:
+    energy = summary.energy
+    # A source of its own is worth a word only where it differs from the units'.
+    return joules(energy.board_j) + (
+        f", {energy.board_source}" if energy.board_j is not None and energy.board_source != energy.source else ""
+    )
 
 
 def _tail(tail: Tail) -> str:

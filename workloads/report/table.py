@@ -5,12 +5,13 @@ The words for figures are here too, so that the table and the report say the sam
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from workloads.results.run_dir import EnergyNote
 from workloads.results.summary import AppSummary, Summary, Verdict
 
 UNKNOWN = "unknown"
@@ -18,12 +19,15 @@ VERDICT_SIGNS: dict[Verdict, str] = {"met": "✓", "missed": "✗", "not shown":
 _VERDICT_STYLES: dict[Verdict, str] = {"met": "green", "missed": "bold red", "not shown": "yellow"}
 
 
-def summary_table(summaries: Sequence[Summary], *, emulated: bool = False) -> Table:
+def summary_table(
+    summaries: Sequence[Summary], *, emulated: bool = False, notes: Sequence[EnergyNote | None] = ()
+) -> Table:
     """Put runs of one mix side by side: the targets of each app, what each policy gave it, and the energies.
 
     Args:
         summaries: Summaries, at least one; energies are compared with the first's.
         emulated: True if the board's clocks are emulated; the table then says so.
+        notes: For each summary what the run noted of its energies, None where it had no sensors; empty for no notes.
 
     Returns:
         A table of at most 110 columns.
@@ -36,7 +40,7 @@ def summary_table(summaries: Sequence[Summary], *, emulated: bool = False) -> Ta
         title_style="",
         show_edge=False,
         pad_edge=False,
-        caption=Text("\n").join([Text(), *_footer(summaries, emulated)]),
+        caption=Text("\n").join([Text(), *_footer(summaries, emulated, notes)]),
         caption_justify="left",
         caption_style="",
     )
@@ -111,6 +115,42 @@ def energy_words(summary: Summary, emulated: bool) -> str:
     return summary.energy.source + (", emulated clocks" if emulated else "")
 
 
+def power_words(summary: Summary, note: EnergyNote | None) -> str:
+    """Return the source of the units' power; a share of a rail of several units is no measurement of one of them."""
+    is_split = note is not None and any(unit.source == "attributed" for unit in note.units.values())
+    return "measured together, split as modelled" if is_split else summary.energy.source
+
+
+def sensor_lines(summary: Summary, note: EnergyNote | None) -> list[str]:
+    """Return what the sensors say: measured energies beside those of the board's power table, then what is not known.
+
+    `units: measured 41.2 J; the board's power table says 38.0 J (0.92 of it)`. There are no lines where nothing was to
+    be measured.
+
+    Args:
+        summary: Summary of the run.
+        note: What the run noted of its energies; None where it had no sensors.
+    """
+    energy = summary.energy
+    figures = (
+        ("units", energy.units_j, energy.units_source, note.modelled_units_j if note else None),
+        ("board", energy.board_j, energy.board_source, note.modelled_board_j if note else None),
+    )
+    lines = [
+        f"{what}: measured {joules(measured_j)}; {_beside(measured_j, modelled_j)}"
+        for what, measured_j, source, modelled_j in figures
+        if source == "measured" and measured_j is not None
+    ]
+    return lines + [f"rail {name}: {rail.why_unknown}" for name, rail in energy.rails.items() if rail.why_unknown]
+
+
+def _beside(measured_j: float, modelled_j: float | None) -> str:
+    if modelled_j is None:
+        return "the board's file has no power table to compare that with"
+    ratio = f" ({modelled_j / measured_j:.2f} of it)" if measured_j > 0 else ""
+    return f"the board's power table says {joules(modelled_j)}{ratio}"
+
+
 def host_words(summary: Summary) -> str | None:
     """Return the words for a run that the host disturbed; None if it did not."""
     host = summary.host
@@ -126,16 +166,22 @@ def _one_after_the_other(words: Iterable[str]) -> str:
     return "→".join(word for word, _ in groupby(words))
 
 
-def _footer(summaries: Sequence[Summary], emulated: bool) -> list[Text]:
+def _footer(summaries: Sequence[Summary], emulated: bool, notes: Sequence[EnergyNote | None]) -> list[Text]:
     width = max(len(summary.policy) for summary in summaries)
-    base_j = summaries[0].energy.units_j
-    lines = [Text(f"Energy of the units, {energy_words(summaries[0], emulated)}:", style="bold")]
-    for place, summary in enumerate(summaries):
-        units_j = summary.energy.units_j
-        line = Text(f"{summary.policy:<{width}}  {joules(units_j):>9}")
-        if place and base_j and units_j is not None:
-            line.append(f"  {100 * (units_j / base_j - 1):+.0f} % against {summaries[0].policy}")
+    first = summaries[0].energy
+    sources = {summary.energy.source for summary in summaries}
+    how = f", {energy_words(summaries[0], emulated)}" if len(sources) == 1 else ""
+    lines = [Text(f"Energy of the units{how}:", style="bold")]
+    for place, (summary, note) in enumerate(zip_longest(summaries, notes)):
+        energy = summary.energy
+        line = Text(f"{summary.policy:<{width}}  {joules(energy.units_j):>9}")
+        if len(sources) > 1:
+            line.append(f"  {energy_words(summary, emulated)}")
+        # What was measured is not compared with what was modelled.
+        if place and first.units_j and energy.units_j is not None and energy.source == first.source:
+            line.append(f"  {100 * (energy.units_j / first.units_j - 1):+.0f} % against {summaries[0].policy}")
         lines.append(line)
+        lines += [Text(f"{'':{width}}  {said}") for said in sensor_lines(summary, note)]
         if words := host_words(summary):
             lines.append(Text(f"{'':{width}}  {words}", style="bold red"))
     return lines

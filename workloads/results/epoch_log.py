@@ -3,13 +3,19 @@
 The first map is the header. Each map after it is one entry `{"kind": ..., "now_s": ..., ...}`, written as it happens,
 so a killed run loses at most its last entry. The fields of an entry depend on its kind and are plain values:
 
-- `epoch`: {epoch, decided, units {name: {mhz, busy, power_w?}}, apps {name: {gear, queue_len, on_time, p95_ms,
-  rate_hz, service_ratio}}, power_w, violation, optimal, solve_ms}
+- `epoch`: {epoch, decided, units {name: {mhz, busy, temp_c, power_w, max_mhz, cpus_online, held_by}}, rails {name:
+  watts}, apps {name: {gear, queue_len, on_time, p95_ms, rate_hz, service_ratio}}, power_w, violation, optimal,
+  solve_ms}
 - `plan`: {why: [text]}, a decision that changes something
 - `gear`: {app, from, to, why, plan}, a gear acknowledged
-- `clock`: {unit, from, to}, a clock in MHz or a governor's name
-- `event`: {text}
+- `clock`: {unit, from, to, asked?}, a clock in MHz or a governor's name: `to` as granted, `asked` only where it differs
+- `denied`: {unit, asked, granted}, a clock that was not granted though no cap is seen; the plan goes on without it
+- `pin`: {app, asked, cpus}, a worker that could be pinned to some of the CPUs only, since the others are offline
+- `repinned`: {app, before, cpus, fault}, a worker whose threads the kernel had let go to the CPUs `before`
+- `event`: {text}, an event of the mix, or a limit that the board was seen to set or to lift
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
+- `energy`: {modelled_units_j, modelled_board_j, units {name: {joules, source}}}, at the end of a run with sensors; the
+  source is `measured`, `attributed` (a share of a rail of several units), `modelled` or `unknown`
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
 
 A gear is [subnet, unit, cores], or None for no gear. This module does not know what the entries mean;

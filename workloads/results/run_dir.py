@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ REQUESTS_FILE = "requests.npz"
 
 _RECORDS = "records:"
 _ARRIVALS = "arrivals:"
-_TROUBLES = {"error", "unhealthy", "policy_failed"}
+_TROUBLES = {"error", "unhealthy", "denied", "policy_failed"}
 
 Records: TypeAlias = NDArray[np.void]
 
@@ -98,7 +98,7 @@ class ClockChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventMark:
-    """An event of the mix, in words."""
+    """An event of the mix, or a limit that the board set or lifted, in words."""
 
     now_s: float
     text: str
@@ -114,6 +114,31 @@ class WorkerLoss:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UnitEnergy:
+    """One unit's energy and where it comes from; `attributed` is a share of what a rail of several units measured."""
+
+    joules: float | None
+    source: Literal["measured", "attributed", "modelled", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnergyNote:
+    """Energies of a run with sensors that the summary has no place for.
+
+    Attributes:
+        now_s: Time of the note.
+        modelled_units_j: Energy of all units as the board's power table says; None where there is none.
+        modelled_board_j: Energy of the board as it says.
+        units: Energy of each unit.
+    """
+
+    now_s: float
+    modelled_units_j: float | None
+    modelled_board_j: float | None
+    units: dict[str, UnitEnergy]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stall:
     """A gap of the host sentinel, from `now_s` on."""
 
@@ -124,7 +149,7 @@ class Stall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trouble:
-    """Something that should not have happened: an error, a worker or unit that did not answer, a failed policy."""
+    """Something that should not have happened: an error, a missing answer, a denied clock, a failed policy."""
 
     now_s: float
     kind: str
@@ -142,10 +167,11 @@ class StoredRun:
         epochs: Every epoch.
         gears: Changes of gear that a worker acknowledged.
         clocks: Clocks that the manager set; those that a governor set in between are in the epochs.
-        events: Events of the mix.
+        events: Events of the mix, and limits that the board set or lifted.
         losses: Workers that died.
-        troubles: Errors, missing answers and failed policies.
+        troubles: Errors, missing answers, denied clocks and failed policies.
         stalls: Gaps of the host sentinel.
+        energy: Energies of a run with sensors; None for a run without.
         records: Records of each app's requests, shape (n,), of dtype `actors.requests.records.RECORD`.
         arrivals_s: Arrivals of all requests of each app, shape (m,).
     """
@@ -160,6 +186,7 @@ class StoredRun:
     losses: list[WorkerLoss]
     troubles: list[Trouble]
     stalls: list[Stall]
+    energy: EnergyNote | None = None
     records: dict[str, Records]
     arrivals_s: dict[str, FloatArray]
 
@@ -236,9 +263,24 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         losses=of_kind("lost", WorkerLoss),
         troubles=[_trouble(entry) for entry in entries if entry["kind"] in _TROUBLES],
         stalls=of_kind("stall", Stall),
+        energy=next(iter(of_kind("energy", EnergyNote)), None),
         records=records,
         arrivals_s=arrivals_s,
     )
+
+
+def read_energy_note(run_dir: Path) -> EnergyNote | None:
+    """Read what a run with sensors noted of its energies; None for a run without.
+
+    Raises:
+        RunDirError: The log cannot be read, or is damaged.
+    """
+    path = run_dir / EPOCHS_FILE
+    try:
+        _, entries = read_epoch_log(path)
+    except EpochLogError as error:
+        raise RunDirError(str(error)) from error
+    return next(iter(_parse(path, entries, "energy", EnergyNote)), None)
 
 
 _FIX = "the files are not of one run; run the mix again."

@@ -22,6 +22,7 @@ from scheduler.errors import InputError
 SCHEMA = 1
 
 Verdict: TypeAlias = Literal["met", "missed", "not shown"]
+EnergySource: TypeAlias = Literal["measured", "modelled", "unknown"]
 AccuracySource: TypeAlias = Literal["measured", "profiled", "published", "unknown"]
 
 
@@ -141,18 +142,70 @@ class UnitSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RailSummary:
+    """One rail of the board that was read.
+
+    Attributes:
+        joules: Its energy; None where unknown.
+        covers: `board`, or the names of the units behind it.
+        samples: Number of readings.
+        longest_gap_s: Longest time without a reading; None if there was none at all.
+        why_unknown: Reason why the energy is not known, or not measured in this run; None if it was measured.
+    """
+
+    joules: float | None
+    covers: tuple[str, ...] | Literal["board"]
+    samples: int
+    longest_gap_s: float | None
+    why_unknown: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EnergySummary:
     """Energy over the whole run.
 
     Attributes:
         units_j: Energy of the managed units, idle included; None where unknown.
         board_j: Energy of the units and the rest of the board; None where unknown.
-        source: Source of `units_j`.
+        source: Source of `units_j`, as in `units_source`, for readers of summaries from before there was that key.
+        units_source: Source of `units_j`: `measured` if rails cover all units, each once.
+        board_source: Source of `board_j`: `measured` if a rail covers the board; `modelled` if part of it is.
+        rails: Rails by name.
     """
 
-    units_j: float | None = None
-    board_j: float | None = None
-    source: Literal["measured", "modelled", "unknown"] = "unknown"
+    units_j: float | None
+    board_j: float | None
+    source: EnergySource
+    units_source: EnergySource
+    board_source: EnergySource
+    rails: Mapping[str, RailSummary]
+
+
+def energy_summary(
+    units_j: float | None,
+    board_j: float | None,
+    *,
+    units_source: EnergySource,
+    board_source: EnergySource | None = None,
+    rails: Mapping[str, RailSummary] | None = None,
+) -> EnergySummary:
+    """Return the energies of a run.
+
+    Args:
+        units_j: Energy of the managed units; None where unknown.
+        board_j: Energy of the whole board; None where unknown.
+        units_source: Source of `units_j`.
+        board_source: Source of `board_j`; None for `modelled`, or `unknown` where it is unknown.
+        rails: Rails by name; None for none.
+    """
+    return EnergySummary(
+        units_j=units_j,
+        board_j=board_j,
+        source=units_source,
+        units_source=units_source,
+        board_source=board_source or ("unknown" if board_j is None else "modelled"),
+        rails=rails or {},
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,6 +295,12 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _with_sources(energy: dict[str, Any]) -> dict[str, Any]:
+    """Return the energies of a summary from before they had a source each, when all of them were modelled."""
+    board_source = "unknown" if energy.get("board_j") is None else "modelled"
+    return {**energy, "units_source": energy.get("source"), "board_source": board_source, "rails": {}}
+
+
 _READER = TypeAdapter(Summary)
 
 
@@ -262,6 +321,9 @@ def read_summary(path: Path) -> Summary:
         raise SummaryError(
             f"{path}: schema must be {SCHEMA}, not {schema!r}; run the mix again with this version of gearshift."
         )
+    energy = data.get("energy")
+    if isinstance(energy, dict) and "units_source" not in energy:
+        data["energy"] = _with_sources(energy)
     try:
         return _READER.validate_python(data)
     except ValidationError as error:

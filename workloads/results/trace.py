@@ -226,9 +226,9 @@ def record_run(
     Args:
         run_dir: directory that holds the whole epoch log.
         board: the board that the run was on.
-        events: (time in seconds, event) of the mix, as the manager was told of them. Limits of units, and the load of
-            other programs, are taken from them. On real clocks that load is the load that the kernel counted on the
-            unit's CPUs, less that of the requests.
+        events: (time in seconds, event) of the mix, as the manager was told of them. The mix's limits of units, and the
+            load of other programs, are taken from them; the board's own limits are in the log. On real clocks that load
+            is the load that the kernel counted on the unit's CPUs, less that of the requests.
         simulated: True if the run was a simulation.
 
     Returns:
@@ -239,7 +239,7 @@ def record_run(
     """
     header, entries = read_epoch_log(run_dir / EPOCHS_FILE)
     source: Source = "simulated" if simulated else "emulated" if header.emulated else "measured"
-    samples = tuple(_samples(entries, events, board if source == "measured" else None))
+    samples = _with_same_rails(_samples(entries, events, board if source == "measured" else None))
     if len(samples) < 2:
         return None
     trace = BoardTrace(
@@ -280,25 +280,44 @@ def _samples(entries: Sequence[Entry], events: Iterable[tuple[float, Event]], re
             units = {
                 name: _beside_others(unit, real.unit(name), entry["host"]["cores"]) for name, unit in units.items()
             }
-        yield Sample(at_s=last_s, units=units, apps=entry["apps"])
+        yield Sample(at_s=last_s, units=units, rails=entry.get("rails", {}), apps=entry["apps"])
+
+
+def _with_same_rails(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    """Return the samples with the rails alone that all of them have; power below 0 is taken for none."""
+    taken = list(samples)
+    known = [{rail for rail, power_w in sample.rails.items() if power_w >= 0} for sample in taken]
+    always = set.intersection(*known) if known else set()
+    return tuple(
+        replace(sample, rails={rail: sample.rails[rail] for rail in sorted(always)}) if sample.rails else sample
+        for sample in taken
+    )
 
 
 def _unit_sample(seen: Mapping[str, Any], governor: str | None, limit: UnitLimited | None) -> UnitSample:
+    """Return a unit as an epoch saw it, under the limits of the mix and those of the board together."""
+    asked = (limit.max_mhz, limit.cpus_online) if limit else (None, None)
+    caps = [cap for cap in (asked[0], seen.get("max_mhz")) if cap is not None]
+    left = [set(cpus) for cpus in (asked[1], seen.get("cpus_online")) if cpus is not None]
     return UnitSample(
         mhz=seen["mhz"],
         busy=seen["busy"],
         cores_busy=seen.get("cores_busy"),
         temp_c=seen.get("temp_c"),
         governor=governor,
-        max_mhz=limit.max_mhz if limit else None,
-        cpus_online=limit.cpus_online if limit else None,
+        max_mhz=min(caps, default=None),
+        cpus_online=tuple(sorted(set.intersection(*left))) if left else None,
         other_load=limit.other_load if limit else 0.0,
     )
 
 
-def _beside_others(sample: UnitSample, spec: BoardUnit, cores: Sequence[float]) -> UnitSample:
-    """Return the sample with the load that the kernel counted on the unit's CPUs, less that of the requests."""
-    if not spec.cpus:
+def _beside_others(sample: UnitSample, spec: BoardUnit, cores: Sequence[float | None]) -> UnitSample:
+    """Return the sample with the load that the kernel counted on the unit's CPUs, less that of the requests.
+
+    CPUs that were away are left out; where all were, nothing was counted.
+    """
+    known = [share for cpu in spec.cpus if cpu < len(cores) and (share := cores[cpu]) is not None]
+    if not known:
         return sample
-    counted = math.fsum(cores[cpu] for cpu in spec.cpus) / len(spec.cpus)
+    counted = math.fsum(known) / len(known)
     return replace(sample, other_load=min(1.0, max(0.0, counted - sample.busy)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors.agent.machine import Machine
+from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
-from actors.cluster import check_host, default_board_path, load_board, packaged_board
+from actors.cluster import HOST, check_host, default_board_path, find_board, host
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice
@@ -13,29 +15,39 @@ from workloads.mix.errors import choice
 BACKENDS = ("ray", "sim")
 
 
-def open_board(board: Board | str | Path | None, backend: str = "ray") -> Board:
+def host_notices(board: Board | str | Path | None, machine: Machine | None = None) -> list[str]:
+    """Return what a user must know who runs on `host`: the units that are not driven as they could be, and why.
+
+    Args:
+        board: what names the board, as `open_board` takes it.
+        machine: the machine; None for this one.
+    """
+    if isinstance(board, Board) or str(board).partition(":")[0] != HOST or Path(HOST).exists():
+        return []
+    return [f"{remark.unit or HOST}: {remark.text}" for remark in host(machine).remarks if remark.matters]
+
+
+def open_board(board: Board | str | Path | None, backend: str = "ray", machine: Machine | None = None) -> Board:
     """Return a board that the back-end can play: any board in simulation, else one that describes this host.
 
     Args:
-        board: a board, the path of its `cluster.yaml`, or the name of a packaged one, such as `odroid-xu3`; None for
-            `./cluster.yaml`, else the packaged default.
+        board: a board; or what names one, as `actors.cluster.find_board` takes it.
         backend: `ray` or `sim`.
+        machine: the machine that plays it; None for this one.
 
     Raises:
         InputError: if there is no such board, its file is wrong, or this host can't play it.
     """
     choice("backend", backend, BACKENDS, error=InputError)
     if isinstance(board, Board):
-        if backend == "ray":
-            check_host(board)
-        return board
-    path = Path(board) if board else default_board_path()
-    named = not path.suffix and not path.exists()
-    found = packaged_board(str(board)) if named else load_board(path)
-    if backend == "sim":
-        return found
-    try:
-        check_host(found)
-    except BoardError as error:
-        raise BoardError(f"{path}: {error}") from None
+        found, named = board, ""
+    else:
+        found, named = find_board(board, machine), f"{board or default_board_path()}: "
+    if backend == "ray":
+        machine = machine or Machine()
+        try:
+            check_host(found, machine)
+            check_sensors(found, machine.tree)
+        except (BoardError, SensorError) as error:
+            raise BoardError(f"{named}{error}") from None
     return found

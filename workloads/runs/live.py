@@ -19,7 +19,10 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.agent.agent import BoardTotals
+from actors.agent.devices import DeviceError
+from actors.agent.hold import recover
+from actors.agent.sensors import RailTotals
+from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
 from actors.control.manager_actor import ManagerTask, manager_actor
@@ -35,7 +38,7 @@ from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
 from workloads.results.requests import submitted_s
 from workloads.results.run_dir import EPOCHS_FILE, write_run
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import EnergySummary, Summary, UnitSummary
+from workloads.results.summary import RailSummary, Summary, UnitSummary, energy_summary
 from workloads.results.trace import record_run
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
@@ -113,7 +116,7 @@ class LiveRun:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
         directory.mkdir()
-        self._agent = agent_actor(plan.board, tuple(plan.apps), directory)
+        self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
             self._executors[unit] = executor_actor(self._executor_path(unit), device)
         for slot, (name, app) in enumerate(plan.apps.items()):
@@ -169,7 +172,13 @@ class LiveRun:
         self.poll(listener)
         self._sentinel.stop()
         totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
-        ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        handed_back = ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        if handed_back.left_alone or handed_back.failed:
+            entry = {"kind": "handed_back", "now_s": now_s, "lines": handed_back.lines()}
+            self._keep(entry)
+            listener.on_entry(entry)
+        if totals.rails:
+            self._keep(_energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
         self._log.close()
@@ -189,7 +198,15 @@ class LiveRun:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
+        self._give_back()
         self._sentinel.stop()
+
+    def _give_back(self) -> None:
+        """Give the board back in place of an agent that died or hung; its hold ends with its process."""
+        until_s = time.monotonic() + _RESTORE_WALL_S
+        with contextlib.suppress(DeviceError, OSError):  # the journal stays, and the next start reports it
+            while recover(self.plan.machine) is None and time.monotonic() < until_s:
+                time.sleep(0.05)
 
     def _actors(self) -> list[Any]:
         actors = [self._agent, *self._executors.values(), *self._workers.values(), self._manager]
@@ -277,7 +294,13 @@ class LiveRun:
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
-            energy=EnergySummary(units_j=totals.units_j, board_j=totals.board_j, source=totals.source),
+            energy=energy_summary(
+                totals.units_j,
+                totals.board_j,
+                units_source=totals.units_source,
+                board_source=totals.board_source,
+                rails={rail.name: _rail_summary(rail) for rail in totals.rails},
+            ),
             manager=summarize_manager(
                 epochs=figures.epochs,
                 overruns=figures.overruns,
@@ -299,6 +322,27 @@ class LiveRun:
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
+
+
+def _rail_summary(rail: RailTotals) -> RailSummary:
+    return RailSummary(
+        joules=rail.joules,
+        covers=rail.covers,
+        samples=rail.samples,
+        longest_gap_s=rail.longest_gap_s,
+        why_unknown=rail.why_unknown,
+    )
+
+
+def _energy_entry(now_s: float, totals: BoardTotals) -> Entry:
+    """Return the log's entry on a run whose rails were read: what the summary has no place for."""
+    return {
+        "kind": "energy",
+        "now_s": now_s,
+        "modelled_units_j": totals.modelled_units_j,
+        "modelled_board_j": totals.modelled_board_j,
+        "units": {unit.name: {"joules": unit.energy_j, "source": unit.energy_source} for unit in totals.units},
+    }
 
 
 def _log_header(plan: RunPlan) -> LogHeader:

@@ -34,3 +34,8 @@ def check_options(
             f"time_scale {time_scale!r} needs an emulated board, and the clocks of {board.name!r} are real; "
             "leave it at 1."
         )
+    if time_scale > 1 and (board.sensors or board.sensor != "none"):
+        raise InputError(
+            f"time_scale {time_scale!r}: the rails of {board.name!r} are measured on the wall's time; leave it at 1, "
+            "or remove power.sensors."
+        )

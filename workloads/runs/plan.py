@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import supernets
+from actors.agent.checks import check_governor
+from actors.agent.devices import DeviceError
+from actors.agent.hold import at_top_clocks, recover
+from actors.agent.machine import Machine
+from actors.agent.sensors import check_sensors
 from actors.profiling import Ladder
 from scheduler.board import Board
 from scheduler.messages import Event
@@ -71,6 +76,8 @@ class RunPlan:
         time_scale: wall time over board time.
         apps: applications by name, those that come later included.
         devices: for each GPU unit, the device that its executor computes on.
+        machine: the machine that the board is.
+        recovered: lines on what a dead run had left turned and was given back before this one.
     """
 
     mix: Mix
@@ -82,6 +89,8 @@ class RunPlan:
     time_scale: float
     apps: Mapping[str, AppPlan]
     devices: Mapping[str, str]
+    machine: Machine
+    recovered: tuple[str, ...] = ()
 
     @property
     def gpus(self) -> int:
@@ -99,6 +108,7 @@ def plan_run(
     time_scale: float = 1.0,
     weights: Mapping[str, Path] | None = None,
     devices: Mapping[str, str] | None = None,
+    machine: Machine | None = None,
     on_progress: Progress = no_progress,
 ) -> RunPlan:
     """Check a run and make all that it needs; exports and profiles that are in the cache are taken from there.
@@ -113,6 +123,7 @@ def plan_run(
         weights: own weights by supernet's name.
         devices: for each GPU unit, the device that its executor computes on; None for those that `devices_of` finds on
             this machine.
+        machine: the machine that the board is; None for this one.
         on_progress: told about exports and measurements.
 
     Raises:
@@ -122,7 +133,10 @@ def plan_run(
         supernets.SupernetError: for an unknown supernet, or a file that can't be used.
         InputError: if an option is out of range.
     """
+    machine = machine or Machine()
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
+    recovered = _recovered(machine)
+    check_governor(board, policy, machine)
     mix.check_board(board.units)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
@@ -134,10 +148,11 @@ def plan_run(
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    profiles = {
-        supernet: profile_board(supernet_label(supernet), ladder, board, on_progress, devices=devices)
-        for supernet, ladder in ladders.items()
-    }
+    with at_top_clocks(board, machine):
+        profiles = {
+            supernet: profile_board(supernet_label(supernet), ladder, board, on_progress, devices=devices)
+            for supernet, ladder in ladders.items()
+        }
     apps = {
         presence.app.name: AppPlan(
             presence=presence,
@@ -157,7 +172,18 @@ def plan_run(
         time_scale=time_scale,
         apps=apps,
         devices=devices,
+        machine=machine,
+        recovered=recovered,
     )
+
+
+def _recovered(machine: Machine) -> tuple[str, ...]:
+    """Give back what a dead run left turned, whatever board is to run now, and return lines for the user."""
+    try:
+        handed_back = recover(machine)
+    except (DeviceError, OSError) as error:
+        return (f"a run before may have left the board turned, and its journal can't be used: {error}",)
+    return tuple(f"of a run that was killed: {line}" for line in handed_back.lines()) if handed_back else ()
 
 
 def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
@@ -168,11 +194,13 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: that weights are random, or that an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
+        weights are random, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = list(dict.fromkeys(net.notice for net in nets if net.notice))
+    said = [*plan.recovered, *check_sensors(plan.board, plan.machine.tree)]
+    said += dict.fromkeys(net.notice for net in nets if net.notice)
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"

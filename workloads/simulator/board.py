@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board, BoardUnit
@@ -77,16 +77,14 @@ class SimulatedBoard:
     Args:
         board: the board as `cluster.yaml` describes it.
         agenda: the simulation's agenda.
-        held_down: called with a unit's name when heat changes the highest clock that it may take.
 
     Attributes:
         units: the units by name, in the board's order.
     """
 
-    def __init__(self, board: Board, agenda: Agenda, held_down: Callable[[str, float | None], None]) -> None:
+    def __init__(self, board: Board, agenda: Agenda) -> None:
         self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
         self._agenda = agenda
-        self._held_down = held_down
         self._housekeeper = self.units[_housekeeper(board)]
         self._heats = {
             unit.name: Heat(unit, unit.thermal, board.ambient_c)
@@ -94,7 +92,7 @@ class SimulatedBoard:
             if unit.thermal is not None and unit.static_w is not None and unit.dynamic_w is not None
         }
         self._heated_s = dict.fromkeys(self._heats, agenda.now_s)
-        self._hot: dict[str, float | None] = {}
+        self._hot: dict[str, float | None] = dict.fromkeys(self._heats)
         self._seats = {unit.name: GovernorSeat(board, unit.name) for unit in board.units}
         self._priced_j = {unit.name: 0.0 for unit in board.units}
         self._leaked_j = {unit.name: 0.0 for unit in board.units}
@@ -167,16 +165,15 @@ class SimulatedBoard:
     def _poll_heat(self, name: str) -> None:
         heat = self._heats[name]
         allowed_mhz = heat.poll()
-        if allowed_mhz != self._hot.get(name):
+        if allowed_mhz != self._hot[name]:
             self._hot[name] = allowed_mhz
             self.units[name].hold_down(allowed_mhz)
-            self._held_down(name, allowed_mhz)
         self._agenda.at(self._agenda.now_s + heat.polling_s, self._poll_heat, name)
 
     # ------------------------------------------------------------ what is read of it
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
-        """Return every unit's clock and temperature now, and its load and mean power since the last call."""
+        """Return every unit as it is now, and its load and mean power since the last call."""
         span_s = self._agenda.now_s - self._reported_s
         self._reported_s = self._agenda.now_s
         return tuple(self._unit_telemetry(name, span_s) for name in self.units)
@@ -192,9 +189,15 @@ class SimulatedBoard:
                 spent_j = unit.energy_j + self.leaked_j(name)
                 power_w = (spent_j - self._reported_j[name]) / span_s
                 self._reported_j[name] = spent_j
-        heat = self._heats.get(name)
+        heat, max_mhz = self._heats.get(name), self._hot.get(name)
         return UnitTelemetry(
-            name=name, mhz_now=unit.mhz, busy=busy, temp_c=heat.temp_c if heat else None, power_w=power_w
+            name=name,
+            mhz_now=unit.mhz,
+            busy=busy,
+            temp_c=heat.temp_c if heat else None,
+            power_w=power_w,
+            max_mhz=max_mhz,
+            held_by=f"modelled heat, {heat.temp_c:.0f} °C" if heat and max_mhz is not None else None,
         )
 
     def residency(self, name: str) -> Residency:

@@ -88,22 +88,12 @@ class Driver:
         self._policy = policy
         self._solves = solves
         self._write = log
-        self._limits: dict[str, UnitLimited] = {}
-        self._heat_mhz: dict[str, float | None] = {}
         self._free_s = agenda.now_s
         self._ready_s: dict[tuple[str, Gear], float] = {}
         self._started_s = agenda.now_s
-        for name, unit in board.units.items():
-            self._limits[name] = UnitLimited(unit=name, max_mhz=None, cpus_online=unit.spec.all_cpus, other_load=0.0)
         for at_s, event in events:
             agenda.at(at_s, self._happens, event)
         agenda.at(agenda.now_s, self._tick)
-
-    def held_down(self, unit: str, max_mhz: float | None) -> None:
-        """Tell the manager that heat changed the highest clock of a unit; None is no limit."""
-        self._heat_mhz[unit] = max_mhz
-        text = f"{unit}: {'cool again' if max_mhz is None else f'too hot, at most {max_mhz:g} MHz'}"
-        self._tell(Event(change=self._limits_in_force(unit), text=text))
 
     # ------------------------------------------------------------ what happens
 
@@ -125,31 +115,21 @@ class Driver:
         """Change the board or the applications as an event says, then tell the manager."""
         change = event.change
         if isinstance(change, BoardEvent):
-            event = replace(event, change=self._done_to_board(change))
+            self._do_to_board(change)
         elif isinstance(change, AppJoined):
             self._present.add(change.app)
         elif isinstance(change, AppLeft):
             self._present.discard(change.app)
         self._tell(event)
 
-    def _done_to_board(self, change: BoardEvent) -> BoardEvent:
-        """Do a change to the board; return it as the manager is to be told of it."""
+    def _do_to_board(self, change: BoardEvent) -> None:
         match change:
             case UnitLimited():
-                self._limits[change.unit] = change
                 self._board.limit(change)
-                return self._limits_in_force(change.unit)
             case AmbientChanged():
                 self._board.set_ambient(change.ambient_c)
-                return change
             case _:
                 assert_never(change)
-
-    def _limits_in_force(self, unit: str) -> UnitLimited:
-        """Return the mix's limits and those of heat together."""
-        limits, heat_mhz = self._limits[unit], self._heat_mhz.get(unit)
-        caps = [cap for cap in (limits.max_mhz, heat_mhz) if cap is not None]
-        return replace(limits, max_mhz=min(caps, default=None))
 
     # ------------------------------------------------------------ messages and effects
 

@@ -16,7 +16,7 @@ from workloads.mix.briefing import app_spec, drained_s
 from workloads.mix.mix import Presence
 from workloads.results.requests import submitted_s
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import EnergySummary, Summary, UnitSummary
+from workloads.results.summary import Summary, UnitSummary, energy_summary
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.board import Residency, SimulatedBoard
 from workloads.simulator.driver import Driver, Entry
@@ -80,7 +80,7 @@ class _Simulation:
         self._keeps_log = log
         self._agenda = agenda = Agenda(-_LEAD_S)
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
-        self._board = SimulatedBoard(plan.board, agenda, self._held_down)
+        self._board = SimulatedBoard(plan.board, agenda)
         self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
         self._servers = {
             name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())
@@ -149,9 +149,6 @@ class _Simulation:
         self._last_s = max(self._last_s, end_s)
         self._servers[name].drain(end_s)
 
-    def _held_down(self, unit: str, max_mhz: float | None) -> None:
-        self._driver.held_down(unit, max_mhz)
-
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
@@ -183,10 +180,8 @@ class _Simulation:
                 name: self._unit_summary(name, residency[name], after[name].clock_changes - before[name].clock_changes)
                 for name in after
             },
-            energy=EnergySummary(
-                units_j=units_j,
-                board_j=plan.board.board_j(units_j, duration_s),
-                source=plan.board.energy_source,
+            energy=energy_summary(
+                units_j, plan.board.board_j(units_j, duration_s), units_source=plan.board.energy_source
             ),
             manager=summarize_manager(epochs=self._driver.epochs),
             host=None,

@@ -128,10 +128,10 @@ def _energy_sheet(validation: Validation) -> Sheet:
     summaries = [(pair.real.summary, pair.simulated.summary) for pair in validation.judged]
     real_j = _sum([real.energy.units_j for real, _ in summaries])
     simulated_j = _sum([simulated.energy.units_j for _, simulated in summaries])
-    source = summaries[0][0].energy.source
+    source = " or ".join(sorted({real.energy.units_source for real, _ in summaries}))
     rows = [(f"units, board {source}", joules(real_j), joules(simulated_j), _relative(real_j, simulated_j))]
     measured = source == "measured"
-    if measured:
+    if all(real.energy.board_source == "measured" for real, _ in summaries):
         real_j = _sum([real.energy.board_j for real, _ in summaries])
         simulated_j = _sum([simulated.energy.board_j for _, simulated in summaries])
         rows.append(("whole board, by its sensor", joules(real_j), joules(simulated_j), _relative(real_j, simulated_j)))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
+from scheduler.board import SAME_CLOCK
 from scheduler.views import Gear
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import StoredRun
@@ -314,7 +315,7 @@ def _below_top(run: StoredRun, done: NDArray[np.void]) -> NDArray[np.bool_]:
             continue
         times_s, mhz = np.array(seen).T
         at = np.minimum(np.searchsorted(times_s, done["start_s"][ours]), times_s.size - 1)
-        below[ours] = mhz[at] < clocks_mhz[-1]
+        below[ours] = mhz[at] < (1 - SAME_CLOCK) * clocks_mhz[-1]
     return below
 
 

@@ -28,14 +28,14 @@ def passing_cap(tree: Tree, domain: str) -> str | None:
 
 
 def cap(tree: Tree, domain: str) -> str:
-    """Return why a clock is held down, as far as it can be told."""
+    """Return what holds a clock down, as far as it can be told, in words that follow "held by"."""
     passing = passing_cap(tree, domain)
     if passing is not None:
         return passing
     mode = power_mode(tree)
     if mode is not None and mode.cap_of(tree, domain) is not None:
         return f"nvpmodel {mode.name}"
-    return "somebody set a limit"
+    return "a limit that somebody set"
 
 
 def _heat(tree: Tree, domain: str) -> str | None:
@@ -82,5 +82,8 @@ def _firmware(tree: Tree, domain: str) -> str | None:
 
 
 def domain_cpus(tree: Tree, domain: str) -> Collection[int]:
-    """Return the CPUs of a clock domain of cpufreq, those offline included."""
-    return cpu_list(tree.text_or_none(f"{domain}/related_cpus") or "")
+    """Return the CPUs of a clock domain of cpufreq, those offline included; none while it does not say."""
+    try:
+        return cpu_list(tree.text_or_none(f"{domain}/related_cpus") or "")
+    except ValueError:
+        return ()

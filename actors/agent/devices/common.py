@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from actors.agent.devices.sysfs import DeviceError
@@ -17,10 +18,27 @@ from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
 
-__all__ = ["NO_CLAMPS", "Device", "DeviceError"]
+__all__ = ["NO_CLAMPS", "Device", "DeviceError", "UnitCondition"]
 
 NO_CLAMPS: Mapping[int, float] = MappingProxyType({})
 """No application says which clock it needs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitCondition:
+    """The state of a unit as the board shows it, whoever brought it there.
+
+    What gearshift asked for itself is left out: a limit of the mix, or a clock that it set by holding the limits.
+
+    Attributes:
+        mhz_now: the clock as read back, which need not be one of the unit's; None where the ledger has all there is.
+        max_mhz: the highest clock that the board grants; None where nothing holds it down.
+        held_by: reason for that limit in words, such as `nvpmodel MODE_10W_2CORE`; None where none is known.
+    """
+
+    mhz_now: float | None = None
+    max_mhz: float | None = None
+    held_by: str | None = None
 
 
 class Device(ABC):
@@ -34,14 +52,33 @@ class Device(ABC):
         self.unit = unit
         self._ledger = ledger
         self._clock = clock
+        self._asked_cpus: Collection[int] = unit.all_cpus
+        self._seen_cpus: Collection[int] = unit.all_cpus
 
     def read(self) -> UnitReading:
         """Return the unit's clock and totals now."""
         return self._ledger.read(self.unit.name)
 
-    def temp_c(self) -> float | None:
-        """Return the unit's temperature in °C; None where no sensor of it is read."""
-        return None
+    def see_cpus(self, cpus: Collection[int]) -> None:
+        """Take in which of the unit's CPUs are online; no request is let onto another one."""
+        self._seen_cpus = cpus
+        self._enter_cpus()
+
+    def ask_cpus(self, cpus: Collection[int] | None) -> None:
+        """Take in which of the unit's CPUs may be used; None for all."""
+        self._asked_cpus = self.unit.all_cpus if cpus is None else cpus
+        self._enter_cpus()
+
+    def _enter_cpus(self) -> None:
+        self._ledger.set_unit(self.unit.name, cpus_online={*self._asked_cpus} & {*self._seen_cpus})
+
+    def condition(self) -> UnitCondition:
+        """Return what the board grants the unit now; asked once an epoch. By default nothing is seen.
+
+        Raises:
+            DeviceError: if a file says something that it should not.
+        """
+        return UnitCondition()
 
     @abstractmethod
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:

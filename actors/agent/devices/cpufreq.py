@@ -22,6 +22,7 @@ from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
+from actors.agent.devices.topology import core_cpus, online_cpus
 from scheduler.board import BoardUnit
 
 CPU = "sys/devices/system/cpu"
@@ -129,6 +130,7 @@ class CpufreqClock(RealClock):
         if self._by_speed:
             if not self._take(policy, _USERSPACE):
                 return policy.now.number()
+            # A cap may have hidden the lowest clock when the policy was taken.
             limits.open_below(khz)
             self._journal.turn(policy.speed, khz, "speed")
             return policy.speed.number()
@@ -136,14 +138,15 @@ class CpufreqClock(RealClock):
             limits.pin(khz)
         return limits.highest.number()
 
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that all policies of the unit can have; see `RealClock`."""
+        first, *others = self._policies
+        return tuple(name for name in first.governors if all(name in policy.governors for policy in others))
+
     def govern(self, governor: str) -> None:
         """Hand the clock to a governor; see `RealClock`."""
-        for policy in self._policies:
-            if governor not in policy.governors:
-                raise DeviceError(
-                    f"unit {self._unit.name!r}: the kernel has no governor {governor!r} for {policy.name} now; it has "
-                    f"{', '.join(policy.governors)}. If it is a module: sudo modprobe cpufreq_{governor}"
-                )
+        if governor not in self.governors():
+            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
         self._set_mhz = None
         for policy in self._policies:
             limits = self._limits[policy.name]
@@ -171,6 +174,7 @@ class CpufreqClock(RealClock):
             return False
         if given is None:
             self._keep(policy, now)
+            self._limits[policy.name].open_below(policy.khz(self._unit.mhz[0]))
         if now != governor:
             self._journal.turn(policy.governor, governor, "governor")
         self._governors[policy.name] = governor
@@ -233,9 +237,9 @@ class CpufreqClock(RealClock):
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         given = self._governors.get(policy.name)
         if given is not None and (now := policy.governor.text()) != given:
-            return f"somebody set the governor of {policy.name} to {now}"
+            return f"governor {now}, which somebody set"
         if not self._by_speed and self._limits[policy.name].taken(shown_khz):
-            return f"somebody set the limits of {policy.name}"
+            return "limits that somebody set"
         return None
 
     def _check(self) -> None:
@@ -255,16 +259,17 @@ class CpufreqClock(RealClock):
 
 
 def _policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
-    """Return the policies that a unit's CPUs belong to.
+    """Return the policies of a unit's cores. The other threads of its cores have policies of their own on x86.
 
     Raises:
-        DeviceError: if there are none, or one has CPUs that are not the unit's.
+        DeviceError: if there are none, or one has CPUs of other cores that may work at another clock.
     """
     where = f"unit {unit.name!r}"
+    ours = {thread for cpu in unit.cpus for thread in (cpu, *core_cpus(tree, cpu))}
     policies = [
         Policy(tree, directory)
         for directory in tree.find(f"{CPUFREQ}/policy*")
-        if {*caps.domain_cpus(tree, directory)} & {*unit.cpus}
+        if {*caps.domain_cpus(tree, directory)} & ours
     ]
     covered = {cpu for policy in policies for cpu in policy.cpus}
     missing = [cpu for cpu in unit.cpus if cpu not in covered]
@@ -273,11 +278,12 @@ def _policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
             f"{where}: the kernel sets no clock of CPU {missing[0]} (nothing in /{CPUFREQ} has it). If it is offline, "
             f"put it online; on a machine without cpufreq use dvfs: fixed"
         )
+    online = online_cpus(tree)
     for policy in policies:
-        others = sorted({*policy.cpus} - {*unit.cpus})
+        others = sorted(cpu for cpu in policy.cpus if cpu not in ours and cpu in online)
         if others:
             raise DeviceError(
-                f"{where}: CPU {others[0]} has one clock with CPU {min({*policy.cpus} & {*unit.cpus})} "
+                f"{where}: CPU {others[0]} has one clock with CPU {min({*policy.cpus} & ours)} "
                 f"({policy.name}). Put CPUs {', '.join(map(str, policy.cpus))} into one unit."
             )
     return policies

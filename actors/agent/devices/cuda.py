@@ -6,11 +6,20 @@ import json
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 _ASK = """
 import json, torch
 print(json.dumps([torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]))
 """
+
+_DRIVERS = ("nvidiactl", "nvmap", "nvhost-gpu", "dxg", "kfd")
+"""Devices in /dev that a driver of such GPUs makes: NVIDIA's on PCs, its two on Jetsons, Windows' for Linux, AMD's."""
+
+
+def has_gpu_driver() -> bool:
+    """Return True if this machine has a driver for GPUs that torch calls CUDA devices; it takes no second to see."""
+    return any(Path("/dev", name).exists() for name in _DRIVERS)
 
 
 @cache

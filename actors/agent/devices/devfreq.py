@@ -19,7 +19,8 @@ from scheduler.board import BoardUnit
 
 DEVFREQ = "sys/class/devfreq"
 
-_GPU_NODES = frozenset({"gv11b", "gp10b", "gm20b", "ga10b", "gb10b", "gpu", "mali", "adreno"})
+_NVIDIA_NODES = frozenset({"gv11b", "gp10b", "gm20b", "ga10b", "gb10b"})
+_GPU_NODES = _NVIDIA_NODES | {"gpu", "mali", "adreno"}
 """Names of GPUs in device trees. Those that contain `gpu` are GPUs too."""
 
 _KERNEL_NAMES: Mapping[str, str] = MappingProxyType({"podgov": "nvhost_podgov"})
@@ -35,9 +36,28 @@ def gpus(tree: Tree) -> list[str]:
     return [directory for directory in tree.find(f"{DEVFREQ}/*") if _is_gpu(tree, directory)]
 
 
+def is_nvidia(tree: Tree, gpu: str) -> bool:
+    """Return True if a GPU is one of NVIDIA's, by the name that it has in its device tree, or by its board.
+
+    Args:
+        tree: the files of the board.
+        gpu: directory of the GPU, one of `gpus`.
+    """
+    if _node(tree, gpu) in _NVIDIA_NODES or tree.exists("etc/nv_tegra_release"):
+        return True
+    compatible = ("proc/device-tree/compatible", f"{gpu}/device/of_node/compatible")
+    return any("nvidia," in (tree.text_or_none(path) or "") for path in compatible)
+
+
 def _is_gpu(tree: Tree, directory: str) -> bool:
-    name = tree.text_or_none(f"{directory}/device/of_node/name") or directory.rsplit("/", 1)[-1].rsplit(".", 1)[-1]
-    return "gpu" in name.lower() or name.lower() in _GPU_NODES
+    name = _node(tree, directory)
+    return "gpu" in name or name in _GPU_NODES
+
+
+def _node(tree: Tree, directory: str) -> str:
+    """Return the name of a device in its device tree; where it is not known, the end of its own name."""
+    name = tree.text_or_none(f"{directory}/device/of_node/name")
+    return (name or directory.rsplit("/", 1)[-1].rsplit(".", 1)[-1]).lower()
 
 
 class DevfreqClock(RealClock):
@@ -86,14 +106,17 @@ class DevfreqClock(RealClock):
             self._settle(clock_hz)
         return self._now.number() / 1e6
 
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that the device can have; see `RealClock`."""
+        ours = {kernels: name for name, kernels in _KERNEL_NAMES.items()}
+        there = self._tree.knob(f"{self._directory}/available_governors").words()
+        return tuple(ours.get(name, name) for name in there)
+
     def govern(self, governor: str) -> None:
         """Hand the clock to a governor; see `RealClock`."""
         name = _KERNEL_NAMES.get(governor, governor)
-        there = self._tree.knob(f"{self._directory}/available_governors").words()
-        if name not in there:
-            raise DeviceError(
-                f"unit {self._unit.name!r}: the kernel has no governor {name!r} for this GPU; it has {', '.join(there)}"
-            )
+        if governor not in self.governors():
+            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
         shown = self._governor.text()
         if shown != name and self._given in (None, shown):
             self._journal.turn(self._governor, name, "governor")
@@ -134,8 +157,8 @@ class DevfreqClock(RealClock):
     def _lost(self, shown_hz: int) -> str | None:
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         if self._given is not None and (now := self._governor.text()) != self._given:
-            return f"somebody set the GPU's governor to {now}"
-        return "somebody set the GPU's limits" if self._limits.taken(shown_hz) else None
+            return f"governor {now}, which somebody set"
+        return "limits that somebody set" if self._limits.taken(shown_hz) else None
 
     def _hz(self, mhz: float) -> int:
         """Return the device's clock that is meant: `114.75` and `114.8` both mean 114750000 Hz."""

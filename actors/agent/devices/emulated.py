@@ -55,11 +55,8 @@ class EmulatedDevice(Device):
         """Set limits; see `Device`. One below the lowest clock leaves that one."""
         with self._lock:
             self._allowed = self.unit.allowed(max_mhz)
-            self._ledger.set_unit(
-                self.unit.name,
-                cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online,
-                other_load=other_load or 0.0,
-            )
+            self.ask_cpus(cpus_online)
+            self._ledger.set_unit(self.unit.name, other_load=other_load or 0.0)
             if self._seat.governor is None:
                 self._apply(self._asked_mhz)
             else:

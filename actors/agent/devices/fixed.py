@@ -27,7 +27,7 @@ class FixedDevice(Device):
             raise DeviceError(f"{name}, {self.unit.mhz[-1]:g} MHz: max_mhz {max_mhz:g} cannot be kept")
         if other_load:
             raise DeviceError(f"{name} and does real work: other load ({other_load:g}) must really be there")
-        self._ledger.set_unit(self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online)
+        self.ask_cpus(cpus_online)
 
     def restore(self) -> None:
         """Lift all limits."""

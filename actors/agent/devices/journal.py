@@ -19,6 +19,7 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -157,8 +158,10 @@ class Journal:
         directory.mkdir()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         self._set_file = os.open(directory / _SET, flags, 0o644)
-        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
         self._found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
+        for file in (self._set_file, self._found_file):
+            weakref.finalize(self, os.close, file)
+        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
         os.write(self._found_file, _line(header))
 
 

@@ -42,8 +42,12 @@ class Limits:
 
     @property
     def locked(self) -> bool:
-        """True if the lowest clock is set to the highest that there is."""
-        return self.lowest.number() == self._top
+        """True if both limits are the highest clock that there is, or that the power mode has, and not by the mode."""
+        tree, lowest = self._journal.tree, self.lowest.number()
+        mode = power_mode(tree)
+        top = (mode and mode.cap_of(tree, self._domain)) or self._top
+        floor = mode and mode.floor_of(tree, self._domain)
+        return lowest == self.highest.number() == top != floor
 
     def pin(self, clock: int) -> None:
         """Set both limits to one clock, in an order in which the lowest never exceeds the highest.
@@ -69,13 +73,19 @@ class Limits:
             self._turn(self.highest, int(found.give_back))
 
     def open_below(self, clock: int) -> None:
-        """Lower the lowest clock to at most this one.
+        """Lower the lowest clock to at most this one, if it shows.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
-        if self.lowest.number() > clock:
+        shown = self.lowest.number()
+        # A cap below the lowest clock hides it: the cap shows in its place, and would be given back as if it were it.
+        hidden = self.lowest.path not in self._found and shown == self.highest.number() and self._is_capped()
+        if shown > clock and not hidden:
             self._turn(self.lowest, clock)
+
+    def _is_capped(self) -> bool:
+        return passing_cap(self._journal.tree, self._domain) is not None
 
     def held_by(self, shown: int, *, pressed: bool) -> str | None:
         """Return why the kernel grants less than it could; None where nothing holds the clock down.

@@ -38,13 +38,18 @@ class PowerMode:
             tree: the files of the board, which has several names for one file.
             domain: directory of the clock.
         """
-        names = ("scaling_max_freq", "max_freq")
-        caps = [
+        return min(self._limits_of(tree, domain, ("scaling_max_freq", "max_freq")), default=None)
+
+    def floor_of(self, tree: Tree, domain: str) -> int | None:
+        """Return the lowest clock that the mode allows a clock domain; see `cap_of`."""
+        return max(self._limits_of(tree, domain, ("scaling_min_freq", "min_freq")), default=None)
+
+    def _limits_of(self, tree: Tree, domain: str, names: tuple[str, str]) -> list[int]:
+        return [
             value
             for path, value in self.limits.items()
             if path.rsplit("/", 1)[-1] in names and value > 0 and _domain(tree, path) == tree.real(domain)
         ]
-        return min(caps, default=None)
 
 
 def _domain(tree: Tree, path: str) -> str:

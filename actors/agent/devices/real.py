@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from actors.agent.devices.common import NO_CLAMPS, Device
+from actors.agent.devices.common import NO_CLAMPS, Device, UnitCondition
 from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
@@ -48,6 +48,14 @@ class RealClock(ABC):
 
         Raises:
             DeviceError: if it can't be set; it is as it was.
+        """
+
+    @abstractmethod
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that the clock can be handed to now, by the names that gearshift has for them.
+
+        Raises:
+            DeviceError: if the kernel does not say.
         """
 
     @abstractmethod
@@ -130,9 +138,7 @@ class RealDevice(Device):
                 self._real.limit(self._max_mhz)
             elif self._asked is not None:
                 self.set_clock(self._asked)
-            self._ledger.set_unit(
-                self.unit.name, cpus_online=self.unit.all_cpus if cpus_online is None else cpus_online
-            )
+            self.ask_cpus(cpus_online)
 
     def restore(self) -> None:
         """Do nothing: the board's hold gives its knobs back, in an order that suits all of them."""
@@ -141,7 +147,7 @@ class RealDevice(Device):
         """Return what the board grants now, and bring the ledger up to it."""
         with self._lock:
             seen = self._look()
-        return UnitCondition(max_mhz=seen.max_mhz, held_by=seen.held_by)
+        return UnitCondition(mhz_now=seen.mhz, max_mhz=seen.max_mhz, held_by=seen.held_by)
 
     def _look(self) -> Seen:
         seen = self._real.look()

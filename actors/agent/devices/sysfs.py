@@ -13,7 +13,8 @@ import errno
 import fcntl
 import os
 import re
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +24,10 @@ _T = TypeVar("_T")
 
 _PAGE_BYTES = 4096
 """Most that a file of sysfs holds (Documentation/filesystems/sysfs.rst). Other files may be longer."""
+
+
+_MOST_CPUS = 8192
+"""Most CPUs that Linux can be configured for on any machine (CONFIG_NR_CPUS of x86)."""
 
 
 class DeviceError(RuntimeError):
@@ -106,10 +111,11 @@ class File(Protocol):
 
 
 class _KernelFile:
-    """A file that the operating system opened."""
+    """A file that the operating system opened; it is closed with its last user."""
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._close = weakref.finalize(self, os.close, file)
 
     def read(self) -> bytes:
         content = os.pread(self._file, _PAGE_BYTES, 0)
@@ -121,7 +127,7 @@ class _KernelFile:
         os.pwrite(self._file, content, 0)
 
     def close(self) -> None:
-        os.close(self._file)
+        self._close()
 
 
 class Tree:
@@ -144,7 +150,7 @@ class Tree:
     def names(self, directory: str) -> list[str]:
         """Return the names in a directory, cpu2 before cpu10; none if it is not there or may not be read."""
         try:
-            return sorted(os.listdir(self.root / directory), key=_natural)
+            return sorted(os.listdir(self.root / directory), key=natural)
         except OSError:
             return []
 
@@ -159,6 +165,13 @@ class Tree:
     def may(self, path: str, *, write: bool = False) -> bool:
         """Return True if this process may read, or write, a file that is there."""
         return os.access(self.root / path, os.W_OK if write else os.R_OK)
+
+    def mode(self, path: str) -> int | None:
+        """Return the permission bits of a file; None if it is not there."""
+        try:
+            return (self.root / path).stat().st_mode & 0o777
+        except OSError:
+            return None
 
     def lock(self, path: str) -> Callable[[], None] | None:
         """Lock a file against other processes that lock it.
@@ -236,17 +249,35 @@ class Knob:
         self._tree = tree
         self._files: dict[bool, File] = {}
 
+    def raw(self) -> bytes:
+        """Return the present content as it is; `text_of` makes text of it later, where reading must not take long.
+
+        Raises:
+            KnobError: if it cannot be read.
+        """
+        try:
+            return self._files[False].read()
+        except (KeyError, OSError):  # not open yet, or a failure that has to be told, or mended by opening it anew
+            return self._call(lambda file: file.read(), writing=False)
+
+    def text_of(self, content: bytes) -> str:
+        """Return what `raw` gave as text.
+
+        Raises:
+            AwayError: if there is nothing in it.
+        """
+        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
+        if not text:
+            raise AwayError(self.path, "is empty")
+        return text
+
     def text(self) -> str:
         """Return the present content.
 
         Raises:
             KnobError: if it cannot be read, or is empty.
         """
-        content = self._call(lambda file: file.read(), writing=False)
-        text = content.decode("utf-8", errors="replace").strip("\0 \t\r\n")
-        if not text:
-            raise AwayError(self.path, "is empty")
-        return text
+        return self.text_of(self.raw())
 
     def number(self) -> int:
         """Return the present content, a whole number.
@@ -326,14 +357,28 @@ def cpu_list(text: str) -> tuple[int, ...]:
     cpus: set[int] = set()
     for part in text.replace(",", " ").split():
         first, _, last = part.partition("-")
+        if not 0 <= int(first) <= int(last or first) < _MOST_CPUS:
+            raise ValueError(f"{part!r} is no range of CPUs")
         cpus |= {*range(int(first), int(last or first) + 1)}
     return tuple(sorted(cpus))
+
+
+def cpu_ranges(cpus: Iterable[int]) -> str:
+    """Return CPUs as the kernel lists them: (0, 1, 2, 5) gives "0-2,5"."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and runs[-1][1] == cpu - 1:
+            runs[-1][1] = cpu
+        else:
+            runs.append([cpu, cpu])
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _join(base: str, name: str) -> str:
     return f"{base}/{name}" if base else name
 
 
-def _natural(name: str) -> list[int | str]:
+def natural(name: str) -> list[int | str]:
+    """Return a key that sorts names naturally, cpu2 before cpu10."""
     # Numbers and text alternate, text first, so that two names never compare a number with text.
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

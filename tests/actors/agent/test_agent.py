@@ -10,27 +10,14 @@ from dataclasses import replace
 
 import pytest
 
-from actors.agent import load
 from actors.agent.agent import BoardAgent
 from actors.agent.devices import DeviceError
-from actors.agent.load import HostMeter
+from actors.agent.devices.common import UnitCondition
 from actors.clock import BoardClock
 from actors.ledger.ledger import LedgerError
 from actors.pinning import PinError, allowed
+from helpers.agent_board import BIG, BOARD, LITTLE
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Board, BoardUnit
-
-BIG = BoardUnit(
-    name="big",
-    kind="cpu",
-    cpus=(0, 1),
-    dvfs="emulated",
-    mhz=(500.0, 1000.0),
-    static_w=(0.1, 0.4),
-    dynamic_w=(0.5, 2.0),
-)
-LITTLE = replace(BIG, name="little", cpus=(2,), mhz=(100.0,), static_w=(0.01,), dynamic_w=(0.02,))
-BOARD = Board(name="test", units=(BIG, LITTLE), base_w=1.5, sensor="none", power_source="made up")
 
 
 @contextlib.contextmanager
@@ -90,7 +77,7 @@ def test_totals_are_those_since_the_mark(opened):
     assert little.energy_j == pytest.approx(0.1)
     assert totals.units_j == pytest.approx(9.7)
     assert totals.board_j == pytest.approx(9.7 + 15.0)
-    assert (totals.duration_s, totals.source) == (10.0, "modelled")
+    assert (totals.duration_s, totals.units_source, totals.board_source) == (10.0, "modelled", "modelled")
 
 
 def test_what_is_not_known_of_power_stays_unknown(tmp_path):
@@ -102,7 +89,8 @@ def test_what_is_not_known_of_power_stays_unknown(tmp_path):
             totals = agent.totals()
         assert (totals.units_j is not None) is units_known
         assert totals.board_j is None
-        assert totals.source == ("modelled" if units_known else "unknown")
+        assert totals.units_source == ("modelled" if units_known else "unknown")
+        assert totals.board_source == "unknown"
         assert totals.units[0].energy_j == pytest.approx(0.1)
 
 
@@ -115,6 +103,29 @@ def test_a_limit_caps_what_is_granted_and_what_a_governor_may_use(opened):
     agent.limit("big", max_mhz=700.0)
     assert agent.set_clock("big", "performance") == "performance"
     assert agent.telemetry()[0].mhz_now == 500.0
+
+
+def test_telemetry_carries_what_the_board_grants(opened, monkeypatch):
+    agent, _, _ = opened
+    (big, _) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online, big.held_by) == (500.0, None, (0, 1), None)
+    seen = UnitCondition(mhz_now=499.998, max_mhz=500.0, held_by="nvpmodel MODE_10W_2CORE")
+    monkeypatch.setattr(agent._devices["big"], "condition", lambda: seen)
+    (big, _) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (499.998, 500.0, (0, 1))
+    assert big.held_by == "nvpmodel MODE_10W_2CORE"
+
+
+def test_a_condition_that_cannot_be_read_does_not_end_telemetry(opened, monkeypatch):
+    agent, _, _ = opened
+
+    def garbage():
+        raise DeviceError("/sys/x: should hold a whole number, not 'x'")
+
+    monkeypatch.setattr(agent._devices["big"], "condition", garbage)
+    (big, _) = agent.telemetry()
+    assert (big.mhz_now, big.max_mhz, big.cpus_online) == (500.0, None, (0, 1))
+    assert big.held_by == "unknown: /sys/x: should hold a whole number, not 'x'"
 
 
 def test_a_limit_that_a_unit_cannot_keep_is_refused(tmp_path):
@@ -184,54 +195,3 @@ def test_a_worker_is_pinned_and_read_back(opened):
         child.communicate()
     with pytest.raises(PinError, match="is gone"):
         agent.pin("a", child.pid, [cpu])
-
-
-# ---------------------------------------------------------------- the machine's load
-
-
-def test_the_machines_load_is_split_into_ours_and_others(monkeypatch):
-    cores = [(0.0, 0.0), (0.0, 0.0)]  # busy and total seconds
-    ours = {"s": 0.0}
-    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
-    monkeypatch.setattr(load, "_used_s", lambda process: ours["s"])
-    meter = HostMeter()
-    cores[:] = [(0.5, 1.0), (0.25, 1.0)]
-    ours["s"] = 0.375
-    first = meter.read()
-    assert (first.cores, first.others) == ((0.5, 0.25), 0.375)
-    cores[:] = [(1.0, 2.0), (0.5, 2.0)]
-    ours["s"] = 1.375  # a tick late in the kernel's accounts: more than the cores were busy
-    second = meter.read()
-    assert (second.cores, second.others) == ((0.5, 0.25), 0.0)
-    third = meter.read()
-    assert (third.cores, third.others) == ((0.0, 0.0), 0.0)
-
-
-def test_what_others_use_is_looked_up_once_a_second_and_then_over_all_of_it(monkeypatch):
-    cores = [(0.0, 0.0)]
-    monkeypatch.setattr(load, "_core_times", lambda: [load.CpuTime(*core) for core in cores])
-    monkeypatch.setattr(load, "_used_s", lambda process: 0.0)
-    meter, seen = HostMeter(), []
-    for busy_s, all_s in [(0.5, 0.5), (0.5, 1.0), (0.75, 1.25), (1.0, 1.5), (1.0, 2.0)]:
-        cores[:] = [(busy_s, all_s)]
-        reading = meter.read()
-        seen.append((*reading.cores, reading.others))
-    assert seen == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.5), (0.0, 0.5)]
-
-
-def test_a_process_that_ends_is_no_longer_ours_and_does_no_harm():
-    meter = HostMeter()
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    meter.watch(child.pid)
-    assert child.pid in meter._ours
-    child.kill()
-    child.communicate()
-    reading = meter.read()
-    assert child.pid not in meter._ours
-    meter.watch(child.pid)
-    assert child.pid not in meter._ours
-    assert len(reading.cores) == os.cpu_count()
-    assert all(0 <= share <= 1 for share in reading.cores)
-    assert 0 <= reading.others <= os.cpu_count()
-    assert reading.memory_used_mb > 0
-    assert reading.memory_used_mb > 0

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.agent.devices import BACK_ENDS, DeviceError, open_device
+from actors.agent.devices import BACK_ENDS, REAL_CLOCKS, DeviceError, open_device
 from actors.ledger.ledger import BoardLedger
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import DVFS, Board, BoardUnit
+from scheduler.board import Board, BoardUnit
+from scheduler.dvfs import DVFS
 from scheduler.governors import at_least
 
 EMULATED = BoardUnit(
@@ -44,7 +45,7 @@ def opened(tmp_path):
 
 
 def test_every_back_end_is_in_the_suite_and_has_a_row_in_the_table_of_dvfs():
-    assert set(UNITS) == set(BACK_ENDS)
+    assert {*UNITS, *REAL_CLOCKS} == set(BACK_ENDS)
     assert set(BACK_ENDS) <= set(DVFS)
 
 

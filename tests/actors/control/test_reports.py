@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.control.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
 from actors.worker.totals import WorkerTotals
 from helpers.virtual_clock import VirtualClock
-from scheduler.messages import AppTelemetry, HostTelemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, HostTelemetry, Repinned, Telemetry, UnitTelemetry
 from scheduler.views import Gear
 
 GEAR = Gear(subnet="s", unit="big", cores=2)
@@ -144,16 +144,30 @@ def test_a_worker_that_is_asked_to_report_anew_goes_on_counting(place):
 def test_the_board_s_latest_report_is_taken_once(place):
     path = place()
     reports, reporter = BoardReports(path), BoardReporter(path)
-    assert reports.take() == ((), None)
+    nothing = Telemetry(apps=(), units=(), power_w=None)
+    assert reports.take() == nothing
     for busy in (0.1, 0.2):
         units = (
             UnitTelemetry(name="big", mhz_now=1400.0, busy=busy, temp_c=None, power_w=None),
-            UnitTelemetry(name="gpu", mhz_now=300.0, busy=0.0, temp_c=51.5, power_w=2.5),
+            UnitTelemetry(
+                name="gpu",
+                mhz_now=300.0,
+                busy=0.0,
+                temp_c=51.5,
+                power_w=2.5,
+                max_mhz=600.0,
+                cpus_online=(0,),
+                held_by="thermal GPU-therm 91 °C",
+            ),
         )
-        host = HostTelemetry(cores=(busy, 1.0), others=0.5, memory_used_mb=900.0)
-        reporter.post(units, host)
-    assert reports.take() == (units, host)
-    assert reports.take() == ((), None)
+        host = HostTelemetry(cores=(busy, None, 1.0), others=0.5, memory_used_mb=900.0)
+        repinned = (Repinned(app="a", before=(0, 2, 3), cpus=(1,)), Repinned(app="b", before=(), cpus=(), fault="no"))
+        posted = Telemetry(
+            apps=(), units=units, power_w=3.5, host=host, rails_w={"VDD_IN": 5.0 + busy}, repinned=repinned
+        )
+        reporter.post(posted)
+    assert reports.take() == posted
+    assert reports.take() == nothing
 
 
 class EnoughError(Exception):

@@ -73,8 +73,26 @@ def test_power_that_is_not_known_stays_unknown(ledger):
     assert (reading.static_j, reading.dynamic_j, reading.busy_s) == (None, None, (2.0,))
 
 
+@pytest.mark.parametrize(("mhz", "counts"), [(999.998, 1000.0), (1200.0, 1000.0), (1.0, 500.0), (2000.002, 2000.0)])
+def test_a_clock_that_was_read_back_counts_as_the_nearest_of_the_unit(ledger, mhz, counts):
+    ledger.set_unit("big", mhz=counts)
+    before = ledger.read("big")
+    ledger.set_unit("big", mhz=mhz)
+    assert ledger.read("big") == before
+    assert before.mhz == counts
+
+
 @pytest.mark.parametrize(
-    "figures", [{"mhz": 700.0}, {"mhz": math.nan}, {"other_load": 1.1}, {"other_load": -0.1}, {"cpus_online": (4, 6)}]
+    "figures",
+    [
+        {"mhz": 0.0},
+        {"mhz": -700.0},
+        {"mhz": math.inf},
+        {"mhz": math.nan},
+        {"other_load": 1.1},
+        {"other_load": -0.1},
+        {"cpus_online": (4, 6)},
+    ],
 )
 def test_an_impossible_figure_is_refused_and_changes_nothing(ledger, figures):
     before = ledger.read("big")

@@ -227,10 +227,13 @@ class FakeKernel:
                 return False
             return root or file.permits(writing=write, root=False)
 
-    def can_be_written(self, path: str) -> bool:
-        """Return True if root may open a file for writing."""
+    def mode(self, path: str) -> int | None:
+        """Return the permission bits of a file; None if there is none."""
         with self.lock:
-            return self._file(path)[1].permits(writing=True, root=True)
+            try:
+                return self._file(path)[1].mode
+            except OSError:
+                return None
 
     def files(self, path: str = "") -> list[tuple[str, File | Link]]:
         """Return every file and link below a directory, by its path; links unfollowed."""

@@ -16,7 +16,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from actors.agent.devices.sysfs import Tree, _natural
+from actors.agent.devices.sysfs import Tree, natural
 
 from .kernel import FakeKernel
 from .nodes import File
@@ -67,7 +67,7 @@ class RemoteTree(Tree):
 
     def names(self, directory: str) -> list[str]:
         try:
-            return sorted(self.call("names", directory), key=_natural)
+            return sorted(self.call("names", directory), key=natural)
         except OSError:
             return []
 

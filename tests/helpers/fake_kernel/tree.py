@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.agent.devices.sysfs import Tree, _natural
+from actors.agent.devices.sysfs import Tree, natural
 
 from .kernel import FakeKernel
 from .nodes import File
@@ -42,7 +42,7 @@ class FakeTree(Tree):
 
     def names(self, directory: str) -> list[str]:
         try:
-            return sorted(self.kernel.names(directory), key=_natural)
+            return sorted(self.kernel.names(directory), key=natural)
         except OSError:
             return []
 
@@ -54,6 +54,9 @@ class FakeTree(Tree):
 
     def may(self, path: str, *, write: bool = False) -> bool:
         return self.kernel.may(path, write=write, root=self.kernel.root)
+
+    def mode(self, path: str) -> int | None:
+        return self.kernel.mode(path)
 
     def lock(self, path: str) -> Callable[[], None] | None:
         self.text(path)  # raises the KnobError of a file that cannot be opened

@@ -253,7 +253,7 @@ def test_sensors(seed: int) -> None:
 
 
 def _writable(both: Both) -> list[str]:
-    chosen = [path for path in sensor_files(both.fake) if both.fake.kernel.can_be_written(path)]
+    chosen = [path for path in sensor_files(both.fake) if (both.kernel.mode(path) or 0) & 0o200]
     # A counter that runs reads another value each time; and a chip without any channel has its driver divide by zero.
     return [path for path in chosen if not path.endswith(("power_uw", "cap_khz", "in1_enable"))]
 

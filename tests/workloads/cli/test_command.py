@@ -180,6 +180,24 @@ def test_a_board_that_is_missing(here):
     assert_refused(gearshift("run", write_mix(), "--board", "none.yaml"), "none.yaml", "cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ("jetson-tx", ["'jetson-tx'", "Did you mean 'jetson-tx2'?", "odroid-xu4", "YAML file"]),
+        ("jetson-tx2:MAXNN", ["'jetson-tx2'", "'MAXNN'", "Did you mean 'MAXN'?", "MAXP_CORE_DENVER (4)"]),
+        ("rk3588:0", ["'rk3588'", "'0'", "It has none"]),
+    ],
+)
+@pytest.mark.parametrize("command", [["run"], ["run", "--backend", "sim"], ["validate"]])
+def test_a_board_or_a_mode_that_is_not_packaged(here, command, named, says):
+    assert_refused(gearshift(*command, write_mix(), "--board", named), *says)
+
+
+@pytest.mark.parametrize("command", [["profile", "ofa-plates"], ["ladder", "ofa-plates"]])
+def test_a_board_that_is_not_packaged_is_not_profiled(here, command):
+    assert_refused(gearshift(*command, "--board", "jetson-tx"), "'jetson-tx'", "Did you mean 'jetson-tx2'?")
+
+
 # ---------------------------------------------------------------- options
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from helpers.synthetic_run import make_run
 from workloads.report.table import fraction, joules, milliseconds, share, summary_table
-from workloads.results.summary import EnergySummary, Summary
+from workloads.results.summary import Summary, energy_summary
 
 
 def rendered(summaries: list[Summary], width: int = 200, emulated: bool = True) -> str:
@@ -19,7 +19,7 @@ def rendered(summaries: list[Summary], width: int = 200, emulated: bool = True) 
 
 
 def with_policy(summary: Summary, policy: str, units_j: float | None) -> Summary:
-    energy = EnergySummary(units_j=units_j, source="unknown" if units_j is None else "modelled")
+    energy = energy_summary(units_j, None, units_source="unknown" if units_j is None else "modelled")
     return replace(summary, policy=policy, energy=energy)
 
 

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from actors.requests.records import RECORD, Status
+from helpers.sensed_run import sensed_run
 from helpers.summary_schema import SCHEMA
 from helpers.synthetic_run import make_run
 from scheduler.profile import RungProfile
 from scheduler.views import Gear
 from workloads.mix.mix import Target
 from workloads.results.summarize import AppRecords, summarize_app, tail_of
-from workloads.results.summary import AppSummary, Segment, Summary, SummaryError, Tail, read_summary
+from workloads.results.summary import AppSummary, Segment, Summary, SummaryError, Tail, energy_summary, read_summary
 from workloads.results.verdict import verdict_of, wilson_interval
 
 
@@ -306,3 +307,57 @@ def test_bad_summary_file_is_refused(tmp_path: Path, text: str, message: str) ->
 def test_missing_summary_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SummaryError, match=r"nowhere\.json: cannot be read: No such file"):
         read_summary(tmp_path / "nowhere.json")
+
+
+def test_rails_are_in_the_summary_as_the_schema_has_them(tmp_path: Path) -> None:
+    made = sensed_run(why_board="/energy_uj: Permission denied").summary
+    data = made.to_dict()
+    jsonschema.validate(data, SCHEMA)
+    assert data["energy"] == {
+        "units_j": 41.2,
+        "board_j": None,
+        "source": "measured",
+        "units_source": "measured",
+        "board_source": "unknown",
+        "rails": {
+            "VDD_CPU_GPU_CV": {
+                "joules": 41.2,
+                "covers": ["big", "little"],
+                "samples": 5714,
+                "longest_gap_s": 0.0101,
+                "why_unknown": None,
+            },
+            "VDD_IN": {
+                "joules": None,
+                "covers": "board",
+                "samples": 0,
+                "longest_gap_s": None,
+                "why_unknown": "/energy_uj: Permission denied",
+            },
+        },
+    }
+    path = tmp_path / "summary.json"
+    path.write_text(made.to_json(), encoding="utf-8")
+    assert read_summary(path).energy == made.energy
+
+
+def test_without_sensors_both_energies_have_their_source() -> None:
+    assert make_run().summary.to_dict()["energy"] == {
+        "units_j": 53.2,
+        "board_j": None,
+        "source": "modelled",
+        "units_source": "modelled",
+        "board_source": "unknown",
+        "rails": {},
+    }
+    assert energy_summary(1.0, 2.0, units_source="modelled").board_source == "modelled"
+
+
+@pytest.mark.parametrize(("board_j", "source"), [(None, "unknown"), (70.0, "modelled")])
+def test_a_summary_from_before_sources_were_apart_is_read(tmp_path: Path, board_j: float | None, source: str) -> None:
+    data = make_run().summary.to_dict()
+    data["energy"] = {"units_j": 53.2, "board_j": board_j, "source": "modelled"}
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    energy = read_summary(path).energy
+    assert (energy.units_source, energy.board_source, energy.rails) == ("modelled", source, {})

@@ -200,20 +200,55 @@ def test_a_run_is_recorded_with_its_limits_and_governors(tmp_path: Path) -> None
     )
 
 
+def test_a_sample_has_the_stricter_of_the_mixs_limits_and_the_boards(tmp_path: Path) -> None:
+    header = LogHeader(
+        mix="m", board="test", policy="p", seed=1, time_scale=1.0, epoch_ms=100.0, emulated=False,
+        power_source="made up", units_mhz={"big": BIG.mhz, "pair": PAIR.mhz}, ladders={},
+    )  # fmt: skip
+    shown: list[dict[str, Any]] = [
+        {},
+        {"max_mhz": 800.0, "cpus_online": [2], "held_by": "thermal"},
+        {"max_mhz": 500.0, "cpus_online": [1, 2], "held_by": "thermal"},
+        {"max_mhz": None, "cpus_online": None, "held_by": None},
+    ]
+    with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
+        for place, seen in enumerate(shown):
+            units = {"pair": {"mhz": 500.0, "busy": 0.0, **seen}}
+            log.append({"kind": "epoch", "now_s": 0.1 * place, "units": units, "apps": {}})
+    limit = UnitLimited(unit="pair", max_mhz=600.0, cpus_online=(1,), other_load=0.0)
+    made = record_run(tmp_path, BOARD, [(0.15, Event(change=limit, text=""))])
+    assert made is not None
+    assert [(one.units["pair"].max_mhz, one.units["pair"].cpus_online) for one in made.samples] == [
+        (None, None),
+        (800.0, (2,)),
+        (500.0, (1,)),
+        (600.0, (1,)),
+    ]
+
+
 def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tmp_path: Path) -> None:
     header = LogHeader(
         mix="m", board="test", policy="p", seed=1, time_scale=1.0, epoch_ms=100.0, emulated=False,
         power_source="made up", units_mhz={"big": BIG.mhz, "pair": PAIR.mhz}, ladders={},
     )  # fmt: skip
-    loads = [(0.0, (0.2, 0.0, 0.0)), (0.1, (0.9, 0.5, 0.1)), (0.2, (0.95, 0.5, 0.0)), (0.3, (0.2, 0.0, 0.0))]
+    loads: list[tuple[float, tuple[float | None, ...]]] = [
+        (0.0, (0.2, 0.0, 0.0)),
+        (0.1, (0.9, 0.5, 0.1)),
+        (0.2, (0.95, 0.5, 0.0)),
+        (0.3, (0.2, 0.0, 0.0)),
+        (0.4, (0.2, 0.6, None)),  # CPU 2 is away, and counts for nothing
+        (0.5, (0.2, None)),  # CPUs 1 and 2 are
+    ]
     with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
         for at_s, cores in loads:
             units = {"big": {"mhz": 400.0, "busy": 0.25}, "pair": {"mhz": 500.0, "busy": 0.0}}
             log.append({"kind": "epoch", "now_s": at_s, "units": units, "apps": {}, "host": {"cores": cores}})
     made = record_run(tmp_path, BOARD, [])
     assert made is not None
-    assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0])
-    assert [sample.units["pair"].other_load for sample in made.samples] == pytest.approx([0.0, 0.3, 0.25, 0.0])
+    assert [sample.units["big"].other_load for sample in made.samples] == pytest.approx([0.0, 0.65, 0.7, 0.0, 0.0, 0.0])
+    assert [sample.units["pair"].other_load for sample in made.samples] == pytest.approx(
+        [0.0, 0.3, 0.25, 0.0, 0.6, 0.0]
+    )
     # A change of less than a tenth is no event.
     changes = [(at_s, event.change) for at_s, event in environment(made)]
     assert [(at_s, change.unit, change.other_load) for at_s, change in changes if isinstance(change, UnitLimited)] == [
@@ -221,6 +256,8 @@ def test_on_real_clocks_load_of_others_is_what_the_kernel_counted_beyond_ours(tm
         (0.1, "pair", pytest.approx(0.3)),
         (0.3, "big", 0.0),
         (0.3, "pair", 0.0),
+        (0.4, "pair", pytest.approx(0.6)),
+        (0.5, "pair", 0.0),
     ]
 
 
@@ -331,3 +368,33 @@ def test_a_simulation_in_the_environment_of_a_trace_is_held_to_the_same(tmp_path
     held = [sample.units["big"].max_mhz for sample in again.samples]
     assert held == [sample.units["big"].max_mhz for sample in seen.samples]
     assert set(held) == {None, 600.0}
+
+
+def test_the_rails_of_a_run_are_in_its_trace_if_they_were_always_known(tmp_path: Path) -> None:
+    header = LogHeader(
+        mix="m",
+        board="test",
+        policy="joint",
+        seed=0,
+        time_scale=1.0,
+        epoch_ms=100.0,
+        emulated=False,
+        power_source="made up",
+        units_mhz={"big": BIG.mhz},
+        ladders={},
+    )
+    epochs = (
+        {"VDD_IN": 5.0, "VDD_CPU": 1.0, "VDD_SOC": 0.5},
+        {"VDD_IN": 5.5, "VDD_SOC": -0.1},
+        {"VDD_IN": 6.0, "VDD_CPU": 1.2, "VDD_SOC": 0.5},
+    )
+    with EpochLogWriter(tmp_path / "epochs.msgpack", header) as log:
+        for place, rails in enumerate(epochs):
+            units = {"big": {"mhz": 200.0, "busy": 0.5}}
+            log.append({"kind": "epoch", "now_s": place / 10, "units": units, "apps": {}, "rails": rails})
+    assert record_run(tmp_path, BOARD, ()) is not None
+    assert [sample.rails for sample in read_trace(tmp_path / "trace.msgpack").samples] == [
+        {"VDD_IN": 5.0},
+        {"VDD_IN": 5.5},
+        {"VDD_IN": 6.0},
+    ]

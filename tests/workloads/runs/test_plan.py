@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from actors.board_schema import BoardError
 from helpers.tiny_networks import board, network, with_gpu, with_program
+from scheduler.board import Sensor
 from scheduler.errors import InputError
 from scheduler.messages import TargetChanged
 from scheduler.policies import PolicyError
@@ -159,6 +160,12 @@ def test_without_a_floor_an_unknown_accuracy_is_no_mistake(tmp_path):
 def test_own_models_on_a_board_of_gpus_alone_are_refused(family):
     with pytest.raises(MixError, match=r"app 'gate': models of one's own run on CPU units only, and board 'test' has"):
         plan(app(family), on=with_gpu(replace(board(), units=())))
+
+
+def test_a_time_scale_is_refused_where_rails_are_measured(family):
+    measured = replace(board(), sensors=(Sensor(rail="wall", driver="replay", covers="board", file="meter.csv"),))
+    with pytest.raises(InputError, match=r"time_scale 2: the rails of 'test' are measured on the wall's time"):
+        plan(app(family), on=measured, time_scale=2)
 
 
 def test_a_time_scale_is_refused_where_clocks_are_real(family):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -71,7 +72,7 @@ def hot_board(**thermal: float) -> Board:
 class TestABoardThatGetsHot:
     def test_power_heats_a_unit_as_the_closed_form_says(self):
         agenda = Agenda(0.0)
-        board = SimulatedBoard(hot_board(trip_c=1e9), agenda, lambda unit, mhz: None)
+        board = SimulatedBoard(hot_board(trip_c=1e9), agenda)
         board.units["big"].set_clock(2000.0, None)
         agenda.run(3.0)
         (big, *others) = board.telemetry()
@@ -81,9 +82,7 @@ class TestABoardThatGetsHot:
     def test_leakage_is_priced_to_the_moment(self):
         agenda = Agenda(0.0)
         # No resistance: always at the ambient 65 degrees, 20 above the reference.
-        board = SimulatedBoard(
-            replace(hot_board(c_per_w=0.0, static_per_c=0.01, trip_c=1e9), ambient_c=65.0), agenda, lambda *_: None
-        )
+        board = SimulatedBoard(replace(hot_board(c_per_w=0.0, static_per_c=0.01, trip_c=1e9), ambient_c=65.0), agenda)
         agenda.run(1.234)
         assert board.leaked_j("big") == pytest.approx(0.2 * 0.1 * 1.234)
         assert board.telemetry()[0].power_w == pytest.approx(0.12)
@@ -92,7 +91,7 @@ class TestABoardThatGetsHot:
     def test_a_unit_without_power_figures_stays_as_it_is(self):
         agenda = Agenda(0.0)
         unknown = replace(hot_board().units[0], static_w=None, dynamic_w=None)
-        board = SimulatedBoard(replace(BOARD, units=(unknown,)), agenda, lambda *_: None)
+        board = SimulatedBoard(replace(BOARD, units=(unknown,)), agenda)
         agenda.run(5.0)
         assert board.telemetry()[0].temp_c is None
 
@@ -126,11 +125,13 @@ def run_hot() -> tuple[Simulated, Top]:
 def test_a_hot_board_is_held_down_the_manager_is_told_and_it_recovers():
     simulated, policy = run_hot()
     texts = [(entry["now_s"], entry["text"]) for entry in simulated.entries if entry["kind"] == "event"]
-    hot = [now_s for now_s, text in texts if text.startswith("big: too hot")]
-    cool = [now_s for now_s, text in texts if text == "big: cool again"]
+    hot = [now_s for now_s, text in texts if text.startswith("big held at ")]
+    cool = [now_s for now_s, text in texts if text == "big no longer held at 1000 MHz"]
     assert hot
     assert 20 < hot[0] < 30
     assert 40 < cool[-1] < 55
+    reasons = [text for entry in simulated.entries if entry["kind"] == "plan" for text in entry["why"]]
+    assert any(re.fullmatch(r"big held at 500 MHz by modelled heat, \d+ °C", text) for text in reasons)
     # What the policy may choose follows, and so do the service times.
     assert min(mhz for now_s, mhz in policy.allowed if hot[0] < now_s < 40) == 500.0
     assert policy.allowed[-1][1] == 2000.0

@@ -91,7 +91,7 @@ class TestWhateverHappens:
         spec = replace(UNIT, idle_share=idle_share, transition_us=transition_us)
         whole = Board(name="b", units=(spec,), base_w=None, sensor="none", power_source="made up")
         bench = Bench(spec)
-        board = SimulatedBoard(whole, bench.agenda, lambda unit, mhz: None)
+        board = SimulatedBoard(whole, bench.agenda)
         bench.unit = board.units["big"]
         jobs = play(bench, script)
         bench.run(20.0)

@@ -23,7 +23,7 @@ from workloads import App, External, Family, Mix, Periodic, Poisson, at
 from workloads.mix.errors import MixError
 from workloads.results.epoch_log import LogHeader
 from workloads.results.run_dir import EpochPoint, StoredRun, UnitPoint, read_run
-from workloads.results.summary import Accuracy, AppSummary, HostSummary
+from workloads.results.summary import Accuracy, AppSummary, HostSummary, energy_summary
 from workloads.results.trace import read_trace
 from workloads.runs.launch import run_plan
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -259,8 +259,8 @@ def test_the_outcome_says_what_was_found_and_what_it_rests_on(simulated, tmp_pat
 def test_a_boards_sensor_is_shown_beside_modelled_joules(simulated) -> None:
     run = simulated(0, Costs())
     pair = pair_of(run, QUIET)
-    measured = replace(pair.real.summary.energy, board_j=9.0, source="measured")
-    sensed = replace(pair, real=replace(pair.real, summary=replace(pair.real.summary, energy=measured)))
+    energy = energy_summary(pair.real.summary.energy.units_j, 9.0, units_source="measured", board_source="measured")
+    sensed = replace(pair, real=replace(pair.real, summary=replace(pair.real.summary, energy=energy)))
     sheets = {sheet.title: sheet for sheet in outcome(validate([sensed])).sheets}
     rows = {row[0]: row for row in sheets["Energy and load of the units"].rows}
     assert rows["whole board, by its sensor"][1] == "9.0 J"

@@ -90,7 +90,7 @@ def test_a_governor_of_the_kernels_gets_the_clock(bed: BoardBed) -> None:
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     assert clock.look().held_by is None, "our own limit is not the board's"
     clock.limit(None)
-    with pytest.raises(DeviceError, match=r"no governor 'nonsense'.*performance.*modprobe cpufreq_nonsense"):
+    with pytest.raises(DeviceError, match=r"no governor 'nonsense' here; .*performance"):
         clock.govern("nonsense")
     hold.give_back()
 
@@ -176,7 +176,7 @@ def test_a_governor_that_somebody_else_sets_is_left_alone(bed: BoardBed) -> None
     clock.set_clock(unit.mhz[0])
     bed.write(governor, "powersave")
     seen = clock.look()
-    assert seen.held_by == f"somebody set the governor of {unit.name} to powersave"
+    assert seen.held_by == "governor powersave, which somebody set"
     assert seen.max_mhz == unit.mhz[0]
     assert clock.set_clock(unit.mhz[-1]) == unit.mhz[0], "what is granted is what is there"
     given_back = hold.give_back()
@@ -282,3 +282,21 @@ def test_one_process_has_the_board(bed: BoardBed) -> None:
     Hold(bed.machine).give_back()
     with pytest.raises(DeviceError, match="given back"):
         CpufreqClock(bed.units[0], hold.journal).set_clock(bed.units[0].mhz[0])
+
+
+def test_a_lowest_clock_that_a_cap_hides_is_not_lost(bed: BoardBed) -> None:
+    if not bed.tells_who_caps:
+        pytest.skip("this kernel does not say that the limit is a passing cap")
+    unit = bed.units[0]
+    lowest = f"{bed.policy(unit)}/scaling_min_freq"
+    # Not the highest where there are others above the cap: on a Jetson that is how jetson_clocks leaves it.
+    bed.write(lowest, round(unit.mhz[max(2, len(unit.mhz) - 2)] * 1000))
+    before = bed.knobs()
+    hold = Hold(bed.machine)
+    clock = CpufreqClock(unit, hold.journal)
+    with bed.capped(unit, unit.mhz[1]):
+        clock.set_clock(unit.mhz[0])
+    clock.set_clock(unit.mhz[0])
+    assert bed.khz(unit) == round(unit.mhz[0] * 1000)
+    hold.give_back()
+    assert bed.knobs() == before

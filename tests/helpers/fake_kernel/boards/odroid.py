@@ -41,6 +41,8 @@ def odroid_xu4() -> FakeKernel:
 def _odroid(model: str) -> FakeKernel:
     kernel = FakeKernel((6, 1))
     kernel.text("proc/device-tree/model", model)
+    compatible = model.lower().replace("hardkernel ", "hardkernel,").replace(" ", "-")
+    kernel.text("proc/device-tree/compatible", f"{compatible}\0samsung,exynos5800\0samsung,exynos5")
     # The kernel scales capacity-dmips-mhz by the highest clock: 539 · 1400 / 2000.
     little_capacity = 539 * _LITTLE_KHZ[-1] // _BIG_KHZ[-1]
     cores = []

@@ -38,3 +38,10 @@ def real_board(request: pytest.FixtureRequest) -> Iterator[Callable[[Path], Boar
         pytest.skip("turns this machine's own knobs: make kernel-test runs it in a guest")
     with ExitStack() as beds:
         yield lambda state: beds.enter_context(real_bed(state))
+
+
+@pytest.fixture
+def fake_boards(request: pytest.FixtureRequest) -> None:
+    """Skips a test of fake boards in a guest, where only the real one is looked at."""
+    if request.config.getoption("--bed", "fake") == "real":
+        pytest.skip("is about fake kernels")

@@ -1,0 +1,53 @@
+"""Checks of a board's real clocks before a run: nothing is turned, and nothing is started yet."""
+
+from __future__ import annotations
+
+from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.real import RealClock
+from actors.agent.hold import check_free, real_units
+from actors.agent.machine import Machine
+from scheduler.board import Board
+from scheduler.governors import GOVERNORS, governor_for
+from scheduler.policies import PolicyError
+
+
+def check_clocks(board: Board, machine: Machine) -> None:
+    """Check that this process can set the real clocks of a board as they are described, and that nobody else does.
+
+    Raises:
+        DeviceError: if it can't; it names the unit, the file and the fix.
+        BoardBusyError: if another run has the board.
+    """
+    _clocks(board, machine)
+    if real_units(board):
+        check_free(machine)
+
+
+def check_governor(board: Board, policy: str, machine: Machine) -> None:
+    """Check that the kernel has the governor that a policy names, for each unit with a real clock.
+
+    Args:
+        board: the board.
+        policy: name of the policy; one that names no governor needs none.
+        machine: the machine that the board is.
+
+    Raises:
+        PolicyError: if it has not; it names those that it has.
+    """
+    governor = policy.rpartition("+")[2]
+    if governor not in GOVERNORS:
+        return
+    for unit, clock in zip(real_units(board), _clocks(board, machine), strict=True):
+        wanted, there = governor_for(governor, unit.kind), clock.governors()
+        if wanted not in there:
+            raise PolicyError(
+                f"policy {policy!r}: the kernel has no governor {wanted!r} for unit {unit.name!r} now; it has "
+                f"{', '.join(there)}. If it is a module: sudo modprobe cpufreq_{wanted}"
+            )
+
+
+def _clocks(board: Board, machine: Machine) -> list[RealClock]:
+    # This journal is never written to: opening a clock turns nothing.
+    journal = Journal(machine.tree, machine.state)
+    return [REAL_CLOCKS[unit.dvfs](unit, journal) for unit in real_units(board)]

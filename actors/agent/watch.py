@@ -1,0 +1,74 @@
+"""The board as others leave it, looked at once an epoch: which CPUs are online, and how warm each unit is.
+
+nvpmodel, an administrator or the kernel may take any CPU away at any time and bring it back. The clocks are looked at
+by the units' devices.
+"""
+
+from __future__ import annotations
+
+from actors.agent.devices.cpufreq import CPU
+from actors.agent.devices.nvpmodel import power_mode
+from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
+from actors.agent.devices.thermal import Thermometer
+from scheduler.board import Board, BoardUnit
+
+
+class BoardWatch:
+    """A watch over the CPUs and the temperatures of a board.
+
+    Args:
+        board: the board.
+        tree: its files.
+    """
+
+    def __init__(self, board: Board, tree: Tree) -> None:
+        self._tree = tree
+        self._online = tree.knob(f"{CPU}/online")
+        self._text = ""
+        self._cpus: frozenset[int] | None = None
+        self._reasons: dict[str, str | None] = {}
+        self._units = board.units
+        self._thermometer = Thermometer(tree)
+        # An emulated unit has no heat of its own.
+        self._zones = {unit.name: None if unit.emulated else self._thermometer.zone_of(unit) for unit in board.units}
+
+    def look(self) -> bool:
+        """Look which CPUs are online; return True if others are than the last time."""
+        try:
+            text = self._online.text()
+        except KnobError:  # no such file, as in some containers: nothing is known
+            text = ""
+        if text == self._text:
+            return False
+        self._text = text
+        try:
+            self._cpus = frozenset(cpu_list(text)) if text else None
+        except ValueError:
+            self._cpus = None
+        self._reasons = {unit.name: self._reason(unit) for unit in self._units}
+        return True
+
+    def cpus_online(self, unit: BoardUnit) -> tuple[int, ...] | None:
+        """Return which CPUs of a unit are online; None where that is not known. A GPU has none that could go."""
+        if self._cpus is None or unit.kind != "cpu":
+            return None
+        return tuple(cpu for cpu in unit.all_cpus if cpu in self._cpus)
+
+    def reason(self, unit: BoardUnit) -> str | None:
+        """Return why CPUs of a unit are offline, in words; None where all are online."""
+        return self._reasons.get(unit.name)
+
+    def temp_c(self, unit: BoardUnit) -> float | None:
+        """Return the temperature of a unit in °C; None where no sensor of it is known."""
+        zone = self._zones[unit.name]
+        return None if zone is None else self._thermometer.temp_c(zone)
+
+    def _reason(self, unit: BoardUnit) -> str | None:
+        online = self.cpus_online(unit)
+        away = {*unit.all_cpus} - {*(unit.all_cpus if online is None else online)}
+        if not away:
+            return None
+        mode = power_mode(self._tree)
+        if mode is not None and any(mode.limits.get(f"{CPU}/cpu{cpu}/online") == 0 for cpu in away):
+            return f"nvpmodel {mode.name}"
+        return "hotplug by somebody"

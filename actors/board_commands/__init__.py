@@ -1,0 +1,1 @@
+"""What the commands on a board itself do: describe it, examine it, measure it, give it back."""

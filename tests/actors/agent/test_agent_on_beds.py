@@ -1,0 +1,71 @@
+"""Manager, control loop and board agent on every bed: they follow what others do to the board, and give it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from helpers.board_bed import BoardBed
+from helpers.board_loop import BoardLoop
+from helpers.fake_world import make_spec
+from scheduler.app_knowledge import AppSpec
+
+_APPS = ("a", "b")
+
+
+def _specs(target_ms: float) -> list[AppSpec]:
+    return [make_spec(app, target_ms=target_ms) for app in _APPS]
+
+
+def test_a_run_sets_clocks_and_gives_the_board_back(bed: BoardBed, tmp_path: Path) -> None:
+    before = bed.knobs()
+    with BoardLoop(bed, tmp_path, _specs(100.0)) as run:
+        run.wait_for(lambda: run.plans())
+        (plan, *_) = run.plans()
+        clocks = plan["clocks"]
+        assert isinstance(clocks, dict)
+        run.wait_for(lambda: all(bed.khz(unit) == round(clocks[unit.name] * 1000) for unit in bed.units))
+    assert bed.knobs() == before
+    assert run.given_back is not None
+    assert not run.given_back.left_alone + run.given_back.failed
+
+
+def test_the_manager_follows_a_cap(bed: BoardBed, tmp_path: Path) -> None:
+    unit = bed.units[0]
+    before = bed.knobs()
+    with BoardLoop(bed, tmp_path, _specs(9.0)) as run:
+        run.wait_for(lambda: run.plans())
+        with bed.capped(unit, unit.mhz[1]):
+            run.wait_for_news(f"{unit.name} held at {unit.mhz[1]:g} MHz by")
+        run.wait_for_news(f"{unit.name} no longer held at {unit.mhz[1]:g} MHz")
+    assert bed.knobs() == before
+
+
+def test_the_manager_follows_a_core_that_goes_and_comes(bed: BoardBed, tmp_path: Path) -> None:
+    unit = bed.units[1]
+    lost = unit.cpus[1]
+    before = bed.knobs()
+    with BoardLoop(bed, tmp_path, _specs(100.0)) as run:
+        run.wait_for(lambda: run.plans())
+        bed.switch(lost, False)
+        run.wait_for_news(f"CPU {lost} of {unit.name} went offline (hotplug by somebody)")
+        run.wait_for(lambda: not any(lost in held for held in _cpus(run)))
+        bed.switch(lost, True)
+        run.wait_for_news(f"CPU {lost} of {unit.name} came online")
+    assert bed.knobs() == before
+
+
+def _cpus(run: BoardLoop) -> list[list[int]]:
+    """Return the CPUs of each application in the latest plan."""
+    held = run.plans()[-1]["cpus"]
+    assert isinstance(held, dict)
+    return list(held.values())
+
+
+@pytest.mark.parametrize("governor", ["schedutil", "performance"])
+def test_a_governor_of_the_kernels_has_the_clocks(bed: BoardBed, tmp_path: Path, governor: str) -> None:
+    before = bed.knobs()
+    with BoardLoop(bed, tmp_path, _specs(100.0), policy=f"floor+{governor}") as run:
+        run.wait_for(lambda: all(bed.read(f"{bed.policy(unit)}/scaling_governor") == governor for unit in bed.units))
+    assert bed.knobs() == before

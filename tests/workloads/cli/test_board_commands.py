@@ -1,0 +1,153 @@
+"""`probe`, `doctor` and `restore` as a user meets them: what they print, write, refuse, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.sysfs import Tree
+from actors.agent.machine import Machine
+from actors.board_commands.dump import make_dump, write_dump
+from actors.cluster import load_board
+from helpers.command_line import assert_refused, gearshift
+from helpers.fake_kernel import FakeKernel, FakeTree, boards
+
+
+def report_of(kernel: FakeKernel, to: Path) -> Path:
+    write_dump(make_dump(FakeTree(kernel), {}), to)
+    return to
+
+
+@pytest.fixture
+def xavier(tmp_path: Path) -> Path:
+    """A report of a Xavier NX."""
+    return report_of(boards.xavier_nx_l4t35(), tmp_path / "xavier.tar.gz")
+
+
+@pytest.fixture
+def laptop(tmp_path: Path) -> Path:
+    """A report of a laptop whose owner is not root."""
+    kernel = boards.x86_hybrid_laptop()
+    kernel.root = False
+    return report_of(kernel, tmp_path / "laptop")
+
+
+def test_probe_prints_a_board_and_nothing_else(xavier: Path, tmp_path: Path) -> None:
+    ended = gearshift("probe", "--sysroot", xavier)
+    assert (ended.code, ended.err) == (0, "")
+    (tmp_path / "board.yaml").write_text(ended.out)
+    assert load_board(tmp_path / "board.yaml").name == "nvidia-jetson-xavier-nx-developer-kit"
+    header = " ".join(line.lstrip("# ") for line in ended.out.splitlines()[:6])
+    assert f"from the files in {xavier}: NVIDIA Jetson Xavier NX Developer Kit" in header
+
+
+def test_probe_writes_a_file_once(xavier: Path, tmp_path: Path) -> None:
+    file = tmp_path / "board.yaml"
+    ended = gearshift("probe", "--sysroot", xavier, "--write", file)
+    assert (ended.code, ended.out) == (0, "")
+    assert load_board(file).unit("gpu").dvfs == "devfreq"
+    assert_refused(gearshift("probe", "--sysroot", xavier, "--write", file), "--write", "is there already")
+    assert_refused(gearshift("probe", "--sysroot", xavier, "--write", tmp_path / "no" / "b.yaml"), "can't be written")
+
+
+def test_probe_says_which_clocks_are_not_set_and_can_list_them(laptop: Path) -> None:
+    ended = gearshift("probe", "--sysroot", laptop)
+    assert "dvfs: fixed" in ended.out
+    assert "p-cores: fixed, and its 8 clocks, 400 to 4700 MHz, are not set" in ended.err
+    every = gearshift("probe", "--sysroot", laptop, "--all-clocks")
+    assert (every.err, every.out.count("dvfs: cpufreq")) == ("", 2)
+
+
+@pytest.mark.parametrize("command", ["probe", "doctor"])
+def test_a_sysroot_that_is_none_is_refused(command: str, tmp_path: Path) -> None:
+    assert_refused(gearshift(command, "--sysroot", tmp_path / "missing"), "--sysroot", "there is no such file")
+    (tmp_path / "odd").write_text("odd")
+    assert_refused(gearshift(command, "--sysroot", tmp_path / "odd"), "is no dump of gearshift doctor")
+
+
+def test_a_directory_that_is_no_machine_is_refused(tmp_path: Path) -> None:
+    assert_refused(gearshift("probe", "--sysroot", tmp_path), "is this the root of a machine?")
+
+
+@pytest.fixture
+def not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of this machine is looked at."""
+
+    def looked(*_: object) -> None:
+        raise AssertionError("this machine was looked at")
+
+    for name in ("os.sched_getaffinity", "os.cpu_count", "psutil.cpu_count", "platform.release"):
+        monkeypatch.setattr(name, looked)
+    monkeypatch.setattr(Machine, "__init__", looked)
+    for module in ("probe", "software"):
+        monkeypatch.setattr(f"actors.board_commands.{module}.cuda_devices", looked)
+    monkeypatch.setattr("actors.agent.sensors.nvml.open_nvml", looked)
+
+
+@pytest.mark.usefixtures("not_this_machine")
+def test_a_sysroot_is_all_that_is_looked_at(xavier: Path, laptop: Path) -> None:
+    for report in (xavier, laptop):
+        assert gearshift("probe", "--sysroot", report).code == 0
+        assert gearshift("doctor", "--sysroot", report).code in (0, 1)
+
+
+def test_doctors_exit_code_says_if_all_can_be_used(xavier: Path, laptop: Path) -> None:
+    well = gearshift("doctor", "--sysroot", xavier)
+    assert (well.code, well.err) == (0, "")
+    assert "All clocks and rails that this machine has can be used." in well.out
+    assert "power mode" in well.out
+    ill = gearshift("doctor", "--sysroot", laptop)
+    assert ill.code == 1
+    # Commands stand on lines of their own, to be copied.
+    assert "z /sys/devices/system/cpu/cpufreq/policy*/scaling_min_freq 0664 root gearshift" in ill.out.splitlines()
+
+
+def test_doctor_as_json_is_one_object(laptop: Path) -> None:
+    ended = gearshift("doctor", "--sysroot", laptop, "--json")
+    found = json.loads(ended.out)
+    assert (ended.code, ended.err, found["ok"]) == (1, "", False)
+    (limit,) = [check for check in found["checks"] if check["name"].startswith("scaling_max_freq")]
+    assert (limit["read"], limit["write"], limit["why_not"]) == (True, False, "Permission denied")
+    assert limit["mend"] in [mend["title"] for mend in found["mends"]]
+
+
+def test_a_report_of_this_machine_says_what_is_in_it_and_is_probed_like_it(tmp_path: Path) -> None:
+    report = tmp_path / "report.tar.gz"
+    ended = gearshift("doctor", "--report", report)
+    assert "holds" in ended.out
+    assert "of CPUs and their places" in ended.out
+    assert "no host name" in ended.out
+    assert_refused(gearshift("doctor", "--report", report), "is there already")
+    again = gearshift("probe", "--sysroot", report).out.partition("\nname:")[2]
+    # A dump does not know which GPUs torch finds.
+    if not Tree().find("sys/class/devfreq/*"):
+        assert again == gearshift("probe").out.partition("\nname:")[2]
+
+
+@pytest.fixture
+def odroid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """An Odroid XU3 that the commands take for this machine."""
+    machine = Machine(tree=FakeTree(boards.odroid_xu3()), state=tmp_path / "state")
+    monkeypatch.setattr("workloads.cli.board.Machine", lambda: machine)
+    return machine
+
+
+def test_restore_says_what_it_did_and_nothing_to_do_is_no_fault(odroid: Machine) -> None:
+    ended = gearshift("restore")
+    assert (ended.code, ended.out) == (0, "Nothing to give back: no run of yours has left a knob turned.\n")
+    governor = odroid.tree.knob("sys/devices/system/cpu/cpufreq/policy0/scaling_governor")
+    Journal(odroid.tree, odroid.state).turn(governor, "powersave", "governor")
+    assert gearshift("restore", "--dry-run").out.splitlines()[0] == "This would be done:"
+    assert governor.text() == "powersave"
+    assert gearshift("restore").out == f"put back: /{governor.path} = ondemand\n"
+    assert governor.text() == "ondemand"
+
+
+def test_restore_leaves_the_board_to_a_run_that_is_alive(odroid: Machine) -> None:
+    unlock = odroid.tree.lock("sys/devices/system/cpu/online")
+    assert unlock is not None
+    assert_refused(gearshift("restore"), "another run is using this board")
+    unlock()
