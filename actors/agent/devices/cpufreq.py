@@ -213,6 +213,9 @@ class CpufreqClock(RealClock):
                     self._set_again(policy)
                 by_speed = self._by_speed and self._set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
+                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for.
+                if by_speed and self._set_mhz is not None and now_khz < min(policy.khz(self._set_mhz), shown_khz):
+                    now_khz = self._set(policy, policy.khz(self._set_mhz))
             except AwayError:
                 self._away.add(policy.name)
                 continue

@@ -300,3 +300,17 @@ def test_a_lowest_clock_that_a_cap_hides_is_not_lost(bed: BoardBed) -> None:
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     hold.give_back()
     assert bed.knobs() == before
+
+
+def test_a_clock_that_the_kernel_forgot_under_a_cap_comes_back(bed: BoardBed) -> None:
+    unit = bed.units[0]
+    hold = Hold(bed.machine)
+    clock = CpufreqClock(unit, hold.journal)
+    clock.set_clock(unit.mhz[-1])
+    with bed.capped(unit, unit.mhz[1]):
+        for on in (False, True):
+            bed.switch(unit.cpus[1], on)
+        clock.look()
+    clock.look()
+    assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
+    hold.give_back()
