@@ -271,7 +271,7 @@ class Board:
         name: name of the board.
         units: its units, in the order of `cluster.yaml`.
         base_w: power of all that is not a unit; None where unknown.
-        sensor: a driver all of whose rails are read, though what they cover is not known, or `none`.
+        sensor: a driver all of whose rails are read whose names say what they cover, or `none`.
         sensors: the rails of which it is known what they cover; empty where `sensor` is given.
         modes: the modes that it has.
         mode: name of the mode that it is in; None for a board with all its clocks and CPUs.
