@@ -132,7 +132,7 @@ class FakeLibrary:
         assert kind.value == 0, "not the graphics clock"
         return self._of(handle, lambda gpu: setattr(clock._obj, "value", gpu.clock_mhz))
 
-    def nvmlDeviceGetCurrentClocksThrottleReasons(self, handle: ctypes.c_void_p, reasons: Any) -> int:
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle: ctypes.c_void_p, reasons: Any) -> int:
         return self._of(handle, lambda gpu: setattr(reasons._obj, "value", gpu.reasons))
 
     def nvmlDeviceSetGpuLockedClocks(self, handle: ctypes.c_void_p, low: ctypes.c_uint, high: ctypes.c_uint) -> int:

@@ -23,7 +23,7 @@ from actors.agent.devices.sysfs import DeviceError
 from scheduler.board import BoardUnit, reaches
 
 _IDLE = 0x1
-"""`nvmlClocksThrottleReasonGpuIdle`: nothing runs, so the clock falls by itself."""
+"""`nvmlClocksEventReasonGpuIdle`: nothing runs, so the clock falls by itself."""
 
 _REASONS: Mapping[int, str] = MappingProxyType(
     {
@@ -37,7 +37,7 @@ _REASONS: Mapping[int, str] = MappingProxyType(
         0x2: "applications clocks that somebody set",
     }
 )
-"""What holds a clock down, by its bit of `nvmlClocksThrottleReason...` in NVIDIA's `nvml.h`; the most telling first."""
+"""What holds a clock down, by its bit of `nvmlClocksEventReason...` in NVIDIA's `nvml.h`; the most telling first."""
 
 _VOLTA = (7, 0)
 """Compute capability of the first GPUs whose clocks can be locked."""
@@ -175,7 +175,7 @@ class NvmlClock(RealClock):
     def look(self) -> Seen:
         """Return the present state; see `RealClock`. A GPU that does not answer, as one that is lost, has no clock."""
         try:
-            now_mhz, reasons = self._nvml.clock_mhz(self._gpu), self._nvml.throttle_reasons(self._gpu)
+            now_mhz, reasons = self._nvml.clock_mhz(self._gpu), self._nvml.clock_reasons(self._gpu)
         except NvmlError:
             return Seen(mhz=None)
         if reasons & _IDLE:

@@ -1,7 +1,6 @@
 """NVML, the library that comes with NVIDIA's driver: the few functions of it that gearshift calls, through ctypes.
 
-Their names carry their version (`nvmlInit_v2`), so they stay as they are in all later drivers. Numbers are those of
-NVIDIA's `nvml.h`.
+Many names carry their version (`nvmlInit_v2`), so that later drivers keep them. Numbers are those of NVIDIA's `nvml.h`.
 """
 
 from __future__ import annotations
@@ -96,10 +95,13 @@ class Nvml:
         self._call("nvmlDeviceGetClockInfo", self._handle(gpu), ctypes.c_int(_GRAPHICS_CLOCK), ctypes.byref(clock))
         return clock.value
 
-    def throttle_reasons(self, gpu: int | str) -> int:
-        """Return why the clock of a GPU is not higher, as the bits `nvmlClocksThrottleReason...`."""
+    def clock_reasons(self, gpu: int | str) -> int:
+        """Return why the clock of a GPU is not higher, as the bits `nvmlClocksEventReason...`."""
+        # Older drivers have it under its old name only, which goes with CUDA 14.0 (NVIDIA's deprecation notices).
+        names = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
         reasons = ctypes.c_ulonglong()
-        self._call("nvmlDeviceGetCurrentClocksThrottleReasons", self._handle(gpu), ctypes.byref(reasons))
+        function = names[0] if hasattr(self._library, names[0]) else names[1]
+        self._call(function, self._handle(gpu), ctypes.byref(reasons))
         return reasons.value
 
     def lock_clocks(self, gpu: int | str, lowest_mhz: int, highest_mhz: int) -> None:

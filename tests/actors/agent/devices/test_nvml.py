@@ -209,6 +209,15 @@ def test_a_gpu_that_is_held_down_grants_what_it_runs_at_and_says_why(clock, reas
     assert clock.set_clock(1200.0) == 1200.0
 
 
+def test_an_older_driver_has_the_reasons_under_their_old_name(clock, monkeypatch):
+    clock, gpu = clock
+    same = FakeLibrary.nvmlDeviceGetCurrentClocksEventReasons
+    monkeypatch.setattr(FakeLibrary, "nvmlDeviceGetCurrentClocksThrottleReasons", same, raising=False)
+    monkeypatch.delattr(FakeLibrary, "nvmlDeviceGetCurrentClocksEventReasons")
+    gpu.held_at_mhz, gpu.reasons = 855, SW_POWER_CAP
+    assert clock.look().max_mhz == 855
+
+
 def test_a_clock_that_is_lower_without_a_reason_is_said_and_no_cap_is_made_up(clock):
     clock, gpu = clock
     clock.set_clock(1200.0)
