@@ -215,6 +215,7 @@ class Knowledge:
                     "max_mhz": seen.max_mhz,
                     "cpus_online": None if seen.cpus_online is None else list(seen.cpus_online),
                     "held_by": seen.held_by,
+                    "offline_by": seen.offline_by,
                 }
                 for name, seen in self._seen.items()
             },

@@ -220,7 +220,16 @@ def test_logs_hold_plain_values_and_what_they_promise():
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]
     assert set(epoch) == {"epoch", "decided", "units", "rails", "host", "apps", "power_w", "violation", "optimal"}
-    assert set(epoch["units"]["big"]) == {"mhz", "busy", "temp_c", "power_w", "max_mhz", "cpus_online", "held_by"}
+    assert set(epoch["units"]["big"]) == {
+        "mhz",
+        "busy",
+        "temp_c",
+        "power_w",
+        "max_mhz",
+        "cpus_online",
+        "held_by",
+        "offline_by",
+    }
     app_keys = {"gear", "queue_len", "on_time", "p95_ms", "rate_hz", "service_ratio"}
     assert set(epoch["apps"]["a"]) == app_keys
     assert (epoch["violation"], epoch["optimal"]) == (0.0, True)

@@ -39,6 +39,7 @@ class Limits:
         self._top = top
         self._found: dict[str, Found] = {}
         self._cap: str | None = None
+        self._capped_at = 0
 
     @property
     def locked(self) -> bool:
@@ -98,7 +99,9 @@ class Limits:
         # lifted once what made it is over.
         held = not self._are_ours(shown) if pressed else shown < self._top
         if held:
-            self._cap = self._cap or cap(self._journal.tree, self._domain)
+            # Another limit may have another cause; the same one is looked up once.
+            if self._cap is None or shown != self._capped_at:
+                self._cap, self._capped_at = cap(self._journal.tree, self._domain), shown
         elif not (pressed and self._cap and passing_cap(self._journal.tree, self._domain)):
             self._cap = None
         return self._cap
