@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scheduler.board import BoardUnit
 from scheduler.messages import Activate, Activated, Log, Pin, Pinned, Prepare, Prepared
 from scheduler.views import Gear
 
@@ -99,6 +100,12 @@ class AppTransition:
         gears = {self.gear, *(sent.gear for sent in self.activations)}
         goal = self.goal.gear if self.goal else None
         return any(gear is not None and gear.unit == unit and gear != goal for gear in gears)
+
+    def uses(self, unit: BoardUnit) -> bool:
+        """Return True if it runs or may run on that unit, is to run there, or may have threads on its CPUs."""
+        gears = (self.goal.gear if self.goal else None, self.gear, *(sent.gear for sent in self.activations))
+        there = any(gear is not None and gear.unit == unit.name for gear in gears)
+        return there or not self.claim.isdisjoint(unit.cpus)
 
     # ------------------------------------------------------------ steps
 

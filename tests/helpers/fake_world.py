@@ -46,7 +46,7 @@ EPOCH_S = 0.1
 RESTART_S = 0.7
 
 
-def make_unit(name: str, kind: str, cpus: tuple[int, ...]) -> BoardUnit:
+def make_unit(name: str, kind: str, cpus: tuple[int, ...], *, may_switch_off: bool = False) -> BoardUnit:
     return BoardUnit(
         name=name,
         kind=kind,
@@ -55,6 +55,7 @@ def make_unit(name: str, kind: str, cpus: tuple[int, ...]) -> BoardUnit:
         mhz=(500.0, 1000.0, 2000.0),
         static_w=(0.1, 0.2, 0.4),
         dynamic_w=(0.2, 0.5, 2.0),
+        may_switch_off=may_switch_off,
     )
 
 
