@@ -102,10 +102,8 @@ class AppTransition:
         return any(gear is not None and gear.unit == unit and gear != goal for gear in gears)
 
     def uses(self, unit: BoardUnit) -> bool:
-        """Return True if it runs or may run on that unit, is to run there, or may have threads on its CPUs."""
-        gears = (self.goal.gear if self.goal else None, self.gear, *(sent.gear for sent in self.activations))
-        there = any(gear is not None and gear.unit == unit.name for gear in gears)
-        return there or not self.claim.isdisjoint(unit.cpus)
+        """Return True if it is to run on that unit, or may have threads on its CPUs, as whatever runs there has."""
+        return (self.goal is not None and self.goal.gear.unit == unit.name) or not self.claim.isdisjoint(unit.cpus)
 
     # ------------------------------------------------------------ steps
 
