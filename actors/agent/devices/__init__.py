@@ -13,6 +13,7 @@ from actors.agent.devices.cpufreq import CpufreqClock
 from actors.agent.devices.devfreq import DevfreqClock
 from actors.agent.devices.emulated import EmulatedDevice
 from actors.agent.devices.fixed import FixedDevice
+from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.nvml import NvmlClock
 from actors.agent.devices.real import RealClock, RealDevice
@@ -64,4 +65,5 @@ def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock, journal: Jou
         return _OTHERS[unit.dvfs](unit, ledger, clock)
     if unit.dvfs not in REAL_CLOCKS or journal is None:
         raise DeviceError(f"unit {unit.name!r}: there is no back-end for dvfs {unit.dvfs!r}")
-    return RealDevice(unit, ledger, clock, open_clock(ledger.board, unit, journal))
+    cpus = UnitSwitch(unit, journal) if unit.may_switch_off else None
+    return RealDevice(unit, ledger, clock, open_clock(ledger.board, unit, journal), cpus)

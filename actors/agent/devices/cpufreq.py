@@ -22,10 +22,9 @@ from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
-from actors.agent.devices.topology import core_cpus, online_cpus
+from actors.agent.devices.topology import CPU, core_cpus, online_cpus
 from scheduler.board import BoardUnit
 
-CPU = "sys/devices/system/cpu"
 CPUFREQ = f"{CPU}/cpufreq"
 _USERSPACE = "userspace"
 

@@ -237,12 +237,10 @@ def test_a_unit_is_switched_off_and_on(bed: BoardBed) -> None:
     hold = Hold(bed.machine)
     clock, switch = CpufreqClock(unit, hold.journal), UnitSwitch(unit, hold.journal)
     clock.set_clock(unit.mhz[0])
-    switch.off()
+    assert switch.off() > 0
     assert not {*unit.cpus} & {int(path[-8]) for path in bed.tree.find(f"{CPU}/cpu?/online") if bed.read(path) == "1"}
     assert clock.look().mhz is None
-    switch.on()
-    assert switch.off_ms is not None
-    assert switch.on_ms is not None
+    assert switch.on() > 0
     assert clock.look().mhz == unit.mhz[0]
     switch.off()
     hold.give_back()
