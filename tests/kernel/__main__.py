@@ -24,6 +24,8 @@ GUEST_TESTS = (
     "tests/kernel/guest/test_sensors.py",
     "tests/actors/agent/devices/test_conformance.py",
     "tests/actors/agent/devices/test_kill_points.py",
+    "tests/actors/agent/devices/test_devfreq.py",
+    "tests/actors/agent/test_agent_on_beds.py",
 )
 SKIPPED = 77
 # With ten programs on two cores, a guest whose tests took a minute and a half of a core took five on the clock.

@@ -222,8 +222,8 @@ class CpufreqClock(RealClock):
             clocks_khz.append(now_khz)
             if lost is not None:
                 caps_khz[now_khz] = lost
-            elif (held_by := limits.held_by(shown_khz, pressed=pressed)) is not None:
-                caps_khz[shown_khz] = held_by
+            elif (held := limits.held(shown_khz, pressed=pressed)) is not None:
+                caps_khz[held[0]] = held[1]
         mhz = min(clocks_khz) / 1000 if clocks_khz else None
         max_khz = min(caps_khz, default=None)
         if max_khz is None or max_khz >= round(self._unit.mhz[-1] * 1000):

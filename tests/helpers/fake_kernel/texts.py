@@ -23,9 +23,9 @@ def scan_unsigned(content: bytes, bits: int) -> int:
     return _scan(rb"\s*(\d+)", content) % (1 << bits)
 
 
-def scan_signed(content: bytes) -> int:
-    """Return the number that `sscanf` finds with %d."""
-    return _wrapped(_scan(rb"\s*(-?\d+)", content), 32)
+def scan_signed(content: bytes, bits: int = 32) -> int:
+    """Return the number that `sscanf` finds with %d (32 bits) or %ld (64 bits); more bits are cut off."""
+    return _wrapped(_scan(rb"\s*(-?\d+)", content), bits)
 
 
 def scan_word(content: bytes, most: int) -> str:
