@@ -42,6 +42,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    SwitchUnit,
     UnitLimited,
 )
 from supernets.pictures.sources import Source
@@ -99,7 +100,7 @@ class WorkerActor:
                 return encode(worker.prepare(order))
             case Activate():
                 return encode(worker.activate(order))
-            case Pin() | SetClock() | StartWorker() | Log():
+            case Pin() | SetClock() | SwitchUnit() | StartWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for a worker")
             case _:
                 assert_never(order)
@@ -186,7 +187,7 @@ class AgentActor:
 
     @ray.method(concurrency_group="control")
     def obey(self, effect: bytes, pid: int) -> bytes:
-        """Carry out a Pin or a SetClock, and return its acknowledgement.
+        """Carry out a Pin, a SetClock or a SwitchUnit, and return its acknowledgement.
 
         Args:
             effect: the encoded effect.
@@ -201,6 +202,8 @@ class AgentActor:
             case SetClock():
                 clock = agent.set_clock(order.unit, order.clock, order.clamps_mhz)
                 return encode(ClockSet(unit=order.unit, clock=clock, plan=order.plan))
+            case SwitchUnit():
+                return encode(agent.switch(order))
             case Prepare() | Activate() | StartWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for the board agent")
             case _:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scheduler.board import BoardUnit
 from scheduler.messages import Activate, Activated, Log, Pin, Pinned, Prepare, Prepared
 from scheduler.views import Gear
 
@@ -99,6 +100,10 @@ class AppTransition:
         gears = {self.gear, *(sent.gear for sent in self.activations)}
         goal = self.goal.gear if self.goal else None
         return any(gear is not None and gear.unit == unit and gear != goal for gear in gears)
+
+    def uses(self, unit: BoardUnit) -> bool:
+        """Return True if it is to run on that unit, or may have threads on its CPUs, as whatever runs there has."""
+        return (self.goal is not None and self.goal.gear.unit == unit.name) or not self.claim.isdisjoint(unit.cpus)
 
     # ------------------------------------------------------------ steps
 

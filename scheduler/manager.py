@@ -36,6 +36,7 @@ from scheduler.messages import (
     Telemetry,
     Tick,
     UnitLimited,
+    UnitSwitched,
     WorkerLost,
     WorkerStarted,
 )
@@ -125,7 +126,7 @@ class Manager:
                 effects = self._lost(message)
             case WorkerStarted():
                 effects = self._started(message)
-            case Prepared() | Pinned() | Activated() | ClockSet():
+            case Prepared() | Pinned() | Activated() | ClockSet() | UnitSwitched():
                 effects = self._transition.acknowledge(message)
             case _:
                 assert_never(message)

@@ -58,8 +58,10 @@ class UnitTelemetry:
         power_w: its mean power, idle power included: measured, a share of what was measured, or modelled; None where
             unknown.
         max_mhz: the highest clock that the board grants now, limits of the mix left out; None where none is seen.
-        cpus_online: its CPUs online now, a part of `BoardUnit.all_cpus`; None where that is not observed.
-        held_by: reason for those two limits in words, such as `thermal CPU-therm 91 °C`; None where none is known.
+        cpus_online: its CPUs that can be used, a part of `BoardUnit.all_cpus`: those online now, and those that the run
+            itself has taken offline; None where that is not observed.
+        held_by: reason for `max_mhz` in words, such as `thermal CPU-therm 91 °C`; None where none is known.
+        offline_by: reason why CPUs are offline, such as `nvpmodel MODE_10W_2CORE`; None where none is known.
     """
 
     name: str
@@ -70,6 +72,7 @@ class UnitTelemetry:
     max_mhz: float | None = None
     cpus_online: tuple[int, ...] | None = None
     held_by: str | None = None
+    offline_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,7 +170,26 @@ class ClockSet:
     plan: int
 
 
-Ack = Prepared | Pinned | Activated | ClockSet
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitSwitched:
+    """The answer to `SwitchUnit`.
+
+    Attributes:
+        unit: name of the unit.
+        on: True if it was to come on, False if it was to go off.
+        took_ms: time that it took on the wall; 0 where it is only played.
+        plan: the plan of the order.
+        fault: reason for which it did not do so, in words; None where it did.
+    """
+
+    unit: str
+    on: bool
+    took_ms: float
+    plan: int
+    fault: str | None = None
+
+
+Ack = Prepared | Pinned | Activated | ClockSet | UnitSwitched
 
 
 # ---------------------------------------------------------------- events
@@ -338,6 +360,15 @@ class SetClock:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SwitchUnit:
+    """The order to take all CPUs of a unit offline, or to put them online again."""
+
+    unit: str
+    on: bool
+    plan: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StartWorker:
     """The order to start a lost worker again."""
 
@@ -352,4 +383,4 @@ class Log:
     fields: Mapping[str, object]
 
 
-Effect = Prepare | Pin | Activate | SetClock | StartWorker | Log
+Effect = Prepare | Pin | Activate | SetClock | SwitchUnit | StartWorker | Log

@@ -13,6 +13,8 @@ One application changes gear in these steps, each begun when the one before is a
 4. *Activate*: from the next request on it runs the new gear on the new CPUs.
 5. *Pin* it to its new CPUs alone. Read back from the kernel, this is what frees the others for those who wait.
 6. A unit's clock goes *down* once no application on it is in a gear that it is to leave.
+7. A unit that may be switched off *goes off* once nobody has used it for a while. One that is off *comes on* as soon as
+   an application is to use it, before its clock is set and before anybody is pinned there.
 
 So a worker never runs on a core that it has not been pinned to, shrinking comes before growing, and nothing waits
 for an application that it does not depend on. The tokens of the cores, held by each request to its end, exclude
@@ -33,14 +35,15 @@ An application that leaves an effect unanswered for `ACK_TIMEOUT_S` is unhealthy
 its own and its clock stays up, and it is asked again once it is heard of. Effects for one application (or unit) must be
 carried out in the order given, and a worker must never apply an activation older than the last it applied.
 
-The steps of one application, 1 and 3 to 5, are in `scheduler.app_transition`. This module does not know why a plan was
+The steps of one application, 1 and 3 to 5, are in `scheduler.app_transition`, those of one unit in
+`scheduler.unit_transition`. This module does not know why a plan was
 made, what latency or power is, or what the time is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import assert_never
 
 from scheduler.app_transition import AppGoal, AppTransition
@@ -55,7 +58,9 @@ from scheduler.messages import (
     Pinned,
     Prepared,
     SetClock,
+    UnitSwitched,
 )
+from scheduler.unit_transition import UnitClock, UnitSwitching
 from scheduler.views import Gear, Plan
 
 ACK_TIMEOUT_S = 2.0
@@ -67,53 +72,15 @@ DENIED_EPOCHS = 2
 A cap is in the report after it, or in the one after that, if it came as that report was made."""
 
 
-@dataclass(slots=True)
-class _UnitTransition:
-    """One unit's clock: acknowledged, wanted and asked for.
-
-    Attributes:
-        clock: the last clock asked for that was acknowledged, in MHz or a governor's name; None before the first.
-        mhz: the clock at which the unit really stands, as last heard; None before that.
-        clamps_mhz: the clamps that went with `clock`, by application.
-        denied: True if less than `clock` was granted.
-        denied_epochs: epochs since then.
-        goal: the clock that the latest plan wants, in MHz or a governor's name; None before the first plan.
-        goal_clamps_mhz: the clamps that go with `goal`, by application.
-        plan: number of the first plan that wanted `goal` and its clamps.
-        asked: the effect that has to be answered next.
-        asked_s: when it was asked for, board time.
-    """
-
-    clock: float | str | None = None
-    mhz: float | None = None
-    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    denied: bool = False
-    denied_epochs: int = 0
-    goal: float | str | None = None
-    goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    plan: int = 0
-    asked: SetClock | None = None
-    asked_s: float = 0.0
-
-    @property
-    def clock_is_up(self) -> bool:
-        """True if it stands at its goal's clock or above, or is left to a governor."""
-        if self.goal is None or isinstance(self.goal, str):
-            return True
-        # Another clock may be on its way, or be in force although its acknowledgement was lost.
-        if self.asked is not None or self.clock is None:
-            return False
-        if isinstance(self.clock, str):
-            return True
-        return self.clock >= self.goal and (not self.denied or self.mhz is None or reaches(self.mhz, self.goal))
-
-
 class Transition:
     """A board on its way to the latest plan, or arrived there; applications join it with nothing in force."""
 
     def __init__(self, board: Board) -> None:
         self._apps: dict[str, AppTransition] = {}
-        self._units = {unit.name: _UnitTransition() for unit in board.units}
+        self._board = board
+        self._units = {unit.name: UnitClock() for unit in board.units}
+        self._switches = {unit.name: UnitSwitching(unit.name, unit.may_switch_off) for unit in board.units}
+        self._plan = 0
         # True if nothing has happened since there was last nothing to ask for, as in nearly every epoch.
         self._still = False
 
@@ -135,7 +102,7 @@ class Transition:
     def at_rest(self) -> bool:
         """True if every application whose worker runs, and every unit, is where the latest plan wants it."""
         arrived = all(app.settled for app in self._apps.values() if app.running)
-        return arrived and all(unit.asked is None and unit.goal in (None, unit.clock) for unit in self._units.values())
+        return arrived and all(unit.arrived for name, unit in self._units.items() if self._switches[name].heads_on)
 
     # ------------------------------------------------------------ what happens
 
@@ -211,13 +178,13 @@ class Transition:
             number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
         """
-        self._still = False
+        self._still, self._plan = False, number
         for name, gear in plan.gears.items():
             app = self._apps[name]
             if app.goal is None or (app.goal.gear, app.goal.cpus) != (gear, cpus[name]):
                 app.aim(AppGoal(gear=gear, cpus=cpus[name], plan=number, why=why))
         # A unit that goes away forgets its clock: the kernel brings it back at another one (its highest, as a rule).
-        self._units = {name: unit if name in plan.clocks else _UnitTransition() for name, unit in self._units.items()}
+        self._units = {name: unit if name in plan.clocks else UnitClock() for name, unit in self._units.items()}
         for name, clock in plan.clocks.items():
             unit = self._units[name]
             clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}
@@ -228,11 +195,17 @@ class Transition:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
 
         Returns:
-            The log entry of a changed gear or clock, if any.
+            The log entry of a changed gear or clock or a switched unit, if any.
         """
         self._still = False
-        if isinstance(ack, ClockSet):
-            return self._clock_set(ack)
+        if isinstance(ack, ClockSet | UnitSwitched):
+            if ack.unit not in self._units:
+                return []
+            return _logged(
+                self._units[ack.unit].on_set(ack)
+                if isinstance(ack, ClockSet)
+                else self._switches[ack.unit].on_switched(ack)
+            )
         app = self._apps.get(ack.app)
         if app is None:
             return []
@@ -260,6 +233,10 @@ class Transition:
                 waiting_for = type(app.asked).__name__
                 effects.append(Log(kind="unhealthy", fields={"app": name, "waiting_for": waiting_for}))
                 app.give_up_waiting()
+        for name, switch in self._switches.items():
+            if switch.asked and now_s - switch.asked_s >= ACK_TIMEOUT_S:
+                effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SwitchUnit"}), switch.asked]
+                switch.asked_s = now_s
         for name, unit in self._units.items():
             if unit.asked and now_s - unit.asked_s >= ACK_TIMEOUT_S:
                 effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SetClock"}), unit.asked]
@@ -277,7 +254,7 @@ class Transition:
         """Return all effects that can be asked for now and have not been."""
         if self._still:
             return []
-        effects: list[Effect] = []
+        effects = self._switch(now_s)
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
             if clock is not None:
@@ -300,11 +277,31 @@ class Transition:
             if step:
                 self._apps[name].ask(step, now_s)
                 effects.append(step)
-        self._still = not effects
+        self._still = not effects and not any(switch.waits for switch in self._switches.values())
+        return effects
+
+    def _switch(self, now_s: float) -> list[Effect]:
+        """Return the orders to switch units on and off."""
+        effects: list[Effect] = []
+        for unit in self._board.units:
+            switch, clock = self._switches[unit.name], self._units[unit.name]
+            if not switch.allowed:
+                continue
+            order = switch.next_order(
+                used=any(app.uses(unit) for app in self._apps.values()),
+                may_go=clock.goal is not None and clock.arrived,
+                plan=self._plan,
+                now_s=now_s,
+            )
+            if order:
+                switch.ask(order, now_s)
+                effects.append(order)
+                # Whether the unit really goes or not, its clock is not known from here on.
+                self._units[unit.name] = clock.forgotten()
         return effects
 
     def _clock_is_up(self, unit: str) -> bool:
-        return self._units[unit].clock_is_up
+        return self._switches[unit].usable and self._units[unit].is_up
 
     def _blockers(self, name: str, pin: Pin) -> set[str]:
         """Return the applications that still hold a CPU which this pin would gain, and are to leave that CPU.
@@ -318,10 +315,10 @@ class Transition:
             if other != name and gained & app.claim - set(app.goal.cpus if app.goal else ())
         }
 
-    def _next_clock(self, name: str, unit: _UnitTransition) -> float | str | None:
+    def _next_clock(self, name: str, unit: UnitClock) -> float | str | None:
         """Return the clock to ask for now; None to leave it as it is or as it was asked for."""
         standing = unit.asked.clock if unit.asked else unit.clock
-        if unit.goal is None:
+        if unit.goal is None or not self._switches[name].usable:
             return None
         if unit.goal == standing:
             told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
@@ -337,25 +334,6 @@ class Transition:
             # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.
             go = standing is None or not any(app.leaves(name) for app in self._apps.values())
         return unit.goal if go else None
-
-    # ------------------------------------------------------------ answers of units
-
-    def _clock_set(self, ack: ClockSet) -> list[Effect]:
-        unit = self._units.get(ack.unit)
-        if unit is None or unit.asked is None or unit.asked.plan != ack.plan:
-            return []
-        before, asked = unit.clock if isinstance(unit.clock, str) else unit.mhz, unit.asked.clock
-        unit.clock, unit.clamps_mhz, unit.asked = asked, unit.asked.clamps_mhz, None
-        unit.denied, unit.denied_epochs = False, 0
-        if not isinstance(ack.clock, str):
-            unit.mhz = ack.clock
-            unit.denied = not isinstance(asked, str) and not reaches(ack.clock, asked)
-        if before == ack.clock and not unit.denied:
-            return []
-        fields = {"unit": ack.unit, "from": before, "to": ack.clock}
-        if asked != ack.clock:
-            fields["asked"] = asked
-        return [Log(kind="clock", fields=fields)]
 
 
 def _logged(log: Log | None) -> list[Effect]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from actors import pinning
@@ -28,7 +27,7 @@ from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from actors.pinning import GoneError, PinError
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, Repinned, Telemetry, UnitTelemetry
+from scheduler.messages import HostTelemetry, Repinned, SwitchUnit, Telemetry, UnitSwitched, UnitTelemetry
 
 _STOP_S = 1.0
 """Longest wait for the governors' thread to stop."""
@@ -78,6 +77,7 @@ class BoardAgent:
                 self._hold.give_back()
             raise
         self._watch = BoardWatch(board, machine.tree)
+        self._watch_lock = threading.Lock()  # one thread looks at the CPUs while another switches them
         self._units_w: float | None = None  # as the rails measured it up to the last telemetry
         self._rails_w: dict[str, float] = {}
         self._host = HostMeter()
@@ -207,6 +207,24 @@ class BoardAgent:
         """
         self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
+    def switch(self, order: SwitchUnit) -> UnitSwitched:
+        """Take a unit's CPUs offline, or put them online again, and return what came of it."""
+        device, took_ms, fault = self._devices[order.unit], 0.0, None
+        with self._watch_lock:
+            self._look()
+            before = self._watch.cpus_online(device.unit) or ()
+            try:
+                took_ms = device.switch(order.on)
+            except DeviceError as error:
+                fault = str(error)
+            # Seen at once, so that no report takes what was done here for somebody else's doing.
+            self._look()
+            if not order.on and fault is None:
+                self._watch.switched_off(device.unit, before)
+            else:
+                self._watch.switched_on(device.unit, fault)
+        return UnitSwitched(unit=order.unit, on=order.on, took_ms=took_ms, plan=order.plan, fault=fault)
+
     def start(self) -> None:
         """Start threads that run the governors and read the sensors; else `tick` and `sample` have to be called."""
         self._sampler.start()
@@ -243,7 +261,10 @@ class BoardAgent:
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
         """Return every unit's clock and condition now, and its load and mean power since the last call."""
-        conditions = self._conditions()
+        with self._watch_lock:
+            self._look()
+            conditions = {name: self._condition(device) for name, device in self._devices.items()}
+            cpus_left = {unit.name: self._watch.cpus_left(unit) for unit in self.board.units}
         old, self._reported = self._reported, self._read()
         powers_w = self._powers_w({name: modelled_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
@@ -251,7 +272,8 @@ class BoardAgent:
                 old[name],
                 now,
                 conditions[name],
-                cpus_online=self._watch.cpus_online(self.board.unit(name)),
+                cpus_online=cpus_left[name],
+                offline_by=self._watch.reason(self.board.unit(name)),
                 temp_c=self._watch.temp_c(self.board.unit(name)),
                 power_w=powers_w[name],
             )
@@ -267,22 +289,19 @@ class BoardAgent:
         self._rails_w = {name: power_w for name, power_w in rails_w.items() if power_w is not None}
         return {name: figure.value for name, figure in of_each_unit(modelled_w, figures).items()}
 
-    def _conditions(self) -> dict[str, UnitCondition]:
-        """Return the condition of each unit, after the devices have taken in which CPUs are online."""
+    def _look(self) -> None:
+        """Look which CPUs are online, and have the devices take it in."""
         if self._watch.look():
             for device in self._devices.values():
                 online = self._watch.cpus_online(device.unit)
                 device.see_cpus(device.unit.all_cpus if online is None else online)
-        return {name: self._condition(device) for name, device in self._devices.items()}
 
     def _condition(self, device: Device) -> UnitCondition:
         """Return a unit's condition. One that cannot be read limits nothing, and says so in the epoch log."""
         try:
-            condition = device.condition()
+            return device.condition()
         except DeviceError as error:
-            condition = UnitCondition(held_by=f"unknown: {error}")
-        reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
-        return replace(condition, held_by="; ".join(dict.fromkeys(reasons)) or None)
+            return UnitCondition(held_by=f"unknown: {error}")
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
@@ -343,6 +362,7 @@ def _unit_telemetry(
     condition: UnitCondition,
     *,
     cpus_online: tuple[int, ...] | None,
+    offline_by: str | None,
     temp_c: float | None,
     power_w: float | None,
 ) -> UnitTelemetry:
@@ -355,4 +375,5 @@ def _unit_telemetry(
         max_mhz=condition.max_mhz,
         cpus_online=cpus_online,
         held_by=condition.held_by,
+        offline_by=offline_by,
     )

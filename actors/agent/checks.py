@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices import open_clock
+from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.real import RealClock
 from actors.agent.hold import check_free, real_units
@@ -15,11 +16,16 @@ from scheduler.policies import PolicyError
 def check_clocks(board: Board, machine: Machine) -> None:
     """Check that this process can set the real clocks of a board as they are described, and that nobody else does.
 
+    A unit that may be switched off is checked for that, too.
+
     Raises:
         DeviceError: if it can't; it names the unit, the file and the fix.
         BoardBusyError: if another run has the board.
     """
     _clocks(board, machine)
+    for unit in real_units(board):
+        if unit.may_switch_off:
+            UnitSwitch(unit, Journal(machine.tree, machine.state))
     if real_units(board):
         check_free(machine)
 
@@ -49,5 +55,5 @@ def check_governor(board: Board, policy: str, machine: Machine) -> None:
 
 def _clocks(board: Board, machine: Machine) -> list[RealClock]:
     # This journal is never written to: opening a clock turns nothing.
-    journal = Journal(machine.tree, machine.state)
-    return [REAL_CLOCKS[unit.dvfs](unit, journal) for unit in real_units(board)]
+    journal = Journal(machine.tree, machine.state, machine.nvml)
+    return [open_clock(board, unit, journal) for unit in real_units(board)]

@@ -28,6 +28,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    SwitchUnit,
     Telemetry,
     Tick,
     WorkerLost,
@@ -224,7 +225,7 @@ class ControlLoop:
                 self._send(effect, app)
             case Prepare(app=app) | Pin(app=app) | Activate(app=app):
                 self._send(effect, app)
-            case SetClock():
+            case SetClock() | SwitchUnit():
                 self._send(effect, None)
             case _:
                 assert_never(effect)

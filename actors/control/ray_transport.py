@@ -29,6 +29,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    SwitchUnit,
     Telemetry,
     UnitLimited,
     WorkerStarted,
@@ -83,7 +84,7 @@ class RayTransport:
                 return self._call(self._workers[app].obey.remote(encode(effect)))
             case Pin(app=app):
                 return self._call(self._agent.obey.remote(encode(effect), self._pids[app]))
-            case SetClock():
+            case SetClock() | SwitchUnit():
                 return self._call(self._agent.obey.remote(encode(effect), 0))
             case Log():
                 raise TypeError("a Log is written by the control loop and sent nowhere")

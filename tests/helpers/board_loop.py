@@ -36,6 +36,7 @@ from scheduler.messages import (
     Prepare,
     Prepared,
     SetClock,
+    SwitchUnit,
     Telemetry,
     UnitLimited,
 )
@@ -47,18 +48,23 @@ _LONGEST_WAIT_S = 60.0
 """Longest wait for something to happen; an emulated processor is slow."""
 
 
-def board_of(bed: BoardBed) -> Board:
-    """Return the board of a bed, with power that rises with the clock, so that a policy has something to save."""
+def board_of(bed: BoardBed, may_switch_off: Collection[str] = ()) -> Board:
+    """Return the board of a bed, with power that rises with the clock, so that a policy has something to save.
+
+    Args:
+        bed: the bed.
+        may_switch_off: names of the units that may be switched off.
+    """
     return Board(
         name="bed",
-        units=tuple(_powered(unit) for unit in bed.units),
+        units=tuple(_powered(unit, may_switch_off=unit.name in may_switch_off) for unit in bed.units),
         base_w=None,
         sensor="none",
         power_source="made up",
     )
 
 
-def _powered(unit: BoardUnit) -> BoardUnit:
+def _powered(unit: BoardUnit, *, may_switch_off: bool) -> BoardUnit:
     return BoardUnit(
         name=unit.name,
         kind=unit.kind,
@@ -68,6 +74,7 @@ def _powered(unit: BoardUnit) -> BoardUnit:
         static_w=tuple(0.1 + mhz / 20_000 for mhz in unit.mhz),
         dynamic_w=tuple((mhz / 1000) ** 3 for mhz in unit.mhz),
         speed=unit.mhz[-1] / 2000,
+        may_switch_off=may_switch_off,
     )
 
 
@@ -122,6 +129,8 @@ class _Transport:
                 return Pinned(app=app, unit=unit, cpus=self._agent.pin(app, self._pids[app], cpus), plan=plan)
             case SetClock(unit=unit, clock=clock, plan=plan):
                 return ClockSet(unit=unit, clock=self._agent.set_clock(unit, clock, effect.clamps_mhz), plan=plan)
+            case SwitchUnit():
+                return self._agent.switch(effect)
         raise AssertionError(effect)
 
     def change_board(self, change: BoardEvent) -> None:
@@ -154,9 +163,10 @@ class BoardLoop:
         *,
         policy: str = "joint",
         events: Sequence[tuple[float, Event]] = (),
+        may_switch_off: Collection[str] = (),
     ) -> None:
         self.bed = bed
-        self.board = board_of(bed)
+        self.board = board_of(bed, may_switch_off)
         self.log: list[dict[str, object]] = []
         self.given_back: HandedBack | None = None
         self._directory, self._specs, self._policy, self._events = directory, specs, policy, events

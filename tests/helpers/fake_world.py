@@ -30,9 +30,11 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    SwitchUnit,
     TargetChanged,
     Telemetry,
     Tick,
+    UnitSwitched,
     UnitTelemetry,
     WorkerLost,
     WorkerStarted,
@@ -133,12 +135,22 @@ class World:
     """A driver, its workers and their board; time passes in `run`."""
 
     def __init__(
-        self, manager: Manager, apps: tuple[str, ...], *, seed: int = 0, delay_s: float = 0.0, loss: float = 0.0
+        self,
+        manager: Manager,
+        apps: tuple[str, ...],
+        *,
+        board: Board = BOARD,
+        seed: int = 0,
+        delay_s: float = 0.0,
+        loss: float = 0.0,
     ) -> None:
         self.manager = manager
+        self.board = board
         self.workers = {app: FakeWorker() for app in apps}
-        self.clocks: dict[str, float | str] = {unit.name: unit.mhz[0] for unit in BOARD.units}
-        self.shown: dict[str, dict[str, object]] = {unit.name: {} for unit in BOARD.units}
+        self.clocks: dict[str, float | str] = {unit.name: unit.mhz[0] for unit in board.units}
+        self.off: set[str] = set()
+        """The units that are switched off; see `helpers.switching_world`."""
+        self.shown: dict[str, dict[str, object]] = {unit.name: {} for unit in board.units}
         """By unit, fields of its reports that are not those of a board that nobody holds down."""
         self.now_s = 0.0
         self.loss = loss
@@ -193,7 +205,8 @@ class World:
             assert worker.cpus == tuple(self.plan["cpus"][app])
             if unit != "gpu":
                 assert worker.pinned == set(worker.cpus)
-        assert self.clocks == self.plan["clocks"]
+        clocks = self.plan["clocks"]
+        assert all(self.clocks[unit] == clock for unit, clock in clocks.items() if unit not in self.off)
 
     # ------------------------------------------------------------ time
 
@@ -250,14 +263,14 @@ class World:
         if isinstance(effect, Pin):
             self._check_gain(effect)
             self._pins_under_way.append(effect)
-        owner = effect.unit if isinstance(effect, SetClock) else effect.app
-        life = 0 if isinstance(effect, SetClock) else self.workers[effect.app].life
-        channel = (type(effect).__name__, owner)
+        of_unit = isinstance(effect, SetClock | SwitchUnit)
+        life = 0 if of_unit else self.workers[effect.app].life
+        channel = ("unit", effect.unit) if of_unit else (type(effect).__name__, effect.app)
         when_s = max(self.now_s + self._delay(), self._channels.get(channel, 0.0))
         self._channels[channel] = when_s
         self._at(when_s, lambda: self._perform(effect, life))
 
-    def _perform(self, effect: Prepare | Pin | Activate | SetClock, life: int) -> None:
+    def _perform(self, effect: Prepare | Pin | Activate | SetClock | SwitchUnit, life: int) -> None:
         lost = self._random.random() < self.loss
         if effect in self._pins_under_way:
             self._pins_under_way.remove(effect)
@@ -266,6 +279,10 @@ class World:
                 return
             self.clocks[effect.unit] = effect.clock
             answer: Message = ClockSet(unit=effect.unit, clock=effect.clock, plan=effect.plan)
+        elif isinstance(effect, SwitchUnit):
+            if lost:
+                return
+            answer = self._switch(effect)
         else:
             worker = self.workers[effect.app]
             if lost or not worker.alive or worker.silent or worker.life != life:
@@ -294,6 +311,9 @@ class World:
             ]
             worker.needs_mhz = min(wanted)
         return Activated(app=effect.app, gear=worker.gear, plan=worker.plan)
+
+    def _switch(self, effect: SwitchUnit) -> UnitSwitched:
+        raise AssertionError(f"{effect} on a board none of whose units may be switched off")
 
     def _restart(self, app: str) -> None:
         self.workers[app].alive = True

@@ -29,9 +29,11 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    SwitchUnit,
     Telemetry,
     Tick,
     UnitLimited,
+    UnitSwitched,
 )
 from scheduler.views import Gear
 from workloads.simulator.agenda import Agenda
@@ -180,6 +182,9 @@ class Driver:
                 granted = self._board.set_clock(unit, clock, slots)
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
                 self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, plan=plan))
+            case SwitchUnit(unit=unit, on=on, plan=plan):
+                # A unit without work looks the same on and off: a board's file has no power and no time for being off.
+                self._agenda.at(answered_s, self._tell, UnitSwitched(unit=unit, on=on, took_ms=0.0, plan=plan))
             case StartWorker() | Log():
                 pass  # no simulated worker is ever lost, and logs have been written already
             case _:

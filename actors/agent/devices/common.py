@@ -52,6 +52,7 @@ class Device(ABC):
         self.unit = unit
         self._ledger = ledger
         self._clock = clock
+        self._is_on = True
         self._asked_cpus: Collection[int] = unit.all_cpus
         self._seen_cpus: Collection[int] = unit.all_cpus
 
@@ -70,7 +71,34 @@ class Device(ABC):
         self._enter_cpus()
 
     def _enter_cpus(self) -> None:
-        self._ledger.set_unit(self.unit.name, cpus_online={*self._asked_cpus} & {*self._seen_cpus})
+        online = {*self._asked_cpus} & {*self._seen_cpus} if self._is_on else ()
+        self._ledger.set_unit(self.unit.name, cpus_online=online)
+
+    def switch(self, on: bool) -> float:
+        """Take all CPUs of the unit offline, or put those online again that were taken offline so.
+
+        By default it is only played: the ledger has no CPU of the unit online while it is off, and its power is what
+        it is without load.
+
+        Args:
+            on: True to put them online.
+
+        Returns:
+            The time that it took on the wall, in milliseconds; 0 where it is only played.
+
+        Raises:
+            DeviceError: if a request still runs there, or a CPU does not go or come.
+        """
+        if not on and any(slot is not None for slot in self._ledger.holders(self.unit.name)):
+            raise DeviceError(f"unit {self.unit.name!r}: a request still runs there")
+        took_ms = self._switch(on)
+        self._is_on = on
+        self._enter_cpus()
+        return took_ms
+
+    def _switch(self, on: bool) -> float:
+        """Switch the CPUs themselves; see `switch`."""
+        return 0.0
 
     def condition(self) -> UnitCondition:
         """Return what the board grants the unit now; asked once an epoch. By default nothing is seen.

@@ -22,10 +22,9 @@ from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
-from actors.agent.devices.topology import core_cpus, online_cpus
+from actors.agent.devices.topology import CPU, core_cpus, online_cpus
 from scheduler.board import BoardUnit
 
-CPU = "sys/devices/system/cpu"
 CPUFREQ = f"{CPU}/cpufreq"
 _USERSPACE = "userspace"
 
@@ -130,6 +129,7 @@ class CpufreqClock(RealClock):
         if self._by_speed:
             if not self._take(policy, _USERSPACE):
                 return policy.now.number()
+            # A cap may have hidden the lowest clock when the policy was taken.
             limits.open_below(khz)
             self._journal.turn(policy.speed, khz, "speed")
             return policy.speed.number()
@@ -173,6 +173,7 @@ class CpufreqClock(RealClock):
             return False
         if given is None:
             self._keep(policy, now)
+            self._limits[policy.name].open_below(policy.khz(self._unit.mhz[0]))
         if now != governor:
             self._journal.turn(policy.governor, governor, "governor")
         self._governors[policy.name] = governor
@@ -211,6 +212,9 @@ class CpufreqClock(RealClock):
                     self._set_again(policy)
                 by_speed = self._by_speed and self._set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
+                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for.
+                if by_speed and self._set_mhz is not None and now_khz < min(policy.khz(self._set_mhz), shown_khz):
+                    now_khz = self._set(policy, policy.khz(self._set_mhz))
             except AwayError:
                 self._away.add(policy.name)
                 continue
@@ -218,8 +222,8 @@ class CpufreqClock(RealClock):
             clocks_khz.append(now_khz)
             if lost is not None:
                 caps_khz[now_khz] = lost
-            elif (held_by := limits.held_by(shown_khz, pressed=pressed)) is not None:
-                caps_khz[shown_khz] = held_by
+            elif (held := limits.held(shown_khz, pressed=pressed)) is not None:
+                caps_khz[held[0]] = held[1]
         mhz = min(clocks_khz) / 1000 if clocks_khz else None
         max_khz = min(caps_khz, default=None)
         if max_khz is None or max_khz >= round(self._unit.mhz[-1] * 1000):

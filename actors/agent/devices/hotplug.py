@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 
-from actors.agent.devices.cpufreq import CPU
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError, KnobError, cpu_list
+from actors.agent.devices.topology import CPU
 from scheduler.board import BoardUnit
 
 
@@ -22,17 +22,11 @@ class UnitSwitch:
         unit: the unit, as the board's file describes it.
         journal: the board's journal.
 
-    Attributes:
-        off_ms: time that switching off took the last time; None before the first.
-        on_ms: time that switching on took the last time; None before the first.
-
     Raises:
         DeviceError: if one of its CPUs can't be switched off, or no other CPU would be left.
     """
 
     def __init__(self, unit: BoardUnit, journal: Journal) -> None:
-        self.off_ms: float | None = None
-        self.on_ms: float | None = None
         self._journal = journal
         self._knobs = [journal.tree.knob(f"{CPU}/cpu{cpu}/online") for cpu in unit.cpus]
         for cpu, knob in zip(unit.cpus, self._knobs, strict=True):
@@ -49,8 +43,11 @@ class UnitSwitch:
         if {*cpu_list(journal.tree.text(f"{CPU}/possible"))} <= {*unit.cpus}:
             raise DeviceError(f"unit {unit.name!r} has all CPUs, which can't all go. Remove may_switch_off.")
 
-    def off(self) -> None:
+    def off(self) -> float:
         """Take all CPUs of the unit offline.
+
+        Returns:
+            The time that it took on the wall, in milliseconds.
 
         Raises:
             DeviceError: if one does not go; those that went are online again.
@@ -63,10 +60,13 @@ class UnitSwitch:
         except KnobError:
             self.on()
             raise
-        self.off_ms = 1e3 * (time.perf_counter() - started_s)
+        return 1e3 * (time.perf_counter() - started_s)
 
-    def on(self) -> None:
+    def on(self) -> float:
         """Put the CPUs online that were taken offline here; one that was found offline stays so.
+
+        Returns:
+            The time that it took on the wall, in milliseconds.
 
         Raises:
             DeviceError: if one does not come; the others do.
@@ -82,4 +82,4 @@ class UnitSwitch:
                 failed = error
         if failed is not None:
             raise failed
-        self.on_ms = 1e3 * (time.perf_counter() - started_s)
+        return 1e3 * (time.perf_counter() - started_s)

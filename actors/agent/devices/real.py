@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from actors.agent.devices.common import NO_CLAMPS, Device, UnitCondition
+from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
@@ -95,11 +96,15 @@ class RealDevice(Device):
         ledger: the ledger of its board.
         clock: board time.
         real: the knobs of its clock.
+        cpus: the switch of its CPUs; None where they may not be switched off.
     """
 
-    def __init__(self, unit: BoardUnit, ledger: BoardLedger, clock: Clock, real: RealClock) -> None:
+    def __init__(
+        self, unit: BoardUnit, ledger: BoardLedger, clock: Clock, real: RealClock, cpus: UnitSwitch | None = None
+    ) -> None:
         super().__init__(unit, ledger, clock)
         self._real = real
+        self._cpus = cpus
         self._lock = threading.RLock()
         self._max_mhz: float | None = None
         self._asked: float | str | None = None
@@ -139,6 +144,15 @@ class RealDevice(Device):
             elif self._asked is not None:
                 self.set_clock(self._asked)
             self.ask_cpus(cpus_online)
+
+    def _switch(self, on: bool) -> float:
+        if self._cpus is None:
+            raise DeviceError(f"unit {self.unit.name!r} may not be switched off (may_switch_off)")
+        with self._lock:
+            if on:
+                return self._cpus.on()
+            self._real.keep()
+            return self._cpus.off()
 
     def restore(self) -> None:
         """Do nothing: the board's hold gives its knobs back, in an order that suits all of them."""

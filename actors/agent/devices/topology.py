@@ -25,8 +25,8 @@ from typing import Literal
 
 from actors.agent.devices.sysfs import Tree, cpu_list, natural
 
-_CPU = "sys/devices/system/cpu"
-_POLICIES = f"{_CPU}/cpufreq/policy*"
+CPU = "sys/devices/system/cpu"
+_POLICIES = f"{CPU}/cpufreq/policy*"
 
 _CPUSET = "sys/fs/cgroup/cpuset.cpus.effective"
 """What a container may use, as it sees its own control group (version 2)."""
@@ -140,12 +140,12 @@ def usable_cpus(tree: Tree) -> tuple[int, ...]:
 
 def online_cpus(tree: Tree) -> tuple[int, ...]:
     """Return the CPUs that are online; none where the kernel does not say."""
-    return _cpus(tree, f"{_CPU}/online")
+    return _cpus(tree, f"{CPU}/online")
 
 
 def offline_cpus(tree: Tree) -> tuple[int, ...]:
     """Return the CPUs that are there and offline."""
-    return tuple(cpu for cpu in _cpus(tree, f"{_CPU}/present") if cpu not in online_cpus(tree))
+    return tuple(cpu for cpu in _cpus(tree, f"{CPU}/present") if cpu not in online_cpus(tree))
 
 
 def allowed_cpus(tree: Tree) -> tuple[int, ...] | None:
@@ -156,7 +156,7 @@ def allowed_cpus(tree: Tree) -> tuple[int, ...] | None:
 
 def core_cpus(tree: Tree, cpu: int) -> tuple[int, ...]:
     """Return the threads of a CPU's core that are online, itself too."""
-    place = f"{_CPU}/cpu{cpu}/topology"
+    place = f"{CPU}/cpu{cpu}/topology"
     # Before Linux 5.3 the file has the second name.
     return _cpus(tree, f"{place}/core_cpus_list") or _cpus(tree, f"{place}/thread_siblings_list") or (cpu,)
 
@@ -190,7 +190,7 @@ def _domains(tree: Tree, firsts: Sequence[int], threads: dict[int, tuple[int, ..
                 all_cpus=all_cpus,
                 policies=tuple(policy for domain in theirs for policy in policies.get(domain, ())),
                 kind=next((kind for kind in _KINDS if cpus[0] in _cpus(tree, f"sys/devices/{kind}/cpus")), ""),
-                package=tree.number_or_none(f"{_CPU}/cpu{cpus[0]}/topology/physical_package_id") or 0,
+                package=tree.number_or_none(f"{CPU}/cpu{cpus[0]}/topology/physical_package_id") or 0,
                 single={*all_cpus} <= {cpus[0], *threads[cpus[0]]},
             )
         )
@@ -199,7 +199,7 @@ def _domains(tree: Tree, firsts: Sequence[int], threads: dict[int, tuple[int, ..
 
 def _speeds(tree: Tree, domains: Sequence[_Domain]) -> tuple[list[float], SpeedSource]:
     """Return a figure of each domain that is in proportion to its cores' speed, and where it comes from."""
-    capacities = [tree.number_or_none(f"{_CPU}/cpu{domain.cpus[0]}/cpu_capacity") for domain in domains]
+    capacities = [tree.number_or_none(f"{CPU}/cpu{domain.cpus[0]}/cpu_capacity") for domain in domains]
     if capacities and all(capacity and capacity > 0 for capacity in capacities):
         return [float(capacity or 0) for capacity in capacities], "capacity"
     clocks = [_top_khz(tree, domain.policies) for domain in domains]
