@@ -22,6 +22,7 @@ GUEST_TESTS = (
     "tests/kernel/guest/test_bed.py",
     "tests/kernel/guest/test_fake_kernel.py",
     "tests/kernel/guest/test_sensors.py",
+    "tests/kernel/guest/test_commands.py",
     "tests/actors/agent/devices/test_conformance.py",
     "tests/actors/agent/devices/test_kill_points.py",
     "tests/actors/agent/devices/test_devfreq.py",

@@ -118,7 +118,13 @@ class _KernelFile:
         self._close = weakref.finalize(self, os.close, file)
 
     def read(self) -> bytes:
-        content = os.pread(self._file, _PAGE_BYTES, 0)
+        try:
+            content = os.pread(self._file, _PAGE_BYTES, 0)
+        except OSError as error:
+            if error.errno != errno.ESPIPE:
+                raise
+            # Plain figures of debugfs can't be read at a place, only from their beginning, and once for each opening.
+            return os.read(self._file, _PAGE_BYTES)
         while content and len(content) % _PAGE_BYTES == 0 and (more := os.pread(self._file, _PAGE_BYTES, len(content))):
             content += more
         return content

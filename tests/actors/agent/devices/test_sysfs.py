@@ -105,3 +105,12 @@ def test_both_forms_of_a_list_of_cpus_are_read(cpus: set[int], ranges: bool) -> 
             parts.append([cpu])
     text = ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
     assert cpu_list(text) == tuple(ordered)
+
+
+def test_a_file_that_cannot_be_read_at_a_place_is_read_from_its_beginning(tmp_path: Path) -> None:
+    # A pipe answers pread as the plain figures of debugfs do (ESPIPE).
+    os.mkfifo(tmp_path / "power")
+    both = os.open(tmp_path / "power", os.O_RDWR)
+    os.write(both, b"150660\n")
+    assert Tree(tmp_path).text("power") == "150660"
+    os.close(both)
