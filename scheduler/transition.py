@@ -75,7 +75,7 @@ class _UnitTransition:
         clock: the last clock asked for that was acknowledged, in MHz or a governor's name; None before the first.
         mhz: the clock at which the unit really stands, as last heard; None before that.
         clamps_mhz: the clamps that went with `clock`, by application.
-        denied: True if less than `clock` was granted.
+        denied_mhz: the clock that the board gives instead of `clock`, which it has not granted; None where it has.
         denied_epochs: epochs since then.
         goal: the clock that the latest plan wants, in MHz or a governor's name; None before the first plan.
         goal_clamps_mhz: the clamps that go with `goal`, by application.
@@ -87,7 +87,7 @@ class _UnitTransition:
     clock: float | str | None = None
     mhz: float | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    denied: bool = False
+    denied_mhz: float | None = None
     denied_epochs: int = 0
     goal: float | str | None = None
     goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class _UnitTransition:
             return False
         if isinstance(self.clock, str):
             return True
-        return self.clock >= self.goal and (not self.denied or self.mhz is None or reaches(self.mhz, self.goal))
+        return self.clock >= self.goal and (self.denied_mhz is None or reaches(self.denied_mhz, self.goal))
 
 
 class Transition:
@@ -199,8 +199,8 @@ class Transition:
             seen.mhz = mhz
             self._still = False
         # A cap that is lifted gives the clock that was asked for back by itself.
-        if seen.denied and not isinstance(seen.clock, str) and seen.clock is not None:
-            seen.denied = not reaches(mhz, seen.clock)
+        if seen.denied_mhz is not None and isinstance(seen.clock, int | float):
+            seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
@@ -264,11 +264,11 @@ class Transition:
             if unit.asked and now_s - unit.asked_s >= ACK_TIMEOUT_S:
                 effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SetClock"}), unit.asked]
                 unit.asked_s = now_s
-            unit.denied_epochs += unit.denied
+            unit.denied_epochs += unit.denied_mhz is not None
             if unit.denied_epochs > DENIED_EPOCHS:
-                self._still, unit.denied, unit.denied_epochs = False, False, 0
-                fields = {"unit": name, "asked": unit.clock, "granted": unit.mhz}
+                fields = {"unit": name, "asked": unit.clock, "granted": unit.denied_mhz}
                 effects.append(Log(kind="denied", fields=fields))
+                self._still, unit.denied_mhz, unit.denied_epochs = False, None, 0
         return effects
 
     # ------------------------------------------------------------ next effects
@@ -327,7 +327,7 @@ class Transition:
             told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
             return unit.goal if unit.goal_clamps_mhz != told else None
         # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
-        old = unit.mhz if isinstance(standing, str) or unit.denied else standing
+        old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
             # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.
@@ -346,11 +346,12 @@ class Transition:
             return []
         before, asked = unit.clock if isinstance(unit.clock, str) else unit.mhz, unit.asked.clock
         unit.clock, unit.clamps_mhz, unit.asked = asked, unit.asked.clamps_mhz, None
-        unit.denied, unit.denied_epochs = False, 0
+        unit.denied_mhz, unit.denied_epochs = None, 0
         if not isinstance(ack.clock, str):
             unit.mhz = ack.clock
-            unit.denied = not isinstance(asked, str) and not reaches(ack.clock, asked)
-        if before == ack.clock and not unit.denied:
+            if not isinstance(asked, str) and not reaches(ack.clock, asked):
+                unit.denied_mhz = ack.clock
+        if before == ack.clock and unit.denied_mhz is None:
             return []
         fields = {"unit": ack.unit, "from": before, "to": ack.clock}
         if asked != ack.clock:
