@@ -71,7 +71,7 @@ class Board:
         self.zones = tree.find(f"{_COOLING}/thermal_zone*")
         self.counters = tree.find("sys/class/powercap/*:*")
         self._files = [*_files(tree, CPU), *_files(tree, _COOLING), *_files(tree, _DEVFREQ)]
-        self._files += [path for directory in ("powercap", "hwmon") for path in _files(tree, f"sys/class/{directory}")]
+        self._files += [path for counter in self.counters for path in _files(tree, counter)]
 
     def all(self) -> list[str]:
         """Return all files of the board, each by one name."""
@@ -163,7 +163,17 @@ def _limit(board: Board, rng: random.Random) -> list[Step]:
 
 
 def _governor(board: Board, rng: random.Random) -> list[Step]:
-    names = (*_GOVERNORS, "userspace", "USERSPACE", "nonesuch", "performance\n", " powersave", "performance x", "")
+    names = (
+        *_GOVERNORS,
+        "userspace",
+        "USERSPACE",
+        "nonesuch",
+        "performance\n",
+        " powersave",
+        "performance x",
+        "",
+        "x" * 20,
+    )
     return [Step(f"{rng.choice(board.policies)}/scaling_governor", rng.choice(names))]
 
 
@@ -209,7 +219,8 @@ def _gpu(board: Board, rng: random.Random) -> list[Step]:
     table = (114_750_000, 204_000_000, 306_000_000, 510_000_000, 803_250_000, 1_109_250_000)
     match rng.randrange(6):
         case 0:
-            return [Step(f"{gpu}/governor", rng.choice(("simple_ondemand", "performance", "nonesuch", "x" * 20, "")))]
+            names = ("simple_ondemand", "simple_ondemand x", "performance", "nonesuch", "")
+            return [Step(f"{gpu}/governor", rng.choice(names))]
         case 1:
             return [Step(f"{gpu}/polling_interval", rng.choice(("10", "25", "50", "x", "-1", "1x")))]
         case 2:
@@ -239,7 +250,8 @@ def _read(board: Board, rng: random.Random) -> list[Step]:
     names = ("cpuinfo_cur_freq", "scaling_available_governors", "scaling_available_frequencies", "related_cpus")
     cpu = f"{CPU}/cpu{rng.choice(board.cpus[policy])}"
     places = [f"{cpu}/topology/{name}" for name in ("core_id", "core_cpus_list", "package_cpus_list", "cluster_id")]
-    return [Step(rng.choice([f"{policy}/{name}" for name in names] + places + [f"{cpu}/cpufreq/scaling_governor"]))]
+    path = rng.choice([*(f"{policy}/{name}" for name in (*names, "nonesuch")), *places, f"{cpu}/cpufreq/affected_cpus"])
+    return [Step(path, "1" if rng.random() < 0.2 else None)]
 
 
 class _Watch:

@@ -20,6 +20,7 @@ from kernel.packages import UnavailableError, check_host
 # What runs inside the guests: files of tests, or single tests, as pytest names them.
 GUEST_TESTS = (
     "tests/kernel/guest/test_bed.py",
+    "tests/kernel/guest/test_fake_kernel.py",
     "tests/kernel/guest/test_sensors.py",
     "tests/actors/agent/devices/test_conformance.py",
     "tests/actors/agent/devices/test_kill_points.py",

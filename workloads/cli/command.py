@@ -36,11 +36,13 @@ app = typer.Typer(
 def main() -> None:
     """Run the command that the command line names."""
     signal.signal(signal.SIGTERM, _interrupted)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup, where a run goes on
+        signal.signal(signal.SIGHUP, _interrupted)
     try:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 # This process is about to end: a second signal changes nothing.
                 signal.signal(number, signal.SIG_IGN)
             print("gearshift: interrupted; the board is as it was", file=sys.stderr)
