@@ -290,6 +290,8 @@ class Comparison:
         self._watches = _Watch(real), _Watch(model)
         self._board = Board(model)
         self._watched = self._board.watched()
+        # The files that show a policy's clock, and the policies of which nothing that was written determines it.
+        self._clocks = {f"{policy}/{name}": policy for policy in self._board.policies for name in _FREE}
         self._undetermined: set[str] = set()
 
     def differences(self, steps: Iterable[Step]) -> list[str]:
@@ -306,7 +308,8 @@ class Comparison:
         for number, step in enumerate(steps):
             here, there = step.on(self._real), step.on(self._model)
             self._note(step, there)
-            found = [] if here == there or self._is_free(step) else [f"answers {here!r}, the model {there!r}"]
+            free = step.value is None and self._is_free(step.path)
+            found = [] if here == there or free else [f"answers {here!r}, the model {there!r}"]
             found += self._compared(self._watched)
             if found:
                 return [f"step {number}: {step}", *found]
@@ -323,9 +326,8 @@ class Comparison:
             ):
                 self._undetermined.discard(policy)
 
-    def _is_free(self, step: Step) -> bool:
-        policy, _, name = step.path.rpartition("/")
-        return step.value is None and policy in self._undetermined and name in _FREE
+    def _is_free(self, path: str) -> bool:
+        return self._clocks.get(path) in self._undetermined
 
     def _compared(self, files: Iterable[str]) -> list[str]:
         real, model = self._watches
@@ -333,7 +335,7 @@ class Comparison:
         def unlike(files: Iterable[str]) -> list[str]:
             return [path for path in files if real.answer(path) != model.answer(path)]
 
-        different = unlike(path for path in files if not self._is_free(Step(path)))
+        different = unlike(path for path in files if not self._is_free(path))
         until_s = time.monotonic() + self._patience_s
         while different and time.monotonic() < until_s:
             time.sleep(0.005)
