@@ -38,7 +38,7 @@ from workloads.runs.plan import RunPlan, plan_run
 pytestmark = pytest.mark.ray
 
 BOARDS = (
-    # One of each kind: the rules of kernel 4.9 and of later ones, two clusters, clocks by limits, a domain for each CPU.
+    # One of each kind: rules of kernel 4.9 and of later ones, two clusters, clocks by limits, a domain for each CPU.
     "xavier-nx-l4t32",
     "odroid-xu3",
     "x86-hybrid-laptop",
