@@ -1,7 +1,8 @@
-"""The fake kernel's sensors and its masks of threads against those of the real one of this guest, step by random step.
+"""The fake kernel against the real one of this guest: the same writes, drawn at random, must be answered the same.
 
-Each test turns knobs of both and compares every answer after every step. What the real kernel does a little later has
-time to come true. CPUs, clocks and caps are in `tests/actors/agent/devices/test_differential.py`.
+Each test turns knobs of both, step by step, and compares every answer after every step. What the real kernel does a
+little later (limits, a GPU's clock) has time to come true. What it alone decides is not compared: the clock under a
+governor that follows the load.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ import pytest
 from actors.agent.devices.sysfs import Tree
 from helpers.fake_kernel import FakeAffinity, FakeKernel, FakeTree, boards
 from helpers.fake_kernel.answers import answer, turn
-from kernel.boards import CHIPS, ZONE_NAME
+from kernel.boards import CHIPS, GPU_NAME, ZONE_NAME
 from kernel.guest import chips
 from kernel.guest.levers import BOARD
 
 CPU = "sys/devices/system/cpu"
 GSBOARD = "sys/module/gsboard/parameters"
+GPU = f"sys/class/devfreq/{GPU_NAME}"
 REAL = Tree()
+DYNAMIC = ("schedutil", "ondemand", "conservative")
+GOVERNORS = ("userspace", "userspace", "performance", "powersave", *DYNAMIC)
 GARBAGE = ("", "x", "-1", "-5", "\n", "12 34", " 1200000", "+1200000", "0x10", "1200000abc", "4294967295", "5000000000")
 # Time in which the kernel's workers come to what they have to do, emulated and perhaps on a busy machine.
 PATIENCE_S = 20.0
@@ -58,9 +62,16 @@ class Both:
         """Write to both, and compare everything."""
         step = Step(path, str(value))
         self.steps.append(step)
+        self._free_the_clock(step)
         said, says = turn(REAL, real_path(path), step.value), turn(self.fake, path, step.value)
         assert said == says, f"{step}: the kernel says {said}, the fake {says}, after {self.steps[:-1]}"
         self.compare()
+
+    def _free_the_clock(self, step: Step) -> None:
+        # From a governor that follows the load, the clock is wherever it was. `performance` in between sets it.
+        if step.path.endswith("scaling_governor") and answer(self.fake, step.path) in DYNAMIC:
+            turn(REAL, step.path, "performance")
+            turn(self.fake, step.path, "performance")
 
     def compare(self) -> None:
         """Compare every file that is watched."""
@@ -92,6 +103,21 @@ def _numbers() -> dict[str, str]:
     return names | {"thermal_zone0": zone.rsplit("/", 1)[-1]}
 
 
+def cpu_files(fake: FakeTree) -> list[str]:
+    """Return the files of CPUs and their clocks that must be the same now."""
+    paths = [f"{CPU}/{name}" for name in ("online", "offline", "possible", "present")]
+    paths += [path for cpu in range(4) for path in (f"{CPU}/cpu{cpu}/online", f"{CPU}/cpu{cpu}/topology/core_id")]
+    paths += [f"{CPU}/cpu{cpu}/cpu_capacity" for cpu in range(4)]
+    for policy in fake.find(f"{CPU}/cpufreq/policy*"):
+        moving = (
+            ("scaling_cur_freq", "scaling_setspeed") if answer(fake, f"{policy}/scaling_governor") in DYNAMIC else ()
+        )
+        paths += [f"{policy}/{name}" for name in fake.names(policy) if name not in moving]
+    for governor in DYNAMIC:
+        paths += fake.find(f"{CPU}/cpufreq/{governor}/*") or [f"{CPU}/cpufreq/{governor}"]
+    return paths + fake.find("sys/class/thermal/cooling_device*/*")
+
+
 def put_back() -> None:
     """Have the real kernel's CPUs and clocks as they were at boot."""
     for cpu in range(4):
@@ -112,6 +138,76 @@ def _as_found() -> Iterator[None]:
     put_back()
     yield
     put_back()
+
+
+def some_khz(draw: random.Random) -> str:
+    table = [khz for cluster in BOARD.clusters for khz in cluster.khz]
+    near = draw.choice(table) + draw.choice((-1, 0, 0, 1, 1000))
+    return draw.choice((str(near), str(near), str(draw.randrange(0, 2_500_000)), draw.choice(GARBAGE)))
+
+
+def a_step_of_cpus(both: Both, draw: random.Random) -> Step:
+    policy = f"{CPU}/cpufreq/policy{draw.choice((0, 2))}"
+    kind = draw.choice(("speed", "speed", "limit", "limit", "governor", "governor", "cpu", "cap", "tunable", "other"))
+    if kind == "speed":
+        return Step(f"{policy}/scaling_setspeed", some_khz(draw))
+    if kind == "limit":
+        return Step(f"{policy}/scaling_{draw.choice(('min', 'max'))}_freq", some_khz(draw))
+    if kind == "governor":
+        word = draw.choice((*GOVERNORS, "nonesuch", "PowerSave", " userspace", "performance now", "userspace" * 3))
+        return Step(f"{policy}/scaling_governor", word)
+    if kind == "cpu":
+        return Step(
+            f"{CPU}/cpu{draw.randrange(4)}/online", draw.choice(("0", "0", "1", "1", "1", "2", "off", "yes", ""))
+        )
+    if kind == "cap" and BOARD.name == "amd64":
+        return Step(f"{GSBOARD}/cap_khz", draw.choice(("0", "0", "1200000", "1300000", "100", "x", "800000")))
+    if kind == "cap":
+        device = draw.choice(both.fake.find("sys/class/thermal/cooling_device*"))
+        return Step(f"{device}/cur_state", draw.choice(("0", "0", "1", "2", "3", "-1", "x", "1 2")))
+    if kind == "tunable":
+        tunables = [path for governor in DYNAMIC for path in both.fake.find(f"{CPU}/cpufreq/{governor}/*")]
+        if tunables:
+            return Step(
+                draw.choice(tunables), draw.choice(("0", "1", "10", "21", "85", "100", "101", "12000", *GARBAGE))
+            )
+    return Step(f"{policy}/{draw.choice(('affected_cpus', 'cpuinfo_max_freq', 'scaling_driver', 'nonesuch'))}", "1")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cpus_and_their_clocks(seed: int) -> None:
+    draw, both = random.Random(seed), Both(cpu_files)
+    both.compare()
+    for _ in range(40):
+        step = a_step_of_cpus(both, draw)
+        both.step(step.path, step.value)
+
+
+@amd64
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gpu(seed: int) -> None:
+    names = ("available_frequencies", "available_governors", "cur_freq", "governor", "max_freq", "min_freq", "name")
+    watched = [*(f"{GPU}/{name}" for name in names), f"{GPU}/polling_interval", f"{GPU}/target_freq", f"{GPU}/timer"]
+    draw, both = random.Random(seed), Both(lambda fake: watched)
+    values = ("0", "1", "306000000", "500000000", "666666666", "99999999999", "510000000", "1109250000", "204000001")
+    # With half the load the lowest clock stays.
+    for hz in (1, 0):
+        turn(REAL, f"{GPU}/max_freq", hz)
+    try:
+        for _ in range(40):
+            name = draw.choice(("min_freq", "max_freq", "min_freq", "max_freq", "governor", "polling_interval", "busy"))
+            if name == "busy":
+                both.step(f"{GSBOARD}/gpu_busy", draw.choice((0, 400, 500, 870, 950, 1000)))
+            elif name == "governor":
+                both.step(f"{GPU}/governor", draw.choice(("simple_ondemand", "nonesuch", "simple_ondemand now")))
+            elif name == "polling_interval":
+                both.step(f"{GPU}/polling_interval", draw.choice(("25", "10", "x")))
+            else:
+                both.step(f"{GPU}/{name}", draw.choice((*values, *GARBAGE)))
+    finally:
+        for path, value in ((f"{GPU}/min_freq", 0), (f"{GPU}/max_freq", 0), (f"{GSBOARD}/gpu_busy", 500)):
+            turn(REAL, path, value)
+        turn(REAL, f"{GPU}/polling_interval", 25)
 
 
 def sensor_files(fake: FakeTree) -> list[str]:
