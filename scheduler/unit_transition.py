@@ -96,9 +96,9 @@ class UnitClock:
 class UnitSwitching:
     """The switch of one unit: on or off, as far as is known, and what it was asked.
 
-    It goes off once it has been unused for `rest_s`, so that plans which change often do not have it switched each time.
-    It comes on as soon as somebody is to use it. A unit that does not do what it was asked is asked again after the same
-    rest. The board reports one that does not come on as away, so plans do without it meanwhile.
+    It goes off once it has been unused for `rest_s`, so that plans which change often do not have it switched each
+    time. It comes on as soon as somebody is to use it. A unit that does not do what it was asked is asked again after
+    the same rest. The board reports one that does not come on as away, so plans do without it meanwhile.
 
     Attributes:
         unit: name of the unit.
