@@ -1,4 +1,4 @@
-"""A fake world on a board with a unit that may be switched off; it asserts that nobody is on a unit that is off."""
+"""A fake world with a unit that may be switched off; it asserts that nobody is ever on it while it is off."""
 
 from __future__ import annotations
 
