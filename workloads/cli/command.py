@@ -15,6 +15,7 @@ import typer
 
 from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
+from workloads.cli.calibrate import calibrate
 from workloads.cli.options import bad_input, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
@@ -76,7 +77,7 @@ def report(
         print(write_report(run_dir))
 
 
-for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, restore):
+for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
     app.command()(command)
 
 

@@ -50,8 +50,11 @@ class HandedBack:
 
     def lines(self) -> list[str]:
         """Return the outcome as lines for a user."""
+        return [*(f"put back: {knob}" for knob in self.put_back), *self.faults()]
+
+    def faults(self) -> list[str]:
+        """Return the lines on knobs that were not put back."""
         return [
-            *(f"put back: {knob}" for knob in self.put_back),
             *(f"left as it is, since somebody else has set it meanwhile: {knob}" for knob in self.left_alone),
             *(f"could not be put back: {knob}" for knob in self.failed),
         ]
