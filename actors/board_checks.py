@@ -43,6 +43,8 @@ def check(described: BoardEntry, folder: Path) -> None:
                     f"A CPU belongs to one unit."
                 )
             owner_of_cpu[cpu] = f"{key}.cpus"
+        if unit.may_lock and unit.dvfs != "nvml":
+            raise BoardError(f"{key}.may_lock is for clocks that NVML locks; leave it out where dvfs is {unit.dvfs}.")
         _rising(f"{key}.mhz", unit.mhz, strictly=True)
         if not DVFS[unit.dvfs].settable and len(unit.mhz) > 1:
             raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {unit.mhz!r}.")

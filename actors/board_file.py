@@ -147,6 +147,7 @@ def _board_unit(unit: UnitEntry) -> BoardUnit:
         host=unit.host,
         domain=unit.domain,
         may_switch_off=unit.may_switch_off,
+        may_lock=unit.may_lock,
         transition_us=unit.transition_us,
         idle_states=tuple(IdleState(**state.model_dump()) for state in unit.idle_states),
         idle_share=unit.idle_share,

@@ -91,6 +91,7 @@ class UnitEntry(Entry):
     host: _Name | None = None
     domain: _Name | None = None
     may_switch_off: bool = False
+    may_lock: bool = False
     transition_us: _NotNegative = 0.0
     idle_states: list[IdleStateEntry] = []
     idle_share: _Share = 1.0

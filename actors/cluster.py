@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actors.affinity import why_not
 from actors.agent.checks import check_clocks
-from actors.agent.devices import BACK_ENDS, DeviceError
+from actors.agent.devices import DeviceError
 from actors.agent.devices.cuda import cuda_devices
 from actors.agent.machine import Machine
 from actors.board_commands.probe import probe_host
@@ -123,11 +123,6 @@ def check_host(board: Board, machine: Machine | None = None) -> None:
     for unit in board.units:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
-        if unit.dvfs not in BACK_ENDS:
-            raise BoardError(
-                f"{where}: dvfs {unit.dvfs!r} cannot be driven here yet; use one of: {', '.join(BACK_ENDS)}, "
-                f"or {elsewhere}."
-            )
         _check_emulated(unit, where, elsewhere)
         for cpu in unit.cpus:
             reason = why_not(cpu, machine.affinity, machine.tree)

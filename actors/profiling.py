@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
+from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices.cuda import device_name
 from actors.executor.client import own_executor
 from actors.paths import cache_dir
@@ -87,6 +88,8 @@ def profile_ladder(
     engine: str = "auto",
     fresh: bool = False,
     on_sample: Callable[[int, int], None] = lambda done, total: None,
+    apart: str = "",
+    affinity: Affinity | None = None,
 ) -> Profile:
     """Return the profile of a ladder on this machine's CPUs, from the cache or measured now.
 
@@ -98,12 +101,21 @@ def profile_ladder(
             can compute in its precision, and gets one by `scheduler.profile.fastest_engines`.
         fresh: True to measure even if the cache has the profile.
         on_sample: called with the number of samples taken and the number of all.
+        apart: words that set this profile apart from others of the same networks on this machine, such as the name of
+            the board whose clocks it was measured at; then the CPUs set it apart too.
+        affinity: the kernel's masks of threads; None for this machine's.
 
     Raises:
         SupernetError: for an unknown engine, or a file that an engine can't load.
     """
-    path = _cache_path(supernet, ladder, [engines.engine_version(engine), sorted(cpus_by_cores)])
-    return _found_or(lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample), path, ladder, fresh)
+    affinity = affinity or SystemAffinity()
+    measured_with: list[object] = [engines.engine_version(engine), sorted(cpus_by_cores)]
+    if apart:
+        measured_with += [apart, sorted(cpus_by_cores.items())]
+    path = _cache_path(supernet, ladder, measured_with)
+    return _found_or(
+        lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample, affinity), path, ladder, fresh
+    )
 
 
 def profile_gpu(
@@ -220,6 +232,7 @@ def _measure(
     cpus_by_cores: Mapping[int, tuple[int, ...]],
     engine: str,
     on_sample: Callable[[int, int], None],
+    affinity: Affinity,
 ) -> _StoredProfile:
     """Measure a ladder on each number of cores with each engine, and keep the best engine's times."""
     artifacts = [artifact for artifact, _, _ in ladder]
@@ -240,7 +253,7 @@ def _measure(
     for cores, cpus in sorted(cpus_by_cores.items()):
         # On a thread of its own: affinity belongs to the thread, and the threads that the engine starts inherit it.
         with ThreadPoolExecutor(1) as pool:
-            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, count)
+            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, count, affinity)
             try:
                 times = measuring.result()
             except BaseException:  # an interrupt reaches only this thread, and the pool waits for the other one
@@ -295,12 +308,13 @@ def _measure_on(
     cpus: tuple[int, ...],
     candidates: Sequence[str],
     count: Callable[[], None],
+    affinity: Affinity,
 ) -> list[tuple[list[float], int]]:
     """Measure on the given CPUs: all artifacts with the first engine, then all with the next.
 
     It pins the calling thread.
     """
-    os.sched_setaffinity(0, cpus)
+    affinity.set(threading.get_native_id(), cpus)
     networks = [engines.prepare(artifact, name, threads=len(cpus)) for name in candidates for artifact in artifacts]
     inputs = _inputs(artifacts) * len(candidates)
     turns = range(0, len(networks), len(artifacts)) if len(candidates) > 1 else ()

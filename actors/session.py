@@ -34,6 +34,7 @@ _TEMPORARY = Path("/tmp")
 _BASES = (Path("/dev/shm"), _TEMPORARY)
 """Places where a run has a directory, the best first."""
 _OBJECT_STORE_BYTES = 100 * 2**20
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
 """Time that Ray's processes get to end by themselves."""
 
@@ -257,11 +258,11 @@ def _own_handler() -> Iterator[None]:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignore Ctrl-C and SIGTERM within the block, so that a second one does not stop the clean-up half-way."""
+    """Ignore Ctrl-C, SIGTERM and SIGHUP within the block, so that a second one does not stop the clean-up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
 """Measure what the reading of sensors takes: three rails of an INA3221 at its rate, against files in memory.
 
 A file in memory is read as a kernel's file is, by the same calls, but without the chip's bus. So the share of a core is
-that of gearshift and of the system call. `python -m benchmarks.bench_sensors [--seconds N] [--json FILE]`.
+that of gearshift and of the system call. Beside it stands a thread that only sleeps, at the same rate: what a timer
+takes on this machine, whatever is done at its ticks. `python -m benchmarks.bench_sensors [--seconds N] [--json FILE]`.
 """
 
 from __future__ import annotations
@@ -38,16 +39,15 @@ def main(argv: list[str] | None = None) -> int:
         }
     host = sentinel.result()
     figures["host"] = {"stalled_share": host.stalled_share, "stall_ms_max": host.stall_ms_max}
-    table = figures_table(
-        "three rails of an INA3221", "update_interval, ms", "readings a second", "of a core", "gap, ms"
-    )
+    table = figures_table("three rails of an INA3221", "a second", "of a core", "µs each", "sleep alone, µs", "gap, ms")
     for name in INTERVALS_MS:
         row = figures[name]
         table.add_row(
-            name,
-            f"{row['interval_ms']}",
+            f"{row['interval_ms']} ms: {name}",
             f"{row['rate_hz']:.0f}",
             f"{row['core_share']:.2%}",
+            f"{1e6 * row['core_share'] / row['rate_hz']:.0f}",
+            f"{row['sleep_us']:.0f}",
             f"{1000 * row['longest_gap_s']:.1f}",
         )
     print_table(table)
@@ -71,13 +71,24 @@ def _measure(interval_ms: int, seconds: float) -> dict[str, Any]:
         core_s, lasted_s = time.process_time() - before_s, time.monotonic() - start_s
         rails = sampler.totals()
         sampler.close()
+    rate_hz = rails[0].samples / lasted_s
     return {
         "interval_ms": interval_ms,
-        "rate_hz": rails[0].samples / lasted_s,
+        "rate_hz": rate_hz,
+        "sleep_us": _sleep_us(1 / rate_hz, seconds / 2),
         "core_share": core_s / lasted_s,
         "longest_gap_s": max(rail.longest_gap_s or lasted_s for rail in rails),
         "why_unknown": rails[0].why_unknown,
     }
+
+
+def _sleep_us(period_s: float, seconds: float) -> float:
+    """Sleep at a rate for some seconds; return the time on a core that each sleep took, in µs."""
+    clock = start_clock()
+    before_s, ticks = time.process_time(), round(seconds / period_s)
+    for tick in range(1, ticks + 1):
+        clock.sleep_until(tick * period_s)
+    return 1e6 * (time.process_time() - before_s) / ticks
 
 
 def _write_chip(root: Path, interval_ms: int) -> None:

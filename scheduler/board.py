@@ -105,6 +105,7 @@ class BoardUnit:
         host: name of the CPU unit that serves a GPU; None for a CPU unit.
         domain: name of its frequency domain; units of one domain have one clock. None for a domain of its own.
         may_switch_off: true if its owner allows all its CPUs to be taken offline.
+        may_lock: true if its owner allows the lock of its clocks to be set and then taken off, whoever had set one.
         transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then.
         idle_states: sleep states of its cores, the shallowest first.
         idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
@@ -123,6 +124,7 @@ class BoardUnit:
     host: str | None = None
     domain: str | None = None
     may_switch_off: bool = False
+    may_lock: bool = False
     transition_us: float = 0.0
     idle_states: tuple[IdleState, ...] = ()
     idle_share: float = 1.0
@@ -269,7 +271,7 @@ class Board:
         name: name of the board.
         units: its units, in the order of `cluster.yaml`.
         base_w: power of all that is not a unit; None where unknown.
-        sensor: a driver all of whose rails are read, though what they cover is not known, or `none`.
+        sensor: a driver all of whose rails are read whose names say what they cover, or `none`.
         sensors: the rails of which it is known what they cover; empty where `sensor` is given.
         modes: the modes that it has.
         mode: name of the mode that it is in; None for a board with all its clocks and CPUs.
@@ -337,6 +339,14 @@ class Board:
             if unit.name == name:
                 return unit
         raise KeyError(name)
+
+    def cuda_number(self, unit: str) -> int:
+        """Return the number of a GPU unit's CUDA device, which is its place among the GPU units of the board.
+
+        Raises:
+            ValueError: if there is no GPU unit of that name.
+        """
+        return [one.name for one in self.units if one.kind == "gpu"].index(unit)
 
     def capacity(self, unit: str) -> float:
         """Return the speed of a core of a CPU unit at its top clock, as a share of the board's fastest core.

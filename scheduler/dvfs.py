@@ -31,4 +31,4 @@ DVFS: Mapping[str, Dvfs] = MappingProxyType(
         "fixed": Dvfs(kinds=("cpu", "gpu"), settable=False),
     }
 )
-"""Each way to set a clock, by its word in `cluster.yaml`. `actors.agent.devices.BACK_ENDS` has those that run here."""
+"""Each way to set a clock, by its word in `cluster.yaml`; `actors.agent.devices` has a back-end for each."""

@@ -117,8 +117,8 @@ class Knowledge:
             self._limits[unit.name] = after = before.see(unit)
             changed += unit_changes(unit.name, before.in_force, after.in_force)
         self._host = telemetry.host or self._host
-        self._power_w = telemetry.power_w
-        self._rails_w = telemetry.rails_w
+        if telemetry.units:  # else the board has not reported since
+            self._power_w, self._rails_w = telemetry.power_w, telemetry.rails_w
         return changed
 
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
@@ -215,6 +215,7 @@ class Knowledge:
                     "max_mhz": seen.max_mhz,
                     "cpus_online": None if seen.cpus_online is None else list(seen.cpus_online),
                     "held_by": seen.held_by,
+                    "offline_by": seen.offline_by,
                 }
                 for name, seen in self._seen.items()
             },

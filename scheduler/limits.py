@@ -31,12 +31,14 @@ class _Seen:
     Attributes:
         max_mhz: the unit's highest clock that the board grants; infinite where it grants all.
         cpus_online: the unit's CPUs online.
-        held_by: reason for them in words.
+        held_by: reason for `max_mhz` in words.
+        offline_by: reason for `cpus_online` in words.
     """
 
     max_mhz: float
     cpus_online: tuple[int, ...]
     held_by: str
+    offline_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class UnitLimits:
     def none(cls, unit: BoardUnit) -> Self:
         """Return a unit without any limit."""
         asked = UnitLimited(unit=unit.name, max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0)
-        seen = _Seen(max_mhz=math.inf, cpus_online=unit.all_cpus, held_by=UNKNOWN_CAUSE)
+        seen = _Seen(max_mhz=math.inf, cpus_online=unit.all_cpus, held_by=UNKNOWN_CAUSE, offline_by=UNKNOWN_CAUSE)
         return cls(unit, asked, seen, seen, UnitInputs(max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0))
 
     def ask(self, limits: UnitLimited) -> UnitLimits:
@@ -80,6 +82,7 @@ class UnitLimits:
             max_mhz=math.inf if cap_mhz is None else cap_mhz,
             cpus_online=unit.all_cpus if told is None else tuple(cpu for cpu in unit.all_cpus if cpu in told),
             held_by=report.held_by or UNKNOWN_CAUSE,
+            offline_by=report.offline_by or UNKNOWN_CAUSE,
         )
         if seen == self.latest == self.before:
             return self
@@ -91,7 +94,7 @@ class UnitLimits:
         strictest = min(self.latest, self.before, key=lambda seen: seen.max_mhz)
         capped = strictest.max_mhz < (math.inf if asked.max_mhz is None else asked.max_mhz)
         taken = {
-            cpu: seen.held_by
+            cpu: seen.offline_by
             for seen in (self.before, self.latest)
             for cpu in asked.cpus_online
             if cpu not in seen.cpus_online

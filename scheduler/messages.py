@@ -60,7 +60,8 @@ class UnitTelemetry:
         max_mhz: the highest clock that the board grants now, limits of the mix left out; None where none is seen.
         cpus_online: its CPUs that can be used, a part of `BoardUnit.all_cpus`: those online now, and those that the run
             itself has taken offline; None where that is not observed.
-        held_by: reason for those two limits in words, such as `thermal CPU-therm 91 °C`; None where none is known.
+        held_by: reason for `max_mhz` in words, such as `thermal CPU-therm 91 °C`; None where none is known.
+        offline_by: reason why CPUs are offline, such as `nvpmodel MODE_10W_2CORE`; None where none is known.
     """
 
     name: str
@@ -71,6 +72,7 @@ class UnitTelemetry:
     max_mhz: float | None = None
     cpus_online: tuple[int, ...] | None = None
     held_by: str | None = None
+    offline_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,6 +133,15 @@ class Profile:
         rungs = tuple(rung for rung in self.rungs if rung.accuracy is None or rung.accuracy >= floor)
         return replace(self, rungs=rungs) if rungs else self
 
+    def at_speeds(self, speeds: Mapping[int, float]) -> Profile:
+        """Return the profile of a core of speed 1, where this one is of others: 20 ms at a speed of 0.5 become 10 ms.
+
+        Args:
+            speeds: speed of the cores that were measured, by their number; 1 where it is left out. A GPU's times stay.
+        """
+        rungs = (replace(rung, times=tuple(_at_speed(time, speeds) for time in rung.times)) for rung in self.rungs)
+        return replace(self, rungs=tuple(rungs))
+
     def service(self, subnet: str, kind: str, cores: int) -> ServiceTime:
         """Return the times of that sub-network on that many cores.
 
@@ -143,3 +152,10 @@ class Profile:
             if (time.kind, time.cores) == (kind, cores):
                 return time
         raise KeyError((subnet, kind, cores))
+
+
+def _at_speed(time: ServiceTime, speeds: Mapping[int, float]) -> ServiceTime:
+    speed = speeds.get(time.cores, 1.0)
+    if time.kind == "gpu" or speed == 1:
+        return time
+    return replace(time, samples_ms=tuple(speed * sample_ms for sample_ms in time.samples_ms))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from actors import pinning
@@ -274,6 +273,7 @@ class BoardAgent:
                 now,
                 conditions[name],
                 cpus_online=cpus_left[name],
+                offline_by=self._watch.reason(self.board.unit(name)),
                 temp_c=self._watch.temp_c(self.board.unit(name)),
                 power_w=powers_w[name],
             )
@@ -299,11 +299,9 @@ class BoardAgent:
     def _condition(self, device: Device) -> UnitCondition:
         """Return a unit's condition. One that cannot be read limits nothing, and says so in the epoch log."""
         try:
-            condition = device.condition()
+            return device.condition()
         except DeviceError as error:
-            condition = UnitCondition(held_by=f"unknown: {error}")
-        reasons = [reason for reason in (condition.held_by, self._watch.reason(device.unit)) if reason]
-        return replace(condition, held_by="; ".join(dict.fromkeys(reasons)) or None)
+            return UnitCondition(held_by=f"unknown: {error}")
 
     def host_load(self) -> HostTelemetry:
         """Return the machine's load since the last call."""
@@ -364,6 +362,7 @@ def _unit_telemetry(
     condition: UnitCondition,
     *,
     cpus_online: tuple[int, ...] | None,
+    offline_by: str | None,
     temp_c: float | None,
     power_w: float | None,
 ) -> UnitTelemetry:
@@ -376,4 +375,5 @@ def _unit_telemetry(
         max_mhz=condition.max_mhz,
         cpus_online=cpus_online,
         held_by=condition.held_by,
+        offline_by=offline_by,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices import open_clock
 from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.real import RealClock
@@ -55,5 +55,5 @@ def check_governor(board: Board, policy: str, machine: Machine) -> None:
 
 def _clocks(board: Board, machine: Machine) -> list[RealClock]:
     # This journal is never written to: opening a clock turns nothing.
-    journal = Journal(machine.tree, machine.state)
-    return [REAL_CLOCKS[unit.dvfs](unit, journal) for unit in real_units(board)]
+    journal = Journal(machine.tree, machine.state, machine.nvml)
+    return [open_clock(board, unit, journal) for unit in real_units(board)]

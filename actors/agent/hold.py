@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices import REAL_CLOCKS, open_clock
 from actors.agent.devices.hand_back import HandedBack, hand_back
 from actors.agent.devices.journal import Journal, read_journals
 from actors.agent.devices.lock import lock_board
@@ -43,18 +43,18 @@ class Hold:
         self._unlock = unlock = lock_or_refuse(machine)
         self._given_back: HandedBack | None = None
         try:
-            self.recovered = hand_back(machine.tree, machine.state)
+            self.recovered = hand_back(machine.tree, machine.state, machine.nvml)
         except BaseException:
             unlock()
             raise
-        self.journal = Journal(machine.tree, machine.state)
+        self.journal = Journal(machine.tree, machine.state, machine.nvml)
 
     def give_back(self) -> HandedBack:
         """Give the board back, and end the hold. A second call returns what came of the first."""
         # No lock of ours is waited for: it may have to be done while another thread hangs in the kernel.
         with self.journal.closing():
             if self._given_back is None:
-                self._given_back = hand_back(self._machine.tree, self._machine.state)
+                self._given_back = hand_back(self._machine.tree, self._machine.state, self._machine.nvml)
                 self._unlock()
         return self._given_back
 
@@ -122,7 +122,7 @@ def at_top_clocks(board: Board, machine: Machine) -> Iterator[None]:
     hold = Hold(machine)
     try:
         for unit in units:
-            REAL_CLOCKS[unit.dvfs](unit, hold.journal).set_clock(unit.mhz[-1])
+            open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1])
         yield
     finally:
         hold.give_back()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.affinity import Affinity, SystemAffinity
+from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.sysfs import Tree
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -32,11 +34,13 @@ class Machine:
         tree: the kernel's files.
         affinity: the kernel's masks of threads.
         state: directory for the journal of what was found; made when it is needed.
+        nvml: gives its NVML, or None where it has no NVIDIA driver.
     """
 
     tree: Tree = field(default_factory=Tree)
     affinity: Affinity = field(default_factory=SystemAffinity)
     state: Path = field(default_factory=_state_directory)
+    nvml: Callable[[], Nvml | None] = open_nvml
 
 
 def other_states(machine: Machine) -> list[Path]:

@@ -72,6 +72,8 @@ def _unit_keys(unit: BoardUnit) -> dict[str, str]:
         keys["domain"] = _text(unit.domain)
     if unit.may_switch_off:
         keys["may_switch_off"] = "true"
+    if unit.may_lock:
+        keys["may_lock"] = "true"
     keys["speed"] = _number(unit.speed)
     if unit.memory_share:
         keys["memory_share"] = _number(unit.memory_share)

@@ -26,7 +26,7 @@ def restore(machine: Machine, *, dry_run: bool = False) -> HandedBack:
     """
     unlock = lock_or_refuse(machine)
     try:
-        return hand_back(machine.tree, machine.state, dry_run=dry_run)
+        return hand_back(machine.tree, machine.state, machine.nvml, dry_run=dry_run)
     finally:
         unlock()
 

@@ -81,6 +81,11 @@ def test_a_unit_may_be_switched_off_where_its_owner_says_so(tmp_path):
     assert [one.may_switch_off for one in load(tmp_path, unit(may_switch_off=True)).units] == [False, True]
 
 
+def test_a_gpu_may_be_locked_where_its_owner_says_so(tmp_path):
+    gpu = unit(may_lock=True, cpus=None, **GPU)
+    assert [one.may_lock for one in load(tmp_path, gpu).units] == [False, True]
+
+
 # ---------------------------------------------------------------- what can be wrong
 
 
@@ -242,6 +247,10 @@ WRONG = {
         "units[1].may_switch_off: one CPU unit has to stay on. Leave it out of this unit, or of another one.",
     ),
     "switching off, a word": (unit(may_switch_off="yes"), "units[1].may_switch_off must be true or false, not 'yes'."),
+    "locking a CPU": (
+        unit(may_lock=True, dvfs="cpufreq"),
+        "units[1].may_lock is for clocks that NVML locks; leave it out where dvfs is cpufreq.",
+    ),
     "garbage": (b"\x00\x93\xff\xfe\x80", "is not text."),
     "control characters": (b"name: \x01", "is not text."),
     "empty": (b"", "is empty. A board has the keys name, units, power, modes, mode, sources, ambient_c, speed_of."),

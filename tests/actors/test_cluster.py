@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.agent.devices.cuda import cuda_devices
+from actors.agent.devices.cuda import cuda_devices, cuda_uuids
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from actors.cluster import check_host, packaged_board
@@ -28,10 +28,11 @@ def test_a_board_that_this_machine_can_be_passes():
     ("changes", "message"),
     [
         ({"dvfs": "cpufreq"}, r"unit 'big': the kernel sets no clock of CPU 0 .*use dvfs: fixed"),
-        ({"kind": "gpu", "dvfs": "nvml", "cpus": ()}, "unit 'big': dvfs 'nvml' cannot be driven here yet"),
+        ({"kind": "gpu", "dvfs": "nvml", "cpus": ()}, "unit 'big': to set its clock, .*Add may_lock: true to the unit"),
     ],
 )
-def test_what_cannot_be_driven_names_the_unit_and_the_fix(changes, message):
+def test_what_cannot_be_driven_names_the_unit_and_the_fix(monkeypatch, changes, message):
+    monkeypatch.setattr("actors.cluster.cuda_devices", lambda: ("A 1",))
     with pytest.raises(BoardError, match=message) as caught:
         check_host(small(**changes))
     assert "--backend sim" in str(caught.value)
@@ -76,7 +77,7 @@ def test_cuda_is_asked_outside_this_process():
 
     found = cuda_devices()
     assert not torch.cuda.is_initialized()
-    assert len(found) == torch.cuda.device_count()
+    assert len(found) == len(cuda_uuids()) == torch.cuda.device_count()
 
 
 def test_a_cpu_that_is_not_there_is_named():

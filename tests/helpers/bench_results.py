@@ -7,7 +7,16 @@ from helpers.synthetic_run import make_run
 from workloads.bench.comparison import Runs
 from workloads.bench.results import RunResult
 from workloads.bench.tasks import BenchTask, Command
-from workloads.results.summary import Accuracy, AppSummary, Latency, Segment, Summary, Tail, energy_summary
+from workloads.results.summary import (
+    Accuracy,
+    AppSummary,
+    EnergySource,
+    Latency,
+    Segment,
+    Summary,
+    Tail,
+    energy_summary,
+)
 
 COMMAND = Command(
     policies=("joint", "schedutil", "floor"),
@@ -56,6 +65,7 @@ def result(
     parity: str | None = None,
     clones: int = 1,
     lower_bound_j: float | None = None,
+    source: EnergySource = "modelled",
 ) -> RunResult:
     summary = replace(
         _made(),
@@ -64,7 +74,7 @@ def result(
         policy=policy,
         seed=seed,
         apps={f"app-{place}": one for place, one in enumerate(apps or (app(),))},
-        energy=energy_summary(units_j, board_j, units_source="modelled"),
+        energy=energy_summary(units_j, board_j, units_source=source),
         host=None,
     )
     task = BenchTask(mix=mix, board=board, policy=policy, seed=seed, change=change, parity=parity, clones=clones)

@@ -20,9 +20,12 @@ from kernel.packages import UnavailableError, check_host
 # What runs inside the guests: files of tests, or single tests, as pytest names them.
 GUEST_TESTS = (
     "tests/kernel/guest/test_bed.py",
+    "tests/kernel/guest/test_fake_kernel.py",
     "tests/kernel/guest/test_sensors.py",
     "tests/actors/agent/devices/test_conformance.py",
     "tests/actors/agent/devices/test_kill_points.py",
+    "tests/actors/agent/devices/test_devfreq.py",
+    "tests/actors/agent/test_agent_on_beds.py",
 )
 SKIPPED = 77
 # With ten programs on two cores, a guest whose tests took a minute and a half of a core took five on the clock.

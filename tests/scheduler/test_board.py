@@ -75,6 +75,14 @@ def test_a_cap_holds_a_unit_to_the_clock_that_it_is_or_to_the_next_below(cap_mhz
     assert CLOCKED.held_at(cap_mhz) == held_at
 
 
+def test_the_number_of_a_gpus_cuda_device_is_its_place_among_the_gpus():
+    units = [
+        replace(UNIT, name=name, kind=kind) for name, kind in zip("abcd", ("gpu", "cpu", "gpu", "gpu"), strict=True)
+    ]
+    board = replace(BOARD, units=tuple(units))
+    assert [board.cuda_number(name) for name in "acd"] == [0, 1, 2]
+
+
 def test_a_boards_energy_is_that_of_its_units_and_of_the_rest():
     assert BOARD.board_j(40.0, 10.0) == 55.0
     assert BOARD.board_j(None, 10.0) is None

@@ -78,9 +78,14 @@ def test_what_the_board_shows_is_decided_on_within_an_epoch_and_the_plan_says_wh
     world, policy = settled_world()
     world.run(2 * EPOCH_S)
     policy.clocks = {"big": 1000.0}
-    world.shown["big"] = {"max_mhz": 1000.0, "cpus_online": (1,), "held_by": "thermal CPU-therm 91 °C"}
+    world.shown["big"] = {
+        "max_mhz": 1000.0,
+        "cpus_online": (1,),
+        "held_by": "thermal CPU-therm 91 °C",
+        "offline_by": "nvpmodel MODE_10W_2CORE",
+    }
     world.run(EPOCH_S)
-    held = ["big held at 1000 MHz by thermal CPU-therm 91 °C", "CPU 0 of big went offline (thermal CPU-therm 91 °C)"]
+    held = ["big held at 1000 MHz by thermal CPU-therm 91 °C", "CPU 0 of big went offline (nvpmodel MODE_10W_2CORE)"]
     assert world.logs("plan")[-1]["why"] == held
     assert [log["text"] for log in world.logs("event")] == held
     assert world.plan["cpus"] == {"a": [1]}

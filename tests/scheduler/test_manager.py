@@ -21,7 +21,19 @@ from helpers.fake_world import (
 )
 from helpers.settled_world import observed, settled_world
 from scheduler.manager import Manager
-from scheduler.messages import AppJoined, AppLeft, Event, Log, Prepare, Repinned, SetClock, Telemetry, Tick, UnitLimited
+from scheduler.messages import (
+    AppJoined,
+    AppLeft,
+    Event,
+    Log,
+    Prepare,
+    Repinned,
+    SetClock,
+    Telemetry,
+    Tick,
+    UnitLimited,
+    UnitTelemetry,
+)
 from scheduler.policies import HINDSIGHT, NETWORKS, Joint, make_policy
 from scheduler.views import Plan
 
@@ -208,7 +220,16 @@ def test_logs_hold_plain_values_and_what_they_promise():
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]
     assert set(epoch) == {"epoch", "decided", "units", "rails", "host", "apps", "power_w", "violation", "optimal"}
-    assert set(epoch["units"]["big"]) == {"mhz", "busy", "temp_c", "power_w", "max_mhz", "cpus_online", "held_by"}
+    assert set(epoch["units"]["big"]) == {
+        "mhz",
+        "busy",
+        "temp_c",
+        "power_w",
+        "max_mhz",
+        "cpus_online",
+        "held_by",
+        "offline_by",
+    }
     app_keys = {"gear", "queue_len", "on_time", "p95_ms", "rate_hz", "service_ratio"}
     assert set(epoch["apps"]["a"]) == app_keys
     assert (epoch["violation"], epoch["optimal"]) == (0.0, True)
@@ -256,3 +277,14 @@ def test_same_messages_same_effects():
         world.run(5.0)
         runs.append(world.effects)
     assert runs[0] == runs[1]
+
+
+def test_what_rails_measured_stands_until_the_board_reports_again():
+    manager = Manager(board=BOARD, apps=[make_spec("a")], policy=make_policy("largest"), epoch_s=EPOCH_S)
+    unit = UnitTelemetry(name="big", mhz_now=1000.0, busy=0.5, temp_c=None)
+    manager.on(Telemetry(apps=(), units=(unit,), power_w=3.0, rails_w={"VDD_IN": 5.0}), 0.0)
+    # A page that was read before has no report of the board.
+    manager.on(Telemetry(apps=(), units=(), power_w=None), 0.1)
+    assert manager.on(Tick(epoch=1), 0.1)[-1].fields["rails"] == {"VDD_IN": 5.0}
+    manager.on(Telemetry(apps=(), units=(unit,), power_w=None), 0.2)
+    assert manager.on(Tick(epoch=2), 0.2)[-1].fields["rails"] == {}

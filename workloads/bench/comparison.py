@@ -151,11 +151,11 @@ def select(
 def compare(runs: Runs, base: Runs) -> PolicyComparison:
     """Compare the runs that both have.
 
-    If the energy is known for some pairs only, the others have no part: the differences are of the same runs as the
-    ratio.
+    If the energy is known, from one source, for some pairs only, the others have no part: the differences are of the
+    same runs as the ratio.
     """
     pairs = {key: (runs[key], base[key]) for key in sorted(runs.keys() & base.keys())}
-    known = {key: pair for key, pair in pairs.items() if None not in map(units_j, pair)}
+    known = {key: pair for key, pair in pairs.items() if _comparable(*map(units_j, pair))}
     units, boards, per_on_time = Ratios(), Ratios(), Ratios()
     for key, (mine, other) in pairs.items():
         units.add(key, units_j(mine), units_j(other))
@@ -168,6 +168,10 @@ def compare(runs: Runs, base: Runs) -> PolicyComparison:
         difference=_difference(known or pairs),
         worst=_worst(units),
     )
+
+
+def _comparable(mine: EnergyFigure | None, other: EnergyFigure | None) -> bool:
+    return mine is not None and other is not None and mine.source == other.source
 
 
 def ratios_by_place(runs: Runs, base: Runs) -> dict[Place, float]:

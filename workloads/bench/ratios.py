@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from workloads.bench.results import RunResult
 from workloads.bench.rows import on_time_counts
 from workloads.bench.statistics import ConfidenceInterval, geometric_mean, ratio_interval, ratio_range_over_sets
+from workloads.results.summary import EnergySource
 
 Place: TypeAlias = tuple[str, str]
 """A mix and a board."""
@@ -31,33 +32,41 @@ class EnergyFigure:
     Attributes:
         stated: its value at the board's stated power figures.
         by_set: its value under each set of power figures, shape (sets,); (1,) if only the stated figures are known.
+        source: where an energy comes from; of two sources no ratio is taken.
     """
 
     stated: float
     by_set: NDArray[np.float64]
+    source: EnergySource = "modelled"
 
     @classmethod
-    def of(cls, stated: float | None, by_set: Sequence[float] = ()) -> EnergyFigure | None:
+    def of(
+        cls, stated: float | None, by_set: Sequence[float] = (), source: EnergySource = "modelled"
+    ) -> EnergyFigure | None:
         """Return a quantity; None if it is unknown or 0, because no ratio can be taken of those."""
-        return cls(stated, np.asarray(by_set or [stated])) if stated is not None and stated > 0 else None
+        return cls(stated, np.asarray(by_set or [stated]), source) if stated is not None and stated > 0 else None
 
     def over(self, other: EnergyFigure | float) -> EnergyFigure:
         """Return the ratio of both, set by set."""
         if isinstance(other, EnergyFigure):
-            return EnergyFigure(self.stated / other.stated, self.by_set / other.by_set)
-        return EnergyFigure(self.stated / other, self.by_set / other)
+            return EnergyFigure(self.stated / other.stated, self.by_set / other.by_set, self.source)
+        return EnergyFigure(self.stated / other, self.by_set / other, self.source)
 
 
 def units_j(result: RunResult) -> EnergyFigure | None:
     """Return the energy of the managed units; None if unknown."""
-    known = result.summary.energy.units_j if result.summary is not None else None
-    return EnergyFigure.of(known, result.by_set.units_j if result.by_set is not None else ())
+    if result.summary is None:
+        return None
+    energy = result.summary.energy
+    return EnergyFigure.of(energy.units_j, result.by_set.units_j if result.by_set else (), energy.units_source)
 
 
 def board_j(result: RunResult) -> EnergyFigure | None:
     """Return the energy of the whole board; None if unknown."""
-    known = result.summary.energy.board_j if result.summary is not None else None
-    return EnergyFigure.of(known, result.by_set.board_j if result.by_set is not None else ())
+    if result.summary is None:
+        return None
+    energy = result.summary.energy
+    return EnergyFigure.of(energy.board_j, result.by_set.board_j if result.by_set else (), energy.board_source)
 
 
 def j_per_on_time(result: RunResult) -> EnergyFigure | None:
@@ -73,8 +82,8 @@ class Ratios:
         self._found: dict[Place, list[tuple[int, EnergyFigure]]] = defaultdict(list)
 
     def add(self, key: RunKey, mine: EnergyFigure | None, other: EnergyFigure | None) -> None:
-        """Add a pair if both are known."""
-        if mine is not None and other is not None:
+        """Add a pair if both are known, and from one source."""
+        if mine is not None and other is not None and mine.source == other.source:
             mix, board, seed = key
             self._found[mix, board].append((seed, mine.over(other)))
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
 
 from actors.board_commands.doctor import Check, Examination
+
+if TYPE_CHECKING:  # it brings scipy, which takes a second that other commands need not wait for
+    from actors.board_commands.calibrated_board import Calibrated
 
 
 def facts_table(about: Mapping[str, str]) -> Table:
@@ -32,6 +36,26 @@ def checks_table(found: Examination) -> Table:
         helps = escape(check.mend) if check.mend else ""
         table.add_row(
             escape(check.name), _word(check.read, check), _word(check.write, check), escape(check.why_not or ""), helps
+        )
+    return table
+
+
+def calibration_table(found: Calibrated, unit: str) -> Table:
+    """Return what was found of a unit, clock by clock."""
+    speed, after = found.speeds[unit], found.board.unit(unit)
+    share = "unknown" if speed.memory_share is None else f"{speed.memory_share:.3f} ± {speed.memory_error:.3f}"
+    table = Table(title=f"{escape(unit)}: speed {after.speed:g}, memory share {share}", title_justify="left")
+    for heading in ("MHz", "a step, ms", "of the top clock's speed", "at rest, W", "a busy core, W", ""):
+        table.add_column(heading, justify="right" if heading else "left")
+    for mhz, step_s in speed.step_s.items():
+        place = after.mhz.index(mhz) if mhz in after.mhz else None
+        watts = [
+            "" if figures is None or place is None else f"{figures[place]:.3f}"
+            for figures in (after.static_w, after.dynamic_w)
+        ]
+        real = f"in truth {speed.false_mhz[mhz]:g}" if mhz in speed.false_mhz else ""
+        table.add_row(
+            f"{mhz:g}", f"{1e3 * step_s:.3f}", f"{speed.step_s[max(speed.step_s)] / step_s:.1%}", *watts, real
         )
     return table
 

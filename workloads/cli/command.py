@@ -15,6 +15,7 @@ import typer
 
 from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
+from workloads.cli.calibrate import calibrate
 from workloads.cli.options import bad_input, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
@@ -36,11 +37,13 @@ app = typer.Typer(
 def main() -> None:
     """Run the command that the command line names."""
     signal.signal(signal.SIGTERM, _interrupted)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup, where a run goes on
+        signal.signal(signal.SIGHUP, _interrupted)
     try:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 # This process is about to end: a second signal changes nothing.
                 signal.signal(number, signal.SIG_IGN)
             print("gearshift: interrupted; the board is as it was", file=sys.stderr)
@@ -74,7 +77,7 @@ def report(
         print(write_report(run_dir))
 
 
-for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, restore):
+for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
     app.command()(command)
 
 

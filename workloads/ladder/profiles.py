@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from actors.affinity import Affinity
 from actors.board_schema import BoardError
 from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_profiles import is_executable, packaged_profile
-from scheduler.board import Board
+from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.mix.app import Family
@@ -61,7 +62,7 @@ def profiles_for(
 def devices_of(board: Board) -> dict[str, str]:
     """Return by GPU unit the device as torch names it: the board's first GPU is `cuda:0`, the second `cuda:1`."""
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
-    return {unit: f"cuda:{number}" for number, unit in enumerate(gpus)}
+    return {unit: f"cuda:{board.cuda_number(unit)}" for unit in gpus}
 
 
 def profile_board(
@@ -72,6 +73,7 @@ def profile_board(
     engine: str = "auto",
     fresh: bool = False,
     devices: Mapping[str, str] | None = None,
+    affinity: Affinity | None = None,
 ) -> Profile:
     """Measure the profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
 
@@ -86,6 +88,7 @@ def profile_board(
         engine: execution engine on CPUs; `auto` takes for each network the fastest that runs here.
         fresh: True measures anew what was measured before.
         devices: by GPU unit, the torch device; None takes them in order.
+        affinity: the kernel's masks of threads; None for this machine's.
 
     Returns:
         The times of each network on CPUs and on the GPU.
@@ -97,16 +100,20 @@ def profile_board(
     profiles = []
     units = [unit for unit in board.units if unit.kind == "cpu"]
     if units:
-        most = max(units, key=lambda unit: unit.cores)
+        measured_on = _units_to_measure(units)
         on_cpus = profile_ladder(
             name,
             ladder,
-            {cores: most.cpus[:cores] for cores in range(1, most.cores + 1)},
+            {cores: unit.cpus[:cores] for cores, unit in measured_on.items()},
             engine=engine,
             fresh=fresh,
             on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
+            apart="" if board.emulated else board.name,
+            affinity=affinity,
         )
-        profiles.append(on_cpus)
+        # A profile is of a core of speed 1. What an emulated unit is measured on is no core of its own.
+        speeds = {cores: 1.0 if unit.emulated else unit.speed for cores, unit in measured_on.items()}
+        profiles.append(on_cpus.at_speeds(speeds))
     on = list((devices_of(board) if devices is None else devices).values())
     if on and runs_on_gpu(ladder):
         try:
@@ -127,6 +134,14 @@ def profile_board(
     # The last one: a GPU's profile names both processors as its machine.
     last = profiles[-1]
     return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+
+
+def _units_to_measure(units: Sequence[BoardUnit]) -> dict[int, BoardUnit]:
+    """Return for each number of cores the unit to measure it on: the fastest that has so many, the larger of two."""
+    return {
+        cores: max((unit for unit in units if unit.cores >= cores), key=lambda unit: (unit.speed, unit.cores))
+        for cores in range(1, max(unit.cores for unit in units) + 1)
+    }
 
 
 def runs_on_gpu(ladder: Ladder) -> bool:

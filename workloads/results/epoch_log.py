@@ -3,8 +3,8 @@
 The first map is the header. Each map after it is one entry `{"kind": ..., "now_s": ..., ...}`, written as it happens,
 so a killed run loses at most its last entry. The fields of an entry depend on its kind and are plain values:
 
-- `epoch`: {epoch, decided, units {name: {mhz, busy, temp_c, power_w, max_mhz, cpus_online, held_by}}, rails {name:
-  watts}, apps {name: {gear, queue_len, on_time, p95_ms, rate_hz, service_ratio}}, power_w, violation, optimal,
+- `epoch`: {epoch, decided, units {name: {mhz, busy, temp_c, power_w, max_mhz, cpus_online, held_by, offline_by}}, rails
+  {name: watts}, apps {name: {gear, queue_len, on_time, p95_ms, rate_hz, service_ratio}}, power_w, violation, optimal,
   solve_ms}
 - `plan`: {why: [text]}, a decision that changes something
 - `gear`: {app, from, to, why, plan}, a gear acknowledged

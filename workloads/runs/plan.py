@@ -150,7 +150,9 @@ def plan_run(
     # What takes long comes last, when nothing can be wrong any more.
     with at_top_clocks(board, machine):
         profiles = {
-            supernet: profile_board(supernet_label(supernet), ladder, board, on_progress, devices=devices)
+            supernet: profile_board(
+                supernet_label(supernet), ladder, board, on_progress, devices=devices, affinity=machine.affinity
+            )
             for supernet, ladder in ladders.items()
         }
     apps = {

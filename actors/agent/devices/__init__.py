@@ -15,23 +15,38 @@ from actors.agent.devices.emulated import EmulatedDevice
 from actors.agent.devices.fixed import FixedDevice
 from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.journal import Journal
+from actors.agent.devices.nvml import NvmlClock
 from actors.agent.devices.real import RealClock, RealDevice
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
-from scheduler.board import BoardUnit
+from scheduler.board import Board, BoardUnit
 
-__all__ = ["BACK_ENDS", "REAL_CLOCKS", "Device", "DeviceError", "open_device"]
+__all__ = ["REAL_CLOCKS", "Device", "DeviceError", "open_clock", "open_device"]
 
 REAL_CLOCKS: Mapping[str, Callable[[BoardUnit, Journal], RealClock]] = {
     "cpufreq": CpufreqClock,
     "devfreq": DevfreqClock,
+    "nvml": NvmlClock,
 }
-"""The back-ends that turn knobs of the kernel's, by the word of their DVFS in `cluster.yaml`."""
+"""The back-ends that turn real knobs, by the word of their DVFS in `cluster.yaml`."""
 
 _OTHERS: Mapping[str, type[Device]] = {"emulated": EmulatedDevice, "fixed": FixedDevice}
 
-BACK_ENDS = (*REAL_CLOCKS, *_OTHERS)
-"""The words of all back-ends that run here."""
+
+def open_clock(board: Board, unit: BoardUnit, journal: Journal) -> RealClock:
+    """Return the knobs of the clock of a unit that has a real one; nothing is turned.
+
+    Args:
+        board: its board.
+        unit: the unit.
+        journal: journal of the board.
+
+    Raises:
+        DeviceError: if the unit can't be driven as described.
+    """
+    if unit.dvfs == "nvml":  # several cards are told apart by their units' places
+        return NvmlClock(unit, journal, board.cuda_number(unit.name))
+    return REAL_CLOCKS[unit.dvfs](unit, journal)
 
 
 def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock, journal: Journal | None = None) -> Device:
@@ -51,4 +66,4 @@ def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock, journal: Jou
     if unit.dvfs not in REAL_CLOCKS or journal is None:
         raise DeviceError(f"unit {unit.name!r}: there is no back-end for dvfs {unit.dvfs!r}")
     cpus = UnitSwitch(unit, journal) if unit.may_switch_off else None
-    return RealDevice(unit, ledger, clock, REAL_CLOCKS[unit.dvfs](unit, journal), cpus)
+    return RealDevice(unit, ledger, clock, open_clock(ledger.board, unit, journal), cpus)

@@ -212,6 +212,9 @@ class CpufreqClock(RealClock):
                     self._set_again(policy)
                 by_speed = self._by_speed and self._set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
+                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for.
+                if by_speed and self._set_mhz is not None and now_khz < min(policy.khz(self._set_mhz), shown_khz):
+                    now_khz = self._set(policy, policy.khz(self._set_mhz))
             except AwayError:
                 self._away.add(policy.name)
                 continue
@@ -219,8 +222,8 @@ class CpufreqClock(RealClock):
             clocks_khz.append(now_khz)
             if lost is not None:
                 caps_khz[now_khz] = lost
-            elif (held_by := limits.held_by(shown_khz, pressed=pressed)) is not None:
-                caps_khz[shown_khz] = held_by
+            elif (held := limits.held(shown_khz, pressed=pressed)) is not None:
+                caps_khz[held[0]] = held[1]
         mhz = min(clocks_khz) / 1000 if clocks_khz else None
         max_khz = min(caps_khz, default=None)
         if max_khz is None or max_khz >= round(self._unit.mhz[-1] * 1000):

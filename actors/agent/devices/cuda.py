@@ -10,7 +10,8 @@ from pathlib import Path
 
 _ASK = """
 import json, torch
-print(json.dumps([torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]))
+devices = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+print(json.dumps([[device.name, str(device.uuid)] for device in devices]))
 """
 
 _DRIVERS = ("nvidiactl", "nvmap", "nvhost-gpu", "dxg", "kfd")
@@ -22,11 +23,24 @@ def has_gpu_driver() -> bool:
     return any(Path("/dev", name).exists() for name in _DRIVERS)
 
 
-@cache
+def cuda_uuids() -> tuple[str, ...]:
+    """Return the UUIDs of the GPUs that they are, by number, as NVML has them: `GPU-5c6f0a12-...`.
+
+    CUDA's numbers are not NVML's: unless told otherwise (CUDA_DEVICE_ORDER), CUDA's first is the fastest GPU, and
+    CUDA_VISIBLE_DEVICES leaves some out.
+    """
+    return tuple(f"GPU-{uuid}" for _, uuid in _devices())
+
+
 def cuda_devices() -> tuple[str, ...]:
     """Return their names, by number. There are none where there is no GPU, no driver, or none that fits this torch."""
+    return tuple(name for name, _ in _devices())
+
+
+@cache
+def _devices() -> tuple[tuple[str, str], ...]:
     asked = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
-    return tuple(json.loads(asked.stdout)) if asked.returncode == 0 else ()
+    return tuple((name, uuid) for name, uuid in json.loads(asked.stdout)) if asked.returncode == 0 else ()
 
 
 def device_name(device: str) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from actors.agent.devices.journal import Journal
+from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.sysfs import AwayError, DeviceError, Tree
@@ -119,16 +119,20 @@ class DevfreqClock(RealClock):
             raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
         shown = self._governor.text()
         if shown != name and self._given in (None, shown):
+            if self._given is None:
+                self._keep(shown)
             self._journal.turn(self._governor, name, "governor")
             self._given = name
         self._set_hz = None
-        self._limits.hold_down(self._table_hz[-1])
+        # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours, so
+        # the governor gets the one that was found.
         self._limits.open_below(self._hz(self._unit.mhz[0]))
+        self._limits.hold_down(None)
 
     def limit(self, max_mhz: float | None) -> None:
         """Hold the clock down under a governor; see `RealClock`."""
         self._limited = max_mhz is not None
-        self._limits.hold_down(self._table_hz[-1] if max_mhz is None else self._hz(max_mhz))
+        self._limits.hold_down(None if max_mhz is None else self._hz(max_mhz))
 
     def keep(self) -> None:
         """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
@@ -142,10 +146,16 @@ class DevfreqClock(RealClock):
         lost = self._lost(shown_hz)
         if lost is not None:
             return Seen(mhz=now_hz / 1e6, max_mhz=now_hz / 1e6, held_by=lost)
-        held_by = self._limits.held_by(shown_hz, pressed=self._set_hz is not None or self._limited)
-        if held_by is None or shown_hz >= self._hz(self._unit.mhz[-1]):
+        held = self._limits.held(shown_hz, pressed=self._set_hz is not None or self._limited)
+        if held is None or held[0] >= self._hz(self._unit.mhz[-1]):
             return Seen(mhz=now_hz / 1e6)
-        return Seen(mhz=now_hz / 1e6, max_mhz=shown_hz / 1e6, held_by=held_by)
+        return Seen(mhz=now_hz / 1e6, max_mhz=held[0] / 1e6, held_by=held[1])
+
+    def _keep(self, governor: str) -> None:
+        """Note a governor's own figures, such as the clock under `userspace`: they are lost when it is left."""
+        for path in self._tree.find(f"{self._directory}/{governor}/*"):
+            if self._tree.may(path) and self._tree.may(path, write=True):
+                self._journal.keep(as_shown(self._tree.knob(path), "tunable"))
 
     def _settle(self, clock_hz: int) -> None:
         """Wait for the governor's next look, if the kernel has not followed at once."""

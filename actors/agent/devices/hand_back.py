@@ -6,7 +6,7 @@ the driver after the agent's death, the next start, or `gearshift restore`. Doin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 from actors.agent.devices.caps import passing_cap
-from actors.agent.devices.journal import Found, JournalRead, Kind, read_journals
+from actors.agent.devices.gpu_lock import gpu_of, lock_of
+from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, read_journals
+from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, NvmlError, open_nvml
 from actors.agent.devices.nvpmodel import STATUS
 from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 
 # A clock domain without CPUs takes nothing, so CPUs come first. A governor starts within the limits that it finds. The
-# set speed and the tunables are there only once their governor is.
-_ORDER: tuple[Kind, ...] = ("online", "limit", "governor", "speed", "tunable")
+# set speed and the tunables are there only once their governor is. A GPU's lock hangs together with none of them.
+_ORDER: tuple[Kind, ...] = ("online", "limit", "governor", "speed", "tunable", "gpu-lock")
 
 Outcome = Literal["as found", "put back", "left alone"]
 
@@ -48,14 +50,19 @@ class HandedBack:
 
     def lines(self) -> list[str]:
         """Return the outcome as lines for a user."""
+        return [*(f"put back: {knob}" for knob in self.put_back), *self.faults()]
+
+    def faults(self) -> list[str]:
+        """Return the lines on knobs that were not put back."""
         return [
-            *(f"put back: {knob}" for knob in self.put_back),
             *(f"left as it is, since somebody else has set it meanwhile: {knob}" for knob in self.left_alone),
             *(f"could not be put back: {knob}" for knob in self.failed),
         ]
 
 
-def hand_back(tree: Tree, state: Path, *, dry_run: bool = False) -> HandedBack:
+def hand_back(
+    tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml, *, dry_run: bool = False
+) -> HandedBack:
     """Give the board back as the journals say, and delete them.
 
     Whoever calls it has the board's lock, so nobody turns a knob meanwhile. Knobs that could not be put back, such as
@@ -64,6 +71,7 @@ def hand_back(tree: Tree, state: Path, *, dry_run: bool = False) -> HandedBack:
     Args:
         tree: the files of the board.
         state: directory of the journals.
+        nvml: gives the board's NVML, or None; asked only where a GPU's lock has to be taken off.
         dry_run: say what would be done, and do nothing.
 
     Raises:
@@ -73,14 +81,14 @@ def hand_back(tree: Tree, state: Path, *, dry_run: bool = False) -> HandedBack:
     result = HandedBack()
     for journal in read_journals(tree, state):
         if journal.same_boot:
-            result += _undo(tree, journal, dry_run=dry_run)
+            result += _undo(tree, journal, nvml, dry_run=dry_run)
         elif not dry_run:
             # The reboot has put every knob back by itself, and what was found before it means nothing now.
             journal.done([found.path for found, _ in journal.entries])
     return result
 
 
-def _undo(tree: Tree, journal: JournalRead, *, dry_run: bool) -> HandedBack:
+def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, dry_run: bool) -> HandedBack:
     words: dict[Outcome, list[str]] = {"as found": [], "put back": [], "left alone": []}
     failed: dict[str, str] = {}
     for kind in _ORDER:
@@ -93,7 +101,8 @@ def _undo(tree: Tree, journal: JournalRead, *, dry_run: bool) -> HandedBack:
         for _, found, outcome in sorted(due, key=itemgetter(0)):
             with _failing(found, failed):
                 if outcome == "put back" and not dry_run:
-                    tree.knob(found.path).write(found.give_back)
+                    knob: Turnable = lock_of(found, nvml) if kind == "gpu-lock" else tree.knob(found.path)
+                    knob.write(found.give_back)
                 words[outcome].append(_words(tree, found, outcome))
     if not dry_run:
         journal.done({found.path for found, _ in journal.entries} - failed.keys())
@@ -120,7 +129,7 @@ def _failing(found: Found, failed: dict[str, str]) -> Iterator[None]:
     """Note the reason why a knob can't be read or written within the block."""
     try:
         yield
-    except KnobError as error:
+    except (KnobError, NvmlError) as error:
         failed[found.path] = str(error)
 
 
@@ -159,6 +168,10 @@ def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
                     return "as found"
             except AwayError:
                 return "left alone"  # its governor was left alone, and is another one now
+        case "gpu-lock":
+            # Nobody can tell whose lock is in force, so one that may be ours goes. With the driver every lock has gone.
+            if not values or not tree.exists(NVIDIA_DRIVER):
+                return "as found"
     return "put back"
 
 
@@ -172,6 +185,8 @@ def _ours(tree: Tree, found: Found, shown: str, values: tuple[str, ...]) -> bool
 
 
 def _words(tree: Tree, found: Found, outcome: Outcome) -> str:
+    if found.kind == "gpu-lock":
+        return f"clocks of {gpu_of(found)}: {found.give_back}"
     if outcome == "put back":
         return f"/{found.path} = {found.give_back}" + (f" ({found.note})" if found.note else "")
     return f"/{found.path} = {tree.text_or_none(found.path)}"

@@ -20,15 +20,16 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
+from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
 
-Kind = Literal["online", "limit", "governor", "speed", "tunable"]
+Kind = Literal["online", "limit", "governor", "speed", "tunable", "gpu-lock"]
 """Kinds of knobs.
 
 - `online`: a CPU's switch.
@@ -36,6 +37,7 @@ Kind = Literal["online", "limit", "governor", "speed", "tunable"]
 - `governor`: which rule has the clock.
 - `speed`: the clock under the governor `userspace`.
 - `tunable`: a figure of a governor, which is lost when the last clock domain leaves that governor.
+- `gpu-lock`: the lock of a GPU's clocks; no file, but a call of NVML's, and it can't be read.
 """
 
 _BOOT_ID = "proc/sys/kernel/random/boot_id"
@@ -51,9 +53,9 @@ class Found:
     """One knob as it was found.
 
     Attributes:
-        path: its file, from the root of the tree.
+        path: its file, from the root of the tree; of a GPU's lock, `nvml/` and its UUID.
         kind: its kind.
-        shown: its content before gearshift turned it.
+        shown: its content before gearshift turned it; nothing where it can't be read.
         give_back: the value to put back. It is not `shown` where that was a cap of the kernel's: to write a cap back
             would keep the board down after the cap is lifted.
         note: words for the user where `give_back` is not `shown`.
@@ -68,19 +70,39 @@ class Found:
     mode: str = ""
 
 
+class Turnable(Protocol):
+    """What can be turned: a file of the kernel's, or what stands beside them in the journal."""
+
+    @property
+    def path(self) -> str:
+        """What it is called in the journal."""
+        ...
+
+    def text(self) -> str:
+        """Return what it shows; raises `KnobError` if that cannot be read."""
+        ...
+
+    def write(self, value: str | int) -> None:
+        """Set it; raises `DeviceError` if it does not take the value."""
+        ...
+
+
 class Journal:
     """The journal of one board, for the process that turns its knobs.
 
     Args:
         tree: the files of the board.
         state: directory of the journals; made at the first turn of a knob.
+        nvml: gives the board's NVML, or None.
 
     Attributes:
         tree: the files of the board.
+        nvml: gives the board's NVML, or None where it has no NVIDIA driver.
     """
 
-    def __init__(self, tree: Tree, state: Path) -> None:
+    def __init__(self, tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml) -> None:
         self.tree = tree
+        self.nvml = nvml
         self._state = state
         self._numbers: dict[str, int] = {}
         self._set: dict[str, tuple[str, ...]] = {}
@@ -88,7 +110,7 @@ class Journal:
         self._closed = False
         self._found_file = self._set_file = -1
 
-    def turn(self, knob: Knob, value: str | int, kind: Kind, found: Found | None = None) -> None:
+    def turn(self, knob: Turnable, value: str | int, kind: Kind, found: Found | None = None) -> None:
         """Turn a knob, after it has been noted.
 
         Args:
@@ -99,6 +121,7 @@ class Journal:
 
         Raises:
             KnobError: if it cannot be read, or the kernel does not take the value. The knob is as it was.
+            NvmlError: if it is a GPU's lock, and NVML does not take the value.
             DeviceError: if the board has been given back.
         """
         with self._lock:
@@ -237,7 +260,7 @@ def _read(tree: Tree, directory: Path) -> JournalRead:
         raise DeviceError(f"{directory} is no journal of gearshift ({error}); delete it") from None
 
 
-def as_shown(knob: Knob, kind: Kind) -> Found:
+def as_shown(knob: Turnable, kind: Kind) -> Found:
     """Return a knob as it is found, to be put back as it shows.
 
     Raises:

@@ -38,7 +38,8 @@ class Limits:
         self._domain = domain
         self._top = top
         self._found: dict[str, Found] = {}
-        self._cap: str | None = None
+        self._cap: tuple[int, str] | None = None
+        self._mode_cap: tuple[str, tuple[int, str] | None] | None = None  # by the text that says which mode it is
 
     @property
     def locked(self) -> bool:
@@ -87,21 +88,33 @@ class Limits:
     def _is_capped(self) -> bool:
         return passing_cap(self._journal.tree, self._domain) is not None
 
-    def held_by(self, shown: int, *, pressed: bool) -> str | None:
-        """Return why the kernel grants less than it could; None where nothing holds the clock down.
+    def held(self, shown: int, *, pressed: bool) -> tuple[int, str] | None:
+        """Return the highest clock that the kernel grants and the reason in words; None where nothing holds it down.
 
         Args:
             shown: the highest clock as it shows now.
             pressed: True while gearshift itself holds the clock down by these limits.
         """
-        # While a limit of our own is in force, a cap above it does not show. So a cap that was seen below it counts as
-        # lifted once what made it is over.
         held = not self._are_ours(shown) if pressed else shown < self._top
-        if held:
-            self._cap = self._cap or cap(self._journal.tree, self._domain)
-        elif not (pressed and self._cap and passing_cap(self._journal.tree, self._domain)):
-            self._cap = None
+        if not held:
+            self._cap = self._hidden_cap() if pressed else None
+        elif self._cap is None or self._cap[0] != shown:
+            self._cap = shown, cap(self._journal.tree, self._domain)
         return self._cap
+
+    def _hidden_cap(self) -> tuple[int, str] | None:
+        """Return the cap that our own limit hides: the one that was seen, until it is over, or the power mode's."""
+        if self._cap is not None and self._is_capped():
+            return self._cap
+        tree = self._journal.tree
+        status = tree.text_or_none(STATUS) or ""
+        # The modes are read anew only when another one is in force.
+        if self._mode_cap is None or self._mode_cap[0] != status:
+            mode = power_mode(tree)
+            allowed = None if mode is None else mode.cap_of(tree, self._domain)
+            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain))
+            self._mode_cap = status, capped
+        return self._mode_cap[1]
 
     def taken(self, shown: int) -> bool:
         """Return True if somebody else has set the highest clock since it was set here.

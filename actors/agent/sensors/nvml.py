@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, open_nvml
 from actors.agent.devices.sysfs import DeviceError, Tree
-from actors.agent.nvml import Nvml, open_nvml
 from actors.agent.sensors.common import NO_UNIT, Driver, EnergyChannel, Feeds, FoundRail
-
-_DRIVER = "proc/driver/nvidia/version"
 
 
 class _Counter(EnergyChannel):
@@ -50,7 +48,7 @@ class NvmlRails(Driver):
 
     def find(self, tree: Tree) -> list[FoundRail]:
         """Return the GPUs of this machine as `gpu0`, `gpu1`; a tree of another machine has none."""
-        here = tree.root == Path("/") and tree.exists(_DRIVER)
+        here = tree.root == Path("/") and tree.exists(NVIDIA_DRIVER)
         nvml = self._opened() if here else None
         try:
             count = nvml.count() if nvml else 0

@@ -87,6 +87,8 @@ class Rail:
                 raise shown
             self.meter.add(_ns(at_s), self.channel.value(shown))
             self._failures = 0
+            if self._told is None:
+                self._told = Reading(at_ns=_ns(at_s), value=self.meter.total_uj)
         except DeviceError as error:
             mend = mend_of(self.sensor, error)
             self.meter.fail(f"{error}; {mend}" if mend else str(error))

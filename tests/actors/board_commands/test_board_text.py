@@ -110,3 +110,13 @@ def test_what_says_nothing_is_left_out_and_clocks_stand_above_their_watts() -> N
         "  base_w: null",
         '  source: "measured: once"',
     ]
+
+
+def test_what_an_owner_allows_reads_back(tmp_path: Path) -> None:
+    unit = BoardUnit(name="gpu", kind="gpu", cpus=(), dvfs="nvml", mhz=(600.0, 900.0), static_w=None, dynamic_w=None)
+    cpu = replace(unit, name="cpu", kind="cpu", cpus=(0,), dvfs="cpufreq", may_switch_off=True)
+    other = replace(cpu, name="other", cpus=(1,), may_switch_off=False)
+    units = (cpu, other, replace(unit, host="other", may_lock=True))
+    board = Board(name="b", units=units, base_w=None, sensor="none", power_source="unknown: not measured")
+    (file := tmp_path / "board.yaml").write_text(board_text(board))
+    assert read_board(str(file)) == board

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Collection
 
 from .kernel import FakeKernel
@@ -46,11 +47,12 @@ class FakeAffinity:
         kernel.affinity = self
 
     def get(self, tid: int) -> frozenset[int]:
-        """Return the CPUs on which a thread may run.
+        """Return the CPUs on which a thread may run; thread 0 is the one that asks.
 
         Raises:
             ProcessLookupError: if there is no such thread; only real ones can be missing.
         """
+        tid = tid or threading.get_native_id()
         with self.kernel.lock:
             if self._real:
                 os.sched_getaffinity(tid)
@@ -62,6 +64,7 @@ class FakeAffinity:
         Raises:
             OSError: EINVAL if none is; ESRCH if there is no such thread.
         """
+        tid = tid or threading.get_native_id()
         with self.kernel.lock:
             mask = frozenset(cpus) & self._effective & self._cpus.online
             if not mask:

@@ -6,13 +6,12 @@ Source: drivers/thermal/{thermal_sysfs,cpufreq_cooling}.c of Linux 6.1.
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable
 
 from .cpufreq import Policy
 from .devfreq import Devfreq
 from .kernel import FakeKernel
-from .texts import kernel_error
+from .texts import kernel_error, scan_signed
 
 _BASE = "sys/class/thermal"
 _VIRTUAL = "sys/devices/virtual/thermal"
@@ -58,11 +57,10 @@ class CoolingDevice:
                 self._apply(state)
 
     def _store(self, content: bytes) -> None:
-        # sscanf("%ld\n"), then a check of the sign and of the highest state.
-        found = re.match(rb"\s*(\d+)", content)
-        if found is None or int(found[1]) > self.most:
+        state = scan_signed(content, 64)
+        if not 0 <= state <= self.most:
             raise kernel_error(errno.EINVAL)
-        self.turn(int(found[1]))
+        self.turn(state)
 
 
 def cool_by_clock(kernel: FakeKernel, policy: Policy) -> CoolingDevice:

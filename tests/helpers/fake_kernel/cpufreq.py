@@ -35,6 +35,7 @@ class Driver:
             the limits, like intel_pstate in its active mode.
         measures: True if `scaling_cur_freq` tells a clock that was measured.
         step_khz: its clocks are multiples of this, if it has no table.
+        io_is_busy: first value of ondemand's tunable of that name: True on Intel's processors.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Driver:
     chooses: bool = False
     measures: bool = False
     step_khz: int = 1
+    io_is_busy: bool = False
 
 
 class Cpufreq:
@@ -64,7 +66,7 @@ class Cpufreq:
         self.driver = driver
         self.governors = governors
         self.policies: dict[int, Policy] = {}
-        self.tunables = Tunables(kernel, BASE, per_policy=driver.per_policy)
+        self.tunables = Tunables(kernel, BASE, per_policy=driver.per_policy, io_is_busy=driver.io_is_busy)
         self.slow = False
         kernel.cpufreq = self
 

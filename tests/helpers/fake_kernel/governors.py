@@ -95,8 +95,9 @@ class Tunables:
         per_policy: True if each policy has its own, `policyN/schedutil`; False if all share `cpufreq/schedutil`.
     """
 
-    def __init__(self, kernel: FakeKernel, base: str, *, per_policy: bool) -> None:
+    def __init__(self, kernel: FakeKernel, base: str, *, per_policy: bool, io_is_busy: bool) -> None:
         self._kernel = kernel
+        self._io_is_busy = io_is_busy
         self._base = base
         self.per_policy = per_policy
         self._users: dict[str, set[int]] = {}
@@ -131,6 +132,8 @@ class Tunables:
             values["sampling_rate"] = max(_LEAST_SAMPLING_US, delay_us)
         if "rate_limit_us" in values:
             values["rate_limit_us"] = delay_us
+        if "io_is_busy" in values:
+            values["io_is_busy"] = int(self._io_is_busy)
 
         def file(name: str, rule: _Rule) -> None:
             def store(content: bytes) -> None:

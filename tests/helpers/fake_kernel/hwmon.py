@@ -58,10 +58,7 @@ class Hwmon:
 
 def closest(value: int, rising: tuple[int, ...]) -> int:
     """Return the index of the number that is closest to a value (include/linux/util_macros.h: find_closest)."""
-    for index in range(len(rising) - 1):
-        if value <= rounded(rising[index] + rising[index + 1], 2):
-            return index
-    return len(rising) - 1
+    return min(range(len(rising)), key=lambda index: abs(rising[index] - value))
 
 
 def rounded(value: int, divisor: int) -> int:

@@ -10,7 +10,7 @@ import errno
 from .hwmon import Hwmon, add_i2c_device, closest, rounded
 from .kernel import FakeKernel
 from .power import mean_w
-from .texts import kernel_error, strict_unsigned
+from .texts import kernel_error, signed_32, strict_unsigned
 
 _AVERAGES = (1, 4, 16, 64, 128, 256, 512, 1024)
 _CONVERSIONS_US = 2200
@@ -58,8 +58,8 @@ class Ina2xx:
         file = self.hwmon.file
         file("in0_input", lambda: str(rounded(self._steps()[1], 400)))
         file("in1_input", lambda: str(rounded(self._steps()[0] * _BUS_UV, 1000)))
-        file("curr1_input", lambda: str(rounded(self._steps()[1] * self._current_ua, 1000)))
-        file("power1_input", lambda: str(self._power_steps() * 25 * self._current_ua))
+        file("curr1_input", lambda: str(rounded(signed_32(self._steps()[1] * self._current_ua), 1000)))
+        file("power1_input", lambda: str(signed_32(self._power_steps() * 25 * self._current_ua)))
         file("shunt_resistor", lambda: str(self.shunt_uohm), self._store_shunt)
         file("update_interval", lambda: str(rounded(self.averages * _CONVERSIONS_US, 1000)), self._store_interval)
 

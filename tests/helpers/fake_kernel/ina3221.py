@@ -13,7 +13,7 @@ from functools import partial
 from .hwmon import Hwmon, add_i2c_device, closest, rounded
 from .kernel import FakeKernel
 from .power import mean_w, power_w
-from .texts import kernel_error, strict_signed
+from .texts import kernel_error, signed_32, strict_signed
 
 _CONVERSION_US = (140, 204, 332, 588, 1100, 2116, 4156, 8244)
 _SAMPLES = (1, 4, 16, 64, 128, 256, 512, 1024)
@@ -32,7 +32,7 @@ class Channel:
         label: the rail's name in the device tree; None if it gives none.
         rail: whose power it measures; None if nothing is connected.
         volts: the rail's voltage.
-        shunt_uohm: resistance of its shunt.
+        shunt_uohm: what the driver takes its shunt to be.
         enabled: False once somebody switched it off.
         limits: registers of the limits, in steps of the converter, by "max" and "crit".
     """
@@ -45,6 +45,8 @@ class Channel:
 
     def __post_init__(self) -> None:
         self.limits = {"max": _MOST_STEPS, "crit": _MOST_STEPS}
+        # The chip measures a voltage; who tells the driver another resistance does not change that.
+        self.true_shunt_uohm = self.shunt_uohm
 
 
 class Ina3221:
@@ -116,7 +118,7 @@ class Ina3221:
         end_s = self._kernel.now_s() // self.period_s * self.period_s
         points = min(self.samples, _MOST_POINTS)
         watts = mean_w(self._kernel, channel.rail, end_s - self.period_s, end_s, points)
-        shunt_uv = watts / channel.volts * channel.shunt_uohm
+        shunt_uv = watts / channel.volts * channel.true_shunt_uohm
         return _in_steps(channel.volts * 1000 / _BUS_MV), _in_steps(shunt_uv / _SHUNT_UV)
 
     def _bus(self, channel: Channel) -> str:
@@ -148,20 +150,23 @@ class Ina3221:
         self.samples = _SAMPLES[closest(strict_signed(content, 64), _SAMPLES)]
 
     def _store_interval(self, content: bytes) -> None:
-        channels = sum(channel.enabled for channel in self.channels)
-        half_us = int(strict_signed(content, 64) * 1000 / 2) % (1 << 32)
-        # The division is one of unsigned numbers, so -1 is a very long time.
-        wanted_us = (half_us + channels * self.samples // 2) // (channels * self.samples)
+        conversions = self.samples * sum(channel.enabled for channel in self.channels)
+        half_us = int(signed_32(signed_32(strict_signed(content, 64)) * 1000) / 2)
+        # The division is one of unsigned numbers of 32 bits, so -1 is a very long time.
+        wanted_us = (half_us + conversions // 2) % (1 << 32) // conversions
         self.conversion_us = _CONVERSION_US[closest(wanted_us, _CONVERSION_US)]
 
     def _store_limit(self, channel: Channel, name: str, content: bytes) -> None:
         most_ma = (2**31 - 1) // channel.shunt_uohm
         current_ma = min(max(strict_signed(content, 64), -most_ma), most_ma)
-        voltage_uv = min(max(rounded(current_ma * channel.shunt_uohm, 1000), -163_800), 163_800)
+        # The rounding of a number near the end of 32 bits begins anew at the other end.
+        product = current_ma * channel.shunt_uohm
+        voltage_uv = int(signed_32(product + (500 if product > 0 else -500)) / 1000)
+        voltage_uv = min(max(voltage_uv, -163_800), 163_800)
         channel.limits[name] = rounded(voltage_uv, 5) >> 3
 
     def _store_shunt(self, channel: Channel, content: bytes) -> None:
-        channel.shunt_uohm = max(strict_signed(content), 1)
+        channel.shunt_uohm = max(strict_signed(content, any_base=True), 1)
 
 
 def add_iio_ina3221(

@@ -66,7 +66,7 @@ class Zone:
         range_uj: int,
         *,
         parent: Zone | None = None,
-        fixed_limit: bool = False,
+        settable: bool = True,
     ) -> None:
         """Add a zone.
 
@@ -77,14 +77,14 @@ class Zone:
             uj: returns what its counter reads, such as a `Counter`.
             range_uj: `max_energy_range_uj`.
             parent: the zone that it is part of.
-            fixed_limit: True if its power limit takes any value and keeps its own.
+            settable: False if it cannot be disabled, and its power limit takes any value and keeps its own.
         """
         control = name.partition(":")[0]
         self.base: str = f"{parent.base if parent else f'{_DEVICES}/{control}'}/{name}"
         self.uj = uj
         self.enabled = True
         self.limit_uw = 15_000_000
-        self._fixed_limit = fixed_limit
+        self._settable = settable
         kernel.text(f"{self.base}/name", domain)
         kernel.file(f"{self.base}/energy_uj", lambda: str(self.uj()), mode=0o400)
         kernel.text(f"{self.base}/max_energy_range_uj", str(range_uj))
@@ -97,12 +97,15 @@ class Zone:
             kernel.link(f"{_CLASS}/{control}", f"{_DEVICES}/{control}")
 
     def _store_enabled(self, content: bytes) -> None:
-        self.enabled = strict_bool(content)
+        enabled = strict_bool(content)
+        if not self._settable:
+            raise kernel_error(errno.ENOSYS)
+        self.enabled = enabled
 
     def _store_limit(self, content: bytes) -> None:
         try:
             asked = strict_unsigned(content, 64)
         except OSError:
             raise kernel_error(errno.EINVAL) from None
-        if not self._fixed_limit:
+        if self._settable:
             self.limit_uw = asked

@@ -116,10 +116,10 @@ class RemoteAffinity:
         self.tree = tree
 
     def get(self, tid: int) -> frozenset[int]:
-        return frozenset(self.tree.call("affinity", tid))
+        return frozenset(self.tree.call("affinity", tid or threading.get_native_id()))
 
     def set(self, tid: int, cpus: Collection[int]) -> None:
-        self.tree.call("set affinity", tid, tuple(cpus))
+        self.tree.call("set affinity", tid or threading.get_native_id(), tuple(cpus))
 
     def online(self) -> frozenset[int]:
         return frozenset(self.tree.call("online"))

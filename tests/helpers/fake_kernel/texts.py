@@ -23,9 +23,9 @@ def scan_unsigned(content: bytes, bits: int) -> int:
     return _scan(rb"\s*(\d+)", content) % (1 << bits)
 
 
-def scan_signed(content: bytes) -> int:
-    """Return the number that `sscanf` finds with %d."""
-    return _wrapped(_scan(rb"\s*(-?\d+)", content), 32)
+def scan_signed(content: bytes, bits: int = 32) -> int:
+    """Return the number that `sscanf` finds with %d (32 bits) or %ld (64 bits); more bits are cut off."""
+    return _wrapped(_scan(rb"\s*(-?\d+)", content), bits)
 
 
 def scan_word(content: bytes, most: int) -> str:
@@ -35,13 +35,18 @@ def scan_word(content: bytes, most: int) -> str:
     return found[1][:most].decode(errors="replace")
 
 
-def strict_unsigned(content: bytes, bits: int = 32) -> int:
-    """Return the decimal number that `kstrtouint` reads."""
+def strict_unsigned(content: bytes, bits: int = 32, *, any_base: bool = False) -> int:
+    """Return the number that `kstrtouint` reads: a decimal one, or with any base also 0x10 and 010."""
+    if any_base:
+        return _within(_based(content), 0, (1 << bits) - 1)
     return _strict(rb"\+?(\d+)\n?", content, 0, (1 << bits) - 1)
 
 
-def strict_signed(content: bytes, bits: int = 32) -> int:
-    """Return the decimal number that `kstrtoint` reads."""
+def strict_signed(content: bytes, bits: int = 32, *, any_base: bool = False) -> int:
+    """Return the number that `kstrtoint` reads: a decimal one, or with any base also 0x10 and 010."""
+    if any_base:
+        value = -_based(content[1:]) if content.startswith(b"-") else _based(content)
+        return _within(value, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
     return _strict(rb"(\+?\d+|-\d+)\n?", content, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
@@ -86,10 +91,21 @@ def _strict(pattern: bytes, content: bytes, least: int, most: int) -> int:
     found = re.fullmatch(pattern, content)
     if found is None:
         raise kernel_error(errno.EINVAL)
-    value = int(found[1])
+    return _within(int(found[1]), least, most)
+
+
+def _within(value: int, least: int, most: int) -> int:
     if not least <= value <= most:
         raise kernel_error(errno.ERANGE)
     return value
+
+
+def _based(content: bytes) -> int:
+    found = re.fullmatch(rb"\+?(?:0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*))\n?", content)
+    if found is None:
+        raise kernel_error(errno.EINVAL)
+    digits, base = next((found[group], base) for group, base in ((1, 16), (2, 8), (3, 10)) if found[group] is not None)
+    return int(digits, base)
 
 
 def _wrapped(value: int, bits: int) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .cooling import CoolingDevice
 from .kernel import FakeKernel
-from .texts import kernel_error, scan_word
+from .texts import kernel_error
 
 _BASE = "sys/class/thermal"
 _VIRTUAL = "sys/devices/virtual/thermal"
@@ -108,7 +108,8 @@ class ThermalZone:
         raise kernel_error(errno.EINVAL)
 
     def _store_policy(self, content: bytes) -> None:
-        name = scan_word(content, 19)
+        # No name at all is that of the default.
+        name = content[:19].decode(errors="replace").strip().lower() or "step_wise"
         if name not in ("user_space", "step_wise"):
             raise kernel_error(errno.EINVAL)
         self.policy = name

@@ -64,6 +64,17 @@ def test_unknown_energy_or_accuracy_stays_unknown() -> None:
     assert comparison.difference.accuracy is None
 
 
+def test_measured_energy_is_not_compared_with_modelled() -> None:
+    ours = runs(
+        result("joint", units_j=5.0, source="measured"), result("joint", seed=1, units_j=8.0, source="measured")
+    )
+    base = runs(result("schedutil", units_j=10.0, source="measured"), result("schedutil", seed=1, units_j=4.0))
+    units = compare(ours, base).units
+    assert units is not None
+    assert (units.value, units.n) == (pytest.approx(0.5), 1)
+    assert ratios_by_place(ours, base) == {("gate", "host"): pytest.approx(0.5)}
+
+
 def test_what_differs_is_told_of_the_runs_whose_energy_is_known() -> None:
     ours = runs(result("joint"), result("joint", app(hits=10), board="bare", units_j=None))
     base = runs(result("s"), result("s", app(hits=100), board="bare", units_j=None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from actors.board_commands.dump import make_dump, write_dump
 from actors.cluster import load_board
 from helpers.command_line import assert_refused, gearshift
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
+from helpers.planted import plant
 
 
 def report_of(kernel: FakeKernel, to: Path) -> Path:
@@ -151,3 +153,32 @@ def test_restore_leaves_the_board_to_a_run_that_is_alive(odroid: Machine) -> Non
     assert unlock is not None
     assert_refused(gearshift("restore"), "another run is using this board")
     unlock()
+
+
+@pytest.fixture
+def plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with this one's CPUs and nothing that could be turned or measured."""
+    files = {"sys/devices/system/cpu/online": ",".join(map(str, sorted(os.sched_getaffinity(0))))}
+    machine = Machine(tree=plant(tmp_path / "root", files), state=tmp_path / "state")
+    monkeypatch.setattr("actors.agent.machine.Machine", lambda: machine)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("plain")
+def test_calibrate_times_a_machine_that_has_nothing_else_and_writes_it() -> None:
+    ended = gearshift("calibrate", "host", "--seconds", "0.2")
+    assert ended.code == 0
+    assert "- no rail covers a unit and could be read, so power stays as it was" in ended.out
+    board = load_board("host-calibrated.yaml")
+    assert [unit.speed for unit in board.units] == [1.0]
+    assert "gearshift calibrate host --seconds 0.2" in Path("host-calibrated.yaml").read_text()
+    assert_refused(gearshift("calibrate", "host", "--seconds", "0.2"), "host-calibrated.yaml", "is there already")
+
+
+@pytest.mark.usefixtures("plain")
+def test_calibrate_refuses_what_it_cannot_measure_or_keep() -> None:
+    assert_refused(gearshift("calibrate", "two-core-host"), "unit 'big' is emulated", "such as host")
+    assert_refused(gearshift("calibrate", "odroid-xu3"), "unit 'big'")
+    assert_refused(gearshift("calibrate", "missing.yaml"), "missing.yaml: cannot be read")
+    assert_refused(gearshift("calibrate", "host", "--write", "no/such/file.yaml"), "can't be written")
+    assert gearshift("calibrate", "host", "--seconds", "0").code == 2

@@ -75,6 +75,17 @@ def test_a_cpuset_is_restored_and_forgets_what_was_set_in_it() -> None:
     assert affinity.get(1) == {1, 2}
 
 
+def test_thread_0_is_the_one_that_asks() -> None:
+    affinity, _ = machine()
+    affinity.set(0, {2})
+    assert affinity.get(0) == affinity.get(threading.get_native_id()) == {2}
+    with serve(affinity.kernel) as address:
+        remote = RemoteAffinity(RemoteTree(address))
+        assert remote.get(0) == {2}
+        remote.set(0, {1, 3})
+    assert affinity.get(threading.get_native_id()) == {1, 3}
+
+
 def test_real_threads_are_pinned_as_well_from_any_process() -> None:
     affinity, switch = machine(real=True)
     started, ended = threading.Event(), threading.Event()

@@ -34,7 +34,9 @@ def x86_hybrid_laptop(*, passive: bool = False) -> FakeKernel:
     cores += [Core((cpu,), core=4 + cpu, cluster=8, caches=((2, "Unified", _SMALL),)) for cpu in _SMALL]
     Cpus(kernel, cores, fixed={0})
     if passive:
-        driver = Driver("intel_cpufreq", latency_ns=20_000, gets=False, measures=True, step_khz=100_000)
+        driver = Driver(
+            "intel_cpufreq", latency_ns=20_000, gets=False, measures=True, step_khz=100_000, io_is_busy=True
+        )
         cpufreq = Cpufreq(kernel, driver, _GOVERNORS)
     else:
         driver = Driver("intel_pstate", latency_ns=0, gets=False, measures=True, chooses=True)

@@ -1,0 +1,323 @@
+"""Calibration: a board's clocks and loads are tried one after another, and what its cores do and take is recorded.
+
+The board is held meanwhile, and given back whatever ends it. What the records say is found elsewhere
+(`actors.board_commands.calibration_fit`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices.hand_back import HandedBack
+from actors.agent.devices.real import RealClock, Seen
+from actors.agent.devices.thermal import Thermometer
+from actors.agent.hold import Hold, real_units
+from actors.agent.machine import Machine
+from actors.agent.sensors import RailTotals, Sampler
+from actors.board_commands.calibration_plan import Point, Record, plan
+from actors.board_commands.load import BurnLoad, Load
+from actors.clock import BoardClock, Clock
+from actors.ledger.meters import UnitReading
+from scheduler.board import Board, BoardUnit
+from scheduler.errors import InputError
+
+SETTLE_S = 0.3
+"""Time between a new clock or load and the measurement: sensors average over some 10 ms, and governors of GPUs look
+every 50 ms."""
+
+_WARMER_C = 5.0
+"""A unit that is warmer than at first by more than this cools down before its next point: leakage rises with heat."""
+_COOL_AT_MOST_S = 20.0
+_COOL_STEP_S = 0.5
+
+_HELD = 0.98
+"""A clock below this share of the one asked for was held down."""
+
+Units = Callable[[], Mapping[str, UnitReading]]
+
+
+class Meters(Protocol):
+    """What reads the rails; `Sampler` is one."""
+
+    def start(self) -> None:
+        """Begin to read in the background."""
+        ...
+
+    def mark(self) -> None:
+        """Begin the window of `totals`."""
+        ...
+
+    def totals(self) -> tuple[RailTotals, ...]:
+        """Return each rail's totals since the mark."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What a calibration has recorded.
+
+    Attributes:
+        records: a record for each point that was measured as planned.
+        held: points whose clock the kernel did not grant, each with the reason in words.
+        unread: by rail, why it could not be read, for rails that gave nothing at some point.
+        handed_back: what came of giving the board back.
+    """
+
+    records: tuple[Record, ...]
+    held: Mapping[Point, str]
+    unread: Mapping[str, str]
+    handed_back: HandedBack
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """What a calibration works with; a test has a board, a load and a time of its own.
+
+    Attributes:
+        machine: the machine that the board is.
+        clock: board time.
+        load: makes the load, for the CPUs given.
+        meters: makes the meters of a board's rails.
+    """
+
+    machine: Machine
+    clock: Clock
+    load: Callable[[Sequence[int]], Load]
+    meters: Callable[[Board, Units], Meters]
+
+
+def real_bench(machine: Machine) -> Bench:
+    """Return a bench of this machine."""
+    clock = BoardClock(time.monotonic())
+    return Bench(
+        machine=machine,
+        clock=clock,
+        load=BurnLoad,
+        meters=lambda board, units: Sampler(board, machine.tree, clock, units),
+    )
+
+
+def points_of(board: Board) -> list[Point]:
+    """Return the points of a board's calibration.
+
+    Raises:
+        InputError: if the board has no CPU unit that could be measured.
+    """
+    emulated = [unit.name for unit in board.units if unit.emulated]
+    if emulated:
+        raise InputError(
+            f"board {board.name!r}: the clock of unit {emulated[0]!r} is emulated, so there is nothing of it to "
+            f"measure. Name a board of this machine, such as host."
+        )
+    units = [unit for unit in board.units if unit.kind == "cpu"]
+    if not units:
+        raise InputError(f"board {board.name!r} has no CPU unit; a GPU is not calibrated.")
+    covered = {name for sensor in board.sensors if sensor.covers != "board" for name in sensor.covers}
+    return plan(units, sorted(covered))
+
+
+def calibrate(
+    board: Board,
+    bench: Bench,
+    *,
+    seconds: float,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Calibration:
+    """Measure a board.
+
+    Args:
+        board: the board; the caller has checked that the machine is that board.
+        bench: what to work with.
+        seconds: time of each measurement.
+        on_progress: called with the number of points that are done, and of all.
+
+    Raises:
+        InputError: if there is nothing to measure.
+        DeviceError: if a clock can't be set, or another run has the board.
+    """
+    points = points_of(board)
+    hold = Hold(bench.machine)
+    try:
+        records, held, unread = _measured(board, points, bench, hold, seconds, on_progress)
+    finally:
+        handed_back = hold.give_back()
+    return Calibration(records=tuple(records), held=held, unread=unread, handed_back=handed_back)
+
+
+def _measured(
+    board: Board,
+    points: Sequence[Point],
+    bench: Bench,
+    hold: Hold,
+    seconds: float,
+    on_progress: Callable[[int, int], None],
+) -> tuple[list[Record], dict[Point, str], dict[str, str]]:
+    account = _Account(board, bench.clock)
+    knobs = {unit.name: REAL_CLOCKS[unit.dvfs](unit, hold.journal) for unit in real_units(board)}
+    load = bench.load([cpu for unit in board.units for cpu in unit.cpus])
+    try:
+        meters = bench.meters(board, account.readings)
+        try:
+            meters.start()
+            table = _Table(board, bench, knobs, load, meters, account)
+            records = []
+            for done, point in enumerate(points):
+                on_progress(done, len(points))
+                record = table.measure(point, seconds)
+                if record is not None:
+                    records.append(record)
+            on_progress(len(points), len(points))
+            return records, table.held, table.unread
+        finally:
+            meters.close()
+    finally:
+        load.close()
+
+
+class _Table:
+    """The table that a board is measured on."""
+
+    def __init__(
+        self,
+        board: Board,
+        bench: Bench,
+        knobs: Mapping[str, RealClock],
+        load: Load,
+        meters: Meters,
+        account: _Account,
+    ) -> None:
+        self.held: dict[Point, str] = {}
+        self.unread: dict[str, str] = {}
+        self._set_to: dict[str, tuple[float, float]] = {}  # by unit, the clock asked for last, and granted
+        self._board = board
+        self._clock = bench.clock
+        self._knobs = knobs
+        self._load = load
+        self._meters = meters
+        self._account = account
+        self._thermometer = Thermometer(bench.machine.tree)
+        self._first_c = {unit.name: self._temp_c(unit) for unit in board.units}
+
+    def measure(self, point: Point, seconds: float) -> Record | None:
+        """Measure at one point; None if the kernel does not grant its clock, or takes it away meanwhile."""
+        unit = self._board.unit(point.unit)
+        for other in self._board.units:
+            self._set(other, other.mhz[0])
+        self._cool(unit)
+        granted_mhz = self._set(unit, point.mhz)
+        if self._is_held(point, granted_mhz):
+            return None
+        self._account.busy(unit.name, point.busy)
+        self._load.start(unit.cpus[: point.busy])
+        self._wait(SETTLE_S)
+        self._meters.mark()
+        begin_s = self._clock.now_s()
+        self._wait(seconds)
+        totals = self._meters.totals()
+        span_s = self._clock.now_s() - begin_s
+        held = self._is_held(point, granted_mhz)
+        step_s = self._load.stop()
+        self._account.busy(unit.name, 0)
+        if held:
+            return None
+        for rail in totals:
+            if rail.joules is None:
+                self.unread[rail.name] = rail.why_unknown or "it showed nothing"
+        return Record(
+            point=point,
+            granted_mhz=granted_mhz,
+            step_s=step_s,
+            powers_w={rail.name: rail.joules / span_s for rail in totals if rail.joules is not None},
+            temp_c=self._temp_c(unit),
+        )
+
+    def _is_held(self, point: Point, granted_mhz: float) -> bool:
+        """Return True if a unit does not have the clock that it was to have, and note why."""
+        seen = self._knobs[point.unit].look() if point.unit in self._knobs else Seen(mhz=granted_mhz)
+        if min(granted_mhz, seen.max_mhz or granted_mhz) >= _HELD * point.mhz:
+            return False
+        self.held[point] = seen.held_by or "it does not say why"
+        return True
+
+    def _set(self, unit: BoardUnit, mhz: float) -> float:
+        """Set a unit's clock, unless it has been set so already; return the one granted."""
+        if unit.name not in self._knobs:
+            return mhz
+        if self._set_to.get(unit.name, (None, 0.0))[0] != mhz:
+            granted_mhz = self._knobs[unit.name].set_clock(mhz)
+            self._set_to[unit.name] = mhz, granted_mhz
+            self._account.clock(unit.name, granted_mhz)
+        return self._set_to[unit.name][1]
+
+    def _cool(self, unit: BoardUnit) -> None:
+        """Wait until a unit, idle at its lowest clock, is about as cool as at first."""
+        first_c = self._first_c[unit.name]
+        until_s = self._clock.now_s() + _COOL_AT_MOST_S
+        while first_c is not None and self._clock.now_s() < until_s:
+            now_c = self._temp_c(unit)
+            if now_c is None or now_c <= first_c + _WARMER_C:
+                return
+            self._wait(_COOL_STEP_S)
+
+    def _temp_c(self, unit: BoardUnit) -> float | None:
+        zone = self._thermometer.zone_of(unit)
+        return None if zone is None else self._thermometer.temp_c(zone)
+
+    def _wait(self, seconds: float) -> None:
+        self._clock.sleep_until(self._clock.now_s() + seconds)
+
+
+class _Account:
+    """The clocks and busy cores of a board over time, by which the meters tell a rail that is stuck."""
+
+    def __init__(self, board: Board, clock: Clock) -> None:
+        self._clock = clock
+        self._at_s = clock.now_s()
+        self._cpus = {unit.name: unit.cpus for unit in board.units}
+        self._mhz = {unit.name: unit.mhz[0] for unit in board.units}
+        self._busy = {unit.name: 0 for unit in board.units}
+        self._mhz_s = dict.fromkeys(self._mhz, 0.0)
+        self._busy_s = dict.fromkeys(self._mhz, 0.0)
+
+    def clock(self, unit: str, mhz: float) -> None:
+        self._add_up()
+        self._mhz[unit] = mhz
+
+    def busy(self, unit: str, cores: int) -> None:
+        self._add_up()
+        self._busy[unit] = cores
+
+    def readings(self) -> dict[str, UnitReading]:
+        self._add_up()
+        return {
+            name: UnitReading(
+                name=name,
+                now_s=self._at_s,
+                mhz=mhz,
+                other_load=0.0,
+                cpus_online=self._cpus[name],
+                clock_changes=0,
+                pace=0.0,
+                progress_ms=0.0,
+                busy_s=(self._busy_s[name],),
+                mhz_s=self._mhz_s[name],
+                static_j=None,
+                dynamic_j=None,
+            )
+            for name, mhz in self._mhz.items()
+        }
+
+    def _add_up(self) -> None:
+        now_s = self._clock.now_s()
+        span_s, self._at_s = now_s - self._at_s, now_s
+        for name in self._mhz:
+            self._mhz_s[name] += self._mhz[name] * span_s
+            self._busy_s[name] += self._busy[name] * span_s

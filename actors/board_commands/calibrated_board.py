@@ -1,0 +1,205 @@
+"""A board with the figures that its calibration has found, each with its source, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from actors.board_commands.calibrate import Calibration
+from actors.board_commands.calibration_fit import RailFit, SpeedFit, fit_rail, fit_speed
+from actors.board_commands.calibration_plan import held_out
+from scheduler.board import Board, BoardUnit
+from scheduler.mode import ClockRange, Mode
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibrated:
+    """A board that was calibrated.
+
+    Attributes:
+        board: the board, with the figures found.
+        speeds: by unit, how fast it is.
+        rails: what each rail shows.
+        sources: source of the figures found, by key of the board's file.
+        findings: sentences for the user.
+    """
+
+    board: Board
+    speeds: Mapping[str, SpeedFit]
+    rails: tuple[RailFit, ...]
+    sources: Mapping[str, str]
+    findings: tuple[str, ...]
+
+
+def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
+    """Return a board with the figures that its calibration has found.
+
+    Args:
+        board: the board as it was.
+        calibration: the calibration.
+        when: words for its date, as in `2026-12-01`.
+    """
+    records = calibration.records
+    speeds = {unit.name: fit for unit in board.units if (fit := fit_speed(records, unit.name)) is not None}
+    unseen = held_out(records)
+    fits = [fit_rail(records, one.rail, one.covers, unseen) for one in board.sensors if one.covers != "board"]
+    rails = tuple(fit for fit in fits if fit is not None)
+    rail_of = {unit: fit for fit in rails for unit in fit.static_w}
+    kept = {
+        unit.name: _real_clocks(unit, speeds.get(unit.name), rail_of.get(unit.name), calibration)
+        for unit in board.units
+    }
+    units = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
+    by_calibration = f"measured: gearshift calibrate, {when}"
+    sources = {"speed": f"{by_calibration}, the product of two matrices in one thread"} if speeds else {}
+    if any(fit.memory_share is not None for fit in speeds.values()):
+        sources["memory_share"] = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
+    if rails:
+        shares = "; ".join(_on_rest(board, fit) for fit in rails)
+        sources["static_w"] = f"{by_calibration}; {shares}"
+        sources["dynamic_w"] = by_calibration
+    base_w = _base_w(board, calibration, rail_of)
+    if base_w is not None:
+        sources["base_w"] = f"{by_calibration}: the board's rail less those of its units, at rest"
+    found = replace(
+        board,
+        units=tuple(units),
+        base_w=board.base_w if base_w is None else base_w,
+        power_source=f"{by_calibration}; {'; '.join(_on_fit(fit) for fit in rails)}" if rails else board.power_source,
+        modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in board.modes),
+    )
+    findings = _findings(board, found, calibration, speeds, rails)
+    return Calibrated(board=found, speeds=speeds, rails=rails, sources=sources, findings=tuple(findings))
+
+
+def _real_clocks(
+    unit: BoardUnit, speed: SpeedFit | None, rail: RailFit | None, calibration: Calibration
+) -> tuple[float, ...]:
+    """Return the clocks of a unit that were measured and are real; all of one that was not measured."""
+    measured = {record.point.mhz for record in calibration.records if record.point.unit == unit.name}
+    if not measured:
+        return unit.mhz
+    if rail is not None:
+        measured &= set(rail.static_w[unit.name])
+    false = speed.false_mhz if speed else {}
+    return tuple(mhz for mhz in unit.mhz if mhz in measured and mhz not in false)
+
+
+def _unit(
+    unit: BoardUnit,
+    mhz: tuple[float, ...],
+    board: Board,
+    speeds: Mapping[str, SpeedFit],
+    kept: Mapping[str, tuple[float, ...]],
+    rail_of: Mapping[str, RailFit],
+) -> BoardUnit:
+    found = replace(unit, mhz=mhz, static_w=_kept(unit, unit.static_w, mhz), dynamic_w=_kept(unit, unit.dynamic_w, mhz))
+    if unit.name in speeds:
+        top_s = {name: fit.step_s[kept[name][-1]] for name, fit in speeds.items()}
+        fastest = min(top_s, key=lambda name: top_s[name])
+        speed = board.unit(fastest).speed * top_s[fastest] / top_s[unit.name]
+        share = speeds[unit.name].memory_share
+        found = replace(
+            found,
+            speed=float(f"{speed:.4g}"),
+            memory_share=unit.memory_share if share is None else round(share, 4),
+        )
+    fit = rail_of.get(unit.name)
+    if fit is not None:
+        rest_w = _rest_share_w(board, fit, unit)
+        found = replace(
+            found,
+            static_w=tuple(round(rest_w + fit.static_w[unit.name][one], 4) for one in mhz),
+            dynamic_w=tuple(round(fit.dynamic_w[unit.name][one], 4) for one in mhz),
+        )
+    return found
+
+
+def _kept(unit: BoardUnit, watts: Sequence[float] | None, mhz: Sequence[float]) -> tuple[float, ...] | None:
+    return None if watts is None else tuple(watt for one, watt in zip(unit.mhz, watts, strict=True) if one in mhz)
+
+
+def _rest_share_w(board: Board, fit: RailFit, unit: BoardUnit) -> float:
+    """Return a unit's part of what its rail takes at rest, by its number of cores: the rail can't tell them apart."""
+    return fit.rest_w * unit.cores / sum(board.unit(name).cores for name in fit.static_w)
+
+
+def _on_rest(board: Board, fit: RailFit) -> str:
+    names = list(fit.static_w)
+    if len(names) == 1:
+        return f"{fit.rail} takes {fit.rest_w:.3f} W at rest, which is {names[0]}'s"
+    return f"the {fit.rest_w:.3f} W that {fit.rail} takes at rest are attributed to {', '.join(names)} by their cores"
+
+
+def _on_fit(fit: RailFit) -> str:
+    unseen = "" if fit.unseen_error is None else f", by {fit.unseen_error:.1%} (median) at {fit.unseen} points held out"
+    return f"rail {fit.rail}, the fit is off by {fit.residual_w:.3f} W (rms) at {fit.fitted} points{unseen}"
+
+
+def _base_w(board: Board, calibration: Calibration, rail_of: Mapping[str, RailFit]) -> float | None:
+    """Return the power of the rest of the board; None where not all units, or not the board, are measured."""
+    whole = next((sensor.rail for sensor in board.sensors if sensor.covers == "board"), None)
+    covered = {name for sensor in board.sensors if sensor.covers != "board" for name in sensor.covers}
+    parts = {fit.rail for fit in rail_of.values()}
+    if whole is None or not {unit.name for unit in board.units} <= covered:
+        return None
+    rests = [
+        record.powers_w[whole] - sum(record.powers_w[rail] for rail in parts)
+        for record in calibration.records
+        if record.point.busy == 0 and {whole, *parts} <= set(record.powers_w)
+    ]
+    return round(max(0.0, median(rests)), 4) if rests and parts else None
+
+
+def _within(mode: Mode, units: Mapping[str, BoardUnit]) -> Mode:
+    """Return a mode whose limits are clocks that its units still have."""
+
+    def nearest(unit: str, bound: float | None) -> float | None:
+        return None if bound is None else min(units[unit].mhz, key=lambda mhz: abs(mhz - bound))
+
+    return replace(
+        mode,
+        clocks=tuple(
+            ClockRange(unit=one.unit, min_mhz=nearest(one.unit, one.min_mhz), max_mhz=nearest(one.unit, one.max_mhz))
+            for one in mode.clocks
+        ),
+    )
+
+
+def _findings(
+    board: Board,
+    found: Board,
+    calibration: Calibration,
+    speeds: Mapping[str, SpeedFit],
+    rails: Sequence[RailFit],
+) -> list[str]:
+    said = []
+    for name, fit in speeds.items():
+        for kept in sorted(set(fit.false_mhz.values())):
+            false = [f"{mhz:g}" for mhz, real in fit.false_mhz.items() if real == kept]
+            said.append(
+                f"{name}: a step takes as long at {', '.join(false)} MHz as at {kept:g} MHz, so these clocks are not "
+                f"real; they are left out"
+            )
+        if fit.memory_share is None and len(fit.step_s) > 1:
+            said.append(f"{name}: how much of a step the clock does not stretch can't be told from these clocks")
+    for unit in board.units:
+        held = {point.mhz: why for point, why in calibration.held.items() if point.unit == unit.name}
+        if held:
+            clocks = ", ".join(f"{mhz:g}" for mhz in sorted(held))
+            reasons = ", ".join(dict.fromkeys(held.values()))
+            said.append(f"{unit.name}: the kernel did not grant {clocks} MHz ({reasons}); they are left out")
+        temps_c = [one.temp_c for one in calibration.records if one.point.unit == unit.name and one.temp_c is not None]
+        if temps_c:
+            said.append(f"{unit.name}: measured at {min(temps_c):.0f} to {max(temps_c):.0f} °C")
+        if unit.kind == "gpu":
+            said.append(f"{unit.name}: a GPU is not calibrated; its figures are as they were")
+    said += [f"rail {rail} could not be read at some points: {why}" for rail, why in calibration.unread.items()]
+    said += [f"{_on_fit(fit)}, at worst by {fit.worst_w:.3f} W" for fit in rails]
+    if not rails:
+        said.append("no rail covers a unit and could be read, so power stays as it was")
+    elif not found.powered:
+        unknown = [unit.name for unit in found.units if not unit.powered]
+        said.append(f"the power of {', '.join(unknown)} is not known, so the board's energy is not modelled")
+    return said

@@ -1,0 +1,80 @@
+"""`gearshift calibrate`: measures how fast a board's cores are at each clock and what they take, and writes a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scheduler.errors import InputError
+from workloads.cli.options import bad_input, print_result
+from workloads.cli.progress import ProgressLines
+
+
+def calibrate(
+    board: Annotated[
+        str, typer.Argument(metavar="BOARD", help="A board that this machine is: its YAML file, or host for a probe.")
+    ],
+    seconds: Annotated[float, typer.Option(min=0.2, max=600.0, help="Time of each measurement, in seconds.")] = 2.0,
+    write: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write, a new one. Default: NAME-calibrated.yaml.")
+    ] = None,
+) -> None:
+    """Measure this machine's clocks, speeds and power, and write them as a board. The machine is given back after."""
+    from actors.agent.devices.sysfs import DeviceError
+    from actors.agent.machine import Machine
+    from actors.board_commands.board_text import board_text
+    from actors.board_commands.calibrate import SETTLE_S, points_of, real_bench
+    from actors.board_commands.calibrate import calibrate as measure
+    from actors.board_commands.calibrated_board import calibrated
+    from workloads.cli.board_tables import calibration_table
+    from workloads.runs.boards import host_notices, open_board
+
+    machine = Machine()
+    with ProgressLines() as progress, bad_input():
+        opened = open_board(board, machine=machine)
+        points = points_of(opened)
+        file = write or Path(f"{opened.name.replace(':', '-')}-calibrated.yaml")
+        _check_new(file)
+        for notice in host_notices(board, machine):
+            progress.line(notice)
+        minutes = len(points) * (seconds + SETTLE_S) / 60
+        progress.line(f"{len(points)} measurements, {minutes:.1f} minutes at least; leave the machine alone meanwhile")
+        try:
+            calibration = measure(
+                opened,
+                real_bench(machine),
+                seconds=seconds,
+                on_progress=lambda done, total: progress.update("calibrate", done, total),
+            )
+        except (DeviceError, OSError) as error:
+            raise InputError(str(error)) from None
+    today = time.strftime("%Y-%m-%d")
+    found = calibrated(opened, calibration, today)
+    made = f"Made by gearshift calibrate {board} --seconds {seconds:g} (gearshift {version('gearshift')}) on {today}."
+    header = [made, *(f"{finding[0].upper()}{finding[1:]}." for finding in found.findings)]
+    file.write_text(board_text(found.board, header=header, sources=found.sources), encoding="utf-8")
+    for name in found.speeds:
+        print_result(calibration_table(found, name))
+    for finding in found.findings:
+        print(f"- {finding}")
+    for line in calibration.handed_back.faults():
+        print(f"- {line}")
+    print(f"{file}  is this board; gearshift run MIX.py --board {file} takes it", file=sys.stderr)
+
+
+def _check_new(file: Path) -> None:
+    """Check before minutes of measurements that their result can be kept.
+
+    Raises:
+        InputError: if not.
+    """
+    if file.exists():
+        raise InputError(f"--write {str(file)!r} is there already; name a new file, or remove it")
+    if not os.access(file.parent, os.W_OK):
+        raise InputError(f"--write {str(file)!r} can't be written in {str(file.parent)!r}; name another file")
