@@ -60,17 +60,17 @@ def test_a_unit_that_does_not_come_on_is_reported_away_until_it_does(
     unit, stuck = amd64.units[1], Stuck(kernel)
     with agent_of(amd64, tmp_path) as agent:
         assert agent.switch(order(amd64, on=False)).fault is None
-        assert (seen(agent).cpus_online, seen(agent).held_by) == (unit.cpus, None)
+        assert (seen(agent).cpus_online, seen(agent).offline_by) == (unit.cpus, None)
         stuck.is_so = True
         assert agent.switch(order(amd64, on=True)).fault
         assert seen(agent).cpus_online == ()
-        assert "switched off, and did not come back: " in str(seen(agent).held_by)
+        assert "switched off, and did not come back: " in str(seen(agent).offline_by)
         stuck.is_so = False
         assert agent.switch(order(amd64, on=True)).fault is None
-        assert (seen(agent).cpus_online, seen(agent).held_by) == (unit.cpus, None)
+        assert (seen(agent).cpus_online, seen(agent).offline_by) == (unit.cpus, None)
         # A fault of the past explains nothing that happens later.
         amd64.switch(unit.cpus[1], False)
-        assert (seen(agent).cpus_online, seen(agent).held_by) == (unit.cpus[:1], "hotplug by somebody")
+        assert (seen(agent).cpus_online, seen(agent).offline_by) == (unit.cpus[:1], "hotplug by somebody")
 
 
 def test_a_unit_that_does_not_go_off_is_on(kernel: FakeKernel, amd64: BoardBed, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_unit_that_does_not_go_off_is_on(kernel: FakeKernel, amd64: BoardBed, 
         stuck.is_so = True
         assert agent.switch(order(amd64, on=False)).fault
         stuck.is_so = False
-        assert (seen(agent).cpus_online, seen(agent).held_by) == (unit.cpus, None)
+        assert (seen(agent).cpus_online, seen(agent).offline_by) == (unit.cpus, None)
         assert agent.ledger.read(unit.name).cpus_online == unit.cpus
 
 
