@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 
 from scheduler.board import Board, BoardUnit, Sensor
 from scheduler.mode import Mode
@@ -70,8 +71,7 @@ def _unit_keys(unit: BoardUnit) -> dict[str, str]:
         keys["host"] = _text(unit.host)
     if unit.domain is not None:
         keys["domain"] = _text(unit.domain)
-    if unit.may_switch_off:
-        keys["may_switch_off"] = "true"
+    keys |= {field.name: "true" for field in fields(unit) if getattr(unit, field.name) is True}
     if unit.may_lock:
         keys["may_lock"] = "true"
     keys["speed"] = _number(unit.speed)

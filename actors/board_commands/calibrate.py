@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from actors.agent.devices import REAL_CLOCKS
+from actors.agent.devices import open_clock
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.devices.real import RealClock, Seen
 from actors.agent.devices.thermal import Thermometer
@@ -161,7 +161,7 @@ def _measured(
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[Record], dict[Point, str], dict[str, str]]:
     account = _Account(board, bench.clock)
-    knobs = {unit.name: REAL_CLOCKS[unit.dvfs](unit, hold.journal) for unit in real_units(board)}
+    knobs = {unit.name: open_clock(board, unit, hold.journal) for unit in real_units(board)}
     load = bench.load([cpu for unit in board.units for cpu in unit.cpus])
     try:
         meters = bench.meters(board, account.readings)

@@ -13,14 +13,13 @@ import re
 from collections.abc import Sequence
 
 from actors.agent.devices import devfreq
-from actors.agent.devices.cuda import cuda_devices, has_gpu_driver
 from actors.agent.devices.nvpmodel import power_mode
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.devices.topology import clusters, offline_cpus
 from actors.agent.sensors import covers, found
 from actors.board_commands.identity import board_name
 from actors.board_commands.probe_cpus import cpu_unit, cpus_named
-from actors.board_commands.probe_gpus import gpu_units
+from actors.board_commands.probe_gpus import CudaDevice, cuda_here, gpu_units
 from actors.board_commands.probe_modes import board_modes
 from actors.board_commands.probed import Probed, Remark, joint_sources
 from scheduler.board import Board, BoardUnit, Sensor
@@ -30,15 +29,15 @@ _NO_POWER = "unknown: gearshift probe can't tell power; gearshift calibrate meas
 
 def probe_host(tree: Tree, *, all_clocks: bool = False) -> Probed:
     """Describe this machine as a board, by its files; see `probe`."""
-    return probe(tree, cuda=cuda_devices() if has_gpu_driver() else (), all_clocks=all_clocks)
+    return probe(tree, cuda=cuda_here(), all_clocks=all_clocks)
 
 
-def probe(tree: Tree, *, cuda: Sequence[str] | None = None, all_clocks: bool = False) -> Probed:
+def probe(tree: Tree, *, cuda: Sequence[CudaDevice] | None = None, all_clocks: bool = False) -> Probed:
     """Describe a machine as a board.
 
     Args:
         tree: the machine's files.
-        cuda: names of the CUDA devices that torch finds here; None where torch can't be asked, as with a dump.
+        cuda: the CUDA devices that torch finds here; None where torch can't be asked, as with a dump.
         all_clocks: list clocks also where this process may not set them.
 
     Raises:

@@ -3,23 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from actors.agent.devices import devfreq
+from actors.agent.devices.cuda import cuda_devices, cuda_uuids, has_gpu_driver
+from actors.agent.devices.nvml_library import open_nvml
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.board_commands.probe_cpus import if_settable
 from actors.board_commands.probed import STAND_IN_MHZ, FoundUnit, Remark
 from scheduler.board import BoardUnit
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CudaDevice:
+    """A CUDA device of this machine.
+
+    Attributes:
+        name: its product name.
+        mhz: the clocks that NVML could lock it at, rising; none if NVML knows none, as of a Jetson's.
+    """
+
+    name: str
+    mhz: tuple[int, ...] = ()
+
+
+def cuda_here() -> tuple[CudaDevice, ...]:
+    """Return the CUDA devices of this machine as torch finds them; quick where there is no driver of a GPU."""
+    if not has_gpu_driver():
+        return ()
+    nvml = open_nvml()
+    found = []
+    for name, uuid in zip(cuda_devices(), cuda_uuids(), strict=True):
+        try:
+            mhz = nvml.clocks_mhz(uuid) if nvml else ()
+        except DeviceError:
+            mhz = ()
+        found.append(CudaDevice(name=name, mhz=mhz))
+    return tuple(found)
+
+
 def gpu_units(
-    tree: Tree, host: str, cuda: Sequence[str] | None, *, all_clocks: bool
+    tree: Tree, host: str, cuda: Sequence[CudaDevice] | None, *, all_clocks: bool
 ) -> tuple[list[FoundUnit], list[Remark]]:
     """Return the GPUs of a machine.
 
     Args:
         tree: the machine's files.
         host: name of the CPU unit that serves them.
-        cuda: names of the CUDA devices that torch finds; None where it can't be asked.
+        cuda: the CUDA devices that torch finds; None where it can't be asked.
         all_clocks: list clocks also where this process may not set them.
 
     Returns:
@@ -40,14 +71,22 @@ def gpu_units(
     cards = list(cuda or ())[len(found) :]
     for card in cards:
         name = "gpu" if not found and len(cards) == 1 else f"gpu{len(found)}"
-        found.append(
-            FoundUnit(
-                unit=_unit(name, "fixed", (STAND_IN_MHZ,), host),
-                remarks=(Remark(unit=name, text=f"{card}; fixed: gearshift leaves its clock alone"),),
-                sources={"mhz": "unknown: the figure stands for it"},
-            )
-        )
+        found.append(_card(name, card, host))
     return found, remarks
+
+
+def _card(name: str, card: CudaDevice, host: str) -> FoundUnit:
+    """Return a discrete card. Its clock is left alone, since only its owner can say that a lock of his may be lost."""
+    text, source = f"{card.name}; fixed: its clock is left alone", "unknown: the figure stands for it"
+    if card.mhz:
+        text += (
+            f". To have it set, as root: dvfs: nvml, may_lock: true, and some of its {len(card.mhz)} clocks from "
+            f"{card.mhz[0]} to {card.mhz[-1]} MHz"
+        )
+        source = "published: the highest clock that NVML lists"
+    top_mhz = float(card.mhz[-1]) if card.mhz else STAND_IN_MHZ
+    remark = Remark(unit=name, text=text)
+    return FoundUnit(unit=_unit(name, "fixed", (top_mhz,), host), remarks=(remark,), sources={"mhz": source})
 
 
 def _built_in(tree: Tree, directory: str, host: str, *, all_clocks: bool) -> FoundUnit:

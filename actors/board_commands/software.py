@@ -10,9 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from os import geteuid
 from types import MappingProxyType
 
 from actors.agent.devices.cuda import cuda_devices, has_gpu_driver
+from actors.agent.devices.nvml_library import open_nvml
 from actors.board_commands.identity import L4t
 
 _PACKAGES = ("ray", "torch", "onnxruntime", "openvino")
@@ -85,6 +87,10 @@ def software(release: L4t | None = None) -> dict[str, str]:
     found |= {name: _package(name, platform.machine(), library_version) for name in _PACKAGES}
     if has_gpu_driver():
         found["CUDA devices"] = ", ".join(cuda_devices()) or "none that torch finds, though there is a driver"
+        nvml = open_nvml()
+        if nvml is not None:
+            may = "this process may lock its clocks" if geteuid() == 0 else "only root may lock its clocks"
+            found["NVML"] = f"answers; of a card from Volta on {may}"
     else:
         found["CUDA devices"] = "none: there is no driver of a GPU"
     if release is not None:

@@ -88,6 +88,25 @@ def test_a_packaged_board_reads_back_as_itself(name: str, tmp_path: Path) -> Non
     assert read_board(str(file)) == board
 
 
+def test_what_an_owner_allows_is_kept(tmp_path: Path) -> None:
+    board = packaged_board("odroid-xu3")
+    card = BoardUnit(
+        name="gpu",
+        kind="gpu",
+        cpus=(),
+        dvfs="nvml",
+        mhz=(600,),
+        static_w=None,
+        dynamic_w=None,
+        host="big",
+        may_lock=True,
+    )
+    board = replace(board, units=(replace(board.units[0], may_switch_off=True), board.units[1], card))
+    file = tmp_path / "board.yaml"
+    file.write_text(board_text(board))
+    assert read_board(str(file)) == board
+
+
 def test_what_says_nothing_is_left_out_and_clocks_stand_above_their_watts() -> None:
     unit = BoardUnit(
         name="cpu", kind="cpu", cpus=(0, 1), dvfs="cpufreq", mhz=(200, 1000), static_w=(0.5, 1), dynamic_w=(0, 0.25)

@@ -11,15 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.agent.checks import check_clocks
+from actors.agent.devices.nvml_library import Nvml
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.machine import Machine
 from actors.board_commands.board_text import board_text
 from actors.board_commands.probe import probe, probe_host
 from actors.board_commands.probe_cpus import grid
+from actors.board_commands.probe_gpus import CudaDevice, cuda_here
 from actors.board_commands.probed import Probed
 from actors.board_file import read_board
 from actors.cluster import check_host, find_board
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
+from helpers.nvml_library import FakeGpu, FakeLibrary
 from helpers.planted import CPU, plant
 from scheduler.board import Board
 
@@ -128,7 +131,7 @@ def test_a_gpu_that_no_engine_runs_on_is_left_out() -> None:
 
 def test_a_jetsons_gpu_is_left_out_where_torch_does_not_find_it() -> None:
     tree = FakeTree(boards.orin_nano_l4t36())
-    assert [unit.kind for unit in probe(tree, cuda=("Orin",)).board.units] == ["cpu", "cpu", "gpu"]
+    assert [unit.kind for unit in probe(tree, cuda=(CudaDevice(name="Orin"),)).board.units] == ["cpu", "cpu", "gpu"]
     without = probe(tree, cuda=())
     assert [unit.kind for unit in without.board.units] == ["cpu", "cpu"]
     assert [remark.text for remark in without.remarks if remark.matters] == [
@@ -137,13 +140,33 @@ def test_a_jetsons_gpu_is_left_out_where_torch_does_not_find_it() -> None:
 
 
 def test_cards_are_units_whose_clock_is_left_alone() -> None:
-    found = probe(FakeTree(boards.this_vm()), cuda=("H100", "H100"))
+    card = CudaDevice(name="H100", mhz=(210, 1200, 1980))
+    found = probe(FakeTree(boards.this_vm()), cuda=(card, card))
     assert [(unit.name, unit.dvfs, unit.host) for unit in found.board.units[1:]] == [
         ("gpu0", "fixed", "cpu"),
         ("gpu1", "fixed", "cpu"),
     ]
-    assert found.sources["mhz"].startswith("unknown: ")
-    assert [unit.name for unit in probe(FakeTree(boards.this_vm()), cuda=("A10",)).board.units] == ["cpu", "gpu"]
+    assert found.board.unit("gpu0").mhz == (1980.0,)
+    assert "may_lock: true, and some of its 3 clocks from 210 to 1980 MHz" in said(found, "gpu1")
+    one = probe(FakeTree(boards.this_vm()), cuda=(CudaDevice(name="A10"),))
+    assert (one.board.units[1].name, one.board.units[1].mhz) == ("gpu", (1000.0,))
+    assert one.sources["mhz"].startswith("unknown: ")
+
+
+def test_cards_are_asked_for_their_clocks_where_nvml_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "actors.board_commands.probe_gpus"
+    monkeypatch.setattr(f"{module}.has_gpu_driver", lambda: True)
+    monkeypatch.setattr(f"{module}.cuda_devices", lambda: ("A100", "A part of one"))
+    monkeypatch.setattr(f"{module}.cuda_uuids", lambda: ("GPU-aaaa", "GPU-MIG"))
+    monkeypatch.setattr(f"{module}.open_nvml", lambda: Nvml(FakeLibrary(FakeGpu())))
+    assert cuda_here() == (
+        CudaDevice(name="A100", mhz=(210, 600, 900, 1200, 1410)),
+        CudaDevice(name="A part of one"),
+    )
+    monkeypatch.setattr(f"{module}.open_nvml", lambda: None)
+    assert cuda_here()[0] == CudaDevice(name="A100")
+    monkeypatch.setattr(f"{module}.has_gpu_driver", lambda: False)
+    assert cuda_here() == ()
 
 
 def test_in_a_container_a_clock_that_is_shared_with_strangers_is_left_alone() -> None:

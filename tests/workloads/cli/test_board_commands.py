@@ -84,8 +84,9 @@ def not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("os.sched_getaffinity", "os.cpu_count", "psutil.cpu_count", "platform.release"):
         monkeypatch.setattr(name, looked)
     monkeypatch.setattr(Machine, "__init__", looked)
-    for module in ("probe", "software"):
-        monkeypatch.setattr(f"actors.board_commands.{module}.cuda_devices", looked)
+    for module in ("board_commands.probe_gpus", "board_commands.software"):
+        monkeypatch.setattr(f"actors.{module}.cuda_devices", looked)
+        monkeypatch.setattr(f"actors.{module}.open_nvml", looked)
     monkeypatch.setattr("actors.agent.sensors.nvml.open_nvml", looked)
 
 
