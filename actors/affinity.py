@@ -47,7 +47,7 @@ class SystemAffinity:
     """
 
     def __init__(self, tree: Tree | None = None) -> None:
-        self._online = (tree or Tree()).knob(f"{CPU}/online")
+        self._tree = tree or Tree()
 
     def get(self, tid: int) -> Collection[int]:
         """See `Affinity.get`."""
@@ -60,7 +60,8 @@ class SystemAffinity:
     def online(self) -> frozenset[int]:
         """See `Affinity.online`; all that are configured where the kernel does not say, as without sysfs."""
         try:
-            return frozenset(cpu_list(self._online.text()))
+            # No file is kept open: these masks are handed to other processes.
+            return frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
         except (KnobError, ValueError):
             return frozenset(range(os.sysconf("SC_NPROCESSORS_CONF")))
 

@@ -31,12 +31,15 @@ _TRANSITION = (
     "tests/scheduler/test_app_transition.py",
     "tests/scheduler/test_transition.py",
     "tests/scheduler/test_transition_faults.py",
+    "tests/scheduler/test_denied_clocks.py",
+    "tests/scheduler/test_partial_pins.py",
     _MANAGER,
 )
 CORE: dict[str, tuple[str, ...]] = {
     "scheduler/points.py": ("tests/scheduler/test_points.py",),
     "scheduler/knowledge.py": _KNOWLEDGE,
     "scheduler/app_knowledge.py": _KNOWLEDGE,
+    "scheduler/limits.py": ("tests/scheduler/test_limits.py",),
     "scheduler/transition.py": _TRANSITION,
     "scheduler/app_transition.py": _TRANSITION,
     "scheduler/solver/exact.py": ("tests/scheduler/solver",),

@@ -176,7 +176,7 @@ class AppTransition:
         if pin is None or ack.plan != pin.plan or not ack.cpus or set(ack.cpus) - set(pin.cpus):
             return None
         self.claim, self.pinned = frozenset(ack.cpus), True
-        if not (self.asked is pin and self.goal) or self.claim.issuperset(self.goal.cpus):
+        if self.asked is not pin or self.claim.issuperset(self.goal.cpus if self.goal else ()):
             self._answered(Pin)
         if len(ack.cpus) == len(pin.cpus):
             return None

@@ -166,8 +166,8 @@ class Transition:
             seen.mhz = mhz
             self._still = False
         # A cap that is lifted gives the clock that was asked for back by itself.
-        if seen.denied and not isinstance(seen.clock, str) and seen.clock is not None:
-            seen.denied = not reaches(mhz, seen.clock)
+        if seen.denied_mhz is not None and isinstance(seen.clock, int | float):
+            seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
@@ -241,11 +241,11 @@ class Transition:
             if unit.asked and now_s - unit.asked_s >= ACK_TIMEOUT_S:
                 effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SetClock"}), unit.asked]
                 unit.asked_s = now_s
-            unit.denied_epochs += unit.denied
+            unit.denied_epochs += unit.denied_mhz is not None
             if unit.denied_epochs > DENIED_EPOCHS:
-                self._still, unit.denied, unit.denied_epochs = False, False, 0
-                fields = {"unit": name, "asked": unit.clock, "granted": unit.mhz}
+                fields = {"unit": name, "asked": unit.clock, "granted": unit.denied_mhz}
                 effects.append(Log(kind="denied", fields=fields))
+                self._still, unit.denied_mhz, unit.denied_epochs = False, None, 0
         return effects
 
     # ------------------------------------------------------------ next effects
@@ -324,7 +324,7 @@ class Transition:
             told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
             return unit.goal if unit.goal_clamps_mhz != told else None
         # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
-        old = unit.mhz if isinstance(standing, str) or unit.denied else standing
+        old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
             # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.

@@ -29,7 +29,7 @@ class UnitClock:
         clock: the last clock asked for that was acknowledged, in MHz or a governor's name; None before the first.
         mhz: the clock at which the unit really stands, as last heard; None before that.
         clamps_mhz: the clamps that went with `clock`, by application.
-        denied: True if less than `clock` was granted.
+        denied_mhz: the clock that the board gives instead of `clock`, which it has not granted; None where it has.
         denied_epochs: epochs since then.
         goal: the clock that the latest plan wants, in MHz or a governor's name; None before the first plan.
         goal_clamps_mhz: the clamps that go with `goal`, by application.
@@ -41,7 +41,7 @@ class UnitClock:
     clock: float | str | None = None
     mhz: float | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
-    denied: bool = False
+    denied_mhz: float | None = None
     denied_epochs: int = 0
     goal: float | str | None = None
     goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class UnitClock:
             return False
         if isinstance(self.clock, str):
             return True
-        return self.clock >= self.goal and (not self.denied or self.mhz is None or reaches(self.mhz, self.goal))
+        return self.clock >= self.goal and (self.denied_mhz is None or reaches(self.denied_mhz, self.goal))
 
     @property
     def arrived(self) -> bool:
@@ -80,11 +80,12 @@ class UnitClock:
             return None
         before, asked = self.clock if isinstance(self.clock, str) else self.mhz, self.asked.clock
         self.clock, self.clamps_mhz, self.asked = asked, self.asked.clamps_mhz, None
-        self.denied, self.denied_epochs = False, 0
+        self.denied_mhz, self.denied_epochs = None, 0
         if not isinstance(ack.clock, str):
             self.mhz = ack.clock
-            self.denied = not isinstance(asked, str) and not reaches(ack.clock, asked)
-        if before == ack.clock and not self.denied:
+            if not isinstance(asked, str) and not reaches(ack.clock, asked):
+                self.denied_mhz = ack.clock
+        if before == ack.clock and self.denied_mhz is None:
             return None
         fields = {"unit": ack.unit, "from": before, "to": ack.clock}
         if asked != ack.clock:

@@ -1,6 +1,7 @@
 """Pins of real processes with many threads are read back from the kernel."""
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -137,6 +138,12 @@ def test_the_default_is_this_machines_kernel():
     system = SystemAffinity()
     assert set(system.get(0)) == os.sched_getaffinity(0)
     assert system.online() >= set(CPUS)
+
+
+def test_they_can_be_handed_to_another_process():
+    system = SystemAffinity()
+    online = system.online()
+    assert pickle.loads(pickle.dumps(system)).online() == online
 
 
 def test_without_a_word_of_the_kernel_all_cpus_count_as_online(tmp_path):

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices.cpufreq import CPUFREQ
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
 from actors.agent.machine import Machine
-from helpers.fake_kernel import FakeKernel, FakeTree
+from helpers.fake_kernel import FakeAffinity, FakeKernel, FakeTree
 from scheduler.board import BoardUnit
 
 CPU = "sys/devices/system/cpu"
@@ -31,9 +32,9 @@ class BoardBed:
         units: a unit for each clock domain, with all clocks that the board's mode allows.
     """
 
-    def __init__(self, tree: Tree, state: Path, others: Tree | None = None) -> None:
+    def __init__(self, tree: Tree, state: Path, others: Tree | None = None, affinity: Affinity | None = None) -> None:
         self.tree = tree
-        self.machine = Machine(tree=tree, state=state)
+        self.machine = Machine(tree=tree, state=state, affinity=affinity or SystemAffinity())
         self._others = others or tree
         self.units = [self._unit(directory) for directory in tree.find(f"{CPUFREQ}/policy*")]
 
@@ -140,7 +141,7 @@ def real_bed(state: Path) -> Iterator[BoardBed]:
 
 def fake_bed(kernel: FakeKernel, state: Path) -> BoardBed:
     """Return the bed of a fake kernel; others act on it beside the tree that gearshift has."""
-    return BoardBed(FakeTree(kernel), state, _Others(kernel))
+    return BoardBed(FakeTree(kernel), state, _Others(kernel), FakeAffinity(kernel, real=True))
 
 
 class _Others(Tree):

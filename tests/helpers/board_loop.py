@@ -40,7 +40,7 @@ from scheduler.messages import (
     Telemetry,
     UnitLimited,
 )
-from scheduler.policies import make_policy
+from scheduler.policies import Policy, make_policy
 from scheduler.views import Gear
 
 EPOCH_S = 0.1
@@ -161,7 +161,7 @@ class BoardLoop:
         directory: Path,
         specs: Sequence[AppSpec],
         *,
-        policy: str = "joint",
+        policy: str | Policy = "joint",
         events: Sequence[tuple[float, Event]] = (),
         may_switch_off: Collection[str] = (),
     ) -> None:
@@ -181,7 +181,8 @@ class BoardLoop:
             self.board, apps=apps, path=self._directory / "ledger", clock=clock, machine=self.bed.machine
         )
         self.agent.start()
-        manager = Manager(board=self.board, apps=self._specs, policy=make_policy(self._policy), epoch_s=EPOCH_S)
+        policy = make_policy(self._policy) if isinstance(self._policy, str) else self._policy
+        manager = Manager(board=self.board, apps=self._specs, policy=policy, epoch_s=EPOCH_S)
         pids = {app: worker.pid for app, worker in self._workers.items()}
         loop = ControlLoop(
             manager,
@@ -221,8 +222,12 @@ class BoardLoop:
 
     def plans(self) -> list[dict[str, object]]:
         """Return the plans so far."""
-        return [entry for entry in self.log if entry["kind"] == "plan"]
+        return self.logged("plan")
+
+    def logged(self, kind: str) -> list[dict[str, object]]:
+        """Return the entries of one kind so far."""
+        return [entry for entry in self.log if entry["kind"] == kind]
 
     def wait_for_news(self, words: str) -> None:
         """Wait until the log says that something happened to the board, in these words."""
-        self.wait_for(lambda: any(words in str(entry["text"]) for entry in self.log if entry["kind"] == "event"))
+        self.wait_for(lambda: any(words in str(entry["text"]) for entry in self.logged("event")))

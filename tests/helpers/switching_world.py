@@ -1,4 +1,4 @@
-"""A fake world on a board with a unit that may be switched off; it asserts that nobody is on a unit that is off."""
+"""A fake world with a unit that may be switched off; it asserts that nobody is ever on it while it is off."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SwitchingWorld(World):
         assert self.board.unit(effect.unit).may_switch_off
         answer = UnitSwitched(unit=effect.unit, on=effect.on, took_ms=TOOK_MS, plan=effect.plan)
         if effect.on and self.stuck is not None:
-            self.shown[effect.unit] = {"cpus_online": (), "held_by": self.stuck}
+            self.shown[effect.unit] = {"cpus_online": (), "offline_by": self.stuck}
             return replace(answer, fault=self.stuck)
         self.shown[effect.unit] = {}
         if effect.on == (effect.unit in self.off):

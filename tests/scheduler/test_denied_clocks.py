@@ -108,6 +108,12 @@ def test_a_cap_that_is_lifted_gives_the_clock_back() -> None:
     assert [logs(epoch(manager, number, mhz=2000.0), "denied") for number in range(2, 9)] == [[]] * 7
 
 
+def test_a_policy_may_ask_in_whole_numbers() -> None:
+    manager, effects = ready(1000, 500.0)
+    assert PIN not in effects
+    assert quiet(epoch(manager, 1, mhz=1000.0)) == [PIN]
+
+
 def test_a_governor_that_was_asked_for_is_no_denied_clock() -> None:
     _, effects = ready("schedutil", 500.0)  # as a unit with a fixed clock answers
     assert PIN in effects

@@ -9,6 +9,7 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `plan`: {why: [text]}, a decision that changes something
 - `gear`: {app, from, to, why, plan}, a gear acknowledged
 - `clock`: {unit, from, to, asked?}, a clock in MHz or a governor's name: `to` as granted, `asked` only where it differs
+- `switch`: {unit, on, took_ms or fault}, a unit that went off or came on, or the reason for which it did not
 - `denied`: {unit, asked, granted}, a clock that was not granted though no cap is seen; the plan goes on without it
 - `pin`: {app, asked, cpus}, a worker that could be pinned to some of the CPUs only, since the others are offline
 - `repinned`: {app, before, cpus, fault}, a worker whose threads the kernel had let go to the CPUs `before`

@@ -18,6 +18,7 @@ from actors.ledger.ledger import LedgerError
 from actors.pinning import PinError, allowed
 from helpers.agent_board import BIG, BOARD, LITTLE
 from helpers.virtual_clock import VirtualClock
+from scheduler.messages import SwitchUnit, UnitSwitched
 
 
 @contextlib.contextmanager
@@ -195,3 +196,26 @@ def test_a_worker_is_pinned_and_read_back(opened):
         child.communicate()
     with pytest.raises(PinError, match="is gone"):
         agent.pin("a", child.pid, [cpu])
+
+
+def test_an_emulated_unit_that_is_off_has_no_cpu_in_the_ledger_and_is_still_there_for_plans(opened):
+    agent, _, ledger = opened
+    gone = agent.switch(SwitchUnit(unit="big", on=False, plan=1))
+    assert gone == UnitSwitched(unit="big", on=False, took_ms=0.0, plan=1)
+    assert ledger.read("big").cpus_online == ()
+    agent.limit("big")
+    assert ledger.read("big").cpus_online == ()
+    (big, _) = agent.telemetry()
+    assert (big.cpus_online, big.held_by) == ((0, 1), None)
+    agent.switch(SwitchUnit(unit="big", on=True, plan=2))
+    assert ledger.read("big").cpus_online == (0, 1)
+
+
+def test_a_unit_does_not_go_off_under_a_request(opened):
+    agent, _, ledger = opened
+    lease = ledger.take(0, "big", [0, 1], 0.0)
+    refused = agent.switch(SwitchUnit(unit="big", on=False, plan=1))
+    assert refused.fault == "unit 'big': a request still runs there"
+    assert ledger.read("big").cpus_online == (0, 1)
+    ledger.release(lease)
+    assert agent.switch(SwitchUnit(unit="big", on=False, plan=1)).fault is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from helpers.board_bed import BoardBed
+from actors import pinning
+from helpers.board_bed import CPU, BoardBed
 from helpers.board_loop import BoardLoop
-from helpers.fake_world import make_spec
+from helpers.fake_world import Watchful, gear, make_spec
 from scheduler.app_knowledge import AppSpec
+from scheduler.board import BoardUnit
 
 _APPS = ("a", "b")
 
@@ -68,4 +71,50 @@ def test_a_governor_of_the_kernels_has_the_clocks(bed: BoardBed, tmp_path: Path,
     before = bed.knobs()
     with BoardLoop(bed, tmp_path, _specs(100.0), policy=f"floor+{governor}") as run:
         run.wait_for(lambda: all(bed.read(f"{bed.policy(unit)}/scaling_governor") == governor for unit in bed.units))
+    assert bed.knobs() == before
+
+
+def _online(bed: BoardBed, unit: BoardUnit) -> set[str]:
+    return {bed.read(f"{CPU}/cpu{cpu}/online") for cpu in unit.cpus}
+
+
+def test_a_unit_that_nobody_uses_goes_off_and_comes_back(bed: BoardBed, tmp_path: Path) -> None:
+    first, unit = bed.units[:2]
+    near, far = gear("s", first.name), gear("s", unit.name)
+    before = bed.knobs()
+    policy = Watchful(dict.fromkeys(_APPS, near), {unit.name: unit.mhz[1]})
+    with BoardLoop(bed, tmp_path, _specs(100.0), policy=policy, may_switch_off=[unit.name]) as run:
+        run.wait_for(lambda: run.logged("switch"))
+        assert _online(bed, unit) == {"0"}
+        assert run.agent.ledger.read(unit.name).cpus_online == ()
+        policy.gears = {"a": near, "b": far}
+        run.wait_for(lambda: [entry for entry in run.logged("gear") if entry["to"] == far.plain()])
+        assert _online(bed, unit) == {"1"}
+        assert bed.khz(unit) == round(unit.mhz[1] * 1000)
+        assert run.agent.ledger.read(unit.name).cpus_online == unit.cpus
+        (moved,) = [plan["cpus"]["b"] for plan in run.plans()[1:]]
+        assert {*chain(*pinning.allowed(run.pid("b"), bed.machine.affinity).values())} == {*moved}
+        # Nothing of it looked as if somebody else had taken CPUs away.
+        assert [entry["text"] for entry in run.logged("event")] == []
+        assert [(entry["unit"], entry["on"]) for entry in run.logged("switch")] == [
+            (unit.name, False),
+            (unit.name, True),
+        ]
+        assert all(entry["took_ms"] > 0 for entry in run.logged("switch"))
+    assert bed.knobs() == before
+
+
+def test_a_run_that_ends_while_a_unit_is_off_gives_it_back(bed: BoardBed, tmp_path: Path) -> None:
+    first, unit = bed.units[:2]
+    lost = unit.cpus[1]
+    bed.switch(lost, False)
+    before = bed.knobs()
+    policy = Watchful(dict.fromkeys(_APPS, gear("s", first.name)))
+    with BoardLoop(bed, tmp_path, _specs(100.0), policy=policy, may_switch_off=[unit.name]) as run:
+        run.wait_for(lambda: run.logged("switch"))
+        assert _online(bed, unit) == {"0"}
+        # A CPU that was lost before is still lost, and by whom is known.
+        assert [entry["text"] for entry in run.logged("event")] == [
+            f"CPU {lost} of {unit.name} went offline (hotplug by somebody)"
+        ]
     assert bed.knobs() == before

@@ -101,8 +101,9 @@ class Devfreq:
             return self._least or bottom, most
         ours_khz = _NO_MAXIMUM_KHZ if self._most == 0 else self._most
         most_khz = min([ours_khz, *self.caps_khz.values()])
-        low = max(bottom, self._least * 1000)
-        high = top if most_khz == _NO_MAXIMUM_KHZ else min(top, most_khz * 1000)
+        # A request is signed and the product is not, so that a negative one is a very high clock.
+        low = max(bottom, self._least * 1000 % 2**64)
+        high = top if most_khz == _NO_MAXIMUM_KHZ else min(top, most_khz * 1000 % 2**64)
         return min(low, high), high
 
     def update(self) -> None:
@@ -220,7 +221,7 @@ class Devfreq:
                 raise kernel_error(errno.EINVAL)
             self._least = value
         else:
-            self._least = max(signed_32(value // 1000), 0)
+            self._least = signed_32(value // 1000)
         self.update()
 
     def _store_max(self, content: bytes) -> None:
@@ -231,7 +232,7 @@ class Devfreq:
             self._most = value
         else:
             # Rounded up, so that the limit never shrinks.
-            self._most = max(signed_32(-(-value // 1000)), 0)
+            self._most = signed_32(-(-value // 1000))
         self.update()
 
     def _show_asked(self) -> str:

@@ -54,13 +54,15 @@ class ThermalZone:
         trips: Sequence[Trip] = (),
         cooled_by: Sequence[CoolingDevice] = (),
         error: int | None = None,
+        policies: tuple[str, ...] = ("user_space", "step_wise"),
     ) -> None:
-        """Add a zone with the next number."""
+        """Add a zone with the next number; `policies` are the rules that the kernel has for cooling it."""
         self.kind = kind
         self.temp_mc = temp_mc
         self.error = error
         self.mode = "enabled"
         self.policy = "step_wise"
+        self._policies = policies
         self._kernel = kernel
         self._trips = trips
         self._cooled_by = cooled_by
@@ -72,7 +74,7 @@ class ThermalZone:
         kernel.file(f"{base}/temp", self._show_temp)
         kernel.file(f"{base}/mode", lambda: self.mode, self._store_mode)
         kernel.file(f"{base}/policy", lambda: self.policy, self._store_policy)
-        kernel.text(f"{base}/available_policies", "user_space step_wise")
+        kernel.text(f"{base}/available_policies", " ".join(policies))
         for name in _WITHOUT_VALUE:
             kernel.file(f"{base}/{name}", self._refuse, self._refuse_value)
         for index, trip in enumerate(trips):
@@ -110,7 +112,7 @@ class ThermalZone:
     def _store_policy(self, content: bytes) -> None:
         # No name at all is that of the default.
         name = content[:19].decode(errors="replace").strip().lower() or "step_wise"
-        if name not in ("user_space", "step_wise"):
+        if name not in self._policies:
             raise kernel_error(errno.EINVAL)
         self.policy = name
 

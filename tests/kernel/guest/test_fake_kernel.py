@@ -34,6 +34,8 @@ REAL = Tree()
 DYNAMIC = ("schedutil", "ondemand", "conservative")
 GOVERNORS = ("userspace", "userspace", "performance", "powersave", *DYNAMIC)
 GARBAGE = ("", "x", "-1", "-5", "\n", "12 34", " 1200000", "+1200000", "0x10", "1200000abc", "4294967295", "5000000000")
+# Numbers that wrap around in a variable of 32 or 64 bits.
+GARBAGE += ("4295767296", "9223372036854775808", "18446744073709551616")
 # Time in which the kernel's workers come to what they have to do, emulated and perhaps on a busy machine.
 PATIENCE_S = 20.0
 
@@ -107,6 +109,7 @@ def cpu_files(fake: FakeTree) -> list[str]:
     """Return the files of CPUs and their clocks that must be the same now."""
     paths = [f"{CPU}/{name}" for name in ("online", "offline", "possible", "present")]
     paths += [path for cpu in range(4) for path in (f"{CPU}/cpu{cpu}/online", f"{CPU}/cpu{cpu}/topology/core_id")]
+    paths += [f"{CPU}/cpu{cpu}/topology/cluster_id" for cpu in range(4)]
     paths += [f"{CPU}/cpu{cpu}/cpu_capacity" for cpu in range(4)]
     for policy in fake.find(f"{CPU}/cpufreq/policy*"):
         moving = (
@@ -164,7 +167,9 @@ def a_step_of_cpus(both: Both, draw: random.Random) -> Step:
         return Step(f"{GSBOARD}/cap_khz", draw.choice(("0", "0", "1200000", "1300000", "100", "x", "800000")))
     if kind == "cap":
         device = draw.choice(both.fake.find("sys/class/thermal/cooling_device*"))
-        return Step(f"{device}/cur_state", draw.choice(("0", "0", "1", "2", "3", "-1", "x", "1 2")))
+        return Step(
+            f"{device}/cur_state", draw.choice(("0", "0", "1", "2", "3", "-1", "x", "1 2", "18446744073709551616"))
+        )
     if kind == "tunable":
         tunables = [path for governor in DYNAMIC for path in both.fake.find(f"{CPU}/cpufreq/{governor}/*")]
         if tunables:
@@ -217,6 +222,7 @@ def sensor_files(fake: FakeTree) -> list[str]:
     paths = [path for path in fake.find("sys/class/hwmon/hwmon*/*") if path.rsplit("/", 1)[-1] not in chips_own]
     zone = "sys/class/thermal/thermal_zone0"
     paths += [f"{zone}/{name}" for name in ("type", "temp", "mode", "policy", "offset", "k_po", "sustainable_power")]
+    paths.append(f"{zone}/available_policies")
     paths += fake.find("sys/class/powercap/intel-rapl:0/*")
     return paths + [f"{GSBOARD}/{name}" for name in ("temp_mc", "temp_errno", "energy_uj", "power_uw", "cap_khz")]
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from helpers.fake_world import BOARD, PROFILE
+from helpers.switching_world import SWITCHING_BOARD
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, at
 from workloads.runs.simulated import plan_simulation
@@ -181,3 +182,18 @@ def test_every_gear_is_acknowledged_in_the_order_of_its_plans():
     assert all(before["to"] == after["from"] for before, after in pairwise(entries))
     assert simulated.summary.apps["a"].switches == len(entries) - 1
     assert Counter(entry["app"] for entry in entries) == {"a": 10}
+
+
+class TestUnitsSwitchedOff:
+    def test_it_is_told_and_changes_no_figure(self):
+        def simulated(board) -> Simulated:
+            policy = Script((-9, SMALL), (2.0, LITTLE))
+            return run(policy, events=[at(2.0, "a", latency_ms=190)], board=board, costs=Costs())
+
+        never, sometimes = simulated(BOARD), simulated(SWITCHING_BOARD)
+        assert [(entry["unit"], entry["on"], entry["took_ms"]) for entry in logged(sometimes, "switch")] == [
+            ("little", False, 0.0),
+            ("little", True, 0.0),
+        ]
+        assert logged(never, "switch") == []
+        assert sometimes.summary.energy == never.summary.energy

@@ -84,9 +84,10 @@ def test_a_fake_board_comes_back_from_every_kill(board: str, tmp_path: Path) -> 
         raise Killed
 
     killed = 0
+    kernel = boards.ALL[board]()
     for seed in range(_POINTS_OF_EACH):
         rng = random.Random(seed)
-        bed = fake_bed(boards.ALL[board](), tmp_path / str(seed))
+        bed = fake_bed(kernel, tmp_path / str(seed))
         by_limits = rng.random() < 0.3
         _prepare(bed, rng, by_limits=by_limits)
         before = bed.knobs()

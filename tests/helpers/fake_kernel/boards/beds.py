@@ -36,6 +36,7 @@ from ..texts import cpu_words, strict_signed, strict_unsigned
 from ..thermal import ThermalZone
 
 _GOVERNORS = ("conservative", "ondemand", "powersave", "userspace", "performance", "schedutil")
+_THERMAL_POLICIES = ("power_allocator", "user_space", "step_wise", "bang_bang", "fair_share")
 _PARAMETERS = "sys/module/gsboard/parameters"
 _ADAPTER = "sys/devices/virtual/i2c"
 
@@ -78,11 +79,11 @@ def _always(khz: int) -> Callable[[int], int]:
 def _add_cpus(kernel: FakeKernel, board: Board, driver: Driver, fixed: set[int] | None = None) -> Cpufreq:
     speeds = [(cluster.dmips_per_mhz or 0) * cluster.khz[-1] for cluster in board.clusters]
     cores = []
-    for cluster, speed in zip(board.clusters, speeds, strict=True):
+    for number, (cluster, speed) in enumerate(zip(board.clusters, speeds, strict=True)):
         # A device tree counts the cores of each cluster from 0; without one each CPU is a cluster of its own.
         for index, cpu in enumerate(cluster.cpus):
             if speed:
-                cores.append(Core((cpu,), core=index, capacity=1024 * speed // max(speeds)))
+                cores.append(Core((cpu,), core=index, cluster=number, capacity=1024 * speed // max(speeds)))
             else:
                 cores.append(Core((cpu,), core=cpu, cluster=cpu))
     Cpus(kernel, cores, fixed=fixed or ())
@@ -110,7 +111,7 @@ def _add_chip(kernel: FakeKernel, bus: int, chip: Chip) -> None:
 
 
 def _add_module(kernel: FakeKernel) -> None:
-    zone = ThermalZone(kernel, ZONE_NAME, ZONE_MC)
+    zone = ThermalZone(kernel, ZONE_NAME, ZONE_MC, policies=_THERMAL_POLICIES)
     gpu = Devfreq(
         kernel, f"sys/devices/platform/{GPU_NAME}", GPU_HZ, ("simple_ondemand",), "simple_ondemand", polling_ms=25
     )
