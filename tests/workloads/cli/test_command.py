@@ -160,7 +160,7 @@ def _with(unit: dict[str, object]) -> bytes:
         (_with({"cpus": [0, 0]}), ["units[0].cpus[1]", "CPU 0", "twice"]),
         (_with({"mhz": [400, 200]}), ["units[0].mhz[1] = 200"]),
         (_with({"mhz": [200, float("nan")]}), ["units[0].mhz[1]", "nan"]),
-        (_with({"dvfs": "cpufreq"}), ["'big'", "'cpufreq'"]),
+        (_with({"dvfs": "cpufreq"}), ["'big'", "the kernel sets no clock of CPU"]),
         (_with({"kind": "gpu", "cpus": []}), ["'big'", "'gpu'"]),
         (bytes(range(256)), ["not text"]),
         (b"\x00\x01\x02", ["not text"]),
