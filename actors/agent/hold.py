@@ -6,7 +6,7 @@ board back as it was found then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from actors.agent.devices import REAL_CLOCKS, open_clock
@@ -15,6 +15,7 @@ from actors.agent.devices.journal import Journal, read_journals
 from actors.agent.devices.lock import lock_board
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
+from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
 
 
@@ -108,21 +109,33 @@ def real_units(board: Board) -> list[BoardUnit]:
 
 
 @contextmanager
-def at_top_clocks(board: Board, machine: Machine) -> Iterator[None]:
+def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float]]:
     """Keep all real clocks of a board at their highest within the block, as profiles want them.
 
+    Yields:
+        By unit with a real clock, the clock that was granted, in MHz: a power mode may leave less than the highest.
+
     Raises:
-        BoardBusyError: if another process has a hold on the board.
-        DeviceError: if a clock can't be set.
+        BoardError: if another process has a hold on the board, or a clock can't be set.
     """
     units = real_units(board)
     if not units:
-        yield
+        yield {}
         return
-    hold = Hold(machine)
+    with _told_of(board):
+        hold = Hold(machine)
     try:
-        for unit in units:
-            open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1])
-        yield
+        with _told_of(board):
+            granted = {unit.name: open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1]) for unit in units}
+        yield granted
     finally:
         hold.give_back()
+
+
+@contextmanager
+def _told_of(board: Board) -> Iterator[None]:
+    """Turn what a device can't do into a mistake in the board's description."""
+    try:
+        yield
+    except DeviceError as error:
+        raise BoardError(f"Board {board.name!r}, {error}") from None

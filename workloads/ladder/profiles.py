@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from actors.affinity import Affinity
 from actors.board_schema import BoardError
@@ -19,6 +20,9 @@ from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.mix.app import Family
 from workloads.mix.mix import Mix
 from workloads.progress import Progress, no_progress
+
+NO_CLOCKS: Mapping[str, float] = MappingProxyType({})
+"""All units have their highest clock."""
 
 
 def profiles_for(
@@ -73,6 +77,7 @@ def profile_board(
     engine: str = "auto",
     fresh: bool = False,
     devices: Mapping[str, str] | None = None,
+    clocks_mhz: Mapping[str, float] = NO_CLOCKS,
     affinity: Affinity | None = None,
 ) -> Profile:
     """Measure the profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
@@ -88,6 +93,7 @@ def profile_board(
         engine: execution engine on CPUs; `auto` takes for each network the fastest that runs here.
         fresh: True measures anew what was measured before.
         devices: by GPU unit, the torch device; None takes them in order.
+        clocks_mhz: by unit, the clock that it has meanwhile, in MHz; left out where that is its highest.
         affinity: the kernel's masks of threads; None for this machine's.
 
     Returns:
@@ -108,11 +114,14 @@ def profile_board(
             engine=engine,
             fresh=fresh,
             on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
-            apart="" if board.emulated else board.name,
+            apart="" if board.emulated else f"{board.name} {sorted(clocks_mhz.items())}",
             affinity=affinity,
         )
-        # A profile is of a core of speed 1. What an emulated unit is measured on is no core of its own.
-        speeds = {cores: 1.0 if unit.emulated else unit.speed for cores, unit in measured_on.items()}
+        # A profile is of a core of speed 1 at its top clock. An emulated unit is measured on whatever core there is.
+        speeds = {
+            cores: 1.0 if unit.emulated else unit.pace(clocks_mhz.get(unit.name, unit.mhz[-1]))
+            for cores, unit in measured_on.items()
+        }
         profiles.append(on_cpus.at_speeds(speeds))
     on = list((devices_of(board) if devices is None else devices).values())
     if on and runs_on_gpu(ladder):

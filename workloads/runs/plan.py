@@ -148,10 +148,16 @@ def plan_run(
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine):
+    with at_top_clocks(board, machine) as clocks_mhz:
         profiles = {
             supernet: profile_board(
-                supernet_label(supernet), ladder, board, on_progress, devices=devices, affinity=machine.affinity
+                supernet_label(supernet),
+                ladder,
+                board,
+                on_progress,
+                devices=devices,
+                clocks_mhz=clocks_mhz,
+                affinity=machine.affinity,
             )
             for supernet, ladder in ladders.items()
         }
