@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -31,6 +32,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def session(cache: None) -> Iterator[RaySession]:
-    """A started Ray; its tests are marked `ray`."""
-    with RaySession() as started:
-        yield started
+    """A started Ray, whose actors find the helpers; its tests are marked `ray`."""
+    tests = Path(__file__).parent
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join([str(tests), str(tests.parent)]))
+        with RaySession() as started:
+            yield started

@@ -98,16 +98,6 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "_SAMPLES", 5)
 
 
-@pytest.fixture(scope="module")
-def session(cache: None) -> Iterator[RaySession]:
-    """A Ray whose actors find the fake kernels' modules."""
-    tests = Path(__file__).parents[2]
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", f"{tests}:{tests.parent}")
-        with RaySession() as started:
-            yield started
-
-
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_file_is_as_it_was_after_a_run(name: str, session: RaySession, tmp_path: Path) -> None:
     with bench(name, tmp_path) as board:
