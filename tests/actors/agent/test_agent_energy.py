@@ -13,21 +13,11 @@ from actors.agent.devices.sysfs import Tree
 from actors.agent.machine import Machine
 from actors.agent.sensors import SensorError
 from actors.clock import BoardClock
+from helpers.agent_board import BIG, BOARD, LITTLE
 from helpers.sensor_trees import ina3221_hwmon
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Sensor
 
-BIG = BoardUnit(
-    name="big",
-    kind="cpu",
-    cpus=(0, 1),
-    dvfs="emulated",
-    mhz=(500.0, 1000.0),
-    static_w=(0.1, 0.4),
-    dynamic_w=(0.5, 2.0),
-)
-LITTLE = replace(BIG, name="little", cpus=(2,), mhz=(100.0,), static_w=(0.01,), dynamic_w=(0.02,))
-BOARD = Board(name="test", units=(BIG, LITTLE), base_w=1.5, sensor="none", power_source="made up")
 REAL = tuple(
     replace(unit, dvfs="fixed", mhz=unit.mhz[-1:], static_w=unit.static_w[-1:], dynamic_w=unit.dynamic_w[-1:])
     for unit in (BIG, LITTLE)
