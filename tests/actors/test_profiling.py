@@ -17,7 +17,7 @@ from actors import profiling
 from actors.profiling import profile_gpu, profile_ladder
 from helpers.tiny_networks import ladder as tiny_ladder
 from helpers.tiny_networks import with_program
-from scheduler.profile import Profile, fastest_engines
+from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import SupernetError
 
 SAMPLE_MS = st.floats(0.01, 100)
@@ -294,3 +294,11 @@ def test_a_gpus_times_are_measured_through_an_executor_and_once(cache, ladder, m
         profile_gpu("tiny", on_gpu, "cpu", fresh=True)
     # The CPU's times of the same ladder are another matter.
     assert {time.kind for rung in Measured(ladder).profile().rungs for time in rung.times} == {"cpu"}
+
+
+def test_times_of_a_slower_core_are_those_of_a_core_of_speed_1_after_scaling():
+    forms = (("cpu", 1), ("cpu", 2), ("gpu", 1))
+    times = tuple(ServiceTime(kind=kind, cores=cores, samples_ms=(20.0, 30.0)) for kind, cores in forms)
+    rung = RungProfile(subnet="s", accuracy=None, accuracy_source="unknown", times=times)
+    scaled = Profile(supernet="net", machine="m", rungs=(rung,)).at_speeds({1: 0.5, 2: 1.0})
+    assert [time.samples_ms for time in scaled.rung("s").times] == [(10.0, 15.0), (20.0, 30.0), (20.0, 30.0)]
