@@ -21,11 +21,16 @@ def asked(max_mhz: float | None = None, cpus: tuple[int, ...] = BIG.cpus) -> Uni
     return UnitLimited(unit="big", max_mhz=max_mhz, cpus_online=cpus, other_load=0.0)
 
 
-def report(
-    max_mhz: float | None = None, cpus: tuple[int, ...] | None = None, held_by: str | None = None
-) -> UnitTelemetry:
+def report(max_mhz: float | None = None, cpus: tuple[int, ...] | None = None, by: str | None = None) -> UnitTelemetry:
     return UnitTelemetry(
-        name="big", mhz_now=500.0, busy=0.0, temp_c=None, max_mhz=max_mhz, cpus_online=cpus, held_by=held_by
+        name="big",
+        mhz_now=500.0,
+        busy=0.0,
+        temp_c=None,
+        max_mhz=max_mhz,
+        cpus_online=cpus,
+        held_by=by,
+        offline_by=by,
     )
 
 
@@ -112,7 +117,7 @@ def test_cpus_of_other_units_are_none_of_its_own():
 
 
 def test_another_temperature_alone_is_no_reason_to_decide_again():
-    warm, hot = (seen(report(1000.0, (1,), held_by=f"thermal {temp_c} °C")).in_force for temp_c in (90, 91))
+    warm, hot = (seen(report(1000.0, (1,), by=f"thermal {temp_c} °C")).in_force for temp_c in (90, 91))
     assert warm == hot
     assert (warm.capped_by, hot.taken_by) == ("thermal 90 °C", {0: "thermal 91 °C"})
     assert unit_changes("big", warm, hot) == []
@@ -123,9 +128,9 @@ def words(before: UnitLimits, after: UnitLimits) -> list[str]:
 
 
 def test_the_words_say_whose_limit_it_is():
-    heat = seen(report(1000.0, held_by="thermal CPU-therm 91 °C"))
-    mode = seen(report(500.0, (0,), held_by="nvpmodel MODE_10W_2CORE"))
-    away = seen(report(cpus=(), held_by="nvpmodel OFF"))
+    heat = seen(report(1000.0, by="thermal CPU-therm 91 °C"))
+    mode = seen(report(500.0, (0,), by="nvpmodel MODE_10W_2CORE"))
+    away = seen(report(cpus=(), by="nvpmodel OFF"))
     assert words(NONE, heat) == ["big held at 1000 MHz by thermal CPU-therm 91 °C"]
     assert words(NONE, mode) == [
         "big held at 500 MHz by nvpmodel MODE_10W_2CORE",
