@@ -22,11 +22,12 @@ import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 from actors.agent.devices.nvml_library import Nvml, open_nvml
+from actors.agent.devices.nvpmodel import mode_number
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
 
 Kind = Literal["online", "limit", "governor", "speed", "tunable", "gpu-lock"]
@@ -59,7 +60,8 @@ class Found:
         give_back: the value to put back. It is not `shown` where that was a cap of the kernel's: to write a cap back
             would keep the board down after the cap is lifted.
         note: words for the user where `give_back` is not `shown`.
-        mode: the board's power mode at that time, or nothing. The tool that sets a mode turns the same knobs.
+        mode: number of the board's power mode at that time; None where it has none. The tool that sets a mode turns
+            the same knobs.
     """
 
     path: str
@@ -67,7 +69,7 @@ class Found:
     shown: str
     give_back: str
     note: str = ""
-    mode: str = ""
+    mode: int | None = None
 
 
 class Turnable(Protocol):
@@ -104,6 +106,7 @@ class Journal:
         self.tree = tree
         self.nvml = nvml
         self._state = state
+        self._found: dict[str, Found] = {}
         self._numbers: dict[str, int] = {}
         self._set: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
@@ -128,7 +131,7 @@ class Journal:
             if self._closed:
                 raise DeviceError("the board has been given back, and no knob is turned any more")
             text = str(value)
-            if knob.path not in self._numbers:
+            if knob.path not in self._found:
                 self._note(found or as_shown(knob, kind))
             # Killed before the write below, the knob shows what it showed; killed after it, the new value.
             self._record(knob.path, (*self._set.get(knob.path, ()), text))
@@ -145,8 +148,12 @@ class Journal:
     def keep(self, found: Found) -> None:
         """Note a knob that will not be turned but may be lost, as a tunable is."""
         with self._lock:
-            if found.path not in self._numbers and not self._closed:
+            if found.path not in self._found and not self._closed:
                 self._note(found)
+
+    def found(self, path: str) -> Found | None:
+        """Return how a knob was found; None if it is not in the journal."""
+        return self._found.get(path)
 
     def values(self, path: str) -> tuple[str, ...]:
         """Return the value that a knob was set to last, and the one that it shows for it; none if it was not turned."""
@@ -168,8 +175,10 @@ class Journal:
     def _note(self, found: Found) -> None:
         if self._found_file < 0:
             self._begin()
-        os.write(self._found_file, _line(asdict(found)))
+        noted = replace(found, mode=mode_number(self.tree))
+        os.write(self._found_file, _line(asdict(noted)))
         self._numbers[found.path] = len(self._numbers)
+        self._found[found.path] = noted
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
         record = json.dumps(values).encode().ljust(_RECORD_BYTES)
