@@ -42,7 +42,7 @@ made, what latency or power is, or what the time is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -100,8 +100,8 @@ class Transition:
 
     @property
     def at_rest(self) -> bool:
-        """True if every application whose worker runs, and every unit, is where the latest plan wants it."""
-        arrived = all(app.settled for app in self._apps.values() if app.running)
+        """True if every application that is planned and runs, and every unit, is where the latest plan wants it."""
+        arrived = all(app.settled for app in self._apps.values() if app.running and not app.waits)
         return arrived and all(unit.arrived for name, unit in self._units.items() if self._switches[name].heads_on)
 
     # ------------------------------------------------------------ what happens
@@ -129,8 +129,8 @@ class Transition:
             plan: a number above those of all plans so far, so that late answers of the dead worker are told apart.
         """
         self._still = False
-        goal = self._apps[app].goal
-        self._apps[app] = AppTransition(app, running=False, goal=goal and replace(goal, plan=plan))
+        goal, waits = self._apps[app].goal, self._apps[app].waits
+        self._apps[app] = AppTransition(app, running=False, goal=goal and replace(goal, plan=plan), waits=waits)
 
     def started(self, app: str) -> None:
         """Take in that an application's worker is there again, warm and in no gear."""
@@ -169,11 +169,22 @@ class Transition:
         if seen.denied_mhz is not None and isinstance(seen.clock, int | float):
             seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
+    def leave_waiting(self, apps: Collection[str]) -> None:
+        """Take in which applications are not planned for. They stay as they are, and nobody waits for them to move.
+
+        Args:
+            apps: their names.
+        """
+        for name, app in self._apps.items():
+            if app.waits != (name in apps):
+                self._still, app.waits = False, name in apps
+
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
 
         Args:
-            plan: gears for all applications present, clocks for all units but those that are away.
+            plan: gears for all applications but those that are left waiting, and clocks for all units but those that
+                are away.
             cpus: by application, the CPUs of its gear.
             number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
@@ -312,7 +323,7 @@ class Transition:
         return {
             other
             for other, app in self._apps.items()
-            if other != name and gained & app.claim - set(app.goal.cpus if app.goal else ())
+            if other != name and not app.waits and gained & app.claim - set(app.goal.cpus if app.goal else ())
         }
 
     def _next_clock(self, name: str, unit: UnitClock) -> float | str | None:
