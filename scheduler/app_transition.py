@@ -98,6 +98,10 @@ class AppTransition:
         goal = self.goal
         return goal is not None and self.in_goal_gear and self.cpus == goal.cpus and self.claim == set(goal.cpus)
 
+    def heads_for(self, unit: str) -> bool:
+        """Return True if it is to run on that unit, or runs there and stays."""
+        return self.goal is not None and not self.waits and self.goal.gear.unit == unit
+
     def leaves(self, unit: str) -> bool:
         """Return True if it runs, or may run, on that unit in a gear that it is to leave."""
         gears = {self.gear, *(sent.gear for sent in self.activations)}

@@ -20,7 +20,7 @@ So a worker never runs on a core that it has not been pinned to, shrinking comes
 for an application that it does not depend on. The tokens of the cores, held by each request to its end, exclude
 what is left: a request that was in flight when its application moved.
 
-Four cases are special:
+Some cases are special:
 
 - *Swaps*: applications that wait for each other's CPUs in a ring would wait for ever, so one of them may share CPUs for
   the moment of the exchange.
@@ -30,14 +30,15 @@ Four cases are special:
 - *Denied clocks*: the clock that the board granted is the one in force. Where it is below the one asked for, nothing
   begins that needs more. As a rule a cap is the reason, telemetry shows it with the next epoch, and a plan that keeps
   it follows. Where nothing shows for `DENIED_EPOCHS`, the board goes on to the plan with the clock that it has.
+- *Waiting*: an application that no unit can take now is left as it is, and nothing waits for it.
 
 An application that leaves an effect unanswered for `ACK_TIMEOUT_S` is unhealthy: it keeps its gear, its cores stay
 its own and its clock stays up, and it is asked again once it is heard of. Effects for one application (or unit) must be
 carried out in the order given, and a worker must never apply an activation older than the last it applied.
 
 The steps of one application, 1 and 3 to 5, are in `scheduler.app_transition`, those of one unit in
-`scheduler.unit_transition`. This module does not know why a plan was
-made, what latency or power is, or what the time is.
+`scheduler.unit_transition`. This module does not know why a plan was made, what latency or power is, or what the time
+is.
 """
 
 from __future__ import annotations
@@ -339,7 +340,7 @@ class Transition:
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
             # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.
-            heading_here = [app for app in self._apps.values() if app.goal and app.goal.gear.unit == name]
+            heading_here = [app for app in self._apps.values() if app.heads_for(name)]
             go = not heading_here or any(app.ready for app in heading_here)
         else:
             # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.

@@ -134,9 +134,11 @@ def test_nobody_waits_for_an_app_that_waits() -> None:
     world.run(0.5)
     assert world.workers["a"].gear == gear("s", "little")
     _set_online(world, "little", (2,))
+    policy.clocks = {"little": 2000.0}
     _set_online(world, "big", (0,))
     world.run(0.5)
     assert world.workers["a"].gear == gear("s", "big")
+    assert world.clocks["little"] == 2000.0, "a clock does not wait for it either"
 
 
 def test_a_worker_that_dies_while_its_app_waits_comes_back_into_its_gear_when_its_unit_does() -> None:
