@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.fake_world import BOARD, PROFILE, Scripted, World, gear, make_spec
 from scheduler.manager import Manager
@@ -154,3 +156,33 @@ def test_a_worker_that_dies_while_its_app_waits_comes_back_into_its_gear_when_it
     world.run(1.0)
     assert world.workers["b"].gear.unit == "gpu"
     world.assert_arrived()
+
+
+_STEPS = st.lists(
+    st.sampled_from([unit.name for unit in BOARD.units]).flatmap(
+        lambda unit: st.tuples(st.just(unit), st.sets(st.sampled_from(BOARD.unit(unit).all_cpus)), st.floats(0.01, 0.6))
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(steps=_STEPS, seed=st.integers(0, 99))
+def test_whatever_goes_and_comes_all_apps_are_served_once_all_is_back(steps, seed: int) -> None:
+    apps = {"a": {}, "b": {"profile": ON_GPU}, "c": {"profile": _of("cpu", 2)}}
+    specs = [make_spec(app, **spec) for app, spec in apps.items()]
+    world = World(
+        Manager(board=BOARD, apps=specs, policy=make_policy("joint"), epoch_s=0.1), tuple(apps), seed=seed, delay_s=0.15
+    )
+    world.run(0.5)
+    for unit, cpus, for_s in steps:
+        _set_online(world, unit, tuple(sorted(cpus)))
+        world.run(for_s)
+    for unit in BOARD.units:
+        _set_online(world, unit.name, unit.all_cpus)
+    world.run(6.0)
+    assert {*world.plan["gears"]} == {*apps}
+    assert world.manager.settled
+    world.assert_arrived()
+    told = [entry["error"] for entry in world.logs("policy_failed")]
+    assert all("every unit is away" in error for error in told)
