@@ -16,7 +16,7 @@ from helpers.gpu_bed import GpuBed
 from helpers.gpu_kills import use_and_kill
 
 _JETSONS = ("xavier-nx-l4t32", "xavier-nx-l4t35", "orin-nano-l4t36")
-_KILLS_OF_EACH = 180
+_KILLS_OF_EACH = 120
 
 _OTHER_MODES = (
     (_JETSONS[0], 3, 803.25, "MODE_10W_2CORE"),
