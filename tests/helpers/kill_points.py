@@ -57,7 +57,7 @@ class MortalTree(Tree):
         super().__init__()
         self._tree, self._points = tree, points
         self._unlocks: list[Callable[[], None]] = []
-        for name in ("names", "exists", "real", "may"):
+        for name in ("names", "exists", "real", "may", "pause"):
             setattr(self, name, getattr(tree, name))
 
     def open(self, path: str, *, writing: bool = False) -> File:

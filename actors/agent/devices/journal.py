@@ -21,10 +21,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
@@ -87,6 +87,20 @@ class Turnable(Protocol):
         ...
 
 
+_Turn: TypeAlias = tuple[Turnable, str, Kind]
+"""A knob, the value that undoes its turn, and its kind."""
+
+
+class _Block(threading.local):
+    """The block of `Journal.together` that a thread is in.
+
+    Attributes:
+        turns: the knobs that were turned in it, each with the value that undoes that; None outside.
+    """
+
+    turns: list[_Turn] | None = None
+
+
 class Journal:
     """The journal of one board, for the process that turns its knobs.
 
@@ -105,8 +119,10 @@ class Journal:
         self.nvml = nvml
         self._state = state
         self._numbers: dict[str, int] = {}
+        self._give_back: dict[str, str] = {}
         self._set: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
+        self._block = _Block()
         self._closed = False
         self._found_file = self._set_file = -1
 
@@ -130,10 +146,13 @@ class Journal:
             text = str(value)
             if knob.path not in self._numbers:
                 self._note(found or as_shown(knob, kind))
+            before = self._set.get(knob.path, ())
             # Killed before the write below, the knob shows what it showed; killed after it, the new value.
-            self._record(knob.path, (*self._set.get(knob.path, ()), text))
+            self._record(knob.path, (*before, text))
             knob.write(text)
             self._set[knob.path] = (text,)
+        if self._block.turns is not None:
+            self._block.turns.append((knob, before[0] if before else self._give_back[knob.path], kind))
 
     def shows(self, knob: Knob, text: str) -> None:
         """Note that a knob that was turned shows something else: a limit is rounded to a clock that there is."""
@@ -147,6 +166,32 @@ class Journal:
         with self._lock:
             if found.path not in self._numbers and not self._closed:
                 self._note(found)
+        if self._block.turns is not None:
+            self._block.turns.append((self.tree.knob(found.path), found.give_back, found.kind))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all turns of this thread within the block done, or none.
+
+        After an error they are undone, the last first: of three clocks of 1,200 MHz the third can't be set to 800, so
+        all are at 1,200 again. What was kept in the block may be lost by now, and is written back too. What can't be
+        undone, as with a clock domain whose CPUs have just gone, waits for the board to be given back.
+        """
+        if self._block.turns is not None:  # a block within a block is a part of it
+            yield
+            return
+        turns: list[_Turn] = []
+        self._block.turns = turns
+        try:
+            yield
+        except DeviceError:
+            self._block.turns = None
+            for knob, value, kind in reversed(turns):
+                with suppress(DeviceError):
+                    self.turn(knob, value, kind)
+            raise
+        finally:
+            self._block.turns = None
 
     def values(self, path: str) -> tuple[str, ...]:
         """Return the value that a knob was set to last, and the one that it shows for it; none if it was not turned."""
@@ -170,6 +215,7 @@ class Journal:
             self._begin()
         os.write(self._found_file, _line(asdict(found)))
         self._numbers[found.path] = len(self._numbers)
+        self._give_back[found.path] = found.give_back
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
         record = json.dumps(values).encode().ljust(_RECORD_BYTES)

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import re
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ class Tree:
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
 
-    # The methods up to `lock` touch the files; a tree that is kept elsewhere replaces these.
+    # The methods up to `pause` touch the files, or wait for the kernel; a tree that is kept elsewhere replaces these.
 
     def open(self, path: str, *, writing: bool = False) -> File:
         """Open a file; raises `OSError` as the kernel does."""
@@ -196,6 +197,10 @@ class Tree:
                 os.close(file)
                 return None
         return lambda: os.close(file)
+
+    def pause(self, seconds: float) -> None:
+        """Leave the kernel time to act on what was written; it is time on the wall, not the board's."""
+        time.sleep(seconds)
 
     # ------------------------------------------------------------ what is made of them
 

@@ -61,3 +61,6 @@ class FakeTree(Tree):
     def lock(self, path: str) -> Callable[[], None] | None:
         self.text(path)  # raises the KnobError of a file that cannot be opened
         return Tree(self.kernel.lock_directory()).lock(self.kernel.lock_name(path))
+
+    def pause(self, seconds: float) -> None:
+        self.kernel.pause()

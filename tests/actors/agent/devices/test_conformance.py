@@ -87,10 +87,11 @@ def test_a_governor_of_the_kernels_gets_the_clock(bed: BoardBed) -> None:
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     clock.govern("performance")
     assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
-    clock.limit(unit.mhz[0])
+    clock.govern("performance", unit.mhz[0])
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     assert clock.look().held_by is None, "our own limit is not the board's"
-    clock.limit(None)
+    clock.govern("performance")
+    assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
     with pytest.raises(DeviceError, match=r"no governor 'nonsense' here; .*performance"):
         clock.govern("nonsense")
     hold.give_back()
