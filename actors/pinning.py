@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from actors.affinity import CPU, Affinity, SystemAffinity
+from actors.affinity import Affinity, SystemAffinity
+from actors.agent.devices.topology import CPU
 
 _NICENESS = 5
 """Niceness that is added to a thread that works aside."""

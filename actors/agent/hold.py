@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from actors.agent.devices import REAL_CLOCKS, open_clock
 from actors.agent.devices.hand_back import HandedBack, hand_back
 from actors.agent.devices.journal import Journal, read_journals
-from actors.agent.devices.lock import lock_board
+from actors.agent.devices.lock import lock_board, owner_of_board
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
@@ -74,13 +74,10 @@ def lock_or_refuse(machine: Machine) -> Callable[[], None]:
     """Lock a board, and return the call that unlocks it; see `check_free` for its errors."""
     unlock = lock_board(machine.tree)
     if unlock is None:
-        raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")
+        pid = owner_of_board(machine.tree)
+        owner = "" if pid is None else f" (process {pid})"
+        raise BoardBusyError(f"another run is using this board{owner}; wait for it, or end it")
     return unlock
-
-
-def _owner(machine: Machine) -> str:
-    pids = [journal.pid for journal in read_journals(machine.tree, machine.state) if journal.pid is not None]
-    return f" (process {pids[0]})" if pids else ""
 
 
 def recover(machine: Machine) -> HandedBack | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from actors.agent.devices import devfreq
 from actors.agent.devices.caps import cap
 from actors.agent.devices.nvpmodel import power_mode, power_modes
-from actors.agent.devices.sysfs import Tree, cpu_ranges
-from actors.agent.devices.topology import allowed_cpus, clusters, offline_cpus, online_cpus
+from actors.agent.devices.sysfs import Tree
+from actors.agent.devices.topology import allowed_cpus, clusters, cpu_ranges, offline_cpus, online_cpus
 from actors.board_commands.identity import kernel, l4t, model
 
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
