@@ -14,6 +14,7 @@ it, the one that holds the board's lock.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -211,27 +212,40 @@ class Journal:
                 self._lock.release()
 
     def _note(self, found: Found) -> None:
-        if self._found_file < 0:
-            self._begin()
-        os.write(self._found_file, _line(asdict(found)))
+        with self._telling():
+            if self._found_file < 0:
+                self._begin()
+            _append(self._found_file, asdict(found))
         self._numbers[found.path] = len(self._numbers)
         self._give_back[found.path] = found.give_back
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
         record = json.dumps(values).encode().ljust(_RECORD_BYTES)
-        os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
+        with self._telling():
+            os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
 
     def _begin(self) -> None:
         make_private(self._state)
         directory = self._state / f"{_PREFIX}{time.monotonic_ns():020}"
         directory.mkdir()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-        self._set_file = os.open(directory / _SET, flags, 0o644)
-        self._found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
-        for file in (self._set_file, self._found_file):
-            weakref.finalize(self, os.close, file)
-        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
-        os.write(self._found_file, _line(header))
+        files = []
+        for name, how in ((_SET, flags), (_FOUND, flags | os.O_APPEND)):
+            files.append(os.open(directory / name, how, 0o644))
+            weakref.finalize(self, os.close, files[-1])
+        _append(files[1], {"boot_id": boot_id(self.tree), "pid": os.getpid()})
+        self._set_file, self._found_file = files
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say so if the journal can't be written; whatever was to be turned is not turned then."""
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(
+                f"the journal in {self._state} can't be written ({error.strerror}), so no knob is turned. Make room "
+                f"there, or have it writable"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,11 +271,11 @@ class JournalRead:
             (self.directory / _FOUND).unlink(missing_ok=True)
             shutil.rmtree(self.directory, ignore_errors=True)
             return
-        file = os.open(self.directory / _FOUND, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            os.write(file, b"\n" + _line({"done": sorted(paths)}))
-        finally:
-            os.close(file)
+        with (self.directory / _FOUND).open("r+b", buffering=0) as file:
+            # A line that its writer did not come to finish would spoil the one that is put behind it.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            file.write(_line({"done": sorted(paths)}))
 
 
 def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
@@ -325,12 +339,42 @@ def make_private(directory: Path) -> None:
     """Make a directory that only this user writes to.
 
     Raises:
-        DeviceError: if another user has made it, who could then have any knob set.
+        DeviceError: if it is not; see `check_private`.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    check_private(directory)
+
+
+def check_private(directory: Path) -> None:
+    """Check that a directory is one that only this user writes to.
+
+    Raises:
+        DeviceError: if another user has made it, who could then have any file written by whoever trusts it.
+    """
     status = os.lstat(directory)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022 or directory.is_symlink():
         raise DeviceError(f"{directory} belongs to another user, or others may write to it; remove it")
+
+
+def check_state(directory: Path) -> None:
+    """Check that a journal can be begun in a directory, which need not be there yet.
+
+    Raises:
+        DeviceError: if not.
+    """
+    there = next(place for place in (directory, *directory.parents) if os.path.lexists(place))
+    if there == directory:
+        check_private(directory)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DeviceError(f"this process may not write to {there}, where the journal of what was found has to be kept")
+
+
+def _append(file: int, content: object) -> None:
+    """Write a line to a file that is appended to: all of it or, where there is no room for that, none."""
+    line, before = _line(content), os.fstat(file).st_size
+    if os.write(file, line) < len(line):
+        os.ftruncate(file, before)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _line(content: object) -> bytes:

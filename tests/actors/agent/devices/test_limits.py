@@ -20,33 +20,33 @@ def kernel() -> FakeKernel:
 
 
 @pytest.fixture
-def bed(kernel: FakeKernel, tmp_path: Path) -> BoardBed:
+def amd(kernel: FakeKernel, tmp_path: Path) -> BoardBed:
     return fake_bed(kernel, tmp_path)
 
 
-def test_a_limit_that_the_kernel_applies_a_little_later_is_granted(kernel: FakeKernel, bed: BoardBed) -> None:
-    unit = bed.units[0]
-    before = bed.knobs()
-    hold = Hold(bed.machine)
+def test_a_limit_that_the_kernel_applies_a_little_later_is_granted(kernel: FakeKernel, amd: BoardBed) -> None:
+    unit = amd.units[0]
+    before = amd.knobs()
+    hold = Hold(amd.machine)
     clock = CpufreqClock(unit, hold.journal)
     kernel.cpufreq.slow = True
     for mhz in (unit.mhz[0], unit.mhz[-1], unit.mhz[0]):
         assert clock.set_clock(mhz) == mhz
-        assert hold.journal.values(f"{bed.policy(unit)}/scaling_max_freq") == (str(round(mhz * 1000)),)
+        assert hold.journal.values(f"{amd.policy(unit)}/scaling_max_freq") == (str(round(mhz * 1000)),)
     hold.give_back()
     kernel.tick()
-    assert bed.knobs() == before
+    assert amd.knobs() == before
 
 
 def test_a_limit_that_comes_too_late_to_wait_for_is_found_by_the_next_look(
-    kernel: FakeKernel, bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+    kernel: FakeKernel, amd: BoardBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = bed.units[0]
-    hold = Hold(bed.machine)
+    unit = amd.units[0]
+    hold = Hold(amd.machine)
     clock = CpufreqClock(unit, hold.journal)
     kernel.cpufreq.slow = True
     pauses: list[float] = []
-    monkeypatch.setattr(bed.tree, "pause", pauses.append)
+    monkeypatch.setattr(amd.tree, "pause", pauses.append)
     assert clock.set_clock(unit.mhz[0]) == unit.mhz[-1], "what is granted is what is there"
     assert sum(pauses) < 0.03, "as many knobs as are waited for, 10 ms each"
     kernel.tick()
@@ -59,16 +59,16 @@ def test_a_limit_that_comes_too_late_to_wait_for_is_found_by_the_next_look(
 
 
 def test_a_cap_that_is_known_is_not_waited_for(
-    kernel: FakeKernel, bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+    kernel: FakeKernel, amd: BoardBed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = bed.units[0]
-    hold = Hold(bed.machine)
+    unit = amd.units[0]
+    hold = Hold(amd.machine)
     clock = CpufreqClock(unit, hold.journal)
     clock.set_clock(unit.mhz[-1])
     kernel.policy(0).cap("heat", 2_000_000)
     clock.look()
     pauses: list[float] = []
-    monkeypatch.setattr(bed.tree, "pause", pauses.append)
+    monkeypatch.setattr(amd.tree, "pause", pauses.append)
     assert clock.set_clock(unit.mhz[-1]) == 2000
     assert not pauses
     hold.give_back()
