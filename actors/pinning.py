@@ -77,6 +77,20 @@ def pin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tu
     )
 
 
+def has_strayed(pid: int, cpus: Collection[int], affinity: Affinity) -> bool:
+    """Return True if the main thread of a process may run elsewhere than on these CPUs, or is gone; it is one call.
+
+    Args:
+        pid: number of the process.
+        cpus: the CPUs online to which it was pinned; none if all of them are away, and then it can be nowhere else.
+        affinity: the kernel's masks.
+    """
+    try:
+        return bool(cpus) and frozenset(affinity.get(pid)) != frozenset(cpus)
+    except ProcessLookupError:
+        return True
+
+
 def repin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tuple[int, ...] | None:
     """Pin a process again if the kernel has let threads of it go elsewhere, or has narrowed their CPUs.
 

@@ -209,8 +209,9 @@ class CpufreqClock(RealClock):
                     self._apply(policy, self._asked)
                 by_speed = self._by_speed and set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
-                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for.
-                if by_speed and set_mhz is not None and now_khz < min(policy.khz(set_mhz), shown_khz):
+                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for. One that
+                # is higher is that of a domain all of whose cores went and came since the last look.
+                if by_speed and set_mhz is not None and now_khz != min(policy.khz(set_mhz), shown_khz):
                     now_khz = self._apply(policy, set_mhz)
             except AwayError:
                 self._away.add(policy.name)

@@ -319,3 +319,17 @@ def test_a_clock_that_the_kernel_forgot_under_a_cap_comes_back(bed: BoardBed) ->
     clock.look()
     assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
     hold.give_back()
+
+
+def test_a_domain_that_went_and_came_between_two_looks_gets_its_clock_again(bed: BoardBed) -> None:
+    unit = bed.units[1]
+    hold = Hold(bed.machine)
+    clock = CpufreqClock(unit, hold.journal)
+    clock.set_clock(unit.mhz[0])
+    clock.look()
+    for on in (False, True):
+        for cpu in unit.cpus:
+            bed.switch(cpu, on)
+    clock.look()
+    assert bed.khz(unit) == round(unit.mhz[0] * 1000)
+    hold.give_back()
