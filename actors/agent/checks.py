@@ -50,7 +50,8 @@ def check_governor(board: Board, policy: str, machine: Machine) -> None:
         if wanted not in there:
             raise PolicyError(
                 f"policy {policy!r}: the kernel has no governor {wanted!r} for unit {unit.name!r} now; it has "
-                f"{', '.join(there)}. If it is a module: sudo modprobe cpufreq_{wanted}"
+                f"{', '.join(there)}."
+                + (f" If it is a module: sudo modprobe cpufreq_{wanted}" if unit.kind == "cpu" else "")
             )
 
 

@@ -107,7 +107,7 @@ def _clocks(tree: Tree) -> list[Note]:
         elif low == high and bottom < top:
             locked.append(f"{name} at {high / 1000:g} MHz")
         if high < top:
-            held[f"{name} at {high / 1000:g} of {top / 1000:g} MHz"] = cap(tree, policy)
+            held[f"{name} at {high / 1000:g} of {top / 1000:g} MHz"] = cap(tree, policy, high)
     if locked:
         text = f"the clock is locked, lowest and highest are the same: {', '.join(locked)}"
         said.append(Note(text=text, mend=_unlock(tree)))

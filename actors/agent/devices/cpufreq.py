@@ -235,9 +235,7 @@ class CpufreqClock(RealClock):
         given = self._governors.get(policy.name)
         if given is not None and (now := policy.governor.text()) != given:
             return f"governor {now}, which somebody set"
-        if not self._by_speed and self._limits[policy.name].taken(shown_khz):
-            return "limits that somebody set"
-        return None
+        return None if self._by_speed else self._limits[policy.name].taken(shown_khz)
 
     def _check(self) -> None:
         for policy in self._policies:

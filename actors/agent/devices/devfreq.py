@@ -165,7 +165,7 @@ class DevfreqClock(RealClock):
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         if self._given is not None and (now := self._governor.text()) != self._given:
             return f"governor {now}, which somebody set"
-        return "limits that somebody set" if self._limits.taken(shown_hz) else None
+        return self._limits.taken(shown_hz)
 
     def _hz(self, mhz: float) -> int:
         """Return the device's clock that is meant: `114.75` and `114.8` both mean 114750000 Hz."""

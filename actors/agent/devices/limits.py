@@ -77,7 +77,7 @@ class Limits:
             if found is None or self._journal.values(found.path)[:1] == (found.give_back,):
                 return
             clock = int(found.give_back)
-        if not self.taken(self.highest.number()):
+        if self.taken(self.highest.number()) is None:
             self._turn(self.highest, clock)
 
     def open_below(self, clock: int) -> None:
@@ -107,7 +107,7 @@ class Limits:
         if not held:
             self._cap = self._hidden_cap() if pressed else None
         elif self._cap is None or self._cap[0] != shown:
-            self._cap = shown, cap(self._journal.tree, self._domain)
+            self._cap = shown, cap(self._journal.tree, self._domain, shown)
         return self._cap
 
     def _hidden_cap(self) -> tuple[int, str] | None:
@@ -120,17 +120,19 @@ class Limits:
         if self._mode_cap is None or self._mode_cap[0] != status:
             mode = power_mode(tree)
             allowed = None if mode is None else mode.cap_of(tree, self._domain)
-            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain))
+            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain, allowed))
             self._mode_cap = status, capped
         return self._mode_cap[1]
 
-    def taken(self, shown: int) -> bool:
-        """Return True if somebody else has set the highest clock since it was set here.
+    def taken(self, shown: int) -> str | None:
+        """Return who has set the highest clock since it was set here, in words; None if nobody has.
 
         Args:
             shown: the highest clock as it shows now.
         """
-        return not self._are_ours(self.highest, shown) and not self._is_capped()
+        if self._are_ours(self.highest, shown) or self._is_capped():
+            return None
+        return cap(self._journal.tree, self._domain, shown)
 
     def _are_ours(self, knob: Knob, shown: int) -> bool:
         values = self._journal.values(knob.path)

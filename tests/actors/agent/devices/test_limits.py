@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from actors.agent.devices.cpufreq import CpufreqClock
+from actors.agent.devices.cpufreq import CPUFREQ, CpufreqClock
 from actors.agent.hold import Hold
 from helpers.board_bed import BoardBed, fake_bed
 from helpers.fake_kernel import FakeKernel, boards
@@ -105,3 +106,15 @@ def test_a_highest_clock_that_somebody_sets_under_a_governor_is_left_alone(tmp_p
         clock.govern("performance", limit_mhz)
         assert bed.read(highest) == theirs
     assert hold.give_back().left_alone == (f"/{highest} = {theirs}",)
+
+
+def test_a_limit_below_the_power_modes_is_not_the_modes(tmp_path: Path) -> None:
+    xavier = fake_bed(boards.ALL["xavier-nx-l4t35"](), tmp_path)
+    unit = xavier.units[0]
+    unit = replace(unit, mhz=(*unit.mhz, 1907.2))  # its mode allows 1420.8
+    hold = Hold(xavier.machine)
+    clock = CpufreqClock(unit, hold.journal)
+    assert (clock.look().max_mhz, clock.look().held_by) == (1420.8, "nvpmodel MODE_15W_6CORE")
+    xavier.write(f"{CPUFREQ}/policy0/scaling_max_freq", 1190400)
+    assert (clock.look().max_mhz, clock.look().held_by) == (1190.4, "a limit that somebody set")
+    hold.give_back()
