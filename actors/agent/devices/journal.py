@@ -178,9 +178,7 @@ class Journal:
         all are at 1,200 again. What was kept in the block may be lost by now, and is written back too. What can't be
         undone, as with a clock domain whose CPUs have just gone, waits for the board to be given back.
         """
-        if self._block.turns is not None:  # a block within a block is a part of it
-            yield
-            return
+        assert self._block.turns is None, "a block within a block"
         turns: list[_Turn] = []
         self._block.turns = turns
         try:

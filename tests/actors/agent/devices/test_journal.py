@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,3 +109,26 @@ def test_a_place_where_no_journal_can_be_kept_is_told_before_the_run(xavier: Boa
         check_clocks(board_of(xavier), machine)
     with pytest.raises(DeviceError, match=r"can't be written \(Not a directory\), so no knob is turned"):
         CpufreqClock(xavier.units[0], Hold(machine).journal).set_clock(xavier.units[0].mhz[0])
+
+
+def test_what_another_thread_turns_meanwhile_is_not_undone(xavier: BoardBed) -> None:
+    before = xavier.knobs()
+    hold = Hold(xavier.machine)
+    first, second = (CpufreqClock(unit, hold.journal) for unit in xavier.units[:2])
+    knob = xavier.tree.knob(f"{xavier.policy(xavier.units[2])}/scaling_governor")
+
+    def turn_and_fail() -> None:
+        with hold.journal.together():
+            hold.journal.turn(knob, "powersave", "governor")
+            other = threading.Thread(target=second.set_clock, args=[xavier.units[1].mhz[0]])
+            other.start()
+            other.join()
+            raise DeviceError("made up")
+
+    first.set_clock(xavier.units[0].mhz[0])
+    with pytest.raises(DeviceError, match="made up"):
+        turn_and_fail()
+    assert knob.text() == before[knob.path]
+    assert [xavier.khz(unit) for unit in xavier.units[:2]] == [round(unit.mhz[0] * 1000) for unit in xavier.units[:2]]
+    hold.give_back()
+    assert xavier.knobs() == before
