@@ -106,8 +106,15 @@ def real_units(board: Board) -> list[BoardUnit]:
 
 
 @contextmanager
-def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float]]:
+def at_top_clocks(
+    board: Board, machine: Machine, on_faults: Callable[[list[str]], None] = lambda faults: None
+) -> Iterator[Mapping[str, float]]:
     """Keep all real clocks of a board at their highest within the block, as profiles want them.
+
+    Args:
+        board: the board.
+        machine: the machine that it is.
+        on_faults: told of knobs that could not be given back at the end, in words.
 
     Yields:
         By unit with a real clock, the clock that was granted, in MHz: a power mode may leave less than the highest.
@@ -126,7 +133,7 @@ def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float
             granted = {unit.name: open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1]) for unit in units}
         yield granted
     finally:
-        hold.give_back()
+        on_faults(hold.give_back().faults())
 
 
 @contextmanager
