@@ -332,11 +332,6 @@ class BoardAgent:
 
     # ------------------------------------------------------------ the end
 
-    @property
-    def recovered(self) -> HandedBack:
-        """The outcome of giving back what a dead run had left, when this one began."""
-        return self._hold.recovered if self._hold else HandedBack()
-
     def restore(self) -> HandedBack:
         """Stop the governors and put every unit back as it was found. Doing so twice is the same as once.
 
