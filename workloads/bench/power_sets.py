@@ -16,7 +16,7 @@ from functools import cache
 from actors.cluster import packaged_board
 from actors.xavier_power import STOCK, UNCLAMPED, fit, with_power
 from scheduler.board import Board
-from workloads.simulator.board import Residency
+from workloads.simulator.residency import Residency
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
