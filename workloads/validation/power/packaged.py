@@ -7,11 +7,13 @@ that each figure stands in one place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from actors.cluster import packaged_board
 from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
+from actors.wall_power import SYSTEMS, TOP_MHZ
 from scheduler.errors import did_you_mean
 from workloads.validation.power.table import Line, PowerTableError, read_table
 
@@ -123,4 +125,28 @@ def _odroid_line(file: str, **cells: str) -> Line:
     return Line(where=file, cells={"board": "odroid-xu3", **cells})
 
 
-_FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {"odroid-xu3": _odroid}
+def _at_the_wall(name: str) -> Iterator[Line]:
+    """Yield each network on a board by its power at the wall, its own power before the run as the idle one.
+
+    Of systems whose busy cores are spread over clusters nothing was made a figure.
+    """
+    board = packaged_board(name)
+    for system in SYSTEMS.values():
+        if system.board != name:
+            continue
+        if system.cores is None:
+            busy, role = {unit.name: str(unit.cores) for unit in board.units}, "held-out"
+        else:
+            busy, role = {board.units[0].name: str(system.cores)}, "fitted"
+        for run in system.runs:
+            common = {"board": name, "rail": "board", "mhz": "max", "role": role, "source": system.engine}
+            cells = {f"busy:{unit}": cores for unit, cores in busy.items()}
+            where = "mlperf_ladders_power.csv"
+            yield Line(where=where, cells=common | {"power_w": f"{run.idle_w:.3f}", "note": "before the run"})
+            yield Line(where=where, cells=common | cells | {"power_w": f"{run.wall_w:.3f}", "note": run.network})
+
+
+_FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
+    "odroid-xu3": _odroid,
+    **{name: partial(_at_the_wall, name) for name in TOP_MHZ},
+}
