@@ -83,10 +83,10 @@ def top(subnet: str, latency_ms: float, accuracy: float, unit: str = "big") -> O
     )
 
 
-def test_a_network_that_is_less_accurate_and_no_faster_is_no_rung():
+def test_a_network_that_is_slower_and_less_accurate_is_no_rung():
     points = [top("a", 10, 0.6), top("b", 12, 0.5), top("c", 20, 0.7), top("d", 20, 0.65), top("e", 30, 0.7)]
-    # One of unknown accuracy is a rung, and so is one that is as accurate as another.
-    assert ladder_of([*points, top("f", 40, 0.0)]) == ["a", "c", "e", "f"]
+    # One of unknown accuracy is a rung, and so is one that is as accurate or as fast as another.
+    assert ladder_of([*points, top("f", 40, 0.0)]) == ["a", "c", "d", "e", "f"]
 
 
 def test_a_network_is_as_fast_as_on_its_fastest_unit():

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from scheduler.board import BoardUnit
-from workloads.simulator.board import Residency
 from workloads.validation.power.rows import ROLES, MeasuredPower, Role, check_idle_rises
 from workloads.validation.power.table import PowerTableError
 
@@ -105,24 +104,21 @@ def predicted(rows: Sequence[MeasuredPower]) -> list[RowError]:
 def predicted_w(row: MeasuredPower) -> float:
     """Return the power that the board's figures say for a row, in watts.
 
-    With a static_w of 0.2 and a dynamic_w of 0.5, a unit with 1.5 busy cores takes 0.95 W. A unit with less than one
-    busy core on average counts as idle for the rest of the time.
+    With a static_w of 0.2 and a dynamic_w of 0.5, a unit with 1.5 cores busy with a network of activity 0.8 takes
+    0.8 W. A unit with less than one busy core on average counts as idle for the rest of the time.
     """
-    units_w = [_unit_w(row.board.unit(name), row.mhz[name], row.busy[name]) for name in row.units]
+    units_w = [_unit_w(row.board.unit(name), row.mhz[name], row.busy[name], row.activity[name]) for name in row.units]
     return math.fsum(units_w) + (row.board.base_w or 0.0 if row.whole else 0.0)
 
 
-def _unit_w(unit: BoardUnit, mhz: float, busy: float) -> float:
-    # One second at this clock, priced as the simulator prices it, takes as many joules as the unit takes watts.
-    at_clock = [float(clock == mhz) for clock in unit.mhz]
-    second = Residency(
-        mhz=unit.mhz,
-        time_s=tuple(at_clock),
-        idle_s=tuple(share * max(0.0, 1 - busy) for share in at_clock),
-        busy_s=tuple(share * busy for share in at_clock),
-        managing_s=(0.0,) * len(unit.mhz),
-    )
-    return second.energy_j(unit) or 0.0
+def _unit_w(unit: BoardUnit, mhz: float, busy: float, activity: float) -> float:
+    busy_w, idle_w = (unit.resting_w(mhz, busy=is_busy, on=True) for is_busy in (True, False))
+    assert busy_w is not None
+    assert idle_w is not None
+    assert unit.dynamic_w is not None
+    busy_share = min(1.0, busy)
+    resting_w = busy_share * busy_w + (1 - busy_share) * idle_w
+    return resting_w + busy * activity * unit.dynamic_w[unit.mhz.index(mhz)]
 
 
 def _check_scale(one: RowError) -> None:

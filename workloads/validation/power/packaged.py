@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from actors.cluster import packaged_board
 from actors.measured_tables import measured_rows
@@ -126,9 +127,9 @@ def _odroid_line(file: str, **cells: str) -> Line:
 
 
 def _at_the_wall(name: str) -> Iterator[Line]:
-    """Yield each network on a board by its power at the wall, its own power before the run as the idle one.
+    """Yield each network on a board by its power at the wall, and for each system the median power before its runs.
 
-    Of systems whose busy cores are spread over clusters nothing was made a figure.
+    No figure was made from systems whose busy cores are spread over clusters.
     """
     board = packaged_board(name)
     for system in SYSTEMS.values():
@@ -138,12 +139,13 @@ def _at_the_wall(name: str) -> Iterator[Line]:
             busy, role = {unit.name: str(unit.cores) for unit in board.units}, "held-out"
         else:
             busy, role = {board.units[0].name: str(system.cores)}, "fitted"
+        common = {"board": name, "rail": "board", "mhz": "max", "role": role, "source": system.engine}
+        loaded = {f"busy:{unit}": cores for unit, cores in busy.items()}
+        where = "mlperf_ladders_power.csv"
+        idle_w = median(run.idle_w for run in system.runs)
+        yield Line(where=where, cells=common | {"power_w": f"{idle_w:.3f}", "note": "median before the runs"})
         for run in system.runs:
-            common = {"board": name, "rail": "board", "mhz": "max", "role": role, "source": system.engine}
-            cells = {f"busy:{unit}": cores for unit, cores in busy.items()}
-            where = "mlperf_ladders_power.csv"
-            yield Line(where=where, cells=common | {"power_w": f"{run.idle_w:.3f}", "note": "before the run"})
-            yield Line(where=where, cells=common | cells | {"power_w": f"{run.wall_w:.3f}", "note": run.network})
+            yield Line(where=where, cells=common | loaded | {"power_w": f"{run.wall_w:.3f}", "note": run.network})
 
 
 _FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {

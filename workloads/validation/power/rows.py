@@ -9,6 +9,7 @@ from typing import Literal
 from actors.cluster import find_board
 from scheduler.board import SAME_CLOCK, Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
+from workloads.validation.power.networks import activity_of
 from workloads.validation.power.table import BY_UNIT, Line, PowerTableError
 
 Role = Literal["fitted", "held-out"]
@@ -30,7 +31,8 @@ class MeasuredPower:
         whole: true if the rail is that of the whole board.
         mhz: the clock of each unit behind the rail.
         busy: the mean number of busy cores of each unit behind the rail.
-        network: what kept them busy; None for a network of activity 1.
+        network: what kept them busy; None where that is not said.
+        activity: the network's activity on each unit behind the rail, 1 where none is named.
         power_w: the measured power in watts.
         role: `fitted` if figures of the board were made from it, else `held-out`.
         source: who measured it, in words; empty if that is not said.
@@ -45,6 +47,7 @@ class MeasuredPower:
     mhz: Mapping[str, float]
     busy: Mapping[str, float]
     network: str | None
+    activity: Mapping[str, float]
     power_w: float
     role: Role
     source: str
@@ -116,6 +119,7 @@ def _row(line: Line, board: Board) -> MeasuredPower:
         mhz={unit.name: _clock(line, unit, units, busy[unit.name]) for unit in units},
         busy=busy,
         network=line.cell("network") or None,
+        activity={unit.name: activity_of(line, board, unit, busy[unit.name]) for unit in units},
         power_w=power_w,
         role=role,
         source=line.cell("source"),
