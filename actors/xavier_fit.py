@@ -35,7 +35,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "cpu_voltage_share": (0.4, 0.85),  # assumed; the same
     "gpu_static_w": (0.02, 1.0),  # assumed; the shared rail near idle decides
     "gpu_voltage_share": (0.6, 0.95),  # assumed; the GPU rail of the AGX Xavier in three modes decides
-    "gpu_floor_share": (0.0, 0.3),  # assumed; 0.3 was measured on a Jetson TX2, none shows on an AGX Xavier
+    "gpu_floor_share": (0.0, 0.1),  # assumed; a Jetson TX2 has 0.04, memory included, and none shows on an AGX Xavier
     "supply_share": (0.8, 0.95),  # assumed
     "host_cores": (0.0, 1.0),  # assumed; one thread feeds the GPU
     "cpu_activity": (0.76, 1.14),  # 43 networks of agx_xavier_cpu_wall.csv: 5 and 95 % over the median
