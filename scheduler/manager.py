@@ -91,6 +91,7 @@ class Manager:
             objective=objective,
             power_cap_w=power_cap_w,
             grace_s=max(GRACE_S, 2 * epoch_s),
+            paces=bool(getattr(policy, "paces", False)),
         )
         self._transition = Transition(board)
         for app in self._knowledge.present:
@@ -234,10 +235,11 @@ class Manager:
         online = {name: limits.cpus_online for name, limits in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
-        same = before is not None and (before.gears, before.clocks, before.clamps_mhz) == (
+        same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (
             plan.gears,
             plan.clocks,
             plan.clamps_mhz,
+            plan.paces,
         )
         if same and self._cpus == cpus:
             return []

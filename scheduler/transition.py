@@ -53,6 +53,7 @@ from scheduler.messages import (
     Activated,
     ClockSet,
     Effect,
+    Hints,
     Log,
     Pin,
     Pinned,
@@ -187,9 +188,12 @@ class Transition:
         self._units = {name: unit if name in plan.clocks else UnitClock() for name, unit in self._units.items()}
         for name, clock in plan.clocks.items():
             unit = self._units[name]
-            clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}
-            if (unit.goal, unit.goal_clamps_mhz) != (clock, clamps_mhz):
-                unit.goal, unit.goal_clamps_mhz, unit.plan = clock, clamps_mhz, number
+            hints = Hints(
+                clamps_mhz={app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name},
+                paces={app: pace for app, pace in plan.paces.items() if plan.gears[app].unit == name},
+            )
+            if (unit.goal, unit.goal_hints) != (clock, hints):
+                unit.goal, unit.goal_hints, unit.plan = clock, hints, number
 
     def acknowledge(self, ack: Ack) -> list[Effect]:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
@@ -258,7 +262,7 @@ class Transition:
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
             if clock is not None:
-                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, clamps_mhz=unit.goal_clamps_mhz)
+                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, hints=unit.goal_hints)
                 unit.asked_s = now_s
                 effects.append(unit.asked)
         for app in self._apps.values():
@@ -321,8 +325,8 @@ class Transition:
         if unit.goal is None or not self._switches[name].usable:
             return None
         if unit.goal == standing:
-            told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
-            return unit.goal if unit.goal_clamps_mhz != told else None
+            told = unit.asked.hints if unit.asked else unit.hints
+            return unit.goal if unit.goal_hints != told else None
         # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
         old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)

@@ -21,7 +21,8 @@ class Policy(Protocol):
 
     It is asked when something that a decision rests on has changed: a target, a limit, a rate. A policy that wants to
     be asked every epoch has a true attribute `every_epoch`. A policy that solves an optimisation problem each time has
-    a true attribute `solves`, and a simulation charges it more time for a decision.
+    a true attribute `solves`, and a simulation charges it more time for a decision. One that gives requests clocks of
+    their own (`Plan.paces`) has a true attribute `paces`, and is shown which units can have that (`UnitView.paced`).
     """
 
     def decide(self, snapshot: Snapshot) -> Plan:

@@ -128,7 +128,7 @@ class _Transport:
             case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
                 return Pinned(app=app, unit=unit, cpus=self._agent.pin(app, self._pids[app], cpus), plan=plan)
             case SetClock(unit=unit, clock=clock, plan=plan):
-                return ClockSet(unit=unit, clock=self._agent.set_clock(unit, clock, effect.clamps_mhz), plan=plan)
+                return ClockSet(unit=unit, clock=self._agent.set_clock(unit, clock, effect.hints), plan=plan)
             case SwitchUnit():
                 return self._agent.switch(effect)
         raise AssertionError(effect)

@@ -17,7 +17,7 @@ from functools import cache
 from actors import odroid_power, xavier_fit, xavier_power
 from actors.cluster import packaged_board
 from scheduler.board import Board
-from workloads.simulator.board import Residency
+from workloads.simulator.residency import Residency
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

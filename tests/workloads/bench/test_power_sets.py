@@ -31,7 +31,7 @@ from workloads.bench.tasks import Command
 from workloads.bench.words import ratio_verdict
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import simulate
-from workloads.simulator.board import Residency
+from workloads.simulator.residency import Residency
 
 XAVIER = packaged_board(STOCK)
 MIX = Mix(

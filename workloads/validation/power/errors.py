@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from scheduler.board import BoardUnit
-from workloads.simulator.board import Residency
 from workloads.validation.power.rows import ROLES, MeasuredPower, Role, check_idle_rises
 from workloads.validation.power.table import PowerTableError
 
@@ -18,6 +17,9 @@ AIM = 0.10
 _OTHER_SCALE = 200.0
 """Factor between measured and predicted power from which on a table is in another unit than watts. No board file is
 that wrong: those that were found wrong were so by a factor of 4."""
+
+_NO_SCALE = 30.0
+"""Factor from a scale from which on a figure is in none of them: half of the way, in orders, from mW to µW."""
 
 _SCALES = {1e3: "mW", 1e6: "µW", 1e-3: "kW"}
 
@@ -105,24 +107,21 @@ def predicted(rows: Sequence[MeasuredPower]) -> list[RowError]:
 def predicted_w(row: MeasuredPower) -> float:
     """Return the power that the board's figures say for a row, in watts.
 
-    With a static_w of 0.2 and a dynamic_w of 0.5, a unit with 1.5 busy cores takes 0.95 W. A unit with less than one
-    busy core on average counts as idle for the rest of the time.
+    With a static_w of 0.2 and a dynamic_w of 0.5, a unit with 1.5 cores busy with a network of activity 0.8 takes
+    0.8 W. A unit with less than one busy core on average counts as idle for the rest of the time.
     """
-    units_w = [_unit_w(row.board.unit(name), row.mhz[name], row.busy[name]) for name in row.units]
+    units_w = [_unit_w(row.board.unit(name), row.mhz[name], row.busy[name], row.activity[name]) for name in row.units]
     return math.fsum(units_w) + (row.board.base_w or 0.0 if row.whole else 0.0)
 
 
-def _unit_w(unit: BoardUnit, mhz: float, busy: float) -> float:
-    # One second at this clock, priced as the simulator prices it, takes as many joules as the unit takes watts.
-    at_clock = [float(clock == mhz) for clock in unit.mhz]
-    second = Residency(
-        mhz=unit.mhz,
-        time_s=tuple(at_clock),
-        idle_s=tuple(share * max(0.0, 1 - busy) for share in at_clock),
-        busy_s=tuple(share * busy for share in at_clock),
-        managing_s=(0.0,) * len(unit.mhz),
-    )
-    return second.energy_j(unit) or 0.0
+def _unit_w(unit: BoardUnit, mhz: float, busy: float, activity: float) -> float:
+    busy_w, idle_w = (unit.resting_w(mhz, busy=is_busy, on=True) for is_busy in (True, False))
+    assert busy_w is not None
+    assert idle_w is not None
+    assert unit.dynamic_w is not None
+    busy_share = min(1.0, busy)
+    resting_w = busy_share * busy_w + (1 - busy_share) * idle_w
+    return resting_w + busy * activity * unit.dynamic_w[unit.mhz.index(mhz)]
 
 
 def _check_scale(one: RowError) -> None:
@@ -130,10 +129,14 @@ def _check_scale(one: RowError) -> None:
     if 1 / _OTHER_SCALE < factor < _OTHER_SCALE:
         return
     scale = min(_SCALES, key=lambda scale: abs(math.log(factor / scale)))
+    by_figures = f"{one.row.board.name} takes {one.predicted_w:.3g} W by its figures"
+    if abs(math.log(factor / scale)) > math.log(_NO_SCALE):
+        raise one.row.line.error(
+            "power_w",
+            f"{by_figures}, so {factor:.0e} times that is wrong in any unit; correct it, or leave the row out",
+        )
     raise one.row.line.error(
-        "power_w",
-        f"{one.row.board.name} takes {one.predicted_w:.3g} W by its figures, so this looks like {_SCALES[scale]}; give "
-        f"watts, here {one.row.power_w / scale:g}",
+        "power_w", f"{by_figures}, so this looks like {_SCALES[scale]}; give watts, here {one.row.power_w / scale:g}"
     )
 
 

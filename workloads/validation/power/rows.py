@@ -9,6 +9,7 @@ from typing import Literal
 from actors.cluster import find_board
 from scheduler.board import SAME_CLOCK, Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
+from workloads.validation.power.networks import activity_of
 from workloads.validation.power.table import BY_UNIT, Line, PowerTableError
 
 Role = Literal["fitted", "held-out"]
@@ -30,7 +31,8 @@ class MeasuredPower:
         whole: true if the rail is that of the whole board.
         mhz: the clock of each unit behind the rail.
         busy: the mean number of busy cores of each unit behind the rail.
-        network: what kept them busy; None for a network of activity 1.
+        network: what kept them busy; None where that is not said.
+        activity: the network's activity on each unit behind the rail, 1 where none is named.
         power_w: the measured power in watts.
         role: `fitted` if figures of the board were made from it, else `held-out`.
         source: who measured it, in words; empty if that is not said.
@@ -45,6 +47,7 @@ class MeasuredPower:
     mhz: Mapping[str, float]
     busy: Mapping[str, float]
     network: str | None
+    activity: Mapping[str, float]
     power_w: float
     role: Role
     source: str
@@ -106,7 +109,7 @@ def _row(line: Line, board: Board) -> MeasuredPower:
     if not power_w:
         raise line.error("power_w", "no power; give the measured watts, above 0, or leave the row out")
     if role not in ROLES:
-        raise line.error("role", f"must be {' or '.join(ROLES)}{did_you_mean(role, ROLES)}")
+        raise line.error("role", f"must be {' or '.join(ROLES)}")
     return MeasuredPower(
         where=line.where,
         board=board,
@@ -116,6 +119,7 @@ def _row(line: Line, board: Board) -> MeasuredPower:
         mhz={unit.name: _clock(line, unit, units, busy[unit.name]) for unit in units},
         busy=busy,
         network=line.cell("network") or None,
+        activity={unit.name: activity_of(line, board, unit, busy[unit.name]) for unit in units},
         power_w=power_w,
         role=role,
         source=line.cell("source"),
@@ -203,10 +207,12 @@ def _off_table(unit: BoardUnit, mhz: float, *, named: bool) -> str:
     for scale, name in ((1e3, "kHz"), (1e6, "Hz"), (1e-3, "GHz")):
         if any(abs(mhz / scale - clock) <= SAME_CLOCK * clock for clock in unit.mhz):
             return f"looks like {name}; give {mhz / scale:g} MHz"
-    below = [clock for clock in unit.mhz if clock < mhz][-1:]
-    above = [clock for clock in unit.mhz if clock > mhz][:1]
-    near = " and ".join(f"{clock:g}" for clock in below + above)
     hint = "" if named or unit.kind == "gpu" else f"; for a clock of another unit write {BY_UNIT[0]}:UNIT"
+    if not unit.mhz[0] < mhz < unit.mhz[-1]:
+        end, clock = ("lowest", unit.mhz[0]) if mhz < unit.mhz[0] else ("highest", unit.mhz[-1])
+        return f"{unit.name} has no such clock; its {end} is {clock:g} MHz{hint}"
+    above = next(place for place, clock in enumerate(unit.mhz) if clock > mhz)
+    near = f"{unit.mhz[above - 1]:g} and {unit.mhz[above]:g}"
     return f"{unit.name} has no such clock; next to it are {near} MHz{hint}"
 
 
