@@ -47,6 +47,8 @@ def figures(content):
             elif key not in ("name", "kind", "dvfs", "host"):
                 yield unit["name"], key
     yield from ((None, key) for key in ("modes", "ambient_c") if key in content)
+    if any("emc_w" in mode for mode in content.get("modes", ())):
+        yield None, "emc_w"
     yield from ((None, key) for key in ("base_w", "sensors") if content["power"].get(key) is not None)
 
 
