@@ -20,7 +20,8 @@ EMULATED = ["one-unit-host", "two-core-host"]
 SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED))
 NAMES = [*EMULATED, *SIMULATED]
 XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
-POWERED = [*EMULATED, "odroid-xu3", *XAVIER_NX]
+FITTED = [*XAVIER_NX, "jetson-tx2"]
+POWERED = [*EMULATED, "odroid-xu3", *FITTED]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,8 +32,8 @@ def test_shipped_boards_say_what_they_are(name):
     board = packaged_board(name)
     assert board.name == name
     assert board.powered == (name in POWERED)
-    assert (board.base_w is not None) == (name in XAVIER_NX)
-    mark = "fitted" if name in XAVIER_NX else "published" if name in POWERED else "unknown"
+    assert (board.base_w is not None) == (name in FITTED)
+    mark = "fitted" if name in FITTED else "published" if name in POWERED else "unknown"
     assert board.power_source.startswith(f"{mark}: ")
 
 

@@ -13,6 +13,7 @@ from actors.cluster import packaged_board
 from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
 from scheduler.errors import did_you_mean
+from workloads.validation.power.jetsons import tx2_lines, xavier_lines
 from workloads.validation.power.table import Line, PowerTableError, read_table
 
 ALL = "all"
@@ -123,4 +124,8 @@ def _odroid_line(file: str, **cells: str) -> Line:
     return Line(where=file, cells={"board": "odroid-xu3", **cells})
 
 
-_FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {"odroid-xu3": _odroid}
+_FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
+    "odroid-xu3": _odroid,
+    "jetson-xavier-nx": xavier_lines,
+    "jetson-tx2": tx2_lines,
+}
