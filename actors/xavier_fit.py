@@ -310,11 +310,13 @@ class LeftOut:
         run: the run.
         unknown_w: predicted for a network of which nothing is known: activity 1.
         known_w: predicted for the activity that this network had on an AGX Xavier.
+        activity: that activity.
     """
 
     run: Run
     unknown_w: float
     known_w: float
+    activity: float
 
 
 def left_out(parameters: XavierPower) -> list[LeftOut]:
@@ -343,6 +345,7 @@ def left_out(parameters: XavierPower) -> list[LeftOut]:
                 run=run,
                 unknown_w=rest_w + at_clock * dynamic_w,
                 known_w=rest_w + at_clock * known_w,
+                activity=known_w / dynamic_w,
             )
         )
     return found
