@@ -15,6 +15,7 @@ from actors.stored_profiles import (
     thinned,
     write_packaged_profile,
 )
+from actors.wall_power import LADDERS
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
@@ -134,11 +135,12 @@ def test_a_packaged_profile_has_its_name_a_source_and_known_accuracies(name):
     assert profile.supernet == name
     assert ": " in profile_source(name)
     accuracies = [rung.accuracy for rung in profile.rungs]
-    assert accuracies == sorted(accuracies)
+    assert None not in accuracies
+    assert accuracies == sorted(accuracies) or name in LADDERS  # those have dominated networks too
     assert [rung.times[0].mean_ms for rung in profile.rungs] == sorted(rung.times[0].mean_ms for rung in profile.rungs)
 
 
-@pytest.mark.parametrize("name", [name for name in PACKAGED if name != "ofa-plates"])
+@pytest.mark.parametrize("name", sorted({*PACKAGED} - {*LADDERS, "ofa-plates"}))
 def test_published_profiles_have_no_network_and_say_what_is_assumed(name):
     assert not is_executable(name)
     assert packaged_profile(name).speed_of == "jetson-xavier-nx"
