@@ -305,7 +305,8 @@ class BoardLedger:
             )
             self._file.put_unit(number, unit)
             # A core that no request has may have gone offline or come online.
-            self._tokens.free(number, unit, lambda holder: holder <= 0)
+            if cpus_online is not None:
+                self._tokens.free(number, unit, lambda holder: holder <= 0)
 
     def pace(self, name: str, mhz: float, paces: Mapping[int, Pace], *, max_mhz: float | None = None) -> None:
         """Give each request on a unit a clock of its own from now on. Only the unit's device calls it.
