@@ -80,7 +80,7 @@ class _Simulation:
         self._keeps_log = log
         self._agenda = agenda = Agenda(-_LEAD_S)
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
-        self._board = SimulatedBoard(plan.board, agenda)
+        self._board = SimulatedBoard(plan.board, agenda, governors_sample=plan.governors_sample)
         self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
         self._servers = {
             name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())
