@@ -167,9 +167,12 @@ class Plan:
         optimal: True if the policy has proven that nothing better exists; None where it makes no such claim.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds
             it.
+        awake_cpus: by unit, how many of its CPUs applications may run on, so that the others can sleep; all that are
+            online on a unit that is left out.
     """
 
     gears: Mapping[str, Gear]
     clocks: Mapping[str, float | str]
     optimal: bool | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    awake_cpus: Mapping[str, int] = field(default_factory=dict)
