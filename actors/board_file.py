@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from actors.board_checks import check
 from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, ModeEntry, SensorEntry, UnitEntry
-from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
+from scheduler.board import Board, BoardUnit, IdleState
 from scheduler.errors import did_you_mean
 from scheduler.mode import ClockRange, Mode
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
 
 
 def read_board(file: str, mode: str | None = None) -> Board:
@@ -182,4 +184,5 @@ def _mode(mode: ModeEntry) -> Mode:
             ClockRange(unit=unit, min_mhz=mode.min_mhz.get(unit), max_mhz=mode.max_mhz.get(unit)) for unit in units
         ),
         emc_mhz=mode.emc_mhz,
+        emc_w=mode.emc_w,
     )

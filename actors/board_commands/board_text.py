@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
 from scheduler.mode import Mode
+from scheduler.sensor import Sensor
 
 _WIDTH = 120
 _FIRST_LINE = "# Describes the board that gearshift manages; it is not a file of Ray's cluster launcher."
@@ -137,6 +138,8 @@ def _mode_keys(mode: Mode) -> dict[str, str]:
             keys[key] = f"{{{', '.join(f'{_text(unit)}: {_number(mhz)}' for unit, mhz in limits)}}}"
     if mode.emc_mhz is not None:
         keys["emc_mhz"] = _number(mode.emc_mhz)
+    if mode.emc_w is not None:
+        keys["emc_w"] = _number(mode.emc_w)
     return keys
 
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from actors.board_commands.board_text import board_text
 from actors.board_file import read_board
 from actors.cluster import packaged_board
-from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
+from scheduler.board import Board, BoardUnit, IdleState
 from scheduler.mode import ClockRange, Mode
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=12)
 WORDS = st.sampled_from(["on", "no", "null", "1e3", "0x40", "2.5", "true", "-", "~", "big", "p-cores", "07"])
@@ -62,11 +64,11 @@ def any_board(draw: st.DrawFn) -> Board:
     names = draw(st.lists(NAMES | WORDS.filter(lambda word: word != "~"), min_size=1, max_size=3, unique=True))
     there = [draw(units(name, (2 * place, 2 * place + 1))) for place, name in enumerate(names)]
     rails = draw(st.lists(TEXT.map(str.strip), max_size=3, unique=True))
-    first = there[0]
+    first, base_w = there[0], draw(st.none() | FIGURES)
     return Board(
         name=draw(NAMES),
         units=tuple(there),
-        base_w=draw(st.none() | FIGURES),
+        base_w=base_w,
         sensor="none",
         sensors=tuple(
             Sensor(rail=rail, driver="ina2xx", covers=("board", (names[0],), ())[place], address="0x40")
@@ -75,7 +77,15 @@ def any_board(draw: st.DrawFn) -> Board:
         power_source=draw(TEXT).strip(),
         ambient_c=draw(st.floats(-50, 150)),
         speed_of=draw(NAMES),
-        modes=(Mode(name="LOW", id=7, cpus=(0,), clocks=(ClockRange(unit=first.name, max_mhz=first.mhz[0]),)),),
+        modes=(
+            Mode(
+                name="LOW",
+                id=7,
+                cpus=(0,),
+                clocks=(ClockRange(unit=first.name, max_mhz=first.mhz[0]),),
+                emc_w=None if base_w is None else draw(st.none() | FIGURES),
+            ),
+        ),
     )
 
 
