@@ -234,7 +234,7 @@ class Manager:
             return waiting
         self._decided = inputs
         self._outcome = appraise(plan, snapshot)
-        online = {name: limits.cpus_online for name, limits in inputs.units.items()}
+        online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
         same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (

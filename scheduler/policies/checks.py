@@ -65,6 +65,8 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
     for name, clock in plan.clocks.items():
         _check_clock(units[name], clock)
     _check_paces(plan, units)
+    for name, count in plan.awake_cpus.items():
+        _check_awake(name, count, units)
 
 
 def _check_names(field: str, noun: str, given: Mapping[str, object], wanted: list[str]) -> None:
@@ -116,3 +118,11 @@ def _check_clock(unit: UnitView, clock: float | str) -> None:
             raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{hint}")
     elif clock not in unit.mhz_allowed:
         raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}; allowed now are {unit.mhz_allowed}.")
+
+
+def _check_awake(name: str, count: int, units: Mapping[str, UnitView]) -> None:
+    if name not in units:
+        raise PolicyError(f"plan: awake_cpus has {name!r}, which is no unit.{did_you_mean(name, units)}")
+    online = units[name].cores_online
+    if not (isinstance(count, int) and 1 <= count <= online):
+        raise PolicyError(f"plan: awake_cpus of {name!r} is {count!r}; it must be from 1 to {online}, all online.")
