@@ -200,6 +200,7 @@ def _check_modes(described: BoardEntry) -> None:
             raise BoardError(f"modes[{place}].name must not be a number, since that is an id, not {mode.name!r}.")
         _check_cpus_of_mode(f"modes[{place}].cpus", mode, described)
         _check_clocks_of_mode(f"modes[{place}]", mode, described)
+        _check_memory_of_mode(f"modes[{place}].emc_w", mode, described.power.base_w)
 
 
 def _check_cpus_of_mode(key: str, mode: ModeEntry, described: BoardEntry) -> None:
@@ -228,6 +229,15 @@ def _check_clocks_of_mode(key: str, mode: ModeEntry, described: BoardEntry) -> N
         least, most = mode.min_mhz[name], mode.max_mhz[name]
         if least > most:
             raise BoardError(f"{key}.min_mhz.{name} must be at most its max_mhz, {most:g}, not {least:g}.")
+
+
+def _check_memory_of_mode(key: str, mode: ModeEntry, base_w: float | None) -> None:
+    if mode.emc_w is None:
+        return
+    if base_w is None:
+        raise BoardError(f"{key} adds to power.base_w, which is unknown. Give that too, or leave emc_w out.")
+    if base_w + mode.emc_w < 0:
+        raise BoardError(f"{key} must leave power.base_w, {base_w:g}, at 0 at least, not {mode.emc_w:g}.")
 
 
 def _check_sources(described: BoardEntry) -> None:

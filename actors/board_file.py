@@ -184,4 +184,5 @@ def _mode(mode: ModeEntry) -> Mode:
             ClockRange(unit=unit, min_mhz=mode.min_mhz.get(unit), max_mhz=mode.max_mhz.get(unit)) for unit in units
         ),
         emc_mhz=mode.emc_mhz,
+        emc_w=mode.emc_w,
     )

@@ -129,6 +129,7 @@ class ModeEntry(Entry):
     min_mhz: dict[str, _Positive] = {}
     max_mhz: dict[str, _Positive] = {}
     emc_mhz: _Positive | None = None
+    emc_w: float | None = None
 
 
 class BoardEntry(Entry):

@@ -287,7 +287,7 @@ class Board:
         """Return the board as one of its modes leaves it; its name is then BOARD:MODE.
 
         A unit without a CPU online is gone, and rails no longer cover it. A GPU whose host is gone has the first CPU
-        unit that is left for its host.
+        unit that is left for its host. `base_w` has what the mode's memory clock adds.
 
         Args:
             mode: name of the mode, or its number.
@@ -318,6 +318,7 @@ class Board:
                 for rail in self.sensors
             ),
             mode=found[0].name,
+            base_w=None if self.base_w is None else self.base_w + (found[0].emc_w or 0.0),
         )
 
     def unit(self, name: str) -> BoardUnit:

@@ -33,6 +33,7 @@ class Mode:
         cpus: the CPUs that are online, by the kernel's numbers; None for all.
         clocks: the clocks that it leaves, by unit; all those of a unit that is not named.
         emc_mhz: highest clock of the memory; None where it is not limited, or unknown. The scheduler does not use it.
+        emc_w: what the memory at that clock adds to `Board.base_w`; None where unknown, and it counts as nothing.
     """
 
     name: str
@@ -40,3 +41,4 @@ class Mode:
     cpus: tuple[int, ...] | None = None
     clocks: tuple[ClockRange, ...] = ()
     emc_mhz: float | None = None
+    emc_w: float | None = None

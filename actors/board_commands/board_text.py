@@ -138,6 +138,8 @@ def _mode_keys(mode: Mode) -> dict[str, str]:
             keys[key] = f"{{{', '.join(f'{_text(unit)}: {_number(mhz)}' for unit, mhz in limits)}}}"
     if mode.emc_mhz is not None:
         keys["emc_mhz"] = _number(mode.emc_mhz)
+    if mode.emc_w is not None:
+        keys["emc_w"] = _number(mode.emc_w)
     return keys
 
 

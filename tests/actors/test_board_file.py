@@ -171,7 +171,7 @@ WRONG = {
     "on time without consent": (unit(on_ms=3), "units[1].on_ms is for a unit with may_switch_off: true. Add that."),
     "off above idle": (
         unit(may_switch_off=True, off_w=5.0, idle_share=0.5),
-        "units[1].off_w must be at most the idle power at the lowest clock, 0.0067 W, not 5.",
+        "units[1].off_w must be at most the idle power at the lowest clock, 0.0069 W, not 5.",
     ),
     "off without power": (
         unit(static_w=None, dynamic_w=None, may_switch_off=True, off_w=0.0),

@@ -43,6 +43,17 @@ def test_a_board_is_in_the_mode_that_its_file_says_unless_another_is_named(tmp_p
     assert stock.unit("big").mhz == (400.0, 600.0, 800.0, 1000.0, 1200.0, 1400.0)
 
 
+def test_the_memory_of_a_mode_adds_to_the_power_of_the_rest_of_the_board(tmp_path):
+    fast, slow = FULL | {"emc_w": 0.25}, LOW | {"emc_w": -0.5}
+    content = modes(fast, slow, power={"base_w": 2.0, "source": "measured: here"})
+    assert load(tmp_path, content).base_w == 2.0
+    assert load(tmp_path, content, "FULL").base_w == 2.25
+    assert load(tmp_path, content, "LOW").base_w == 1.5
+    assert load(tmp_path, {**content, "mode": "LOW"}).base_w == 1.5
+    # What is not known adds nothing.
+    assert load(tmp_path, modes(FULL, power={"base_w": 2.0, "source": "measured: here"}), "FULL").base_w == 2.0
+
+
 def test_speed_holds_at_the_clock_where_it_was_found(tmp_path):
     """A core that was measured at 1000 MHz runs there as measured; the rest follows from the memory share."""
     little = load(tmp_path, unit(speed=0.5, memory_share=0.2, speed_at_mhz=1000)).unit("little")
@@ -121,6 +132,14 @@ WRONG = {
         "modes[0].min_mhz.big must be at most its max_mhz, 1400, not 1600.",
     ),
     "memory zero": (modes(LOW | {"emc_mhz": 0}), "modes[0].emc_mhz must be above 0, not 0."),
+    "memory without a base": (
+        modes(LOW | {"emc_w": 0.9}, power={"source": "unknown: not measured"}),
+        "modes[0].emc_w adds to power.base_w, which is unknown. Give that too, or leave emc_w out.",
+    ),
+    "memory below nothing": (
+        modes(LOW | {"emc_w": -1.5}, power={"base_w": 1.0, "source": "measured: here"}),
+        "modes[0].emc_w must leave power.base_w, 1, at 0 at least, not -1.5.",
+    ),
     "stock mode unknown": (
         modes(LOW, mode="LO"),
         "mode must be the name of one of modes, not 'LO'. Did you",

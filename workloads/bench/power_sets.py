@@ -1,6 +1,6 @@
 """Energy of a run under every set of power figures that a board may have by what is known of it.
 
-Where power is fitted, many sets agree with what is public (`actors.xavier_power`). Where it was measured, it was for
+Where power is fitted, many sets agree with what is public (`actors.xavier_fit`). Where it was measured, it was for
 other tasks than these networks, and on one chip of many (`actors.odroid_power`). Policies believe the packaged figures.
 A simulated run is priced again under each set from where its units' time went: the same decisions, on a board that
 takes other power. So nothing is simulated twice. A set may also say which share of an inference waits for memory; that
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from actors import odroid_power, xavier_power
+from actors import odroid_power, xavier_fit, xavier_power
 from actors.cluster import packaged_board
 from scheduler.board import Board
 from workloads.simulator.residency import Residency
@@ -49,7 +49,7 @@ class PowerSets:
 
 
 _XAVIER = PowerSets(
-    boards=lambda board: tuple(xavier_power.with_power(board, one) for one in xavier_power.fit()),
+    boards=lambda board: tuple(xavier_power.with_power(board, one) for one in xavier_fit.fit()),
     stated="at the medians of the sets",
     what="sets of figures that fit what is public equally well",
 )

@@ -23,11 +23,15 @@ from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.validation.validate import Pair, simulation_of
 from workloads.validation.validate import validate as compared
 
+_OF_A_MIX = ("policy", "seed", "repeats", "epoch_ms", "time_scale", "weights")
+"""Options that say how a mix is run."""
+
 
 def validate(
+    context: typer.Context,
     mix: Annotated[
         Path | None,
-        typer.Argument(metavar="[MIX.py]", help="Script with a function `mix() -> Mix`.", show_default=False),
+        typer.Argument(metavar="MIX.py", help="Script with a function `mix() -> Mix`.", show_default=False),
     ] = None,
     power: Annotated[
         str | None,
@@ -56,6 +60,10 @@ def validate(
         with bad_input():
             if mix is not None:
                 raise InputError(f"{mix} and --power are two comparisons; leave one of both out")
+            for option in _OF_A_MIX:
+                source = context.get_parameter_source(option)
+                if source is not None and source.name == "COMMANDLINE":
+                    raise InputError(f"--{option.replace('_', '-')} is for a mix; leave it out with --power")
             result, directory = _power(power, board, out)
     elif mix is not None:
         result, directory = _mix(mix, board, policy, seed, repeats, epoch_ms, time_scale, weights, out)

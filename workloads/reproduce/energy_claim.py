@@ -4,7 +4,7 @@ The workload, knobs and meter behind the published figures are not public, so th
 Instead each plausible reading is run: one network on the GPU, one on the CPU, two at once; against each governor that
 is named; at the applications' own accuracy floors, and at the accuracy that the governor's run delivered; counted for
 the managed units, for the whole board, and above idle. On Jetson Xavier NX everything is run again for each of many
-sets of power figures that agree equally well with public data (`actors.xavier_power`), and reported as a range.
+sets of power figures that agree equally well with public data (`actors.xavier_fit`), and reported as a range.
 
 This module simulates and counts; it shows nothing.
 """
@@ -22,7 +22,8 @@ from multiprocessing import get_context
 import numpy as np
 
 from actors.cluster import packaged_board
-from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of, fit
+from actors.xavier_fit import fit
+from actors.xavier_power import STOCK, UNCLAMPED, XavierPower, board_of
 from scheduler.board import Board
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic

@@ -64,11 +64,11 @@ def any_board(draw: st.DrawFn) -> Board:
     names = draw(st.lists(NAMES | WORDS.filter(lambda word: word != "~"), min_size=1, max_size=3, unique=True))
     there = [draw(units(name, (2 * place, 2 * place + 1))) for place, name in enumerate(names)]
     rails = draw(st.lists(TEXT.map(str.strip), max_size=3, unique=True))
-    first = there[0]
+    first, base_w = there[0], draw(st.none() | FIGURES)
     return Board(
         name=draw(NAMES),
         units=tuple(there),
-        base_w=draw(st.none() | FIGURES),
+        base_w=base_w,
         sensor="none",
         sensors=tuple(
             Sensor(rail=rail, driver="ina2xx", covers=("board", (names[0],), ())[place], address="0x40")
@@ -77,7 +77,15 @@ def any_board(draw: st.DrawFn) -> Board:
         power_source=draw(TEXT).strip(),
         ambient_c=draw(st.floats(-50, 150)),
         speed_of=draw(NAMES),
-        modes=(Mode(name="LOW", id=7, cpus=(0,), clocks=(ClockRange(unit=first.name, max_mhz=first.mhz[0]),)),),
+        modes=(
+            Mode(
+                name="LOW",
+                id=7,
+                cpus=(0,),
+                clocks=(ClockRange(unit=first.name, max_mhz=first.mhz[0]),),
+                emc_w=None if base_w is None else draw(st.none() | FIGURES),
+            ),
+        ),
     )
 
 

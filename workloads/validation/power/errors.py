@@ -18,6 +18,9 @@ _OTHER_SCALE = 200.0
 """Factor between measured and predicted power from which on a table is in another unit than watts. No board file is
 that wrong: those that were found wrong were so by a factor of 4."""
 
+_NO_SCALE = 30.0
+"""Factor from a scale from which on a figure is in none of them: half of the way, in orders, from mW to µW."""
+
 _SCALES = {1e3: "mW", 1e6: "µW", 1e-3: "kW"}
 
 
@@ -126,10 +129,14 @@ def _check_scale(one: RowError) -> None:
     if 1 / _OTHER_SCALE < factor < _OTHER_SCALE:
         return
     scale = min(_SCALES, key=lambda scale: abs(math.log(factor / scale)))
+    by_figures = f"{one.row.board.name} takes {one.predicted_w:.3g} W by its figures"
+    if abs(math.log(factor / scale)) > math.log(_NO_SCALE):
+        raise one.row.line.error(
+            "power_w",
+            f"{by_figures}, so {factor:.0e} times that is wrong in any unit; correct it, or leave the row out",
+        )
     raise one.row.line.error(
-        "power_w",
-        f"{one.row.board.name} takes {one.predicted_w:.3g} W by its figures, so this looks like {_SCALES[scale]}; give "
-        f"watts, here {one.row.power_w / scale:g}",
+        "power_w", f"{by_figures}, so this looks like {_SCALES[scale]}; give watts, here {one.row.power_w / scale:g}"
     )
 
 

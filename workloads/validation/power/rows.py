@@ -109,7 +109,7 @@ def _row(line: Line, board: Board) -> MeasuredPower:
     if not power_w:
         raise line.error("power_w", "no power; give the measured watts, above 0, or leave the row out")
     if role not in ROLES:
-        raise line.error("role", f"must be {' or '.join(ROLES)}{did_you_mean(role, ROLES)}")
+        raise line.error("role", f"must be {' or '.join(ROLES)}")
     return MeasuredPower(
         where=line.where,
         board=board,
@@ -207,10 +207,12 @@ def _off_table(unit: BoardUnit, mhz: float, *, named: bool) -> str:
     for scale, name in ((1e3, "kHz"), (1e6, "Hz"), (1e-3, "GHz")):
         if any(abs(mhz / scale - clock) <= SAME_CLOCK * clock for clock in unit.mhz):
             return f"looks like {name}; give {mhz / scale:g} MHz"
-    below = [clock for clock in unit.mhz if clock < mhz][-1:]
-    above = [clock for clock in unit.mhz if clock > mhz][:1]
-    near = " and ".join(f"{clock:g}" for clock in below + above)
     hint = "" if named or unit.kind == "gpu" else f"; for a clock of another unit write {BY_UNIT[0]}:UNIT"
+    if not unit.mhz[0] < mhz < unit.mhz[-1]:
+        end, clock = ("lowest", unit.mhz[0]) if mhz < unit.mhz[0] else ("highest", unit.mhz[-1])
+        return f"{unit.name} has no such clock; its {end} is {clock:g} MHz{hint}"
+    above = next(place for place, clock in enumerate(unit.mhz) if clock > mhz)
+    near = f"{unit.mhz[above - 1]:g} and {unit.mhz[above]:g}"
     return f"{unit.name} has no such clock; next to it are {near} MHz{hint}"
 
 

@@ -62,7 +62,7 @@ def test_of_a_long_table_the_worst_twenty_are_printed(here: Path, table: Written
     lines = [f"big,{1 + place / 100}" for place in range(25)]
     ended = gearshift("validate", "--power", table("rail,power_w", *lines), "--board", board, "--out", "out")
     assert "The 20 held-out rows that are furthest off" in ended.out
-    assert ended.out.count("measured.csv, row") == 21
+    assert ended.out.count("measured.csv, row") == 20
     assert "results.csv has all 25 rows" in ended.out
 
 
@@ -72,6 +72,8 @@ def test_of_a_long_table_the_worst_twenty_are_printed(here: Path, table: Written
         (["--power", "none.csv"], ["none.csv", "can't be read"]),
         (["--power", "odroid-xu33"], ["--power 'odroid-xu33'", "Did you mean 'odroid-xu3'?"]),
         (["mix.py", "--power", "all"], ["mix.py and --power", "leave one of both out"]),
+        (["--power", "all", "--policy", "joint"], ["--policy is for a mix", "leave it out"]),
+        (["--power", "all", "--epoch-ms", "50"], ["--epoch-ms is for a mix"]),
         ([], ["nothing to validate", "--power FILE"]),
     ],
 )
