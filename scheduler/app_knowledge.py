@@ -234,6 +234,9 @@ class AppKnowledge:
             limits: those limits, in the order of the board's units.
             paced: the units that may get a clock for each request.
 
+        Returns:
+            The view; one without points if it was profiled for this board, but for no unit that is there now.
+
         Raises:
             PointsError: operating points cannot be built (see `operating_points`).
         """
@@ -262,19 +265,27 @@ class AppKnowledge:
     ) -> tuple[OperatingPoint, ...]:
         key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, limits, paced)
         if self._points_key != key:
-            self._points = operating_points(
-                board,
-                self.spec.profile.above(inputs.min_accuracy),
-                app=self.spec.app,
-                arrivals=replace(self.spec.arrivals, rate_hz=inputs.rate_hz),
-                slo=planned_share(inputs.slo),
-                min_accuracy=inputs.min_accuracy,
-                service_ratio=inputs.service_ratio,
-                margin=inputs.margin,
-                paced=paced,
-            )
+            self._points = self._priced(inputs, board, paced)
             self._points_key = key
         return self._points
+
+    def _priced(self, inputs: AppInputs, board: Board, paced: frozenset[str]) -> tuple[OperatingPoint, ...]:
+        here = {gear.subnet for gear in _gears(board, self.spec.profile)}
+        # Where nothing was profiled for any unit of the whole board, that is a mistake, and pricing says so.
+        if self.possible and not here:
+            return ()
+        return operating_points(
+            board,
+            # A floor that only networks for other units reach is one that is reached by none.
+            self.spec.profile.only(here).above(inputs.min_accuracy),
+            app=self.spec.app,
+            arrivals=replace(self.spec.arrivals, rate_hz=inputs.rate_hz),
+            slo=planned_share(inputs.slo),
+            min_accuracy=inputs.min_accuracy,
+            service_ratio=inputs.service_ratio,
+            margin=inputs.margin,
+            paced=paced,
+        )
 
 
 def _gears(board: Board, profile: Profile) -> frozenset[Gear]:

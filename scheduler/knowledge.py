@@ -168,6 +168,9 @@ class Knowledge:
     ) -> Snapshot:
         """Return the snapshot that a policy is to decide on.
 
+        An application that was profiled for no unit that is there now is left out, and so is a unit that is away: no
+        policy has to think of either.
+
         Args:
             inputs: what `inputs` returned.
             epoch: number of the manager's epoch.
@@ -179,20 +182,20 @@ class Knowledge:
             PointsError: every unit is away, or operating points of an application cannot be built (see
                 `operating_points`).
         """
-        # A unit that is away is left out, so that no policy has to think of units without a core.
         present = [unit for unit in self._board.units if inputs.units[unit.name].cpus_online]
         if not present:
             raise PointsError(f"board {self._board.name!r}: every unit is away, so nothing can run until one is back.")
         board = replace(self._board, units=tuple(limited(unit, inputs.units[unit.name]) for unit in present))
         limits = tuple(inputs.units.values())
         paced = self._paced(present)
+        views = (
+            self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits, paced=paced)
+            for app, app_inputs in inputs.apps.items()
+        )
         return Snapshot(
             epoch=epoch,
             now_s=now_s,
-            apps=tuple(
-                self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits, paced=paced)
-                for app, app_inputs in inputs.apps.items()
-            ),
+            apps=tuple(view for view in views if view.points),
             units=tuple(
                 self._unit_view(unit, inputs.units[unit.name].cpus_online, paced=unit.name in paced)
                 for unit in board.units
@@ -202,6 +205,12 @@ class Knowledge:
             objective=self._objective,
             events=events,
         )
+
+    def why_waiting(self, app: str) -> str:
+        """Return why an application is left out of a snapshot, in words."""
+        possible = {gear.unit for gear in self._apps[app].possible}
+        units = ", ".join(unit.name for unit in self._board.units if unit.name in possible)
+        return f"no unit that it was profiled for has enough cores online ({units})"
 
     def possible(self) -> dict[str, frozenset[Gear]]:
         """Return, by application, the gears that were profiled for this board."""

@@ -7,7 +7,7 @@ board.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -130,6 +130,10 @@ class Profile:
             if rung.subnet == subnet:
                 return rung
         raise KeyError(subnet)
+
+    def only(self, subnets: Collection[str]) -> Profile:
+        """Return the ladder with these sub-networks alone."""
+        return replace(self, rungs=tuple(rung for rung in self.rungs if rung.subnet in subnets))
 
     def above(self, floor: float) -> Profile:
         """Return the ladder without the sub-networks that are known to be less accurate than a floor.

@@ -143,7 +143,7 @@ class Snapshot:
     Attributes:
         epoch: number of the epoch.
         now_s: present time, board time.
-        apps: the applications present.
+        apps: the applications present; one is left out that was profiled for no unit that is there now.
         units: the units of the board; one that is away, with no CPU online, is left out.
         power_w: power of all units over the last epoch; None where unknown.
         power_cap_w: power that the units may take together; None for no cap.
@@ -163,13 +163,13 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A policy's answer: a gear for every application, and a clock or a governor for every unit.
+    """A policy's answer: a gear for every application of the snapshot, and a clock or a governor for every unit.
 
     `Plan(gears={"camera": Gear(subnet="small", unit="big", cores=2)}, clocks={"big": 1400, "little": "schedutil"})`
     sets `big` to 1,400 MHz and leaves the clock of `little` to the governor schedutil.
 
     Attributes:
-        gears: by application present, its gear.
+        gears: by application of the snapshot, its gear.
         clocks: by unit, one of its `mhz_allowed` or the name of a governor.
         optimal: True if the policy has proven that nothing better exists; None where it makes no such claim.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds

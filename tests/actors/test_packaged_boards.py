@@ -20,7 +20,8 @@ EMULATED = ["one-unit-host", "two-core-host"]
 SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED))
 NAMES = [*EMULATED, *SIMULATED]
 XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
-FITTED = [*XAVIER_NX, "jetson-tx2"]
+AT_THE_WALL = ["odroid-n2", "raspberry-pi-4"]
+FITTED = [*XAVIER_NX, "jetson-tx2", *AT_THE_WALL]
 POWERED = [*EMULATED, "odroid-xu3", *FITTED]
 
 

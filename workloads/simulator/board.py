@@ -24,13 +24,17 @@ class SimulatedBoard:
     Args:
         board: the board as `cluster.yaml` describes it.
         agenda: the simulation's agenda.
+        clock_ms: CPU time of one change of clock for a request.
 
     Attributes:
         units: the units by name, in the board's order.
     """
 
-    def __init__(self, board: Board, agenda: Agenda) -> None:
-        self.units = {unit.name: SimulatedUnit(unit, agenda) for unit in board.units}
+    def __init__(self, board: Board, agenda: Agenda, clock_ms: float = 0.0) -> None:
+        def spend() -> None:
+            self._housekeeper.spend(clock_ms, urgent=False)
+
+        self.units = {unit.name: SimulatedUnit(unit, agenda, on_request_clock=spend) for unit in board.units}
         self._agenda = agenda
         self._housekeeper = self.units[_housekeeper(board)]
         self._heats = {

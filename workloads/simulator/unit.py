@@ -17,7 +17,7 @@ It knows no networks, no targets and no manager.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
@@ -42,6 +42,7 @@ class SimulatedUnit:
     Args:
         spec: the unit as `cluster.yaml` describes it.
         agenda: the simulation's agenda.
+        on_request_clock: called after each change of clock for a request.
 
     Attributes:
         spec: as given.
@@ -53,13 +54,14 @@ class SimulatedUnit:
         cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
     """
 
-    def __init__(self, spec: BoardUnit, agenda: Agenda) -> None:
+    def __init__(self, spec: BoardUnit, agenda: Agenda, on_request_clock: Callable[[], None] = lambda: None) -> None:
         self.spec = spec
         self.allowed = spec.mhz
         self.clock_changes = 0
         self.meters = UnitMeters(spec)
         self.cpus_online = spec.all_cpus
         self._agenda = agenda
+        self._on_request_clock = on_request_clock
         self._cores = [SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
         self._online = self._cores
         self._waiting: list[CoreClaim] = []
@@ -362,6 +364,8 @@ class SimulatedUnit:
         self._place = self.spec.mhz.index(mhz)
         self.clock_changes += 1
         self._re_pace()
+        if self._request_paces:
+            self._on_request_clock()
 
     def _re_pace(self) -> None:
         self._pace = self._paces[self._place] * (1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))

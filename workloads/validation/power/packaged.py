@@ -7,11 +7,14 @@ that each figure stands in one place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 from actors.cluster import packaged_board
 from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
+from actors.wall_power import SYSTEMS, TOP_MHZ
 from scheduler.errors import did_you_mean
 from workloads.validation.power.jetsons import tx2_lines, xavier_lines
 from workloads.validation.power.table import Line, PowerTableError, read_table
@@ -124,8 +127,31 @@ def _odroid_line(file: str, **cells: str) -> Line:
     return Line(where=file, cells={"board": "odroid-xu3", **cells})
 
 
+def _at_the_wall(name: str) -> Iterator[Line]:
+    """Yield each network on a board by its power at the wall, and for each system the median power before its runs.
+
+    No figure was made from systems whose busy cores are spread over clusters.
+    """
+    board = packaged_board(name)
+    for system in SYSTEMS.values():
+        if system.board != name:
+            continue
+        if system.cores is None:
+            busy, role = {unit.name: str(unit.cores) for unit in board.units}, "held-out"
+        else:
+            busy, role = {board.units[0].name: str(system.cores)}, "fitted"
+        common = {"board": name, "rail": "board", "mhz": "max", "role": role, "source": system.engine}
+        loaded = {f"busy:{unit}": cores for unit, cores in busy.items()}
+        where = "mlperf_ladders_power.csv"
+        idle_w = median(run.idle_w for run in system.runs)
+        yield Line(where=where, cells=common | {"power_w": f"{idle_w:.3f}", "note": "median before the runs"})
+        for run in system.runs:
+            yield Line(where=where, cells=common | loaded | {"power_w": f"{run.wall_w:.3f}", "note": run.network})
+
+
 _FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "odroid-xu3": _odroid,
+    **{name: partial(_at_the_wall, name) for name in TOP_MHZ},
     "jetson-xavier-nx": xavier_lines,
     "jetson-tx2": tx2_lines,
 }
