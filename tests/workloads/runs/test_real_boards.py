@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -195,11 +194,12 @@ def test_an_agent_that_is_killed_leaves_the_board_to_the_driver(session: RaySess
 
 def _processes(actor: str) -> list[psutil.Process]:
     found = []
-    for process in psutil.process_iter():
+    # Of this Ray only: others may run on the machine.
+    for process in psutil.Process().children(recursive=True):
         try:
             title = " ".join(process.cmdline())
         except psutil.Error:
             continue
-        if f"ray::{actor}" in title and process.pid != os.getpid():
+        if f"ray::{actor}" in title:
             found.append(process)
     return found
