@@ -193,6 +193,7 @@ def test_links_in_a_ring_lead_nowhere(tmp_path: Path) -> None:
 
 
 def test_a_plain_directory_is_a_machine_too(tmp_path: Path) -> None:
+    plant(tmp_path, {f"{CPU}/online": "0-3"})
     assert type(open_sysroot(tmp_path)) is Tree
     with pytest.raises(InputError, match="there is no such file or directory"):
         open_sysroot(tmp_path / "missing")
