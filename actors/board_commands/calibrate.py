@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.agent.devices import open_clock
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.devices.real import RealClock, Seen
+from actors.agent.devices.sysfs import Tree
 from actors.agent.devices.thermal import Thermometer
 from actors.agent.hold import Hold, real_units
 from actors.agent.machine import Machine
-from actors.agent.sensors import RailTotals, Sampler
+from actors.agent.sensors import RailTotals, Sampler, sensors_of
 from actors.board_commands.calibration_plan import Point, Record, plan
 from actors.board_commands.load import BurnLoad, Load
 from actors.clock import BoardClock, Clock
@@ -103,6 +104,18 @@ def real_bench(machine: Machine) -> Bench:
         load=BurnLoad,
         meters=lambda board, units: Sampler(board, machine.tree, clock, units),
     )
+
+
+def with_named_rails(board: Board, tree: Tree) -> Board:
+    """Return a board with the rails that the shorthand `power.sensor` means, each by its name.
+
+    Args:
+        board: the board.
+        tree: the machine's files.
+    """
+    if board.sensors:
+        return board
+    return replace(board, sensor="none", sensors=sensors_of(board, tree))
 
 
 def points_of(board: Board) -> list[Point]:

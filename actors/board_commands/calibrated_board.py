@@ -8,7 +8,7 @@ from statistics import median
 
 from actors.board_commands.calibrate import Calibration
 from actors.board_commands.calibration_fit import RailFit, SpeedFit, fit_rail, fit_speed
-from actors.board_commands.calibration_plan import held_out
+from actors.board_commands.calibration_plan import Point, held_out
 from scheduler.board import Board, BoardUnit
 from scheduler.mode import ClockRange, Mode
 
@@ -45,10 +45,11 @@ def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
     unseen = held_out(records)
     fits = [fit_rail(records, one.rail, one.covers, unseen) for one in board.sensors if one.covers != "board"]
     rails = tuple(fit for fit in fits if fit is not None)
-    rail_of = {unit: fit for fit in rails for unit in fit.static_w}
+    real = {unit.name: _real_clocks(unit, speeds.get(unit.name)) for unit in board.units}
+    rail_of = {unit: fit for fit in rails for unit in fit.static_w if {*real[unit]} & {*fit.static_w[unit]}}
     kept = {
-        unit.name: _real_clocks(unit, speeds.get(unit.name), rail_of.get(unit.name), calibration)
-        for unit in board.units
+        name: tuple(mhz for mhz in clocks if name not in rail_of or mhz in rail_of[name].static_w[name])
+        for name, clocks in real.items()
     }
     units = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
     by_calibration = f"measured: gearshift calibrate, {when}"
@@ -73,17 +74,11 @@ def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
     return Calibrated(board=found, speeds=speeds, rails=rails, sources=sources, findings=tuple(findings))
 
 
-def _real_clocks(
-    unit: BoardUnit, speed: SpeedFit | None, rail: RailFit | None, calibration: Calibration
-) -> tuple[float, ...]:
-    """Return the clocks of a unit that were measured and are real; all of one that was not measured."""
-    measured = {record.point.mhz for record in calibration.records if record.point.unit == unit.name}
-    if not measured:
+def _real_clocks(unit: BoardUnit, speed: SpeedFit | None) -> tuple[float, ...]:
+    """Return the clocks of a unit at which a step was timed and that are real; all of one that was not timed."""
+    if speed is None:
         return unit.mhz
-    if rail is not None:
-        measured &= set(rail.static_w[unit.name])
-    false = speed.false_mhz if speed else {}
-    return tuple(mhz for mhz in unit.mhz if mhz in measured and mhz not in false)
+    return tuple(mhz for mhz in unit.mhz if mhz in speed.step_s and mhz not in speed.false_mhz)
 
 
 def _unit(
@@ -167,6 +162,23 @@ def _within(mode: Mode, units: Mapping[str, BoardUnit]) -> Mode:
     )
 
 
+def _on_held(unit: str, speed: SpeedFit | None, held: Mapping[Point, str]) -> list[str]:
+    """Return what is to be said of the clocks of a unit that the kernel did not grant, or not at all loads."""
+    timed = speed.step_s if speed else {}
+    never = {point.mhz: why for point, why in held.items() if point.unit == unit and point.mhz not in timed}
+    at_times = {point.mhz: why for point, why in held.items() if point.unit == unit and point.mhz in timed}
+    outcome = "they are left out" if speed else "nothing of it was measured, and its figures are as they were"
+    return [
+        f"{unit}: the kernel did not grant {', '.join(f'{mhz:g}' for mhz in sorted(clocks))} MHz{loads} "
+        f"({', '.join(dict.fromkeys(clocks.values()))}); {end}"
+        for clocks, loads, end in (
+            (never, "", outcome),
+            (at_times, " at all loads", "what was measured there is of the others"),
+        )
+        if clocks
+    ]
+
+
 def _findings(
     board: Board,
     found: Board,
@@ -185,11 +197,7 @@ def _findings(
         if fit.memory_share is None and len(fit.step_s) > 1:
             said.append(f"{name}: how much of a step the clock does not stretch can't be told from these clocks")
     for unit in board.units:
-        held = {point.mhz: why for point, why in calibration.held.items() if point.unit == unit.name}
-        if held:
-            clocks = ", ".join(f"{mhz:g}" for mhz in sorted(held))
-            reasons = ", ".join(dict.fromkeys(held.values()))
-            said.append(f"{unit.name}: the kernel did not grant {clocks} MHz ({reasons}); they are left out")
+        said += _on_held(unit.name, speeds.get(unit.name), calibration.held)
         temps_c = [one.temp_c for one in calibration.records if one.point.unit == unit.name and one.temp_c is not None]
         if temps_c:
             said.append(f"{unit.name}: measured at {min(temps_c):.0f} to {max(temps_c):.0f} °C")

@@ -30,7 +30,7 @@ from actors.board_commands.restore import restore as give_back
 from actors.board_commands.software import software
 from scheduler.errors import InputError
 from workloads.cli.board_tables import checks_table, facts_table
-from workloads.cli.options import bad_input, print_result
+from workloads.cli.options import bad_input, print_result, write_text
 
 SysrootOption = Annotated[
     Path | None,
@@ -61,7 +61,7 @@ def probe(
         if write is None:
             print(text, end="")
         else:
-            _write_text(write, text)
+            write_text(write, text)
     for remark in found.remarks:
         if remark.matters:
             print(f"{remark.unit or 'board'}: {remark.text}", file=sys.stderr)
@@ -80,13 +80,6 @@ def _by_unit(found: Probed) -> dict[str | None, list[str]]:
     for remark in found.remarks:
         remarks.setdefault(remark.unit, []).append(f"{remark.text[0].upper()}{remark.text[1:].removesuffix('.')}.")
     return remarks
-
-
-def _write_text(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{str(file)!r} can't be written ({error.strerror}); name another file") from None
 
 
 def doctor(

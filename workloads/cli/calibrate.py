@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from scheduler.errors import InputError
-from workloads.cli.options import bad_input, print_result
+from workloads.cli.options import bad_input, print_result, write_text
 from workloads.cli.progress import ProgressLines
 
 
@@ -29,7 +29,7 @@ def calibrate(
     from actors.agent.devices.sysfs import DeviceError
     from actors.agent.machine import Machine
     from actors.board_commands.board_text import board_text
-    from actors.board_commands.calibrate import SETTLE_S, points_of, real_bench
+    from actors.board_commands.calibrate import SETTLE_S, points_of, real_bench, with_named_rails
     from actors.board_commands.calibrate import calibrate as measure
     from actors.board_commands.calibrated_board import calibrated
     from workloads.cli.board_tables import calibration_table
@@ -37,14 +37,15 @@ def calibrate(
 
     machine = Machine()
     with ProgressLines() as progress, bad_input():
-        opened = open_board(board, machine=machine)
+        opened = with_named_rails(open_board(board, machine=machine), machine.tree)
         points = points_of(opened)
         file = write or Path(f"{opened.name.replace(':', '-')}-calibrated.yaml")
         _check_new(file)
         for notice in host_notices(board, machine):
             progress.line(notice)
-        minutes = len(points) * (seconds + SETTLE_S) / 60
-        progress.line(f"{len(points)} measurements, {minutes:.1f} minutes at least; leave the machine alone meanwhile")
+        least_s = len(points) * (seconds + SETTLE_S)
+        takes = f"{least_s / 60:.0f} minutes" if least_s >= 120 else f"{least_s:.0f} seconds"
+        progress.line(f"points to measure: {len(points)}, in {takes} at least; leave the machine alone meanwhile")
         try:
             calibration = measure(
                 opened,
@@ -58,13 +59,15 @@ def calibrate(
     found = calibrated(opened, calibration, today)
     made = f"Made by gearshift calibrate {board} --seconds {seconds:g} (gearshift {version('gearshift')}) on {today}."
     header = [made, *(f"{finding[0].upper()}{finding[1:]}." for finding in found.findings)]
-    file.write_text(board_text(found.board, header=header, sources=found.sources), encoding="utf-8")
     for name in found.speeds:
         print_result(calibration_table(found, name))
     for finding in found.findings:
         print(f"- {finding}")
     for line in calibration.handed_back.faults():
         print(f"- {line}")
+    text = board_text(found.board, header=header, sources=found.sources)
+    with bad_input():
+        write_text(file, text)
     print(f"{file}  is this board; gearshift run MIX.py --board {file} takes it", file=sys.stderr)
 
 

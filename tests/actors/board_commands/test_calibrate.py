@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ from actors.agent.checks import check_clocks
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.hold import BoardBusyError, Hold
 from actors.board_commands.board_text import board_text
-from actors.board_commands.calibrate import calibrate, points_of
+from actors.board_commands.calibrate import calibrate, points_of, with_named_rails
 from actors.board_commands.calibrated_board import Calibrated, calibrated
 from actors.board_commands.load import BurnLoad
 from actors.board_commands.probe import probe
@@ -137,6 +138,72 @@ def test_a_clock_that_the_kernel_holds_down_is_not_taken_for_measured(tmp_path: 
     assert found.board.unit("big").mhz == (200.0, 800.0)
     said = "big: the kernel did not grant 1400, 2000 MHz (a limit that somebody set); they are left out"
     assert said in found.findings
+
+
+class Hot(FakeLoad):
+    """A load that heats: the kernel caps a cluster of an Odroid's big cores while that many of them compute."""
+
+    def __init__(self, silicon: Silicon, least: int) -> None:
+        super().__init__(silicon)
+        self.policy = silicon.kernel.policy(4)
+        self.least = least
+
+    def start(self, cpus: Sequence[int]) -> None:
+        super().start(cpus)
+        if len(cpus) >= self.least and cpus[0] == 4:
+            self.policy.cap("heat", 1_000_000)
+
+    def stop(self) -> float | None:
+        self.policy.cap("heat", None)
+        return super().stop()
+
+
+@pytest.mark.parametrize(
+    ("least", "clocks", "said"),
+    [
+        (1, (200.0, 800.0), "did not grant 1400, 2000 MHz (a limit that somebody set); they are left out"),
+        # One load and the idle one tell a core from the rest, also where all others are too hot.
+        (2, (200.0, 800.0, 1400.0, 2000.0), "1400, 2000 MHz at all loads (a limit that somebody set); what was"),
+        (4, (200.0, 800.0, 1400.0, 2000.0), "1400, 2000 MHz at all loads (a limit that somebody set); what was"),
+    ],
+)
+def test_a_clock_that_heat_takes_away_under_load_is_left_out_or_measured_at_less(
+    least: int, clocks: tuple[float, ...], said: str, tmp_path: Path
+) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 4)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    bench = replace(bench, load=lambda cpus: Hot(silicon, least))
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    unit = found.board.unit("big")
+    assert unit.mhz == clocks
+    assert unit.dynamic_w == pytest.approx([silicon.dynamic_w["big"](mhz) for mhz in clocks], abs=0.03)
+    (line,) = [one for one in found.findings if one.startswith("big: the kernel did not grant")]
+    assert said in line
+
+
+def test_a_unit_that_is_never_granted_a_clock_under_load_stays_as_it_was(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 3)
+    board = replace(board, units=tuple(replace(unit, mhz=unit.mhz[1:]) for unit in board.units))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    hot = Hot(silicon, 1)
+    bench = replace(bench, load=lambda cpus: hot)
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    assert found.board.unit("big") == board.unit("big")
+    assert found.board.unit("little").powered
+    assert any("nothing of it was measured, and its figures are as they were" in one for one in found.findings)
+
+
+def test_rails_that_a_file_names_by_their_driver_alone_are_fitted_too(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    tree = FakeTree(silicon.kernel)
+    board = with_named_rails(replace(small(probe(tree).board, 3), sensors=(), sensor="ina2xx"), tree)
+    assert [sensor.rail for sensor in board.sensors] == ["VDD_ARM", "VDD_KFC"]
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    assert calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01").board.powered
+    listed = probe(tree).board
+    assert with_named_rails(listed, tree) == listed
 
 
 def test_a_rail_that_fails_is_named_and_power_stays_unknown(tmp_path: Path) -> None:
