@@ -109,8 +109,15 @@ def real_units(board: Board) -> list[BoardUnit]:
 
 
 @contextmanager
-def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float]]:
+def at_top_clocks(
+    board: Board, machine: Machine, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[Mapping[str, float]]:
     """Keep all real clocks of a board at their highest within the block, as profiles want them.
+
+    Args:
+        board: the board.
+        machine: the machine that it is.
+        tell: told in words what a dead run had left turned, and which knobs could not be put back after the block.
 
     Yields:
         By unit with a real clock, the clock that was granted, in MHz: a power mode may leave less than the highest.
@@ -125,11 +132,14 @@ def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float
     with _told_of(board):
         hold = Hold(machine)
     try:
+        for line in hold.recovered.lines():
+            tell(f"of a run that was killed: {line}")
         with _told_of(board):
             granted = {unit.name: open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1]) for unit in units}
         yield granted
     finally:
-        hold.give_back()
+        for line in hold.give_back().faults():
+            tell(line)
 
 
 @contextmanager
@@ -137,5 +147,5 @@ def _told_of(board: Board) -> Iterator[None]:
     """Turn what a device can't do into a mistake in the board's description."""
     try:
         yield
-    except DeviceError as error:
+    except (DeviceError, OSError) as error:
         raise BoardError(f"Board {board.name!r}, {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -44,7 +45,7 @@ def calibrate(
         for notice in host_notices(board, machine):
             progress.line(notice)
         least_s = len(points) * (seconds + SETTLE_S)
-        takes = f"{least_s / 60:.0f} minutes" if least_s >= 120 else f"{least_s:.0f} seconds"
+        takes = f"{least_s / 60:.0f} minutes" if least_s >= 120 else f"{math.ceil(least_s)} s"
         progress.line(f"points to measure: {len(points)}, in {takes} at least; leave the machine alone meanwhile")
         try:
             calibration = measure(

@@ -77,7 +77,8 @@ class RunPlan:
         apps: applications by name, those that come later included.
         devices: for each GPU unit, the device that its executor computes on.
         machine: the machine that the board is.
-        recovered: lines on what a dead run had left turned and was given back before this one.
+        recovered: lines on what a dead run had left turned and was given back before this one, and on knobs that could
+            not be put back when the profiles had been measured.
     """
 
     mix: Mix
@@ -148,7 +149,8 @@ def plan_run(
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine) as clocks_mhz:
+    told: list[str] = []
+    with at_top_clocks(board, machine, told.append) as clocks_mhz:
         profiles = {
             supernet: profile_board(
                 supernet_label(supernet),
@@ -181,7 +183,7 @@ def plan_run(
         apps=apps,
         devices=devices,
         machine=machine,
-        recovered=recovered,
+        recovered=(*recovered, *told),
     )
 
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import Tree
+from actors.agent.hold import Hold
 from actors.agent.machine import Machine
+from actors.board_commands.board_text import board_text
 from actors.board_commands.dump import make_dump, write_dump
 from actors.cluster import load_board
+from helpers import tiny_networks
+from helpers.board_bed import BoardBed, fake_bed
+from helpers.board_loop import board_of
 from helpers.command_line import assert_refused, gearshift
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.planted import plant
+from scheduler.profile import Profile
+from workloads.ladder.profiles import profile_board
 
 
 def report_of(kernel: FakeKernel, to: Path) -> Path:
@@ -184,3 +192,66 @@ def test_calibrate_refuses_what_it_cannot_measure_or_keep() -> None:
     assert_refused(gearshift("calibrate", "missing.yaml"), "missing.yaml: cannot be read")
     assert_refused(gearshift("calibrate", "host", "--write", "no/such/file.yaml"), "can't be written")
     assert gearshift("calibrate", "host", "--seconds", "0").code == 2
+
+
+# ---------------------------------------------------------------- profile
+
+
+@pytest.fixture
+def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoardBed:
+    """Two clusters of two cores that `profile` takes for this machine, with their board and tiny networks."""
+    bed = fake_bed(boards.bed_arm64(), tmp_path / "state")
+    monkeypatch.setattr("workloads.cli.supernets.Machine", lambda: bed.machine)
+    monkeypatch.setattr("actors.profiling._SAMPLES", 2)
+    tiny = [(artifact, None, "unknown") for artifact in tiny_networks.ladder(tmp_path).values()]
+    monkeypatch.setattr("workloads.cli.supernets.ladder_of", lambda *_: tiny)
+    monkeypatch.chdir(tmp_path)
+    Path("board.yaml").write_text(board_text(board_of(bed)))
+    return bed
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_profile_measures_at_the_highest_clocks_and_gives_the_board_back(
+    interrupted: bool, bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bed.knobs()
+    seen_khz = []
+
+    def measured(*arguments: Any, **options: Any) -> Profile:
+        seen_khz.append([bed.khz(unit) for unit in bed.units])
+        if interrupted:
+            raise KeyboardInterrupt
+        return profile_board(*arguments, **options)
+
+    monkeypatch.setattr("workloads.cli.supernets.profile_board", measured)
+    ended = gearshift("profile", "ofa-plates", "--board", "board.yaml", "--engine", "onnxruntime")
+    assert ended.code == (130 if interrupted else 0)
+    assert seen_khz == [[1907200, 1400000]]
+    assert "policy0: measured at 1907.2 of 1907.2 MHz" in ended.err
+    assert ("core(s)" in ended.out) is not interrupted
+    assert bed.knobs() == before
+    Hold(bed.machine).give_back()
+
+
+def test_profile_refuses_a_board_that_this_machine_is_not_or_that_another_has(bed: BoardBed) -> None:
+    assert_refused(gearshift("profile", "ofa-plates", "--board", "odroid-xu3"), "unit 'big'", "CPU 4")
+    hold = Hold(bed.machine)
+    assert_refused(gearshift("profile", "ofa-plates", "--board", "board.yaml"), "another run is using this board")
+    hold.give_back()
+
+
+def test_profile_says_what_a_dead_run_had_left_and_what_somebody_else_has_set_meanwhile(
+    bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    governor = bed.tree.knob("sys/devices/system/cpu/cpufreq/policy0/scaling_governor")
+    Journal(bed.tree, bed.machine.state).turn(governor, "performance", "governor")
+
+    def measured(*arguments: Any, **options: Any) -> Profile:
+        bed.write(governor.path, "powersave")
+        return profile_board(*arguments, **options)
+
+    monkeypatch.setattr("workloads.cli.supernets.profile_board", measured)
+    ended = gearshift("profile", "ofa-plates", "--board", "board.yaml", "--engine", "onnxruntime")
+    assert ended.code == 0
+    assert f"of a run that was killed: put back: /{governor.path} = schedutil" in ended.err
+    assert f"left as it is, since somebody else has set it meanwhile: /{governor.path} = powersave" in ended.err
