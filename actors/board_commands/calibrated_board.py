@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from types import MappingProxyType
 
 from actors.board_commands.calibrate import Calibration
 from actors.board_commands.calibration_fit import RailFit, SpeedFit, fit_rail, fit_speed
@@ -21,7 +22,7 @@ class Calibrated:
         board: the board, with the figures found.
         speeds: by unit, how fast it is.
         rails: what each rail shows.
-        sources: source of the figures found, by key of the board's file.
+        sources: source of its figures, by key of the board's file: of those found, and of those that stay.
         findings: sentences for the user.
     """
 
@@ -32,13 +33,16 @@ class Calibrated:
     findings: tuple[str, ...]
 
 
-def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
+def calibrated(
+    board: Board, calibration: Calibration, when: str, known: Mapping[str, str] = MappingProxyType({})
+) -> Calibrated:
     """Return a board with the figures that its calibration has found.
 
     Args:
         board: the board as it was.
         calibration: the calibration.
         when: words for its date, as in `2026-12-01`.
+        known: sources of the board's figures as it was.
     """
     records = calibration.records
     speeds = {unit.name: fit for unit in board.units if (fit := fit_speed(records, unit.name)) is not None}
@@ -53,13 +57,14 @@ def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
     }
     units = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
     by_calibration = f"measured: gearshift calibrate, {when}"
-    sources = {"speed": f"{by_calibration}, the product of two matrices in one thread"} if speeds else {}
-    if any(fit.memory_share is not None for fit in speeds.values()):
-        sources["memory_share"] = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
-    if rails:
-        shares = "; ".join(_on_rest(board, fit) for fit in rails)
-        sources["static_w"] = f"{by_calibration}; {shares}"
-        sources["dynamic_w"] = by_calibration
+    on_share = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
+    by_unit = {
+        "speed": dict.fromkeys(speeds, f"{by_calibration}, the product of two matrices in one thread"),
+        "memory_share": {name: on_share for name, fit in speeds.items() if fit.memory_share is not None},
+        "static_w": {name: f"{by_calibration}; {_on_rest(board, fit)}" for name, fit in rail_of.items()},
+        "dynamic_w": dict.fromkeys(rail_of, by_calibration),
+    }
+    sources = {key: text for name, said in by_unit.items() for key, text in _by_key(board, name, said).items()}
     base_w = _base_w(board, calibration, rail_of)
     if base_w is not None:
         sources["base_w"] = f"{by_calibration}: the board's rail less those of its units, at rest"
@@ -70,8 +75,17 @@ def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
         power_source=f"{by_calibration}; {'; '.join(_on_fit(fit) for fit in rails)}" if rails else board.power_source,
         modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in board.modes),
     )
+    stay = {key: text for key, text in known.items() if key.rpartition(".")[2] not in sources}
     findings = _findings(board, found, calibration, speeds, rails)
-    return Calibrated(board=found, speeds=speeds, rails=rails, sources=sources, findings=tuple(findings))
+    return Calibrated(board=found, speeds=speeds, rails=rails, sources=stay | sources, findings=tuple(findings))
+
+
+def _by_key(board: Board, name: str, by_unit: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of a figure by the board's key: one if all units have it from the same, else one for each."""
+    said = set(by_unit.values())
+    if len(said) == 1 and {unit.name for unit in board.units} == set(by_unit):
+        return {name: said.pop()}
+    return {f"{unit}.{name}": text for unit, text in by_unit.items()}
 
 
 def _real_clocks(unit: BoardUnit, speed: SpeedFit | None) -> tuple[float, ...]:

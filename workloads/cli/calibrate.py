@@ -33,12 +33,14 @@ def calibrate(
     from actors.board_commands.calibrate import SETTLE_S, points_of, real_bench, with_named_rails
     from actors.board_commands.calibrate import calibrate as measure
     from actors.board_commands.calibrated_board import calibrated
+    from actors.cluster import find_sources
     from workloads.cli.board_tables import calibration_table
     from workloads.runs.boards import host_notices, open_board
 
     machine = Machine()
     with ProgressLines() as progress, bad_input():
         opened = with_named_rails(open_board(board, machine=machine), machine.tree)
+        known = find_sources(board, machine)
         points = points_of(opened)
         file = write or Path(f"{opened.name.replace(':', '-')}-calibrated.yaml")
         _check_new(file)
@@ -57,7 +59,7 @@ def calibrate(
         except (DeviceError, OSError) as error:
             raise InputError(str(error)) from None
     today = time.strftime("%Y-%m-%d")
-    found = calibrated(opened, calibration, today)
+    found = calibrated(opened, calibration, today, known)
     made = f"Made by gearshift calibrate {board} --seconds {seconds:g} (gearshift {version('gearshift')}) on {today}."
     header = [made, *(f"{finding[0].upper()}{finding[1:]}." for finding in found.findings)]
     for name in found.speeds:

@@ -107,13 +107,28 @@ def test_what_a_shared_rail_takes_at_rest_is_attributed_and_the_gpu_stays_unknow
         assert unit.mhz == (115.2, 1036.8)
         assert unit.static_w[-1] - unit.static_w[0] == pytest.approx(2e-4 * (1036.8 - 115.2), abs=0.05)
         assert unit.dynamic_w == pytest.approx([8e-4 * mhz for mhz in unit.mhz], abs=0.05)
-    assert "attributed to cluster0, cluster1, cluster2 by their cores" in found.sources["static_w"]
+    assert "attributed to cluster0, cluster1, cluster2 by their cores" in found.sources["cluster1.static_w"]
+    # Nothing of the GPU was measured, so nothing says that it was.
+    assert {key.partition(".")[0] for key in found.sources} == {"cluster0", "cluster1", "cluster2", "base_w"}
     assert not found.board.unit("gpu").powered
     said = "\n".join(found.findings)
     assert "cluster1: the kernel did not grant 1907.2 MHz (nvpmodel MODE_15W_6CORE); they are left out" in said
     assert "gpu: a GPU is not calibrated" in said
     assert "the power of gpu is not known" in said
     assert found.board.base_w == pytest.approx(4.0 - 0.5, abs=0.1)
+
+
+def test_sources_of_what_was_not_measured_stay_and_those_of_what_was_are_new(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 3)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    known = {"mhz": "published: a table", "speed": "assumed: a guess", "big.speed": "assumed: another"}
+    sources = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01", known).sources
+    assert sources["mhz"] == "published: a table"
+    assert sources["speed"].startswith("measured: gearshift calibrate, 2026-12-01")
+    assert "big.speed" not in sources
+    # Each cluster has a rail of its own.
+    assert sources["big.static_w"].endswith("W at rest, which is big's")
 
 
 def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path) -> None:

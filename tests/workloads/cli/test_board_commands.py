@@ -15,6 +15,7 @@ from actors.agent.hold import Hold
 from actors.agent.machine import Machine
 from actors.board_commands.board_text import board_text
 from actors.board_commands.dump import make_dump, write_dump
+from actors.board_file import read_sources
 from actors.cluster import load_board
 from helpers import tiny_networks
 from helpers.board_bed import BoardBed, fake_bed
@@ -182,6 +183,9 @@ def test_calibrate_times_a_machine_that_has_nothing_else_and_writes_it() -> None
     board = load_board("host-calibrated.yaml")
     assert [unit.speed for unit in board.units] == [1.0]
     assert "gearshift calibrate host --seconds 0.2" in Path("host-calibrated.yaml").read_text()
+    sources = read_sources("host-calibrated.yaml")
+    assert sources["mhz"] == "unknown: no file says it; the figure stands for it"
+    assert sources["speed"].startswith("measured: gearshift calibrate, ")
     assert_refused(gearshift("calibrate", "host", "--seconds", "0.2"), "host-calibrated.yaml", "is there already")
 
 
