@@ -242,13 +242,18 @@ class _Table:
         if held:
             return None
         for rail in totals:
-            if rail.joules is None:
-                self.unread[rail.name] = rail.why_unknown or "it showed nothing"
+            if rail.why_unknown is not None:
+                self.unread[rail.name] = rail.why_unknown
         return Record(
             point=point,
             granted_mhz=granted_mhz,
             step_s=step_s,
-            powers_w={rail.name: rail.joules / span_s for rail in totals if rail.joules is not None},
+            # What a recording says was not measured now, and its joules say nothing of this point.
+            powers_w={
+                rail.name: rail.joules / span_s
+                for rail in totals
+                if rail.joules is not None and rail.why_unknown is None
+            },
             temp_c=self._temp_c(unit),
         )
 

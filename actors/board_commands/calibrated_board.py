@@ -68,12 +68,16 @@ def calibrated(
     base_w = _base_w(board, calibration, rail_of)
     if base_w is not None:
         sources["base_w"] = f"{by_calibration}: the board's rail less those of its units, at rest"
+    # A board in a mode has lost what the others want to have, so it is written as a board of its own.
+    modes = board.modes if board.mode is None else ()
     found = replace(
         board,
+        name=board.name.replace(":", "-"),
+        mode=None,
         units=tuple(units),
         base_w=board.base_w if base_w is None else base_w,
         power_source=f"{by_calibration}; {'; '.join(_on_fit(fit) for fit in rails)}" if rails else board.power_source,
-        modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in board.modes),
+        modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in modes),
     )
     stay = {key: text for key, text in known.items() if key.rpartition(".")[2] not in sources}
     findings = _findings(board, found, calibration, speeds, rails)

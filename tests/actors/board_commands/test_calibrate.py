@@ -23,7 +23,7 @@ from actors.cluster import packaged_board
 from helpers.fake_bench import FakeLoad, Silicon, fake_bench
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.fake_kernel.files import snapshot
-from scheduler.board import Board
+from scheduler.board import Board, Sensor
 from scheduler.errors import InputError
 
 
@@ -146,6 +146,19 @@ def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path)
     assert "no rail covers a unit and could be read, so power stays as it was" in found.findings
 
 
+@pytest.mark.parametrize("mode", ["MODE_15W_2CORE", "MODE_10W_4CORE", "MODE_15W_6CORE"])
+def test_a_board_in_a_mode_is_written_as_one_of_its_own(mode: str, tmp_path: Path) -> None:
+    silicon = xavier(boards.xavier_nx_l4t35())
+    board = probe(FakeTree(silicon.kernel)).board.in_mode(mode)
+    small_board = replace(small(board, 2), modes=board.modes)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(small_board, calibrate(small_board, bench, seconds=0.1), "2026-12-01").board
+    assert found.name == f"nvidia-jetson-xavier-nx-developer-kit-{mode}"
+    file = tmp_path / "calibrated.yaml"
+    file.write_text(board_text(found))
+    assert read_board(str(file)) == found
+
+
 def test_a_clock_that_the_kernel_holds_down_is_not_taken_for_measured(tmp_path: Path) -> None:
     kernel = boards.odroid_xu3()
     kernel.policy(4).cap("firmware", 1_200_000)
@@ -219,6 +232,20 @@ def test_rails_that_a_file_names_by_their_driver_alone_are_fitted_too(tmp_path: 
     assert calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01").board.powered
     listed = probe(tree).board
     assert with_named_rails(listed, tree) == listed
+
+
+def test_a_recording_is_not_taken_for_a_measurement(tmp_path: Path) -> None:
+    recording = tmp_path / "power.csv"
+    recording.write_text("at_s,power_w\n0,3\n100000,3\n")
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 2)
+    replayed = Sensor(rail="VDD_ARM", driver="replay", covers=("big",), file=str(recording))
+    board = replace(board, sensors=(replayed, *board.sensors[-1:]))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    assert [fit.rail for fit in found.rails] == ["VDD_KFC"]
+    assert not found.board.unit("big").powered
+    assert any("rail VDD_ARM could not be read at some points: replayed from" in one for one in found.findings)
 
 
 def test_a_rail_that_fails_is_named_and_power_stays_unknown(tmp_path: Path) -> None:
