@@ -20,9 +20,9 @@ _CPU = "sys/devices/system/cpu"
 _READ_ONLY = "Read-only file system"
 _NOT_WRITTEN = "Permission denied"
 
-_FILES_MEND = "files for a group"
-_SWITCHES_MEND = "switches of CPUs for a group"
-_CONTAINER_MEND = "/sys for a container"
+_FILES_MEND = "let a group set clocks"
+_SWITCHES_MEND = "let a group switch CPUs"
+_CONTAINER_MEND = "give the container /sys"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +203,7 @@ def _rails(tree: Tree) -> tuple[list[Check], list[Mend]]:
     for rail in found(tree):
         title = None
         if rail.mend is not None:
-            title = f"rails of {rail.driver}"
+            title = f"access to {rail.driver}"
             sentence = f"{rail.mend[0].upper()}{rail.mend[1:]}"
             mends[title] = Mend(title=title, lines=DRIVERS[rail.driver].commands or (sentence,))
         checks.append(

@@ -125,7 +125,7 @@ def _print_findings(about: Mapping[str, str], said: Sequence[Note], found: Exami
     for note in said:
         print(f"- {note.text}" + (f"\n    {note.mend}" if note.mend else ""))
     for mend in found.mends:
-        print(f"\nTo use {mend.title}:")
+        print(f"\n{mend.title[0].upper()}{mend.title[1:]}:")
         for line in mend.lines:
             print(line)
     if said or found.mends:

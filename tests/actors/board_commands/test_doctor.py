@@ -43,7 +43,7 @@ def test_files_of_one_name_are_one_line() -> None:
     assert not [one for one in found.checks if one.name.startswith("scaling_setspeed")]
 
 
-@pytest.mark.parametrize("title", ["files for a group", "switches of CPUs for a group"])
+@pytest.mark.parametrize("title", ["let a group set clocks", "let a group switch CPUs"])
 @pytest.mark.parametrize("name", ["xavier-nx-l4t32", "orin-nano-l4t36", "odroid-xu3", "amd-desktop"])
 def test_the_mend_for_files_lets_a_group_use_them(name: str, title: str) -> None:
     kernel = boards.ALL[name]()
@@ -70,7 +70,7 @@ def test_switches_alone_ask_for_no_other_files() -> None:
     kernel.root = False
     found = examine(FakeTree(kernel))
     assert found.ok  # nobody has to switch a CPU off
-    assert [mend.title for mend in found.mends] == ["switches of CPUs for a group"]
+    assert [mend.title for mend in found.mends] == ["let a group switch CPUs"]
 
 
 def test_a_gpu_that_no_engine_runs_on_is_not_missed() -> None:
@@ -100,7 +100,7 @@ def test_a_container_is_told_how_to_get_the_machines_files() -> None:
     found = examine(FakeTree(boards.ALL["container"]()))
     assert not found.ok
     assert check(found, "scaling_setspeed").why_not == "Read-only file system"
-    assert [mend.title for mend in found.mends] == ["/sys for a container"]
+    assert [mend.title for mend in found.mends] == ["give the container /sys"]
     assert any("-v /sys:/sys" in line for line in found.mends[0].lines)
     (_, note) = [note for note in notes(FakeTree(boards.ALL["container"]())) if "may not be used" in note.text] * 2
     assert note.text.startswith("CPUs 1,3-5 ")
