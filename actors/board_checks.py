@@ -15,6 +15,9 @@ from actors.board_schema import ENTRIES, MARKS, BoardEntry, BoardError, ModeEntr
 from scheduler.dvfs import DVFS
 from scheduler.errors import did_you_mean
 
+_MOST_W = {"cpu": 100.0, "gpu": 2000.0}
+"""More than any core, cluster at rest or GPU takes (assumed): a larger figure is in another unit."""
+
 
 def check(described: BoardEntry, folder: Path) -> None:
     """Check keys against each other.
@@ -73,8 +76,24 @@ def _check_power(key: str, unit: UnitEntry) -> None:
             raise BoardError(
                 f"{key}.{name} must have one figure for each of the {len(unit.mhz)} clocks in mhz, not {len(watts)}."
             )
+        for place, watt in enumerate(watts or ()):
+            if watt > _MOST_W[unit.kind]:
+                of = "one core" if unit.kind == "cpu" and name == "dynamic_w" else "a unit"
+                raise BoardError(
+                    f"{key}.{name}[{place}] is {watt:g} W for {of}; figures are in W, not mW. Divide them by 1000."
+                )
     if unit.static_w is not None:
         _rising(f"{key}.static_w", unit.static_w, strictly=False)
+    if unit.off_w is None:
+        return
+    if unit.static_w is None:
+        raise BoardError(f"{key}.off_w needs static_w and dynamic_w. Add both, or leave it out.")
+    idle_w = unit.idle_share * unit.static_w[0]
+    if unit.off_w > idle_w:
+        raise BoardError(
+            f"{key}.off_w must be at most the idle power at the lowest clock, {idle_w:g} W, not {unit.off_w:g}. A unit "
+            f"that is off takes no more than one that idles."
+        )
 
 
 def _check_idle_states(key: str, unit: UnitEntry) -> None:
@@ -112,6 +131,9 @@ def _check_switching_off(described: BoardEntry) -> None:
     """Some core has to run the kernel and gearshift itself."""
     for place, unit in enumerate(described.units):
         if not unit.may_switch_off:
+            for name in ("off_w", "off_ms", "on_ms"):
+                if getattr(unit, name):
+                    raise BoardError(f"units[{place}].{name} is for a unit with may_switch_off: true. Add that.")
             continue
         key = f"units[{place}].may_switch_off"
         if unit.kind != "cpu":

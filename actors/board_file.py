@@ -164,6 +164,9 @@ def _board_unit(unit: UnitEntry) -> BoardUnit:
         transition_us=unit.transition_us,
         idle_states=tuple(IdleState(**state.model_dump()) for state in unit.idle_states),
         idle_share=unit.idle_share,
+        off_w=unit.off_w,
+        off_ms=unit.off_ms,
+        on_ms=unit.on_ms,
         thermal=None if unit.thermal is None else Thermal(**unit.thermal.model_dump()),
     )
 

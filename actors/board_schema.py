@@ -95,6 +95,9 @@ class UnitEntry(Entry):
     transition_us: _NotNegative = 0.0
     idle_states: list[IdleStateEntry] = []
     idle_share: _Share = 1.0
+    off_w: _NotNegative | None = None
+    off_ms: _NotNegative = 0.0
+    on_ms: _NotNegative = 0.0
     thermal: ThermalEntry | None = None
 
 

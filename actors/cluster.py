@@ -29,7 +29,7 @@ HOST = "host"
 
 _PACKAGED = Path(__file__).parent / "boards"
 
-_NOT_EMULATED = {"transition_us": 0.0, "idle_states": (), "idle_share": 1.0, "thermal": None}
+_NOT_EMULATED = {"transition_us": 0.0, "idle_states": (), "thermal": None}
 """Keys that only the simulator obeys, with the values that an emulated unit has."""
 
 

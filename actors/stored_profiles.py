@@ -7,6 +7,7 @@ them are assumed. This module does not know how they were made, or what they mea
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,6 +44,8 @@ class _Time(_Stored):
     cores: PositiveInt
     engine: str
     samples_ms: Annotated[list[PositiveFloat], Field(min_length=1)]
+    activity: PositiveFloat = 1.0
+    activity_source: Literal["measured", "published", "assumed"] = "assumed"
 
     @model_validator(mode="after")
     def _rising(self) -> _Time:
@@ -81,7 +84,7 @@ def packaged_profile(supernet: str) -> Profile | None:
             accuracy=rung.accuracy,
             accuracy_source=rung.accuracy_source,
             times=tuple(
-                ServiceTime(kind=time.kind, cores=time.cores, samples_ms=tuple(time.samples_ms), engine=time.engine)
+                ServiceTime(**time.model_dump(exclude={"samples_ms"}), samples_ms=tuple(time.samples_ms))
                 for time in rung.times
             ),
         )
@@ -120,7 +123,7 @@ def write_packaged_profile(
             accuracy=rung.accuracy,
             accuracy_source=rung.accuracy_source,  # type: ignore[arg-type]  # validated here
             times=[
-                _Time(kind=time.kind, cores=time.cores, engine=time.engine, samples_ms=thinned(time.samples_ms))  # type: ignore[arg-type]
+                _Time(**{**asdict(time), "samples_ms": thinned(time.samples_ms)})  # validated here
                 for time in rung.times
             ],
         )

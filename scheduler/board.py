@@ -109,6 +109,10 @@ class BoardUnit:
         transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then.
         idle_states: sleep states of its cores, the shallowest first.
         idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
+        off_w: power of the unit while all its CPUs are offline; None where it is never switched off, or where that is
+            unknown, and then it counts as idle.
+        off_ms: time that it takes to take all its CPUs offline, in ms; one core of it is taken to be busy meanwhile.
+        on_ms: the same for putting them online again.
         thermal: how it heats up; None where it never gets too hot.
     """
 
@@ -128,6 +132,9 @@ class BoardUnit:
     transition_us: float = 0.0
     idle_states: tuple[IdleState, ...] = ()
     idle_share: float = 1.0
+    off_w: float | None = None
+    off_ms: float = 0.0
+    on_ms: float = 0.0
     thermal: Thermal | None = None
 
     @property
@@ -250,6 +257,23 @@ class BoardUnit:
                 first = sum(mhz < (clocks.min_mhz or 0.0) for mhz in self.mhz)
                 left = left.with_clocks(min(first, end - 1), end)
         return left
+
+    def resting_w(self, mhz: float, *, busy: bool, on: bool) -> float | None:
+        """Return the unit's power at a clock without what busy cores take on top; None where unknown.
+
+        With a `static_w` of 0.4, an `idle_share` of 0.5 and an `off_w` of 0.01 it is 0.4 W while a core is busy, 0.2 W
+        while none is, and 0.01 W while the unit is off.
+
+        Args:
+            mhz: one of its clocks.
+            busy: True if one of its cores is busy.
+            on: True if one of its CPUs is online.
+        """
+        if self.static_w is None:
+            return None
+        if not on and self.off_w is not None:
+            return self.off_w
+        return self.static_w[self.mhz.index(mhz)] * (1.0 if busy else self.idle_share)
 
     def pace(self, mhz: float) -> float:
         """Return the profiled milliseconds of an inference that pass in one millisecond at a clock.

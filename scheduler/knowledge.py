@@ -248,4 +248,6 @@ class Knowledge:
             static_w=unit.static_w,
             dynamic_w=unit.dynamic_w,
             capacity=self._board.unit(unit.name).speed,
+            idle_share=unit.idle_share,
+            off_w=unit.off_w,
         )

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.board import Board
+from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
 from scheduler.problem import FULL_LOAD, OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
@@ -77,12 +77,16 @@ def operating_points(
     Service time is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
 
     - `latency_ms`, the slo quantile of the response (see `response_quantile_ms`), times 1 + `margin`;
-    - `energy_mj`, dynamic_w · cores · mean service time. Where the board has no power figures energy is unknown and
-      stands as 0.0; whoever reports energy must say so (`BoardUnit.dynamic_w` is None);
+    - `energy_mj`, what it takes above the power of an idle unit: (dynamic_w · activity · cores + (1 - idle_share) ·
+      static_w) · mean service time. Where two applications keep a unit busy at once the last term counts twice, so it
+      is an upper bound there. Where the board has no power figures energy is unknown and stands as 0.0; whoever reports
+      energy must say so (`BoardUnit.dynamic_w` is None);
     - `accuracy`, the rung's. An unknown one stands as 0.0, which nothing relies on: there is no floor then.
 
     A network profiled at 20 ms on a core of pace 0.5 that takes 1 W has a service time of 40 ms and takes 40 mJ. At
     ten periodic requests a second it is busy 0.4 of the time, nothing waits, and `latency_ms` is 40 times 1 + `margin`.
+
+    Where the unit has idle states, the time to wake up is added as `_Lane.exits_ms` says.
 
     Points with rate · service time above `FULL_LOAD` are left out unless all are. All clocks of the board given are
     priced; a caller that has limits hands in the board under them.
@@ -120,9 +124,11 @@ def operating_points(
             # All units and clocks at once, as columns, since an app may have thousands of points.
             lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where))
             stretch = service_ratio / lane.pace
-            service_ms = time.mean_ms * stretch
-            latency_ms = (1 + margin) * response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo)
-            energy_mj = lane.dynamic_w * service_ms
+            mean_exit_ms, exit_ms = lane.exits_ms(time.mean_ms * stretch, arrivals, slo)
+            service_ms = time.mean_ms * stretch + mean_exit_ms
+            response_ms = response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo) + exit_ms
+            latency_ms = (1 + margin) * response_ms
+            energy_mj = (lane.dynamic_w * time.activity + lane.woken_w) * service_ms
             fits = arrivals.rate_hz * service_ms / 1000 <= FULL_LOAD + 1e-9
             columns = (fits, latency_ms, energy_mj, service_ms)
             rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
@@ -280,22 +286,77 @@ class _Lane:
         clocks: name of the unit and MHz.
         pace: the pace at each clock.
         dynamic_w: power of all the cores together above static power, at each clock; 0 where unknown.
+        woken_w: power of the unit's static part above that of an idle unit; 0 where unknown.
+        residency_ms: (states, clocks): how long a core is idle before it falls into each idle state of its unit.
+        exit_ms: (states, clocks): by how much waking up from it takes longer than from the state before.
     """
 
     clocks: tuple[tuple[str, float], ...]
     pace: FloatArray
     dynamic_w: FloatArray
+    woken_w: FloatArray
+    residency_ms: FloatArray
+    exit_ms: FloatArray
 
     @classmethod
     def of(cls, board: Board, kind: str, cores: int) -> _Lane:
         """Return the clocks of the units of that kind with at least so many cores."""
         units = [unit for unit in board.units if unit.kind == kind and unit.cores >= cores]
-        watts = [watt for unit in units for watt in unit.dynamic_w or (0.0,) * len(unit.mhz)]
+        unknown = [(0.0,) * len(unit.mhz) for unit in units]
+        watts = [w for unit, zero in zip(units, unknown, strict=True) for w in unit.dynamic_w or zero]
+        woken_w = [
+            (1 - unit.idle_share) * w for unit, zero in zip(units, unknown, strict=True) for w in unit.static_w or zero
+        ]
+        depth = max((len(unit.idle_states) for unit in units), default=0)
+        by_clock = [_idle_states(unit, depth) for unit in units for _ in unit.mhz]
+        states = np.array(by_clock).reshape(len(by_clock), depth, 2).swapaxes(0, 1)
         return cls(
             clocks=tuple((unit.name, mhz) for unit in units for mhz in unit.mhz),
             pace=np.array([unit.pace(mhz) for unit in units for mhz in unit.mhz]),
             dynamic_w=cores * np.array(watts),
+            woken_w=np.array(woken_w),
+            residency_ms=states[:, :, 0],
+            exit_ms=states[:, :, 1],
         )
+
+    def exits_ms(self, service_ms: FloatArray, arrivals: ArrivalModel, slo: float) -> tuple[FloatArray, FloatArray]:
+        """Return what waking up adds to the mean service and to the slo quantile of the response.
+
+        A core that has been idle for a state's `residency_us` begins `exit_us` late. Periodic requests find it idle for
+        the period less the service. Of Poisson ones a share 1 - load finds it idle, and of these a share
+        exp(-rate · residency) has let it idle for so long. The quantile gets the exit latency of the deepest state that
+        more than 1 - slo of the requests meet. In a closed loop no core falls asleep.
+
+        Args:
+            service_ms: mean service at each clock, in ms.
+            arrivals: how requests come.
+            slo: which quantile, above 0 and at most 1.
+        """
+        mean_ms, quantile_ms = np.zeros_like(service_ms), np.zeros_like(service_ms)
+        if arrivals.kind == "saturate":
+            return mean_ms, quantile_ms
+        period_ms = 1000 / arrivals.rate_hz if arrivals.rate_hz else math.inf
+        for residency_ms, exit_ms in zip(self.residency_ms, self.exit_ms, strict=True):
+            if arrivals.kind == "periodic":
+                share = (period_ms - service_ms >= residency_ms).astype(np.float64)
+            else:
+                share = np.maximum(0.0, 1 - service_ms / period_ms) * np.exp(-residency_ms / period_ms)
+            mean_ms += share * exit_ms
+            quantile_ms += np.where(share > 1 - slo, exit_ms, 0.0)
+        return mean_ms, quantile_ms
+
+
+def _idle_states(unit: BoardUnit, depth: int) -> list[tuple[float, float]]:
+    """Return the residency of each idle state, and by how much its exit latency exceeds that of the states before.
+
+    Both are in ms. A unit with fewer states has others up to `depth` that cost nothing.
+    """
+    states, so_far_us = [], 0.0
+    for state in unit.idle_states:
+        longest_us = max(so_far_us, state.exit_us)
+        states.append((1e-3 * state.residency_us, 1e-3 * (longest_us - so_far_us)))
+        so_far_us = longest_us
+    return states + [(0.0, 0.0)] * (depth - len(states))
 
 
 def _check_at_least_0(name: str, value: float) -> None:

@@ -215,6 +215,8 @@ class Unit:
         cores: cores of a CPU unit; a GPU is taken as one core, whatever this says.
         mhz: the clocks that may be set, ascending.
         static_w: power of the unit at each clock with no load, non-decreasing.
+        off_w: power of the unit while nobody uses it and it is switched off, at most `static_w` at the lowest clock;
+            None where it can't be switched off: it then stands at its lowest clock.
     """
 
     name: str
@@ -222,6 +224,7 @@ class Unit:
     cores: int
     mhz: tuple[float, ...]
     static_w: tuple[float, ...]
+    off_w: float | None = None
 
     def __post_init__(self) -> None:
         owner = f"unit {self.name!r}"
@@ -240,6 +243,15 @@ class Unit:
             _check_number(owner, "static_w", watts)
         rising = all(a <= b for a, b in zip(self.static_w, self.static_w[1:], strict=False))
         _check(rising, owner, "static_w", self.static_w, "non-decreasing with the clock")
+        if self.off_w is not None:
+            _check_number(owner, "off_w", self.off_w)
+            want = f"at most the power at the lowest clock, {self.static_w[0]:g}"
+            _check(self.off_w <= self.static_w[0], owner, "off_w", self.off_w, want)
+
+    @property
+    def unused_w(self) -> float:
+        """Power of the unit while nobody uses it: `off_w`, or where that is None `static_w` at its lowest clock."""
+        return self.static_w[0] if self.off_w is None else self.off_w
 
     @property
     def slots(self) -> int:

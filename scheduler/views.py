@@ -104,6 +104,8 @@ class UnitView:
         temp_c: its temperature; None where unknown.
         static_w: power at each of `mhz_allowed` with no load; None where unknown.
         dynamic_w: power of one busy core above `static_w`, at each of `mhz_allowed`; None where unknown.
+        idle_share: power while none of its cores is busy, as a share of `static_w`.
+        off_w: power while it is switched off; None where it is not switched off, or where that is unknown.
         capacity: work that one of its cores does in a second at its top clock, without limits, relative to the cores
             of other units. A unit of 0.5 has cores half as fast as a unit of 1.0.
     """
@@ -118,6 +120,8 @@ class UnitView:
     static_w: tuple[float, ...] | None
     dynamic_w: tuple[float, ...] | None
     capacity: float
+    idle_share: float = 1.0
+    off_w: float | None = None
 
     @property
     def cores_online(self) -> int:

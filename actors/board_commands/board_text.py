@@ -85,6 +85,9 @@ def _unit_keys(unit: BoardUnit) -> dict[str, str]:
         keys["idle_states"] = f"[{', '.join(_mapping(state) for state in unit.idle_states)}]"
     if unit.idle_share != 1:
         keys["idle_share"] = _number(unit.idle_share)
+    if unit.off_w is not None:
+        keys["off_w"] = _number(unit.off_w)
+    keys |= {name: _number(ms) for name, ms in (("off_ms", unit.off_ms), ("on_ms", unit.on_ms)) if ms}
     if unit.thermal is not None:
         keys["thermal"] = _mapping(unit.thermal)
     return keys

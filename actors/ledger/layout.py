@@ -23,6 +23,7 @@ class SlotEntry(NamedTuple):
         queue: number of the unit that it waits for, from 1; 0 while it does not wait.
         deadline_s: the board time at which the result is due.
         cores: the cores that it needs, a bit for each.
+        activity: factor on the unit's `dynamic_w` while it runs.
         start_s: the board time at which it got them.
         start_progress_ms: the unit's progress at that time.
     """
@@ -31,6 +32,7 @@ class SlotEntry(NamedTuple):
     queue: float = 0.0
     deadline_s: float = 0.0
     cores: float = 0.0
+    activity: float = 1.0
     start_s: float = 0.0
     start_progress_ms: float = 0.0
 

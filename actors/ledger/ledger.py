@@ -169,6 +169,8 @@ class BoardLedger:
         cpus: Collection[int],
         deadline_s: float,
         give_up: Callable[[], bool] = _never,
+        *,
+        activity: float = 1.0,
     ) -> Lease | None:
         """Take the tokens of all these CPUs at once, and wait for them if need be.
 
@@ -181,6 +183,7 @@ class BoardLedger:
             cpus: the kernel's numbers of the unit's cores; none on a GPU, which is one token.
             deadline_s: board time at which the result is due.
             give_up: asked before the wait, now and then during it, and at once after `wake`; true ends the wait.
+            activity: factor on the unit's `dynamic_w` while the request runs (`ServiceTime.activity`).
 
         Returns:
             The lease, or None if it gave up or the slot was reaped meanwhile.
@@ -192,7 +195,8 @@ class BoardLedger:
         cores = _core_mask(self.board.units[number], cpus)
         with self._locks[number]:
             ticket = self._file.entry(slot).ticket + self.slots
-            self._file.put_entry(slot, SlotEntry(ticket, queue=number + 1, deadline_s=deadline_s, cores=cores))
+            wanted = SlotEntry(ticket, queue=number + 1, deadline_s=deadline_s, cores=cores, activity=activity)
+            self._file.put_entry(slot, wanted)
             self._serve(number, self._unit(number))
             entry = self._file.entry(slot)
         # As with a futex, the state in shared memory alone counts: whoever frees cores writes there who has them now,
@@ -356,7 +360,8 @@ class BoardLedger:
         # The cores come first and the entry last: the entry ends the wait, and so must be true when it says so.
         for index, core in enumerate(self._file.cores(number)):
             if winner.mask >> index & 1:
-                self._file.put_core(number, index, core.handed(winner.entry.ticket, unit))
+                self._file.put_core(number, index, core.handed(winner.entry.ticket, unit, winner.entry.activity))
+        self._note_taken(number, unit.since_s)
         start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
         self._file.put_entry(winner.slot, start)
 
@@ -365,6 +370,16 @@ class BoardLedger:
         for index, core in enumerate(self._file.cores(number)):
             if whose(core.holder):
                 self._file.put_core(number, index, core.handed(unit.at_rest(index), unit))
+        self._note_taken(number, unit.since_s)
+
+    def _note_taken(self, number: int, now_s: float) -> None:
+        """Let a unit whose power depends on it know whether a request has a core of it."""
+        spec = self.board.units[number]
+        if spec.idle_share == 1 and spec.off_w is None:
+            return
+        taken, known = any(core.holder > 0 for core in self._file.cores(number)), self._file.unit(number)
+        if taken != bool(known.taken):
+            self._file.put_unit(number, known.at(now_s).held(spec, taken=taken))
 
     def _withdraw(self, slot: int) -> SlotEntry:
         """Take a slot out of its queue, and make its ticket worthless."""

@@ -37,8 +37,9 @@ class UnitReading:
         progress_ms: integral of the pace.
         busy_s: time that each core was taken, or used by others while it was not.
         mhz_s: integral of the clock.
-        static_j: integral of `static_w`; None where it is unknown.
-        dynamic_j: integral of `dynamic_w` over the busy time of all cores; None where it is unknown.
+        static_j: energy without what busy cores take on top; None where it is unknown.
+        dynamic_j: integral of `dynamic_w` over the busy time of all cores, times the activity of who is there; None
+            where it is unknown.
     """
 
     name: str
@@ -65,7 +66,8 @@ class UnitState(NamedTuple):
         online: the cores in use, a bit for each.
         clock_changes: how often the clock changed.
         pace: profiled ms that a taken core gets through per ms, beside the other load.
-        static_w: power of the unit without load; NaN where unknown, and then the joules are NaN too.
+        taken: 1 while a request has a core of it, else 0.
+        static_w: power of the unit without its busy cores; NaN where unknown, and then the joules are NaN too.
         dynamic_w: power of one busy core on top; NaN where unknown.
         progress_ms: profiled ms that a core taken all the time would have got through.
         mhz_s: integral of the clock.
@@ -81,6 +83,7 @@ class UnitState(NamedTuple):
     online: float = 0.0
     clock_changes: float = 0.0
     pace: float = 0.0
+    taken: float = 0.0
     static_w: float = 0.0
     dynamic_w: float = 0.0
     progress_ms: float = 0.0
@@ -137,9 +140,18 @@ class UnitState(NamedTuple):
             online=float(mask_of(core for core, cpu in enumerate(unit.numbers) if cpu in cpus_online)),
             clock_changes=self.clock_changes + (clock != self.mhz),
             pace=unit.pace(clock) * (1 - other_load),
-            static_w=math.nan if unit.static_w is None else unit.static_w[step],
             dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[step],
-        )
+        ).held(unit, taken=bool(self.taken))
+
+    def held(self, unit: BoardUnit, *, taken: bool) -> Self:
+        """Return the unit at the same moment, with a request on it or none from here on.
+
+        Args:
+            unit: the unit as `cluster.yaml` describes it.
+            taken: True if a request has a core of it.
+        """
+        static_w = unit.resting_w(self.mhz, busy=taken or self.other_load > 0, on=taken or self.online > 0)
+        return self._replace(taken=float(taken), static_w=math.nan if static_w is None else static_w)
 
     def cpus_online(self, unit: BoardUnit) -> tuple[int, ...]:
         """Return the CPUs in use, rising."""
@@ -153,13 +165,18 @@ class UnitState(NamedTuple):
         """Return the holder of the unit's core of that number while no request has it: `IDLE` or `OFFLINE`."""
         return IDLE if self.has_online(core) else OFFLINE
 
-    def meters(self, holder: float) -> tuple[float, float]:
-        """Return the two integrals, seconds and joules, that grow as a core's totals do while it has that holder."""
+    def meters(self, holder: float, activity: float) -> tuple[float, float]:
+        """Return the two integrals, seconds and joules, that grow as a core's totals do while it has that holder.
+
+        Args:
+            holder: the holder.
+            activity: a request's factor on `dynamic_w`. Load that is not ours counts as 1, since nobody knows better.
+        """
         if holder == IDLE:
             return self.other_s, self.other_j
         if holder == OFFLINE:
             return 0.0, 0.0
-        return self.since_s, self.dynamic_j
+        return self.since_s, activity * self.dynamic_j
 
 
 class Core(NamedTuple):
@@ -170,23 +187,27 @@ class Core(NamedTuple):
 
     Attributes:
         holder: ticket of the request that has it, or `IDLE` or `OFFLINE`.
+        activity: factor on `dynamic_w` while that request runs.
         plus_s: busy seconds to add.
         plus_j: dynamic joules to add.
     """
 
     holder: float = IDLE
+    activity: float = 1.0
     plus_s: float = 0.0
     plus_j: float = 0.0
 
-    def handed(self, holder: float, unit: UnitState) -> Core:
+    def handed(self, holder: float, unit: UnitState, activity: float = 1.0) -> Core:
         """Return the core with a new holder. Its totals go on from where they stand."""
-        was_s, was_j = unit.meters(self.holder)
-        is_s, is_j = unit.meters(holder)
-        return Core(holder=holder, plus_s=self.plus_s + was_s - is_s, plus_j=self.plus_j + was_j - is_j)
+        was_s, was_j = unit.meters(self.holder, self.activity)
+        is_s, is_j = unit.meters(holder, activity)
+        return Core(
+            holder=holder, activity=activity, plus_s=self.plus_s + was_s - is_s, plus_j=self.plus_j + was_j - is_j
+        )
 
     def totals(self, unit: UnitState) -> tuple[float, float]:
         """Return its busy seconds and its dynamic joules at the time of the unit's state."""
-        busy_s, dynamic_j = unit.meters(self.holder)
+        busy_s, dynamic_j = unit.meters(self.holder, self.activity)
         return self.plus_s + busy_s, self.plus_j + dynamic_j
 
 

@@ -68,6 +68,7 @@ class Engaged:
         board_unit: the unit.
         samples_ms: undisturbed inference times of the profile, rising.
         mean_ms: mean of `samples_ms`.
+        activity: factor on the unit's `dynamic_w` while it runs.
     """
 
     gear: Gear
@@ -79,6 +80,7 @@ class Engaged:
     board_unit: BoardUnit
     samples_ms: tuple[float, ...]
     mean_ms: float
+    activity: float
 
 
 def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
@@ -111,6 +113,7 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
         board_unit=unit,
         samples_ms=time.samples_ms,
         mean_ms=time.mean_ms,
+        activity=time.activity,
     )
 
 

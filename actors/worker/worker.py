@@ -347,6 +347,7 @@ class Worker:
             engaged.cpus,
             request.deadline_s,
             give_up=lambda: self._look() != (request, engaged) or self._ends(request),
+            activity=engaged.activity,
         )
         if lease is None:
             return

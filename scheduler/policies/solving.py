@@ -25,7 +25,8 @@ HYSTERESIS = 0.02
 def unit_of(unit: UnitView | BoardUnit) -> Unit:
     """Return a unit as the solver sees it: with its cores online and the clocks allowed.
 
-    Where its power is not known it counts as nothing, so that only violation (and accuracy) is weighed.
+    Where its power is not known it counts as nothing, so that only violation (and accuracy) is weighed. Its power with
+    no load is that of an idle unit: what a busy one takes on top is in the points (`scheduler.points`).
     """
     match unit:
         case UnitView():
@@ -34,8 +35,14 @@ def unit_of(unit: UnitView | BoardUnit) -> Unit:
             cores, mhz = unit.cores, unit.mhz
         case _:
             assert_never(unit)
-    static_w = unit.static_w or (0.0,) * len(mhz)
-    return Unit(name=unit.name, kind=cast(Kind, unit.kind), cores=cores, mhz=mhz, static_w=static_w)
+    return Unit(
+        name=unit.name,
+        kind=cast(Kind, unit.kind),
+        cores=cores,
+        mhz=mhz,
+        static_w=tuple(unit.idle_share * watts for watts in unit.static_w or (0.0,) * len(mhz)),
+        off_w=unit.off_w,
+    )
 
 
 def problem_of(snapshot: Snapshot) -> Problem:

@@ -129,7 +129,8 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
             waits_ms[demand.app] = busy_ms - point.busy_ms if waits else 0.0
         taken = sum(d.rate_hz * choice[d.app].busy_ms * cores[d.app] for d in here)
         rho[unit.name] = taken / (1000.0 * unit.slots)
-        power_w += unit.static_w[unit.mhz.index(mhz[unit.name])]
+        off_w = None if here else unit.off_w
+        power_w += unit.static_w[unit.mhz.index(mhz[unit.name])] if off_w is None else off_w
         power_w += sum(d.rate_hz * choice[d.app].energy_mj for d in here) / 1000.0
     # Demand by demand: the part of the waiting that counts, and its term of the violation.
     latency_ms = {d.app: choice[d.app].latency_ms + d.wait_share * waits_ms[d.app] for d in problem.demands}

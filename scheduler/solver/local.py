@@ -81,7 +81,7 @@ class Load:
         table, clock = self.table, self.clock
         members = np.array(list(self.places), dtype=np.intp)
         if extra is None and not len(members):
-            return np.array([[0.0], [0.0], [0.0], [0.0], [table.frame.static_w[0]]])
+            return np.array([[0.0], [0.0], [0.0], [0.0], [table.frame.unused_w]])
         places = np.array(list(self.places.values()), dtype=np.intp)
 
         def total(values: Floats) -> Floats:

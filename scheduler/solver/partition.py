@@ -311,8 +311,8 @@ def _only_spread(tables: list[UnitTable]) -> list[int] | None:
 
 
 def idle(table: UnitTable) -> Part:
-    """Return the part of an unused unit, which stands at its lowest clock."""
-    return Part(clock=0, rows=(), violation=0.0, gain=0.0, power_w=float(table.frame.static_w[0]))
+    """Return the part of an unused unit, which is off or stands at its lowest clock."""
+    return Part(clock=0, rows=(), violation=0.0, gain=0.0, power_w=table.frame.unused_w)
 
 
 def _subset_sums(values: Floats) -> Floats:

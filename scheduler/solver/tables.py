@@ -52,6 +52,7 @@ class Frame:
         gpu: True for a GPU.
         slots: how many cores requests can hold at once; 1 for a GPU.
         static_w: (clocks,): power of the unit without load.
+        unused_w: its power while nobody uses it, at most `static_w` at the lowest clock.
         scale: (demands,): ticks of violation per ms of latency above the target.
         slack: (demands,): ticks that the target itself stands for, scale * target.
         by_accuracy: True if accuracy above the floor counts.
@@ -60,6 +61,7 @@ class Frame:
     gpu: bool
     slots: int
     static_w: Floats
+    unused_w: float
     scale: Floats
     slack: Floats
     by_accuracy: bool
@@ -226,7 +228,7 @@ def loose_bound(layout: Layout, violation: float) -> float:
         gains = [np.where(t.valid, t.gain, 0.0).max(axis=(1, 2), initial=0.0) for t in limited]
         return float(np.max(gains, axis=0).sum()) / TICKS
     watts = [np.where(t.valid, t.power_w, np.inf).min(axis=(1, 2), initial=np.inf) for t in limited]
-    return float(np.min(watts, axis=0).sum() + sum(t.frame.static_w[0] for t in limited))
+    return float(np.min(watts, axis=0).sum() + sum(t.frame.unused_w for t in limited))
 
 
 def lay_out(problem: Problem) -> Layout:
@@ -270,6 +272,7 @@ def lay_out(problem: Problem) -> Layout:
             gpu=unit.kind == "gpu",
             slots=unit.slots,
             static_w=np.array(unit.static_w, dtype=np.float64),
+            unused_w=unit.unused_w,
             scale=TICKS * weight / target,
             slack=TICKS * weight,
             by_accuracy=by_accuracy,

@@ -165,6 +165,20 @@ WRONG = {
     "host unknown": (unit(cpus=None, host="bigg", **GPU), "units[1].host must be the name of a CPU unit"),
     "transition negative": (unit(transition_us=-1), "units[1].transition_us must be at least 0, not -1."),
     "idle share": (unit(idle_share=1.5), "units[1].idle_share must be at most 1, not 1.5."),
+    "off without consent": (unit(off_w=0.001), "units[1].off_w is for a unit with may_switch_off: true. Add that."),
+    "on time without consent": (unit(on_ms=3), "units[1].on_ms is for a unit with may_switch_off: true. Add that."),
+    "off above idle": (
+        unit(may_switch_off=True, off_w=5.0, idle_share=0.5),
+        "units[1].off_w must be at most the idle power at the lowest clock, 0.0067 W, not 5.",
+    ),
+    "off without power": (
+        unit(static_w=None, dynamic_w=None, may_switch_off=True, off_w=0.0),
+        "units[1].off_w needs static_w and dynamic_w. Add both, or leave it out.",
+    ),
+    "milliwatts": (
+        unit(dynamic_w=[14.6, 36.0, 54.0, 87.1, 108.9, 168.8, 204.8]),
+        "units[1].dynamic_w[4] is 108.9 W for one core; figures are in W, not mW. Divide them by 1000.",
+    ),
     "idle states a number": (unit(idle_states=7), "units[1].idle_states must be a list in [brackets], not 7."),
     "idle state not deeper": (
         idle(2500, 2500),

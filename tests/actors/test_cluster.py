@@ -122,7 +122,6 @@ def test_units_that_share_a_clock_are_not_driven_yet():
     [
         ("transition_us", 140.0),
         ("idle_states", (IdleState(residency_us=2500, exit_us=700),)),
-        ("idle_share", 0.5),
         ("thermal", Thermal(c_per_w=6, tau_s=8, trip_c=84)),
     ],
 )

@@ -227,9 +227,7 @@ def test_published_latencies_hold_on_both_xavier_boards_at_the_clocks_of_the_15_
         for name, unit, mhz in (("dynamic-ofa-cpu", "cluster1", 1420.8), ("dynamic-ofa-gpu", "gpu", 1109.25)):
             profile = packaged_profile(name)
             assert profile.speed_of == board.speed_of
-            points = operating_points(
-                board, profile, app="a", arrivals=ArrivalModel(kind="periodic", rate_hz=0.1), slo=0.95
-            )
+            points = operating_points(board, profile, app="a", arrivals=ArrivalModel(kind="saturate"), slo=0.95)
             at_clock = [point.service_ms for point in points if (point.unit, point.mhz) == (unit, mhz)]
             assert at_clock == pytest.approx(means_ms(name), rel=1e-3)
 

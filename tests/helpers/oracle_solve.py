@@ -5,6 +5,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,14 @@ class Milp:
         for u in units:
             self._row({y[u.name, mhz]: 1.0 for mhz in u.mhz}, 1.0, 1.0)
             self.power |= {y[u.name, mhz]: w for mhz, w in zip(u.mhz, u.static_w, strict=True)}
+            if u.off_w is not None:
+                # It is off at most where nobody is, and then counts as standing at its lowest clock.
+                off = self._variable(1.0)
+                self.power[off] = u.off_w - u.static_w[0]
+                self._row({y[u.name, u.mhz[0]]: 1.0, off: -1.0}, 0.0)
+                for i, d in enumerate(demands):
+                    here = [v for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name]
+                    self._row({off: -1.0, **dict.fromkeys(here, -1.0)}, -1.0)
             self.violation[over[u.name]] = 1.0
             self._row({self.worst: 1.0, over[u.name]: -1.0}, 0.0)
             taken, load = {}, {over[u.name]: FULL_LOAD}
@@ -249,8 +258,12 @@ def draw(
             )
         )
     top_w = sum(unit.static_w[-1] + watts[unit.name] * unit.slots for unit in units)
+    may_go_off = rng.random(len(units)) < 0.4
     return Problem(
-        units=tuple(units),
+        units=tuple(
+            replace(unit, off_w=unit.static_w[0] * float(rng.random())) if off else unit
+            for unit, off in zip(units, may_go_off, strict=True)
+        ),
         demands=tuple(drawn),
         objective=objective,
         power_cap_w=None if cap is None else cap * top_w,

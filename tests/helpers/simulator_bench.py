@@ -70,10 +70,17 @@ class Bench:
         deadline_s: float = 9.0,
         slot: int = 0,
         wanted: bool = True,
+        activity: float = 1.0,
     ) -> Job:
         job = Job(agenda=self.agenda, wanted=wanted)
         job.claim = CoreClaim(
-            claimant=job, cores=cores, mask=mask_of(cores), deadline_s=deadline_s, slot=slot, work_ms=work_ms
+            claimant=job,
+            cores=cores,
+            mask=mask_of(cores),
+            deadline_s=deadline_s,
+            slot=slot,
+            work_ms=work_ms,
+            activity=activity,
         )
         self.at(at_s, lambda: self.unit.take(job.claim))
         return job

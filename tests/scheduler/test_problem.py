@@ -40,6 +40,8 @@ class TestValidation:
             ({"mhz": (math.nan, 500.0)}, "mhz is nan"),
             ({"static_w": (0.1,)}, "one figure for each of the 2 clocks"),
             ({"static_w": (0.2, 0.1)}, "non-decreasing"),
+            ({"off_w": -0.1}, "off_w is -0.1"),
+            ({"off_w": 0.11}, "at most the power at the lowest clock, 0.1"),
             ({"static_w": (-0.1, 0.1)}, "static_w is -0.1"),
         ],
     )

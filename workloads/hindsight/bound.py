@@ -74,13 +74,15 @@ class _UnitVariables:
     Attributes:
         active: by clock, the variable for the seconds in which any core is busy.
         paces: by clock, the profiled seconds of work that a busy core gets through in a second.
-        dynamic_w: by clock, the power of one busy core beyond what other load would use of it.
+        dynamic_w: by clock, the power of one busy core at an activity of 1.
+        others: share of that power that other load uses of every core.
         top_mhz: the highest clock that the limits allow.
     """
 
     active: Mapping[float, int]
     paces: Mapping[float, float]
     dynamic_w: Mapping[float, float]
+    others: float
     top_mhz: float
 
 
@@ -148,12 +150,15 @@ class _Bound:
             active[mhz] = self._program.variable(static_w + leaked_w + others_w, upper_s)
             idle = self._program.variable(static_w * idle_share + leaked_w + others_w, upper_s)
             whole |= {active[mhz]: 1.0, idle: 1.0}
+        if unit.off_w is not None:
+            leaked_w = min(0.0, self._leakage[unit.name]) * unit.static_w[-1]
+            whole[self._program.variable(unit.off_w + leaked_w, interval.length_s)] = 1.0
         self._program.equal(whole, interval.length_s)
         return _UnitVariables(
             active=active,
             paces={mhz: unit.pace(mhz) * (1 - load) for mhz in unit.mhz},
-            # Other load was counted on all cores already; a request's core has only the rest of its power to add.
-            dynamic_w={mhz: w * (1 - load) for mhz, w in zip(unit.mhz, unit.dynamic_w, strict=True)},
+            dynamic_w=dict(zip(unit.mhz, unit.dynamic_w, strict=True)),
+            others=load,
             top_mhz=top_mhz,
         )
 
@@ -216,7 +221,7 @@ class _Bound:
         # The shares rise, so the first of each part is its least, and its request the fastest in every network.
         quantile_groups = np.array_split(group.shares, min(_QUANTILE_GROUPS, len(group.shares)))
         counts: list[_Terms] = [{} for _ in quantile_groups]
-        for unit, cores, times in _gears(self._plan.board, profile, group.min_accuracy):
+        for unit, cores, activity, times in _gears(self._plan.board, profile, group.min_accuracy):
             work_s = [_least_work_s(times, float(part[0])) for part in quantile_groups]
             pace = self._fastest_pace(unit, group.intervals)
             # A request that takes longer than the target at the fastest clock of all can't be on time in this gear.
@@ -234,7 +239,8 @@ class _Bound:
             for number in group.intervals:
                 here = self._units[number][unit.name]
                 for mhz, pace in here.paces.items():
-                    time = program.variable(cores * here.dynamic_w[mhz], math.inf)
+                    # Other load was counted on all cores already, and gives way to a request.
+                    time = program.variable(cores * here.dynamic_w[mhz] * (activity - here.others), math.inf)
                     done[time], within[time] = pace, 1.0
                     self._core_time.setdefault((number, unit.name, mhz), {})[time] = float(cores)
                     own_time.setdefault((number, unit.name, mhz), {})[time] = 1.0
@@ -277,16 +283,19 @@ def _top_mhz(unit: BoardUnit, limits: UnitInputs) -> float:
 
 def _gears(
     board: Board, profile: Profile, min_accuracy: float
-) -> Iterator[tuple[BoardUnit, int, Sequence[ServiceTime]]]:
-    """Yield each unit and number of cores that was profiled for it, with the times there of all networks allowed."""
-    times: dict[tuple[str, int], list[ServiceTime]] = {}
+) -> Iterator[tuple[BoardUnit, int, float, Sequence[ServiceTime]]]:
+    """Yield each unit and number of cores that was profiled for it, with the times there of all networks allowed.
+
+    Networks of different activity come apart, each time with that activity.
+    """
+    times: dict[tuple[str, int, float], list[ServiceTime]] = {}
     for rung in profile.above(min_accuracy).rungs:
         for time in rung.times:
-            times.setdefault((time.kind, time.cores), []).append(time)
+            times.setdefault((time.kind, time.cores, time.activity), []).append(time)
     for unit in board.units:
-        for (kind, cores), here in times.items():
+        for (kind, cores, activity), here in times.items():
             if kind == unit.kind and cores <= unit.cores:
-                yield unit, cores, here
+                yield unit, cores, activity, here
 
 
 def _least_work_s(times: Sequence[ServiceTime], share: float) -> float:

@@ -116,10 +116,14 @@ class IntervalModel:
         for unit in self._units:
             place = unit.mhz.index(held[unit.name])
             load = self._interval.limits[unit.name].other_load
+            if not busy[unit.name] and unit.off_w is not None:
+                power_w += unit.off_w
+                continue
             # Other load keeps a unit from idling. Else the unit idles for at least this share of the time: it is busy
-            # for less than Σ rate · service time where requests overlap.
+            # for less than Σ rate · service time where requests overlap. The points count that sum as busy already.
             idle = 0.0 if load else max(0.0, 1 - busy[unit.name])
-            power_w += (unit.static_w or (0.0,) * len(unit.mhz))[place] * (1 - (1 - unit.idle_share) * idle)
+            saved = (1 - unit.idle_share) * (idle + busy[unit.name])
+            power_w += (unit.static_w or (0.0,) * len(unit.mhz))[place] * (1 - saved)
         return power_w * self.length_s
 
     def _clocks(self, candidate: Candidate) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import total_ordering
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actors.requests.records import Status
 from scheduler.objectives import OBJECTIVES
@@ -95,7 +96,7 @@ class Scorer:
         """Simulate candidates, one for each space, and return the score of the run and of each of them."""
         simulated = self.simulate(self.script(candidates))
         missing = {app: self._missing_on_time(simulated, app) for app in self._targets}
-        busy = [_BusyCores.of(simulated, number) for number in range(len(self._plan.board.units))]
+        busy = [self._busy_cores(simulated, number) for number in range(len(self._plan.board.units))]
         scores = []
         for number, (space, candidate) in enumerate(zip(self._spaces, candidates, strict=True)):
             energies_j = [self._energy_j(interval, candidate, busy) for interval in space.intervals]
@@ -143,11 +144,24 @@ class Scorer:
         places = np.searchsorted(self._begins_s, arrivals_s, side="right") - 1
         return np.bincount(places, minlength=len(self._begins_s)).astype(float)
 
+    def _busy_cores(self, simulated: Simulated, unit: int) -> _BusyCores:
+        """Read when requests had cores of a unit, given by its number on the board."""
+        kind = self._plan.board.units[unit].kind
+        records, activities = [], []
+        for app, of_app in simulated.records.items():
+            here = of_app[of_app["unit"] == unit]
+            rungs = self._plan.profiles[app].rungs
+            forms = zip(here["subnet"].tolist(), here["cores"].tolist(), strict=True)
+            times = [self._plan.profiles[app].service(rungs[place].subnet, kind, cores) for place, cores in forms]
+            records.append(here)
+            activities += [time.activity for time in times]
+        return _BusyCores.of(np.concatenate(records), np.array(activities))
+
     def _energy_j(self, interval: Interval, candidate: Candidate, busy: Sequence[_BusyCores]) -> float:
         """Return the energy of the units in an interval, by the simulator's own formula; heat is left out.
 
         A simulation has one energy for the whole run, so it is computed anew for each interval from the times in which
-        requests had cores.
+        requests had cores. A unit that can be switched off and is not used counts as off all the time.
         """
         total_j = 0.0
         for unit, mhz, cores in zip(self._plan.board.units, candidate.clocks, busy, strict=True):
@@ -155,10 +169,13 @@ class Scorer:
                 continue
             place = unit.mhz.index(interval.held(unit, mhz))
             load = interval.limits[unit.name].other_load
-            any_s, core_s = cores.within(interval.from_s, interval.to_s)
+            any_s, core_s, active_s = cores.within(interval.from_s, interval.to_s)
+            if not any_s and unit.off_w is not None:
+                total_j += unit.off_w * interval.length_s
+                continue
             others_s = load * (interval.length_s * len(interval.limits[unit.name].cpus_online) - core_s)
             static_s = interval.length_s if load else any_s + unit.idle_share * (interval.length_s - any_s)
-            total_j += unit.static_w[place] * static_s + unit.dynamic_w[place] * (core_s + others_s)
+            total_j += unit.static_w[place] * static_s + unit.dynamic_w[place] * (active_s + others_s)
         return total_j
 
     def _over_cap(self, interval: Interval, energy_j: float) -> float:
@@ -176,22 +193,27 @@ class _BusyCores:
     start_s: FloatArray
     end_s: FloatArray
     cores: FloatArray
+    active: FloatArray
+    """The same times the activity of the network that ran."""
     latest_end_s: FloatArray
     """The latest end of all requests before this one."""
 
     @classmethod
-    def of(cls, simulated: Simulated, unit: int) -> _BusyCores:
-        """Read the requests of a unit, given by its number on the board, from all applications' records."""
-        records = np.concatenate(list(simulated.records.values()))
-        records = records[records["unit"] == unit]
-        records = records[np.argsort(records["start_s"], kind="stable")]
+    def of(cls, records: NDArray[np.void], activities: FloatArray) -> _BusyCores:
+        """Read the records of all requests of a unit, each with its activity."""
+        order = np.argsort(records["start_s"], kind="stable")
+        records, activities = records[order], activities[order]
         ends = np.maximum.accumulate(np.concatenate([[-np.inf], records["end_s"]]))
-        return cls(records["start_s"], records["end_s"], records["cores"].astype(float), ends[:-1])
+        cores = records["cores"].astype(float)
+        return cls(records["start_s"], records["end_s"], cores, cores * activities, ends[:-1])
 
-    def within(self, from_s: float, to_s: float) -> tuple[float, float]:
-        """Return for a span the seconds in which any core was busy, and the busy seconds summed over cores."""
+    def within(self, from_s: float, to_s: float) -> tuple[float, float, float]:
+        """Return for a span the seconds in which any core was busy, and two sums over cores.
+
+        One is of their busy seconds, the other of these times the activity of what ran.
+        """
         end_s = np.minimum(self.end_s, to_s)
         spans_s = np.maximum(end_s - np.maximum(self.start_s, from_s), 0)
         # Of each request only the time after all earlier ones had ended, so that no second counts twice.
         fresh_s = np.maximum(end_s - np.maximum(np.maximum(self.start_s, self.latest_end_s), from_s), 0)
-        return float(fresh_s.sum()), float((spans_s * self.cores).sum())
+        return float(fresh_s.sum()), float((spans_s * self.cores).sum()), float((spans_s * self.active).sum())

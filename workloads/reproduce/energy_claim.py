@@ -196,7 +196,7 @@ def _energies(simulated: Simulated, board: Board) -> dict[str, float | None]:
     """Return joules by definition of energy; `above idle` is the energy of busy cores on top of static power."""
     energy = simulated.summary.energy
     busy_j: list[float] = [
-        math.fsum(w * s for w, s in zip(unit.dynamic_w, simulated.residency[unit.name].busy_s, strict=True))
+        math.fsum(w * s for w, s in zip(unit.dynamic_w, simulated.residency[unit.name].active_s, strict=True))
         for unit in board.units
         if unit.dynamic_w is not None
     ]

@@ -25,7 +25,9 @@ class Residency:
         mhz: its clocks.
         time_s: for each clock, how long it was in force.
         idle_s: for each clock, how much of that time none of its cores was busy.
-        busy_s: for each clock, core time taken, summed over cores; other load and managing included.
+        busy_s: for each clock, core time taken, summed over cores; other load, managing and switching included.
+        active_s: for each clock, the same with each core's time times the activity of who has it.
+        off_s: for each clock, how much of `idle_s` the unit was off.
         managing_s: for each clock, how much of `busy_s` managing took.
     """
 
@@ -33,6 +35,8 @@ class Residency:
     time_s: tuple[float, ...]
     idle_s: tuple[float, ...]
     busy_s: tuple[float, ...]
+    active_s: tuple[float, ...]
+    off_s: tuple[float, ...]
     managing_s: tuple[float, ...]
 
     def since(self, before: Residency) -> Residency:
@@ -42,15 +46,18 @@ class Residency:
             time_s=_less(self.time_s, before.time_s),
             idle_s=_less(self.idle_s, before.idle_s),
             busy_s=_less(self.busy_s, before.busy_s),
+            active_s=_less(self.active_s, before.active_s),
+            off_s=_less(self.off_s, before.off_s),
             managing_s=_less(self.managing_s, before.managing_s),
         )
 
     def energy_j(self, unit: BoardUnit) -> float | None:
         """Return the energy at a unit's stated power, heat left out; None where that is unknown.
 
-        It is the sum over clocks of static_w · (time - (1 - idle_share) · idle time) + dynamic_w · busy core time.
-        With a static_w of 0.2, a dynamic_w of 0.5 and an idle_share of 0.5, a unit that idles for 2 of 10 s and has one
-        busy core for the other 8 takes 0.2 · 9 + 0.5 · 8 = 5.8 J.
+        It is the sum over clocks of static_w · (time - (1 - idle_share) · idle time) + dynamic_w · active core time,
+        and of off_w in place of idle power while the unit is off. With a static_w of 0.2, a dynamic_w of 0.5 and an
+        idle_share of 0.5, a unit that idles for 2 of 10 s and has one core busy with an activity of 1 for the other 8
+        takes 0.2 · 9 + 0.5 · 8 = 5.8 J.
 
         Args:
             unit: the unit, with the power figures to price the time with.
@@ -59,8 +66,11 @@ class Residency:
             return None
         saved_s = [(1 - unit.idle_share) * idle_s for idle_s in self.idle_s]
         static_j = [w * (s - saved) for w, s, saved in zip(unit.static_w, self.time_s, saved_s, strict=True)]
-        dynamic_j = [w * s for w, s in zip(unit.dynamic_w, self.busy_s, strict=True)]
-        return math.fsum(static_j) + math.fsum(dynamic_j)
+        dynamic_j = [w * s for w, s in zip(unit.dynamic_w, self.active_s, strict=True)]
+        idle_w = [unit.idle_share * w for w in unit.static_w]
+        off_w = idle_w if unit.off_w is None else [unit.off_w] * len(idle_w)
+        saved_j = [(idle - off) * s for idle, off, s in zip(idle_w, off_w, self.off_s, strict=True)]
+        return math.fsum(static_j) + math.fsum(dynamic_j) - math.fsum(saved_j)
 
     def managing_j(self, unit: BoardUnit) -> float:
         """Return the dynamic energy of managing; 0 where power is unknown."""
@@ -209,6 +219,8 @@ class SimulatedBoard:
             time_s=tuple(unit.time_s),
             idle_s=tuple(unit.idle_s),
             busy_s=tuple(unit.busy_s),
+            active_s=tuple(unit.active_s),
+            off_s=tuple(unit.off_s),
             managing_s=tuple(unit.managing_s),
         )
 
@@ -220,6 +232,9 @@ class SimulatedBoard:
 
 
 def _housekeeper(board: Board) -> str:
-    """Return the CPU unit that managing runs on: the one whose top clock takes the least power, or else the last."""
-    cpus = [unit for unit in board.units if unit.kind == "cpu"] or list(board.units)
+    """Return the CPU unit that managing runs on: the one whose top clock takes the least power, or else the last.
+
+    It is one that stays on.
+    """
+    cpus = [unit for unit in board.units if unit.kind == "cpu" and not unit.may_switch_off] or list(board.units)
     return min(reversed(cpus), key=lambda unit: unit.dynamic_w[-1] if unit.dynamic_w else 0.0).name

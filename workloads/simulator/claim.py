@@ -29,6 +29,8 @@ class CoreClaim:
         deadline_s: when the result is due; an earlier deadline is served first.
         slot: number of the application, which has one claim to a unit at a time; at equal deadlines the lower is first.
         work_ms: profiled time that the service takes; once it has begun, with what came on top.
+        activity: factor on the unit's `dynamic_w` while it has its cores.
+        woke_ms: part of `work_ms` in which a core woke up; 0 until it has begun.
         start_s: when it got its cores.
         goal_ms: progress of its unit by which its service is over.
         end_s: when that will be, if nothing changes; below 0 while it has no cores.
@@ -40,6 +42,8 @@ class CoreClaim:
     deadline_s: float
     slot: int
     work_ms: float
+    activity: float = 1.0
+    woke_ms: float = field(default=0.0, init=False)
     start_s: float = field(default=0.0, init=False)
     goal_ms: float = field(default=0.0, init=False)
     end_s: float = field(default=-1.0, init=False)

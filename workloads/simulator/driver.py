@@ -183,8 +183,9 @@ class Driver:
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
                 self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, plan=plan))
             case SwitchUnit(unit=unit, on=on, plan=plan):
-                # A unit without work looks the same on and off: a board's file has no power and no time for being off.
-                self._agenda.at(answered_s, self._tell, UnitSwitched(unit=unit, on=on, took_ms=0.0, plan=plan))
+                took_s = self._board.units[unit].switch(on)
+                switched = UnitSwitched(unit=unit, on=on, took_ms=1e3 * took_s, plan=plan)
+                self._agenda.at(answered_s + took_s, self._tell, switched)
             case StartWorker() | Log():
                 pass  # no simulated worker is ever lost, and logs have been written already
             case _:

@@ -48,6 +48,7 @@ class _SimulatedGear:
         subnet: place of the sub-network in the ladder.
         samples_ms: service times of the profile, rising.
         mean_ms: their mean.
+        activity: factor on the unit's `dynamic_w`.
     """
 
     gear: Gear
@@ -58,6 +59,7 @@ class _SimulatedGear:
     subnet: int
     samples_ms: tuple[float, ...]
     mean_ms: float
+    activity: float
 
 
 class _Luck:
@@ -169,6 +171,7 @@ class SimulatedServer:
             subnet=[rung.subnet for rung in self._profile.rungs].index(gear.subnet),
             samples_ms=time.samples_ms,
             mean_ms=time.mean_ms,
+            activity=time.activity,
         )
         if not self._running:
             self._look()
@@ -279,6 +282,7 @@ class SimulatedServer:
             deadline_s=request.deadline_s,
             slot=self._slot,
             work_ms=draw_ms,
+            activity=engaged.activity,
             request=request,
             engaged=engaged,
         )
@@ -322,7 +326,8 @@ class SimulatedServer:
         self._finished += 1
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
-        self._ratios.append(served.work_ms / served.engaged.mean_ms)
+        # A worker measures from when its thread runs, so waking up is no part of it.
+        self._ratios.append((served.work_ms - served.woke_ms) / served.engaged.mean_ms)
         self._turn()
 
     def _stop(self, _: object) -> None:

@@ -59,7 +59,9 @@ class SimulatedUnit:
         clock_changes: how often the clock changed so far.
         time_s: by clock, how long it was in force.
         idle_s: by clock, how much of that time no core was busy.
-        busy_s: by clock, core time taken, other load and managing included.
+        busy_s: by clock, core time taken, other load, managing and switching included.
+        active_s: by clock, the same with each core's time times the activity of who has it.
+        off_s: by clock, how much of `idle_s` the unit was off.
         managing_s: by clock, how much of that managing took.
         energy_j: energy at the stated power, heat left out; 0 where power is unknown.
         cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
@@ -72,6 +74,8 @@ class SimulatedUnit:
         self.time_s = [0.0] * len(spec.mhz)
         self.idle_s = [0.0] * len(spec.mhz)
         self.busy_s = [0.0] * len(spec.mhz)
+        self.active_s = [0.0] * len(spec.mhz)
+        self.off_s = [0.0] * len(spec.mhz)
         self.managing_s = [0.0] * len(spec.mhz)
         self.energy_j = 0.0
         self.cpus_online = spec.all_cpus
@@ -83,6 +87,9 @@ class SimulatedUnit:
         self._running: list[CoreClaim] = []
         self._held = 0
         """A bit for each core that a claim has."""
+        self._active = 0.0
+        """The activity of all cores that a claim has, added up."""
+        self._is_on = True
         self._other_load = 0.0
         self._max_mhz: float | None = None
         self._thermal_mhz: float | None = None
@@ -159,9 +166,11 @@ class SimulatedUnit:
                     exit_us = max(exit_us, state.exit_us)
         self._held |= claim.mask
         self._running.append(claim)
+        self._re_activate()
         claim.start_s = now_s
         # The exit latency is wall time, so it is turned into the profiled time that passes in it at the present clock.
-        claim.work_ms += 1e-6 * exit_us * self._pace
+        claim.woke_ms = 1e-6 * exit_us * self._pace
+        claim.work_ms += claim.woke_ms
         claim.goal_ms = self._progress_ms + claim.work_ms
         self._schedule(claim)
         if self._governor is not None:
@@ -193,8 +202,12 @@ class SimulatedUnit:
             core.claim, core.idle_since_s = None, now_s
         self._held &= ~claim.mask
         self._running.remove(claim)
+        self._re_activate()
         if self._governor is not None:
             self._governor.ended(claim)
+
+    def _re_activate(self) -> None:
+        self._active = sum(claim.activity * len(claim.cores) for claim in self._running)
 
     # ------------------------------------------------------------ managing
 
@@ -210,23 +223,56 @@ class SimulatedUnit:
         """
         if cpu_ms <= 0:
             return 0.0
-        self.settle()
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
-        self.busy_s[self._place] += took_s
+        core = self._book(took_s)
         self.managing_s[self._place] += took_s
-        online = self._online or self._cores[:1]
-        core = next((core for core in online if core.claim is None), online[-1])
-        core.busy_s += took_s
-        self.energy_j += took_s * self._dynamic_w[self._place]
-        # All of it is booked at this moment. On an idle unit the same time was, or will be, counted as idle: undo that.
-        if not (self._held or self._other_load):
-            self.idle_s[self._place] -= took_s
-            self.energy_j += took_s * self._static_w[self._place] * (1 - self.spec.idle_share)
         if urgent and core.claim is not None:
             core.claim.work_ms += took_s * self._pace
             core.claim.goal_ms += took_s * self._pace
             self._schedule(core.claim)
         return took_s
+
+    def _book(self, took_s: float) -> _SimulatedCore:
+        """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
+        self.settle()
+        online = self._online or self._cores[:1]
+        core = next((core for core in online if core.claim is None), online[-1])
+        core.busy_s += took_s
+        place = self._place
+        self.busy_s[place] += took_s
+        self.active_s[place] += took_s
+        self.energy_j += took_s * self._dynamic_w[place]
+        # All of it is booked at this moment. On an idle unit the same time was, or will be, counted as idle: undo that.
+        if not (self._held or self._other_load):
+            self.idle_s[place] -= took_s
+            self.energy_j += took_s * self._static_w[place] * (1 - self.spec.idle_share)
+        return core
+
+    def switch(self, on: bool) -> float:
+        """Begin to take all CPUs offline, or to put them online again, while no request is here.
+
+        One core is busy with it. The unit counts as off from when it is off until it begins to come back.
+
+        Returns:
+            How long it takes, in seconds.
+        """
+        took_s = 1e-3 * (self.spec.on_ms if on else self.spec.off_ms)
+        if on:
+            self._switched(True)
+            self._book(took_s)
+        else:
+            self._book(took_s)
+            self._agenda.at(self._agenda.now_s + took_s, self._switched, False)
+        return took_s
+
+    def _switched(self, on: bool) -> None:
+        self.settle()
+        self._is_on = on
+        self._re_online()
+
+    def _re_online(self) -> None:
+        there = self.cpus_online if self._is_on else ()
+        self._online = [core for core, cpu in zip(self._cores, self.spec.numbers, strict=True) if cpu in there]
 
     # ------------------------------------------------------------ clocks
 
@@ -264,7 +310,7 @@ class SimulatedUnit:
         """
         self.settle()
         self._max_mhz, self.cpus_online, self._other_load = max_mhz, cpus_online, other_load
-        self._online = [core for core, cpu in zip(self._cores, self.spec.numbers, strict=True) if cpu in cpus_online]
+        self._re_online()
         self._re_allow()
         self._re_pace()
 
@@ -330,14 +376,21 @@ class SimulatedUnit:
         place = self._place
         self._progress_ms += span_s * self._pace
         self.time_s[place] += span_s
-        busy = float(self._held.bit_count())
+        busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
-            busy += self._use_by_others(span_s)
+            others = self._use_by_others(span_s)
+            busy += others
+            active += others
         if busy:
             self.busy_s[place] += span_s * busy
-            self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * busy)
+            self.active_s[place] += span_s * active
+            self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * active)
+            return
+        self.idle_s[place] += span_s
+        if self.spec.off_w is not None and not self._online:
+            self.off_s[place] += span_s
+            self.energy_j += span_s * self.spec.off_w
         else:
-            self.idle_s[place] += span_s
             self.energy_j += span_s * self._static_w[place] * self.spec.idle_share
 
     def _use_by_others(self, span_s: float) -> float:

@@ -77,14 +77,14 @@ class Device(ABC):
     def switch(self, on: bool) -> float:
         """Take all CPUs of the unit offline, or put those online again that were taken offline so.
 
-        By default it is only played: the ledger has no CPU of the unit online while it is off, and its power is what
-        it is without load.
+        By default it is only played: the ledger has no CPU of the unit online while it is off, and its power is then
+        `BoardUnit.off_w`.
 
         Args:
             on: True to put them online.
 
         Returns:
-            The time that it took on the wall, in milliseconds; 0 where it is only played.
+            The time that it took, in milliseconds.
 
         Raises:
             DeviceError: if a request still runs there, or a CPU does not go or come.

@@ -31,6 +31,7 @@ class EmulatedDevice(Device):
         self._seat = GovernorSeat(self._ledger.board, self.unit.name)
         self._clamps_mhz: Mapping[int, float] = NO_CLAMPS
         self._due_s = math.inf
+        self._other_load = 0.0
 
     def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
         """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
@@ -56,12 +57,27 @@ class EmulatedDevice(Device):
         with self._lock:
             self._allowed = self.unit.allowed(max_mhz)
             self.ask_cpus(cpus_online)
-            self._ledger.set_unit(self.unit.name, other_load=other_load or 0.0)
+            self._other_load = other_load or 0.0
+            self._ledger.set_unit(self.unit.name, other_load=self._other_load)
             if self._seat.governor is None:
                 self._apply(self._asked_mhz)
             else:
                 self._due_s = -math.inf  # the kernel asks a governor at once when its limits change
                 self.tick()
+
+    def _switch(self, on: bool) -> float:
+        took_ms = self.unit.on_ms if on else self.unit.off_ms
+        if took_ms:
+            with self._lock:
+                if on:
+                    self._is_on = True
+                    self._enter_cpus()
+                # One core is busy with it.
+                online = max(1, len(self.read().cpus_online))
+                self._ledger.set_unit(self.unit.name, other_load=max(self._other_load, 1 / online))
+                self._clock.sleep_until(self._clock.now_s() + took_ms / 1000)
+                self._ledger.set_unit(self.unit.name, other_load=self._other_load)
+        return took_ms
 
     def restore(self) -> None:
         """Set the lowest clock, and take away limits and governor."""

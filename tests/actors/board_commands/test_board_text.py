@@ -19,6 +19,7 @@ NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=12)
 WORDS = st.sampled_from(["on", "no", "null", "1e3", "0x40", "2.5", "true", "-", "~", "big", "p-cores", "07"])
 POSITIVE = st.floats(1e-6, 1e7)
 FIGURES = st.floats(0, 1e6)
+WATTS = st.floats(0, 100)
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
 
 
@@ -26,7 +27,11 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size
 def units(draw: st.DrawFn, name: str, cpus: tuple[int, ...]) -> BoardUnit:
     mhz = tuple(sorted(draw(st.sets(POSITIVE, min_size=1, max_size=40))))
     powered = draw(st.booleans())
-    watts = st.lists(FIGURES, min_size=len(mhz), max_size=len(mhz))
+    watts = st.lists(WATTS, min_size=len(mhz), max_size=len(mhz))
+    static_w = tuple(sorted(draw(watts))) if powered else None
+    idle_share = draw(st.floats(0, 1))
+    # One CPU unit has to stay on: the first.
+    goes_off = cpus[0] > 0 and len(mhz) > 1 and draw(st.booleans())
     residencies = sorted(draw(st.sets(FIGURES, max_size=3)))
     return BoardUnit(
         name=name,
@@ -34,14 +39,18 @@ def units(draw: st.DrawFn, name: str, cpus: tuple[int, ...]) -> BoardUnit:
         cpus=cpus,
         dvfs="cpufreq" if len(mhz) > 1 else draw(st.sampled_from(["cpufreq", "fixed", "emulated"])),
         mhz=mhz,
-        static_w=tuple(sorted(draw(watts))) if powered else None,
+        static_w=static_w,
         dynamic_w=tuple(draw(watts)) if powered else None,
         speed=draw(POSITIVE),
         memory_share=draw(st.floats(0, 1)),
         domain=draw(st.none() | NAMES),
         transition_us=draw(FIGURES),
         idle_states=tuple(IdleState(residency_us=one, exit_us=draw(FIGURES)) for one in residencies),
-        idle_share=draw(st.floats(0, 1)),
+        idle_share=idle_share,
+        may_switch_off=goes_off,
+        off_w=draw(st.none() | st.floats(0, idle_share * static_w[0])) if goes_off and static_w else None,
+        off_ms=draw(FIGURES) if goes_off else 0.0,
+        on_ms=draw(FIGURES) if goes_off else 0.0,
         thermal=Thermal(c_per_w=draw(POSITIVE), tau_s=draw(POSITIVE), trip_c=draw(st.floats(200, 1e4)))
         if powered and draw(st.booleans())
         else None,

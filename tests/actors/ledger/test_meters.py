@@ -1,6 +1,7 @@
 """The ledger's meters add up busy time, energy and clocks exactly, and impossible figures change nothing."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -21,23 +22,33 @@ STEPS = st.lists(
 )
 
 
-@given(steps=STEPS, start_s=st.floats(-100, 100))
-@settings(max_examples=60, deadline=None)
-def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, start_s):
+@given(
+    steps=STEPS,
+    start_s=st.floats(-100, 100),
+    activity=st.sampled_from([0.6, 1.0, 1.5]),
+    idle_share=st.sampled_from([0.0, 0.3, 1.0]),
+    off_w=st.sampled_from([None, 0.02]),
+)
+@settings(max_examples=100, deadline=None)
+def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, start_s, activity, idle_share, off_w):
     clock = VirtualClock(start_s)
-    ledger = BoardLedger.create(place(), BOARD, slots=1, clock=clock)
+    big = replace(BIG, idle_share=idle_share, off_w=off_w)
+    ledger = BoardLedger.create(place(), replace(BOARD, units=(big, *BOARD.units[1:])), slots=1, clock=clock)
     step, other, online = 0, 0.0, BIG.cpus
     leases = [None, None]
     busy_s, dynamic_j, static_j, mhz_s, changes = [0.0, 0.0], 0.0, 0.0, 0.0, 0
     try:
         for wait_s, action, number, share in [*steps, (1.0, "end", 0, 0.0)]:
             clock.sleep_until(clock.now_s() + wait_s)
-            static_j += BIG.static_w[step] * wait_s
+            busy = any(leases) or other > 0
+            off = off_w is not None and not online and not any(leases)
+            static_j += (off_w if off else BIG.static_w[step] * (1 if busy else idle_share)) * wait_s
             mhz_s += BIG.mhz[step] * wait_s
             for core in (0, 1):
                 share_taken = 1.0 if leases[core] else other if BIG.cpus[core] in online else 0.0
                 busy_s[core] += share_taken * wait_s
-                dynamic_j += BIG.dynamic_w[step] * share_taken * wait_s
+                factor = activity if leases[core] else 1.0
+                dynamic_j += BIG.dynamic_w[step] * factor * share_taken * wait_s
             core = number % 2
             if action == "clock":
                 changes += step != number
@@ -50,7 +61,7 @@ def test_totals_equal_the_sum_over_every_piece_of_constant_rates(place, steps, s
                 online = [(), (4,), (5,), (4, 5)][int(4 * share) % 4]
                 ledger.set_unit("big", cpus_online=online)
             elif action == "take" and not leases[core]:
-                leases[core] = ledger.take(0, "big", [BIG.cpus[core]], 0.0)
+                leases[core] = ledger.take(0, "big", [BIG.cpus[core]], 0.0, activity=activity)
             elif action == "release" and leases[core]:
                 ledger.release(leases[core])
                 leases[core] = None

@@ -78,7 +78,9 @@ def test_a_set_is_of_the_same_device_on_both_boards() -> None:
 
 def test_a_run_is_priced_under_each_set() -> None:
     # By hand: 10 s at 0.5 W and 4 s of a busy core at 2 W are 13 J; the rest of the board takes 1 W, and so on.
-    residency = Residency(mhz=(1.0,), time_s=(10.0,), idle_s=(6.0,), busy_s=(4.0,), managing_s=(0.0,))
+    residency = Residency(
+        mhz=(1.0,), time_s=(10.0,), idle_s=(6.0,), busy_s=(4.0,), active_s=(4.0,), off_s=(0.0,), managing_s=(0.0,)
+    )
     found = energy_by_set([one_unit(0.5, 2.0, 1.0), one_unit(1.0, 1.0, 3.0)], {"cpu": residency}, duration_s=10.0)
     assert found == EnergyBySet(units_j=(13.0, 14.0), board_j=(23.0, 44.0))
     assert energy_by_set([], {"cpu": residency}, duration_s=10.0) is None

@@ -35,6 +35,9 @@ WORK = st.lists(
 )
 
 
+ACTIVITY = 1.3
+
+
 def no_governor_again(changes) -> bool:
     """Return True if no governor is named while it has the clock: only the simulated one would begin anew here."""
     clocks = [facts[0] for _, (what, *facts) in sorted(changes) if what == "clock"]
@@ -74,7 +77,7 @@ class Emulated:
 
     def serve(self, at_s, work_ms, cpus) -> float:
         self.wait(at_s)
-        lease = self.ledger.take(0, "big", cpus, 9.0)
+        lease = self.ledger.take(0, "big", cpus, 9.0, activity=ACTIVITY)
         end_s = self.ledger.stretch(lease, work_ms)
         self.ledger.release(lease)
         return end_s
@@ -88,9 +91,10 @@ class Emulated:
         no_governor_again
     ),
     st.floats(0, 1),
+    st.floats(0, 1),
 )
-def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, work, changes, memory_share):
-    spec = replace(UNIT, memory_share=memory_share)
+def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, work, changes, memory_share, idle_share):
+    spec = replace(UNIT, memory_share=memory_share, idle_share=idle_share)
     emulated = Emulated(tmp_path_factory.mktemp("ledger") / "ledger", spec)
     bench = Bench(spec)
     for at_s, change in changes:
@@ -103,7 +107,7 @@ def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, wo
             bench.at(at_s, lambda clock=facts[0], governor=governor: bench.unit.set_clock(clock, governor, edges=False))
     # All want the first core, one after the other.
     jobs = [
-        bench.job(at_s, work_ms, cores=tuple(cpu - 4 for cpu in cpus), deadline_s=at_s)
+        bench.job(at_s, work_ms, cores=tuple(cpu - 4 for cpu in cpus), deadline_s=at_s, activity=ACTIVITY)
         for at_s, work_ms, cpus in sorted(work)
     ]
     bench.run(3.0)
@@ -118,3 +122,21 @@ def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, wo
     assert bench.unit.core_busy_s() == pytest.approx(reading.busy_s, abs=1e-6)
     assert (bench.unit.mhz, bench.unit.clock_changes) == (reading.mhz, reading.clock_changes)
     assert bench.unit.energy_j == pytest.approx(reading.static_j + reading.dynamic_j, abs=1e-5)
+
+
+def test_a_unit_that_is_switched_off_and_on_takes_the_same_energy(tmp_path):
+    spec = replace(UNIT, may_switch_off=True, off_w=0.02, off_ms=40.0, on_ms=60.0, idle_share=0.5)
+    emulated, bench = Emulated(tmp_path / "ledger", spec), Bench(spec)
+    for at_s, on in ((0.2, False), (1.0, True)):
+        bench.at(at_s, lambda on=on: bench.unit.switch(on))
+        emulated.wait(at_s)
+        assert emulated.device.switch(on) == (60.0 if on else 40.0)
+    emulated.wait(1.5)
+    bench.run(1.5)
+    bench.unit.settle()
+    reading = emulated.ledger.read("big")
+    emulated.ledger.remove()
+    # Of 1.5 s at 500 MHz it is off for 0.76, and one core is busy for 0.1.
+    spent_j = 0.02 * 0.76 + 0.1 * (0.1 + 0.5 * 0.64) + 0.5 * 0.1
+    assert bench.unit.energy_j == pytest.approx(spent_j, rel=1e-9)
+    assert reading.static_j + reading.dynamic_j == pytest.approx(spent_j, rel=1e-9)

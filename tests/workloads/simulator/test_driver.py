@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from helpers.fake_world import BOARD, PROFILE
 from helpers.switching_world import SWITCHING_BOARD
+from scheduler.board import BoardUnit
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, at
 from workloads.runs.simulated import plan_simulation
@@ -185,15 +188,32 @@ def test_every_gear_is_acknowledged_in_the_order_of_its_plans():
 
 
 class TestUnitsSwitchedOff:
-    def test_it_is_told_and_changes_no_figure(self):
-        def simulated(board) -> Simulated:
-            policy = Script((-9, SMALL), (2.0, LITTLE))
-            return run(policy, events=[at(2.0, "a", latency_ms=190)], board=board, costs=Costs())
+    @staticmethod
+    def simulated(**figures) -> tuple[Simulated, BoardUnit]:
+        little = replace(SWITCHING_BOARD.unit("little"), **figures)
+        units = tuple(little if unit.name == "little" else unit for unit in SWITCHING_BOARD.units)
+        policy = Script((-9, SMALL), (4.0, LITTLE))
+        events = [at(4.0, "a", latency_ms=190)]
+        return run(policy, events=events, board=replace(SWITCHING_BOARD, units=units), duration_s=6.0), little
 
-        never, sometimes = simulated(BOARD), simulated(SWITCHING_BOARD)
-        assert [(entry["unit"], entry["on"], entry["took_ms"]) for entry in logged(sometimes, "switch")] == [
-            ("little", False, 0.0),
-            ("little", True, 0.0),
-        ]
-        assert logged(never, "switch") == []
-        assert sometimes.summary.energy == never.summary.energy
+    def test_it_goes_and_comes_in_its_time_and_takes_off_w_between(self):
+        simulated, little = self.simulated(off_w=0.01, off_ms=30.0, on_ms=50.0)
+        off, on = logged(simulated, "switch")
+        assert (off["unit"], off["on"], off["took_ms"]) == ("little", False, pytest.approx(30.0))
+        assert (on["unit"], on["on"], on["took_ms"]) == ("little", True, pytest.approx(50.0))
+        residency = simulated.residency["little"]
+        off_s = math.fsum(residency.off_s)
+        assert off_s == pytest.approx(on["now_s"] - 0.05 - max(0.0, off["now_s"]))
+        assert off_s > 1.5
+        # One core works on coming back, at an activity of 1, and the request's core comes on top.
+        records = simulated.records["a"][simulated.records["a"]["unit"] == 1]
+        served_s = math.fsum(np.maximum(0.0, np.minimum(records["end_s"], 6.0) - records["start_s"]))
+        assert math.fsum(residency.active_s) == pytest.approx(served_s + 0.05 + (0.03 if off["now_s"] > 0.03 else 0.0))
+        assert residency.energy_j(replace(little, off_w=None)) - residency.energy_j(little) == pytest.approx(
+            math.fsum((w - 0.01) * s for w, s in zip(little.static_w, residency.off_s, strict=True))
+        )
+
+    def test_where_its_power_is_unknown_it_takes_what_it_takes_idle(self):
+        simulated, _ = self.simulated()
+        assert [entry["on"] for entry in logged(simulated, "switch")] == [False, True]
+        assert set(simulated.residency["little"].off_s) == {0.0}

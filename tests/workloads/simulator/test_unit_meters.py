@@ -65,6 +65,7 @@ ACTS = st.one_of(
         st.floats(0, 0.9),
     ),
     st.tuples(st.just("spend"), st.floats(0.1, 3), st.booleans()),
+    st.tuples(st.just("switch"), st.booleans()),
 )
 SCRIPTS = st.lists(st.tuples(st.floats(0, 1), ACTS), max_size=25)
 
@@ -79,6 +80,8 @@ def play(bench: Bench, script) -> list[Job]:
             bench.clock(at_s, facts[0])
         elif what == "limit":
             bench.limit(at_s, max_mhz=facts[0], cpus_online=facts[1], other_load=facts[2])
+        elif what == "switch":
+            bench.at(at_s, lambda on=facts[0]: bench.unit.claims() == [None, None] and bench.unit.switch(on))
         else:
             bench.at(at_s, lambda ms=facts[0], urgent=facts[1]: bench.unit.spend(ms, urgent=urgent))
     return jobs
@@ -86,9 +89,9 @@ def play(bench: Bench, script) -> list[Job]:
 
 class TestWhateverHappens:
     @settings(deadline=None, max_examples=60)
-    @given(SCRIPTS, st.floats(0, 1), st.sampled_from([0.0, 300.0, 20_000.0]))
-    def test_residency_prices_the_run_as_the_meter_did(self, script, idle_share, transition_us):
-        spec = replace(UNIT, idle_share=idle_share, transition_us=transition_us)
+    @given(SCRIPTS, st.floats(0, 1), st.sampled_from([0.0, 300.0, 20_000.0]), st.sampled_from([None, 0.01]))
+    def test_residency_prices_the_run_as_the_meter_did(self, script, idle_share, transition_us, off_w):
+        spec = replace(UNIT, idle_share=idle_share, transition_us=transition_us, off_w=off_w, off_ms=9.0, on_ms=7.0)
         whole = Board(name="b", units=(spec,), base_w=None, sensor="none", power_source="made up")
         bench = Bench(spec)
         board = SimulatedBoard(whole, bench.agenda)
@@ -99,6 +102,9 @@ class TestWhateverHappens:
         assert residency.energy_j(spec) == pytest.approx(bench.unit.energy_j, rel=1e-9)
         assert math.fsum(residency.time_s) == pytest.approx(20.0)
         assert math.fsum(residency.busy_s) == pytest.approx(math.fsum(bench.unit.core_busy_s()))
+        assert math.fsum(residency.active_s) == pytest.approx(math.fsum(residency.busy_s))
+        assert math.fsum(residency.off_s) <= 20.0
+        assert min(residency.off_s) >= 0
         assert all(job.end_s > job.start_s for job in jobs)
 
     @settings(deadline=None, max_examples=60)
