@@ -69,12 +69,14 @@ class Calibration:
         records: a record for each point that was measured as planned.
         held: points whose clock the kernel did not grant, each with the reason in words.
         unread: by rail, why it could not be read, for rails that gave nothing at some point.
+        recovered: what came of giving back what a dead run had left.
         handed_back: what came of giving the board back.
     """
 
     records: tuple[Record, ...]
     held: Mapping[Point, str]
     unread: Mapping[str, str]
+    recovered: HandedBack
     handed_back: HandedBack
 
 
@@ -162,7 +164,9 @@ def calibrate(
         records, held, unread = _measured(board, points, bench, hold, seconds, on_progress)
     finally:
         handed_back = hold.give_back()
-    return Calibration(records=tuple(records), held=held, unread=unread, handed_back=handed_back)
+    return Calibration(
+        records=tuple(records), held=held, unread=unread, recovered=hold.recovered, handed_back=handed_back
+    )
 
 
 def _measured(

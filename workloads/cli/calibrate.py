@@ -66,6 +66,8 @@ def calibrate(
         print_result(calibration_table(found, name))
     for finding in found.findings:
         print(f"- {finding}")
+    for line in calibration.recovered.lines():
+        print(f"- of a run that was killed: {line}")
     for line in calibration.handed_back.faults():
         print(f"- {line}")
     text = board_text(found.board, header=header, sources=found.sources)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.agent.checks import check_clocks
+from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.hold import BoardBusyError, Hold
 from actors.board_commands.board_text import board_text
@@ -23,6 +24,7 @@ from actors.cluster import packaged_board
 from helpers.fake_bench import FakeLoad, Silicon, fake_bench
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.fake_kernel.files import snapshot
+from helpers.planted import CPU
 from scheduler.board import Board, Sensor
 from scheduler.errors import InputError
 
@@ -289,6 +291,17 @@ def test_a_board_that_another_run_has_is_left_alone(tmp_path: Path) -> None:
         calibrate(board, bench, seconds=0.1)
     assert kernel.writes == []
     hold.give_back()
+
+
+def test_what_a_dead_run_had_left_is_given_back_first_and_told(tmp_path: Path) -> None:
+    kernel = boards.odroid_xu3()
+    before = snapshot(kernel)
+    bench, _ = fake_bench(odroid(kernel), tmp_path / "state")
+    board = small(probe(FakeTree(kernel)).board, 2)
+    governor = f"{CPU}/cpufreq/policy0/scaling_governor"
+    Journal(bench.machine.tree, bench.machine.state).turn(bench.machine.tree.knob(governor), "powersave", "governor")
+    assert calibrate(board, bench, seconds=0.1).recovered.put_back == (f"/{governor} = ondemand",)
+    assert snapshot(kernel) == before
 
 
 def test_an_emulated_board_is_refused() -> None:
