@@ -121,10 +121,14 @@ def _unit(
     fit = rail_of.get(unit.name)
     if fit is not None:
         rest_w = _rest_share_w(board, fit, unit)
+        static_w = tuple(round(rest_w + fit.static_w[unit.name][one], 4) for one in mhz)
         found = replace(
             found,
-            static_w=tuple(round(rest_w + fit.static_w[unit.name][one], 4) for one in mhz),
+            static_w=static_w,
             dynamic_w=tuple(round(fit.dynamic_w[unit.name][one], 4) for one in mhz),
+            # It was measured with all cores idle, so what idling saves is in it already.
+            idle_share=1.0,
+            off_w=None if unit.off_w is None or unit.off_w > static_w[0] else unit.off_w,
         )
     return found
 
@@ -219,6 +223,8 @@ def _findings(
         temps_c = [one.temp_c for one in calibration.records if one.point.unit == unit.name and one.temp_c is not None]
         if temps_c:
             said.append(f"{unit.name}: measured at {min(temps_c):.0f} to {max(temps_c):.0f} °C")
+        if unit.off_w is not None and found.unit(unit.name).off_w is None:
+            said.append(f"{unit.name}: off_w, {unit.off_w:g} W, is more than it takes at rest, and is left out")
         if unit.kind == "gpu":
             said.append(f"{unit.name}: a GPU is not calibrated; its figures are as they were")
     said += [f"rail {rail} could not be read at some points: {why}" for rail, why in calibration.unread.items()]

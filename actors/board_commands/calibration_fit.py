@@ -182,9 +182,9 @@ def fit_rail(
     power_w = np.array([records[place].powers_w[rail] for place in seen])
     train = np.array([place not in without for place in seen])
     solution, _ = nnls(matrix[train], power_w[train])
-    off_w = matrix @ solution - power_w
+    error_w = matrix @ solution - power_w
     found = dict(zip(columns, solution.tolist(), strict=True))
-    unseen = np.abs(off_w[~train]) / power_w[~train]
+    unseen = np.abs(error_w[~train]) / power_w[~train]
     return RailFit(
         rail=rail,
         rest_w=found["rest", "", 0.0],
@@ -194,8 +194,8 @@ def fit_rail(
         },
         dynamic_w={unit: {mhz: found["core", unit, mhz] for mhz in table} for unit, table in clocks.items()},
         fitted=int(train.sum()),
-        residual_w=float(np.sqrt(np.mean(off_w[train] ** 2))),
-        worst_w=float(np.abs(off_w[train]).max()),
+        residual_w=float(np.sqrt(np.mean(error_w[train] ** 2))),
+        worst_w=float(np.abs(error_w[train]).max()),
         unseen=len(unseen),
         unseen_error=float(np.median(unseen)) if len(unseen) else None,
     )

@@ -133,6 +133,20 @@ def test_sources_of_what_was_not_measured_stay_and_those_of_what_was_are_new(tmp
     assert sources["big.static_w"].endswith("W at rest, which is big's")
 
 
+def test_what_a_unit_takes_at_rest_is_of_an_idle_one_and_no_less_than_of_one_that_is_off(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 2)
+    units = [replace(unit, idle_share=0.5, off_w={"little": 0.01, "big": 0.3}[unit.name]) for unit in board.units]
+    board = replace(board, units=tuple(units))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    for unit in found.board.units:
+        idle_w = unit.resting_w(unit.mhz[0], busy=False, on=True)
+        assert idle_w == pytest.approx(silicon.static_w[unit.name](unit.mhz[0]), abs=0.03)
+    assert [unit.off_w for unit in found.board.units] == [0.01, None]
+    assert "big: off_w, 0.3 W, is more than it takes at rest, and is left out" in found.findings
+
+
 def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path) -> None:
     silicon = Silicon(
         kernel=boards.rpi5(), unit_of=dict.fromkeys(range(4), "cpu"), step_s={"cpu": lambda mhz: 1.0 / mhz}
