@@ -62,7 +62,7 @@ def calibrated(
         "speed": dict.fromkeys(speeds, f"{by_calibration}, the product of two matrices in one thread"),
         "memory_share": {name: on_share for name, fit in speeds.items() if fit.memory_share is not None},
         "static_w": {name: f"{by_calibration}; {_on_rest(board, fit)}" for name, fit in rail_of.items()},
-        "dynamic_w": dict.fromkeys(rail_of, by_calibration),
+        "dynamic_w": dict.fromkeys(rail_of, f"{by_calibration}, cores that multiply matrices"),
     }
     sources = {key: text for name, said in by_unit.items() for key, text in _by_key(board, name, said).items()}
     base_w = _base_w(board, calibration, rail_of)
@@ -151,7 +151,7 @@ def _on_rest(board: Board, fit: RailFit) -> str:
 
 def _on_fit(fit: RailFit) -> str:
     unseen = "" if fit.unseen_error is None else f", by {fit.unseen_error:.1%} (median) at {fit.unseen} points held out"
-    return f"rail {fit.rail}, the fit is off by {fit.residual_w:.3f} W (rms) at {fit.fitted} points{unseen}"
+    return f"rail {fit.rail}: the fit is off by {fit.residual_w:.3f} W (rms) at {fit.fitted} points{unseen}"
 
 
 def _base_w(board: Board, calibration: Calibration, rail_of: Mapping[str, RailFit]) -> float | None:
@@ -222,7 +222,8 @@ def _findings(
         said += _on_held(unit.name, speeds.get(unit.name), calibration.held)
         temps_c = [one.temp_c for one in calibration.records if one.point.unit == unit.name and one.temp_c is not None]
         if temps_c:
-            said.append(f"{unit.name}: measured at {min(temps_c):.0f} to {max(temps_c):.0f} °C")
+            span = dict.fromkeys(f"{temp_c:.0f}" for temp_c in (min(temps_c), max(temps_c)))
+            said.append(f"{unit.name}: measured at {' to '.join(span)} °C")
         if unit.off_w is not None and found.unit(unit.name).off_w is None:
             said.append(f"{unit.name}: off_w, {unit.off_w:g} W, is more than it takes at rest, and is left out")
         if unit.kind == "gpu":

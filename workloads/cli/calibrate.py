@@ -61,7 +61,7 @@ def calibrate(
     today = time.strftime("%Y-%m-%d")
     found = calibrated(opened, calibration, today, known)
     made = f"Made by gearshift calibrate {board} --seconds {seconds:g} (gearshift {version('gearshift')}) on {today}."
-    header = [made, *(f"{finding[0].upper()}{finding[1:]}." for finding in found.findings)]
+    header = [made, *(f"{finding}." for finding in found.findings)]
     for name in found.speeds:
         print_result(calibration_table(found, name))
     for finding in found.findings:

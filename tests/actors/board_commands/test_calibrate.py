@@ -90,7 +90,9 @@ def test_both_clusters_of_an_odroid_are_found_again(tmp_path: Path) -> None:
     assert found.board.unit("little").memory_share == pytest.approx(0.5 / (4000 / 1400 + 0.5), abs=1e-3)
     assert found.board.unit("big").memory_share == pytest.approx(0, abs=1e-3)
     assert found.board.powered
-    assert found.board.power_source.startswith("measured: gearshift calibrate, 2026-12-01; rail VDD_ARM")
+    assert found.board.power_source.startswith(
+        "measured: gearshift calibrate, 2026-12-01; rail VDD_ARM: the fit is off by"
+    )
     assert "held out" in found.board.power_source
     assert all(fit.unseen_error is not None and fit.unseen_error < 0.05 for fit in found.rails)
 
@@ -158,7 +160,7 @@ def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path)
         "they are left out"
     )
     assert found.board.units[0].static_w is None
-    assert "cpu: measured at 51 to 51 °C" in found.findings
+    assert "cpu: measured at 51 °C" in found.findings
     assert "no rail covers a unit and could be read, so power stays as it was" in found.findings
 
 
