@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actors.agent.devices.sysfs import File, Tree, natural
-from actors.agent.devices.topology import online_cpus
-from actors.board_commands.dump import INDEX, Dump, Dumped, read_dump
-from scheduler.errors import InputError
+from actors.board_commands.dump import Dump, Dumped
 
 
 class DumpTree(Tree):
@@ -93,21 +91,3 @@ class _DumpFile:
 
     def close(self) -> None:
         pass
-
-
-def open_sysroot(path: Path) -> Tree:
-    """Return the files of another machine: a dump of `gearshift doctor`, or a directory that stands for `/`.
-
-    Raises:
-        InputError: if it is neither.
-    """
-    if not path.exists():
-        raise InputError(f"--sysroot {str(path)!r}: there is no such file or directory")
-    packed = not path.is_dir() or (path / INDEX).exists()
-    tree = DumpTree(read_dump(path), path) if packed else Tree(path)
-    if not online_cpus(tree):
-        raise InputError(
-            f"--sysroot {str(path)!r}: its sys/devices/system/cpu/online lists no CPU; name the root of a machine, or "
-            f"a report of gearshift doctor"
-        )
-    return tree

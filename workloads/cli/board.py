@@ -20,7 +20,6 @@ from actors.board_commands.board_text import board_text
 from actors.board_commands.condition import Note, facts, notes
 from actors.board_commands.doctor import Examination, examine
 from actors.board_commands.dump import Dump, make_dump, write_dump
-from actors.board_commands.dump_tree import open_sysroot
 from actors.board_commands.identity import kernel, l4t, model
 from actors.board_commands.probe import probe as probe_tree
 from actors.board_commands.probe import probe_host
@@ -28,6 +27,7 @@ from actors.board_commands.probed import Probed
 from actors.board_commands.restore import journals_of_others, run_notes
 from actors.board_commands.restore import restore as give_back
 from actors.board_commands.software import software
+from actors.board_commands.sysroot import open_sysroot
 from scheduler.errors import InputError
 from workloads.cli.board_tables import checks_table, facts_table
 from workloads.cli.options import bad_input, print_result, write_text
