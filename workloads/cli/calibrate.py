@@ -6,12 +6,14 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.cli.options import bad_input, print_result, write_text
 from workloads.cli.progress import ProgressLines
@@ -70,10 +72,19 @@ def calibrate(
         print(f"- of a run that was killed: {line}")
     for line in calibration.handed_back.faults():
         print(f"- {line}")
-    text = board_text(found.board, header=header, sources=found.sources)
+    text = board_text(_named_from(found.board, file.parent), header=header, sources=found.sources)
     with bad_input():
         write_text(file, text)
     print(f"{file}  is this board; gearshift run MIX.py --board {file} takes it", file=sys.stderr)
+
+
+def _named_from(board: Board, folder: Path) -> Board:
+    """Return a board whose recordings are named as its file in a folder has to name them."""
+    sensors = [
+        sensor if sensor.file is None else replace(sensor, file=os.path.relpath(sensor.file, folder))
+        for sensor in board.sensors
+    ]
+    return replace(board, sensors=tuple(sensors))
 
 
 def _check_new(file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from actors.agent.machine import Machine
 from actors.board_commands.board_text import board_text
 from actors.board_commands.dump import make_dump, write_dump
 from actors.board_file import read_sources
-from actors.cluster import load_board
+from actors.cluster import host, load_board
 from helpers import tiny_networks
 from helpers.board_bed import BoardBed, fake_bed
 from helpers.board_loop import board_of
 from helpers.command_line import assert_refused, gearshift
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.planted import plant
+from scheduler.board import Sensor
 from scheduler.profile import Profile
 from workloads.ladder.profiles import profile_board
 
@@ -187,6 +189,19 @@ def test_calibrate_times_a_machine_that_has_nothing_else_and_writes_it() -> None
     assert sources["mhz"] == "unknown: no file says it; the figure stands for it"
     assert sources["speed"].startswith("measured: gearshift calibrate, ")
     assert_refused(gearshift("calibrate", "host", "--seconds", "0.2"), "host-calibrated.yaml", "is there already")
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_board_that_calibrate_writes_into_another_folder_finds_its_recording() -> None:
+    Path("mine").mkdir()
+    Path("power.csv").write_text("at_s,power_w\n0,3\n100000,3\n")
+    board = host(Machine()).board
+    recorded = Sensor(rail="board", driver="replay", covers="board", file="power.csv")
+    Path("board.yaml").write_text(board_text(replace(board, sensors=(recorded,))))
+    assert gearshift("calibrate", "board.yaml", "--seconds", "0.2", "--write", "mine/new.yaml").code == 0
+    (sensor,) = load_board("mine/new.yaml").sensors
+    assert sensor.file is not None
+    assert Path(sensor.file).samefile("power.csv")
 
 
 @pytest.mark.usefixtures("plain")
