@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from actors.agent.devices import devfreq
 from actors.agent.devices.caps import cap
 from actors.agent.devices.nvpmodel import PowerMode, power_mode, power_modes
-from actors.agent.devices.sysfs import Tree, cpu_ranges
-from actors.agent.devices.topology import allowed_cpus, clusters, offline_cpus, online_cpus
+from actors.agent.devices.sysfs import Tree
+from actors.agent.devices.topology import allowed_cpus, clusters, cpu_ranges, offline_cpus, online_cpus
 from actors.board_commands.identity import kernel, l4t, model
 
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
@@ -129,7 +129,7 @@ def _clocks(tree: Tree) -> list[Note]:
         elif low == high and bottom < top:
             locked.setdefault(high, []).append(name)
         if high < top:
-            held.setdefault((cap(tree, policy), high, top), []).append(name)
+            held.setdefault((cap(tree, policy, high), high, top), []).append(name)
     for khz, names in locked.items():
         text = f"the clock is locked, lowest and highest are the same: {listed_names(names)} at {khz / 1000:g} MHz"
         said.append(Note(text=text, mend=_unlock(tree)))

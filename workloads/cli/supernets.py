@@ -17,6 +17,7 @@ from workloads.cli.progress import ProgressLines
 from workloads.ladder.ladders import ladder_of
 from workloads.ladder.profiles import profile_board
 from workloads.runs.boards import open_board
+from workloads.runs.plan import recovered_lines
 
 
 def profile(
@@ -33,9 +34,11 @@ def profile(
     with ProgressLines() as progress, bad_input():
         opened = open_board(board, machine=machine)
         ladder = ladder_of(supernet, weights_of(supernet, weights), progress.update)
-        with at_top_clocks(opened, machine, progress.line) as clocks_mhz:
-            for unit, mhz in clocks_mhz.items():
-                progress.line(f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz")
+        progress.lines(recovered_lines(machine))
+        with at_top_clocks(opened, machine, progress.lines) as clocks_mhz:
+            progress.lines(
+                f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in clocks_mhz.items()
+            )
             measured = profile_board(
                 supernet,
                 ladder,

@@ -7,7 +7,6 @@ a limit is not rounded to the device's clocks, so what it granted is read from t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -101,7 +100,8 @@ class DevfreqClock(RealClock):
         """Set the clock; see `RealClock`."""
         clock_hz = self._hz(mhz)
         if self._lost(self._limits.highest.number()) is None:
-            self._limits.pin(clock_hz)
+            with self._journal.together():
+                self._limits.pin(clock_hz)
             self._set_hz, self._limited = clock_hz, False
             self._settle(clock_hz)
         return self._now.number() / 1e6
@@ -112,27 +112,24 @@ class DevfreqClock(RealClock):
         there = self._tree.knob(f"{self._directory}/available_governors").words()
         return tuple(ours.get(name, name) for name in there)
 
-    def govern(self, governor: str) -> None:
+    def govern(self, governor: str, max_mhz: float | None = None) -> None:
         """Hand the clock to a governor; see `RealClock`."""
         name = _KERNEL_NAMES.get(governor, governor)
         if governor not in self.governors():
             raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
-        shown = self._governor.text()
-        if shown != name and self._given in (None, shown):
-            if self._given is None:
+        shown, given = self._governor.text(), self._given
+        with self._journal.together():
+            if given is None:
                 self._keep(shown)
-            self._journal.turn(self._governor, name, "governor")
-            self._given = name
-        self._set_hz = None
-        # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours, so
-        # the governor gets the one that was found.
-        self._limits.open_below(self._hz(self._unit.mhz[0]))
-        self._limits.hold_down(None)
-
-    def limit(self, max_mhz: float | None) -> None:
-        """Hold the clock down under a governor; see `RealClock`."""
-        self._limited = max_mhz is not None
-        self._limits.hold_down(None if max_mhz is None else self._hz(max_mhz))
+            if given in (None, shown):
+                if shown != name:
+                    self._journal.turn(self._governor, name, "governor")
+                given = name
+            # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours,
+            # so the governor gets the one that was found.
+            self._limits.open_below(self._hz(self._unit.mhz[0]))
+            self._limits.hold_down(None if max_mhz is None else self._hz(max_mhz))
+        self._given, self._set_hz, self._limited = given, None, max_mhz is not None
 
     def keep(self) -> None:
         """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
@@ -162,13 +159,13 @@ class DevfreqClock(RealClock):
         if self._now.number() == clock_hz:
             return
         interval_ms = self._tree.number_or_none(f"{self._directory}/polling_interval") or 1e3 * _POLL_S
-        time.sleep(min(interval_ms / 1e3, _LONGEST_POLL_S))
+        self._tree.pause(min(interval_ms / 1e3, _LONGEST_POLL_S))
 
     def _lost(self, shown_hz: int) -> str | None:
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         if self._given is not None and (now := self._governor.text()) != self._given:
             return f"governor {now}, which somebody set"
-        return "limits that somebody set" if self._limits.taken(shown_hz) else None
+        return self._limits.taken(shown_hz)
 
     def _hz(self, mhz: float) -> int:
         """Return the device's clock that is meant: `114.75` and `114.8` both mean 114750000 Hz."""

@@ -15,6 +15,11 @@ from actors.agent.devices.nvpmodel import STATUS, power_mode
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
 from scheduler.board import BoardUnit
 
+_LOOK_S, _LOOKS = 0.001, 10
+"""How often to look for a limit that was set, 10 ms in all. From Linux 5.4 on cpufreq applies it in a worker
+(`schedule_work` in drivers/cpufreq/cpufreq.c), which a busy machine keeps waiting. What comes later still is found by
+the next epoch's look."""
+
 
 class Limits:
     """Both limits of one clock domain.
@@ -62,27 +67,30 @@ class Limits:
         self._turn(second, clock)
 
     def hold_down(self, clock: int | None) -> None:
-        """Set the highest clock; None gives it back as it was found.
+        """Set the highest clock, unless somebody else has set it since; None gives it back as it was found.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
         found = self._found.get(self.highest.path)
-        if clock is not None:
+        if clock is None:
+            if found is None or self._journal.values(found.path)[:1] == (found.give_back,):
+                return
+            clock = int(found.give_back)
+        if self.taken(self.highest.number()) is None:
             self._turn(self.highest, clock)
-        elif found is not None:
-            self._turn(self.highest, int(found.give_back))
 
     def open_below(self, clock: int) -> None:
-        """Lower the lowest clock to at most this one, if it shows.
+        """Lower the lowest clock to at most this one, if it shows and nobody else has set it since.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
         shown = self.lowest.number()
+        if shown <= clock or not self._are_ours(self.lowest, shown):
+            return
         # A cap below the lowest clock hides it: the cap shows in its place, and would be given back as if it were it.
-        hidden = self.lowest.path not in self._found and shown == self.highest.number() and self._is_capped()
-        if shown > clock and not hidden:
+        if self.lowest.path in self._found or shown != self.highest.number() or not self._is_capped():
             self._turn(self.lowest, clock)
 
     def _is_capped(self) -> bool:
@@ -95,11 +103,11 @@ class Limits:
             shown: the highest clock as it shows now.
             pressed: True while gearshift itself holds the clock down by these limits.
         """
-        held = not self._are_ours(shown) if pressed else shown < self._top
+        held = not self._are_ours(self.highest, shown) if pressed else shown < self._top
         if not held:
             self._cap = self._hidden_cap() if pressed else None
         elif self._cap is None or self._cap[0] != shown:
-            self._cap = shown, cap(self._journal.tree, self._domain)
+            self._cap = shown, cap(self._journal.tree, self._domain, shown)
         return self._cap
 
     def _hidden_cap(self) -> tuple[int, str] | None:
@@ -112,20 +120,22 @@ class Limits:
         if self._mode_cap is None or self._mode_cap[0] != status:
             mode = power_mode(tree)
             allowed = None if mode is None else mode.cap_of(tree, self._domain)
-            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain))
+            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain, allowed))
             self._mode_cap = status, capped
         return self._mode_cap[1]
 
-    def taken(self, shown: int) -> bool:
-        """Return True if somebody else has set the highest clock since it was set here.
+    def taken(self, shown: int) -> str | None:
+        """Return who has set the highest clock since it was set here, in words; None if nobody has.
 
         Args:
             shown: the highest clock as it shows now.
         """
-        return not self._are_ours(shown) and passing_cap(self._journal.tree, self._domain) is None
+        if self._are_ours(self.highest, shown) or self._is_capped():
+            return None
+        return cap(self._journal.tree, self._domain, shown)
 
-    def _are_ours(self, shown: int) -> bool:
-        values = self._journal.values(self.highest.path)
+    def _are_ours(self, knob: Knob, shown: int) -> bool:
+        values = self._journal.values(knob.path)
         return not values or str(shown) in values
 
     def _turn(self, knob: Knob, clock: int) -> None:
@@ -133,7 +143,18 @@ class Limits:
             self._found[knob.path] = self._as_found(knob)
         self._journal.turn(knob, clock, "limit", self._found[knob.path])
         # A limit between two clocks is rounded to one of them.
-        self._journal.shows(knob, knob.text())
+        self._journal.shows(knob, self._settled(knob, clock))
+
+    def _settled(self, knob: Knob, clock: int) -> str:
+        """Return what a limit shows when the kernel has applied it, or when it has been waited for long enough."""
+        expected = (str(clock), str(min(clock, self._cap[0] if self._cap else clock)))
+        shown = knob.text()
+        for _ in range(_LOOKS):
+            if shown in expected:
+                break
+            self._journal.tree.pause(_LOOK_S)
+            shown = knob.text()
+        return shown
 
     def _as_found(self, knob: Knob) -> Found:
         tree = self._journal.tree
