@@ -16,9 +16,11 @@ from pydantic import ValidationError
 
 from actors.board_checks import check
 from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, ModeEntry, SensorEntry, UnitEntry
-from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
+from scheduler.board import Board, BoardUnit, IdleState
 from scheduler.errors import did_you_mean
 from scheduler.mode import ClockRange, Mode
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
 
 
 def read_board(file: str, mode: str | None = None) -> Board:

@@ -200,7 +200,7 @@ class AgentActor:
                 actual = agent.pin(order.app, pid, order.cpus)
                 return encode(Pinned(app=order.app, unit=order.unit, cpus=tuple(actual), plan=order.plan))
             case SetClock():
-                clock = agent.set_clock(order.unit, order.clock, order.clamps_mhz)
+                clock = agent.set_clock(order.unit, order.clock, order.hints)
                 return encode(ClockSet(unit=order.unit, clock=clock, plan=order.plan))
             case SwitchUnit():
                 return encode(agent.switch(order))

@@ -20,7 +20,7 @@ import numpy as np
 
 from scheduler.messages import Effect, Message
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of all messages; raised whenever a dataclass that travels changes its fields."""
 
 _T = TypeVar("_T")

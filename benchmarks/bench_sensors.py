@@ -18,7 +18,8 @@ from typing import Any
 from actors.agent.devices.sysfs import Tree
 from actors.agent.sensors import Sampler
 from benchmarks.rig import figures_table, print_stalls, print_table, start_clock, watched
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 RAILS = ("VDD_IN", "VDD_CPU_GPU_CV", "VDD_SOC")
 

@@ -14,7 +14,7 @@ from scheduler.estimators import LatencyWindow, RateEstimator, SlowdownEstimator
 from scheduler.feedback import Caution, Foresight
 from scheduler.inputs import AppInputs, UnitInputs
 from scheduler.messages import AppTelemetry, TargetChanged
-from scheduler.points import ArrivalModel, operating_points
+from scheduler.points import ArrivalModel, operating_points, planned_share
 from scheduler.problem import OperatingPoint
 from scheduler.profile import Profile
 from scheduler.solver import Evaluation
@@ -32,9 +32,6 @@ single request that something held up moves it by `SlowdownEstimator.MAX_MOVE`, 
 
 MARGIN = 0.05
 """Share of a point's latency that is added for what the runtime itself takes: waking up, handing over."""
-
-MISSES_PLANNED = 0.5
-"""Share of the misses that an slo permits which a plan uses up; the rest is for what no plan foresees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,7 +216,15 @@ class AppKnowledge:
             self._inputs_key = key
         return self._inputs
 
-    def view(self, inputs: AppInputs, *, gear: Gear | None, board: Board, limits: tuple[UnitInputs, ...]) -> AppView:
+    def view(
+        self,
+        inputs: AppInputs,
+        *,
+        gear: Gear | None,
+        board: Board,
+        limits: tuple[UnitInputs, ...],
+        paced: frozenset[str],
+    ) -> AppView:
         """Return the application as a policy is to see it.
 
         Args:
@@ -227,6 +232,10 @@ class AppKnowledge:
             gear: the gear that it has acknowledged; None before the first.
             board: the board under the limits in force.
             limits: those limits, in the order of the board's units.
+            paced: the units that may get a clock for each request.
+
+        Returns:
+            The view; one without points if it was profiled for this board, but for no unit that is there now.
 
         Raises:
             PointsError: operating points cannot be built (see `operating_points`).
@@ -247,29 +256,36 @@ class AppKnowledge:
             service_ratio=inputs.service_ratio,
             own_ratio=inputs.own_ratio,
             wait_ratio=inputs.wait_ratio,
-            points=self._points_at(inputs, board, limits),
+            points=self._points_at(inputs, board, limits, paced),
+            arrivals=self.spec.arrivals.kind,
         )
 
-    def _points_at(self, inputs: AppInputs, board: Board, limits: tuple[UnitInputs, ...]) -> tuple[OperatingPoint, ...]:
-        key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, limits)
+    def _points_at(
+        self, inputs: AppInputs, board: Board, limits: tuple[UnitInputs, ...], paced: frozenset[str]
+    ) -> tuple[OperatingPoint, ...]:
+        key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, limits, paced)
         if self._points_key != key:
-            self._points = operating_points(
-                board,
-                self.spec.profile.above(inputs.min_accuracy),
-                app=self.spec.app,
-                arrivals=replace(self.spec.arrivals, rate_hz=inputs.rate_hz),
-                slo=planned_share(inputs.slo),
-                min_accuracy=inputs.min_accuracy,
-                service_ratio=inputs.service_ratio,
-                margin=inputs.margin,
-            )
+            self._points = self._priced(inputs, board, paced)
             self._points_key = key
         return self._points
 
-
-def planned_share(slo: float) -> float:
-    """Return the share of requests that a plan is to have on time, so that the slo is met: 0.975 for an slo of 0.95."""
-    return 1 - (1 - slo) * MISSES_PLANNED
+    def _priced(self, inputs: AppInputs, board: Board, paced: frozenset[str]) -> tuple[OperatingPoint, ...]:
+        here = {gear.subnet for gear in _gears(board, self.spec.profile)}
+        # Where nothing was profiled for any unit of the whole board, that is a mistake, and pricing says so.
+        if self.possible and not here:
+            return ()
+        return operating_points(
+            board,
+            # A floor that only networks for other units reach is one that is reached by none.
+            self.spec.profile.only(here).above(inputs.min_accuracy),
+            app=self.spec.app,
+            arrivals=replace(self.spec.arrivals, rate_hz=inputs.rate_hz),
+            slo=planned_share(inputs.slo),
+            min_accuracy=inputs.min_accuracy,
+            service_ratio=inputs.service_ratio,
+            margin=inputs.margin,
+            paced=paced,
+        )
 
 
 def _gears(board: Board, profile: Profile) -> frozenset[Gear]:

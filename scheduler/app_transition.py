@@ -48,6 +48,8 @@ class AppTransition:
         cpus: the CPUs of `gear`.
         claim: CPUs on which its threads may be: those read back last, and those of a pin not read back yet.
         goal: gear and CPUs that it is to reach; None before the first plan.
+        waits: True while it is not planned for, since no unit that it can run on is there. Its goal is then out of
+            date.
         prepared: True once the goal's network is ready.
         pin: the last pin sent.
         pinned: True once that pin has been read back.
@@ -65,6 +67,7 @@ class AppTransition:
     cpus: tuple[int, ...] = ()
     claim: frozenset[int] = frozenset()
     goal: AppGoal | None = None
+    waits: bool = False
     prepared: bool = False
     pin: Pin | None = None
     pinned: bool = False
@@ -95,6 +98,10 @@ class AppTransition:
         goal = self.goal
         return goal is not None and self.in_goal_gear and self.cpus == goal.cpus and self.claim == set(goal.cpus)
 
+    def heads_for(self, unit: str) -> bool:
+        """Return True if it is to run on that unit, or runs there and stays."""
+        return self.goal is not None and not self.waits and self.goal.gear.unit == unit
+
     def leaves(self, unit: str) -> bool:
         """Return True if it runs, or may run, on that unit in a gear that it is to leave."""
         gears = {self.gear, *(sent.gear for sent in self.activations)}
@@ -118,7 +125,7 @@ class AppTransition:
             clock_is_up: returns True for a unit whose clock is high enough to begin the new gear.
         """
         goal = self.goal
-        if goal is None or self.asked or not self.running or not self.healthy:
+        if goal is None or self.waits or self.asked or not self.running or not self.healthy:
             return None
         cpus = frozenset(goal.cpus)
         # Step 5, or nothing: it runs the goal's gear there, so only the threads' CPUs may be more than the goal's.

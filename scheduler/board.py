@@ -11,6 +11,15 @@ from typing import Literal
 from scheduler.dvfs import DVFS
 from scheduler.errors import InputError, did_you_mean
 from scheduler.mode import Mode
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
+
+MOST_IN_TRANSITION = 0.05
+"""Largest share of a request that may go by while its clock changes; on slower units the clock stays as planned.
+
+It is what plans add to a latency for the runtime itself (`scheduler.app_knowledge.MARGIN`). On a unit that takes
+0.14 ms to change its clock, requests have to take 2.8 ms or more at its top clock.
+"""
 
 SAME_CLOCK = 0.02
 """Share by which two figures of one clock may differ: where a kernel measures a clock of 1200 MHz it shows 1199.998."""
@@ -35,57 +44,6 @@ class IdleState:
 
     residency_us: float
     exit_us: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Thermal:
-    """A model of a unit that heats up and of the kernel that then holds its clock down.
-
-    The unit is one resistance and one capacity to the ambient: at constant power P its temperature nears
-    ambient + P · `c_per_w` with the time constant `tau_s`. At 4 W, 5 °C/W and an ambient of 25 °C it nears 45 °C.
-
-    Every `polling_ms` the kernel's step-wise thermal governor looks at the temperature. It takes the highest clock that
-    it allows one step down while the trip is exceeded and the temperature rises, and one step up while the trip is not
-    exceeded and the temperature falls (`drivers/thermal/gov_step_wise.c`).
-
-    Attributes:
-        c_per_w: thermal resistance, in °C per W.
-        tau_s: time constant, in seconds.
-        trip_c: temperature above which the clock is held down, in °C.
-        polling_ms: time between two looks, in ms.
-        static_per_c: share of itself by which `static_w` rises per °C above `reference_c`.
-        reference_c: temperature at which `static_w` is as stated, in °C.
-    """
-
-    c_per_w: float
-    tau_s: float
-    trip_c: float
-    polling_ms: float = 1000.0
-    static_per_c: float = 0.0
-    reference_c: float = 45.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sensor:
-    """A power rail that can be measured, and what is behind it.
-
-    On a Jetson Xavier NX `Sensor(rail="VDD_CPU_GPU_CV", driver="ina3221", covers=("cluster0", "cluster1", "cluster2",
-    "gpu"))` measures all its units together. `covers=()` is a rail behind which there is no unit, such as the memory's.
-
-    Attributes:
-        rail: name of the rail; for a chip with labels its label, for `rapl` the name of its zone.
-        driver: what reads it: `rapl`, `ina3221`, `ina2xx`, `nvml`, or `replay` for a recording.
-        covers: `board` for the whole board, else the names of the units behind it. A unit is behind one rail at most.
-        address: I2C address of the chip, such as `0x40`, or bus and address, such as `4-0040`; None where its labels
-            tell it.
-        file: path of the recording of a `replay`; None for all others.
-    """
-
-    rail: str
-    driver: str
-    covers: tuple[str, ...] | Literal["board"]
-    address: str | None = None
-    file: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +131,15 @@ class BoardUnit:
     def emulated(self) -> bool:
         """True if gearshift plays the clock: a request lasts as long as it would at that clock."""
         return DVFS[self.dvfs].emulated
+
+    def can_pace(self, shortest_ms: float) -> bool:
+        """Return True if requests can have clocks of their own: changing the clock takes little of the shortest one.
+
+        Args:
+            shortest_ms: mean service time, at the top clock, of the shortest requests that may come.
+        """
+        quick = 1e-3 * self.transition_us <= MOST_IN_TRANSITION * shortest_ms
+        return DVFS[self.dvfs].per_request and len(self.mhz) > 1 and quick
 
     @property
     def powered(self) -> bool:

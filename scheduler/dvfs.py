@@ -15,19 +15,21 @@ class Dvfs:
         kinds: the kinds of unit that can have it.
         settable: true if the clock can be set and held down on demand.
         emulated: true if gearshift plays the clock: a request lasts as long as it would at that clock.
+        per_request: true if a clock can be had for a single request: setting one takes far less than a request.
     """
 
     kinds: tuple[str, ...]
     settable: bool = True
     emulated: bool = False
+    per_request: bool = False
 
 
 DVFS: Mapping[str, Dvfs] = MappingProxyType(
     {
-        "cpufreq": Dvfs(kinds=("cpu",)),
+        "cpufreq": Dvfs(kinds=("cpu",), per_request=True),
         "devfreq": Dvfs(kinds=("gpu",)),
         "nvml": Dvfs(kinds=("gpu",)),
-        "emulated": Dvfs(kinds=("cpu", "gpu"), emulated=True),
+        "emulated": Dvfs(kinds=("cpu", "gpu"), emulated=True, per_request=True),
         "fixed": Dvfs(kinds=("cpu", "gpu"), settable=False),
     }
 )

@@ -8,6 +8,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -31,6 +32,7 @@ class Knowledge:
         objective: what a policy that optimises is to optimise.
         power_cap_w: cap of the units' power at the start; None for none.
         grace_s: how long after a change lateness is put down to it.
+        paces: True if the policy can give requests clocks of their own.
 
     Attributes:
         power_cap_w: cap of the units' power in force; None for none.
@@ -44,11 +46,13 @@ class Knowledge:
         objective: ObjectiveName,
         power_cap_w: float | None,
         grace_s: float,
+        paces: bool = False,
     ) -> None:
         self.power_cap_w = power_cap_w
         self._board = board
         self._objective = objective
         self._grace_s = grace_s
+        self._paces = paces
         self._specs = {spec.app: spec for spec in apps}
         self._apps: dict[str, AppKnowledge] = {}
         self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
@@ -164,6 +168,9 @@ class Knowledge:
     ) -> Snapshot:
         """Return the snapshot that a policy is to decide on.
 
+        An application that was profiled for no unit that is there now is left out, and so is a unit that is away: no
+        policy has to think of either.
+
         Args:
             inputs: what `inputs` returned.
             epoch: number of the manager's epoch.
@@ -175,25 +182,35 @@ class Knowledge:
             PointsError: every unit is away, or operating points of an application cannot be built (see
                 `operating_points`).
         """
-        # A unit that is away is left out, so that no policy has to think of units without a core.
         present = [unit for unit in self._board.units if inputs.units[unit.name].cpus_online]
         if not present:
             raise PointsError(f"board {self._board.name!r}: every unit is away, so nothing can run until one is back.")
         board = replace(self._board, units=tuple(limited(unit, inputs.units[unit.name]) for unit in present))
         limits = tuple(inputs.units.values())
+        paced = self._paced(present)
+        views = (
+            self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits, paced=paced)
+            for app, app_inputs in inputs.apps.items()
+        )
         return Snapshot(
             epoch=epoch,
             now_s=now_s,
-            apps=tuple(
-                self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits)
-                for app, app_inputs in inputs.apps.items()
+            apps=tuple(view for view in views if view.points),
+            units=tuple(
+                self._unit_view(unit, inputs.units[unit.name].cpus_online, paced=unit.name in paced)
+                for unit in board.units
             ),
-            units=tuple(self._unit_view(unit, inputs.units[unit.name].cpus_online) for unit in board.units),
             power_w=self._power_w,
             power_cap_w=inputs.power_cap_w,
             objective=self._objective,
             events=events,
         )
+
+    def why_waiting(self, app: str) -> str:
+        """Return why an application is left out of a snapshot, in words."""
+        possible = {gear.unit for gear in self._apps[app].possible}
+        units = ", ".join(unit.name for unit in self._board.units if unit.name in possible)
+        return f"no unit that it was profiled for has enough cores online ({units})"
 
     def possible(self) -> dict[str, frozenset[Gear]]:
         """Return, by application, the gears that were profiled for this board."""
@@ -234,7 +251,17 @@ class Knowledge:
             },
         }
 
-    def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...]) -> UnitView:
+    def _paced(self, units: Iterable[BoardUnit]) -> frozenset[str]:
+        """Return the units whose clock can follow each request of the applications present."""
+        if not self._paces:
+            return frozenset()
+        shortest_ms = {
+            kind: min((known.spec.profile.shortest_ms(kind) for known in self._apps.values()), default=math.inf)
+            for kind in ("cpu", "gpu")
+        }
+        return frozenset(unit.name for unit in units if unit.can_pace(shortest_ms[unit.kind] / unit.pace(unit.mhz[-1])))
+
+    def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...], *, paced: bool) -> UnitView:
         """Return a unit, given as it is under its limits, as a policy is to see it."""
         seen = self._seen.get(unit.name)
         return UnitView(
@@ -250,4 +277,5 @@ class Knowledge:
             capacity=self._board.unit(unit.name).speed,
             idle_share=unit.idle_share,
             off_w=unit.off_w,
+            paced=paced,
         )

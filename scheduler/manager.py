@@ -45,7 +45,7 @@ from scheduler.placement import assign_cpus
 from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
 from scheduler.solver import Evaluation
 from scheduler.transition import Transition
-from scheduler.views import Plan
+from scheduler.views import Plan, Snapshot
 
 __all__ = ["AppSpec", "Manager"]
 
@@ -91,6 +91,7 @@ class Manager:
             objective=objective,
             power_cap_w=power_cap_w,
             grace_s=max(GRACE_S, 2 * epoch_s),
+            paces=bool(getattr(policy, "paces", False)),
         )
         self._transition = Transition(board)
         for app in self._knowledge.present:
@@ -104,6 +105,7 @@ class Manager:
         self._plan_number = 0
         self._outcome: Evaluation | None = None
         self._failure: str | None = None
+        self._waiting: frozenset[str] = frozenset()
 
     def on(self, message: Message, now_s: float) -> list[Effect]:
         """Take a message in.
@@ -227,22 +229,34 @@ class Manager:
             return self._policy_failed(error)
         self._failure = None
         self._events.clear()
+        waiting = self._note_waiting(snapshot)
         if (plan, inputs) == (self._plan, self._decided):
-            return []
+            return waiting
         self._decided = inputs
         self._outcome = appraise(plan, snapshot)
         online = {name: limits.cpus_online for name, limits in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
-        same = before is not None and (before.gears, before.clocks, before.clamps_mhz) == (
+        same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (
             plan.gears,
             plan.clocks,
             plan.clamps_mhz,
+            plan.paces,
         )
         if same and self._cpus == cpus:
-            return []
+            return waiting
         self._cpus = cpus
-        return self._aim(plan, cpus, why, now_s)
+        return waiting + self._aim(plan, cpus, why, now_s)
+
+    def _note_waiting(self, snapshot: Snapshot) -> list[Effect]:
+        """Leave applications waiting that the snapshot does without, and say so where that is new."""
+        waiting = frozenset(self._knowledge.present) - {view.app for view in snapshot.apps}
+        texts = [f"{app} waits: {self._knowledge.why_waiting(app)}" for app in sorted(waiting - self._waiting)]
+        served = (self._waiting - waiting) & {*self._knowledge.present}
+        texts += [f"{app} no longer waits" for app in sorted(served)]
+        self._waiting = waiting
+        self._transition.leave_waiting(waiting)
+        return [Log(kind="event", fields={"text": text}) for text in texts]
 
     def _aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], why: list[str], now_s: float) -> list[Effect]:
         self._plan_number += 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scheduler.request_clock import Pace
 from scheduler.views import Gear
 
 # ---------------------------------------------------------------- messages in
@@ -343,6 +344,19 @@ class Activate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Hints:
+    """What goes with a unit's clock for the applications there.
+
+    Attributes:
+        clamps_mhz: by application, the clock that it needs while it runs, for a governor that takes hints.
+        paces: by application, the rule by which its requests get clocks; empty where the unit stands at one clock.
+    """
+
+    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SetClock:
     """The order to set a unit's clock, or to hand it to a governor.
 
@@ -350,13 +364,13 @@ class SetClock:
         unit: name of the unit.
         clock: the clock in MHz, or the governor's name.
         plan: number of the plan that it serves.
-        clamps_mhz: by application there, the clock that it needs while it runs: a hint for a governor that takes hints.
+        hints: what goes with it.
     """
 
     unit: str
     clock: float | str
     plan: int
-    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,6 +7,7 @@ know targets, other apps or how a point is chosen.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -27,6 +28,10 @@ _MAX_QUEUE_LOAD = 0.99
 
 _MAX_SHARE = 0.9999
 """Share of waits that is covered where the slo asks for all of them: a random queue has no longest wait."""
+
+
+MISSES_PLANNED = 0.5
+"""Share of the misses that an slo permits which a plan uses up; the rest is for what no plan foresees."""
 
 
 class PointsError(InputError):
@@ -71,6 +76,7 @@ def operating_points(
     min_accuracy: float = 0.0,
     service_ratio: float = 1.0,
     margin: float = 0.0,
+    paced: Collection[str] = (),
 ) -> Points:
     """Price every sub-network on every unit, number of cores and clock that it was profiled for.
 
@@ -100,6 +106,8 @@ def operating_points(
         min_accuracy: accuracy floor of the app, a fraction; 0 for none.
         service_ratio: observed over profiled service time, above 0.
         margin: share added to the latency for what the runtime itself takes, at least 0.
+        paced: names of the units that stand at their lowest clock while nobody is served. Energy there is above the
+            power of the unit that idles at its lowest clock, not at the point's.
 
     Returns:
         At least one point, ordered by rung, then by profiled cores, unit and clock.
@@ -122,7 +130,7 @@ def operating_points(
         for time in rung.times:
             where = (time.kind, time.cores)
             # All units and clocks at once, as columns, since an app may have thousands of points.
-            lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where))
+            lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where, paced))
             stretch = service_ratio / lane.pace
             mean_exit_ms, exit_ms = lane.exits_ms(time.mean_ms * stretch, arrivals, slo)
             service_ms = time.mean_ms * stretch + mean_exit_ms
@@ -150,6 +158,11 @@ def operating_points(
             f"run `gearshift profile {profile.supernet}` with this board."
         )
     return Points(points or overloaded)
+
+
+def planned_share(slo: float) -> float:
+    """Return the share of requests that a plan is to have on time, so that the slo is met: 0.975 for an slo of 0.95."""
+    return 1 - (1 - slo) * MISSES_PLANNED
 
 
 def check_accuracy(profile: Profile, *, app: str, min_accuracy: float) -> None:
@@ -299,13 +312,16 @@ class _Lane:
     exit_ms: FloatArray
 
     @classmethod
-    def of(cls, board: Board, kind: str, cores: int) -> _Lane:
+    def of(cls, board: Board, kind: str, cores: int, paced: Collection[str]) -> _Lane:
         """Return the clocks of the units of that kind with at least so many cores."""
         units = [unit for unit in board.units if unit.kind == kind and unit.cores >= cores]
         unknown = [(0.0,) * len(unit.mhz) for unit in units]
         watts = [w for unit, zero in zip(units, unknown, strict=True) for w in unit.dynamic_w or zero]
         woken_w = [
-            (1 - unit.idle_share) * w for unit, zero in zip(units, unknown, strict=True) for w in unit.static_w or zero
+            w - unit.idle_share * (static_w[0] if unit.name in paced else w)
+            for unit, zero in zip(units, unknown, strict=True)
+            for static_w in [unit.static_w or zero]
+            for w in static_w
         ]
         depth = max((len(unit.idle_states) for unit in units), default=0)
         by_clock = [_idle_states(unit, depth) for unit in units for _ in unit.mhz]

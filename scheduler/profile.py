@@ -7,7 +7,7 @@ board.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -45,6 +45,18 @@ def fastest_engines(times_ms: Mapping[Form, Mapping[str, float]]) -> dict[Form, 
     return chosen
 
 
+def quantile(samples_ms: Sequence[float], share: float) -> float:
+    """Return the least sample that at least that share of the samples does not exceed.
+
+    The quantile 0.75 of samples (10, 11, 12, 40) is 12; three of four are not above it.
+
+    Args:
+        samples_ms: the samples, rising, at least one.
+        share: which quantile, 0 to 1.
+    """
+    return samples_ms[max(0, math.ceil(share * len(samples_ms)) - 1)]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServiceTime:
     """The undisturbed inference times of one sub-network on some cores of one kind.
@@ -71,14 +83,8 @@ class ServiceTime:
         return math.fsum(self.samples_ms) / len(self.samples_ms)
 
     def quantile_ms(self, share: float) -> float:
-        """Return the least sample that at least that share of the samples does not exceed.
-
-        The quantile 0.75 of samples (10, 11, 12, 40) is 12; three of four are not above it.
-
-        Args:
-            share: which quantile, 0 to 1.
-        """
-        return self.samples_ms[max(0, math.ceil(share * len(self.samples_ms)) - 1)]
+        """Return a quantile of the samples; see `quantile`."""
+        return quantile(self.samples_ms, share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +131,10 @@ class Profile:
                 return rung
         raise KeyError(subnet)
 
+    def only(self, subnets: Collection[str]) -> Profile:
+        """Return the ladder with these sub-networks alone."""
+        return replace(self, rungs=tuple(rung for rung in self.rungs if rung.subnet in subnets))
+
     def above(self, floor: float) -> Profile:
         """Return the ladder without the sub-networks that are known to be less accurate than a floor.
 
@@ -145,6 +155,11 @@ class Profile:
         """
         rungs = (replace(rung, times=tuple(_at_speed(time, speeds) for time in rung.times)) for rung in self.rungs)
         return replace(self, rungs=tuple(rungs))
+
+    def shortest_ms(self, kind: str) -> float:
+        """Return the least mean service time on units of a kind, in ms; infinite where there is none."""
+        means_ms = [time.mean_ms for rung in self.rungs for time in rung.times if time.kind == kind]
+        return min(means_ms, default=math.inf)
 
     def service(self, subnet: str, kind: str, cores: int) -> ServiceTime:
         """Return the times of that sub-network on that many cores.

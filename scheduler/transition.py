@@ -20,7 +20,7 @@ So a worker never runs on a core that it has not been pinned to, shrinking comes
 for an application that it does not depend on. The tokens of the cores, held by each request to its end, exclude
 what is left: a request that was in flight when its application moved.
 
-Four cases are special:
+Some cases are special:
 
 - *Swaps*: applications that wait for each other's CPUs in a ring would wait for ever, so one of them may share CPUs for
   the moment of the exchange.
@@ -30,19 +30,20 @@ Four cases are special:
 - *Denied clocks*: the clock that the board granted is the one in force. Where it is below the one asked for, nothing
   begins that needs more. As a rule a cap is the reason, telemetry shows it with the next epoch, and a plan that keeps
   it follows. Where nothing shows for `DENIED_EPOCHS`, the board goes on to the plan with the clock that it has.
+- *Waiting*: an application that no unit can take now is left as it is, and nothing waits for it.
 
 An application that leaves an effect unanswered for `ACK_TIMEOUT_S` is unhealthy: it keeps its gear, its cores stay
 its own and its clock stays up, and it is asked again once it is heard of. Effects for one application (or unit) must be
 carried out in the order given, and a worker must never apply an activation older than the last it applied.
 
 The steps of one application, 1 and 3 to 5, are in `scheduler.app_transition`, those of one unit in
-`scheduler.unit_transition`. This module does not know why a plan was
-made, what latency or power is, or what the time is.
+`scheduler.unit_transition`. This module does not know why a plan was made, what latency or power is, or what the time
+is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -53,6 +54,7 @@ from scheduler.messages import (
     Activated,
     ClockSet,
     Effect,
+    Hints,
     Log,
     Pin,
     Pinned,
@@ -100,8 +102,8 @@ class Transition:
 
     @property
     def at_rest(self) -> bool:
-        """True if every application whose worker runs, and every unit, is where the latest plan wants it."""
-        arrived = all(app.settled for app in self._apps.values() if app.running)
+        """True if every application that is planned and runs, and every unit, is where the latest plan wants it."""
+        arrived = all(app.settled for app in self._apps.values() if app.running and not app.waits)
         return arrived and all(unit.arrived for name, unit in self._units.items() if self._switches[name].heads_on)
 
     # ------------------------------------------------------------ what happens
@@ -129,8 +131,8 @@ class Transition:
             plan: a number above those of all plans so far, so that late answers of the dead worker are told apart.
         """
         self._still = False
-        goal = self._apps[app].goal
-        self._apps[app] = AppTransition(app, running=False, goal=goal and replace(goal, plan=plan))
+        goal, waits = self._apps[app].goal, self._apps[app].waits
+        self._apps[app] = AppTransition(app, running=False, goal=goal and replace(goal, plan=plan), waits=waits)
 
     def started(self, app: str) -> None:
         """Take in that an application's worker is there again, warm and in no gear."""
@@ -169,11 +171,22 @@ class Transition:
         if seen.denied_mhz is not None and isinstance(seen.clock, int | float):
             seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
+    def leave_waiting(self, apps: Collection[str]) -> None:
+        """Take in which applications are not planned for. They stay as they are, and nobody waits for them to move.
+
+        Args:
+            apps: their names.
+        """
+        for name, app in self._apps.items():
+            if app.waits != (name in apps):
+                self._still, app.waits = False, name in apps
+
     def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
 
         Args:
-            plan: gears for all applications present, clocks for all units but those that are away.
+            plan: gears for all applications but those that are left waiting, and clocks for all units but those that
+                are away.
             cpus: by application, the CPUs of its gear.
             number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
@@ -187,9 +200,12 @@ class Transition:
         self._units = {name: unit if name in plan.clocks else UnitClock() for name, unit in self._units.items()}
         for name, clock in plan.clocks.items():
             unit = self._units[name]
-            clamps_mhz = {app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name}
-            if (unit.goal, unit.goal_clamps_mhz) != (clock, clamps_mhz):
-                unit.goal, unit.goal_clamps_mhz, unit.plan = clock, clamps_mhz, number
+            hints = Hints(
+                clamps_mhz={app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name},
+                paces={app: pace for app, pace in plan.paces.items() if plan.gears[app].unit == name},
+            )
+            if (unit.goal, unit.goal_hints) != (clock, hints):
+                unit.goal, unit.goal_hints, unit.plan = clock, hints, number
 
     def acknowledge(self, ack: Ack) -> list[Effect]:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
@@ -258,7 +274,7 @@ class Transition:
         for unit_name, unit in self._units.items():
             clock = self._next_clock(unit_name, unit)
             if clock is not None:
-                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, clamps_mhz=unit.goal_clamps_mhz)
+                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, hints=unit.goal_hints)
                 unit.asked_s = now_s
                 effects.append(unit.asked)
         for app in self._apps.values():
@@ -312,7 +328,7 @@ class Transition:
         return {
             other
             for other, app in self._apps.items()
-            if other != name and gained & app.claim - set(app.goal.cpus if app.goal else ())
+            if other != name and not app.waits and gained & app.claim - set(app.goal.cpus if app.goal else ())
         }
 
     def _next_clock(self, name: str, unit: UnitClock) -> float | str | None:
@@ -321,14 +337,14 @@ class Transition:
         if unit.goal is None or not self._switches[name].usable:
             return None
         if unit.goal == standing:
-            told = unit.asked.clamps_mhz if unit.asked else unit.clamps_mhz
-            return unit.goal if unit.goal_clamps_mhz != told else None
+            told = unit.asked.hints if unit.asked else unit.hints
+            return unit.goal if unit.goal_hints != told else None
         # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
         old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
         rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
         if rises:
             # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.
-            heading_here = [app for app in self._apps.values() if app.goal and app.goal.gear.unit == name]
+            heading_here = [app for app in self._apps.values() if app.heads_for(name)]
             go = not heading_here or any(app.ready for app in heading_here)
         else:
             # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.

@@ -5,11 +5,10 @@ It does not know the applications: who is on a unit, or is to be there, is hande
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scheduler.board import reaches
-from scheduler.messages import ClockSet, Log, SetClock, SwitchUnit, UnitSwitched
+from scheduler.messages import ClockSet, Hints, Log, SetClock, SwitchUnit, UnitSwitched
 
 LEAST_REST_S = 2.0
 """Shortest time for which a unit has to be unused before it is switched off; 20 epochs of 0.1 s."""
@@ -28,23 +27,23 @@ class UnitClock:
     Attributes:
         clock: the last clock asked for that was acknowledged, in MHz or a governor's name; None before the first.
         mhz: the clock at which the unit really stands, as last heard; None before that.
-        clamps_mhz: the clamps that went with `clock`, by application.
+        hints: what went with `clock`.
         denied_mhz: the clock that the board gives instead of `clock`, which it has not granted; None where it has.
         denied_epochs: epochs since then.
         goal: the clock that the latest plan wants, in MHz or a governor's name; None before the first plan.
-        goal_clamps_mhz: the clamps that go with `goal`, by application.
-        plan: number of the first plan that wanted `goal` and its clamps.
+        goal_hints: what goes with `goal`.
+        plan: number of the first plan that wanted `goal` and its hints.
         asked: the effect that has to be answered next.
         asked_s: when it was asked for, board time.
     """
 
     clock: float | str | None = None
     mhz: float | None = None
-    clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    hints: Hints = field(default_factory=Hints)
     denied_mhz: float | None = None
     denied_epochs: int = 0
     goal: float | str | None = None
-    goal_clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    goal_hints: Hints = field(default_factory=Hints)
     plan: int = 0
     asked: SetClock | None = None
     asked_s: float = 0.0
@@ -68,7 +67,7 @@ class UnitClock:
 
     def forgotten(self) -> UnitClock:
         """Return the clock of a unit that is switched off: the goal is left, and has to be asked for anew."""
-        return UnitClock(goal=self.goal, goal_clamps_mhz=self.goal_clamps_mhz, plan=self.plan)
+        return UnitClock(goal=self.goal, goal_hints=self.goal_hints, plan=self.plan)
 
     def on_set(self, ack: ClockSet) -> Log | None:
         """Take in the clock that was granted.
@@ -79,7 +78,7 @@ class UnitClock:
         if self.asked is None or self.asked.plan != ack.plan:
             return None
         before, asked = self.clock if isinstance(self.clock, str) else self.mhz, self.asked.clock
-        self.clock, self.clamps_mhz, self.asked = asked, self.asked.clamps_mhz, None
+        self.clock, self.hints, self.asked = asked, self.asked.hints, None
         self.denied_mhz, self.denied_epochs = None, 0
         if not isinstance(ack.clock, str):
             self.mhz = ack.clock

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scheduler.objectives import ObjectiveName
+from scheduler.points import ArrivalKind
 from scheduler.problem import OperatingPoint
+from scheduler.request_clock import Pace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +69,7 @@ class AppView:
         wait_ratio: observed over foreseen waiting for other applications on a shared unit; 1.0 unless plans foresaw
             too much. At 0.5, half of what a plan allows for others has been waited.
         points: its operating points at this rate, those of the smallest sub-network first.
+        arrivals: how its requests come: `periodic`, `poisson` or `saturate`.
     """
 
     app: str
@@ -85,6 +88,7 @@ class AppView:
     own_ratio: float
     wait_ratio: float
     points: tuple[OperatingPoint, ...]
+    arrivals: ArrivalKind = "poisson"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +109,8 @@ class UnitView:
         static_w: power at each of `mhz_allowed` with no load; None where unknown.
         dynamic_w: power of one busy core above `static_w`, at each of `mhz_allowed`; None where unknown.
         idle_share: power while none of its cores is busy, as a share of `static_w`.
+        paced: True if the unit may get a clock for each request; its points then count on its standing at its lowest
+            clock while nobody is served.
         off_w: power while it is switched off; None where it is not switched off, or where that is unknown.
         capacity: work that one of its cores does in a second at its top clock, without limits, relative to the cores
             of other units. A unit of 0.5 has cores half as fast as a unit of 1.0.
@@ -122,6 +128,7 @@ class UnitView:
     capacity: float
     idle_share: float = 1.0
     off_w: float | None = None
+    paced: bool = False
 
     @property
     def cores_online(self) -> int:
@@ -136,7 +143,7 @@ class Snapshot:
     Attributes:
         epoch: number of the epoch.
         now_s: present time, board time.
-        apps: the applications present.
+        apps: the applications present; one is left out that was profiled for no unit that is there now.
         units: the units of the board; one that is away, with no CPU online, is left out.
         power_w: power of all units over the last epoch; None where unknown.
         power_cap_w: power that the units may take together; None for no cap.
@@ -156,20 +163,24 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """A policy's answer: a gear for every application, and a clock or a governor for every unit.
+    """A policy's answer: a gear for every application of the snapshot, and a clock or a governor for every unit.
 
     `Plan(gears={"camera": Gear(subnet="small", unit="big", cores=2)}, clocks={"big": 1400, "little": "schedutil"})`
     sets `big` to 1,400 MHz and leaves the clock of `little` to the governor schedutil.
 
     Attributes:
-        gears: by application present, its gear.
+        gears: by application of the snapshot, its gear.
         clocks: by unit, one of its `mhz_allowed` or the name of a governor.
         optimal: True if the policy has proven that nothing better exists; None where it makes no such claim.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds
             it.
+        paces: by application, the rule by which each of its requests gets a clock. A unit with such applications stands
+            at its lowest clock while none is served; `clocks` has the clock at which all targets would be met. Only for
+            units that are `paced`, and then for all applications there.
     """
 
     gears: Mapping[str, Gear]
     clocks: Mapping[str, float | str]
     optimal: bool | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    paces: Mapping[str, Pace] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from pathlib import Path
 import actors
 from actors.profiling import profile_ladder
 from actors.stored_profiles import Mark, packaged_profile, write_packaged_profile
+from actors.wall_power import SYSTEMS, System, activity
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from supernets.ofa.spaces import SPACES
@@ -35,6 +36,17 @@ _CLOCKS = "clocks of 1420.8 MHz (CPU) and 1109.25 MHz (GPU), those of the 15 W m
 _COMPARISON = "UoS-EEC/DynamicOFA, Compare_with_SOTA.png, on Jetson Xavier NX; latency ±10 ms (CPU), ±0.4 ms (GPU)"
 _COMPARED = {"dynamic-ofa": "Dynamic-OFA", "autoslim-mnasnet": "AutoSlim-MnasNet", "slimmable-mbv1": "Slimmable-MBv1"}
 """By name in gearshift, the system's name in the comparison."""
+
+LADDERS_AT_THE_WALL = {
+    "mlperf-armnn-pi4": "raspberry-pi-4-armnn",
+    "mlperf-tflite-pi4": "raspberry-pi-4-tflite",
+    "mlperf-armnn-n2": "odroid-n2-armnn",
+}
+"""By packaged profile, the name of the system in `actors.wall_power` that measured it."""
+
+_AT_THE_WALL = "MLPerf Inference v2.0, open division, Krai; mlcommons/inference_results_v2.0, commit 425a0d3, open/Krai"
+_SAMPLES = 10
+"""Samples of a network of which only the mean and the 90 % quantile are published."""
 
 Point = tuple[str, float, float]
 """Sub-network, published latency in ms, accuracy as a fraction."""
@@ -110,6 +122,61 @@ def write_published(folder: Path) -> None:
         ),
         machine="Raspberry Pi, Cortex-A72",
     )
+    for name, system in LADDERS_AT_THE_WALL.items():
+        _write_at_the_wall(folder, name, SYSTEMS[system])
+
+
+def _write_at_the_wall(folder: Path, name: str, system: System) -> None:
+    """Write the profile of a ladder whose power was measured too: all networks, the quickest first."""
+    assert system.cores is not None
+    rungs = tuple(
+        RungProfile(
+            subnet=run.network,
+            accuracy=run.top1,
+            accuracy_source="published",
+            times=(
+                ServiceTime(
+                    kind="cpu",
+                    cores=system.cores,
+                    samples_ms=samples_with(run.mean_ms, run.p90_ms),
+                    engine=system.engine,
+                    activity=round(activity(system, run), 4),
+                    activity_source="published",
+                ),
+            ),
+        )
+        for run in sorted(system.runs, key=lambda run: run.mean_ms)
+    )
+    write_packaged_profile(
+        Profile(supernet=name, machine=system.board, rungs=rungs, speed_of=system.board),
+        folder / f"{name}.json",
+        source=f"{_AT_THE_WALL}, {system.engine}, one picture at a time; mean and 90 % quantile of the latency, power "
+        "at the wall",
+        mark="published",
+        assumed=(
+            f"{system.cores} threads, one a core, as the engine's source has it (inferred)",
+            "all else about the spread of times than their mean and 90 % quantile",
+        ),
+        executable=False,
+    )
+
+
+def samples_with(mean_ms: float, p90_ms: float) -> tuple[float, ...]:
+    """Return ten rising times of that mean and 90 % quantile, and of no more than two values.
+
+    A mean of 10 ms and a quantile of 12 ms are eight times of 9.5 ms and two of 12 ms, and nothing is known of slower
+    ones. A quantile of 9 ms is nine times of 9 ms and one of 19 ms.
+
+    Raises:
+        ValueError: if there are no such times above 0.
+    """
+    slow = 2 if p90_ms >= mean_ms else 1
+    quick = _SAMPLES - slow
+    low_ms = (_SAMPLES * mean_ms - slow * p90_ms) / quick if slow == 2 else p90_ms
+    high_ms = p90_ms if slow == 2 else _SAMPLES * mean_ms - quick * p90_ms
+    if low_ms <= 0:
+        raise ValueError(f"a mean of {mean_ms:g} ms is too low for a 90 % quantile of {p90_ms:g} ms.")
+    return (round(low_ms, 4),) * quick + (round(high_ms, 4),) * slow
 
 
 def _by_macs(ladder: PublishedLadder) -> list[Point]:

@@ -27,7 +27,7 @@ from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from actors.pinning import GoneError, PinError
 from scheduler.board import Board
-from scheduler.messages import HostTelemetry, Repinned, SwitchUnit, Telemetry, UnitSwitched, UnitTelemetry
+from scheduler.messages import Hints, HostTelemetry, Repinned, SwitchUnit, Telemetry, UnitSwitched, UnitTelemetry
 
 _STOP_S = 1.0
 """Longest wait for the governors' thread to stop."""
@@ -167,13 +167,13 @@ class BoardAgent:
 
     # ------------------------------------------------------------ clocks
 
-    def set_clock(self, unit: str, clock: float | str, clamps_mhz: Mapping[str, float] | None = None) -> float | str:
+    def set_clock(self, unit: str, clock: float | str, hints: Hints | None = None) -> float | str:
         """Ask for a clock in MHz, or hand the unit to a governor.
 
         Args:
             unit: name of the unit.
             clock: the clock in MHz, or the governor's name.
-            clamps_mhz: by application, the clock that it needs while it runs, for a governor that takes hints.
+            hints: what goes with it for the applications there.
 
         Returns:
             The clock granted, or the governor's name.
@@ -181,8 +181,10 @@ class BoardAgent:
         Raises:
             ValueError: if there is no governor of that name.
         """
-        by_slot = {self._slots[app]: mhz for app, mhz in (clamps_mhz or {}).items()}
-        granted = self._devices[unit].set_clock(clock, by_slot)
+        hints = hints or Hints()
+        clamps_mhz = {self._slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
+        paces = {self._slots[app]: pace for app, pace in hints.paces.items()}
+        granted = self._devices[unit].set_clock(clock, clamps_mhz, paces)
         self._governed.set()
         return granted
 

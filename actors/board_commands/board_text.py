@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
 from scheduler.mode import Mode
+from scheduler.sensor import Sensor
 
 _WIDTH = 120
 _FIRST_LINE = "# Describes the board that gearshift manages; it is not a file of Ray's cluster launcher."

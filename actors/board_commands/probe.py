@@ -22,7 +22,8 @@ from actors.board_commands.probe_cpus import cpu_unit, cpus_named
 from actors.board_commands.probe_gpus import CudaDevice, cuda_here, gpu_units
 from actors.board_commands.probe_modes import board_modes
 from actors.board_commands.probed import Probed, Remark, joint_sources
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 _NO_POWER = "unknown: gearshift probe can't tell power; gearshift calibrate measures it where there is a sensor"
 

@@ -1,11 +1,13 @@
 """The layout of the ledger's file: where the record of each unit, core and slot is.
 
 The file begins with the board's mark. The records of all units follow, then those of their cores, then those of the
-slots. This module knows which record is where; it takes no lock and does not decide what is written.
+slots, and last the rules for their clocks. This module knows which record is where; it takes no lock and does not
+decide what is written.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +15,7 @@ from typing import NamedTuple
 from actors.ledger.meters import Core, UnitState
 from actors.ledger.shared import SharedRecords, cells
 from scheduler.board import Board
+from scheduler.request_clock import Pace
 
 
 class SlotEntry(NamedTuple):
@@ -26,6 +29,7 @@ class SlotEntry(NamedTuple):
         activity: factor on the unit's `dynamic_w` while it runs.
         start_s: the board time at which it got them.
         start_progress_ms: the unit's progress at that time.
+        mhz: the clock that it wants on a paced unit; 0 until it has asked for one.
     """
 
     ticket: float
@@ -35,6 +39,49 @@ class SlotEntry(NamedTuple):
     activity: float = 1.0
     start_s: float = 0.0
     start_progress_ms: float = 0.0
+    mhz: float = 0.0
+
+
+class PaceEntry(NamedTuple):
+    """The rule by which an application's requests get clocks (`Pace`). All fields are plain floats.
+
+    Attributes:
+        queue: number of the unit that it is for, from 1; 0 for none.
+        least_mhz: see `Pace`.
+        most_mhz: see `Pace`; infinite where there is none.
+        share: see `Pace`.
+        period_ms: see `Pace`; infinite where there is none.
+        slowdown: see `Pace`.
+    """
+
+    queue: float = 0.0
+    least_mhz: float = 0.0
+    most_mhz: float = math.inf
+    share: float = 1.0
+    period_ms: float = math.inf
+    slowdown: float = 1.0
+
+    @classmethod
+    def of(cls, number: int, pace: Pace) -> PaceEntry:
+        """Return the entry of a rule for the board's unit of that number."""
+        return cls(
+            queue=number + 1.0,
+            least_mhz=pace.least_mhz,
+            most_mhz=math.inf if pace.most_mhz is None else pace.most_mhz,
+            share=pace.share,
+            period_ms=math.inf if pace.period_ms is None else pace.period_ms,
+            slowdown=pace.slowdown,
+        )
+
+    def pace(self) -> Pace:
+        """Return the rule."""
+        return Pace(
+            least_mhz=self.least_mhz,
+            most_mhz=self.most_mhz if self.most_mhz < math.inf else None,
+            share=self.share,
+            period_ms=self.period_ms if self.period_ms < math.inf else None,
+            slowdown=self.slowdown,
+        )
 
 
 class WaitingSlot(NamedTuple):
@@ -57,6 +104,7 @@ class WaitingSlot(NamedTuple):
 _UNIT = len(UnitState._fields)
 _CORE = len(Core._fields)
 _ENTRY = len(SlotEntry._fields)
+_PACE = len(PaceEntry._fields)
 _QUEUE = SlotEntry._fields.index("queue")
 
 
@@ -81,8 +129,10 @@ class LedgerFile:
         for unit in board.units:
             self._core_places.append([place + core * cells(_CORE) for core in range(unit.cores)])
             place += unit.cores * cells(_CORE)
-        self.slots = (len(records) - place) // cells(_ENTRY)
+        self.slots = (len(records) - place) // (cells(_ENTRY) + cells(_PACE))
         self._slot_places = [place + slot * cells(_ENTRY) for slot in range(self.slots)]
+        place += self.slots * cells(_ENTRY)
+        self._pace_places = [place + slot * cells(_PACE) for slot in range(self.slots)]
 
     @staticmethod
     def create(path: Path, board: Board, slots: int) -> None:
@@ -92,7 +142,8 @@ class LedgerFile:
             FileExistsError: if there is a file already.
         """
         cores = sum(unit.cores for unit in board.units)
-        SharedRecords.create(path, 1 + len(board.units) * cells(_UNIT) + cores * cells(_CORE) + slots * cells(_ENTRY))
+        of_units = len(board.units) * cells(_UNIT) + cores * cells(_CORE)
+        SharedRecords.create(path, 1 + of_units + slots * (cells(_ENTRY) + cells(_PACE)))
 
     # ------------------------------------------------------------ units and cores
 
@@ -122,6 +173,14 @@ class LedgerFile:
         """Write a slot's request for cores."""
         self.records.put(self._slot_places[slot], entry)
 
+    def pace(self, slot: int) -> PaceEntry:
+        """Return the rule for a slot's clocks."""
+        return PaceEntry._make(self.records.get(self._pace_places[slot], _PACE))
+
+    def put_pace(self, slot: int, pace: PaceEntry) -> None:
+        """Write the rule for a slot's clocks."""
+        self.records.put(self._pace_places[slot], pace)
+
     def waiting(self, number: int) -> list[WaitingSlot]:
         """Return the slots whose requests wait for cores of that unit, by slot."""
         # Only one number of each slot is read to find them: most slots wait nowhere.
@@ -134,5 +193,5 @@ class LedgerFile:
 
 def mark_of(board: Board) -> float:
     """Return the number that stands for a board and for this layout; never 0."""
-    layout = (UnitState._fields, Core._fields, SlotEntry._fields)
+    layout = (UnitState._fields, Core._fields, SlotEntry._fields, PaceEntry._fields)
     return 1.0 + zlib.crc32(repr((layout, board)).encode())

@@ -14,17 +14,20 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from actors.clock import BoardClock, Clock
-from actors.ledger.layout import LedgerFile, SlotEntry, WaitingSlot, mark_of
+from actors.ledger.layout import LedgerFile, SlotEntry, mark_of
+from actors.ledger.lease import Lease
 from actors.ledger.meters import UnitReading, UnitState, reading
+from actors.ledger.request_clocks import RequestClocks
 from actors.ledger.shared import SharedLock, SharedRecords
+from actors.ledger.tokens import Tokens
 from actors.ledger.wakers import Wakers
-from actors.requests.turns import mask_of, next_turn, urgency
+from actors.requests.turns import mask_of
 from scheduler.board import Board, BoardUnit
+from scheduler.request_clock import Pace, Timing
 
 _MAX_CORES = 52
 """Most cores of a unit: a set of cores is the bits of one double, whose mantissa has 53."""
@@ -44,27 +47,6 @@ _TICK_S = 1e-9
 
 class LedgerError(ValueError):
     """The ledger is missing, is there already, or was made for another board."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
-    """The tokens that one request holds.
-
-    Attributes:
-        slot: number of the request's application.
-        unit: name of the unit.
-        cpus: the kernel's numbers of the cores; empty on a GPU.
-        ticket: number of this lease; no other lease has had it or will have it.
-        start_s: board time at which the cores were taken.
-        start_progress_ms: the unit's progress at that time.
-    """
-
-    slot: int
-    unit: str
-    cpus: tuple[int, ...]
-    ticket: int
-    start_s: float
-    start_progress_ms: float
 
 
 def _never() -> bool:
@@ -90,6 +72,8 @@ class BoardLedger:
         self._numbers = {unit.name: number for number, unit in enumerate(board.units)}
         self._locks = [SharedLock(path / f"lock-{number}") for number in range(len(board.units))]
         self._wakers = Wakers(path)
+        self._tokens = Tokens(self._file, board)
+        self._clocks = RequestClocks(self._file, board)
         # Virtual time is never late: there is nothing to spin for.
         scale = clock.time_scale if isinstance(clock, BoardClock) else 1.0
         self._spin_s = _SPIN_WALL_S / scale if isinstance(clock, BoardClock) else 0.0
@@ -121,6 +105,7 @@ class BoardLedger:
         for slot in range(slots):
             ledger._wakers.create(slot)
             ledger._file.put_entry(slot, SlotEntry(ticket=slot))
+        ledger._wakers.create(slots)  # the board agent's
         for number, unit in enumerate(board.units):
             ledger._file.put_unit(number, UnitState.first(unit, clock.now_s()))
         # The mark comes last: whoever attaches before sees that the ledger is not whole yet.
@@ -197,7 +182,7 @@ class BoardLedger:
             ticket = self._file.entry(slot).ticket + self.slots
             wanted = SlotEntry(ticket, queue=number + 1, deadline_s=deadline_s, cores=cores, activity=activity)
             self._file.put_entry(slot, wanted)
-            self._serve(number, self._unit(number))
+            self._tokens.serve(number, self._unit(number))
             entry = self._file.entry(slot)
         # As with a futex, the state in shared memory alone counts: whoever frees cores writes there who has them now,
         # and a byte in the waiter's pipe only makes it look. So nothing is lost if the byte never comes: the waiter
@@ -208,11 +193,11 @@ class BoardLedger:
                 self._wakers.wait(slot, _POLL_MS)
             with self._locks[number]:
                 state = self._unit(number)
-                served = self._serve(number, state)
+                served = self._tokens.serve(number, state)
                 entry = self._file.entry(slot)
                 if giving_up and entry.queue and entry.ticket == ticket:
-                    entry = self._withdraw(slot)
-                    served += self._serve(number, state)
+                    entry = self._tokens.withdraw(slot)
+                    served += self._tokens.serve(number, state)
             self._wake_all(served)
         # Another ticket means that the slot gave up, or that `reap` took it out of the queue.
         if entry.ticket != ticket:
@@ -235,8 +220,9 @@ class BoardLedger:
         number = self._numbers[lease.unit]
         with self._locks[number]:
             unit = self._unit(number)
-            self._free(number, unit, lambda holder: holder == lease.ticket)
-            served = self._serve(number, unit)
+            self._tokens.free(number, unit, lambda holder: holder == lease.ticket)
+            served = self._tokens.serve(number, unit)
+            self._follow(number, unit.since_s)
         self._wake_all(served)
         return unit.since_s
 
@@ -275,10 +261,11 @@ class BoardLedger:
         for number in range(len(self.board.units)):
             with self._locks[number]:
                 if self._file.entry(slot).queue in (0, number + 1):
-                    self._withdraw(slot)
+                    self._tokens.withdraw(slot)
                 unit = self._unit(number)
-                self._free(number, unit, lambda holder: holder > 0 and holder % self.slots == slot)
-                served = self._serve(number, unit)
+                self._tokens.free(number, unit, lambda holder: holder > 0 and holder % self.slots == slot)
+                served = self._tokens.serve(number, unit)
+                self._follow(number, unit.since_s)
             self._wake_all(served)
 
     def wake(self, slot: int) -> None:
@@ -318,7 +305,42 @@ class BoardLedger:
             )
             self._file.put_unit(number, unit)
             # A core that no request has may have gone offline or come online.
-            self._free(number, unit, lambda holder: holder <= 0)
+            self._tokens.free(number, unit, lambda holder: holder <= 0)
+
+    def pace(self, name: str, mhz: float, paces: Mapping[int, Pace], *, max_mhz: float | None = None) -> None:
+        """Give each request on a unit a clock of its own from now on. Only the unit's device calls it.
+
+        Args:
+            name: name of the unit.
+            mhz: the plan's clock.
+            paces: by slot, its rule; none to end it.
+            max_mhz: the highest clock allowed; None for all.
+        """
+        number = self._numbers[name]
+        with self._locks[number]:
+            unit = self._unit(number)
+            self._clocks.set_rules(number, unit, mhz, max_mhz, paces)
+            self._follow(number, unit.since_s)
+
+    def ask(self, lease: Lease, timing: Timing) -> None:
+        """Ask for a clock for a request that has its cores and begins now; it counts where its unit is paced."""
+        number = self._numbers[lease.unit]
+        with self._locks[number]:
+            unit = self._unit(number)
+            if unit.paced:
+                self._clocks.ask(number, unit, lease.slot, timing)
+                self._follow(number, unit.since_s)
+
+    def wanted_mhz(self, name: str) -> float | None:
+        """Return the clock at which a paced unit is to stand now; None where it is not paced."""
+        number = self._numbers[name]
+        with self._locks[number]:
+            unit = self._unit(number)
+            return self._clocks.wanted_mhz(number, unit) if unit.paced else None
+
+    def await_ask(self, at_most_ms: int) -> None:
+        """Wait until a request wants another clock than its real unit has, or that long. For the board agent."""
+        self._wakers.wait(self.slots, at_most_ms)
 
     def read(self, name: str) -> UnitReading:
         """Return one unit's clock and totals now."""
@@ -337,55 +359,19 @@ class BoardLedger:
 
     # ------------------------------------------------------------ under the unit's lock
 
-    def _serve(self, number: int, unit: UnitState) -> list[int]:
-        """Give free cores to the requests that wait for them; return the slots that got theirs."""
-        waiting = sorted(self._file.waiting(number), key=urgency)
-        served = []
-        while waiting and (winner := self._next_served(number, waiting)):
-            waiting.remove(winner)
-            self._hand_over(number, unit, winner)
-            served.append(winner.slot)
-        return served
-
-    def _next_served(self, number: int, waiting: list[WaitingSlot]) -> WaitingSlot | None:
-        holders = [core.holder for core in self._file.cores(number)]
-        # A core with the ticket of a request that still waits was handed over by a process that was killed before it
-        # was done. That request had its turn, and its other cores are still free: it goes first.
-        for request in waiting:
-            if request.entry.ticket in holders:
-                return request
-        return next_turn(waiting, mask_of(core for core, holder in enumerate(holders) if holder > 0))
-
-    def _hand_over(self, number: int, unit: UnitState, winner: WaitingSlot) -> None:
-        # The cores come first and the entry last: the entry ends the wait, and so must be true when it says so.
-        for index, core in enumerate(self._file.cores(number)):
-            if winner.mask >> index & 1:
-                self._file.put_core(number, index, core.handed(winner.entry.ticket, unit, winner.entry.activity))
-        self._note_taken(number, unit.since_s)
-        start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
-        self._file.put_entry(winner.slot, start)
-
-    def _free(self, number: int, unit: UnitState, whose: Callable[[float], bool]) -> None:
-        """Take the cores of such holders away from them."""
-        for index, core in enumerate(self._file.cores(number)):
-            if whose(core.holder):
-                self._file.put_core(number, index, core.handed(unit.at_rest(index), unit))
-        self._note_taken(number, unit.since_s)
-
-    def _note_taken(self, number: int, now_s: float) -> None:
-        """Let a unit whose power depends on it know whether a request has a core of it."""
-        spec = self.board.units[number]
-        if spec.idle_share == 1 and spec.off_w is None:
+    def _follow(self, number: int, now_s: float) -> None:
+        """Bring a paced unit to the clock that its requests want, or have the board agent do it."""
+        unit, spec = self._file.unit(number).at(now_s), self.board.units[number]
+        if not unit.paced:
             return
-        taken, known = any(core.holder > 0 for core in self._file.cores(number)), self._file.unit(number)
-        if taken != bool(known.taken):
-            self._file.put_unit(number, known.at(now_s).held(spec, taken=taken))
-
-    def _withdraw(self, slot: int) -> SlotEntry:
-        """Take a slot out of its queue, and make its ticket worthless."""
-        entry = SlotEntry(ticket=self._file.entry(slot).ticket + self.slots)
-        self._file.put_entry(slot, entry)
-        return entry
+        mhz = self._clocks.wanted_mhz(number, unit)
+        if mhz == unit.mhz:
+            return
+        if spec.emulated:
+            online = unit.cpus_online(spec)
+            self._file.put_unit(number, unit.changed(spec, mhz=mhz, other_load=unit.other_load, cpus_online=online))
+        else:
+            self._wakers.wake(self.slots)
 
     def _unit(self, number: int) -> UnitState:
         """Return the unit as it is now."""

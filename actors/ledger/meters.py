@@ -67,6 +67,9 @@ class UnitState(NamedTuple):
         clock_changes: how often the clock changed.
         pace: profiled ms that a taken core gets through per ms, beside the other load.
         taken: 1 while a request has a core of it, else 0.
+        paced: 1 while requests have clocks of their own, else 0.
+        planned_mhz: the plan's clock of a paced unit.
+        cap_mhz: the highest clock that a paced unit may take.
         static_w: power of the unit without its busy cores; NaN where unknown, and then the joules are NaN too.
         dynamic_w: power of one busy core on top; NaN where unknown.
         progress_ms: profiled ms that a core taken all the time would have got through.
@@ -84,6 +87,9 @@ class UnitState(NamedTuple):
     clock_changes: float = 0.0
     pace: float = 0.0
     taken: float = 0.0
+    paced: float = 0.0
+    planned_mhz: float = 0.0
+    cap_mhz: float = math.inf
     static_w: float = 0.0
     dynamic_w: float = 0.0
     progress_ms: float = 0.0

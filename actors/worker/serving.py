@@ -5,6 +5,7 @@ It knows no queue and no way to get cores. It never raises what a request, an en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import Clock
-from actors.ledger.ledger import BoardLedger, Lease
+from actors.ledger.lease import Lease
+from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
 from actors.requests.queue import Request
 from actors.worker.gearbox import Gearbox, Ready
@@ -20,6 +22,7 @@ from actors.worker.spec import WorkerSpec
 from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit
 from scheduler.messages import Activate
+from scheduler.request_clock import Timing
 from scheduler.views import Gear
 from supernets.pictures.sources import Source
 
@@ -81,6 +84,15 @@ class Engaged:
     samples_ms: tuple[float, ...]
     mean_ms: float
     activity: float
+
+    def timing(self, request: Request, *, behind: Request | None) -> Timing:
+        """Return what the clock of a request depends on, with the request behind it."""
+        return Timing(
+            samples_ms=self.samples_ms,
+            arrival_s=request.arrival_s,
+            deadline_s=request.deadline_s,
+            next_deadline_s=math.inf if behind is None else behind.deadline_s,
+        )
 
 
 def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:

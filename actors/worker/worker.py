@@ -42,6 +42,7 @@ from actors.worker.status import WorkerStatus
 from actors.worker.takeover import take_over
 from actors.worker.totals import WorkerTotals
 from scheduler.messages import Activate, Activated, Prepare, Prepared
+from scheduler.request_clock import Timing
 from supernets.pictures.sources import Source
 
 _SWITCH_INTERVAL_S = 5e-4
@@ -352,8 +353,9 @@ class Worker:
         if lease is None:
             return
         try:
-            if not self._claim(request, engaged):
+            if (timing := self._claim(request, engaged)) is None:
                 return
+            self._ledger.ask(lease, timing)
             served = self._server.serve(request, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
         finally:
             self._ledger.release(lease)
@@ -362,15 +364,16 @@ class Worker:
         else:
             refuse(request, self._closed_error())
 
-    def _claim(self, request: Request, engaged: Engaged) -> bool:
-        """Take the request out of the queue; return False if it or the gear changed during the wait for cores."""
+    def _claim(self, request: Request, engaged: Engaged) -> Timing | None:
+        """Take the request out of the queue; return None if it or the gear changed during the wait for cores."""
+        timing = None
         with self._lock:
             drops = self._admit()
-            same = self._intake.queue.head is request and self._engaged is engaged and not self._ends(request)
-            if same:
+            if self._intake.queue.head is request and self._engaged is engaged and not self._ends(request):
                 self._intake.queue.pop()
+                timing = engaged.timing(request, behind=self._intake.queue.head)
         self._settle(drops)
-        return same
+        return timing
 
     def _settle(self, drops: list[Drop]) -> None:
         """Record dropped requests and tell their clients, whose callbacks run here: the lock must not be held."""

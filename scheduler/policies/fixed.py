@@ -36,7 +36,7 @@ class Largest:
         for view in snapshot.apps:
             ladder = ladder_of(tops[view.app])
             if self._subnets.get(view.app) not in ladder:
-                meeting = [p.subnet for p in tops[view.app] if p.latency_ms <= view.target_ms]
+                meeting = [p.subnet for p in tops[view.app] if p.latency_ms <= view.target_ms and p.subnet in ladder]
                 self._subnets[view.app] = max(meeting or ladder[:1], key=ladder.index)
         return self._placing(snapshot, {view.app: self._subnets[view.app] for view in snapshot.apps})
 
@@ -93,4 +93,4 @@ def _least(view: AppView, snapshot: Snapshot, *, in_time: bool = False) -> str:
     if not accurate:
         return max(points, key=lambda point: point.accuracy).subnet
     timely = [point for point in accurate if in_time and point.latency_ms <= view.target_ms]
-    return ladder_of(timely or accurate)[0]
+    return (timely or accurate)[0].subnet

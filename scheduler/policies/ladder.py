@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scheduler.estimators import LatencyWindow
 from scheduler.policies.placing import Placement, place
-from scheduler.policies.protocol import top_points
+from scheduler.policies.protocol import ladder_of, top_points
 from scheduler.views import AppView, Plan, Snapshot
 
 
@@ -93,4 +93,6 @@ def _first(view: AppView, snapshot: Snapshot) -> _LadderApp:
 
 def _accuracy(view: AppView, snapshot: Snapshot) -> dict[str, float]:
     """Return the accuracies by rung, the smallest rung first."""
-    return {point.subnet: point.accuracy for point in top_points(view, snapshot)}
+    points = top_points(view, snapshot)
+    accuracy = {point.subnet: point.accuracy for point in points}
+    return {rung: accuracy[rung] for rung in ladder_of(points)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, assert_never
 
 from scheduler.errors import did_you_mean
@@ -45,6 +46,7 @@ Row: TypeAlias = PlacesItself | KernelPlaces | InHindsight
 
 POLICIES: Mapping[str, Row] = {
     "joint": PlacesItself(Joint),
+    "steady": PlacesItself(partial(Joint, paces=False)),
     "largest": KernelPlaces(Largest),
     "floor": KernelPlaces(Floor),
     "best": InHindsight(),

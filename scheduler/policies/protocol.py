@@ -21,7 +21,8 @@ class Policy(Protocol):
 
     It is asked when something that a decision rests on has changed: a target, a limit, a rate. A policy that wants to
     be asked every epoch has a true attribute `every_epoch`. A policy that solves an optimisation problem each time has
-    a true attribute `solves`, and a simulation charges it more time for a decision.
+    a true attribute `solves`, and a simulation charges it more time for a decision. One that gives requests clocks of
+    their own (`Plan.paces`) has a true attribute `paces`, and is shown which units can have that (`UnitView.paced`).
     """
 
     def decide(self, snapshot: Snapshot) -> Plan:
@@ -48,5 +49,21 @@ def top_points(view: AppView, snapshot: Snapshot) -> list[OperatingPoint]:
 
 
 def ladder_of(points: list[OperatingPoint]) -> list[str]:
-    """Return the sub-networks of points in their order, which is smallest first."""
-    return list(dict.fromkeys(point.subnet for point in points))
+    """Return the rungs of a ladder in the order of the points, which is smallest first.
+
+    A sub-network that is both slower and less accurate than another is no rung: of (10 ms, 0.6), (12 ms, 0.5) and (20
+    ms, 0.7) the first and the last are rungs. One of unknown accuracy, 0, is one.
+
+    Args:
+        points: points of one application at the highest clocks.
+    """
+    quickest: dict[str, OperatingPoint] = {}
+    for point in points:
+        if point.subnet not in quickest or point.latency_ms < quickest[point.subnet].latency_ms:
+            quickest[point.subnet] = point
+    rungs, best = set(), 0.0
+    for point in sorted(quickest.values(), key=lambda point: (point.latency_ms, point.accuracy)):
+        if point.accuracy >= best or not point.accuracy:
+            rungs.add(point.subnet)
+            best = max(best, point.accuracy)
+    return [subnet for subnet in quickest if subnet in rungs]

@@ -12,6 +12,7 @@ from typing import NamedTuple, assert_never, cast
 
 from scheduler.board import BoardUnit
 from scheduler.objectives import OBJECTIVES, Quantity
+from scheduler.policies.pacing import paces_of
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import evaluate_by_cpu, evaluate_likely, may_crowd, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
@@ -35,12 +36,15 @@ def unit_of(unit: UnitView | BoardUnit) -> Unit:
             cores, mhz = unit.cores, unit.mhz
         case _:
             assert_never(unit)
+    static_w = unit.static_w or (0.0,) * len(mhz)
+    if isinstance(unit, UnitView) and unit.paced:
+        static_w = (static_w[0],) * len(mhz)  # whatever clock its requests get, it rests at its lowest
     return Unit(
         name=unit.name,
         kind=cast(Kind, unit.kind),
         cores=cores,
         mhz=mhz,
-        static_w=tuple(unit.idle_share * watts for watts in unit.static_w or (0.0,) * len(mhz)),
+        static_w=tuple(unit.idle_share * watts for watts in static_w),
         off_w=unit.off_w,
     )
 
@@ -97,17 +101,20 @@ class Joint:
 
     Args:
         hysteresis: share of power that a change of gears must save, 0 to 1.
+        paces: True if requests get clocks of their own on units that can have that; else each unit stands at its clock.
     """
 
     solves = True
 
-    def __init__(self, *, hysteresis: float = HYSTERESIS) -> None:
+    def __init__(self, *, hysteresis: float = HYSTERESIS, paces: bool = True) -> None:
+        self.paces = paces
         self._hysteresis = hysteresis
 
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
         chosen = self.choose(snapshot)
-        return Plan(gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal)
+        paces = paces_of(chosen.points, chosen.mhz, snapshot)
+        return Plan(gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal, paces=paces)
 
     def choose(self, snapshot: Snapshot) -> Chosen:
         """Return the choice; its `optimal` is that of the best one, also where the gears in force stay."""

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from actors.board_schema import BoardError
 from actors.cluster import load_board
 from helpers.board_files import PLAIN, load, power, unit
-from scheduler.board import IdleState, Sensor, Thermal
+from scheduler.board import IdleState
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
 
 
 def test_a_board_reads_as_written(tmp_path):
@@ -169,7 +171,7 @@ WRONG = {
     "on time without consent": (unit(on_ms=3), "units[1].on_ms is for a unit with may_switch_off: true. Add that."),
     "off above idle": (
         unit(may_switch_off=True, off_w=5.0, idle_share=0.5),
-        "units[1].off_w must be at most the idle power at the lowest clock, 0.0067 W, not 5.",
+        "units[1].off_w must be at most the idle power at the lowest clock, 0.0069 W, not 5.",
     ),
     "off without power": (
         unit(static_w=None, dynamic_w=None, may_switch_off=True, off_w=0.0),

@@ -1,19 +1,18 @@
 """The packaged boards describe themselves truly, and their figures have sources."""
 
-import csv
 import os
 from collections import Counter
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from actors import cluster
+from actors import cluster, odroid_power
 from actors.board_schema import BoardError
 from actors.cluster import check_host, default_board_path, load_board, packaged_board
+from actors.measured_tables import measured_rows
 
 ROOT = Path(__file__).parents[2]
 BOARDS = Path(cluster.__file__).parent / "boards"
@@ -21,7 +20,8 @@ EMULATED = ["one-unit-host", "two-core-host"]
 SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED))
 NAMES = [*EMULATED, *SIMULATED]
 XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
-POWERED = [*EMULATED, "odroid-xu3", *XAVIER_NX]
+AT_THE_WALL = ["odroid-n2", "raspberry-pi-4"]
+POWERED = [*EMULATED, "odroid-xu3", *XAVIER_NX, *AT_THE_WALL]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,8 +32,9 @@ def test_shipped_boards_say_what_they_are(name):
     board = packaged_board(name)
     assert board.name == name
     assert board.powered == (name in POWERED)
-    assert (board.base_w is not None) == (name in XAVIER_NX)
-    mark = "fitted" if name in XAVIER_NX else "modelled" if name in POWERED else "unknown"
+    fitted = [*XAVIER_NX, *AT_THE_WALL]
+    assert (board.base_w is not None) == (name in fitted)
+    mark = "fitted" if name in fitted else "published" if name in POWERED else "unknown"
     assert board.power_source.startswith(f"{mark}: ")
 
 
@@ -97,31 +98,43 @@ def test_the_projects_own_board_is_the_packaged_one(tmp_path, monkeypatch):
 def test_the_boards_differ_as_documented():
     big, little = packaged_board("two-core-host").units
     (both,) = packaged_board("one-unit-host").units
-    assert little.speed == pytest.approx(big.speed * 539 / 1024, abs=5e-5)  # the kernel's capacities
+    assert little.speed == pytest.approx(big.speed * odroid_power.speed_of_little(), abs=5e-5)
     assert both == replace(big, name="cpu", cpus=(0, 1))
 
 
-def test_the_whole_odroid_is_the_emulated_one_with_all_its_cores_and_without_the_throttling_clock():
+def test_the_whole_odroid_is_the_emulated_one_with_all_its_cores_and_all_its_clocks():
     emulated, whole = packaged_board("two-core-host"), packaged_board("odroid-xu3")
-    for name, left_out in (("big", 1), ("little", 0)):
+    for name in ("big", "little"):
         one, all_cores = emulated.unit(name), whole.unit(name)
-        kept = len(one.mhz) - left_out
-        assert all_cores.mhz == one.mhz[:kept]
-        assert (all_cores.static_w, all_cores.dynamic_w) == (one.static_w[:kept], one.dynamic_w[:kept])
-        assert all_cores.pace(all_cores.mhz[-1]) == pytest.approx(one.pace(all_cores.mhz[-1]))
-        assert (all_cores.cores, all_cores.transition_us) == (4, 140.0)
+        assert all_cores.mhz == tuple(range(200, int(one.mhz[-1]) + 1, 100))
+        second = slice(None, None, 2)
+        assert (all_cores.mhz[second], all_cores.static_w[second], all_cores.dynamic_w[second]) == (
+            one.mhz,
+            one.static_w,
+            one.dynamic_w,
+        )
+        assert (all_cores.speed, all_cores.cores, all_cores.transition_us) == (one.speed, 4, 140.0)
 
 
 def test_the_odroids_heat_is_fitted_to_the_temperatures_of_the_measured_table():
-    rows = [row for row in measured("a15") if row["mhz"] != "2000"]
+    table = measured_rows("odroid_xu3_power.csv")
+    rows = [row for row in table if row["cluster"] == "a15" and row["mhz"] != "2000"]
     bounds_c = [[float(end) for end in row["temperature_c"].split("-")] for row in rows]
     slope, intercept = np.polyfit([float(row["power_w"]) for row in rows], np.mean(bounds_c, axis=1), 1)
     board = packaged_board("odroid-xu3")
     heat = board.unit("big").thermal
     assert heat.c_per_w == pytest.approx(slope, abs=0.005)
     assert board.ambient_c == pytest.approx(intercept, abs=0.05)
-    # 1800 MHz did not throttle, 2000 MHz did.
+    # 1800 MHz did not throttle, 2000 MHz did; so it is with four cores by the board's power, and with one it never is.
     assert bounds_c[-1][1] < heat.trip_c <= 84
+    big = board.unit("big")
+    steady_c = {
+        (mhz, cores): board.ambient_c + heat.c_per_w * (static_w + cores * dynamic_w)
+        for mhz, static_w, dynamic_w in zip(big.mhz, big.static_w, big.dynamic_w, strict=True)
+        for cores in (1, 4)
+    }
+    assert steady_c[1800, 4] < heat.trip_c < steady_c[2000, 4]
+    assert steady_c[2000, 1] < heat.trip_c
 
 
 def test_the_stock_xavier_is_the_whole_one_in_a_mode_of_nvpmodel():
@@ -176,39 +189,6 @@ def test_a_little_core_is_as_fast_as_the_kernels_capacities_and_the_clocks_say(n
     little, big = board.unit("little"), board.unit(top)
     assert big.speed == 1.0
     assert little.speed == pytest.approx(capacities[0] / capacities[1] * little.mhz[-1] / big.mhz[-1], abs=5e-5)
-
-
-# Device-tree voltages in mV, and the kernel's dynamic power coefficients (exynos5422-odroid-core.dtsi,
-# exynos5420-cpus.dtsi); how many busy cores the measured column fits.
-MV = {
-    "a15": {200: 900, 400: 900, 600: 900, 800: 900, 1000: 1000, 1200: 1000, 1400: 1100, 1600: 1250}
-    | {1800: 1237.5, 2000: 1312.5},
-    "a7": {200: 900, 400: 1000, 600: 1000, 800: 1100, 1000: 1100, 1200: 1250, 1400: 1275},
-}
-COEFFICIENT = {"a15": 310, "a7": 90}
-BUSY_CORES = {"a15": 4, "a7": 1}
-
-
-def measured(column):
-    lines = (BOARDS / "odroid_xu3_power.csv").read_text().splitlines()
-    return [row for row in csv.DictReader(line for line in lines if line[0] != "#") if row["cluster"] == column]
-
-
-@pytest.mark.parametrize(
-    ("column", "board", "name"),
-    [("a15", "two-core-host", "big"), ("a7", "two-core-host", "little"), ("a15", "one-unit-host", "cpu")],
-)
-def test_power_follows_from_the_measured_table_by_the_stated_rule(column, board, name):
-    rows = measured(column)
-    mhz = [int(row["mhz"]) for row in rows]
-    dynamic_w = [COEFFICIENT[column] * MV[column][step] ** 2 * step / 1e12 for step in mhz]
-    left_w = [
-        max(0.0, float(row["power_w"]) - BUSY_CORES[column] * watts) for row, watts in zip(rows, dynamic_w, strict=True)
-    ]
-    unit = packaged_board(board).unit(name)
-    assert unit.mhz == tuple(mhz)
-    assert unit.dynamic_w == pytest.approx(dynamic_w, abs=5.1e-5)
-    assert unit.static_w == pytest.approx(list(accumulate(left_w, max)), abs=5.1e-5)
 
 
 def documented():

@@ -48,16 +48,17 @@ _LONGEST_WAIT_S = 60.0
 """Longest wait for something to happen; an emulated processor is slow."""
 
 
-def board_of(bed: BoardBed, may_switch_off: Collection[str] = ()) -> Board:
+def board_of(bed: BoardBed, may_switch_off: Collection[str] = (), others: Collection[BoardUnit] = ()) -> Board:
     """Return the board of a bed, with power that rises with the clock, so that a policy has something to save.
 
     Args:
         bed: the bed.
         may_switch_off: names of the units that may be switched off.
+        others: units beside its CPUs.
     """
     return Board(
         name="bed",
-        units=tuple(_powered(unit, may_switch_off=unit.name in may_switch_off) for unit in bed.units),
+        units=tuple(_powered(unit, may_switch_off=unit.name in may_switch_off) for unit in (*bed.units, *others)),
         base_w=None,
         sensor="none",
         power_source="made up",
@@ -128,7 +129,7 @@ class _Transport:
             case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
                 return Pinned(app=app, unit=unit, cpus=self._agent.pin(app, self._pids[app], cpus), plan=plan)
             case SetClock(unit=unit, clock=clock, plan=plan):
-                return ClockSet(unit=unit, clock=self._agent.set_clock(unit, clock, effect.clamps_mhz), plan=plan)
+                return ClockSet(unit=unit, clock=self._agent.set_clock(unit, clock, effect.hints), plan=plan)
             case SwitchUnit():
                 return self._agent.switch(effect)
         raise AssertionError(effect)
@@ -164,9 +165,10 @@ class BoardLoop:
         policy: str | Policy = "joint",
         events: Sequence[tuple[float, Event]] = (),
         may_switch_off: Collection[str] = (),
+        others: Collection[BoardUnit] = (),
     ) -> None:
         self.bed = bed
-        self.board = board_of(bed, may_switch_off)
+        self.board = board_of(bed, may_switch_off, others)
         self.log: list[dict[str, object]] = []
         self.given_back: HandedBack | None = None
         self._directory, self._specs, self._policy, self._events = directory, specs, policy, events

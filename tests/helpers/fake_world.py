@@ -349,7 +349,9 @@ class World:
         return self.workers[app].pinned.union(*(pin.cpus for pin in self._pins_under_way if pin.app == app))
 
     def _leaves(self, app: str) -> frozenset[int]:
-        return self._claim(app) - frozenset(self.plan["cpus"].get(app, ()))
+        planned = self.plan["cpus"].get(app)
+        # One that no plan names waits where it is.
+        return frozenset() if planned is None else self._claim(app) - frozenset(planned)
 
     def _check_gain(self, pin: Pin) -> None:
         """Check that nobody gains a CPU that another is to leave, unless that one waits for it (perhaps indirectly)."""

@@ -12,7 +12,7 @@ from actors.agent.sensors.common import EnergyChannel, Period, PowerChannel
 from actors.agent.sensors.rail import Rail
 from actors.ledger.meters import UnitReading
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Sensor
+from scheduler.sensor import Sensor
 
 
 class Converting(PowerChannel):

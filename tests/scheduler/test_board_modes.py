@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError
 from scheduler.mode import ClockRange, Mode
+from scheduler.sensor import Sensor
 
 BIG = BoardUnit(
     name="big",

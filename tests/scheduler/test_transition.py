@@ -203,7 +203,7 @@ def test_new_hints_alone_are_no_change_of_clock_for_the_log() -> None:
         transition.aim(plan, {"a": (0,)}, number, "hints")
         for effect in transition.advance(0.0):
             if isinstance(effect, SetClock) and effect.unit == gear().unit:
-                assert effect.clamps_mhz == {"a": clamp_mhz}
+                assert effect.hints.clamps_mhz == {"a": clamp_mhz}
                 logged.append(transition.acknowledge(ClockSet(unit=effect.unit, clock=effect.clock, plan=effect.plan)))
     assert [len(effects) for effects in logged] == [1, 0]
 

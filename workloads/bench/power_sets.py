@@ -1,22 +1,23 @@
-"""Energy of a run under every set of power figures that fits a board equally well.
+"""Energy of a run under every set of power figures that a board may have by what is known of it.
 
-There are such sets for boards whose power is fitted and not measured. The packaged board has their medians
-(`actors.xavier_power`), and policies believe them. A simulated run is priced again under each set from where its units'
-time went: the same decisions, on a board that takes other power. So nothing is simulated twice. A set also says which
-share of an inference waits for memory; that share stays at its median, because it would change the run itself.
+Where power is fitted, many sets agree with what is public (`actors.xavier_power`). Where it was measured, it was for
+other tasks than these networks, and on one chip of many (`actors.odroid_power`). Policies believe the packaged figures.
+A simulated run is priced again under each set from where its units' time went: the same decisions, on a board that
+takes other power. So nothing is simulated twice. A set may also say which share of an inference waits for memory; that
+share stays as packaged, because it would change the run itself.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from actors import odroid_power, xavier_power
 from actors.cluster import packaged_board
-from actors.xavier_power import STOCK, UNCLAMPED, fit, with_power
 from scheduler.board import Board
-from workloads.simulator.board import Residency
+from workloads.simulator.residency import Residency
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,24 +26,63 @@ class EnergyBySet:
 
     Attributes:
         units_j: joules of the managed units.
-        board_j: joules of the whole board.
+        board_j: joules of the whole board; empty where what the rest of it takes is unknown.
     """
 
     units_j: tuple[float, ...]
     board_j: tuple[float, ...]
 
 
-@cache
-def set_boards(board: Board) -> tuple[Board, ...]:
-    """Return the board under each set, always in the same order; nothing if its power is not fitted.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PowerSets:
+    """The sets of one family of boards.
 
-    A set has the same place on every board, so that the energies of several boards may be added set by set. A board
-    that differs from the packaged one in any figure has no sets, because it is not known how its figures were found.
+    Attributes:
+        boards: returns a packaged board under each set, always in the same order.
+        stated: what the packaged figures are beside the sets, in words.
+        what: what the sets are, in words.
+    """
+
+    boards: Callable[[Board], tuple[Board, ...]]
+    stated: str
+    what: str
+
+
+_XAVIER = PowerSets(
+    boards=lambda board: tuple(xavier_power.with_power(board, one) for one in xavier_power.fit()),
+    stated="at the medians of the sets",
+    what="sets of figures that fit what is public equally well",
+)
+_ODROID = PowerSets(
+    boards=lambda board: tuple(odroid_power.with_power(board, one) for one in odroid_power.power_sets()),
+    stated="at the median of 13 measured workloads and the measured idle power",
+    what="sets of figures, each workload's power with the idle power of either of two chips",
+)
+_SETS: Mapping[str, PowerSets] = {
+    xavier_power.STOCK: _XAVIER,
+    xavier_power.UNCLAMPED: _XAVIER,
+    **dict.fromkeys(odroid_power.BOARDS, _ODROID),
+}
+
+
+def sets_of(board: Board) -> PowerSets | None:
+    """Return the sets of a board, in any of its modes; None if it has none.
+
+    A board that differs from the packaged one in any figure has no sets, because it is not known how its figures were
+    found.
     """
     name, _, mode = board.name.partition(":")
-    if name not in (STOCK, UNCLAMPED) or board != packaged_board(name, mode or None):
-        return ()
-    return tuple(with_power(board, one) for one in fit())
+    return _SETS[name] if name in _SETS and board == packaged_board(name, mode or None) else None
+
+
+@cache
+def set_boards(board: Board) -> tuple[Board, ...]:
+    """Return the board under each set, always in the same order; nothing if it has none.
+
+    A set has the same place on every board of a family, so that the energies of several boards may be added set by set.
+    """
+    sets = sets_of(board)
+    return sets.boards(board) if sets is not None else ()
 
 
 def energy_by_set(boards: Sequence[Board], residency: Mapping[str, Residency], duration_s: float) -> EnergyBySet | None:
@@ -66,6 +106,6 @@ def energy_by_set(boards: Sequence[Board], residency: Mapping[str, Residency], d
         assert len(known_j) == len(board.units)
         units_j.append(math.fsum(known_j))
         whole_j = board.board_j(units_j[-1], duration_s)
-        assert whole_j is not None
-        board_j.append(whole_j)
+        if whole_j is not None:
+            board_j.append(whole_j)
     return EnergyBySet(units_j=tuple(units_j), board_j=tuple(board_j))

@@ -15,6 +15,7 @@ from workloads.bench.comparison import compare, select
 from workloads.bench.curves import scale_lines, utilisation_curve
 from workloads.bench.plots import LESS_ON_TIME, plot_energy, plot_scale, plot_utilisation
 from workloads.bench.policy_sheets import mix_sheets, policy_sheet
+from workloads.bench.power_sets import sets_of
 from workloads.bench.results import RunResult
 from workloads.bench.sheets import (
     boards_sheet,
@@ -264,11 +265,11 @@ def _power_item(board: Board, results: Sequence[RunResult]) -> str:
     words = f"Power of {board.name}: {board.power_source}."
     if board.emulated:
         words += " Its clocks are emulated."
-    sets = power_sets(board, results)
-    if sets:
+    sets, number = sets_of(board), power_sets(board, results)
+    if sets is not None and number:
         words += (
-            f" Energies are at the medians of {sets} sets of figures that fit equally well, which policies believe. "
-            f"'{OVER_SETS.capitalize()}' is where they lie under 95 % of the sets: each run priced again under each "
-            "set, with the same decisions and the same times. The lower bound is at the medians alone."
+            f" Energies are {sets.stated}, which policies believe. '{OVER_SETS.capitalize()}' is where they lie under "
+            f"95 % of {number} {sets.what}: each run priced again under each set, with the same decisions and the same "
+            "times. The lower bound is at the stated figures alone."
         )
     return words

@@ -33,7 +33,7 @@ class RunResult:
         error: why it failed; None if it did not.
         managing_j: energy of managing in joules; None if unknown.
         decisions: number of plans that the policy was asked for; None if they were not counted.
-        by_set: energy under each set of power figures that fits the board equally well; None if there is only one.
+        by_set: energy under each set of power figures that the board may have; None if there is only one.
         xrbench: XRBench's score, from 0 to 100; None if the energy is unknown.
         tail: the largest over apps of latency over target at the app's slo, as an early-stopping percentile: at most
             1 shows with 99 % confidence that every app meets its slo. None if an app has too few requests, or if the

@@ -136,18 +136,12 @@ def lost_count(result: RunResult) -> int:
 
 
 def _ends_over_sets(by_set: EnergyBySet | None) -> dict[str, float]:
-    """Return the 2.5th and 97.5th percentile of both energies over sets of power figures; nothing without sets."""
-    if by_set is None:
-        return {}
-    (units_low, units_high), (board_low, board_high) = (
-        np.percentile(joules, [2.5, 97.5]).tolist() for joules in (by_set.units_j, by_set.board_j)
-    )
-    return {
-        "units_j_low": units_low,
-        "units_j_high": units_high,
-        "board_j_low": board_low,
-        "board_j_high": board_high,
-    }
+    """Return the 2.5th and 97.5th percentile of both energies over sets of power figures; nothing where unknown."""
+    ends: dict[str, float] = {}
+    for name, joules in (("units_j", by_set.units_j), ("board_j", by_set.board_j)) if by_set is not None else ():
+        if joules:
+            ends[f"{name}_low"], ends[f"{name}_high"] = np.percentile(joules, [2.5, 97.5]).tolist()
+    return ends
 
 
 def _run_row(result: RunResult) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def mean_range_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> tuple[fl
     """Return the range of a mean over many sets of assumptions that are all equally good.
 
     Args:
-        values: each observation of each scenario under each set, shape (sets,) in one order for all of them, or (1,) if
-            no set changes it; scenarios without any are left out.
+        values: each observation of each scenario under each set, shape (sets,) in one order for all that have as
+            many, or (1,) if no set changes it; scenarios without any are left out.
 
     Returns:
         The 2.5th and 97.5th percentile over the sets of the mean that `mean_interval` takes; None if there is at most
@@ -125,8 +125,8 @@ def ratio_range_over_sets(ratios: Mapping[str, Sequence[FloatArray]]) -> tuple[f
     """Return the range of a geometric mean over many sets of assumptions that are all equally good.
 
     Args:
-        ratios: the ratio of each pair of each scenario under each set, shape (sets,) in one order for all pairs, or
-            (1,) if no set changes it; scenarios without any are left out.
+        ratios: the ratio of each pair of each scenario under each set, shape (sets,) in one order for all that
+            have as many, or (1,) if no set changes it; scenarios without any are left out.
 
     Returns:
         The 2.5th and 97.5th percentile over the sets of the mean that `ratio_interval` takes; None if there is at most
@@ -138,11 +138,25 @@ def ratio_range_over_sets(ratios: Mapping[str, Sequence[FloatArray]]) -> tuple[f
 
 def _means_over_sets(values: Mapping[str, Sequence[FloatArray]]) -> FloatArray | None:
     """Return the mean under each set, shape (sets,); None if there is at most one set."""
-    of_scenario = [np.stack(np.broadcast_arrays(*own)).mean(axis=0) for own in values.values() if len(own)]
-    if max((own.size for own in of_scenario), default=1) == 1:
+    sets = max((one.size for own in values.values() for one in own), default=1)
+    if sets == 1:
         return None
-    means: FloatArray = np.stack(np.broadcast_arrays(*of_scenario)).mean(axis=0)
+    of_scenario = [np.stack([_repeated(one, sets) for one in own]).mean(axis=0) for own in values.values() if len(own)]
+    means: FloatArray = np.stack(of_scenario).mean(axis=0)
     return means
+
+
+def _repeated(values: FloatArray, sets: int) -> FloatArray:
+    """Return values under each of so many sets, shape (sets,), from those under each of fewer.
+
+    Boards of two families have sets that know nothing of each other: 26 of the one meet 300 of the other in an order
+    that is shuffled, the same one for all arrays of 26.
+    """
+    if values.size in (1, sets):
+        return np.broadcast_to(values, (sets,))
+    order = np.random.default_rng(values.size).permutation(np.arange(sets) % values.size)
+    repeated: FloatArray = values[order]
+    return repeated
 
 
 def _middle(values: FloatArray) -> tuple[float, float]:

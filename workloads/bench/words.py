@@ -1,7 +1,7 @@
 """Words for ratios and differences, the same in tables, figures and the terminal.
 
-A verdict (`less`, `more`) is given only if the whole interval supports it: over mixes and seeds, and, on boards whose
-power is fitted, over the sets of power figures too. Nothing here prefers a policy.
+A verdict (`less`, `more`) is given only if the whole interval supports it: over mixes and seeds, and, on boards that
+have sets of power figures, over those too. Nothing here prefers a policy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from workloads.bench.statistics import ConfidenceInterval
 from workloads.report.table import UNKNOWN
 
 OVER_SETS = "power sets"
-"""The words before a range over sets of power figures that fit a board equally well."""
+"""The words before a range over the sets of power figures that a board may have."""
 
 Verdict = Literal["less", "more", "not shown"]
 

@@ -1,4 +1,4 @@
-"""`gearshift validate`: runs a mix on this machine's board and in simulation, from one profile, and compares both."""
+"""`gearshift validate`: how far a simulation is from a real run of a mix, or predicted from measured power."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from scheduler.errors import InputError
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
+from workloads.report.outcome import REPORT_FILE, Outcome
 from workloads.results.run_dir import read_run
 from workloads.runs.boards import host_notices, open_board
 from workloads.runs.options import check_options
@@ -21,9 +23,24 @@ from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.validation.validate import Pair, simulation_of
 from workloads.validation.validate import validate as compared
 
+_OF_A_MIX = ("policy", "seed", "repeats", "epoch_ms", "time_scale", "weights")
+"""Options that say how a mix is run."""
+
 
 def validate(
-    mix: Annotated[Path, typer.Argument(metavar="MIX.py", help="Script with a function `mix() -> Mix`.")],
+    context: typer.Context,
+    mix: Annotated[
+        Path | None,
+        typer.Argument(metavar="MIX.py", help="Script with a function `mix() -> Mix`.", show_default=False),
+    ] = None,
+    power: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|BOARD|all",
+            help="In place of a mix: a CSV table of measured power (docs/power.md), or the packaged tables of a board "
+            "or of all.",
+        ),
+    ] = None,
     board: BoardOption = None,
     policy: Annotated[str, typer.Option(help="Policy as NETWORKS[+CLOCKS], such as floor+schedutil.")] = "joint",
     seed: Annotated[
@@ -38,8 +55,53 @@ def validate(
     out: Annotated[Path | None, typer.Option(help="Directory for runs and report; new or empty.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
 ) -> None:
-    """Run a mix on this machine, simulate it from the same profile, and print how far the simulation is off."""
-    from workloads.report.outcome import REPORT_FILE
+    """Print how far the simulation of a mix is from a real run on this machine, or predicted power from a table's."""
+    if power is not None:
+        with bad_input():
+            if mix is not None:
+                raise InputError(f"{mix} and --power are two comparisons; leave one of both out")
+            for option in _OF_A_MIX:
+                source = context.get_parameter_source(option)
+                if source is not None and source.name == "COMMANDLINE":
+                    raise InputError(f"--{option.replace('_', '-')} is for a mix; leave it out with --power")
+            result, directory = _power(power, board, out)
+    elif mix is not None:
+        result, directory = _mix(mix, board, policy, seed, repeats, epoch_ms, time_scale, weights, out)
+    else:
+        with bad_input():
+            raise InputError("nothing to validate; name a MIX.py, or a table of measured power with --power FILE")
+    result.write(directory)
+    if json:
+        print(result.to_json())
+    else:
+        for table in result.tables():
+            print_result(table)
+    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
+
+
+def _power(named: str, board: str | None, out: Path | None) -> tuple[Outcome, Path]:
+    """Predict each row of a table of measured power."""
+    from workloads.validation.power.errors import predicted
+    from workloads.validation.power.outcome import outcome
+    from workloads.validation.power.packaged import lines_of
+    from workloads.validation.power.rows import checked_rows
+
+    result = outcome(predicted(checked_rows(lines_of(named), board)))
+    return result, run_directory(out, "validate-power")
+
+
+def _mix(
+    mix: Path,
+    board: str | None,
+    policy: str,
+    seed: int,
+    repeats: int,
+    epoch_ms: float,
+    time_scale: float,
+    weights: list[str] | None,
+    out: Path | None,
+) -> tuple[Outcome, Path]:
+    """Run a mix on this machine and simulate it from the same profile."""
     from workloads.validation.outcome import outcome
 
     with ProgressLines() as progress:
@@ -71,14 +133,7 @@ def validate(
             for notice in notices(plans[0], files):
                 progress.line(notice)
         pairs = _pairs(plans, simulations, directory, progress)
-    result = outcome(compared(pairs))
-    result.write(directory)
-    if json:
-        print(result.to_json())
-    else:
-        for table in result.tables():
-            print_result(table)
-    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
+    return outcome(compared(pairs)), directory
 
 
 def _pairs(

@@ -13,7 +13,8 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `denied`: {unit, asked, granted}, a clock that was not granted though no cap is seen; the plan goes on without it
 - `pin`: {app, asked, cpus}, a worker that could be pinned to some of the CPUs only, since the others are offline
 - `repinned`: {app, before, cpus, fault}, a worker whose threads the kernel had let go to the CPUs `before`
-- `event`: {text}, an event of the mix, or a limit that the board was seen to set or to lift
+- `event`: {text}, an event of the mix, a limit that the board was seen to set or to lift, or an application that waits
+  until a unit is back
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
 - `energy`: {modelled_units_j, modelled_board_j, units {name: {joules, source}}}, at the end of a run with sensors; the
   source is `measured`, `attributed` (a share of a rail of several units), `modelled` or `unknown`

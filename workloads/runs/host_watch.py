@@ -6,10 +6,14 @@ own process a thread that is preempted while it holds the interpreter's lock wou
 Arguments: `zero_s` and `time_scale` of the run's `BoardClock`, then the cores. It writes a line `ready` once it
 watches. It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON list of
 gaps, [cpu, at_s, lost_ms] each.
+
+When a core goes offline (nvpmodel, hotplug), the kernel lets its thread run anywhere, and leaves it so when the core is
+back; the thread is then put back onto it.
 """
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -22,6 +26,9 @@ PERIOD_S = 0.002
 
 GAP_S = 0.005
 """Two looks that are farther apart than this are a gap."""
+
+REPIN_S = 0.1
+"""Wall time between two looks whether the threads are still where they should be."""
 
 
 def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping: threading.Event) -> None:
@@ -50,11 +57,13 @@ def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
     stopping = threading.Event()
     gaps: list[tuple[int, float, float]] = []
     threads = []
+    places: dict[int, int] = {}  # by the kernel's number of a thread, its core
     for cpu in cpus:
         thread = threading.Thread(target=watch, args=(cpu, clock, gaps, stopping), daemon=True)
         thread.start()
         threads.append(thread)
         assert thread.native_id is not None  # it has started
+        places[thread.native_id] = cpu
         os.sched_setaffinity(thread.native_id, {cpu})
         # Above all ordinary work, or the run's own load would look like a stall.
         with suppress(PermissionError):
@@ -62,7 +71,12 @@ def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
     # Time that threads lost before they were in place says nothing.
     gaps.clear()
     print("ready", flush=True)
-    sys.stdin.read()
+    # Nothing is ever written to our input, so there is something to read only once it has ended.
+    while not select.select([sys.stdin], [], [], REPIN_S)[0]:
+        for tid, cpu in places.items():
+            if os.sched_getaffinity(tid) != {cpu}:
+                with suppress(OSError):  # the core is offline
+                    os.sched_setaffinity(tid, {cpu})
     stopping.set()
     for thread in threads:
         thread.join()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from scheduler.request_clock import Timing
 
 
 class Claimant(Protocol):
@@ -30,6 +33,10 @@ class CoreClaim:
         slot: number of the application, which has one claim to a unit at a time; at equal deadlines the lower is first.
         work_ms: profiled time that the service takes; once it has begun, with what came on top.
         activity: factor on the unit's `dynamic_w` while it has its cores.
+        arrival_s: when the request arrived.
+        samples_ms: profiled service times of its network there, rising.
+        next_deadline_s: when the result of the request behind it is due; infinite where none waits. Once it has begun.
+        mhz: the clock that it wants; 0 until it has begun.
         woke_ms: part of `work_ms` in which a core woke up; 0 until it has begun.
         start_s: when it got its cores.
         goal_ms: progress of its unit by which its service is over.
@@ -43,7 +50,21 @@ class CoreClaim:
     slot: int
     work_ms: float
     activity: float = 1.0
+    arrival_s: float = 0.0
+    samples_ms: tuple[float, ...] = ()
+    next_deadline_s: float = field(default=math.inf, init=False)
+    mhz: float = field(default=0.0, init=False)
     woke_ms: float = field(default=0.0, init=False)
     start_s: float = field(default=0.0, init=False)
     goal_ms: float = field(default=0.0, init=False)
     end_s: float = field(default=-1.0, init=False)
+
+    def timing(self) -> Timing:
+        """Return what its clock depends on."""
+        return Timing(
+            samples_ms=self.samples_ms,
+            arrival_s=self.arrival_s,
+            deadline_s=self.deadline_s,
+            next_deadline_s=self.next_deadline_s,
+            extra_ms=self.woke_ms,
+        )

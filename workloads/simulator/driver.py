@@ -177,9 +177,11 @@ class Driver:
             case Activate(app=app, gear=gear, cpus=cpus, plan=plan):
                 self._servers[app].activate(gear, cpus, plan)
                 self._agenda.at(answered_s, self._tell, Activated(app=app, gear=gear, plan=plan))
-            case SetClock(unit=unit, clock=clock, plan=plan, clamps_mhz=clamps_mhz):
-                slots = {slot: clamps_mhz[app] for slot, app in enumerate(self._servers) if app in clamps_mhz}
-                granted = self._board.set_clock(unit, clock, slots)
+            case SetClock(unit=unit, clock=clock, plan=plan, hints=hints):
+                slots = {app: slot for slot, app in enumerate(self._servers)}
+                clamps_mhz = {slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
+                paces = {slots[app]: pace for app, pace in hints.paces.items()}
+                granted = self._board.set_clock(unit, clock, clamps_mhz, paces)
                 in_force_s = answered_s + 1e-6 * self._board.units[unit].spec.transition_us
                 self._agenda.at(in_force_s, self._tell, ClockSet(unit=unit, clock=granted, plan=plan))
             case SwitchUnit(unit=unit, on=on, plan=plan):

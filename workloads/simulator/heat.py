@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from scheduler.board import BoardUnit, Thermal
+from scheduler.board import BoardUnit
+from scheduler.thermal import Thermal
 
 
 class Heat:

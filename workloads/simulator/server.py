@@ -283,6 +283,8 @@ class SimulatedServer:
             slot=self._slot,
             work_ms=draw_ms,
             activity=engaged.activity,
+            arrival_s=request.arrival_s,
+            samples_ms=engaged.samples_ms,
             request=request,
             engaged=engaged,
         )
@@ -302,6 +304,8 @@ class SimulatedServer:
             return False
         self._running = True
         self._intake.queue.pop()
+        behind = self._intake.queue.head
+        self._serving.next_deadline_s = math.inf if behind is None else behind.deadline_s
         self._re_quiet()
         return True
 

@@ -18,9 +18,10 @@ from workloads.results.requests import submitted_s
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
 from workloads.results.summary import Summary, UnitSummary, energy_summary
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.board import Residency, SimulatedBoard
+from workloads.simulator.board import SimulatedBoard
 from workloads.simulator.driver import Driver, Entry
 from workloads.simulator.plan import SimulationPlan
+from workloads.simulator.residency import Residency
 from workloads.simulator.server import SimulatedServer
 
 _LEAD_S = 1.0
@@ -80,7 +81,7 @@ class _Simulation:
         self._keeps_log = log
         self._agenda = agenda = Agenda(-_LEAD_S)
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
-        self._board = SimulatedBoard(plan.board, agenda)
+        self._board = SimulatedBoard(plan.board, agenda, clock_ms=plan.costs.clock_ms if plan.costs.on_board else 0.0)
         self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
         self._servers = {
             name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())
@@ -157,7 +158,9 @@ class _Simulation:
 
     def _meters(self) -> dict[str, _Meters]:
         return {
-            name: _Meters(self._board.residency(name), unit.energy_j + self._board.leaked_j(name), unit.clock_changes)
+            name: _Meters(
+                self._board.residency(name), unit.meters.energy_j + self._board.leaked_j(name), unit.clock_changes
+            )
             for name, unit in self._board.units.items()
         }
 

@@ -1,10 +1,11 @@
 """One unit of a simulated board: its clock, its cores' tokens, who waits for them, and where its time went.
 
 The rules are those of an emulated board in a real run: a request holds the tokens of its cores from its start until the
-unit's pace has covered its service time. The ledger and the devices of a real run share three modules with this one:
+unit's pace has covered its service time. The ledger and the devices of a real run share four modules with this one:
 
 - `actors.requests.turns`: who gets free cores.
 - `scheduler.governors`: what each governor decides, when a new one comes, and when it samples.
+- `scheduler.request_clock`: the clock of a single request.
 - `scheduler.board`: the pace at a clock, and the clocks that a limit leaves.
 
 Two things are simulated alone: a clock takes its transition latency to come into force, and a core that has been idle
@@ -16,14 +17,17 @@ It knows no networks, no targets and no manager.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, at_least
+from scheduler.request_clock import NO_PACES, Pace, clock_for
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.claim import CoreClaim
+from workloads.simulator.core import SimulatedCore
 from workloads.simulator.governing import WorkingGovernor
+from workloads.simulator.residency import UnitMeters
 
 _AT_ONCE_S = 1e-9
 """Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
@@ -32,24 +36,13 @@ MAX_OTHER_LOAD_SIMULATED = 0.999
 """The share of a core that others take at most: a request beside others who want all of it does end."""
 
 
-class _SimulatedCore:
-    """A core: which claim has it since when, and how long it was busy before."""
-
-    __slots__ = ("busy_s", "claim", "idle_since_s", "since_s")
-
-    def __init__(self, now_s: float) -> None:
-        self.claim: CoreClaim | None = None
-        self.since_s = now_s
-        self.busy_s = 0.0
-        self.idle_since_s = now_s
-
-
 class SimulatedUnit:
     """One unit of a simulated board.
 
     Args:
         spec: the unit as `cluster.yaml` describes it.
         agenda: the simulation's agenda.
+        on_request_clock: called after each change of clock for a request.
 
     Attributes:
         spec: as given.
@@ -57,30 +50,19 @@ class SimulatedUnit:
         allowed: the clocks that it may take now, rising.
         asked_s: when a change of clock was last asked for.
         clock_changes: how often the clock changed so far.
-        time_s: by clock, how long it was in force.
-        idle_s: by clock, how much of that time no core was busy.
-        busy_s: by clock, core time taken, other load, managing and switching included.
-        active_s: by clock, the same with each core's time times the activity of who has it.
-        off_s: by clock, how much of `idle_s` the unit was off.
-        managing_s: by clock, how much of that managing took.
-        energy_j: energy at the stated power, heat left out; 0 where power is unknown.
+        meters: where its time and energy went so far; `settle` brings them up to now.
         cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
     """
 
-    def __init__(self, spec: BoardUnit, agenda: Agenda) -> None:
+    def __init__(self, spec: BoardUnit, agenda: Agenda, on_request_clock: Callable[[], None] = lambda: None) -> None:
         self.spec = spec
         self.allowed = spec.mhz
         self.clock_changes = 0
-        self.time_s = [0.0] * len(spec.mhz)
-        self.idle_s = [0.0] * len(spec.mhz)
-        self.busy_s = [0.0] * len(spec.mhz)
-        self.active_s = [0.0] * len(spec.mhz)
-        self.off_s = [0.0] * len(spec.mhz)
-        self.managing_s = [0.0] * len(spec.mhz)
-        self.energy_j = 0.0
+        self.meters = UnitMeters(spec)
         self.cpus_online = spec.all_cpus
         self._agenda = agenda
-        self._cores = [_SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
+        self._on_request_clock = on_request_clock
+        self._cores = [SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
         self._online = self._cores
         self._waiting: list[CoreClaim] = []
         """The most urgent first."""
@@ -103,11 +85,10 @@ class SimulatedUnit:
         """The clock under way, in force from `_comes_s`; None where there is none."""
         self._comes_s = 0.0
         self._governor: WorkingGovernor | None = None
+        self._request_paces: Mapping[int, Pace] = {}
         self._clamps_mhz: Mapping[int, float] = {}
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
         """By clock, profiled ms that a core gets through in a second if it has the core alone."""
-        self._static_w = spec.static_w or (0.0,) * len(spec.mhz)
-        self._dynamic_w = spec.dynamic_w or (0.0,) * len(spec.mhz)
         self._place = 0
         """Place of the clock in force among the unit's clocks."""
         self.mhz = spec.mhz[0]
@@ -175,6 +156,9 @@ class SimulatedUnit:
         self._schedule(claim)
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
+        elif self._request_paces:
+            claim.mhz = self._clock_for(claim)
+            self._follow_requests()
 
     def _schedule(self, claim: CoreClaim) -> None:
         """Have a running claim end when its service will be covered, if nothing changes until then."""
@@ -205,6 +189,8 @@ class SimulatedUnit:
         self._re_activate()
         if self._governor is not None:
             self._governor.ended(claim)
+        elif self._request_paces:
+            self._follow_requests()
 
     def _re_activate(self) -> None:
         self._active = sum(claim.activity * len(claim.cores) for claim in self._running)
@@ -224,28 +210,20 @@ class SimulatedUnit:
         if cpu_ms <= 0:
             return 0.0
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
-        core = self._book(took_s)
-        self.managing_s[self._place] += took_s
+        core = self._book(took_s, managing=True)
         if urgent and core.claim is not None:
             core.claim.work_ms += took_s * self._pace
             core.claim.goal_ms += took_s * self._pace
             self._schedule(core.claim)
         return took_s
 
-    def _book(self, took_s: float) -> _SimulatedCore:
+    def _book(self, took_s: float, *, managing: bool) -> SimulatedCore:
         """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
         self.settle()
         online = self._online or self._cores[:1]
         core = next((core for core in online if core.claim is None), online[-1])
         core.busy_s += took_s
-        place = self._place
-        self.busy_s[place] += took_s
-        self.active_s[place] += took_s
-        self.energy_j += took_s * self._dynamic_w[place]
-        # All of it is booked at this moment. On an idle unit the same time was, or will be, counted as idle: undo that.
-        if not (self._held or self._other_load):
-            self.idle_s[place] -= took_s
-            self.energy_j += took_s * self._static_w[place] * (1 - self.spec.idle_share)
+        self.meters.book(took_s, self._place, idle=not (self._held or self._other_load), managing=managing)
         return core
 
     def switch(self, on: bool) -> float:
@@ -259,9 +237,9 @@ class SimulatedUnit:
         took_s = 1e-3 * (self.spec.on_ms if on else self.spec.off_ms)
         if on:
             self._switched(True)
-            self._book(took_s)
+            self._book(took_s, managing=False)
         else:
-            self._book(took_s)
+            self._book(took_s, managing=False)
             self._agenda.at(self._agenda.now_s + took_s, self._switched, False)
         return took_s
 
@@ -276,12 +254,20 @@ class SimulatedUnit:
 
     # ------------------------------------------------------------ clocks
 
-    def set_clock(self, clock: float | str, governor: Governor | None, *, edges: bool = True) -> None:
+    def set_clock(
+        self,
+        clock: float | str,
+        governor: Governor | None,
+        *,
+        edges: bool = True,
+        paces: Mapping[int, Pace] = NO_PACES,
+    ) -> None:
         """Ask for a clock in MHz, or hand the clock to a governor.
 
         Args:
             clock: the clock in MHz; with a governor it does not matter.
             governor: the governor; None for a clock in MHz.
+            paces: by slot, the rule by which its requests get clocks; empty for one clock.
             edges: true if a governor that can be is told when cores become busy and idle, as a kernel tells it; else it
                 samples as on an emulated board.
         """
@@ -290,11 +276,40 @@ class SimulatedUnit:
             self._governor = None
         if governor is None:
             assert not isinstance(clock, str)
-            self._asked_mhz = clock
-            self.ask(clock)
+            self._asked_mhz, self._request_paces = clock, paces
+            self._ask_again()
             return
+        self._request_paces = {}
         self._governor = WorkingGovernor(governor, self, self._agenda, edges=edges)
         self._governor.start()
+
+    def _ask_again(self) -> None:
+        if self._request_paces:
+            # What runs already has used up some of its time, so it gets the clock that the plan would give it.
+            for claim in self._running:
+                claim.mhz = max(claim.mhz, self._asked_mhz)
+            self._follow_requests()
+        else:
+            self.ask(self._asked_mhz)
+
+    def _clock_for(self, claim: CoreClaim) -> float:
+        """Return the clock that a request gets which begins now."""
+        pace = self._request_paces.get(claim.slot)
+        if pace is None:
+            return self._asked_mhz
+        return clock_for(
+            self.spec,
+            self.allowed,
+            pace,
+            claim.timing(),
+            now_s=self._agenda.now_s,
+            now_mhz=self.mhz,
+            other_load=self._other_load,
+        )
+
+    def _follow_requests(self) -> None:
+        """Ask for the highest clock that a request here wants, or the lowest while there is none."""
+        self.ask(max((claim.mhz for claim in self._running), default=self.allowed[0]))
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
@@ -323,7 +338,7 @@ class SimulatedUnit:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
         self.allowed = self.spec.allowed(min(caps, default=None))
         if self._governor is None:
-            self.ask(self._asked_mhz)
+            self._ask_again()
         else:
             self._governor.step()
 
@@ -349,6 +364,8 @@ class SimulatedUnit:
         self._place = self.spec.mhz.index(mhz)
         self.clock_changes += 1
         self._re_pace()
+        if self._request_paces:
+            self._on_request_clock()
 
     def _re_pace(self) -> None:
         self._pace = self._paces[self._place] * (1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
@@ -373,29 +390,13 @@ class SimulatedUnit:
         if span_s <= 0:
             return
         self._since_s = now_s
-        place = self._place
         self._progress_ms += span_s * self._pace
-        self.time_s[place] += span_s
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
-            others = self._use_by_others(span_s)
-            busy += others
-            active += others
-        if busy:
-            self.busy_s[place] += span_s * busy
-            self.active_s[place] += span_s * active
-            self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * active)
-            return
-        self.idle_s[place] += span_s
-        if self.spec.off_w is not None and not self._online:
-            self.off_s[place] += span_s
-            self.energy_j += span_s * self.spec.off_w
-        else:
-            self.energy_j += span_s * self._static_w[place] * self.spec.idle_share
-
-    def _use_by_others(self, span_s: float) -> float:
-        """Let others use their share of every core online that no request has; return how many cores that makes."""
-        free = [core for core in self._online if core.claim is None]
-        for core in free:
-            core.busy_s += span_s * self._other_load
-        return self._other_load * len(free)
+            # Others use their share of every core online that no request has.
+            free = [core for core in self._online if core.claim is None]
+            for core in free:
+                core.busy_s += span_s * self._other_load
+            busy += self._other_load * len(free)
+            active += self._other_load * len(free)
+        self.meters.pass_time(span_s, self._place, busy=busy, active=active, on=bool(self._online))

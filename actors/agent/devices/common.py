@@ -17,6 +17,7 @@ from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
 from scheduler.board import BoardUnit
+from scheduler.request_clock import NO_PACES, Pace
 
 __all__ = ["NO_CLAMPS", "Device", "DeviceError", "UnitCondition"]
 
@@ -109,13 +110,20 @@ class Device(ABC):
         return UnitCondition()
 
     @abstractmethod
-    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
+    def set_clock(
+        self,
+        clock: float | str,
+        clamps_mhz: Mapping[int, float] = NO_CLAMPS,
+        paces: Mapping[int, Pace] = NO_PACES,
+    ) -> float | str:
         """Ask for a clock in MHz, or hand the clock to a governor.
 
         Args:
             clock: the clock in MHz, or the governor's name.
             clamps_mhz: by slot of the ledger, the clock that its application needs while it runs; for a governor that
                 takes hints.
+            paces: by slot of the ledger, the rule by which its requests get clocks of their own from now on; empty for
+                one clock.
 
         Returns:
             The clock granted, or the name of the governor that has it now.

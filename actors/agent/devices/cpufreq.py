@@ -208,6 +208,9 @@ class CpufreqClock(RealClock):
             try:
                 shown_khz = limits.highest.number()
                 lost = self._lost(policy, shown_khz)
+                if lost is None and limits.overwritten(shown_khz):
+                    self._ask_limits(policy)
+                    shown_khz = limits.highest.number()
                 if lost is None and (policy.name in self._away or before != self._online_before):
                     self._set_again(policy)
                 by_speed = self._by_speed and self._set_mhz is not None and lost is None
@@ -229,6 +232,15 @@ class CpufreqClock(RealClock):
         if max_khz is None or max_khz >= round(self._unit.mhz[-1] * 1000):
             return Seen(mhz=mhz)
         return Seen(mhz=mhz, max_mhz=max_khz / 1000, held_by=caps_khz[max_khz])
+
+    def _ask_limits(self, policy: Policy) -> None:
+        """Set the limits of a policy again, over which a power mode has written."""
+        limits = self._limits[policy.name]
+        if self._set_mhz is not None and not self._by_speed:
+            limits.pin(policy.khz(self._set_mhz))
+            return
+        limits.open_below(policy.khz(self._unit.mhz[0]))
+        limits.hold_down(None if self._limit_mhz is None else policy.khz(self._limit_mhz))
 
     def _set_again(self, policy: Policy) -> None:
         """Set a policy's clock again: the kernel may forget the speed when it starts the governor anew."""

@@ -91,7 +91,7 @@ class DevfreqClock(RealClock):
         self._now = tree.knob(f"{self._directory}/cur_freq")
         self._given: str | None = None  # the governor that it was given; None while it has the one that was found
         self._set_hz: int | None = None
-        self._limited = False
+        self._limit_hz: int | None = None  # the highest clock that a governor may take, where the run holds it down
         for mhz in unit.mhz:
             check_clock(unit, mhz, "this GPU", [clock_hz / 1e6 for clock_hz in self._table_hz])
         check_writable(unit, tree, (self._limits.lowest, self._limits.highest))
@@ -102,7 +102,7 @@ class DevfreqClock(RealClock):
         clock_hz = self._hz(mhz)
         if self._lost(self._limits.highest.number()) is None:
             self._limits.pin(clock_hz)
-            self._set_hz, self._limited = clock_hz, False
+            self._set_hz, self._limit_hz = clock_hz, None
             self._settle(clock_hz)
         return self._now.number() / 1e6
 
@@ -123,16 +123,24 @@ class DevfreqClock(RealClock):
                 self._keep(shown)
             self._journal.turn(self._governor, name, "governor")
             self._given = name
-        self._set_hz = None
-        # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours, so
-        # the governor gets the one that was found.
-        self._limits.open_below(self._hz(self._unit.mhz[0]))
-        self._limits.hold_down(None)
+        self._set_hz = self._limit_hz = None
+        self._ask_limits()
 
     def limit(self, max_mhz: float | None) -> None:
         """Hold the clock down under a governor; see `RealClock`."""
-        self._limited = max_mhz is not None
-        self._limits.hold_down(None if max_mhz is None else self._hz(max_mhz))
+        self._limit_hz = None if max_mhz is None else self._hz(max_mhz)
+        self._limits.hold_down(self._limit_hz)
+
+    def _ask_limits(self) -> None:
+        """Set the limits between which the clock is, or its governor has it."""
+        if self._set_hz is not None:
+            self._limits.pin(self._set_hz)
+            self._settle(self._set_hz)
+            return
+        # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours, so
+        # a governor gets the one that was found.
+        self._limits.open_below(self._hz(self._unit.mhz[0]))
+        self._limits.hold_down(self._limit_hz)
 
     def keep(self) -> None:
         """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
@@ -140,13 +148,17 @@ class DevfreqClock(RealClock):
     def look(self) -> Seen:
         """Return the present state; see `RealClock`."""
         try:
-            shown_hz, now_hz = self._limits.highest.number(), self._now.number()
+            shown_hz = self._limits.highest.number()
+            lost = self._lost(shown_hz)
+            if lost is None and self._limits.overwritten(shown_hz):
+                self._ask_limits()
+                shown_hz = self._limits.highest.number()
+            now_hz = self._now.number()
         except AwayError:  # the driver was removed, or its power is off
             return Seen(mhz=None)
-        lost = self._lost(shown_hz)
         if lost is not None:
             return Seen(mhz=now_hz / 1e6, max_mhz=now_hz / 1e6, held_by=lost)
-        held = self._limits.held(shown_hz, pressed=self._set_hz is not None or self._limited)
+        held = self._limits.held(shown_hz, pressed=(self._set_hz or self._limit_hz) is not None)
         if held is None or held[0] >= self._hz(self._unit.mhz[-1]):
             return Seen(mhz=now_hz / 1e6)
         return Seen(mhz=now_hz / 1e6, max_mhz=held[0] / 1e6, held_by=held[1])

@@ -15,6 +15,7 @@ from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
 from scheduler.governors import GovernorSeat, HintedGovernor, at_least, next_sample_s
+from scheduler.request_clock import NO_PACES, Pace
 
 
 class EmulatedDevice(Device):
@@ -32,12 +33,19 @@ class EmulatedDevice(Device):
         self._clamps_mhz: Mapping[int, float] = NO_CLAMPS
         self._due_s = math.inf
         self._other_load = 0.0
+        self._paces: Mapping[int, Pace] = NO_PACES
 
-    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
+    def set_clock(
+        self,
+        clock: float | str,
+        clamps_mhz: Mapping[int, float] = NO_CLAMPS,
+        paces: Mapping[int, Pace] = NO_PACES,
+    ) -> float | str:
         """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
             self._clamps_mhz = clamps_mhz
             self._seat.give(clock)
+            self._pace(paces)
             if isinstance(clock, str):
                 self._due_s = -math.inf
                 self.tick()
@@ -82,6 +90,7 @@ class EmulatedDevice(Device):
     def restore(self) -> None:
         """Set the lowest clock, and take away limits and governor."""
         with self._lock:
+            self._pace(NO_PACES)
             self._start()
             self.limit()
 
@@ -105,5 +114,13 @@ class EmulatedDevice(Device):
 
     def _apply(self, mhz: float) -> float:
         granted = at_least(mhz, self._allowed)
-        self._ledger.set_unit(self.unit.name, mhz=granted)
+        if self._paces:
+            self._ledger.pace(self.unit.name, granted, self._paces, max_mhz=self._allowed[-1])
+        else:
+            self._ledger.set_unit(self.unit.name, mhz=granted)
         return granted
+
+    def _pace(self, paces: Mapping[int, Pace]) -> None:
+        if self._paces and not paces:
+            self._ledger.pace(self.unit.name, self.unit.mhz[0], NO_PACES)
+        self._paces = paces

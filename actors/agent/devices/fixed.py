@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from actors.agent.devices.common import NO_CLAMPS, Device, DeviceError
+from scheduler.request_clock import NO_PACES, Pace
 
 
 class FixedDevice(Device):
     """One unit with one clock, which is granted whatever is asked for."""
 
-    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float:
+    def set_clock(
+        self,
+        clock: float | str,
+        clamps_mhz: Mapping[int, float] = NO_CLAMPS,
+        paces: Mapping[int, Pace] = NO_PACES,
+    ) -> float:
         """Return the one clock. No governor has a say here."""
         return self.unit.mhz[-1]
 

@@ -16,8 +16,8 @@ from typing import Literal
 from actors.agent.devices.caps import passing_cap
 from actors.agent.devices.gpu_lock import gpu_of, lock_of
 from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, read_journals
+from actors.agent.devices.limits import due
 from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, NvmlError, open_nvml
-from actors.agent.devices.nvpmodel import STATUS
 from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 
 # A clock domain without CPUs takes nothing, so CPUs come first. A governor starts within the limits that it finds. The
@@ -91,14 +91,15 @@ def hand_back(
 def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, dry_run: bool) -> HandedBack:
     words: dict[Outcome, list[str]] = {"as found": [], "put back": [], "left alone": []}
     failed: dict[str, str] = {}
+    entries = [(due(tree, found), values) for found, values in journal.entries]
     for kind in _ORDER:
         # All of a kind are looked at before one is written: what one limit shows depends on the other.
-        due: list[tuple[int, Found, Outcome]] = []
-        for found, values in journal.entries:
+        turns: list[tuple[int, Found, Outcome]] = []
+        for found, values in entries:
             if found.kind == kind:
                 with _failing(found, failed):
-                    due.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
-        for _, found, outcome in sorted(due, key=itemgetter(0)):
+                    turns.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
+        for _, found, outcome in sorted(turns, key=itemgetter(0)):
             with _failing(found, failed):
                 if outcome == "put back" and not dry_run:
                     knob: Turnable = lock_of(found, nvml) if kind == "gpu-lock" else tree.knob(found.path)
@@ -148,7 +149,7 @@ def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
     match found.kind:
         case "online" | "governor":
             shown = knob.text()
-            if not values or shown == found.shown:
+            if not values or shown == found.give_back:
                 return "as found"
             if shown not in values:
                 return "left alone"
@@ -156,8 +157,9 @@ def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
             # Of a limit only the least of all requests shows, so our own may be in force although the one found shows.
             if not values:
                 return "as found"
-            if not _ours(tree, found, knob.text(), values):
-                return "left alone"
+            shown = knob.text()
+            if not _ours(tree, found, shown, values):
+                return "as found" if shown == found.give_back else "left alone"
         case "speed":
             governor = tree.text(f"{found.path.rsplit('/', 1)[0]}/scaling_governor")
             if governor != "userspace" or knob.text() == found.shown:
@@ -179,9 +181,13 @@ def _ours(tree: Tree, found: Found, shown: str, values: tuple[str, ...]) -> bool
     """Return True if a limit is the one that gearshift asked for, whether that shows or a lower cap does."""
     if shown in values or shown == found.shown:
         return True
-    same_mode = (tree.text_or_none(STATUS) or "") == found.mode
     below = shown.isdigit() and all(value.isdigit() and int(shown) < int(value) for value in values)
-    return below and same_mode and passing_cap(tree, found.path.rsplit("/", 1)[0]) is not None
+    if not below:
+        return False
+    # Somebody who has lowered the highest clock alone has hidden our lowest one, which would be in force again with it.
+    domain, name = found.path.rsplit("/", 1)
+    hidden = "min" in name and shown == tree.text_or_none(f"{domain}/{name.replace('min', 'max')}")
+    return hidden or passing_cap(tree, domain) is not None
 
 
 def _words(tree: Tree, found: Found, outcome: Outcome) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 
 from actors.agent.devices.journal import Journal
+from actors.agent.devices.limits import due
 from actors.agent.devices.sysfs import DeviceError, KnobError, cpu_list
 from actors.agent.devices.topology import CPU
 from scheduler.board import BoardUnit
@@ -65,6 +66,8 @@ class UnitSwitch:
     def on(self) -> float:
         """Put the CPUs online that were taken offline here; one that was found offline stays so.
 
+        One stays offline too that a power mode does without which was set meanwhile.
+
         Returns:
             The time that it took on the wall, in milliseconds.
 
@@ -74,7 +77,10 @@ class UnitSwitch:
         started_s = time.perf_counter()
         failed: KnobError | None = None
         for knob in self._knobs:
-            if self._journal.values(knob.path)[:1] != ("0",):
+            found = self._journal.found(knob.path)
+            if found is None or self._journal.values(knob.path)[:1] != ("0",):
+                continue
+            if due(self._journal.tree, found).give_back == "0":
                 continue
             try:
                 self._journal.turn(knob, "1", "online")

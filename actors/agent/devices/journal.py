@@ -14,19 +14,21 @@ it, the one that holds the board's lock.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from actors.agent.devices.nvml_library import Nvml, open_nvml
+from actors.agent.devices.nvpmodel import mode_number
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
 
 Kind = Literal["online", "limit", "governor", "speed", "tunable", "gpu-lock"]
@@ -59,7 +61,8 @@ class Found:
         give_back: the value to put back. It is not `shown` where that was a cap of the kernel's: to write a cap back
             would keep the board down after the cap is lifted.
         note: words for the user where `give_back` is not `shown`.
-        mode: the board's power mode at that time, or nothing. The tool that sets a mode turns the same knobs.
+        mode: number of the board's power mode at that time; None where it has none. The tool that sets a mode turns
+            the same knobs.
     """
 
     path: str
@@ -67,7 +70,7 @@ class Found:
     shown: str
     give_back: str
     note: str = ""
-    mode: str = ""
+    mode: int | None = None
 
 
 class Turnable(Protocol):
@@ -104,6 +107,7 @@ class Journal:
         self.tree = tree
         self.nvml = nvml
         self._state = state
+        self._found: dict[str, Found] = {}
         self._numbers: dict[str, int] = {}
         self._set: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
@@ -122,13 +126,13 @@ class Journal:
         Raises:
             KnobError: if it cannot be read, or the kernel does not take the value. The knob is as it was.
             NvmlError: if it is a GPU's lock, and NVML does not take the value.
-            DeviceError: if the board has been given back.
+            DeviceError: if the board has been given back, or there is no room for the journal. The knob is as it was.
         """
         with self._lock:
             if self._closed:
                 raise DeviceError("the board has been given back, and no knob is turned any more")
             text = str(value)
-            if knob.path not in self._numbers:
+            if knob.path not in self._found:
                 self._note(found or as_shown(knob, kind))
             # Killed before the write below, the knob shows what it showed; killed after it, the new value.
             self._record(knob.path, (*self._set.get(knob.path, ()), text))
@@ -145,8 +149,12 @@ class Journal:
     def keep(self, found: Found) -> None:
         """Note a knob that will not be turned but may be lost, as a tunable is."""
         with self._lock:
-            if found.path not in self._numbers and not self._closed:
+            if found.path not in self._found and not self._closed:
                 self._note(found)
+
+    def found(self, path: str) -> Found | None:
+        """Return how a knob was found; None if it is not in the journal."""
+        return self._found.get(path)
 
     def values(self, path: str) -> tuple[str, ...]:
         """Return the value that a knob was set to last, and the one that it shows for it; none if it was not turned."""
@@ -166,14 +174,28 @@ class Journal:
                 self._lock.release()
 
     def _note(self, found: Found) -> None:
-        if self._found_file < 0:
-            self._begin()
-        os.write(self._found_file, _line(asdict(found)))
+        noted = replace(found, mode=mode_number(self.tree))
+        with self._writing():
+            if self._found_file < 0:
+                self._begin()
+            _append(self._found_file, asdict(noted))
         self._numbers[found.path] = len(self._numbers)
+        self._found[found.path] = noted
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
         record = json.dumps(values).encode().ljust(_RECORD_BYTES)
-        os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
+        with self._writing():
+            os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(
+                f"the journal of turned knobs can't be kept in {self._state}: {error.strerror}. Without it no knob is "
+                f"turned; make room there, or let this user write to it"
+            ) from None
 
     def _begin(self) -> None:
         make_private(self._state)
@@ -181,11 +203,11 @@ class Journal:
         directory.mkdir()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         self._set_file = os.open(directory / _SET, flags, 0o644)
-        self._found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
-        for file in (self._set_file, self._found_file):
+        found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
+        for file in (self._set_file, found_file):
             weakref.finalize(self, os.close, file)
-        header = {"boot_id": boot_id(self.tree), "pid": os.getpid()}
-        os.write(self._found_file, _line(header))
+        _append(found_file, {"boot_id": boot_id(self.tree), "pid": os.getpid()})
+        self._found_file = found_file  # without its first line it would be no journal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +235,7 @@ class JournalRead:
             return
         file = os.open(self.directory / _FOUND, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            os.write(file, b"\n" + _line({"done": sorted(paths)}))
+            _append(file, {"done": sorted(paths)})
         finally:
             os.close(file)
 
@@ -233,7 +255,6 @@ def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
 
 def _read(tree: Tree, directory: Path) -> JournalRead:
     try:
-        # A line that was cut off by a kill is of a knob that was not turned.
         lines = [line for line in (directory / _FOUND).read_bytes().split(b"\n")[:-1] if line]
         records = (directory / _SET).read_bytes()
     except FileNotFoundError:
@@ -242,7 +263,7 @@ def _read(tree: Tree, directory: Path) -> JournalRead:
         return JournalRead(directory=directory, pid=None, same_boot=True, entries=())
     entries: dict[str, tuple[Found, tuple[str, ...]]] = {}
     try:
-        header, *rest = (json.loads(line) for line in lines)
+        header, *rest = json.loads(lines[0]), *_whole(lines[1:])
         for number, line in enumerate(rest):
             if "done" in line:
                 for path in line["done"]:
@@ -287,5 +308,19 @@ def make_private(directory: Path) -> None:
         raise DeviceError(f"{directory} belongs to another user, or others may write to it; remove it")
 
 
-def _line(content: object) -> bytes:
-    return json.dumps(content).encode() + b"\n"
+def _append(file: int, content: object) -> None:
+    """Write a line at the end of a file; after half a line, which a kill or a lack of room has left, on one of its own.
+
+    Raises:
+        OSError: if not all of it could be written.
+    """
+    line = b"\n" + json.dumps(content).encode() + b"\n"
+    if os.write(file, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _whole(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield what the lines say that are whole: half a line is of a knob that was not turned."""
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)

@@ -3,16 +3,21 @@
 What a limit shows is what all who ask for one agree to, of whom the file's writer is only one. A cap by heat hides the
 writer's own request, and whoever writes the cap that he sees makes it last for ever. So a limit that was found under a
 cap is given back as the board's power mode has it, or else as no limit.
+
+The tool that sets a power mode (nvpmodel) writes to these files too, over what stands there. So no clock is asked for
+that the mode does not allow; where a mode is set during a run, what was asked for is asked for again within its limits,
+and these are due in the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from actors.agent.devices.caps import cap, passing_cap
 from actors.agent.devices.journal import Found, Journal
-from actors.agent.devices.nvpmodel import STATUS, power_mode
-from actors.agent.devices.sysfs import DeviceError, Knob, Tree
+from actors.agent.devices.nvpmodel import PowerMode, mode_number, power_mode
+from actors.agent.devices.sysfs import DeviceError, Knob, KnobError, Tree
 from scheduler.board import BoardUnit
 
 
@@ -37,41 +42,38 @@ class Limits:
         self._journal = journal
         self._domain = domain
         self._top = top
-        self._found: dict[str, Found] = {}
         self._cap: tuple[int, str] | None = None
-        self._mode_cap: tuple[str, tuple[int, str] | None] | None = None  # by the text that says which mode it is
+        self._mode: tuple[int, PowerMode | None] | None = None  # the mode that was read last, after its number
 
     @property
     def locked(self) -> bool:
         """True if both limits are the highest clock that there is, or that the power mode has, and not by the mode."""
-        tree, lowest = self._journal.tree, self.lowest.number()
-        mode = power_mode(tree)
-        top = (mode and mode.cap_of(tree, self._domain)) or self._top
-        floor = mode and mode.floor_of(tree, self._domain)
-        return lowest == self.highest.number() == top != floor
+        return self.lowest.number() == self.highest.number() == self._modes_highest() != self._modes_lowest()
 
     def pin(self, clock: int) -> None:
-        """Set both limits to one clock, in an order in which the lowest never exceeds the highest.
+        """Set both limits to one clock, or to the highest that the power mode allows if that is lower.
 
         Raises:
             KnobError: if the kernel does not take one.
         """
+        clock = min(clock, self._modes_highest())
+        # In an order in which the lowest never exceeds the highest.
         up = clock >= self.highest.number()
         first, second = (self.highest, self.lowest) if up else (self.lowest, self.highest)
         self._turn(first, clock)
         self._turn(second, clock)
 
     def hold_down(self, clock: int | None) -> None:
-        """Set the highest clock; None gives it back as it was found.
+        """Set the highest clock, or the power mode's if that is lower; None gives it back as it is due.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
-        found = self._found.get(self.highest.path)
+        found = self._journal.found(self.highest.path)
         if clock is not None:
-            self._turn(self.highest, clock)
+            self._turn(self.highest, min(clock, self._modes_highest()))
         elif found is not None:
-            self._turn(self.highest, int(found.give_back))
+            self._turn(self.highest, int(due(self._journal.tree, found).give_back))
 
     def open_below(self, clock: int) -> None:
         """Lower the lowest clock to at most this one, if it shows.
@@ -81,7 +83,8 @@ class Limits:
         """
         shown = self.lowest.number()
         # A cap below the lowest clock hides it: the cap shows in its place, and would be given back as if it were it.
-        hidden = self.lowest.path not in self._found and shown == self.highest.number() and self._is_capped()
+        first = self._journal.found(self.lowest.path) is None
+        hidden = first and shown == self.highest.number() and self._is_capped()
         if shown > clock and not hidden:
             self._turn(self.lowest, clock)
 
@@ -95,7 +98,7 @@ class Limits:
             shown: the highest clock as it shows now.
             pressed: True while gearshift itself holds the clock down by these limits.
         """
-        held = not self._are_ours(shown) if pressed else shown < self._top
+        held = not self._are_ours(self.highest, shown) if pressed else shown < self._top
         if not held:
             self._cap = self._hidden_cap() if pressed else None
         elif self._cap is None or self._cap[0] != shown:
@@ -106,32 +109,63 @@ class Limits:
         """Return the cap that our own limit hides: the one that was seen, until it is over, or the power mode's."""
         if self._cap is not None and self._is_capped():
             return self._cap
-        tree = self._journal.tree
-        status = tree.text_or_none(STATUS) or ""
-        # The modes are read anew only when another one is in force.
-        if self._mode_cap is None or self._mode_cap[0] != status:
-            mode = power_mode(tree)
-            allowed = None if mode is None else mode.cap_of(tree, self._domain)
-            capped = None if allowed is None or allowed >= self._top else (allowed, cap(tree, self._domain))
-            self._mode_cap = status, capped
-        return self._mode_cap[1]
+        mode, highest = self._power_mode(), self._modes_highest()
+        return None if mode is None or highest >= self._top else (highest, f"nvpmodel {mode.name}")
 
     def taken(self, shown: int) -> bool:
-        """Return True if somebody else has set the highest clock since it was set here.
+        """Return True if somebody else, and not the power mode, has set the highest clock since it was set here.
 
         Args:
             shown: the highest clock as it shows now.
         """
-        return not self._are_ours(shown) and passing_cap(self._journal.tree, self._domain) is None
+        if self._are_ours(self.highest, shown) or self._are_the_modes(shown):
+            return False
+        return passing_cap(self._journal.tree, self._domain) is None
 
-    def _are_ours(self, shown: int) -> bool:
-        values = self._journal.values(self.highest.path)
+    def overwritten(self, shown: int) -> bool:
+        """Return True if the tool that sets power modes has written over a limit that was set here.
+
+        Args:
+            shown: the highest clock as it shows now.
+        """
+        if not self._are_ours(self.highest, shown):
+            return self._are_the_modes(shown)
+        lowest = self.lowest.number()
+        if self._are_ours(self.lowest, lowest) or lowest == shown or self._power_mode() is None:
+            return False
+        # A lowest clock of 0 shows as the lowest that the hardware has.
+        return lowest == self._modes_lowest() or (self._modes_lowest() == 0 and lowest < shown)
+
+    def _are_ours(self, knob: Knob, shown: int) -> bool:
+        values = self._journal.values(knob.path)
         return not values or str(shown) in values
 
+    def _are_the_modes(self, shown: int) -> bool:
+        mode = self._power_mode()
+        sets_it = mode is not None and mode.value_of(self._journal.tree, self.highest.path) is not None
+        return sets_it and shown == self._modes_highest()
+
+    def _modes_highest(self) -> int:
+        """Return the highest clock that the power mode allows; that of the hardware where it does not say."""
+        mode = self._power_mode()
+        return min((mode and mode.cap_of(self._journal.tree, self._domain)) or self._top, self._top)
+
+    def _modes_lowest(self) -> int:
+        """Return the lowest clock that the power mode allows; 0 where it does not say."""
+        mode = self._power_mode()
+        return (mode and mode.floor_of(self._journal.tree, self._domain)) or 0
+
+    def _power_mode(self) -> PowerMode | None:
+        """Return the power mode in force; all of them are read anew only when it is another one."""
+        number = mode_number(self._journal.tree)
+        if number is None:
+            return None
+        if self._mode is None or self._mode[0] != number:
+            self._mode = number, power_mode(self._journal.tree)
+        return self._mode[1]
+
     def _turn(self, knob: Knob, clock: int) -> None:
-        if knob.path not in self._found:
-            self._found[knob.path] = self._as_found(knob)
-        self._journal.turn(knob, clock, "limit", self._found[knob.path])
+        self._journal.turn(knob, clock, "limit", self._journal.found(knob.path) or self._as_found(knob))
         # A limit between two clocks is rounded to one of them.
         self._journal.shows(knob, knob.text())
 
@@ -142,8 +176,7 @@ class Limits:
         if knob is self.highest and shown < self._top:
             reason = passing_cap(tree, self._domain)
             if reason is not None:
-                mode = power_mode(tree)
-                give_back = (mode and mode.cap_of(tree, self._domain)) or self._top
+                give_back = self._modes_highest()
                 note = f"found at {shown}, held down by {reason}, which is not a setting to give back"
         return Found(
             path=knob.path,
@@ -151,8 +184,42 @@ class Limits:
             shown=str(shown),
             give_back=str(give_back),
             note=note,
-            mode=tree.text_or_none(STATUS) or "",
         )
+
+
+def due(tree: Tree, found: Found) -> Found:
+    """Return a knob as it is due now: a power mode that was set since it was found has the last word.
+
+    A GPU was found with 918 MHz for its highest clock, in mode 25W. Where somebody has set mode 15W since, and that
+    allows 612 MHz, the highest clock is due at 612 MHz, whatever gearshift has set it to in between.
+
+    Args:
+        tree: the files of the board.
+        found: the knob as it was found.
+    """
+    if found.kind not in ("limit", "online") or mode_number(tree) == found.mode:
+        return found
+    mode = power_mode(tree)
+    value = None if mode is None else mode.value_of(tree, found.path)
+    if value is not None and value < 0:
+        value = _no_limit(tree, found.path)
+    if mode is None or value is None:
+        return found
+    return replace(found, give_back=str(value), note=f"as power mode {mode.name} has it, which was set meanwhile")
+
+
+def _no_limit(tree: Tree, path: str) -> int | None:
+    """Return what stands for no limit in the file of a lowest or highest clock; None where that can't be read."""
+    domain, name = path.rsplit("/", 1)
+    if "min" in name:
+        return 0
+    top = tree.number_or_none(f"{domain}/cpuinfo_max_freq")
+    if top is not None:
+        return top
+    try:
+        return max(tree.knob(f"{domain}/available_frequencies").numbers(), default=None)
+    except KnobError:
+        return None
 
 
 def check_clock(unit: BoardUnit, mhz: float, domain: str, table_mhz: Sequence[float]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from actors.agent.devices.sysfs import KnobError, Tree
 
 _CONFIGURATION = "etc/nvpmodel.conf"
-STATUS = "var/lib/nvpmodel/status"
+_STATUS = "var/lib/nvpmodel/status"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +44,19 @@ class PowerMode:
         """Return the lowest clock that the mode allows a clock domain; see `cap_of`."""
         return max(self._limits_of(tree, domain, ("scaling_min_freq", "min_freq")), default=None)
 
+    def value_of(self, tree: Tree, path: str) -> int | None:
+        """Return what the mode writes to a file, by whatever name it has that file; None where it leaves it alone.
+
+        Args:
+            tree: the files of the board.
+            path: the file, from the root of the tree.
+        """
+        name = path.rsplit("/", 1)[-1]
+        real = tree.real(path)
+        return next(
+            (value for own, value in self.limits.items() if own.endswith(f"/{name}") and tree.real(own) == real), None
+        )
+
     def _limits_of(self, tree: Tree, domain: str, names: tuple[str, str]) -> list[int]:
         return [
             value
@@ -57,13 +70,16 @@ def _domain(tree: Tree, path: str) -> str:
     return tree.real(path.rsplit("/", 1)[0])
 
 
+def mode_number(tree: Tree) -> int | None:
+    """Return the number of the mode in force, which takes one read; None where there are no modes."""
+    found = re.search(r"pmode:(\d+)", tree.text_or_none(_STATUS) or "")
+    return None if found is None else int(found[1])
+
+
 def power_mode(tree: Tree) -> PowerMode | None:
     """Return the mode in force; None where there are no modes, or the files don't say."""
-    found = re.search(r"pmode:(\d+)", tree.text_or_none(STATUS) or "")
-    if found is None:
-        return None
-    modes = {mode.number: mode for mode in power_modes(tree)}
-    return modes.get(int(found[1]))
+    number = mode_number(tree)
+    return None if number is None else {mode.number: mode for mode in power_modes(tree)}.get(number)
 
 
 def power_modes(tree: Tree) -> tuple[PowerMode, ...]:

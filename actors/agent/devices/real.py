@@ -17,6 +17,7 @@ from actors.agent.devices.sysfs import DeviceError
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from scheduler.board import BoardUnit
+from scheduler.request_clock import NO_PACES, Pace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +111,12 @@ class RealDevice(Device):
         self._asked: float | str | None = None
         self._look()
 
-    def set_clock(self, clock: float | str, clamps_mhz: Mapping[int, float] = NO_CLAMPS) -> float | str:
+    def set_clock(
+        self,
+        clock: float | str,
+        clamps_mhz: Mapping[int, float] = NO_CLAMPS,
+        paces: Mapping[int, Pace] = NO_PACES,
+    ) -> float | str:
         """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
             if not isinstance(clock, str):

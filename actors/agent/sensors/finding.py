@@ -17,8 +17,9 @@ from actors.agent.sensors.nvml import NvmlRails
 from actors.agent.sensors.rail_names import covers
 from actors.agent.sensors.rapl import Rapl
 from actors.clock import Clock
-from scheduler.board import Board, Sensor
+from scheduler.board import Board
 from scheduler.errors import did_you_mean
+from scheduler.sensor import Sensor
 
 DRIVERS: Mapping[str, Driver] = {driver.word: driver for driver in (Ina3221(), Ina2xx(), Rapl(), NvmlRails())}
 """The drivers by their word in `cluster.yaml`; `replay` is not among them, since it finds nothing."""

@@ -13,7 +13,7 @@ from actors.agent.devices.sysfs import DeviceError
 from actors.agent.sensors.common import Channel, EnergyChannel
 from actors.agent.sensors.finding import mend_of
 from actors.agent.sensors.meters import GAP_PERIODS, EnergyMeter, Meter, PowerMeter, Reading, Standstill
-from scheduler.board import Sensor
+from scheduler.sensor import Sensor
 
 _RETRY_S = 1.0
 """A rail that has failed again and again is tried after this time."""

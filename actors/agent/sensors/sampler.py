@@ -18,7 +18,8 @@ from actors.agent.sensors.common import Channel, Period, PowerChannel, SensorErr
 from actors.agent.sensors.finding import open_channel, sensors_of
 from actors.agent.sensors.rail import Rail, RailTotals
 from actors.clock import Clock
-from scheduler.board import Board, Sensor
+from scheduler.board import Board
+from scheduler.sensor import Sensor
 
 
 class _Absent(PowerChannel):

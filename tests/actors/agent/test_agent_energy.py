@@ -16,7 +16,7 @@ from actors.clock import BoardClock
 from helpers.agent_board import BIG, BOARD, LITTLE
 from helpers.sensor_trees import ina3221_hwmon
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Sensor
+from scheduler.sensor import Sensor
 
 REAL = tuple(
     replace(unit, dvfs="fixed", mhz=unit.mhz[-1:], static_w=unit.static_w[-1:], dynamic_w=unit.dynamic_w[-1:])

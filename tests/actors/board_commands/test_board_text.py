@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from actors.board_commands.board_text import board_text
 from actors.board_file import read_board
 from actors.cluster import packaged_board
-from scheduler.board import Board, BoardUnit, IdleState, Sensor, Thermal
+from scheduler.board import Board, BoardUnit, IdleState
 from scheduler.mode import ClockRange, Mode
+from scheduler.sensor import Sensor
+from scheduler.thermal import Thermal
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=12)
 WORDS = st.sampled_from(["on", "no", "null", "1e3", "0x40", "2.5", "true", "-", "~", "big", "p-cores", "07"])

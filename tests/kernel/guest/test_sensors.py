@@ -17,7 +17,8 @@ from helpers.virtual_clock import VirtualClock
 from kernel.boards import CHIPS, ENERGY_FOUND_UJ, ENERGY_RANGE_UJ
 from kernel.guest import chips
 from kernel.guest.levers import BOARD, gsboard
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 pytestmark = pytest.mark.skipif(BOARD.name != "amd64", reason="the chips are on amd64 alone")
 

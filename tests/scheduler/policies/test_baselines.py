@@ -14,6 +14,7 @@ from scheduler.policies import (
     Floor,
     Joint,
     Ladder,
+    Largest,
     PolicyError,
     Race,
     Scripted,
@@ -21,8 +22,9 @@ from scheduler.policies import (
     make_policy,
     place,
 )
-from scheduler.policies.protocol import points_of
+from scheduler.policies.protocol import ladder_of, points_of
 from scheduler.policies.solving import problem_of
+from scheduler.problem import OperatingPoint
 from scheduler.solver import evaluate, solve
 from scheduler.views import Plan
 
@@ -70,6 +72,33 @@ def test_two_stage_is_never_better_than_the_optimum(asked):
     assert apart.violation >= optimum.violation - 1e-7
     if apart.violation <= optimum.violation + 1e-7:
         assert apart.power_w >= optimum.power_w * (1 - 1e-6)
+
+
+# ---------------------------------------------------------------- ladders
+
+
+def top(subnet: str, latency_ms: float, accuracy: float, unit: str = "big") -> OperatingPoint:
+    return OperatingPoint(
+        subnet=subnet, unit=unit, cores=1, mhz=2000.0, latency_ms=latency_ms, energy_mj=1.0, accuracy=accuracy
+    )
+
+
+def test_a_network_that_is_slower_and_less_accurate_is_no_rung():
+    points = [top("a", 10, 0.6), top("b", 12, 0.5), top("c", 20, 0.7), top("d", 20, 0.65), top("e", 30, 0.7)]
+    # One of unknown accuracy is a rung, and so is one that is as accurate or as fast as another.
+    assert ladder_of([*points, top("f", 40, 0.0)]) == ["a", "c", "d", "e", "f"]
+
+
+def test_a_network_is_as_fast_as_on_its_fastest_unit():
+    points = [top("a", 10, 0.6), top("b", 50, 0.5, "little"), top("b", 9, 0.5)]
+    assert ladder_of(points) == ["a", "b"]
+
+
+def test_largest_and_ladder_go_along_the_rungs():
+    points = (top("a", 10, 0.6), top("b", 20, 0.8), top("c", 30, 0.7), top("d", 40, 0.9), top("e", 50, 0.85))
+    snapshot = make_snapshot(make_view(points=points, target_ms=35))
+    assert Largest().decide(snapshot).gears["a"].subnet == "b"
+    assert Ladder().decide(snapshot).gears["a"].subnet == "b"  # the second largest of a, b, d
 
 
 # ---------------------------------------------------------------- race

@@ -307,14 +307,14 @@ def test_policies_are_made_fresh():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("jiont", ["'jiont'", "joint, largest, floor", "Did you mean 'joint'?"]),
+        ("jiont", ["'jiont'", "joint, steady, largest, floor", "Did you mean 'joint'?"]),
         ("schedutl", ["'schedutl'", "Did you mean 'schedutil'?"]),
         ("joint+schedutl", ["'joint+schedutl'", "'schedutl'", "Did you mean 'schedutil'?"]),
         ("larges+schedutil", ["'larges'", "Did you mean 'largest'?"]),
         ("schedutil+joint", ["'schedutil+joint'", "'schedutil' is unknown"]),
         ("joint+", ["governor ''"]),
         ("", ["policy ''"]),
-        ("mine:Mine", ["'mine:Mine'", "joint, largest, floor", "FILE.py:Class", *GOVERNORS]),
+        ("mine:Mine", ["'mine:Mine'", "joint, steady, largest, floor", "FILE.py:Class", *GOVERNORS]),
         ("orcale", ["'orcale'", "Did you mean 'oracle'?"]),
         ("oracle", ["'oracle'", "--backend sim", "gearshift bench"]),
         ("best+schedutil", ["'best+schedutil'", "--backend sim", "gearshift bench"]),

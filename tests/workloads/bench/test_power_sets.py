@@ -9,6 +9,7 @@ import numpy as np
 import polars
 import pytest
 
+from actors import odroid_power
 from actors.cluster import packaged_board
 from actors.xavier_power import STOCK, UNCLAMPED
 from helpers.bench_results import COMMAND, result
@@ -17,7 +18,7 @@ from workloads import App, Mix, Periodic
 from workloads.bench.cases import find_cases
 from workloads.bench.comparison import compare
 from workloads.bench.policy_sheets import mix_sheets, policy_sheet
-from workloads.bench.power_sets import EnergyBySet, energy_by_set, set_boards
+from workloads.bench.power_sets import EnergyBySet, energy_by_set, set_boards, sets_of
 from workloads.bench.ratios import units_j
 from workloads.bench.report import Bench, to_html
 from workloads.bench.results import RunResult
@@ -30,7 +31,7 @@ from workloads.bench.tasks import Command
 from workloads.bench.words import ratio_verdict
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import simulate
-from workloads.simulator.board import Residency
+from workloads.simulator.residency import Residency
 
 XAVIER = packaged_board(STOCK)
 MIX = Mix(
@@ -63,17 +64,21 @@ def priced(policy: str, *by_set_j: float, units_j: float = 10.0, board: str = ST
     return replace(result(policy, units_j=units_j, board=board), by_set=by_set)
 
 
-def test_only_a_packaged_board_with_fitted_power_has_sets() -> None:
+def test_only_a_packaged_board_with_known_power_has_sets() -> None:
     assert len(set_boards(XAVIER)) == 300
-    assert set_boards(packaged_board("odroid-xu3")) == ()
-    assert set_boards(packaged_board("two-core-host")) == ()
+    assert [len(set_boards(packaged_board(name))) for name in odroid_power.BOARDS] == [26, 26, 26]
+    assert set_boards(packaged_board("odroid-xu4")) == ()
     assert set_boards(replace(XAVIER, base_w=5.0)) == ()
+    assert sets_of(replace(XAVIER, base_w=5.0)) is None
 
 
-def test_a_set_is_of_the_same_device_on_both_boards() -> None:
+def test_a_set_is_of_the_same_device_on_each_board_of_a_family() -> None:
     stock, unclamped = set_boards(XAVIER), set_boards(packaged_board(UNCLAMPED))
     assert [one.base_w for one in stock] == [one.base_w for one in unclamped]
     assert [one.unit("gpu").static_w for one in stock] == [one.unit("gpu").static_w for one in unclamped]
+    two, one = set_boards(packaged_board("two-core-host")), set_boards(packaged_board("one-unit-host"))
+    assert [board.unit("big").static_w for board in two] == [board.unit("cpu").static_w for board in one]
+    assert [board.unit("big").dynamic_w for board in two] == [board.unit("cpu").dynamic_w for board in one]
 
 
 def test_a_run_is_priced_under_each_set() -> None:
@@ -84,6 +89,8 @@ def test_a_run_is_priced_under_each_set() -> None:
     found = energy_by_set([one_unit(0.5, 2.0, 1.0), one_unit(1.0, 1.0, 3.0)], {"cpu": residency}, duration_s=10.0)
     assert found == EnergyBySet(units_j=(13.0, 14.0), board_j=(23.0, 44.0))
     assert energy_by_set([], {"cpu": residency}, duration_s=10.0) is None
+    unknown = replace(one_unit(0.5, 2.0, 1.0), base_w=None)
+    assert energy_by_set([unknown], {"cpu": residency}, 10.0) == EnergyBySet(units_j=(13.0,), board_j=())
 
 
 def test_a_run_priced_again_is_the_run_simulated_again_where_nobody_decides_by_power() -> None:
@@ -131,6 +138,15 @@ def test_the_range_over_sets_is_of_the_mean_that_counts_each_scenario_alike() ->
     # By hand: of 1 to 41 the 2.5th and the 97.5th percentile are 2 and 40; sqrt(2 · 4) and sqrt(40 · 4).
     assert found == (pytest.approx(8**0.5), pytest.approx(160**0.5))
     assert ratio_range_over_sets({"b": [np.array([4.0])]}) is None
+    # Two families of boards with four sets and two: their sets meet in some order.
+    families = {"a": [np.array([1.0, 1.0, 9.0, 9.0])], "b": [np.array([4.0, 16.0])], "c": [np.array([16.0, 4.0])]}
+    low, high = ratio_range_over_sets({"a": families["a"], "b": families["b"]}) or (0.0, 0.0)
+    assert 2.0 <= low < high <= 12.0
+    # Boards of one family stay in step: whatever the order, 4 meets 16.
+    assert ratio_range_over_sets({"a": [np.ones(4)], "b": families["b"], "c": families["c"]}) == (
+        pytest.approx(4.0),
+        pytest.approx(4.0),
+    )
     assert ratio_range_over_sets({}) is None
 
 
@@ -175,17 +191,25 @@ def test_every_energy_comparison_has_its_range_over_sets_and_its_board_says_why(
     assert base[3] == "baseline"
     assert policy_sheet(results, TWO, generated=False).rows[0][2] == ours[1]
     html = to_html(Bench(command=TWO, boards={STOCK: XAVIER}, results=results))
-    assert "the medians of 2 sets of figures" in html
+    assert "at the medians of the sets, which policies believe" in html
+    assert "95 % of 2 sets of figures that fit what is public equally well" in html
     assert "thin: over power sets" in html
 
 
 def test_a_board_with_one_set_of_figures_says_nothing_of_sets() -> None:
-    odroid = packaged_board("odroid-xu3")
-    results = [priced("joint", board="odroid-xu3"), priced("schedutil", board="odroid-xu3")]
-    row = boards_sheet(results, TWO, {"odroid-xu3": odroid}, generated=False).rows[0]
-    assert row[2] == odroid.power_source
+    own = replace(packaged_board("odroid-xu3"), name="mine")
+    results = [priced("joint", board="mine"), priced("schedutil", board="mine")]
+    row = boards_sheet(results, TWO, {"mine": own}, generated=False).rows[0]
+    assert row[2] == own.power_source
     assert "power sets" not in row[1]
-    assert "of figures that fit" not in to_html(Bench(command=TWO, boards={"odroid-xu3": odroid}, results=results))
+    assert "under each set" not in to_html(Bench(command=TWO, boards={"mine": own}, results=results))
+
+
+def test_a_measured_board_says_what_its_sets_are() -> None:
+    results = [priced("joint", 4.0, 6.0, board="odroid-xu3"), priced("schedutil", 10.0, 10.0, board="odroid-xu3")]
+    html = to_html(Bench(command=TWO, boards={"odroid-xu3": packaged_board("odroid-xu3")}, results=results))
+    assert "Energies are at the median of 13 measured workloads and the measured idle power" in html
+    assert "each workload&#x27;s power with the idle power of either of two chips" in html
 
 
 def test_energies_by_set_are_kept_and_their_ends_are_in_the_table_of_runs(tmp_path: Path) -> None:
@@ -196,3 +220,7 @@ def test_energies_by_set_are_kept_and_their_ends_are_in_the_table_of_runs(tmp_pa
     runs = polars.read_csv(tmp_path / "runs.csv")
     assert runs["units_j_low"].to_list() == [2.0, None]
     assert runs["board_j_high"].to_list() == [40.0, None]
+    of_units = replace(kept, by_set=EnergyBySet(units_j=kept.by_set.units_j, board_j=()) if kept.by_set else None)
+    write_tables([of_units], tmp_path)
+    runs = polars.read_csv(tmp_path / "runs.csv")
+    assert (runs["units_j_low"].to_list(), runs["board_j_low"].to_list()) == ([2.0], [None])

@@ -17,7 +17,7 @@ from helpers.hindsight_mixes import (
     unit,
     units_j,
 )
-from scheduler.board import Thermal
+from scheduler.thermal import Thermal
 from workloads import App, Mix, Saturate, at
 from workloads.hindsight import lower_bound_j
 from workloads.simulator import simulate

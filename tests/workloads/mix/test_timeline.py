@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from helpers.tiny_networks import board
 from scheduler import messages
-from scheduler.board import Thermal
 from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitLimited
+from scheduler.thermal import Thermal
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
 from workloads.mix.errors import MixError

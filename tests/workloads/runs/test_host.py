@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from actors.clock import BoardClock
+from helpers.live_runs import wait_for
 from helpers.virtual_clock import VirtualClock
 from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
@@ -111,6 +112,19 @@ def test_sentinel_watches_each_core_from_a_thread_on_it_in_a_process_of_its_own(
     assert host.void == (host.stalled_share > 0.01)
     sentinel.stop()
     assert sentinel.result() == host
+
+
+def test_a_thread_that_the_kernel_has_let_go_is_put_back() -> None:
+    """It is let go here as the kernel does when its core goes offline; a core of this machine can't go."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if len(cpus) < 2:
+        pytest.skip("a thread has nowhere else to go on one core")
+    with HostSentinel(cpus[:1], BoardClock(time.monotonic())) as sentinel:
+        (process,) = watchers()
+        (tid,) = [one.id for one in process.threads() if os.sched_getaffinity(one.id) == {cpus[0]}]
+        os.sched_setaffinity(tid, cpus)
+        wait_for(lambda: os.sched_getaffinity(tid) == {cpus[0]})
+    assert sentinel.result().stalled_share is not None
 
 
 def test_a_stall_of_the_watching_process_is_found() -> None:

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper
 
 from actors.board_schema import BoardError
 from helpers.tiny_networks import board, network, with_gpu, with_program
-from scheduler.board import Sensor
 from scheduler.errors import InputError
 from scheduler.messages import TargetChanged
 from scheduler.policies import PolicyError
+from scheduler.sensor import Sensor
 from supernets import SupernetError
 from workloads.ladder.profiles import profile_board
 from workloads.mix.app import App, Family

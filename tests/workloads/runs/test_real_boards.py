@@ -164,6 +164,24 @@ def test_the_manager_follows_a_cap_a_lost_core_and_a_mode(session: RaySession, t
             run.live.kill()
 
 
+def test_a_run_in_which_the_mode_changes_leaves_the_board_in_the_new_one(session: RaySession, tmp_path: Path) -> None:
+    with bench("orin-nano-l4t36", tmp_path) as board:
+        jetson = board.kernel.jetson
+        first = jetson.mode.number
+        jetson.nvpmodel(0)
+        in_new_mode = snapshot(board.kernel)
+        jetson.nvpmodel(first)
+        before = snapshot(board.kernel)
+        run = _Live(_plan(board, tmp_path, 60), session, tmp_path / "out")
+        try:
+            wait_for(lambda: snapshot(board.kernel) != before)
+            jetson.nvpmodel(0)
+            run.wait_for_news("no longer held at 1344 MHz")
+        finally:
+            run.live.kill()
+        assert snapshot(board.kernel) == in_new_mode
+
+
 def test_an_agent_that_is_killed_leaves_the_board_to_the_driver(session: RaySession, tmp_path: Path) -> None:
     with bench("odroid-xu3", tmp_path) as board:
         before = snapshot(board.kernel)

@@ -10,7 +10,8 @@ from actors.cluster import packaged_board
 from helpers.live_runs import assert_sound, tiny_plan
 from helpers.sensor_trees import ina3221_hwmon
 from helpers.tiny_networks import network
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix

@@ -15,6 +15,7 @@ from actors.ledger.ledger import BoardLedger
 from helpers.simulator_bench import UNIT, AlertClock, Bench
 from scheduler.board import Board
 from scheduler.governors import make_governor
+from scheduler.request_clock import Pace
 
 # At 0.4 the longest work, 8 · 40 ms at a quarter of the pace, is done within the 3 s that are played.
 OTHER_LOADS = st.floats(0, 0.4)
@@ -75,9 +76,11 @@ class Emulated:
         while self.clock.now_s() < until_s:
             self.clock.sleep_until(min(until_s, self.clock.now_s() + 0.002))
 
-    def serve(self, at_s, work_ms, cpus) -> float:
+    def serve(self, at_s, work_ms, cpus, timing=None) -> float:
         self.wait(at_s)
-        lease = self.ledger.take(0, "big", cpus, 9.0, activity=ACTIVITY)
+        lease = self.ledger.take(0, "big", cpus, 9.0, activity=ACTIVITY if timing is None else 1.0)
+        if timing is not None:
+            self.ledger.ask(lease, timing)
         end_s = self.ledger.stretch(lease, work_ms)
         self.ledger.release(lease)
         return end_s
@@ -121,7 +124,7 @@ def test_services_busy_times_clocks_and_energy_are_the_same(tmp_path_factory, wo
     assert [job.end_s for job in jobs] == pytest.approx(ends_s, abs=1e-6)
     assert bench.unit.core_busy_s() == pytest.approx(reading.busy_s, abs=1e-6)
     assert (bench.unit.mhz, bench.unit.clock_changes) == (reading.mhz, reading.clock_changes)
-    assert bench.unit.energy_j == pytest.approx(reading.static_j + reading.dynamic_j, abs=1e-5)
+    assert bench.unit.meters.energy_j == pytest.approx(reading.static_j + reading.dynamic_j, abs=1e-5)
 
 
 def test_a_unit_that_is_switched_off_and_on_takes_the_same_energy(tmp_path):
@@ -138,5 +141,46 @@ def test_a_unit_that_is_switched_off_and_on_takes_the_same_energy(tmp_path):
     emulated.ledger.remove()
     # Of 1.5 s at 500 MHz it is off for 0.76, and one core is busy for 0.1.
     spent_j = 0.02 * 0.76 + 0.1 * (0.1 + 0.5 * 0.64) + 0.5 * 0.1
-    assert bench.unit.energy_j == pytest.approx(spent_j, rel=1e-9)
+    assert bench.unit.meters.energy_j == pytest.approx(spent_j, rel=1e-9)
     assert reading.static_j + reading.dynamic_j == pytest.approx(spent_j, rel=1e-9)
+
+
+# Here one request asks for cores after the other, so the clock may dip between two: changes are not compared.
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    WORK,
+    st.lists(st.tuples(CHANGE_TIMES, st.sampled_from([None, 500.0, 1000.0])), max_size=3, unique_by=lambda one: one[0]),
+    st.sampled_from(UNIT.mhz),
+    st.none() | st.floats(5, 200),
+    OTHER_LOADS,
+)
+def test_requests_with_clocks_of_their_own_are_the_same(tmp_path_factory, work, limits, least_mhz, period_ms, busy):
+    rule = Pace(least_mhz=least_mhz, share=0.9, period_ms=period_ms)
+    emulated, bench = Emulated(tmp_path_factory.mktemp("ledger") / "ledger", UNIT), Bench(UNIT)
+    emulated.device.limit(other_load=busy)
+    emulated.device.set_clock(1000.0, paces={0: rule})
+    bench.unit.limit(max_mhz=None, cpus_online=UNIT.cpus, other_load=busy)
+    bench.unit.set_clock(1000.0, None, paces={0: rule})
+    for at_s, max_mhz in limits:
+        emulated.at(at_s, ("limit", max_mhz, UNIT.cpus, busy))
+        bench.limit(at_s, max_mhz=max_mhz, other_load=busy)
+    jobs = []
+    for number, (at_s, work_ms, cpus) in enumerate(sorted(work)):
+        deadline_s = at_s + 0.02 + number * 0.03
+        job = bench.job(at_s, work_ms, cores=tuple(cpu - 4 for cpu in cpus), deadline_s=deadline_s)
+        job.claim.arrival_s, job.claim.samples_ms = at_s, (work_ms, 2 * work_ms)
+        jobs.append(job)
+    bench.run(3.0)
+    try:
+        ends_s = []
+        for job, (at_s, work_ms, cpus) in zip(jobs, sorted(work), strict=True):
+            claim = job.claim
+            ends_s.append(emulated.serve(at_s, work_ms, cpus, claim.timing()))
+        emulated.wait(3.0)
+        reading = emulated.ledger.read("big")
+    finally:
+        emulated.ledger.remove()
+    bench.unit.settle()
+    assert [job.end_s for job in jobs] == pytest.approx(ends_s, abs=1e-6)
+    assert bench.unit.mhz == reading.mhz
+    assert bench.unit.meters.energy_j == pytest.approx(reading.static_j + reading.dynamic_j, abs=1e-5)

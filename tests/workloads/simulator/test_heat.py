@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from helpers.fake_world import BOARD, PROFILE
-from scheduler.board import Board, Thermal
+from scheduler.board import Board
+from scheduler.thermal import Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, at
 from workloads.runs.simulated import plan_simulation

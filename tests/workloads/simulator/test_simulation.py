@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from actors.requests.records import Status
 from helpers.fake_world import BOARD, PROFILE
 from helpers.summary_schema import SCHEMA
-from scheduler.board import IdleState, Thermal
+from scheduler.board import IdleState
+from scheduler.thermal import Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at
 from workloads.mix.errors import MixError

@@ -53,7 +53,7 @@ class TestService:
         bench.run(1.0)
         # 4 ms each; the first core has not slept yet, the second has for 1 ms, the third for 40.9 ms.
         assert [job.end_s for job in jobs] == [moment(0.004), moment(0.0091), moment(0.056)]
-        assert bench.unit.busy_s[0] == pytest.approx(0.0141)
+        assert bench.unit.meters.residency().busy_s[0] == pytest.approx(0.0141)
 
     def test_two_cores_wake_as_late_as_the_one_that_slept_deeper(self):
         bench = Bench(replace(UNIT, idle_states=(IdleState(residency_us=20_000, exit_us=2000),)))
@@ -122,7 +122,7 @@ class TestTokens:
         bench.run(1.0)
         assert gone.asked_s == [moment(0.040)]
         assert other.start_s == moment(0.040)
-        assert bench.unit.busy_s[0] == pytest.approx(0.044)
+        assert bench.unit.meters.residency().busy_s[0] == pytest.approx(0.044)
 
     def test_a_stopped_service_frees_its_cores_and_tells_nobody(self):
         bench = Bench()
@@ -149,9 +149,9 @@ class TestManaging:
         bench.at(0.010, lambda: bench.unit.spend(1.0, urgent=True))
         bench.run(0.1)
         assert job.end_s == moment(0.040)
-        assert bench.unit.managing_s == pytest.approx([0.004, 0, 0])
+        assert bench.unit.meters.residency().managing_s == pytest.approx([0.004, 0, 0])
         assert bench.unit.core_busy_s() == pytest.approx([0.040, 0.004])
-        assert bench.unit.energy_j == pytest.approx(0.1 * 0.1 + 0.5 * 0.044)
+        assert bench.unit.meters.energy_j == pytest.approx(0.1 * 0.1 + 0.5 * 0.044)
 
     def test_it_takes_no_core_that_is_offline(self):
         bench = Bench()
@@ -181,5 +181,5 @@ class TestManaging:
         bench.at(0.010, lambda: bench.unit.spend(1.0, urgent=True))
         bench.run(0.1)
         bench.unit.settle()
-        assert bench.unit.idle_s[0] == pytest.approx(0.096)
-        assert bench.unit.energy_j == pytest.approx(0.096 * 0.02 + 0.004 * (0.1 + 0.5))
+        assert bench.unit.meters.residency().idle_s[0] == pytest.approx(0.096)
+        assert bench.unit.meters.energy_j == pytest.approx(0.096 * 0.02 + 0.004 * (0.1 + 0.5))

@@ -22,12 +22,12 @@ class TestMeters:
         bench.clock(0.030, 1000.0)
         bench.run(0.100)
         bench.unit.settle()
-        assert bench.unit.time_s == pytest.approx([0.030, 0.070, 0.0])
-        assert bench.unit.idle_s == pytest.approx([0.010, 0.060, 0.0])
-        assert bench.unit.busy_s == pytest.approx([0.040, 0.020, 0.0])
+        assert bench.unit.meters.residency().time_s == pytest.approx([0.030, 0.070, 0.0])
+        assert bench.unit.meters.residency().idle_s == pytest.approx([0.010, 0.060, 0.0])
+        assert bench.unit.meters.residency().busy_s == pytest.approx([0.040, 0.020, 0.0])
         idle_j = 0.25 * (0.1 * 0.010 + 0.2 * 0.060)
         busy_j = 0.1 * 0.020 + 0.2 * 0.010 + 0.5 * 0.040 + 1.0 * 0.020
-        assert bench.unit.energy_j == pytest.approx(idle_j + busy_j, abs=1e-8)
+        assert bench.unit.meters.energy_j == pytest.approx(idle_j + busy_j, abs=1e-8)
 
     def test_other_load_counts_as_busy_on_every_core_online_that_no_request_has(self):
         bench = Bench()
@@ -36,17 +36,17 @@ class TestMeters:
         bench.limit(0.3, other_load=0.5, cpus_online=(4,))
         bench.run(0.5)
         assert bench.unit.core_busy_s() == pytest.approx([0.05 + 0.08 + 0.16, 0.15])
-        assert bench.unit.busy_s[0] == pytest.approx(0.44)
-        assert bench.unit.idle_s[0] == 0.0
-        assert bench.unit.energy_j == pytest.approx(0.5 * 0.1 + 0.44 * 0.5)
+        assert bench.unit.meters.residency().busy_s[0] == pytest.approx(0.44)
+        assert bench.unit.meters.residency().idle_s[0] == 0.0
+        assert bench.unit.meters.energy_j == pytest.approx(0.5 * 0.1 + 0.44 * 0.5)
 
     def test_a_unit_of_unknown_power_has_no_energy(self):
         bench = Bench(replace(UNIT, static_w=None, dynamic_w=None))
         bench.job(0.0, 10.0)
         bench.run(1.0)
         bench.unit.settle()
-        assert bench.unit.energy_j == 0.0
-        assert math.fsum(bench.unit.busy_s) == pytest.approx(0.040)
+        assert bench.unit.meters.energy_j == 0.0
+        assert math.fsum(bench.unit.meters.residency().busy_s) == pytest.approx(0.040)
 
 
 ACTS = st.one_of(
@@ -99,7 +99,7 @@ class TestWhateverHappens:
         jobs = play(bench, script)
         bench.run(20.0)
         residency = board.residency("big")
-        assert residency.energy_j(spec) == pytest.approx(bench.unit.energy_j, rel=1e-9)
+        assert residency.energy_j(spec) == pytest.approx(bench.unit.meters.energy_j, rel=1e-9)
         assert math.fsum(residency.time_s) == pytest.approx(20.0)
         assert math.fsum(residency.busy_s) == pytest.approx(math.fsum(bench.unit.core_busy_s()))
         assert math.fsum(residency.active_s) == pytest.approx(math.fsum(residency.busy_s))

@@ -100,15 +100,23 @@ def test_up_to_eight_applications_are_there_at_a_time():
     assert (at_a_time[0], max(at_a_time), at_a_time[-1]) == (2, 8, 3)
 
 
-def test_the_sun_alone_makes_a_fully_loaded_cluster_too_hot_and_leaves_an_idle_one_below_its_trip():
+def test_a_fully_loaded_cluster_holds_1800_mhz_in_a_room_and_not_in_the_sun_and_an_idle_one_is_never_too_hot():
     mix = MIXES["hot"]
     board = packaged_board("odroid-xu3")
     big = board.unit("big")
-    full_w = big.static_w[-1] + big.cores * big.dynamic_w[-1]
     sun_c = max(event.changes["ambient_c"] for event in mix.events)
-    assert board.ambient_c + big.thermal.c_per_w * full_w < big.thermal.trip_c
-    assert sun_c + big.thermal.c_per_w * big.static_w[-1] < big.thermal.trip_c
-    assert sun_c + big.thermal.c_per_w * full_w > big.thermal.trip_c
+
+    def held_mhz(ambient_c, busy_cores):
+        return max(
+            mhz
+            for mhz, static_w, dynamic_w in zip(big.mhz, big.static_w, big.dynamic_w, strict=True)
+            if ambient_c + big.thermal.c_per_w * (static_w + busy_cores * dynamic_w) < big.thermal.trip_c
+        )
+
+    assert held_mhz(board.ambient_c, big.cores) == 1800
+    assert held_mhz(board.ambient_c, 1) == big.mhz[-1]
+    assert held_mhz(sun_c, big.cores) < 1800
+    assert held_mhz(sun_c, 0) == big.mhz[-1]
     assert mix.events[-1].changes["ambient_c"] == board.ambient_c
 
 

@@ -8,7 +8,8 @@ from actors.agent.sensors.common import Feeds, SensorError
 from actors.agent.sensors.finding import check_sensors, sensors_of
 from actors.agent.sensors.rail_names import covers
 from helpers.sensor_trees import Denied, ina3221_hwmon, odroid_xu3, packages, rapl_zone, tree, write_files
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 CPU = BoardUnit(name="cpu", kind="cpu", cpus=(0, 1, 2, 3), dvfs="fixed", mhz=(1000.0,), static_w=None, dynamic_w=None)
 BIG = replace(CPU, name="big", cpus=(4, 5, 6, 7))

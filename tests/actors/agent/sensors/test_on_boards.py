@@ -10,7 +10,8 @@ from actors.agent.sensors import Sampler, check_sensors, covers, found
 from helpers.fake_kernel import FakeTree, boards
 from helpers.scripted_rails import Load
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 JETSON = [("VDD_IN", "board"), ("VDD_CPU_GPU_CV", ("cpu", "gpu")), ("VDD_SOC", ())]
 AMD = [("package-0", ("cpu",)), ("core", ())]

@@ -9,7 +9,8 @@ from actors.clock import BoardClock
 from helpers.scripted_rails import Load
 from helpers.sensor_trees import Denied, ina3221_hwmon, rapl_zone, tree
 from helpers.virtual_clock import VirtualClock
-from scheduler.board import Board, BoardUnit, Sensor
+from scheduler.board import Board, BoardUnit
+from scheduler.sensor import Sensor
 
 CPU = BoardUnit(name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1000.0,), static_w=None, dynamic_w=None)
 PACKAGE = Sensor(rail="package-0", driver="rapl", covers=("cpu",))

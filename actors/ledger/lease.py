@@ -1,0 +1,26 @@
+"""The tokens of a request's cores, as a worker holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """The tokens that one request holds.
+
+    Attributes:
+        slot: number of the request's application.
+        unit: name of the unit.
+        cpus: the kernel's numbers of the cores; empty on a GPU.
+        ticket: number of this lease; no other lease has had it or will have it.
+        start_s: board time at which the cores were taken.
+        start_progress_ms: the unit's progress at that time.
+    """
+
+    slot: int
+    unit: str
+    cpus: tuple[int, ...]
+    ticket: int
+    start_s: float
+    start_progress_ms: float

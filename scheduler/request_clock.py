@@ -1,0 +1,110 @@
+"""The clock of one request: the least at which it ends in time, so that a unit need not stand at one clock all epoch.
+
+A plan gives a unit one clock, at which every request meets its target, the slow ones and those that waited too. Most
+requests have more time than that. A unit whose plan has a `Pace` for an application stands at its lowest clock while
+nobody is served, and each request takes the least clock that ends it by its deadline. Where requests of several run on
+a unit at once, it stands at the highest of their clocks.
+
+Simulator, ledger and board agent all ask here, so that they agree. This module knows no plans and no time of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from scheduler.board import BoardUnit
+from scheduler.profile import quantile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """The rule by which each request of one application gets its clock.
+
+    `Pace(least_mhz=600, share=0.975, period_ms=100)` gives a request the least clock from 600 MHz on at which 97.5 % of
+    all requests would be over within 100 ms of their arrival, and before their deadline.
+
+    Attributes:
+        least_mhz: the lowest clock for it. A slower one takes more energy, or lets others wait longer than planned.
+        most_mhz: the highest clock for it; None for the unit's.
+        share: share of the requests that are to end in time at the clock that they get.
+        period_ms: time from arrival in which a request is to end, so that the next one need not wait; None for no such
+            time.
+        slowdown: observed over profiled service time.
+    """
+
+    least_mhz: float
+    most_mhz: float | None = None
+    share: float
+    period_ms: float | None = None
+    slowdown: float = 1.0
+
+
+_LEAST_FREE = 1e-3
+"""Share of a core that is taken to be free beside other load: at less, the highest clock it is anyway."""
+
+NO_PACES: Mapping[int, Pace] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """What a request's clock depends on.
+
+    Attributes:
+        samples_ms: profiled service times of its network on its cores, rising.
+        arrival_s: when it arrived, board time.
+        deadline_s: when its result is due, board time.
+        next_deadline_s: when the result of the request behind it is due; infinite where none waits.
+        extra_ms: profiled time that comes on top, such as that of waking up.
+    """
+
+    samples_ms: Sequence[float]
+    arrival_s: float
+    deadline_s: float
+    next_deadline_s: float = math.inf
+    extra_ms: float = 0.0
+
+
+def clock_for(
+    unit: BoardUnit,
+    allowed: Sequence[float],
+    pace: Pace,
+    timing: Timing,
+    *,
+    now_s: float,
+    now_mhz: float,
+    other_load: float,
+) -> float:
+    """Return the least clock at which a request that begins now ends in time, or the highest that it may have.
+
+    20 ms of work with 80 ms left, on a unit of speed 1 at 500, 1000 and 2000 MHz, take 500 MHz; with 30 ms left they
+    take 2000. In time is by its deadline, within the rule's period, and early enough for the request behind it to be
+    on time at the highest clock. A change of clock takes the unit's `transition_us`, in which the request runs at the
+    old one.
+
+    Args:
+        unit: the unit.
+        allowed: the clocks that it may take now, rising.
+        pace: the rule.
+        timing: the request.
+        now_s: present time, board time.
+        now_mhz: the unit's clock now.
+        other_load: share of each core that others take, 0 to 1.
+    """
+    wanted = [mhz for mhz in allowed if mhz >= pace.least_mhz and (pace.most_mhz is None or mhz <= pace.most_mhz)]
+    if not wanted:
+        # The limits leave nothing within the rule: the nearest clock to it.
+        return allowed[0] if pace.least_mhz <= allowed[0] else allowed[-1]
+    work_s = pace.slowdown * quantile(timing.samples_ms, pace.share) / 1000
+    due_s = min(timing.deadline_s, timing.next_deadline_s - work_s / unit.pace(allowed[-1]))
+    if pace.period_ms is not None:
+        due_s = min(due_s, timing.arrival_s + pace.period_ms / 1000)
+    left_s, lag_s = due_s - now_s, 1e-6 * unit.transition_us
+    need_s = (work_s + timing.extra_ms / 1000) / max(1 - other_load, _LEAST_FREE)
+    for mhz in wanted:
+        changing_s = 0.0 if mhz == now_mhz else lag_s
+        if changing_s * unit.pace(now_mhz) + (left_s - changing_s) * unit.pace(mhz) >= need_s:
+            return mhz
+    return wanted[-1]

@@ -1,0 +1,1 @@
+"""Predicted beside measured power, row by row of a table."""
