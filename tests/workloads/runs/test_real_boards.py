@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 import pytest
 
-from actors import profiling
 from actors.agent.checks import check_clocks
 from actors.agent.devices.nvpmodel import power_modes
 from actors.agent.machine import Machine
@@ -97,12 +96,6 @@ def _plan(
     )
     mix = Mix("camera", duration_s=duration_s, apps=[app])
     return plan_run(mix, bench.board, policy=policy, machine=bench.machine)
-
-
-@pytest.fixture(autouse=True)
-def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles of a few samples: how long a network takes is not looked at here."""
-    monkeypatch.setattr(profiling, "_SAMPLES", 5)
 
 
 @pytest.mark.parametrize("name", BOARDS)
