@@ -268,6 +268,7 @@ class Manager:
             "gears": {app: gear.plain() for app, gear in plan.gears.items()},
             "cpus": {app: list(numbers) for app, numbers in cpus.items()},
             "clocks": dict(plan.clocks),
+            "paces": {app: asdict(pace) for app, pace in plan.paces.items()},
             **self._prospects(),
         }
         return [Log(kind="plan", fields=fields)]

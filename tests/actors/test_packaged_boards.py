@@ -21,7 +21,8 @@ SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED)
 NAMES = [*EMULATED, *SIMULATED]
 XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
 AT_THE_WALL = ["odroid-n2", "raspberry-pi-4"]
-POWERED = [*EMULATED, "odroid-xu3", *XAVIER_NX, *AT_THE_WALL]
+FITTED = [*XAVIER_NX, "jetson-tx2", *AT_THE_WALL]
+POWERED = [*EMULATED, "odroid-xu3", *FITTED]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,9 +33,8 @@ def test_shipped_boards_say_what_they_are(name):
     board = packaged_board(name)
     assert board.name == name
     assert board.powered == (name in POWERED)
-    fitted = [*XAVIER_NX, *AT_THE_WALL]
-    assert (board.base_w is not None) == (name in fitted)
-    mark = "fitted" if name in fitted else "published" if name in POWERED else "unknown"
+    assert (board.base_w is not None) == (name in FITTED)
+    mark = "fitted" if name in FITTED else "published" if name in POWERED else "unknown"
     assert board.power_source.startswith(f"{mark}: ")
 
 

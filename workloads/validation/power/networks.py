@@ -15,7 +15,7 @@ from workloads.validation.power.table import Line
 def activity_of(line: Line, board: Board, unit: BoardUnit, busy: float) -> float:
     """Return the activity of a row's network on a unit: 1 where no network is named, or it never runs on such a unit.
 
-    Of several numbers of cores that it was profiled on the nearest one counts.
+    A row may say the activity itself. Of several numbers of cores that a network was profiled on the nearest counts.
 
     Args:
         line: the row.
@@ -24,11 +24,15 @@ def activity_of(line: Line, board: Board, unit: BoardUnit, busy: float) -> float
         busy: the mean number of busy cores there.
 
     Raises:
-        PowerTableError: if no packaged ladder of the board has the network.
+        PowerTableError: if no packaged ladder of the board has the network, or the row says both.
     """
     named = line.cell("network")
+    column = next((name for name in (f"activity:{unit.name}", "activity") if name in line.cells), None)
+    if column is not None and named:
+        raise line.error(column, "is there beside network, which has its activity; leave one of both empty")
     if not named:
-        return 1.0
+        told = None if column is None else line.number(column)
+        return 1.0 if told is None else told
     networks = _networks(board.speed_of)
     if named not in networks:
         shown = ", ".join(sorted({name.partition("/")[0] for name in networks if "/" in name}))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from scheduler.errors import InputError, did_you_mean
 
-COLUMNS = ("board", "rail", "mhz", "busy", "network", "power_w", "role", "source", "note")
-"""The columns; `power_w` has to be there. `mhz` and `busy` are also written with a unit, as in `mhz:gpu`."""
+COLUMNS = ("board", "rail", "mhz", "busy", "network", "activity", "power_w", "role", "source", "note")
+"""The columns; `power_w` has to be there. Those of `BY_UNIT` are also written with a unit, as in `mhz:gpu`."""
 
-BY_UNIT = ("mhz", "busy")
+BY_UNIT = ("mhz", "busy", "activity")
 
 
 class PowerTableError(InputError):
@@ -92,8 +92,8 @@ def _check_heads(path: Path, heads: Sequence[str]) -> None:
         if name not in COLUMNS or (colon and (name not in BY_UNIT or not unit)):
             split = " Separate columns by commas." if ";" in head or "\t" in head else did_you_mean(head, COLUMNS)
             raise PowerTableError(
-                f"{path}: the column {head!r} is unknown.{split} There are {', '.join(COLUMNS)}, and mhz:UNIT and "
-                f"busy:UNIT; text of your own goes into note."
+                f"{path}: the column {head!r} is unknown.{split} There are {', '.join(COLUMNS)}, and mhz:UNIT, "
+                f"busy:UNIT and activity:UNIT; text of your own goes into note."
             )
     if "power_w" not in heads:
         raise PowerTableError(f"{path}: has no column 'power_w'; give the measured watts in one.")
