@@ -16,7 +16,7 @@ from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
 from actors.wall_power import SYSTEMS, TOP_MHZ
 from scheduler.errors import did_you_mean
-from workloads.validation.power.jetsons import tx2_lines, xavier_lines
+from workloads.validation.power.jetsons import agx_lines, tx2_lines, xavier_lines
 from workloads.validation.power.table import Line, PowerTableError, read_table
 
 ALL = "all"
@@ -152,6 +152,7 @@ def _at_the_wall(name: str) -> Iterator[Line]:
 _FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "odroid-xu3": _odroid,
     **{name: partial(_at_the_wall, name) for name in TOP_MHZ},
+    "jetson-agx-xavier": agx_lines,
     "jetson-xavier-nx": xavier_lines,
     "jetson-tx2": tx2_lines,
 }
