@@ -88,6 +88,15 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
 )
 """The systems on the CPUs of boards that are packaged with power at the wall, by name."""
 
+LADDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "mlperf-armnn-pi4": "raspberry-pi-4-armnn",
+        "mlperf-tflite-pi4": "raspberry-pi-4-tflite",
+        "mlperf-armnn-n2": "odroid-n2-armnn",
+    }
+)
+"""By packaged ladder, the name of the system that it was measured on."""
+
 TOP_MHZ: Mapping[str, float] = MappingProxyType({"raspberry-pi-4": 1800, "odroid-n2": 2208})
 """By board, the clock at which the networks ran: its highest."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import actors
 from actors.profiling import profile_ladder
 from actors.stored_profiles import Mark, packaged_profile, write_packaged_profile
-from actors.wall_power import SYSTEMS, System, activity
+from actors.wall_power import LADDERS, SYSTEMS, System, activity
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from supernets.ofa.spaces import SPACES
@@ -38,13 +38,6 @@ _CLOCKS = "clocks of 1420.8 MHz (CPU) and 1109.25 MHz (GPU), those of the 15 W m
 _COMPARISON = "UoS-EEC/DynamicOFA, Compare_with_SOTA.png, on Jetson Xavier NX; latency ±10 ms (CPU), ±0.4 ms (GPU)"
 _COMPARED = {"dynamic-ofa": "Dynamic-OFA", "autoslim-mnasnet": "AutoSlim-MnasNet", "slimmable-mbv1": "Slimmable-MBv1"}
 """By name in gearshift, the system's name in the comparison."""
-
-LADDERS_AT_THE_WALL = {
-    "mlperf-armnn-pi4": "raspberry-pi-4-armnn",
-    "mlperf-tflite-pi4": "raspberry-pi-4-tflite",
-    "mlperf-armnn-n2": "odroid-n2-armnn",
-}
-"""By packaged profile, the name of the system in `actors.wall_power` that measured it."""
 
 _AT_THE_WALL = "MLPerf Inference v2.0, open division, Krai; mlcommons/inference_results_v2.0, commit 425a0d3, open/Krai"
 _SAMPLES = 10
@@ -124,7 +117,7 @@ def write_published(folder: Path) -> None:
         ),
         machine="Raspberry Pi, Cortex-A72",
     )
-    for name, system in LADDERS_AT_THE_WALL.items():
+    for name, system in LADDERS.items():
         _write_at_the_wall(folder, name, SYSTEMS[system])
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from actors.agent.devices import devfreq
 from actors.agent.devices.caps import cap
 from actors.agent.devices.nvpmodel import power_mode, power_modes
-from actors.agent.devices.sysfs import Tree, cpu_ranges
-from actors.agent.devices.topology import allowed_cpus, clusters, offline_cpus, online_cpus
+from actors.agent.devices.sysfs import Tree
+from actors.agent.devices.topology import allowed_cpus, clusters, cpu_ranges, offline_cpus, online_cpus
 from actors.board_commands.identity import kernel, l4t, model
 
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
@@ -107,7 +107,7 @@ def _clocks(tree: Tree) -> list[Note]:
         elif low == high and bottom < top:
             locked.append(f"{name} at {high / 1000:g} MHz")
         if high < top:
-            held[f"{name} at {high / 1000:g} of {top / 1000:g} MHz"] = cap(tree, policy)
+            held[f"{name} at {high / 1000:g} of {top / 1000:g} MHz"] = cap(tree, policy, high)
     if locked:
         text = f"the clock is locked, lowest and highest are the same: {', '.join(locked)}"
         said.append(Note(text=text, mend=_unlock(tree)))

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from actors.agent.devices import devfreq
-from actors.agent.devices.sysfs import AwayError, KnobError, Tree, cpu_ranges
+from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 from actors.agent.devices.thermal import Thermometer
+from actors.agent.devices.topology import cpu_ranges
 from actors.agent.sensors import found
 from actors.agent.sensors.common import NO_UNIT
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from actors.agent.devices import REAL_CLOCKS
 from actors.agent.devices.cpufreq import Policy
 from actors.agent.devices.journal import Journal
-from actors.agent.devices.sysfs import DeviceError, Tree, cpu_ranges
-from actors.agent.devices.topology import Cluster
+from actors.agent.devices.sysfs import DeviceError, Tree
+from actors.agent.devices.topology import Cluster, cpu_ranges
 from actors.board_commands.probed import STAND_IN_MHZ, FoundUnit, Remark
 from scheduler.board import BoardUnit, IdleState
 

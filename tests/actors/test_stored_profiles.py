@@ -15,12 +15,13 @@ from actors.stored_profiles import (
     thinned,
     write_packaged_profile,
 )
+from actors.wall_power import LADDERS
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from workloads import App, Mix, Periodic
 from workloads.ladder.ladders import ladders_of
-from workloads.make_profiles import LADDERS_AT_THE_WALL, PROFILES, write_published
+from workloads.make_profiles import PROFILES, write_published
 from workloads.mix.errors import MixError
 
 PROFILE = Profile(
@@ -135,11 +136,11 @@ def test_a_packaged_profile_has_its_name_a_source_and_known_accuracies(name):
     assert ": " in profile_source(name)
     accuracies = [rung.accuracy for rung in profile.rungs]
     assert None not in accuracies
-    assert accuracies == sorted(accuracies) or name in LADDERS_AT_THE_WALL  # those have dominated networks too
+    assert accuracies == sorted(accuracies) or name in LADDERS  # those have dominated networks too
     assert [rung.times[0].mean_ms for rung in profile.rungs] == sorted(rung.times[0].mean_ms for rung in profile.rungs)
 
 
-@pytest.mark.parametrize("name", sorted({*PACKAGED} - {*LADDERS_AT_THE_WALL, "ofa-plates"}))
+@pytest.mark.parametrize("name", sorted({*PACKAGED} - {*LADDERS, "ofa-plates"}))
 def test_published_profiles_have_no_network_and_say_what_is_assumed(name):
     assert not is_executable(name)
     assert packaged_profile(name).speed_of == "jetson-xavier-nx"

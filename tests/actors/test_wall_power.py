@@ -11,6 +11,7 @@ from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
 from actors.wall_power import (
     A53_TO_A73,
+    LADDERS,
     N2_BIG_MV,
     N2_LITTLE_MV,
     SYSTEMS,
@@ -23,7 +24,7 @@ from actors.wall_power import (
     pi4_static_w,
 )
 from scheduler.board import BoardUnit
-from workloads.make_profiles import LADDERS_AT_THE_WALL, samples_with
+from workloads.make_profiles import samples_with
 
 
 def powered(board: str, name: str) -> tuple[BoardUnit, tuple[float, ...], tuple[float, ...]]:
@@ -79,7 +80,7 @@ def test_the_odroid_n2s_power_is_the_measured_one() -> None:
     assert board.unit("little").speed == pytest.approx(592 / 1024 * 1800 / 2208, abs=5e-5)
 
 
-@pytest.mark.parametrize(("name", "system"), LADDERS_AT_THE_WALL.items())
+@pytest.mark.parametrize(("name", "system"), LADDERS.items())
 def test_board_and_ladder_give_back_what_was_measured(name: str, system: str) -> None:
     measured = SYSTEMS[system]
     board, profile = packaged_board(measured.board), packaged_profile(name)

@@ -53,8 +53,8 @@ def _caption() -> str:
 def _groups_sheet(groups: Sequence[Group]) -> Sheet:
     return Sheet(
         title="Error of predicted power, by board",
-        heads=("board", "rows are", "rows", "median error", "bias", "worst", "where", f"median {_aim()} or less"),
-        rows=[(one.board, one.role, *_errors(one.errors), one.errors.worst.row.where, _verdict(one)) for one in groups],
+        heads=("board", "rows are", "rows", "median error", "bias", "worst", f"median {_aim()} or less"),
+        rows=[(one.board, one.role, *_errors(one.errors), _verdict(one)) for one in groups],
         notes=("Median error: without signs. Bias: the median with signs; above 0 too much is predicted.",),
     )
 

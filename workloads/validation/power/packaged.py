@@ -14,7 +14,7 @@ from statistics import median
 from actors.cluster import packaged_board
 from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
-from actors.wall_power import SYSTEMS, TOP_MHZ
+from actors.wall_power import LADDERS, SYSTEMS
 from scheduler.errors import did_you_mean
 from workloads.validation.power.jetsons import agx_lines, tx2_lines, xavier_lines
 from workloads.validation.power.table import Line, PowerTableError, read_table
@@ -130,9 +130,12 @@ def _odroid_line(file: str, **cells: str) -> Line:
 def _at_the_wall(name: str) -> Iterator[Line]:
     """Yield each network on a board by its power at the wall, and for each system the median power before its runs.
 
-    No figure was made from systems whose busy cores are spread over clusters.
+    No figure was made from systems whose busy cores are spread over clusters; their networks count as in the ladder of
+    another engine on that board.
     """
     board = packaged_board(name)
+    own = {system: ladder for ladder, system in LADDERS.items()}
+    other = next(ladder for ladder, system in LADDERS.items() if SYSTEMS[system].board == name)
     for system in SYSTEMS.values():
         if system.board != name:
             continue
@@ -146,12 +149,43 @@ def _at_the_wall(name: str) -> Iterator[Line]:
         idle_w = median(run.idle_w for run in system.runs)
         yield Line(where=where, cells=common | {"power_w": f"{idle_w:.3f}", "note": "median before the runs"})
         for run in system.runs:
-            yield Line(where=where, cells=common | loaded | {"power_w": f"{run.wall_w:.3f}", "note": run.network})
+            network = f"{own.get(system.name, other)}/{run.network}"
+            yield Line(where=where, cells=common | loaded | {"power_w": f"{run.wall_w:.3f}", "network": network})
+
+
+def _raspberry_pi_4() -> Iterator[Line]:
+    yield from _at_the_wall("raspberry-pi-4")
+    yield from _other_raspberry_pi_4()
+
+
+def _other_raspberry_pi_4() -> Iterator[Line]:
+    """Yield another board, idle and with each task on one core.
+
+    How power goes with the clock was made from these rows; how much it is, was not.
+    """
+    for row in measured_rows("raspberry_pi_4_one_core_power.csv"):
+        mhz, idle_w = row["mhz"], float(row["idle_w"])
+        tasks_w = {column: float(watts) for column, watts in row.items() if column not in ("mhz", "idle_w")}
+        for name, above_w in ({"idle": 0.0} | tasks_w).items():
+            yield Line(
+                where="raspberry_pi_4_one_core_power.csv",
+                cells={
+                    "board": "raspberry-pi-4",
+                    "rail": "board",
+                    "mhz": mhz,
+                    "busy": "0" if name == "idle" else "1",
+                    "power_w": f"{idle_w + above_w:.4f}",
+                    "role": "held-out",
+                    "source": "another board, one core",
+                    "note": name,
+                },
+            )
 
 
 _FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "odroid-xu3": _odroid,
-    **{name: partial(_at_the_wall, name) for name in TOP_MHZ},
+    "odroid-n2": partial(_at_the_wall, "odroid-n2"),
+    "raspberry-pi-4": _raspberry_pi_4,
     "jetson-agx-xavier": agx_lines,
     "jetson-xavier-nx": xavier_lines,
     "jetson-tx2": tx2_lines,

@@ -20,6 +20,11 @@ _WIDTH_IN, _PANEL_IN, _TITLE_IN, _BELOW_IN, _LEGEND_IN = 10.0, 3.6, 0.4, 0.5, 0.
 _LEFT_IN, _RIGHT_IN, _GAP_IN = 0.7, 0.25, 0.7
 _COLUMNS = 2
 
+_WIDE = 20.0
+"""Ratio of the largest to the smallest power from which on fewer ticks fit."""
+
+_CLOSE_TICKS, _TICKS, _MOST_TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), (1.0, 2.0, 5.0), 20
+
 
 def plot_power(errors: Sequence[RowError]) -> str:
     """Draw predicted against measured power, one panel for each board.
@@ -75,7 +80,7 @@ def _draw_board(axes: Axes, board: str, errors: Sequence[RowError]) -> None:
         )
     for scale, axis in ((axes.set_xscale, axes.xaxis), (axes.set_yscale, axes.yaxis)):
         scale("log")
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(LogLocator(subs=_CLOSE_TICKS if high < _WIDE * low else _TICKS, numticks=_MOST_TICKS))
         axis.set_major_formatter(FuncFormatter(lambda watts, _: f"{watts:g}"))
         axis.set_minor_locator(NullLocator())
     axes.set_xlim(low, high)
