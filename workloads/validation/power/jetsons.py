@@ -163,7 +163,7 @@ def _tx2_loaded() -> Iterator[Line]:
 
 
 def _tx2_line(row: dict[str, str], source: str, **cells: str) -> Line:
-    mode = {"MAXP": "MAXP_CORE_ARM"}.get(row["mode"], row["mode"])
+    mode = {"MAXP": "MAXP_CORE_ALL"}.get(row["mode"], row["mode"])
     return Line(
         where="jetson_tx2_wall.csv",
         cells={
