@@ -32,8 +32,8 @@ CPU_VOLTAGE_SHARE = 0.7
 """Voltage of the CPUs at their lowest clock over that at their highest (assumed), linear in between."""
 
 TOLD_BY = "MAXP"
-"""The mode whose wall powers tell activities. It is MAXP_CORE_ALL (inferred): where the host limits, the smallest network
-is 1.34 to 1.40 times as fast in MAXN, and 0.89 to 0.95 times in MAXQ, as the CPUs' clocks go."""
+"""The mode whose wall powers tell activities. It is MAXP_CORE_ALL (inferred): where the host limits, the smallest
+network is 1.34 to 1.40 times as fast in MAXN, and 0.89 to 0.95 times in MAXQ, as the CPUs' clocks go."""
 
 _TOLD_AT_MHZ, _TOLD_AT_EMC_MHZ, _TOLD_AT_CPU_MHZ = 1122.0, 1600, 1420.8
 """Clocks of the GPU, the memory and the CPUs in that mode."""
