@@ -141,5 +141,5 @@ def _told_of(board: Board) -> Iterator[None]:
     """Turn what a device can't do into a mistake in the board's description."""
     try:
         yield
-    except DeviceError as error:
+    except (DeviceError, OSError) as error:
         raise BoardError(f"Board {board.name!r}, {error}") from None

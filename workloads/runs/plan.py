@@ -135,7 +135,7 @@ def plan_run(
     """
     machine = machine or Machine()
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
-    given_back = _recovered(machine)
+    given_back = recovered_lines(machine)
     check_governor(board, policy, machine)
     mix.check_board(board.units)
     events = timeline(mix, board)
@@ -185,7 +185,7 @@ def plan_run(
     )
 
 
-def _recovered(machine: Machine) -> list[str]:
+def recovered_lines(machine: Machine) -> list[str]:
     """Give back what a dead run left turned, whatever board is to run now, and return lines for the user."""
     try:
         handed_back = recover(machine)
