@@ -28,8 +28,8 @@ from benchmarks.measured.requests import Request, draw, optimum
 AIM = 0.03
 """Most of its energy that `joint` may take above the measured optimum."""
 
-SEED = 2026
-"""Seed of the requests that figures are reported on. Policies were written with seeds 1 and 101."""
+SEED = 31
+"""Seed of the requests that figures are reported on. The policies were written with seeds 1, 101 and 2026."""
 
 Policy = Callable[[Table, Request], tuple[Point, ...]]
 """The points that a policy tries for a request, the last of which is its choice."""
