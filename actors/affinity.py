@@ -10,9 +10,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
-
-CPU = "sys/devices/system/cpu"
-"""Directory of the kernel's files on CPUs."""
+from actors.agent.devices.topology import CPU
 
 
 class Affinity(Protocol):

@@ -34,15 +34,7 @@ def read_board(file: str, mode: str | None = None) -> Board:
         BoardError: if the file cannot be read, or a value is wrong; it names file, key, value and fix.
         InputError: if the board has no such mode.
     """
-    content = _content(file)
-    folder = Path(file).parent
-    try:
-        described = BoardEntry.model_validate(content)
-        check(described, folder)
-    except ValidationError as error:
-        raise BoardError(f"{file}: {_explained(error)}") from None
-    except BoardError as error:
-        raise BoardError(f"{file}: {error}") from None
+    described, folder = _described(file), Path(file).parent
     whole = Board(
         name=described.name,
         units=tuple(_board_unit(unit) for unit in described.units),
@@ -57,6 +49,27 @@ def read_board(file: str, mode: str | None = None) -> Board:
     if mode is not None:
         return whole.in_mode(mode)
     return whole if described.mode is None else replace(whole.in_mode(described.mode), name=whole.name)
+
+
+def read_sources(file: str) -> dict[str, str]:
+    """Return the sources that a board's file gives for its figures, by key.
+
+    Raises:
+        BoardError: if the file cannot be read, or a value is wrong.
+    """
+    return dict(_described(file).sources)
+
+
+def _described(file: str) -> BoardEntry:
+    content = _content(file)
+    try:
+        described = BoardEntry.model_validate(content)
+        check(described, Path(file).parent)
+    except ValidationError as error:
+        raise BoardError(f"{file}: {_explained(error)}") from None
+    except BoardError as error:
+        raise BoardError(f"{file}: {error}") from None
+    return described
 
 
 def _content(file: str) -> dict[Any, Any]:

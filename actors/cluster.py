@@ -9,6 +9,7 @@ that this machine is that board and can drive it. Every error is a `BoardError` 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from actors.affinity import why_not
@@ -18,7 +19,7 @@ from actors.agent.devices.cuda import cuda_devices
 from actors.agent.machine import Machine
 from actors.board_commands.probe import probe_host
 from actors.board_commands.probed import Probed
-from actors.board_file import read_board
+from actors.board_file import read_board, read_sources
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import did_you_mean
@@ -50,17 +51,29 @@ def find_board(named: str | os.PathLike[str] | None = None, machine: Machine | N
     Raises:
         InputError: if there is no such board or mode, or its file is wrong.
     """
+    file, mode = _file_and_mode(named)
+    if file is not None:
+        return load_board(file, mode)
+    board = host(machine).board
+    return board if mode is None else board.in_mode(mode)
+
+
+def find_sources(named: str | os.PathLike[str] | None = None, machine: Machine | None = None) -> Mapping[str, str]:
+    """Return the sources of the figures of a board that a user names, by key of its file; see `find_board`."""
+    file, _ = _file_and_mode(named)
+    return host(machine).sources if file is None else read_sources(os.fspath(file))
+
+
+def _file_and_mode(named: str | os.PathLike[str] | None) -> tuple[str | Path | None, str | None]:
+    """Return the file of the board that a user names, None for this machine, and the mode that he names."""
     if not named:
-        return load_board(default_board_path())
+        return default_board_path(), None
     text, mode = os.fspath(named), None
     if not Path(text).exists() and ":" in text:
         text, _, mode = text.rpartition(":")
     if text == HOST and not Path(text).exists():
-        board = host(machine).board
-        return board if mode is None else board.in_mode(mode)
-    if Path(text).suffix or Path(text).exists():
-        return load_board(text, mode)
-    return packaged_board(text, mode)
+        return None, mode
+    return text if Path(text).suffix or Path(text).exists() else _packaged_file(text), mode
 
 
 def host(machine: Machine | None = None) -> Probed:
@@ -86,13 +99,17 @@ def packaged_board(name: str, mode: str | None = None) -> Board:
         BoardError: if there is no board of that name.
         InputError: if it has no such mode.
     """
+    return load_board(_packaged_file(name), mode)
+
+
+def _packaged_file(name: str) -> Path:
     names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
     if name not in names:
         raise BoardError(
             f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}. "
             f"For a board of your own, give the path of its YAML file; for this machine, {HOST}."
         )
-    return load_board(_PACKAGED / f"{name}.yaml", mode)
+    return _PACKAGED / f"{name}.yaml"
 
 
 def load_board(path: str | os.PathLike[str], mode: str | None = None) -> Board:

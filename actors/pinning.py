@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from actors.affinity import CPU, Affinity, SystemAffinity
+from actors.affinity import Affinity, SystemAffinity
+from actors.agent.devices.topology import CPU
 
 _NICENESS = 5
 """Niceness that is added to a thread that works aside."""
@@ -74,6 +75,20 @@ def pin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tu
         f"threads of process {pid} do not stay on CPUs {sorted(wanted)}: {allowed(pid, affinity)}. A cpuset of the "
         f"process may not have all of them, a CPU may have gone offline (nvpmodel, hotplug), or another tool moves them"
     )
+
+
+def has_strayed(pid: int, cpus: Collection[int], affinity: Affinity) -> bool:
+    """Return True if the main thread of a process may run elsewhere than on these CPUs, or is gone; it is one call.
+
+    Args:
+        pid: number of the process.
+        cpus: the CPUs online to which it was pinned; none if all of them are away, and then it can be nowhere else.
+        affinity: the kernel's masks.
+    """
+    try:
+        return bool(cpus) and frozenset(affinity.get(pid)) != frozenset(cpus)
+    except ProcessLookupError:
+        return True
 
 
 def repin(pid: int, cpus: Collection[int], affinity: Affinity | None = None) -> tuple[int, ...] | None:

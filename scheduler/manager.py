@@ -234,7 +234,7 @@ class Manager:
             return waiting
         self._decided = inputs
         self._outcome = appraise(plan, snapshot)
-        online = {name: limits.cpus_online for name, limits in inputs.units.items()}
+        online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
         same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (
@@ -268,6 +268,7 @@ class Manager:
             "gears": {app: gear.plain() for app, gear in plan.gears.items()},
             "cpus": {app: list(numbers) for app, numbers in cpus.items()},
             "clocks": dict(plan.clocks),
+            "paces": {app: asdict(pace) for app, pace in plan.paces.items()},
             **self._prospects(),
         }
         return [Log(kind="plan", fields=fields)]

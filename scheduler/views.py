@@ -174,6 +174,8 @@ class Plan:
         optimal: True if the policy has proven that nothing better exists; None where it makes no such claim.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds
             it.
+        awake_cpus: by unit, how many of its CPUs applications may run on, so that the others can sleep; all that are
+            online on a unit that is left out.
         paces: by application, the rule by which each of its requests gets a clock. A unit with such applications stands
             at its lowest clock while none is served; `clocks` has the clock at which all targets would be met. Only for
             units that are `paced`, and then for all applications there.
@@ -183,4 +185,5 @@ class Plan:
     clocks: Mapping[str, float | str]
     optimal: bool | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    awake_cpus: Mapping[str, int] = field(default_factory=dict)
     paces: Mapping[str, Pace] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Ray, once imported, would turn authentication on by itself, and warn that it did.
         environment.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> None:
+    """A test begins with one thread of torch, however many an engine that was tested before has asked for.
+
+    Small networks only lose by more, and three times as much where other tests run beside them.
+    """
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from actors import pinning
@@ -19,7 +20,7 @@ from actors.agent.energy import RailFigure, of_all_units, of_each_unit
 from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
 from actors.agent.machine import Machine
-from actors.agent.sensors import Sampler, SensorError
+from actors.agent.sensors import Sampler
 from actors.agent.totals import BoardTotals, board_totals, busy, modelled_w
 from actors.agent.watch import BoardWatch
 from actors.clock import Clock
@@ -64,18 +65,17 @@ class BoardAgent:
         machine = machine or Machine()
         self.board = board
         self._hold = Hold(machine) if real_units(board) else None
-        self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
-        journal = self._hold.journal if self._hold else None
-        try:
+        with ExitStack() as undo:
+            if self._hold:
+                undo.callback(self._hold.give_back)
+            self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
+            undo.callback(self.ledger.remove)
+            journal = self._hold.journal if self._hold else None
             self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
             self._sampler = Sampler(board, machine.tree, clock, self._read)
-        except (DeviceError, SensorError):
-            self.ledger.remove()
-            if self._hold:
-                self._hold.give_back()
-            raise
+            undo.pop_all()
         self._watch = BoardWatch(board, machine.tree)
         self._watch_lock = threading.Lock()  # one thread looks at the CPUs while another switches them
         self._units_w: float | None = None  # as the rails measured it up to the last telemetry
@@ -84,6 +84,7 @@ class BoardAgent:
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._affinity = machine.affinity
         self._pinned: dict[str, tuple[int, tuple[int, ...]]] = {}  # by application, process and CPUs as read back
+        self._pin_faults: dict[str, str] = {}  # by application, why its worker could not be pinned again, told once
         self._online = self._affinity.online()
         self._pin_lock = threading.Lock()
         self._marked = self._read()
@@ -134,19 +135,22 @@ class BoardAgent:
         return pinned
 
     def repin(self) -> tuple[Repinned, ...]:
-        """Put workers back where they were pinned, if CPUs have gone or come since the last call.
+        """Put workers back where they were pinned, if CPUs have gone or come, or a worker's main thread has been moved.
 
-        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return.
-        A CPU that goes and comes back between two calls is not noticed.
+        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return:
+        CPU 3 may have gone and come between two calls, and a worker that was pinned there runs on all others too. The
+        main thread shows it; a worker's other threads may be elsewhere on purpose (`pinning.aside`).
 
         Returns:
-            The workers that were moved, or that could not be.
+            The workers that were moved, or that could not be; the same fault is told once.
         """
         with self._pin_lock:
             before, self._online = self._online, self._affinity.online()
-            if self._online == before:
-                return ()
-            moved = [self._repin(app, pid, cpus) for app, (pid, cpus) in [*self._pinned.items()]]
+            moved = [
+                self._repin(app, pid, cpus)
+                for app, (pid, cpus) in [*self._pinned.items()]
+                if self._online != before or pinning.has_strayed(pid, self._online.intersection(cpus), self._affinity)
+            ]
         return tuple(one for one in moved if one is not None)
 
     def _repin(self, app: str, pid: int, cpus: tuple[int, ...]) -> Repinned | None:
@@ -156,7 +160,9 @@ class BoardAgent:
             del self._pinned[app]
             return None
         except PinError as error:
-            return Repinned(app=app, before=(), cpus=(), fault=str(error))
+            told, self._pin_faults[app] = self._pin_faults.get(app), str(error)
+            return None if told == str(error) else Repinned(app=app, before=(), cpus=(), fault=str(error))
+        self._pin_faults.pop(app, None)
         if before is None:
             return None
         return Repinned(app=app, before=before, cpus=tuple(cpu for cpu in cpus if cpu in self._online))
@@ -328,11 +334,6 @@ class BoardAgent:
 
     # ------------------------------------------------------------ the end
 
-    @property
-    def recovered(self) -> HandedBack:
-        """The outcome of giving back what a dead run had left, when this one began."""
-        return self._hold.recovered if self._hold else HandedBack()
-
     def restore(self) -> HandedBack:
         """Stop the governors and put every unit back as it was found. Doing so twice is the same as once.
 
@@ -353,9 +354,11 @@ class BoardAgent:
         """Restore the board and delete the ledger. A second call does nothing."""
         if not self._closed:
             self._closed = True
-            self.restore()
-            self._sampler.close()
-            self.ledger.remove()
+            try:
+                self.restore()
+            finally:
+                self._sampler.close()
+                self.ledger.remove()
 
 
 def _unit_telemetry(

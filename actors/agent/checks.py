@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from actors.agent.devices import open_clock
 from actors.agent.devices.hotplug import UnitSwitch
-from actors.agent.devices.journal import Journal
+from actors.agent.devices.journal import Journal, check_state
 from actors.agent.devices.real import RealClock
 from actors.agent.hold import check_free, real_units
 from actors.agent.machine import Machine
@@ -27,6 +27,7 @@ def check_clocks(board: Board, machine: Machine) -> None:
         if unit.may_switch_off:
             UnitSwitch(unit, Journal(machine.tree, machine.state))
     if real_units(board):
+        check_state(machine.state)
         check_free(machine)
 
 
@@ -49,7 +50,8 @@ def check_governor(board: Board, policy: str, machine: Machine) -> None:
         if wanted not in there:
             raise PolicyError(
                 f"policy {policy!r}: the kernel has no governor {wanted!r} for unit {unit.name!r} now; it has "
-                f"{', '.join(there)}. If it is a module: sudo modprobe cpufreq_{wanted}"
+                f"{', '.join(there)}."
+                + (f" If it is a module: sudo modprobe cpufreq_{wanted}" if unit.kind == "cpu" else "")
             )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from actors.agent.devices import REAL_CLOCKS, open_clock
 from actors.agent.devices.hand_back import HandedBack, hand_back
 from actors.agent.devices.journal import Journal, read_journals
-from actors.agent.devices.lock import lock_board
+from actors.agent.devices.lock import lock_board, owner_of_board
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
@@ -74,13 +74,10 @@ def lock_or_refuse(machine: Machine) -> Callable[[], None]:
     """Lock a board, and return the call that unlocks it; see `check_free` for its errors."""
     unlock = lock_board(machine.tree)
     if unlock is None:
-        raise BoardBusyError(f"another run is using this board{_owner(machine)}; wait for it, or end it")
+        pid = owner_of_board(machine.tree)
+        owner = "" if pid is None else f" (process {pid})"
+        raise BoardBusyError(f"another run is using this board{owner}; wait for it, or end it")
     return unlock
-
-
-def _owner(machine: Machine) -> str:
-    pids = [journal.pid for journal in read_journals(machine.tree, machine.state) if journal.pid is not None]
-    return f" (process {pids[0]})" if pids else ""
 
 
 def recover(machine: Machine) -> HandedBack | None:
@@ -109,8 +106,15 @@ def real_units(board: Board) -> list[BoardUnit]:
 
 
 @contextmanager
-def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float]]:
+def at_top_clocks(
+    board: Board, machine: Machine, on_faults: Callable[[list[str]], None] = lambda faults: None
+) -> Iterator[Mapping[str, float]]:
     """Keep all real clocks of a board at their highest within the block, as profiles want them.
+
+    Args:
+        board: the board.
+        machine: the machine that it is.
+        on_faults: told of knobs that could not be given back at the end, in words.
 
     Yields:
         By unit with a real clock, the clock that was granted, in MHz: a power mode may leave less than the highest.
@@ -129,7 +133,7 @@ def at_top_clocks(board: Board, machine: Machine) -> Iterator[Mapping[str, float
             granted = {unit.name: open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1]) for unit in units}
         yield granted
     finally:
-        hold.give_back()
+        on_faults(hold.give_back().faults())
 
 
 @contextmanager
@@ -137,5 +141,5 @@ def _told_of(board: Board) -> Iterator[None]:
     """Turn what a device can't do into a mistake in the board's description."""
     try:
         yield
-    except DeviceError as error:
+    except (DeviceError, OSError) as error:
         raise BoardError(f"Board {board.name!r}, {error}") from None

@@ -73,8 +73,6 @@ def _unit_keys(unit: BoardUnit) -> dict[str, str]:
     if unit.domain is not None:
         keys["domain"] = _text(unit.domain)
     keys |= {field.name: "true" for field in fields(unit) if getattr(unit, field.name) is True}
-    if unit.may_lock:
-        keys["may_lock"] = "true"
     keys["speed"] = _number(unit.speed)
     if unit.memory_share:
         keys["memory_share"] = _number(unit.memory_share)

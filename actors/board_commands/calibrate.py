@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.agent.devices import open_clock
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.devices.real import RealClock, Seen
+from actors.agent.devices.sysfs import Tree
 from actors.agent.devices.thermal import Thermometer
 from actors.agent.hold import Hold, real_units
 from actors.agent.machine import Machine
-from actors.agent.sensors import RailTotals, Sampler
+from actors.agent.sensors import RailTotals, Sampler, sensors_of
 from actors.board_commands.calibration_plan import Point, Record, plan
 from actors.board_commands.load import BurnLoad, Load
 from actors.clock import BoardClock, Clock
@@ -68,12 +69,14 @@ class Calibration:
         records: a record for each point that was measured as planned.
         held: points whose clock the kernel did not grant, each with the reason in words.
         unread: by rail, why it could not be read, for rails that gave nothing at some point.
+        recovered: what came of giving back what a dead run had left.
         handed_back: what came of giving the board back.
     """
 
     records: tuple[Record, ...]
     held: Mapping[Point, str]
     unread: Mapping[str, str]
+    recovered: HandedBack
     handed_back: HandedBack
 
 
@@ -103,6 +106,18 @@ def real_bench(machine: Machine) -> Bench:
         load=BurnLoad,
         meters=lambda board, units: Sampler(board, machine.tree, clock, units),
     )
+
+
+def with_named_rails(board: Board, tree: Tree) -> Board:
+    """Return a board with the rails that the shorthand `power.sensor` means, each by its name.
+
+    Args:
+        board: the board.
+        tree: the machine's files.
+    """
+    if board.sensors:
+        return board
+    return replace(board, sensor="none", sensors=sensors_of(board, tree))
 
 
 def points_of(board: Board) -> list[Point]:
@@ -149,7 +164,9 @@ def calibrate(
         records, held, unread = _measured(board, points, bench, hold, seconds, on_progress)
     finally:
         handed_back = hold.give_back()
-    return Calibration(records=tuple(records), held=held, unread=unread, handed_back=handed_back)
+    return Calibration(
+        records=tuple(records), held=held, unread=unread, recovered=hold.recovered, handed_back=handed_back
+    )
 
 
 def _measured(
@@ -229,13 +246,18 @@ class _Table:
         if held:
             return None
         for rail in totals:
-            if rail.joules is None:
-                self.unread[rail.name] = rail.why_unknown or "it showed nothing"
+            if rail.why_unknown is not None:
+                self.unread[rail.name] = rail.why_unknown
         return Record(
             point=point,
             granted_mhz=granted_mhz,
             step_s=step_s,
-            powers_w={rail.name: rail.joules / span_s for rail in totals if rail.joules is not None},
+            # What a recording says was not measured now, and its joules say nothing of this point.
+            powers_w={
+                rail.name: rail.joules / span_s
+                for rail in totals
+                if rail.joules is not None and rail.why_unknown is None
+            },
             temp_c=self._temp_c(unit),
         )
 

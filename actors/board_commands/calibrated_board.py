@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from types import MappingProxyType
 
 from actors.board_commands.calibrate import Calibration
 from actors.board_commands.calibration_fit import RailFit, SpeedFit, fit_rail, fit_speed
-from actors.board_commands.calibration_plan import held_out
+from actors.board_commands.calibration_plan import Point, held_out
 from scheduler.board import Board, BoardUnit
 from scheduler.mode import ClockRange, Mode
 
@@ -21,7 +22,7 @@ class Calibrated:
         board: the board, with the figures found.
         speeds: by unit, how fast it is.
         rails: what each rail shows.
-        sources: source of the figures found, by key of the board's file.
+        sources: source of its figures, by key of the board's file: of those found, and of those that stay.
         findings: sentences for the user.
     """
 
@@ -32,58 +33,70 @@ class Calibrated:
     findings: tuple[str, ...]
 
 
-def calibrated(board: Board, calibration: Calibration, when: str) -> Calibrated:
+def calibrated(
+    board: Board, calibration: Calibration, when: str, known: Mapping[str, str] = MappingProxyType({})
+) -> Calibrated:
     """Return a board with the figures that its calibration has found.
 
     Args:
         board: the board as it was.
         calibration: the calibration.
         when: words for its date, as in `2026-12-01`.
+        known: sources of the board's figures as it was.
     """
     records = calibration.records
     speeds = {unit.name: fit for unit in board.units if (fit := fit_speed(records, unit.name)) is not None}
     unseen = held_out(records)
     fits = [fit_rail(records, one.rail, one.covers, unseen) for one in board.sensors if one.covers != "board"]
     rails = tuple(fit for fit in fits if fit is not None)
-    rail_of = {unit: fit for fit in rails for unit in fit.static_w}
+    real = {unit.name: _real_clocks(unit, speeds.get(unit.name)) for unit in board.units}
+    rail_of = {unit: fit for fit in rails for unit in fit.static_w if {*real[unit]} & {*fit.static_w[unit]}}
     kept = {
-        unit.name: _real_clocks(unit, speeds.get(unit.name), rail_of.get(unit.name), calibration)
-        for unit in board.units
+        name: tuple(mhz for mhz in clocks if name not in rail_of or mhz in rail_of[name].static_w[name])
+        for name, clocks in real.items()
     }
     units = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
     by_calibration = f"measured: gearshift calibrate, {when}"
-    sources = {"speed": f"{by_calibration}, the product of two matrices in one thread"} if speeds else {}
-    if any(fit.memory_share is not None for fit in speeds.values()):
-        sources["memory_share"] = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
-    if rails:
-        shares = "; ".join(_on_rest(board, fit) for fit in rails)
-        sources["static_w"] = f"{by_calibration}; {shares}"
-        sources["dynamic_w"] = by_calibration
+    on_share = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
+    by_unit = {
+        "speed": dict.fromkeys(speeds, f"{by_calibration}, the product of two matrices in one thread"),
+        "memory_share": {name: on_share for name, fit in speeds.items() if fit.memory_share is not None},
+        "static_w": {name: f"{by_calibration}; {_on_rest(board, fit)}" for name, fit in rail_of.items()},
+        "dynamic_w": dict.fromkeys(rail_of, f"{by_calibration}, cores that multiply matrices"),
+    }
+    sources = {key: text for name, said in by_unit.items() for key, text in _by_key(board, name, said).items()}
     base_w = _base_w(board, calibration, rail_of)
     if base_w is not None:
         sources["base_w"] = f"{by_calibration}: the board's rail less those of its units, at rest"
+    # A board in a mode has lost what the others want to have, so it is written as a board of its own.
+    modes = board.modes if board.mode is None else ()
     found = replace(
         board,
+        name=board.name.replace(":", "-"),
+        mode=None,
         units=tuple(units),
         base_w=board.base_w if base_w is None else base_w,
         power_source=f"{by_calibration}; {'; '.join(_on_fit(fit) for fit in rails)}" if rails else board.power_source,
-        modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in board.modes),
+        modes=tuple(_within(mode, {unit.name: unit for unit in units}) for mode in modes),
     )
+    stay = {key: text for key, text in known.items() if key.rpartition(".")[2] not in sources}
     findings = _findings(board, found, calibration, speeds, rails)
-    return Calibrated(board=found, speeds=speeds, rails=rails, sources=sources, findings=tuple(findings))
+    return Calibrated(board=found, speeds=speeds, rails=rails, sources=stay | sources, findings=tuple(findings))
 
 
-def _real_clocks(
-    unit: BoardUnit, speed: SpeedFit | None, rail: RailFit | None, calibration: Calibration
-) -> tuple[float, ...]:
-    """Return the clocks of a unit that were measured and are real; all of one that was not measured."""
-    measured = {record.point.mhz for record in calibration.records if record.point.unit == unit.name}
-    if not measured:
+def _by_key(board: Board, name: str, by_unit: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of a figure by the board's key: one if all units have it from the same, else one for each."""
+    said = set(by_unit.values())
+    if len(said) == 1 and {unit.name for unit in board.units} == set(by_unit):
+        return {name: said.pop()}
+    return {f"{unit}.{name}": text for unit, text in by_unit.items()}
+
+
+def _real_clocks(unit: BoardUnit, speed: SpeedFit | None) -> tuple[float, ...]:
+    """Return the clocks of a unit at which a step was timed and that are real; all of one that was not timed."""
+    if speed is None:
         return unit.mhz
-    if rail is not None:
-        measured &= set(rail.static_w[unit.name])
-    false = speed.false_mhz if speed else {}
-    return tuple(mhz for mhz in unit.mhz if mhz in measured and mhz not in false)
+    return tuple(mhz for mhz in unit.mhz if mhz in speed.step_s and mhz not in speed.false_mhz)
 
 
 def _unit(
@@ -108,10 +121,14 @@ def _unit(
     fit = rail_of.get(unit.name)
     if fit is not None:
         rest_w = _rest_share_w(board, fit, unit)
+        static_w = tuple(round(rest_w + fit.static_w[unit.name][one], 4) for one in mhz)
         found = replace(
             found,
-            static_w=tuple(round(rest_w + fit.static_w[unit.name][one], 4) for one in mhz),
+            static_w=static_w,
             dynamic_w=tuple(round(fit.dynamic_w[unit.name][one], 4) for one in mhz),
+            # It was measured with all cores idle, so what idling saves is in it already.
+            idle_share=1.0,
+            off_w=None if unit.off_w is None or unit.off_w > static_w[0] else unit.off_w,
         )
     return found
 
@@ -134,7 +151,7 @@ def _on_rest(board: Board, fit: RailFit) -> str:
 
 def _on_fit(fit: RailFit) -> str:
     unseen = "" if fit.unseen_error is None else f", by {fit.unseen_error:.1%} (median) at {fit.unseen} points held out"
-    return f"rail {fit.rail}, the fit is off by {fit.residual_w:.3f} W (rms) at {fit.fitted} points{unseen}"
+    return f"rail {fit.rail}: the fit is off by {fit.residual_w:.3f} W (rms) at {fit.fitted} points{unseen}"
 
 
 def _base_w(board: Board, calibration: Calibration, rail_of: Mapping[str, RailFit]) -> float | None:
@@ -167,6 +184,23 @@ def _within(mode: Mode, units: Mapping[str, BoardUnit]) -> Mode:
     )
 
 
+def _on_held(unit: str, speed: SpeedFit | None, held: Mapping[Point, str]) -> list[str]:
+    """Return what is to be said of the clocks of a unit that the kernel did not grant, or not at all loads."""
+    timed = speed.step_s if speed else {}
+    never = {point.mhz: why for point, why in held.items() if point.unit == unit and point.mhz not in timed}
+    at_times = {point.mhz: why for point, why in held.items() if point.unit == unit and point.mhz in timed}
+    outcome = "they are left out" if speed else "nothing of it was measured, and its figures are as they were"
+    return [
+        f"{unit}: the kernel did not grant {', '.join(f'{mhz:g}' for mhz in sorted(clocks))} MHz{loads} "
+        f"({', '.join(dict.fromkeys(clocks.values()))}); {end}"
+        for clocks, loads, end in (
+            (never, "", outcome),
+            (at_times, " at all loads", "what was measured there is of the others"),
+        )
+        if clocks
+    ]
+
+
 def _findings(
     board: Board,
     found: Board,
@@ -185,14 +219,13 @@ def _findings(
         if fit.memory_share is None and len(fit.step_s) > 1:
             said.append(f"{name}: how much of a step the clock does not stretch can't be told from these clocks")
     for unit in board.units:
-        held = {point.mhz: why for point, why in calibration.held.items() if point.unit == unit.name}
-        if held:
-            clocks = ", ".join(f"{mhz:g}" for mhz in sorted(held))
-            reasons = ", ".join(dict.fromkeys(held.values()))
-            said.append(f"{unit.name}: the kernel did not grant {clocks} MHz ({reasons}); they are left out")
+        said += _on_held(unit.name, speeds.get(unit.name), calibration.held)
         temps_c = [one.temp_c for one in calibration.records if one.point.unit == unit.name and one.temp_c is not None]
         if temps_c:
-            said.append(f"{unit.name}: measured at {min(temps_c):.0f} to {max(temps_c):.0f} °C")
+            span = dict.fromkeys(f"{temp_c:.0f}" for temp_c in (min(temps_c), max(temps_c)))
+            said.append(f"{unit.name}: measured at {' to '.join(span)} °C")
+        if unit.off_w is not None and found.unit(unit.name).off_w is None:
+            said.append(f"{unit.name}: off_w, {unit.off_w:g} W, is more than it takes at rest, and is left out")
         if unit.kind == "gpu":
             said.append(f"{unit.name}: a GPU is not calibrated; its figures are as they were")
     said += [f"rail {rail} could not be read at some points: {why}" for rail, why in calibration.unread.items()]

@@ -14,14 +14,14 @@ A clock at which a step takes as long as at another one is not real: the firmwar
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 from scipy.optimize import nnls
 
-from actors.board_commands.calibration_plan import Record
+from actors.board_commands.calibration_plan import Point, Record
 
 _FLAT = 1.03
 """Times of a step within this ratio are the same: assumed of a board on which nothing else runs."""
@@ -159,7 +159,10 @@ def _memory_share(step_s: Mapping[float, float]) -> tuple[float | None, float | 
 def fit_rail(
     records: Sequence[Record], rail: str, units: Collection[str], without: Collection[int] = ()
 ) -> RailFit | None:
-    """Fit the power of a rail; None if it was not measured.
+    """Fit the power of a rail; None if it was measured at no clock.
+
+    A clock is left out if the rail was read there with one number of busy cores only: what the unit takes at rest and
+    what a core takes can't be told apart then.
 
     Args:
         records: the records.
@@ -168,13 +171,9 @@ def fit_rail(
         without: places of records that are held out.
     """
     used = [place for place, one in enumerate(records) if rail in one.powers_w and one.point.unit in units]
-    trained = [place for place in used if place not in without]
-    if not trained:
+    clocks = _clocks_told([records[place].point for place in used if place not in without])
+    if not clocks:
         return None
-    clocks = {
-        unit: sorted({records[place].point.mhz for place in trained if records[place].point.unit == unit})
-        for unit in sorted({records[place].point.unit for place in trained})
-    }
     columns: list[tuple[str, str, float]] = [("rest", "", 0.0)]
     columns += [("step", unit, mhz) for unit, table in clocks.items() for mhz in table[1:]]
     columns += [("core", unit, mhz) for unit, table in clocks.items() for mhz in table]
@@ -183,9 +182,9 @@ def fit_rail(
     power_w = np.array([records[place].powers_w[rail] for place in seen])
     train = np.array([place not in without for place in seen])
     solution, _ = nnls(matrix[train], power_w[train])
-    off_w = matrix @ solution - power_w
+    error_w = matrix @ solution - power_w
     found = dict(zip(columns, solution.tolist(), strict=True))
-    unseen = np.abs(off_w[~train]) / power_w[~train]
+    unseen = np.abs(error_w[~train]) / power_w[~train]
     return RailFit(
         rail=rail,
         rest_w=found["rest", "", 0.0],
@@ -195,11 +194,23 @@ def fit_rail(
         },
         dynamic_w={unit: {mhz: found["core", unit, mhz] for mhz in table} for unit, table in clocks.items()},
         fitted=int(train.sum()),
-        residual_w=float(np.sqrt(np.mean(off_w[train] ** 2))),
-        worst_w=float(np.abs(off_w[train]).max()),
+        residual_w=float(np.sqrt(np.mean(error_w[train] ** 2))),
+        worst_w=float(np.abs(error_w[train]).max()),
         unseen=len(unseen),
         unseen_error=float(np.median(unseen)) if len(unseen) else None,
     )
+
+
+def _clocks_told(points: Iterable[Point]) -> dict[str, list[float]]:
+    """Return by unit its clocks at which there are at least two loads, rising."""
+    loads: dict[tuple[str, float], set[int]] = {}
+    for point in points:
+        loads.setdefault((point.unit, point.mhz), set()).add(point.busy)
+    told: dict[str, list[float]] = {}
+    for (unit, mhz), seen in sorted(loads.items()):
+        if len(seen) > 1:
+            told.setdefault(unit, []).append(mhz)
+    return told
 
 
 def _share_of(record: Record, kind: str, unit: str, mhz: float) -> float:

@@ -78,7 +78,7 @@ def loads(cores: int) -> tuple[int, ...]:
 
 
 def held_out(records: Sequence[Record], seed: int = 0) -> frozenset[int]:
-    """Return the places of records that nothing is fitted to: at every third clock one that is neither idle nor full.
+    """Return the places of records that nothing is fitted to: one at every third clock, neither idle nor of most load.
 
     Args:
         records: the records.
@@ -86,9 +86,10 @@ def held_out(records: Sequence[Record], seed: int = 0) -> frozenset[int]:
     """
     inner: dict[str, dict[float, list[int]]] = {}
     for place, record in enumerate(records):
-        alike = [one.point.busy for one in records if one.point.unit == record.point.unit]
-        if 0 < record.point.busy < max(alike):
-            inner.setdefault(record.point.unit, {}).setdefault(record.point.mhz, []).append(place)
+        unit, mhz = record.point.unit, record.point.mhz
+        most = max(one.point.busy for one in records if (one.point.unit, one.point.mhz) == (unit, mhz))
+        if 0 < record.point.busy < most:
+            inner.setdefault(unit, {}).setdefault(mhz, []).append(place)
     chosen = random.Random(seed)
     return frozenset(
         chosen.choice(places)

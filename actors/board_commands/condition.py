@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from actors.agent.devices import devfreq
 from actors.agent.devices.caps import cap
-from actors.agent.devices.nvpmodel import power_mode, power_modes
-from actors.agent.devices.sysfs import Tree, cpu_ranges
-from actors.agent.devices.topology import allowed_cpus, clusters, offline_cpus, online_cpus
+from actors.agent.devices.nvpmodel import PowerMode, power_mode, power_modes
+from actors.agent.devices.sysfs import Tree
+from actors.agent.devices.topology import allowed_cpus, clusters, cpu_ranges, offline_cpus, online_cpus
 from actors.board_commands.identity import kernel, l4t, model
 
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
@@ -26,6 +28,14 @@ class Note:
 
     text: str
     mend: str = ""
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """Return names with commas between them; numbered ones as `policy0-3,6`."""
+    parts = [re.fullmatch(r"(\D+)(\d+)", name) for name in names]
+    if len({part and part[1] for part in parts}) == 1 and parts[0] is not None:
+        return f"{parts[0][1]}{cpu_ranges(int(part[2]) for part in parts if part)}"
+    return ", ".join(names)
 
 
 def facts(tree: Tree) -> dict[str, str]:
@@ -64,13 +74,7 @@ def _cpus(tree: Tree) -> list[Note]:
     said = []
     away = offline_cpus(tree)
     if away:
-        text = f"CPUs {cpu_ranges(away)} are offline; a power mode or somebody has switched them off"
-        mend = (
-            "sudo nvpmodel -m NUMBER"
-            if power_modes(tree)
-            else f"echo 1 | sudo tee /sys/devices/system/cpu/cpu{away[0]}/online"
-        )
-        said.append(Note(text=text, mend=mend))
+        said.append(_away(tree, away))
     allowed = allowed_cpus(tree)
     barred = [cpu for cpu in online_cpus(tree) if allowed is not None and cpu not in allowed]
     if barred:
@@ -79,6 +83,22 @@ def _cpus(tree: Tree) -> list[Note]:
         mend = f"taskset -c {everything} ..., or docker run --cpuset-cpus={everything} ..."
         said.append(Note(text=text, mend=mend))
     return said
+
+
+def _away(tree: Tree, away: Sequence[int]) -> Note:
+    """Return a note on CPUs that are offline: which mode leaves them out and which does not, or who else may have."""
+    now = power_mode(tree)
+    if now is None or _has_online(now, away):
+        names = f"cpu{away[0]}" if len(away) == 1 else f"cpu{{{','.join(map(str, away))}}}"
+        mend = f"echo 1 | sudo tee /sys/devices/system/cpu/{names}/online"
+        return Note(text=f"CPUs {cpu_ranges(away)} are offline: somebody has switched them off", mend=mend)
+    others = [mode for mode in power_modes(tree) if _has_online(mode, away)]
+    mend = f"sudo nvpmodel -m {others[0].number}  # {others[0].name}" if others else ""
+    return Note(text=f"CPUs {cpu_ranges(away)} are offline: the power mode {now.name} leaves them out", mend=mend)
+
+
+def _has_online(mode: PowerMode, cpus: Iterable[int]) -> bool:
+    return all(mode.limits.get(f"sys/devices/system/cpu/cpu{cpu}/online", 1) for cpu in cpus)
 
 
 def _boost(tree: Tree) -> list[Note]:
@@ -91,7 +111,9 @@ def _boost(tree: Tree) -> list[Note]:
 
 def _clocks(tree: Tree) -> list[Note]:
     said: list[Note] = []
-    locked, odd, held = [], [], {}
+    odd: list[str] = []
+    locked: dict[int, list[str]] = {}
+    held: dict[tuple[str, int, int], list[str]] = {}
     for policy in tree.find(f"{_CPUFREQ}/policy*"):
         name = policy.rpartition("/")[2]
         low, high, bottom, top = (
@@ -105,17 +127,17 @@ def _clocks(tree: Tree) -> list[Note]:
         if low > high:
             odd.append(f"{name} (scaling_min_freq {low}, scaling_max_freq {high})")
         elif low == high and bottom < top:
-            locked.append(f"{name} at {high / 1000:g} MHz")
+            locked.setdefault(high, []).append(name)
         if high < top:
-            held[f"{name} at {high / 1000:g} of {top / 1000:g} MHz"] = cap(tree, policy)
-    if locked:
-        text = f"the clock is locked, lowest and highest are the same: {', '.join(locked)}"
+            held.setdefault((cap(tree, policy, high), high, top), []).append(name)
+    for khz, names in locked.items():
+        text = f"the clock is locked, lowest and highest are the same: {listed_names(names)} at {khz / 1000:g} MHz"
         said.append(Note(text=text, mend=_unlock(tree)))
     if odd:
         said.append(Note(text=f"the lowest clock is above the highest one, which counts: {', '.join(odd)}"))
-    for reason in dict.fromkeys(held.values()):
-        names = ", ".join(where for where, why in held.items() if why == reason)
-        said.append(Note(text=f"held down: {names} ({reason})"))
+    for (reason, khz, top), names in held.items():
+        text = f"held down: {listed_names(names)} at {khz / 1000:g} of {top / 1000:g} MHz ({reason})"
+        said.append(Note(text=text))
     return [*said, *_userspace(tree)]
 
 
@@ -130,8 +152,8 @@ def _userspace(tree: Tree) -> list[Note]:
     if not lacking:
         return []
     text = (
-        f"{', '.join(lacking)}: no governor userspace, so a clock is set by its limits, and a cap by heat that comes "
-        f"and goes meanwhile is harder to see"
+        f"{listed_names(lacking)}: no governor userspace, so a clock is set by its limits, and a cap by heat that "
+        f"comes and goes meanwhile is harder to see"
     )
     return [Note(text=text, mend="sudo modprobe cpufreq_userspace")]
 
@@ -139,6 +161,9 @@ def _userspace(tree: Tree) -> list[Note]:
 def _gpu(tree: Tree) -> list[Note]:
     said = []
     for device in devfreq.gpus(tree):
+        if not devfreq.is_nvidia(tree, device):
+            said.append(Note(text=f"no engine of gearshift runs on GPU {device.rpartition('/')[2]}, so it is not used"))
+            continue
         low, high = (tree.number_or_none(f"{device}/{file}") for file in ("min_freq", "max_freq"))
         if low is not None and high is not None and low >= high:
             said.append(Note(text=f"the GPU's clock is locked at {high / 1e6:g} MHz", mend=_unlock(tree)))
@@ -150,10 +175,10 @@ def _unlock(tree: Tree) -> str:
 
 
 def _by_policy(tree: Tree, file: str) -> str:
-    """Return what a file says in all policies: `schedutil`, or `schedutil (policy0), userspace (policy4)`."""
+    """Return what a file says in all policies: `schedutil`, or `schedutil (policy0,2), userspace (policy4)`."""
     said: dict[str, list[str]] = {}
     for policy in tree.find(f"{_CPUFREQ}/policy*"):
         said.setdefault(tree.text_or_none(f"{policy}/{file}") or "unknown", []).append(policy.rpartition("/")[2])
     if len(said) == 1:
         return next(iter(said))
-    return ", ".join(f"{word} ({', '.join(policies)})" for word, policies in said.items())
+    return ", ".join(f"{word} ({listed_names(policies)})" for word, policies in said.items())

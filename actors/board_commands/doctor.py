@@ -1,6 +1,6 @@
 """Examination of a machine: which of its knobs and sensors this process can use, why not, and what would help.
 
-Nothing is turned. A knob that could be written is opened for writing and closed again.
+Nothing is turned. A knob that may not be written is opened for writing all the same, to learn the reason.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from actors.agent.devices import devfreq
-from actors.agent.devices.sysfs import AwayError, KnobError, Tree, cpu_ranges
+from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 from actors.agent.devices.thermal import Thermometer
-from actors.agent.sensors import found
-from actors.agent.sensors.common import NO_UNIT
+from actors.agent.sensors import DRIVERS, found
+from actors.agent.sensors.common import JOIN_GROUP, NO_UNIT
+from actors.board_commands.condition import listed_names
 
 _CPU = "sys/devices/system/cpu"
 _READ_ONLY = "Read-only file system"
 _NOT_WRITTEN = "Permission denied"
 
-_FILES_MEND = "files for a group"
-_CONTAINER_MEND = "/sys for a container"
+_FILES_MEND = "let a group set clocks"
+_SWITCHES_MEND = "let a group switch CPUs"
+_CONTAINER_MEND = "give the container /sys"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +93,8 @@ def examine(tree: Tree) -> Examination:
     rails, rail_mends = _rails(tree)
     checks = (*_cpu_clocks(tree), *_gpu_clocks(tree), *_switches(tree), *rails, *_temperatures(tree))
     needed = {check.mend for check in checks if not check.ok}
-    mends = [mend for mend in (_files_mend(checks), _CONTAINER, *rail_mends) if mend.title in needed]
+    for_files = (_files_mend(checks), _switches_mend(checks), _CONTAINER)
+    mends = [mend for mend in (*for_files, *rail_mends) if mend.title in needed]
     return Examination(checks=checks, mends=tuple(mends))
 
 
@@ -111,19 +114,33 @@ def _cpu_clocks(tree: Tree) -> list[Check]:
 def _gpu_clocks(tree: Tree) -> list[Check]:
     checks = []
     for device in devfreq.gpus(tree):
-        checks += [_check(tree, f"{device}/{name}", write=True) for name in ("min_freq", "max_freq", "governor")]
-        checks.append(_check(tree, f"{device}/cur_freq"))
+        # No engine runs on another one, so nobody has to be able to set its clock.
+        used = devfreq.is_nvidia(tree, device)
+        mend = _FILES_MEND if used else None
+        for name in ("min_freq", "max_freq", "governor"):
+            checks.append(_check(tree, f"{device}/{name}", write=True, wanted=used, mend=mend))
+        checks.append(_check(tree, f"{device}/cur_freq", wanted=used))
     return _merged(checks)
 
 
 def _switches(tree: Tree) -> list[Check]:
     # A unit is switched off only where its owner allows that, so nobody has to be able to.
     switches = tree.find(f"{_CPU}/cpu[0-9]*/online")
-    return _merged([_check(tree, path, write=True, wanted=False) for path in switches])
+    return _merged([_check(tree, path, write=True, wanted=False, mend=_SWITCHES_MEND) for path in switches])
 
 
-def _check(tree: Tree, path: str, *, write: bool = False, wanted: bool = True) -> Check | None:
-    """Return what this process may do with a file; None where it is not there, or stands for what is switched off."""
+def _check(
+    tree: Tree, path: str, *, write: bool = False, wanted: bool = True, mend: str | None = _FILES_MEND
+) -> Check | None:
+    """Return what this process may do with a file; None where it is not there, or stands for what is switched off.
+
+    Args:
+        tree: the machine's files.
+        path: the file.
+        write: true if it has to be written.
+        wanted: true if a run that uses all of this machine needs it.
+        mend: title of what helps if only root may write it; None where nothing has to.
+    """
     readable, why_not = True, None
     try:
         tree.text(path)
@@ -134,9 +151,10 @@ def _check(tree: Tree, path: str, *, write: bool = False, wanted: bool = True) -
     writable = _writable(tree, path) if write else None
     if isinstance(writable, str):
         why_not = writable
-    mend = None if why_not is None else _CONTAINER_MEND if why_not == _READ_ONLY else None
-    if why_not == _NOT_WRITTEN and write:
-        mend = _FILES_MEND
+    if why_not == _READ_ONLY and mend is not None:
+        mend = _CONTAINER_MEND
+    elif why_not != _NOT_WRITTEN or not write:
+        mend = None
     return Check(
         name=path,
         paths=(path,),
@@ -172,17 +190,9 @@ def _merged(checks: Iterable[Check | None]) -> list[Check]:
     merged = []
     for alike in groups.values():
         paths = tuple(path for check in alike for path in check.paths)
-        folders = _listed([path.split("/")[-2] for path in paths])
+        folders = listed_names([path.split("/")[-2] for path in paths])
         merged.append(replace(alike[0], name=f"{paths[0].rpartition('/')[2]} ({folders})", paths=paths))
     return merged
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names with commas between them; numbered ones as `policy0-3,6`."""
-    parts = [re.fullmatch(r"(\D+)(\d+)", name) for name in names]
-    if len({part and part[1] for part in parts}) == 1 and parts[0] is not None:
-        return f"{parts[0][1]}{cpu_ranges(int(part[2]) for part in parts if part)}"
-    return ", ".join(names)
 
 
 # ---------------------------------------------------------------- sensors
@@ -193,8 +203,9 @@ def _rails(tree: Tree) -> tuple[list[Check], list[Mend]]:
     for rail in found(tree):
         title = None
         if rail.mend is not None:
-            title = f"rails of {rail.driver}"
-            mends[title] = Mend(title=title, lines=(f"{rail.mend[0].upper()}{rail.mend[1:]}",))
+            title = f"access to {rail.driver}"
+            sentence = f"{rail.mend[0].upper()}{rail.mend[1:]}"
+            mends[title] = Mend(title=title, lines=DRIVERS[rail.driver].commands or (sentence,))
         checks.append(
             Check(
                 name=f"rail {rail.rail} ({rail.driver}, {rail.address})",
@@ -236,20 +247,30 @@ _CONTAINER = Mend(
 
 
 def _files_mend(checks: Sequence[Check]) -> Mend:
+    why = "Only root may write these files. Run as root, or let a group write them, and log in again:"
+    return _group_mend(_FILES_MEND, why, "gearshift.conf", checks)
+
+
+def _switches_mend(checks: Sequence[Check]) -> Mend:
+    why = "Only a unit with may_switch_off: true needs these. Run as root, or let a group write them, and log in again:"
+    return _group_mend(_SWITCHES_MEND, why, "gearshift-switches.conf", checks)
+
+
+def _group_mend(title: str, why: str, file: str, checks: Sequence[Check]) -> Mend:
     """Return how a group may write the files that only root may, from the next boot on and at once.
 
     Clock domains raise no event that udev could act on, so the rules are systemd-tmpfiles'.
     """
-    denied = [path for check in checks if check.mend == _FILES_MEND and check.wanted for path in check.paths]
-    patterns = dict.fromkeys(re.sub(r"/policy\d+/", "/policy*/", path) for path in denied)
+    denied = [path for check in checks if check.mend == title for path in check.paths]
+    patterns = dict.fromkeys(re.sub(r"/(policy|cpu)\d+/", r"/\1[0-9]*/", path) for path in denied)
     return Mend(
-        title=_FILES_MEND,
+        title=title,
         lines=(
-            "Only root may write these files. Run as root, or let a group write them, and log in again:",
-            "sudo groupadd --system gearshift; sudo usermod --append --groups gearshift $USER",
-            "sudo tee /etc/tmpfiles.d/gearshift.conf <<END",
+            why,
+            JOIN_GROUP,
+            f"sudo tee /etc/tmpfiles.d/{file} <<END",
             *(f"z /{pattern} 0664 root gearshift" for pattern in patterns),
             "END",
-            "sudo systemd-tmpfiles --create /etc/tmpfiles.d/gearshift.conf",
+            f"sudo systemd-tmpfiles --create /etc/tmpfiles.d/{file}",
         ),
     )

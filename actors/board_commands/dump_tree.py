@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actors.agent.devices.sysfs import File, Tree, natural
-from actors.board_commands.dump import INDEX, Dump, Dumped, read_dump
-from scheduler.errors import InputError
+from actors.board_commands.dump import Dump, Dumped
 
 
 class DumpTree(Tree):
@@ -92,16 +91,3 @@ class _DumpFile:
 
     def close(self) -> None:
         pass
-
-
-def open_sysroot(path: Path) -> Tree:
-    """Return the files of another machine: a dump of `gearshift doctor`, or a directory that stands for `/`.
-
-    Raises:
-        InputError: if it is neither.
-    """
-    if not path.exists():
-        raise InputError(f"--sysroot {str(path)!r}: there is no such file or directory")
-    if not path.is_dir() or (path / INDEX).exists():
-        return DumpTree(read_dump(path), path)
-    return Tree(path)

@@ -10,8 +10,8 @@ from pathlib import Path
 from actors.agent.devices import REAL_CLOCKS
 from actors.agent.devices.cpufreq import Policy
 from actors.agent.devices.journal import Journal
-from actors.agent.devices.sysfs import DeviceError, Tree, cpu_ranges
-from actors.agent.devices.topology import Cluster
+from actors.agent.devices.sysfs import DeviceError, Tree
+from actors.agent.devices.topology import Cluster, cpu_ranges
 from actors.board_commands.probed import STAND_IN_MHZ, FoundUnit, Remark
 from scheduler.board import BoardUnit, IdleState
 
@@ -76,9 +76,9 @@ def cpu_unit(tree: Tree, cluster: Cluster, *, all_clocks: bool) -> FoundUnit:
             f"CPU mask or cpuset)"
         )
         remarks.append(Remark(unit=cluster.name, text=text, matters=True))
-        unit = fixed(unit)
+        return fixed(FoundUnit(unit=unit, remarks=tuple(remarks), sources=sources))
     found = FoundUnit(unit=unit, remarks=tuple(remarks), sources=sources)
-    return found if all_clocks or unit.dvfs == "fixed" else if_settable(tree, found)
+    return found if all_clocks else if_settable(tree, found)
 
 
 def if_settable(tree: Tree, found: FoundUnit) -> FoundUnit:
@@ -91,13 +91,17 @@ def if_settable(tree: Tree, found: FoundUnit) -> FoundUnit:
         reason = str(error).removeprefix(f"unit {unit.name!r}: ")
         clocks = f"its {len(unit.mhz)} clocks, {unit.mhz[0]:g} to {unit.mhz[-1]:g} MHz, are not set"
         remark = Remark(unit=unit.name, text=f"fixed, and {clocks}: {reason}", matters=True)
-        return replace(found, unit=fixed(unit), remarks=(*found.remarks, remark))
+        return fixed(replace(found, remarks=(*found.remarks, remark)))
     return found
 
 
-def fixed(unit: BoardUnit) -> BoardUnit:
+def fixed(found: FoundUnit) -> FoundUnit:
     """Return a unit with its highest clock alone."""
-    return replace(unit, dvfs="fixed", mhz=unit.mhz[-1:], transition_us=0.0)
+    unit = replace(found.unit, dvfs="fixed", mhz=found.unit.mhz[-1:], transition_us=0.0)
+    sources = {key: text for key, text in found.sources.items() if key != "transition_us"}
+    if sources["mhz"].startswith("assumed"):  # of a grid, only what lies between its ends is
+        sources["mhz"] = "published: the kernel's cpuinfo_max_freq"
+    return replace(found, unit=unit, sources=sources)
 
 
 def cpus_named(cpus: Sequence[int]) -> str:

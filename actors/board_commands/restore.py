@@ -65,7 +65,7 @@ def run_notes(machine: Machine) -> list[Note]:
         knobs = sum(len(journal.entries) for journal in left)
         if knobs:
             pids = ", ".join(str(journal.pid) for journal in left if journal.pid is not None) or "unknown"
-            text = f"a run that is dead (process {pids}) has left {knobs} knobs turned; the next run gives them back"
+            text = f"a run that is dead (process {pids}) has left knobs turned: {knobs}; the next run gives them back"
             said.append(Note(text=text, mend="gearshift restore"))
     return said + journals_of_others(machine)
 

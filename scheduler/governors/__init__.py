@@ -25,11 +25,12 @@ from scheduler.governors.common import (
 )
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
+from scheduler.governors.lavd import Lavd
 from scheduler.governors.load import Conservative, Ondemand
 from scheduler.governors.names import (
     GOVERNORS,
     HINTED,
-    PLACING_BY_ENERGY,
+    PLACES,
     governor_for,
     governor_of,
     make_governor,
@@ -42,7 +43,7 @@ __all__ = [
     "GOVERNORS",
     "HINTED",
     "PERIOD_US",
-    "PLACING_BY_ENERGY",
+    "PLACES",
     "Conservative",
     "EdgeGovernor",
     "Governor",
@@ -50,6 +51,7 @@ __all__ = [
     "GovernorSeat",
     "HintedGovernor",
     "Interactive",
+    "Lavd",
     "Ondemand",
     "Performance",
     "Podgov",

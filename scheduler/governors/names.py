@@ -5,18 +5,21 @@ To add a governor, write its class in a file of its own and give it one row here
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from scheduler.board import Board
 from scheduler.errors import did_you_mean
 from scheduler.governors.common import Governor, GovernorError
 from scheduler.governors.fixed import Performance, Powersave
 from scheduler.governors.interactive import Interactive
+from scheduler.governors.lavd import Lavd
 from scheduler.governors.load import Conservative, Ondemand
 from scheduler.governors.podgov import Podgov
 from scheduler.governors.schedutil import Schedutil, SchedutilUclamp
+
+Places: TypeAlias = Literal["spread", "energy", "compact"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,15 @@ class _Row:
         needs: what it must be told of its frequency domain; see `make_governor`.
         kinds: the kinds of unit that it is for.
         takes_hints: True if tasks can tell it what clock they need (`HintedGovernor`).
-        places_by_energy: True if the kernel places tasks by energy under it; its energy-aware scheduling needs
-            schedutil.
+        places: how the kernel places tasks under it: `spread` over the units, by `energy` (energy-aware scheduling,
+            which needs schedutil), or `compact` on few cores (a scheduler of its own, which brings its clocks along).
     """
 
     make: Callable[..., Governor]
     needs: tuple[Literal["max_mhz", "capacity"], ...] = ()
     kinds: tuple[Literal["cpu", "gpu"], ...] = ("cpu",)
     takes_hints: bool = False
-    places_by_energy: bool = False
+    places: Places = "spread"
 
 
 _ROWS = {
@@ -45,8 +48,9 @@ _ROWS = {
     "ondemand": _Row(Ondemand, needs=("max_mhz",)),
     "conservative": _Row(Conservative),
     "interactive": _Row(Interactive, needs=("max_mhz",)),
-    "schedutil": _Row(Schedutil, needs=("max_mhz", "capacity"), places_by_energy=True),
-    "schedutil-uclamp": _Row(SchedutilUclamp, needs=("max_mhz", "capacity"), takes_hints=True, places_by_energy=True),
+    "schedutil": _Row(Schedutil, needs=("max_mhz", "capacity"), places="energy"),
+    "schedutil-uclamp": _Row(SchedutilUclamp, needs=("max_mhz", "capacity"), takes_hints=True, places="energy"),
+    "lavd": _Row(Lavd, needs=("max_mhz", "capacity"), places="compact"),
     "podgov": _Row(Podgov, kinds=("gpu",)),
 }
 
@@ -56,8 +60,8 @@ GOVERNORS = tuple(_ROWS)
 HINTED = tuple(name for name, row in _ROWS.items() if row.takes_hints)
 """The governors that tasks can tell what clock they need."""
 
-PLACING_BY_ENERGY = tuple(name for name, row in _ROWS.items() if row.places_by_energy)
-"""The governors under which the kernel places tasks by energy."""
+PLACES: Mapping[str, Places] = {name: row.places for name, row in _ROWS.items()}
+"""By governor, how the kernel places tasks under it."""
 
 
 def governor_for(name: str, kind: str) -> str:

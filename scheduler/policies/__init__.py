@@ -2,6 +2,7 @@
 
 from scheduler.policies.alert import Alert
 from scheduler.policies.checks import appraise, check_plan, loads_of
+from scheduler.policies.compaction import place_compactly
 from scheduler.policies.energy_aware import place_by_energy
 from scheduler.policies.fixed import Floor, Largest, Race
 from scheduler.policies.governed import UnderGovernor
@@ -34,6 +35,7 @@ __all__ = [
     "make_policy",
     "place",
     "place_by_energy",
+    "place_compactly",
     "problem_of",
     "under_governor",
     "unit_of",

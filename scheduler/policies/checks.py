@@ -64,6 +64,9 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
         _check_gear(app, gear, units, possible[app])
     for name, clock in plan.clocks.items():
         _check_clock(units[name], clock)
+    _check_paces(plan, units)
+    for name, count in plan.awake_cpus.items():
+        _check_awake(name, count, units)
 
 
 def _check_names(field: str, noun: str, given: Mapping[str, object], wanted: list[str]) -> None:
@@ -95,6 +98,19 @@ def _check_gear(app: str, gear: Gear, units: Mapping[str, UnitView], possible: f
         raise PolicyError(f"{owner} is {gear!r}, which was not profiled here; take one of the snapshot's points.")
 
 
+def _check_paces(plan: Plan, units: Mapping[str, UnitView]) -> None:
+    for app in plan.paces:
+        if app not in plan.gears:
+            raise PolicyError(f"plan: paces has app {app!r}, which is unknown.{did_you_mean(app, plan.gears)}")
+        unit = plan.gears[app].unit
+        if not units[unit].paced or isinstance(plan.clocks[unit], str):
+            why = "is not `paced`" if not units[unit].paced else f"is left to {plan.clocks[unit]!r}"
+            raise PolicyError(f"plan: paces has {app!r}, but its unit {unit!r} {why}; leave {app!r} out.")
+        rest = [other for other, gear in plan.gears.items() if gear.unit == unit and other not in plan.paces]
+        if rest:
+            raise PolicyError(f"plan: paces has {app!r} and lacks {rest[0]!r}, which is on {unit!r} too; add it.")
+
+
 def _check_clock(unit: UnitView, clock: float | str) -> None:
     if isinstance(clock, str):
         if clock not in GOVERNORS:
@@ -102,3 +118,11 @@ def _check_clock(unit: UnitView, clock: float | str) -> None:
             raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}, which is no governor.{hint}")
     elif clock not in unit.mhz_allowed:
         raise PolicyError(f"plan: clock of {unit.name!r} is {clock!r}; allowed now are {unit.mhz_allowed}.")
+
+
+def _check_awake(name: str, count: int, units: Mapping[str, UnitView]) -> None:
+    if name not in units:
+        raise PolicyError(f"plan: awake_cpus has {name!r}, which is no unit.{did_you_mean(name, units)}")
+    online = units[name].cores_online
+    if not (isinstance(count, int) and 1 <= count <= online):
+        raise PolicyError(f"plan: awake_cpus of {name!r} is {count!r}; it must be from 1 to {online}, all online.")

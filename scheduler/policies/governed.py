@@ -28,7 +28,8 @@ class UnderGovernor:
 
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
-        gears = self._policy.decide(snapshot).gears
+        plan = self._policy.decide(snapshot)
+        gears = plan.gears
         clamps_mhz = clamps_of(gears, snapshot) if self._governor in HINTED else {}
         clocks = {unit.name: governor_for(self._governor, unit.kind) for unit in snapshot.units}
-        return Plan(gears=gears, clocks=clocks, clamps_mhz=clamps_mhz)
+        return Plan(gears=gears, clocks=clocks, clamps_mhz=clamps_mhz, awake_cpus=plan.awake_cpus)

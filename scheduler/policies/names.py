@@ -12,8 +12,9 @@ from functools import partial
 from typing import TypeAlias, assert_never
 
 from scheduler.errors import did_you_mean
-from scheduler.governors import GOVERNORS, PLACING_BY_ENERGY
+from scheduler.governors import GOVERNORS, PLACES
 from scheduler.policies.alert import Alert
+from scheduler.policies.compaction import place_compactly
 from scheduler.policies.energy_aware import place_by_energy
 from scheduler.policies.fixed import Floor, Largest, Race
 from scheduler.policies.governed import UnderGovernor
@@ -64,6 +65,9 @@ NETWORKS = tuple(POLICIES)
 HINDSIGHT = tuple(name for name, row in POLICIES.items() if isinstance(row, InHindsight))
 """The policies that must know how a run will go."""
 
+_PLACEMENTS: Mapping[str, Placement] = {"spread": place, "energy": place_by_energy, "compact": place_compactly}
+"""By what `PLACES` says of the governor, who places applications."""
+
 _KNOWN = (
     f"give one of {', '.join(NETWORKS)}, alone or with +GOVERNOR, or a GOVERNOR: {', '.join(GOVERNORS)}; or your own "
     "as FILE.py:Class."
@@ -92,7 +96,7 @@ def make_policy(name: str) -> Policy:
         case PlacesItself(make=make_alone):
             policy = make_alone()
         case KernelPlaces(make=make_placed):
-            policy = make_placed(place_by_energy if governor in PLACING_BY_ENERGY else place)
+            policy = make_placed(_PLACEMENTS[PLACES.get(governor, "spread")])
         case InHindsight():
             raise PolicyError(
                 f"policy {name!r}: {networks!r} must know how a run will go, which a simulation can tell; use "

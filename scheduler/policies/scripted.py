@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scheduler.policies.protocol import PolicyError
 from scheduler.views import Plan, Snapshot, UnitView
@@ -24,6 +25,7 @@ class Scripted:
     """
 
     every_epoch = True
+    paces = True
 
     def __init__(self, plans: Sequence[tuple[float, Plan]]) -> None:
         self._from_s = [from_s for from_s, _ in plans]
@@ -50,10 +52,13 @@ class Scripted:
         for unit in (unit.name for unit in snapshot.units):
             if unit not in plan.clocks:
                 raise PolicyError(f"script: the plan from {from_s!r} s has no clock for unit {unit!r}; add one.")
-        return Plan(
+        present = {view.app for view in snapshot.apps}
+        return replace(
+            plan,
             gears={view.app: plan.gears[view.app] for view in snapshot.apps},
             clocks={unit.name: _allowed(plan.clocks[unit.name], unit) for unit in snapshot.units},
-            optimal=plan.optimal,
+            clamps_mhz={app: mhz for app, mhz in plan.clamps_mhz.items() if app in present},
+            paces={app: pace for app, pace in plan.paces.items() if app in present},
         )
 
 

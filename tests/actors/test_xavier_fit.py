@@ -79,14 +79,24 @@ def test_activity_1_is_the_median_of_the_runs_and_each_set_is_about_one_of_them(
 
 
 def test_every_set_agrees_with_the_cpu_rail_of_the_larger_board():
-    for one in SETS:
+    def missed_by(one, activity):
         errors = []
         for row in measured_rows("agx_xavier_rails.csv"):
             mhz, clusters = float(row["cpu_mhz"]), int(row["cpu_cores"]) / 2
-            power_w = clusters * cluster_w(one, mhz) + float(row["busy_cores"]) * core_w(one, mhz)
+            power_w = clusters * cluster_w(one, mhz) + activity * float(row["busy_cores"]) * core_w(one, mhz)
             errors.append(one.supply_share * power_w / float(row["cpu_w"]) - 1)
-        assert np.sqrt(np.mean(np.square(errors))) <= CPU_RAIL
-        assert 8 * core_w(one, 2265.6) == pytest.approx(16.98, rel=RAIL)
+        return np.sqrt(np.mean(np.square(errors)))
+
+    # The program's own activity is not known; the upper end of the networks' is taken from it.
+    activities_there = np.arange(0.8, 1.8, 0.05)
+    best = [min(activities_there, key=lambda activity: missed_by(one, activity)) for one in SETS]
+    assert all(missed_by(one, activity) <= CPU_RAIL + 1e-3 for one, activity in zip(SETS, best, strict=True))
+    assert median(best) == pytest.approx(PRIORS["cpu_activity"][1], abs=0.05)
+
+
+def test_eight_cores_take_what_the_median_network_took_on_the_larger_board():
+    for one in SETS:
+        assert 8 * core_w(one, 2265.6) == pytest.approx(14.28)
 
 
 def test_every_set_agrees_with_what_was_measured_of_the_board():
@@ -122,17 +132,17 @@ def test_sets_stay_within_what_they_are_drawn_from():
         assert low <= min(values) < max(values) <= high
 
 
-def test_the_figures_and_not_the_priors_decide_the_cpus_power():
-    for name in ("cpu_dynamic_w", "cpu_static_w", "gpu_static_w"):
+def test_the_figures_and_not_the_priors_decide_static_power():
+    for name in ("cpu_static_w", "gpu_static_w"):
         low, high = PRIORS[name]
         fifth, most = np.percentile([getattr(one, name) for one in SETS], [5, 95])
         assert most - fifth < 0.6 * (high - low), name
 
 
-def test_the_range_of_the_cpus_activity_is_that_of_measured_networks():
-    row = next(row for row in measured_rows("agx_xavier_cpu_wall.csv") if row["datatype"] == "float")
-    low, high = (float(row[name]) / float(row["median_w"]) for name in ("q05_w", "q95_w"))
-    assert PRIORS["cpu_activity"] == pytest.approx((low, high), abs=0.005)
+def test_the_least_activity_of_the_cpu_is_that_of_quantised_networks():
+    tflite = {row["datatype"]: row for row in measured_rows("agx_xavier_cpu_wall.csv") if "tflite" in row["engine"]}
+    least = float(tflite["quantised"]["q05_w"]) / float(tflite["float"]["median_w"])
+    assert PRIORS["cpu_activity"][0] == pytest.approx(least, abs=0.005)
 
 
 def test_the_gpus_memory_share_allows_what_the_motivation_figure_shows():
@@ -145,15 +155,15 @@ def test_the_gpus_memory_share_allows_what_the_motivation_figure_shows():
 
 def test_the_stated_set_passes_every_figure_itself():
     draws = draws_of(stated(SETS))
-    assert len(figures()) == 9
+    assert len(figures()) == 8
     for figure in figures():
         assert figure.least <= figure.value(draws).item() <= figure.most, figure.name
 
 
 def test_a_figure_is_told_when_a_set_misses_it():
-    hot = draws_of(replace(stated(SETS), cpu_dynamic_w=4.0))
+    hot = draws_of(replace(stated(SETS), cpu_static_w=1.0))
     missed = {figure.name for figure in figures() if not figure.least <= figure.value(hot).item() <= figure.most}
-    assert "eight busy cores of AGX Xavier" in missed
+    assert "CPU rail of AGX Xavier, root mean square" in missed
     assert "GPU rail of AGX Xavier, 905 over 675 MHz" not in missed
 
 

@@ -23,8 +23,7 @@ def _use(gpu: GpuBed, machine: Machine, rng: random.Random, set_a_mode: Callable
             case 0 | 1:
                 clock.set_clock(rng.choice(gpu.unit.mhz))
             case 2:
-                clock.govern(rng.choice(clock.governors()))
-                clock.limit(rng.choice((*gpu.unit.mhz, None)))
+                clock.govern(rng.choice(clock.governors()), rng.choice((*gpu.unit.mhz, None)))
             case 3 if set_a_mode is not None:
                 set_a_mode()
                 if rng.random() < 0.7:

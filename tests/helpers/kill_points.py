@@ -57,7 +57,7 @@ class MortalTree(Tree):
         super().__init__()
         self._tree, self._points = tree, points
         self._unlocks: list[Callable[[], None]] = []
-        for name in ("names", "exists", "real", "may"):
+        for name in ("names", "exists", "real", "may", "lock_file", "pause"):
             setattr(self, name, getattr(tree, name))
 
     def open(self, path: str, *, writing: bool = False) -> File:
@@ -75,10 +75,7 @@ class MortalTree(Tree):
     def bury(self) -> None:
         """Free the locks of the process that died."""
         while self._unlocks:
-            try:
-                self._unlocks.pop()()
-            except OSError:
-                continue  # it had given it up before
+            self._unlocks.pop()()
 
 
 @contextmanager

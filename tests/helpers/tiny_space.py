@@ -11,8 +11,6 @@ from supernets.ofa.mobilenet import ElasticMobileNetV3
 from supernets.ofa.space import Architecture, Space, Stage
 from supernets.pictures import plates
 
-torch.set_num_threads(1)  # networks this small only lose by threads, and much where other tests run beside them
-
 TINY = Space(
     name="tiny",
     task="plates",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -120,12 +121,31 @@ def test_foresight_goes_half_the_way_each_time_it_has_seen_enough():
     assert seen(foresight, 50.0, windows=2) == pytest.approx(0.5)
 
 
-def test_foresight_looks_at_the_share_that_the_plan_is_for():
-    one_late, two_late = Foresight(), Foresight()
-    one_late.update([50.0] * 39 + [90.0], own_ms=100.0, waits_ms=0.0, share=SHARE)
-    two_late.update([50.0] * 38 + [90.0] * 2, own_ms=100.0, waits_ms=0.0, share=SHARE)
-    assert one_late.own_ratio == pytest.approx(0.5**0.5)
-    assert two_late.own_ratio == pytest.approx(0.9**0.5)  # 0.9 is not near
+@pytest.mark.parametrize(
+    ("quick", "slow", "shown"),
+    [
+        (40, 0, 0.5),
+        (39, 1, 0.9),  # the 39th is below the quantile three times of four, so the largest counts
+        (66, 1, 0.5),  # of 67 the 66th is above it as often as below
+        (65, 2, 0.9),
+    ],
+)
+def test_foresight_takes_what_is_as_likely_above_the_quantile_of_the_plan_as_below(quick, slow, shown):
+    foresight = Foresight()
+    foresight.update([50.0] * quick + [90.0] * slow, own_ms=100.0, waits_ms=0.0, share=SHARE)
+    assert foresight.own_ratio == pytest.approx(shown**0.5)  # half the way; 0.9 is not near
+
+
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.95, 0.975, 0.99])
+def test_what_foresight_takes_is_too_low_for_at_most_half_of_all_windows(share):
+    luck, windows, too_low = random.Random(1), 400, 0
+    for _ in range(windows):
+        foresight = Foresight()
+        latencies_ms = [luck.uniform(0, 100) for _ in range(math.ceil(1 / (1 - share)))]
+        foresight.update(latencies_ms, own_ms=200.0, waits_ms=0.0, share=share)
+        shown_ms = 200.0 * foresight.own_ratio**2  # it has gone half the way
+        too_low += shown_ms < 100 * share
+    assert too_low / windows < 0.5 + 4 * 0.5 / math.sqrt(windows)  # four standard deviations of chance
 
 
 def test_on_a_shared_unit_foresight_learns_of_the_waiting_alone():

@@ -247,7 +247,7 @@ def test_power_is_unknown_where_the_board_has_no_figures():
 NAMES = [name for name in NETWORKS if name not in HINDSIGHT]
 
 
-@pytest.mark.parametrize("name", [*NAMES, *(f"{name}+schedutil" for name in NAMES), "floor+ondemand"])
+@pytest.mark.parametrize("name", [*NAMES, *(f"{name}+schedutil" for name in NAMES), "floor+ondemand", "floor+lavd"])
 def test_every_policy_brings_the_board_through_a_mix(name):
     apps = ("a", "b", "c")
     specs = [make_spec("a"), make_spec("b", min_accuracy=0.7), make_spec("c", target_ms=30.0, present=False)]
@@ -266,6 +266,18 @@ def test_every_policy_brings_the_board_through_a_mix(name):
     assert set(world.plan["gears"]) == {"b", "c"}
     assert world.plan["gears"]["b"][0] == "l"
     assert not world.logs("policy_failed")
+
+
+@pytest.mark.parametrize(("awake", "cpus"), [({}, {"a": (0,), "b": (1,)}), ({"big": 1}, {"a": (0,), "b": (0,)})])
+def test_applications_share_the_cpus_that_are_awake(awake, cpus):
+    class Compact(Scripted):
+        def decide(self, snapshot):
+            return replace(super().decide(snapshot), awake_cpus=awake)
+
+    world = make_world(Compact({"a": gear("s", "big"), "b": gear("s", "big")}))
+    world.run(1.0)
+    world.assert_arrived()
+    assert {app: worker.cpus for app, worker in world.workers.items()} == cpus
 
 
 def test_same_messages_same_effects():

@@ -13,9 +13,10 @@ from scheduler.policies import HINDSIGHT
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.variants import Floors
 
-USUAL_BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil")
+USUAL_BASELINES = ("schedutil", "floor+schedutil", "joint+schedutil", "joint+schedutil-uclamp", "floor+lavd")
 """The policies that others are compared with by default: the kernel's governor with the largest networks, with the
-networks that just meet their floors, and with the networks of `joint`."""
+networks that just meet their floors, and with the gears of `joint`; the same with a clamp for each application, which
+is the most that a kernel can be told; and a scheduler that compacts, with the networks that just meet their floors."""
 
 DEFAULT_POLICIES = ("joint", *USUAL_BASELINES, "largest", "floor", *HINDSIGHT)
 

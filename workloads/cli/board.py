@@ -20,7 +20,6 @@ from actors.board_commands.board_text import board_text
 from actors.board_commands.condition import Note, facts, notes
 from actors.board_commands.doctor import Examination, examine
 from actors.board_commands.dump import Dump, make_dump, write_dump
-from actors.board_commands.dump_tree import open_sysroot
 from actors.board_commands.identity import kernel, l4t, model
 from actors.board_commands.probe import probe as probe_tree
 from actors.board_commands.probe import probe_host
@@ -28,9 +27,10 @@ from actors.board_commands.probed import Probed
 from actors.board_commands.restore import journals_of_others, run_notes
 from actors.board_commands.restore import restore as give_back
 from actors.board_commands.software import software
+from actors.board_commands.sysroot import open_sysroot
 from scheduler.errors import InputError
 from workloads.cli.board_tables import checks_table, facts_table
-from workloads.cli.options import bad_input, print_result
+from workloads.cli.options import bad_input, print_result, write_text
 
 SysrootOption = Annotated[
     Path | None,
@@ -61,7 +61,7 @@ def probe(
         if write is None:
             print(text, end="")
         else:
-            _write_text(write, text)
+            write_text(write, text)
     for remark in found.remarks:
         if remark.matters:
             print(f"{remark.unit or 'board'}: {remark.text}", file=sys.stderr)
@@ -80,13 +80,6 @@ def _by_unit(found: Probed) -> dict[str | None, list[str]]:
     for remark in found.remarks:
         remarks.setdefault(remark.unit, []).append(f"{remark.text[0].upper()}{remark.text[1:].removesuffix('.')}.")
     return remarks
-
-
-def _write_text(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{str(file)!r} can't be written ({error.strerror}); name another file") from None
 
 
 def doctor(
@@ -132,7 +125,7 @@ def _print_findings(about: Mapping[str, str], said: Sequence[Note], found: Exami
     for note in said:
         print(f"- {note.text}" + (f"\n    {note.mend}" if note.mend else ""))
     for mend in found.mends:
-        print(f"\nTo use {mend.title}:")
+        print(f"\n{mend.title[0].upper()}{mend.title[1:]}:")
         for line in mend.lines:
             print(line)
     if said or found.mends:

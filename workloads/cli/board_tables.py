@@ -45,18 +45,21 @@ def calibration_table(found: Calibrated, unit: str) -> Table:
     speed, after = found.speeds[unit], found.board.unit(unit)
     share = "unknown" if speed.memory_share is None else f"{speed.memory_share:.3f} ± {speed.memory_error:.3f}"
     table = Table(title=f"{escape(unit)}: speed {after.speed:g}, memory share {share}", title_justify="left")
-    for heading in ("MHz", "a step, ms", "of the top clock's speed", "at rest, W", "a busy core, W", ""):
-        table.add_column(heading, justify="right" if heading else "left")
+    headings = ["MHz", "a step, ms", "of the top clock's speed"]
+    headings += ["at rest, W", "a busy core, W"] if after.powered else []
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    if speed.false_mhz:
+        table.add_column()
     for mhz, step_s in speed.step_s.items():
         place = after.mhz.index(mhz) if mhz in after.mhz else None
         watts = [
-            "" if figures is None or place is None else f"{figures[place]:.3f}"
+            "" if place is None else f"{figures[place]:.3f}"
             for figures in (after.static_w, after.dynamic_w)
+            if figures is not None
         ]
-        real = f"in truth {speed.false_mhz[mhz]:g}" if mhz in speed.false_mhz else ""
-        table.add_row(
-            f"{mhz:g}", f"{1e3 * step_s:.3f}", f"{speed.step_s[max(speed.step_s)] / step_s:.1%}", *watts, real
-        )
+        real = [f"in truth {speed.false_mhz[mhz]:g}" if mhz in speed.false_mhz else ""] if speed.false_mhz else []
+        table.add_row(f"{mhz:g}", f"{1e3 * step_s:.3f}", f"{speed.top_s / step_s:.1%}", *watts, *real)
     return table
 
 

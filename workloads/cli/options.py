@@ -53,6 +53,18 @@ def print_result(table: Table | Text) -> None:
     console.print(table)
 
 
+def write_text(file: Path, text: str) -> None:
+    """Write a file that a user has named.
+
+    Raises:
+        InputError: if it can't be written.
+    """
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{str(file)!r} can't be written ({error.strerror}); name another file") from None
+
+
 def own_weights(given: list[str] | None) -> dict[str, Path]:
     """Return by supernet the files of `--weights SUPERNET=FILE`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console
@@ -41,6 +42,11 @@ class ProgressLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print lines above the bars."""
+        for text in texts:
+            self.line(text)
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""

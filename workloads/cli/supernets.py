@@ -10,11 +10,14 @@ from typing import Annotated
 import typer
 
 import supernets
-from actors.cluster import check_gpus, find_board
+from actors.agent.hold import at_top_clocks
+from actors.agent.machine import Machine
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.ladders import ladder_of
 from workloads.ladder.profiles import profile_board
+from workloads.runs.boards import open_board
+from workloads.runs.plan import recovered_lines
 
 
 def profile(
@@ -23,12 +26,29 @@ def profile(
     weights: WeightsOption = None,
     engine: Annotated[str, typer.Option(help="Execution engine; auto takes the fastest.")] = "auto",
 ) -> None:
-    """Measure the latency of a supernet's ladder on this machine, and store the profile."""
+    """Measure the latency of a supernet's ladder on this machine, and store the profile.
+
+    Real clocks of the board are at their highest meanwhile, and as they were after it.
+    """
+    machine = Machine()
     with ProgressLines() as progress, bad_input():
-        opened = find_board(board)
-        check_gpus(opened)
+        opened = open_board(board, machine=machine)
         ladder = ladder_of(supernet, weights_of(supernet, weights), progress.update)
-        measured = profile_board(supernet, ladder, opened, progress.update, engine, fresh=True)
+        progress.lines(recovered_lines(machine))
+        with at_top_clocks(opened, machine, progress.lines) as clocks_mhz:
+            progress.lines(
+                f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in clocks_mhz.items()
+            )
+            measured = profile_board(
+                supernet,
+                ladder,
+                opened,
+                progress.update,
+                engine,
+                fresh=True,
+                clocks_mhz=clocks_mhz,
+                affinity=machine.affinity,
+            )
     for rung in measured.rungs:
         accuracy = "unknown" if rung.accuracy is None else f"{rung.accuracy:.4f} ({rung.accuracy_source})"
         for time_ in rung.times:
@@ -159,7 +179,6 @@ def ladder(
     """Search a new ladder of a supernet for a board. An interrupted search continues from its measurements."""
     from workloads.ladder.found_ladder import as_json, ladder_table
     from workloads.ladder.search import LadderRequest, search_ladder
-    from workloads.runs.boards import open_board
 
     with ProgressLines() as progress, bad_input():
         request = LadderRequest(

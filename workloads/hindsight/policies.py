@@ -11,6 +11,7 @@ from dataclasses import replace
 from operator import itemgetter
 
 from scheduler.policies import Policy, make_policy
+from scheduler.request_clock import Pace
 from scheduler.views import Gear, Plan
 from workloads.hindsight.intervals import bursts_s, intervals_of
 from workloads.hindsight.scoring import COSTS, RunScore, Scorer
@@ -81,7 +82,8 @@ def _logged(plan: SimulationPlan, simulated: Simulated) -> list[tuple[float, Pla
     for entry in simulated.entries:
         if entry["kind"] == "plan":
             gears = {app: Gear.of(one) for app, one in entry["gears"].items()}
-            plans[entry["now_s"]] = Plan(gears=gears_at_rest(plan) | gears, clocks=entry["clocks"])
+            paces = {app: Pace(**rule) for app, rule in entry["paces"].items()}
+            plans[entry["now_s"]] = Plan(gears=gears_at_rest(plan) | gears, clocks=entry["clocks"], paces=paces)
     return list(plans.items())
 
 

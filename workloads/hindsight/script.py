@@ -20,7 +20,13 @@ class Script(Scripted):
         """See `Policy.decide`."""
         plan = super().decide(snapshot)
         online = {unit.name: unit.cores_online for unit in snapshot.units}
-        return replace(plan, gears={view.app: _possible(plan.gears[view.app], view, online) for view in snapshot.apps})
+        gears = {view.app: _possible(plan.gears[view.app], view, online) for view in snapshot.apps}
+        # A rule is for the gear that it was made for, and for a unit on which everybody has one.
+        kept = {app: pace for app, pace in plan.paces.items() if app in gears and gears[app] == plan.gears[app]}
+        paced = {unit.name for unit in snapshot.units if unit.paced}
+        paced -= {gear.unit for app, gear in gears.items() if app not in kept}
+        paces = {app: pace for app, pace in kept.items() if gears[app].unit in paced}
+        return replace(plan, gears=gears, paces=paces)
 
 
 def _possible(gear: Gear, view: AppView, online: Mapping[str, int]) -> Gear:

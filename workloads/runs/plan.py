@@ -77,7 +77,7 @@ class RunPlan:
         apps: applications by name, those that come later included.
         devices: for each GPU unit, the device that its executor computes on.
         machine: the machine that the board is.
-        recovered: lines on what a dead run had left turned and was given back before this one.
+        given_back: lines on what a dead run had left turned, and on what this one could not give back after profiling.
     """
 
     mix: Mix
@@ -90,7 +90,7 @@ class RunPlan:
     apps: Mapping[str, AppPlan]
     devices: Mapping[str, str]
     machine: Machine
-    recovered: tuple[str, ...] = ()
+    given_back: tuple[str, ...] = ()
 
     @property
     def gpus(self) -> int:
@@ -135,7 +135,7 @@ def plan_run(
     """
     machine = machine or Machine()
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
-    recovered = _recovered(machine)
+    given_back = recovered_lines(machine)
     check_governor(board, policy, machine)
     mix.check_board(board.units)
     events = timeline(mix, board)
@@ -148,7 +148,7 @@ def plan_run(
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine) as clocks_mhz:
+    with at_top_clocks(board, machine, given_back.extend) as clocks_mhz:
         profiles = {
             supernet: profile_board(
                 supernet_label(supernet),
@@ -181,17 +181,17 @@ def plan_run(
         apps=apps,
         devices=devices,
         machine=machine,
-        recovered=recovered,
+        given_back=tuple(given_back),
     )
 
 
-def _recovered(machine: Machine) -> tuple[str, ...]:
+def recovered_lines(machine: Machine) -> list[str]:
     """Give back what a dead run left turned, whatever board is to run now, and return lines for the user."""
     try:
         handed_back = recover(machine)
     except (DeviceError, OSError) as error:
-        return (f"a run before may have left the board turned, and its journal can't be used: {error}",)
-    return tuple(f"of a run that was killed: {line}" for line in handed_back.lines()) if handed_back else ()
+        return [f"a run before may have left the board turned, and its journal can't be used: {error}"]
+    return [f"of a run that was killed: {line}" for line in handed_back.lines()] if handed_back else []
 
 
 def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
@@ -207,7 +207,7 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = [*plan.recovered, *check_sensors(plan.board, plan.machine.tree)]
+    said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
     said += dict.fromkeys(net.notice for net in nets if net.notice)
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "

@@ -25,12 +25,13 @@ class SimulatedBoard:
         board: the board as `cluster.yaml` describes it.
         agenda: the simulation's agenda.
         clock_ms: CPU time of one change of clock for a request.
+        governors_sample: as in `SimulationPlan`.
 
     Attributes:
         units: the units by name, in the board's order.
     """
 
-    def __init__(self, board: Board, agenda: Agenda, clock_ms: float = 0.0) -> None:
+    def __init__(self, board: Board, agenda: Agenda, *, clock_ms: float = 0.0, governors_sample: bool = False) -> None:
         def spend() -> None:
             self._housekeeper.spend(clock_ms, urgent=False)
 
@@ -44,6 +45,7 @@ class SimulatedBoard:
         }
         self._heated_s = dict.fromkeys(self._heats, agenda.now_s)
         self._hot: dict[str, float | None] = dict.fromkeys(self._heats)
+        self._governors_sample = governors_sample
         self._seats = {unit.name: GovernorSeat(board, unit.name) for unit in board.units}
         self._priced_j = {unit.name: 0.0 for unit in board.units}
         self._leaked_j = {unit.name: 0.0 for unit in board.units}
@@ -76,8 +78,8 @@ class SimulatedBoard:
             simulated.set_clock(clock, None, paces=paces)
             return at_least(clock, simulated.allowed)
         if is_new:
-            # The emulated board's own governors don't hear of edges either.
-            simulated.set_clock(clock, seat.governor, edges=not simulated.spec.emulated)
+            sampled = self._governors_sample and simulated.spec.emulated
+            simulated.set_clock(clock, seat.governor, edges=not sampled)
         return clock
 
     def limit(self, limits: UnitLimited) -> None:

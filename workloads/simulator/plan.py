@@ -85,6 +85,9 @@ class SimulationPlan:
         epoch_s: time between two decisions.
         profiles: by application, the profile of its networks; applications that come later are included.
         costs: costs of managing.
+        governors_sample: true if governors of emulated units look at busy times once a period, as the emulated board of
+            a real run has them; else they hear of tasks as a kernel's do. A simulation is compared with a real run on
+            an emulated board only with this.
     """
 
     mix: Mix
@@ -96,3 +99,4 @@ class SimulationPlan:
     epoch_s: float
     profiles: Mapping[str, Profile]
     costs: Costs
+    governors_sample: bool = False

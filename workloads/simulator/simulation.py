@@ -81,7 +81,12 @@ class _Simulation:
         self._keeps_log = log
         self._agenda = agenda = Agenda(-_LEAD_S)
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
-        self._board = SimulatedBoard(plan.board, agenda, clock_ms=plan.costs.clock_ms if plan.costs.on_board else 0.0)
+        self._board = SimulatedBoard(
+            plan.board,
+            agenda,
+            clock_ms=plan.costs.clock_ms if plan.costs.on_board else 0.0,
+            governors_sample=plan.governors_sample,
+        )
         self._presences = {presence.app.name: presence for presence in plan.mix.all_apps()}
         self._servers = {
             name: self._server(presence, slot) for slot, (name, presence) in enumerate(self._presences.items())

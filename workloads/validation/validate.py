@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -148,12 +148,13 @@ def simulation_of(plan: RunPlan) -> SimulationPlan:
     """Return the simulation of a run, with the profile that was measured for the run and the costs of managing there.
 
     On an emulated board the manager's CPU time is not the board's: it causes delays, but takes no energy and no core.
+    Governors of emulated units sample, as they do there.
     Board time passes more slowly than the manager's own: at a time scale of 4, an epoch's 0.1 ms count as 0.025 ms.
 
     Raises:
         MixError: for a mix that needs clients, which a simulation does not have.
     """
-    return plan_simulation(
+    simulation = plan_simulation(
         plan.mix,
         plan.board,
         policy=plan.policy,
@@ -162,6 +163,7 @@ def simulation_of(plan: RunPlan) -> SimulationPlan:
         profiles={app.app.supernet: app.profile for app in plan.apps.values()},
         costs=_costs(plan.time_scale) if plan.board.emulated else Costs(),
     )
+    return replace(simulation, governors_sample=True)
 
 
 def _costs(time_scale: float) -> Costs:

@@ -14,6 +14,9 @@ from actors.agent.devices.sysfs import Tree, cpu_list
 _THERMAL = "sys/class/thermal"
 _INTEL = "sys/devices/system/cpu/intel_pstate"
 
+SOMEBODYS = "a limit that somebody set"
+"""Words for a cap that no known asker accounts for."""
+
 
 def passing_cap(tree: Tree, domain: str) -> str | None:
     """Return why a clock is held down by something that will let go of it by itself; None if nothing is seen.
@@ -27,15 +30,22 @@ def passing_cap(tree: Tree, domain: str) -> str | None:
     return _heat(tree, domain) or _firmware(tree, domain)
 
 
-def cap(tree: Tree, domain: str) -> str:
-    """Return what holds a clock down, as far as it can be told, in words that follow "held by"."""
+def cap(tree: Tree, domain: str, shown: int) -> str:
+    """Return what holds a clock down, as far as it can be told, in words that follow "held by".
+
+    Args:
+        tree: the files of the board.
+        domain: directory of the clock.
+        shown: the highest clock that is granted; one below what the power mode allows is not the mode's doing.
+    """
     passing = passing_cap(tree, domain)
     if passing is not None:
         return passing
     mode = power_mode(tree)
-    if mode is not None and mode.cap_of(tree, domain) is not None:
+    allowed = None if mode is None else mode.cap_of(tree, domain)
+    if mode is not None and allowed is not None and shown >= allowed:
         return f"nvpmodel {mode.name}"
-    return "a limit that somebody set"
+    return SOMEBODYS
 
 
 def _heat(tree: Tree, domain: str) -> str | None:

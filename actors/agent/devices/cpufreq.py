@@ -21,7 +21,7 @@ from actors.agent.devices import caps
 from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
-from actors.agent.devices.sysfs import AwayError, DeviceError, KnobError, Tree
+from actors.agent.devices.sysfs import AwayError, DeviceError, Tree
 from actors.agent.devices.topology import CPU, core_cpus, online_cpus
 from scheduler.board import BoardUnit
 
@@ -92,8 +92,8 @@ class CpufreqClock(RealClock):
         }
         self._by_speed = all(_USERSPACE in policy.governors for policy in self._policies)
         self._governors: dict[str, str] = {}  # by name of the policy, the governor that it was given
-        self._set_mhz: float | None = None  # the clock asked for last; None while a governor has it
-        self._limit_mhz: float | None = None  # the highest clock that a governor may take, where the run holds it down
+        self._asked: float | str | None = None  # the clock in MHz, or the governor that has it
+        self._limit_mhz: float | None = None  # the highest that the governor may choose, where that is held down
         self._away: set[str] = set()
         self._online = self._tree.knob(f"{CPU}/online")
         self._online_before = ""
@@ -103,32 +103,55 @@ class CpufreqClock(RealClock):
 
     def set_clock(self, mhz: float) -> float:
         """Set the clock; see `RealClock`. A policy all of whose CPUs are offline gets it when it is back."""
-        if self._limit_mhz is not None:
-            self.limit(None)
-        before, self._set_mhz = self._set_mhz, mhz
-        done: list[Policy] = []
-        granted_khz: list[int] = []
-        for policy in self._policies:
-            try:
-                granted_khz.append(self._set(policy, policy.khz(mhz)))
-                done.append(policy)
-            except AwayError:
-                self._away.add(policy.name)
-            except KnobError:
-                # Policies of one unit have one clock: those before go back to theirs.
-                self._set_mhz = before
-                if before is not None:
-                    for other in done:
-                        self._set(other, other.khz(before))
-                raise
+        granted_khz = self._ask(mhz, None)
         return min(granted_khz) / 1000 if granted_khz else mhz
 
-    def _set(self, policy: Policy, khz: int) -> int:
-        """Set the clock of one policy, and return the one that it has then."""
+    def governors(self) -> tuple[str, ...]:
+        """Return the governors that all policies of the unit can have; see `RealClock`."""
+        first, *others = self._policies
+        return tuple(name for name in first.governors if all(name in policy.governors for policy in others))
+
+    def govern(self, governor: str, max_mhz: float | None = None) -> None:
+        """Hand the clock to a governor; see `RealClock`. A policy that is away gets it when it is back."""
+        if governor not in self.governors():
+            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
+        self._ask(governor, max_mhz)
+
+    def _ask(self, asked: float | str, limit_mhz: float | None) -> list[int]:
+        """Have all policies do what is asked for, or none, and return the clocks in kHz of those that are there."""
+        before = self._asked, self._limit_mhz, {**self._governors}
+        self._asked, self._limit_mhz = asked, limit_mhz
+        clocks_khz: list[int] = []
+        try:
+            with self._journal.together():
+                for policy in self._policies:
+                    try:
+                        clocks_khz.append(self._apply(policy, asked))
+                    except AwayError:
+                        self._away.add(policy.name)
+        except DeviceError:
+            self._asked, self._limit_mhz, self._governors = before
+            # A policy that left `userspace` and is back there has forgotten its speed.
+            if self._asked is not None:
+                for policy in self._policies:
+                    with contextlib.suppress(DeviceError):
+                        self._apply(policy, self._asked)
+            raise
+        return clocks_khz
+
+    def _apply(self, policy: Policy, asked: float | str) -> int:
+        """Have one policy do what is asked for, and return the clock that it has then."""
         limits = self._limits[policy.name]
+        if isinstance(asked, str):
+            if self._take(policy, asked):
+                limits.open_below(policy.khz(self._unit.mhz[0]))
+                limits.hold_down(None if self._limit_mhz is None else policy.khz(self._limit_mhz))
+            return policy.now.number()
+        khz = policy.khz(asked)
         if self._by_speed:
             if not self._take(policy, _USERSPACE):
                 return policy.now.number()
+            limits.hold_down(None)
             # A cap may have hidden the lowest clock when the policy was taken.
             limits.open_below(khz)
             self._journal.turn(policy.speed, khz, "speed")
@@ -136,34 +159,6 @@ class CpufreqClock(RealClock):
         if not self._lost(policy, limits.highest.number()):
             limits.pin(khz)
         return limits.highest.number()
-
-    def governors(self) -> tuple[str, ...]:
-        """Return the governors that all policies of the unit can have; see `RealClock`."""
-        first, *others = self._policies
-        return tuple(name for name in first.governors if all(name in policy.governors for policy in others))
-
-    def govern(self, governor: str) -> None:
-        """Hand the clock to a governor; see `RealClock`."""
-        if governor not in self.governors():
-            raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
-        self._set_mhz = None
-        for policy in self._policies:
-            limits = self._limits[policy.name]
-            try:
-                if self._take(policy, governor):
-                    limits.open_below(policy.khz(self._unit.mhz[0]))
-                    limits.hold_down(None)
-            except AwayError:
-                self._away.add(policy.name)
-
-    def limit(self, max_mhz: float | None) -> None:
-        """Hold the clock down under a governor; see `RealClock`."""
-        self._limit_mhz = max_mhz
-        for policy in self._policies:
-            try:
-                self._limits[policy.name].hold_down(None if max_mhz is None else policy.khz(max_mhz))
-            except AwayError:
-                self._away.add(policy.name)
 
     def _take(self, policy: Policy, governor: str) -> bool:
         """Give a policy a governor; return False if somebody else has given it one since, which is left alone."""
@@ -201,23 +196,26 @@ class CpufreqClock(RealClock):
         """Return the present state; see `RealClock`. A policy whose CPUs have changed gets its clock again."""
         clocks_khz: list[int] = []
         caps_khz: dict[int, str] = {}
-        pressed = self._limit_mhz is not None or (not self._by_speed and self._set_mhz is not None)
-        before, self._online_before = self._online_before, self._online.text()
+        set_mhz = None if isinstance(self._asked, str) else self._asked
+        pressed = self._limit_mhz is not None or (not self._by_speed and set_mhz is not None)
+        online = self._online.text()
         for policy in self._policies:
             limits = self._limits[policy.name]
             try:
                 shown_khz = limits.highest.number()
                 lost = self._lost(policy, shown_khz)
-                if lost is None and limits.overwritten(shown_khz):
-                    self._ask_limits(policy)
+                overwritten = lost is None and limits.overwritten(shown_khz)
+                # The kernel may forget the speed when it starts the governor anew.
+                again = overwritten or policy.name in self._away or online != self._online_before
+                if self._asked is not None and again:
+                    self._apply(policy, self._asked)
                     shown_khz = limits.highest.number()
-                if lost is None and (policy.name in self._away or before != self._online_before):
-                    self._set_again(policy)
-                by_speed = self._by_speed and self._set_mhz is not None and lost is None
+                by_speed = self._by_speed and set_mhz is not None and lost is None
                 now_khz = (policy.speed if by_speed else policy.now).number()
-                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for.
-                if by_speed and self._set_mhz is not None and now_khz < min(policy.khz(self._set_mhz), shown_khz):
-                    now_khz = self._set(policy, policy.khz(self._set_mhz))
+                # When a core goes or comes under a cap, the kernel forgets that a higher clock was asked for. One that
+                # is higher is that of a domain all of whose cores went and came since the last look.
+                if by_speed and set_mhz is not None and now_khz != min(policy.khz(set_mhz), shown_khz):
+                    now_khz = self._apply(policy, set_mhz)
             except AwayError:
                 self._away.add(policy.name)
                 continue
@@ -227,34 +225,21 @@ class CpufreqClock(RealClock):
                 caps_khz[now_khz] = lost
             elif (held := limits.held(shown_khz, pressed=pressed)) is not None:
                 caps_khz[held[0]] = held[1]
+        # Noted last, so that a look that failed above is made up for by the next.
+        self._online_before = online
         mhz = min(clocks_khz) / 1000 if clocks_khz else None
         max_khz = min(caps_khz, default=None)
         if max_khz is None or max_khz >= round(self._unit.mhz[-1] * 1000):
             return Seen(mhz=mhz)
         return Seen(mhz=mhz, max_mhz=max_khz / 1000, held_by=caps_khz[max_khz])
 
-    def _ask_limits(self, policy: Policy) -> None:
-        """Set the limits of a policy again, over which a power mode has written."""
-        limits = self._limits[policy.name]
-        if self._set_mhz is not None and not self._by_speed:
-            limits.pin(policy.khz(self._set_mhz))
-            return
-        limits.open_below(policy.khz(self._unit.mhz[0]))
-        limits.hold_down(None if self._limit_mhz is None else policy.khz(self._limit_mhz))
-
-    def _set_again(self, policy: Policy) -> None:
-        """Set a policy's clock again: the kernel may forget the speed when it starts the governor anew."""
-        if self._set_mhz is not None and self._governors.get(policy.name, _USERSPACE) == _USERSPACE:
-            self._set(policy, policy.khz(self._set_mhz))
-
     def _lost(self, policy: Policy, shown_khz: int) -> str | None:
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         given = self._governors.get(policy.name)
         if given is not None and (now := policy.governor.text()) != given:
             return f"governor {now}, which somebody set"
-        if not self._by_speed and self._limits[policy.name].taken(shown_khz):
-            return "limits that somebody set"
-        return None
+        taken = not self._by_speed and self._limits[policy.name].taken(shown_khz)
+        return caps.SOMEBODYS if taken else None
 
     def _check(self) -> None:
         for policy in self._policies:

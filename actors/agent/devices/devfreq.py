@@ -7,10 +7,10 @@ a limit is not rounded to the device's clocks, so what it granted is read from t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from actors.agent.devices.caps import SOMEBODYS
 from actors.agent.devices.journal import Journal, as_shown
 from actors.agent.devices.limits import Limits, check_clock, check_not_locked, check_writable
 from actors.agent.devices.real import RealClock, Seen
@@ -101,7 +101,8 @@ class DevfreqClock(RealClock):
         """Set the clock; see `RealClock`."""
         clock_hz = self._hz(mhz)
         if self._lost(self._limits.highest.number()) is None:
-            self._limits.pin(clock_hz)
+            with self._journal.together():
+                self._ask_limits(clock_hz, None)
             self._set_hz, self._limit_hz = clock_hz, None
             self._settle(clock_hz)
         return self._now.number() / 1e6
@@ -112,35 +113,32 @@ class DevfreqClock(RealClock):
         there = self._tree.knob(f"{self._directory}/available_governors").words()
         return tuple(ours.get(name, name) for name in there)
 
-    def govern(self, governor: str) -> None:
+    def govern(self, governor: str, max_mhz: float | None = None) -> None:
         """Hand the clock to a governor; see `RealClock`."""
         name = _KERNEL_NAMES.get(governor, governor)
         if governor not in self.governors():
             raise DeviceError(f"unit {self._unit.name!r}: no governor {governor!r} here; {', '.join(self.governors())}")
-        shown = self._governor.text()
-        if shown != name and self._given in (None, shown):
-            if self._given is None:
+        shown, given = self._governor.text(), self._given
+        limit_hz = None if max_mhz is None else self._hz(max_mhz)
+        with self._journal.together():
+            if given is None:
                 self._keep(shown)
-            self._journal.turn(self._governor, name, "governor")
-            self._given = name
-        self._set_hz = self._limit_hz = None
-        self._ask_limits()
+            if given in (None, shown):
+                if shown != name:
+                    self._journal.turn(self._governor, name, "governor")
+                given = name
+            self._ask_limits(None, limit_hz)
+        self._given, self._set_hz, self._limit_hz = given, None, limit_hz
 
-    def limit(self, max_mhz: float | None) -> None:
-        """Hold the clock down under a governor; see `RealClock`."""
-        self._limit_hz = None if max_mhz is None else self._hz(max_mhz)
-        self._limits.hold_down(self._limit_hz)
-
-    def _ask_limits(self) -> None:
-        """Set the limits between which the clock is, or its governor has it."""
-        if self._set_hz is not None:
-            self._limits.pin(self._set_hz)
-            self._settle(self._set_hz)
+    def _ask_limits(self, clock_hz: int | None, limit_hz: int | None) -> None:
+        """Set the limits between which a governor has the clock; a clock of one's own is both of them."""
+        if clock_hz is not None:
+            self._limits.pin(clock_hz)
             return
         # The lowest first, which must never be above the highest. A power mode's limit is in the same file as ours, so
         # a governor gets the one that was found.
         self._limits.open_below(self._hz(self._unit.mhz[0]))
-        self._limits.hold_down(self._limit_hz)
+        self._limits.hold_down(limit_hz)
 
     def keep(self) -> None:
         """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
@@ -151,7 +149,9 @@ class DevfreqClock(RealClock):
             shown_hz = self._limits.highest.number()
             lost = self._lost(shown_hz)
             if lost is None and self._limits.overwritten(shown_hz):
-                self._ask_limits()
+                self._ask_limits(self._set_hz, self._limit_hz)
+                if self._set_hz is not None:
+                    self._settle(self._set_hz)
                 shown_hz = self._limits.highest.number()
             now_hz = self._now.number()
         except AwayError:  # the driver was removed, or its power is off
@@ -174,13 +174,13 @@ class DevfreqClock(RealClock):
         if self._now.number() == clock_hz:
             return
         interval_ms = self._tree.number_or_none(f"{self._directory}/polling_interval") or 1e3 * _POLL_S
-        time.sleep(min(interval_ms / 1e3, _LONGEST_POLL_S))
+        self._tree.pause(min(interval_ms / 1e3, _LONGEST_POLL_S))
 
     def _lost(self, shown_hz: int) -> str | None:
         """Return who has the clock where somebody else has taken it, in words; None while it is ours."""
         if self._given is not None and (now := self._governor.text()) != self._given:
             return f"governor {now}, which somebody set"
-        return "limits that somebody set" if self._limits.taken(shown_hz) else None
+        return SOMEBODYS if self._limits.taken(shown_hz) else None
 
     def _hz(self, mhz: float) -> int:
         """Return the device's clock that is meant: `114.75` and `114.8` both mean 114750000 Hz."""

@@ -15,7 +15,7 @@ from typing import Literal
 
 from actors.agent.devices.caps import passing_cap
 from actors.agent.devices.gpu_lock import gpu_of, lock_of
-from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, read_journals
+from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, check_private, read_journals
 from actors.agent.devices.limits import due
 from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, NvmlError, open_nvml
 from actors.agent.devices.sysfs import AwayError, KnobError, Tree
@@ -76,10 +76,13 @@ def hand_back(
 
     Raises:
         OSError: if a journal may not be read.
-        DeviceError: if one is something else.
+        DeviceError: if one is something else, or another user could have written it.
     """
     result = HandedBack()
-    for journal in read_journals(tree, state):
+    journals = read_journals(tree, state)
+    if journals:
+        check_private(state)
+    for journal in journals:
         if journal.same_boot:
             result += _undo(tree, journal, nvml, dry_run=dry_run)
         elif not dry_run:

@@ -11,8 +11,8 @@ import time
 
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.limits import due
-from actors.agent.devices.sysfs import DeviceError, KnobError, cpu_list
-from actors.agent.devices.topology import CPU
+from actors.agent.devices.sysfs import DeviceError, KnobError
+from actors.agent.devices.topology import CPU, online_cpus
 from scheduler.board import BoardUnit
 
 
@@ -41,8 +41,10 @@ class UnitSwitch:
                     f"unit {unit.name!r}: this process may not write /{knob.path}. Run as root, or remove "
                     f"may_switch_off."
                 )
-        if {*cpu_list(journal.tree.text(f"{CPU}/possible"))} <= {*unit.cpus}:
-            raise DeviceError(f"unit {unit.name!r} has all CPUs, which can't all go. Remove may_switch_off.")
+        if {*online_cpus(journal.tree)} <= {*unit.cpus}:
+            raise DeviceError(
+                f"unit {unit.name!r} has all CPUs that are online, which can't all go. Remove may_switch_off."
+            )
 
     def off(self) -> float:
         """Take all CPUs of the unit offline.
@@ -54,13 +56,10 @@ class UnitSwitch:
             DeviceError: if one does not go; those that went are online again.
         """
         started_s = time.perf_counter()
-        try:
+        with self._journal.together():
             for knob in self._knobs:
                 if knob.text() != "0":
                     self._journal.turn(knob, "0", "online")
-        except KnobError:
-            self.on()
-            raise
         return 1e3 * (time.perf_counter() - started_s)
 
     def on(self) -> float:

@@ -21,11 +21,11 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.nvpmodel import mode_number
@@ -90,6 +90,20 @@ class Turnable(Protocol):
         ...
 
 
+_Turn: TypeAlias = tuple[Turnable, str, Kind]
+"""A knob, the value that undoes its turn, and its kind."""
+
+
+class _Block(threading.local):
+    """The block of `Journal.together` that a thread is in.
+
+    Attributes:
+        turns: the knobs that were turned in it, each with the value that undoes that; None outside.
+    """
+
+    turns: list[_Turn] | None = None
+
+
 class Journal:
     """The journal of one board, for the process that turns its knobs.
 
@@ -111,6 +125,7 @@ class Journal:
         self._numbers: dict[str, int] = {}
         self._set: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
+        self._block = _Block()
         self._closed = False
         self._found_file = self._set_file = -1
 
@@ -134,10 +149,13 @@ class Journal:
             text = str(value)
             if knob.path not in self._found:
                 self._note(found or as_shown(knob, kind))
+            before = self._set.get(knob.path, ())
             # Killed before the write below, the knob shows what it showed; killed after it, the new value.
-            self._record(knob.path, (*self._set.get(knob.path, ()), text))
+            self._record(knob.path, (*before, text))
             knob.write(text)
             self._set[knob.path] = (text,)
+        if self._block.turns is not None:
+            self._block.turns.append((knob, before[0] if before else self._found[knob.path].give_back, kind))
 
     def shows(self, knob: Knob, text: str) -> None:
         """Note that a knob that was turned shows something else: a limit is rounded to a clock that there is."""
@@ -151,6 +169,30 @@ class Journal:
         with self._lock:
             if found.path not in self._found and not self._closed:
                 self._note(found)
+        if self._block.turns is not None:
+            self._block.turns.append((self.tree.knob(found.path), found.give_back, found.kind))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have all turns of this thread within the block done, or none.
+
+        After an error they are undone, the last first: of three clocks of 1,200 MHz the third can't be set to 800, so
+        all are at 1,200 again. What was kept in the block may be lost by now, and is written back too. What can't be
+        undone, as with a clock domain whose CPUs have just gone, waits for the board to be given back.
+        """
+        assert self._block.turns is None, "a block within a block"
+        turns: list[_Turn] = []
+        self._block.turns = turns
+        try:
+            yield
+        except DeviceError:
+            self._block.turns = None
+            for knob, value, kind in reversed(turns):
+                with suppress(DeviceError):
+                    self.turn(knob, value, kind)
+            raise
+        finally:
+            self._block.turns = None
 
     def found(self, path: str) -> Found | None:
         """Return how a knob was found; None if it is not in the journal."""
@@ -175,7 +217,7 @@ class Journal:
 
     def _note(self, found: Found) -> None:
         noted = replace(found, mode=mode_number(self.tree))
-        with self._writing():
+        with self._telling():
             if self._found_file < 0:
                 self._begin()
             _append(self._found_file, asdict(noted))
@@ -184,30 +226,31 @@ class Journal:
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
         record = json.dumps(values).encode().ljust(_RECORD_BYTES)
-        with self._writing():
+        with self._telling():
             os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise DeviceError(
-                f"the journal of turned knobs can't be kept in {self._state}: {error.strerror}. Without it no knob is "
-                f"turned; make room there, or let this user write to it"
-            ) from None
 
     def _begin(self) -> None:
         make_private(self._state)
         directory = self._state / f"{_PREFIX}{time.monotonic_ns():020}"
         directory.mkdir()
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
-        self._set_file = os.open(directory / _SET, flags, 0o644)
-        found_file = os.open(directory / _FOUND, flags | os.O_APPEND, 0o644)
-        for file in (self._set_file, found_file):
-            weakref.finalize(self, os.close, file)
-        _append(found_file, {"boot_id": boot_id(self.tree), "pid": os.getpid()})
-        self._found_file = found_file  # without its first line it would be no journal
+        files = []
+        for name, how in ((_SET, flags), (_FOUND, flags | os.O_APPEND)):
+            files.append(os.open(directory / name, how, 0o644))
+            weakref.finalize(self, os.close, files[-1])
+        _append(files[1], {"boot_id": boot_id(self.tree), "pid": os.getpid()})
+        self._set_file, self._found_file = files
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say so if the journal can't be written; whatever was to be turned is not turned then."""
+        try:
+            yield
+        except OSError as error:
+            raise DeviceError(
+                f"the journal in {self._state} can't be written ({error.strerror}), so no knob is turned. Make room "
+                f"there, or have it writable"
+            ) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,11 +276,11 @@ class JournalRead:
             (self.directory / _FOUND).unlink(missing_ok=True)
             shutil.rmtree(self.directory, ignore_errors=True)
             return
-        file = os.open(self.directory / _FOUND, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        try:
-            _append(file, {"done": sorted(paths)})
-        finally:
-            os.close(file)
+        with (self.directory / _FOUND).open("r+b", buffering=0) as file:
+            # A line that its writer did not come to finish would spoil the one that is put behind it.
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            file.write(_line({"done": sorted(paths)}))
 
 
 def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
@@ -255,6 +298,7 @@ def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
 
 def _read(tree: Tree, directory: Path) -> JournalRead:
     try:
+        # A line that was cut off by a kill is of a knob that was not turned.
         lines = [line for line in (directory / _FOUND).read_bytes().split(b"\n")[:-1] if line]
         records = (directory / _SET).read_bytes()
     except FileNotFoundError:
@@ -263,7 +307,7 @@ def _read(tree: Tree, directory: Path) -> JournalRead:
         return JournalRead(directory=directory, pid=None, same_boot=True, entries=())
     entries: dict[str, tuple[Found, tuple[str, ...]]] = {}
     try:
-        header, *rest = json.loads(lines[0]), *_whole(lines[1:])
+        header, *rest = (json.loads(line) for line in lines)
         for number, line in enumerate(rest):
             if "done" in line:
                 for path in line["done"]:
@@ -300,27 +344,43 @@ def make_private(directory: Path) -> None:
     """Make a directory that only this user writes to.
 
     Raises:
-        DeviceError: if another user has made it, who could then have any knob set.
+        DeviceError: if it is not; see `check_private`.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    check_private(directory)
+
+
+def check_private(directory: Path) -> None:
+    """Check that a directory is one that only this user writes to.
+
+    Raises:
+        DeviceError: if another user has made it, who could then have any file written by whoever trusts it.
+    """
     status = os.lstat(directory)
     if status.st_uid != os.geteuid() or status.st_mode & 0o022 or directory.is_symlink():
         raise DeviceError(f"{directory} belongs to another user, or others may write to it; remove it")
 
 
-def _append(file: int, content: object) -> None:
-    """Write a line at the end of a file; after half a line, which a kill or a lack of room has left, on one of its own.
+def check_state(directory: Path) -> None:
+    """Check that a journal can be begun in a directory, which need not be there yet.
 
     Raises:
-        OSError: if not all of it could be written.
+        DeviceError: if not.
     """
-    line = b"\n" + json.dumps(content).encode() + b"\n"
+    there = next(place for place in (directory, *directory.parents) if os.path.lexists(place))
+    if there == directory:
+        check_private(directory)
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DeviceError(f"this process may not write to {there}, where the journal of what was found has to be kept")
+
+
+def _append(file: int, content: object) -> None:
+    """Write a line to a file that is appended to: all of it or, where there is no room for that, none."""
+    line, before = _line(content), os.fstat(file).st_size
     if os.write(file, line) < len(line):
+        os.ftruncate(file, before)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _whole(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what the lines say that are whole: half a line is of a knob that was not turned."""
-    for line in lines:
-        with suppress(ValueError):
-            yield json.loads(line)
+def _line(content: object) -> bytes:
+    return json.dumps(content).encode() + b"\n"

@@ -20,6 +20,11 @@ from actors.agent.devices.nvpmodel import PowerMode, mode_number, power_mode
 from actors.agent.devices.sysfs import DeviceError, Knob, KnobError, Tree
 from scheduler.board import BoardUnit
 
+_LOOK_S, _LOOKS = 0.001, 10
+"""How often to look for a limit that was set, 10 ms in all. From Linux 5.4 on cpufreq applies it in a worker
+(`schedule_work` in drivers/cpufreq/cpufreq.c), which a busy machine keeps waiting. What comes later still is found by
+the next epoch's look."""
+
 
 class Limits:
     """Both limits of one clock domain.
@@ -66,26 +71,33 @@ class Limits:
     def hold_down(self, clock: int | None) -> None:
         """Set the highest clock, or the power mode's if that is lower; None gives it back as it is due.
 
+        One that somebody else has set since is left alone.
+
         Raises:
             KnobError: if the kernel does not take it.
         """
         found = self._journal.found(self.highest.path)
         if clock is not None:
-            self._turn(self.highest, min(clock, self._modes_highest()))
+            clock = min(clock, self._modes_highest())
         elif found is not None:
-            self._turn(self.highest, int(due(self._journal.tree, found).give_back))
+            clock = int(due(self._journal.tree, found).give_back)
+            if self._journal.values(found.path)[:1] == (str(clock),):
+                return
+        if clock is not None and not self.taken(self.highest.number()):
+            self._turn(self.highest, clock)
 
     def open_below(self, clock: int) -> None:
-        """Lower the lowest clock to at most this one, if it shows.
+        """Lower the lowest clock to at most this one, if it shows and nobody else has set it since.
 
         Raises:
             KnobError: if the kernel does not take it.
         """
         shown = self.lowest.number()
+        if shown <= clock or not (self._are_ours(self.lowest, shown) or shown == self._modes_lowest()):
+            return
         # A cap below the lowest clock hides it: the cap shows in its place, and would be given back as if it were it.
         first = self._journal.found(self.lowest.path) is None
-        hidden = first and shown == self.highest.number() and self._is_capped()
-        if shown > clock and not hidden:
+        if not first or shown != self.highest.number() or not self._is_capped():
             self._turn(self.lowest, clock)
 
     def _is_capped(self) -> bool:
@@ -102,7 +114,7 @@ class Limits:
         if not held:
             self._cap = self._hidden_cap() if pressed else None
         elif self._cap is None or self._cap[0] != shown:
-            self._cap = shown, cap(self._journal.tree, self._domain)
+            self._cap = shown, cap(self._journal.tree, self._domain, shown)
         return self._cap
 
     def _hidden_cap(self) -> tuple[int, str] | None:
@@ -118,9 +130,7 @@ class Limits:
         Args:
             shown: the highest clock as it shows now.
         """
-        if self._are_ours(self.highest, shown) or self._are_the_modes(shown):
-            return False
-        return passing_cap(self._journal.tree, self._domain) is None
+        return not (self._are_ours(self.highest, shown) or self._are_the_modes(shown) or self._is_capped())
 
     def overwritten(self, shown: int) -> bool:
         """Return True if the tool that sets power modes has written over a limit that was set here.
@@ -167,7 +177,18 @@ class Limits:
     def _turn(self, knob: Knob, clock: int) -> None:
         self._journal.turn(knob, clock, "limit", self._journal.found(knob.path) or self._as_found(knob))
         # A limit between two clocks is rounded to one of them.
-        self._journal.shows(knob, knob.text())
+        self._journal.shows(knob, self._settled(knob, clock))
+
+    def _settled(self, knob: Knob, clock: int) -> str:
+        """Return what a limit shows when the kernel has applied it, or when it has been waited for long enough."""
+        expected = (str(clock), str(min(clock, self._cap[0] if self._cap else clock)))
+        shown = knob.text()
+        for _ in range(_LOOKS):
+            if shown in expected:
+                break
+            self._journal.tree.pause(_LOOK_S)
+            shown = knob.text()
+        return shown
 
     def _as_found(self, knob: Knob) -> Found:
         tree = self._journal.tree

@@ -7,7 +7,10 @@ but those in a container with a network name space of its own, which have anothe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from actors.agent.devices.sysfs import Tree
 
@@ -26,3 +29,16 @@ def lock_board(tree: Tree) -> Callable[[], None] | None:
         KnobError: if there is no such file.
     """
     return tree.lock(_LOCKED)
+
+
+def owner_of_board(tree: Tree) -> int | None:
+    """Return the process that has locked the board; None if none has, or if it can't be seen from this container."""
+    with suppress(OSError):
+        status = tree.lock_file(_LOCKED).stat()
+        place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)).
+        for line in Path("/proc/locks").read_text().splitlines():
+            words = line.split()
+            if words[1] == "FLOCK" and place in words:
+                return int(words[words.index(place) - 1])
+    return None

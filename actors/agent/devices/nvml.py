@@ -94,7 +94,6 @@ class NvmlClock(RealClock):
             raise self._denied("this process is not root")
         self._lock = GpuLock(nvml, self._gpu)
         self._locked_mhz: int | None = None  # the clock that it is locked at; None while the driver has it
-        self._governor: str | None = None
         self._limit_mhz: float | None = None  # the highest clock that a governor may take
 
     def _find(self, nvml: Nvml, cuda_number: int) -> str:
@@ -116,39 +115,29 @@ class NvmlClock(RealClock):
 
     def set_clock(self, mhz: float) -> float:
         """Set the clock; see `RealClock`. It takes the clock where the GPU is held below it, else the one asked for."""
-        self._governor, self._limit_mhz = None, None
         self._lock_at(self._clock(mhz))
+        self._limit_mhz = None
         return self.look().max_mhz or mhz
 
     def governors(self) -> tuple[str, ...]:
         """Return what can have the clock; see `RealClock`. `podgov` is the driver's own rule, whatever it is."""
         return _GOVERNORS
 
-    def govern(self, governor: str) -> None:
+    def govern(self, governor: str, max_mhz: float | None = None) -> None:
         """Hand the clock to a governor; see `RealClock`."""
         if governor not in _GOVERNORS:
             raise DeviceError(f"{self._where}: no governor {governor!r} here; {', '.join(_GOVERNORS)}")
-        self._governor = governor
-        self._give()
-
-    def limit(self, max_mhz: float | None) -> None:
-        """Hold the clock down under a governor; see `RealClock`."""
+        if governor == "performance":
+            self._lock_at(self._clock(self._unit.allowed(max_mhz)[-1]))
+        elif governor == "powersave":
+            self._lock_at(self._clock(self._unit.mhz[0]))
+        else:
+            self._turn(UNLOCKED if max_mhz is None else f"{self._table_mhz[0]} {self._clock(max_mhz)}")
+            self._locked_mhz = None
         self._limit_mhz = max_mhz
-        self._give()
 
     def keep(self) -> None:
         """Do nothing: no CPUs, which could be switched off, belong to a GPU."""
-
-    def _give(self) -> None:
-        """Set the lock that makes the governor, within the limit."""
-        if self._governor == "performance":
-            self._lock_at(self._clock(self._unit.allowed(self._limit_mhz)[-1]))
-        elif self._governor == "powersave":
-            self._lock_at(self._clock(self._unit.mhz[0]))
-        else:
-            limit = None if self._limit_mhz is None else self._clock(self._limit_mhz)
-            self._turn(UNLOCKED if limit is None else f"{self._table_mhz[0]} {limit}")
-            self._locked_mhz = None
 
     def _lock_at(self, clock_mhz: int) -> None:
         self._turn(f"{clock_mhz} {clock_mhz}")

@@ -101,7 +101,7 @@ def power_modes(tree: Tree) -> tuple[PowerMode, ...]:
                 modes.append(PowerMode(number=int(fields["ID"]), name=str(fields.get("NAME", fields["ID"])), limits={}))
         elif parameter and len(words) == 2 and words[1].startswith("/"):
             files[parameter, words[0]] = words[1].lstrip("/")
-        elif modes and len(words) == 3 and words[2].lstrip("-").isdigit():
+        elif modes and len(words) == 3 and re.fullmatch(r"-?[0-9]+", words[2]):
             path = files.get((words[0], words[1]))
             if path is not None:
                 limits = {**modes[-1].limits, path: int(words[2])}

@@ -61,19 +61,15 @@ class RealClock(ABC):
         """
 
     @abstractmethod
-    def govern(self, governor: str) -> None:
+    def govern(self, governor: str, max_mhz: float | None = None) -> None:
         """Hand the clock to a governor of the kernel's.
 
-        Raises:
-            DeviceError: if there is no such governor, or it can't be set.
-        """
-
-    @abstractmethod
-    def limit(self, max_mhz: float | None) -> None:
-        """Hold the clock down while a governor has it; None lifts that.
+        Args:
+            governor: its name.
+            max_mhz: the highest clock that it may choose, one of the unit's; None for all that the board grants.
 
         Raises:
-            DeviceError: if that can't be done.
+            DeviceError: if there is no such governor, or it can't be set; all is as it was.
         """
 
     @abstractmethod
@@ -119,17 +115,19 @@ class RealDevice(Device):
     ) -> float | str:
         """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
-            if not isinstance(clock, str):
-                granted = self._real.set_clock(min(clock, self.unit.allowed(self._max_mhz)[-1]))
-                self._asked = clock
-                self._enter(granted)
-                return granted
-            if clamps_mhz:
-                raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
-            self._real.govern(clock)
-            self._real.limit(self._max_mhz)
+            granted = self._set(clock, clamps_mhz, self._max_mhz)
             self._asked = clock
-            return clock
+            return granted
+
+    def _set(self, clock: float | str, clamps_mhz: Mapping[int, float], max_mhz: float | None) -> float | str:
+        if not isinstance(clock, str):
+            granted = self._real.set_clock(min(clock, self.unit.allowed(max_mhz)[-1]))
+            self._enter(granted)
+            return granted
+        if clamps_mhz:
+            raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
+        self._real.govern(clock, max_mhz)
+        return clock
 
     def limit(
         self,
@@ -144,11 +142,10 @@ class RealDevice(Device):
                 f"unit {self.unit.name!r} does real work: other load ({other_load:g}) must really be there"
             )
         with self._lock:
-            self._max_mhz = None if max_mhz is None else self.unit.allowed(max_mhz)[-1]
-            if isinstance(self._asked, str):
-                self._real.limit(self._max_mhz)
-            elif self._asked is not None:
-                self.set_clock(self._asked)
+            allowed_mhz = None if max_mhz is None else self.unit.allowed(max_mhz)[-1]
+            if self._asked is not None:
+                self._set(self._asked, NO_CLAMPS, allowed_mhz)
+            self._max_mhz = allowed_mhz
             self.ask_cpus(cpus_online)
 
     def _switch(self, on: bool) -> float:

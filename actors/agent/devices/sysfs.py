@@ -13,8 +13,9 @@ import errno
 import fcntl
 import os
 import re
+import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -24,7 +25,6 @@ _T = TypeVar("_T")
 
 _PAGE_BYTES = 4096
 """Most that a file of sysfs holds (Documentation/filesystems/sysfs.rst). Other files may be longer."""
-
 
 _MOST_CPUS = 8192
 """Most CPUs that Linux can be configured for on any machine (CONFIG_NR_CPUS of x86)."""
@@ -146,7 +146,7 @@ class Tree:
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
 
-    # The methods up to `lock` touch the files; a tree that is kept elsewhere replaces these.
+    # The methods up to `pause` touch the files, or wait for the kernel; a tree that is kept elsewhere replaces these.
 
     def open(self, path: str, *, writing: bool = False) -> File:
         """Open a file; raises `OSError` as the kernel does."""
@@ -162,7 +162,8 @@ class Tree:
 
     def exists(self, path: str) -> bool:
         """Return True if there is a file or directory of that path."""
-        return (self.root / path).exists()
+        # Not `Path.exists`, which fails where a directory above may not be entered, as those of debugfs.
+        return os.path.exists(self.root / path)
 
     def real(self, path: str) -> str:
         """Return a path without symbolic links, from the root of the tree."""
@@ -183,19 +184,34 @@ class Tree:
         """Lock a file against other processes that lock it.
 
         Returns:
-            The call that unlocks it, which the end of the process makes up for; None if another has the lock.
+            The call that unlocks it, which the end of the process makes up for; a second one does nothing. None if
+            another has the lock.
 
         Raises:
             KnobError: if the file cannot be opened.
         """
         with _translated(path):
-            file = os.open(self.root / path, os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(self.lock_file(path), os.O_RDONLY | os.O_CLOEXEC)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(file)
                 return None
-        return lambda: os.close(file)
+        held = [file]
+
+        def unlock() -> None:
+            while held:
+                os.close(held.pop())
+
+        return unlock
+
+    def lock_file(self, path: str) -> Path:
+        """Return the file of this machine that is locked where one of the tree is."""
+        return self.root / path
+
+    def pause(self, seconds: float) -> None:
+        """Leave the kernel time to act on what was written; it is time on the wall, not the board's."""
+        time.sleep(seconds)
 
     # ------------------------------------------------------------ what is made of them
 
@@ -367,17 +383,6 @@ def cpu_list(text: str) -> tuple[int, ...]:
             raise ValueError(f"{part!r} is no range of CPUs")
         cpus |= {*range(int(first), int(last or first) + 1)}
     return tuple(sorted(cpus))
-
-
-def cpu_ranges(cpus: Iterable[int]) -> str:
-    """Return CPUs as the kernel lists them: (0, 1, 2, 5) gives "0-2,5"."""
-    runs: list[list[int]] = []
-    for cpu in sorted(cpus):
-        if runs and runs[-1][1] == cpu - 1:
-            runs[-1][1] = cpu
-        else:
-            runs.append([cpu, cpu])
-    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def _join(base: str, name: str) -> str:

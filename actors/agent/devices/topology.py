@@ -154,6 +154,17 @@ def allowed_cpus(tree: Tree) -> tuple[int, ...] | None:
     return cpu_list(found[1]) if found is not None else _cpus(tree, _CPUSET) or None
 
 
+def cpu_ranges(cpus: Iterable[int]) -> str:
+    """Return CPUs as the kernel lists them: (0, 1, 2, 5) gives "0-2,5"."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and runs[-1][1] == cpu - 1:
+            runs[-1][1] = cpu
+        else:
+            runs.append([cpu, cpu])
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
 def core_cpus(tree: Tree, cpu: int) -> tuple[int, ...]:
     """Return the threads of a CPU's core that are online, itself too."""
     place = f"{CPU}/cpu{cpu}/topology"

@@ -88,7 +88,9 @@ class Chip:
         start_cpu_s = self._cpu_s()
         changed_s: list[list[float]] = [[] for _ in self.rails]
         lasted_s: list[float] = []
-        while max(map(len, changed_s)) < _ENOUGH_CHANGES and (begun_s := self._clock.now_s()) < start_s + PROBE_S:
+        # Once at least: a machine that stalls may have used up the time before the first reading.
+        while not lasted_s or (max(map(len, changed_s)) < _ENOUGH_CHANGES and self._clock.now_s() < start_s + PROBE_S):
+            begun_s = self._clock.now_s()
             changes = [rail.meter.changes for rail in self.rails]
             ended_s = self.round()
             self.work_up()

@@ -14,6 +14,9 @@ from typing import Any, ClassVar
 from actors.agent.devices.sysfs import Tree
 from scheduler.errors import InputError
 
+JOIN_GROUP = "sudo groupadd --force --system gearshift; sudo usermod --append --groups gearshift $USER"
+"""Command that makes the group whose users may use a machine's knobs and sensors, and puts its user into it."""
+
 
 class SensorError(InputError):
     """A sensor of `cluster.yaml` cannot be used on this board; the message names the rail and the fix."""
@@ -139,11 +142,13 @@ class Driver(ABC):
 
     Attributes:
         word: its word in `cluster.yaml`.
-        denied: what lets a user read it who may not.
+        denied: what lets a user read it who may not, as part of a sentence.
+        commands: the same at length, a line each, where that takes more than a part of a sentence.
     """
 
     word: ClassVar[str]
     denied: ClassVar[str]
+    commands: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def find(self, tree: Tree) -> list[FoundRail]:

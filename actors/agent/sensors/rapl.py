@@ -14,7 +14,7 @@ from collections import Counter
 from typing import ClassVar
 
 from actors.agent.devices.sysfs import GarbageError, Tree, number
-from actors.agent.sensors.common import NO_UNIT, Driver, EnergyChannel, Feeds, FoundRail
+from actors.agent.sensors.common import JOIN_GROUP, NO_UNIT, Driver, EnergyChannel, Feeds, FoundRail
 
 _MOST_PACKAGE_W, _MOST_BOARD_W = 1000, 4000
 """Highest power of a package or a part of it, and of a platform; assumed. Packages on sale take hundreds of watts, and
@@ -52,11 +52,15 @@ class Rapl(Driver):
     """The driver of RAPL zones."""
 
     word: ClassVar[str] = "rapl"
-    denied: ClassVar[str] = (
-        "the kernel lets only root read it. Make a group `power`, join it, and write this udev rule into "
-        "/etc/udev/rules.d/70-rapl.rules, for the next start of the machine: "
-        'SUBSYSTEM=="powercap", KERNEL=="intel-rapl*", RUN+="/bin/chgrp power /sys/%p/energy_uj", '
-        'RUN+="/bin/chmod g+r /sys/%p/energy_uj"'
+    denied: ClassVar[str] = "the kernel lets only root read it; gearshift doctor says how a group may"
+    commands: ClassVar[tuple[str, ...]] = (
+        "The kernel lets only root read these counters. Run as root, or let a group read them, and log in again:",
+        JOIN_GROUP,
+        "sudo tee /etc/udev/rules.d/70-gearshift.rules <<END",
+        'SUBSYSTEM=="powercap", KERNEL=="intel-rapl*", RUN+="/bin/chgrp gearshift /sys/%p/energy_uj", '
+        'RUN+="/bin/chmod g+r /sys/%p/energy_uj"',
+        "END",
+        "sudo udevadm control --reload; sudo udevadm trigger --subsystem-match=powercap",
     )
 
     def find(self, tree: Tree) -> list[FoundRail]:

@@ -11,6 +11,7 @@ from actors import pinning
 from helpers.board_bed import CPU, BoardBed
 from helpers.board_loop import BoardLoop
 from helpers.fake_world import Watchful, gear, make_spec
+from scheduler import unit_transition
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import BoardUnit
 
@@ -74,10 +75,17 @@ def test_a_governor_of_the_kernels_has_the_clocks(bed: BoardBed, tmp_path: Path,
     assert bed.knobs() == before
 
 
+@pytest.fixture
+def short_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit goes off after 0.4 s without use; that it is not sooner is tested on a virtual clock."""
+    monkeypatch.setattr(unit_transition, "LEAST_REST_S", 0.4)
+
+
 def _online(bed: BoardBed, unit: BoardUnit) -> set[str]:
     return {bed.read(f"{CPU}/cpu{cpu}/online") for cpu in unit.cpus}
 
 
+@pytest.mark.usefixtures("short_rest")
 def test_a_unit_that_nobody_uses_goes_off_and_comes_back(bed: BoardBed, tmp_path: Path) -> None:
     first, unit = bed.units[:2]
     near, far = gear("s", first.name), gear("s", unit.name)
@@ -104,6 +112,7 @@ def test_a_unit_that_nobody_uses_goes_off_and_comes_back(bed: BoardBed, tmp_path
     assert bed.knobs() == before
 
 
+@pytest.mark.usefixtures("short_rest")
 def test_a_run_that_ends_while_a_unit_is_off_gives_it_back(bed: BoardBed, tmp_path: Path) -> None:
     first, unit = bed.units[:2]
     lost = unit.cpus[1]

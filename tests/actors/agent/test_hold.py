@@ -30,6 +30,15 @@ def test_a_cap_leaves_less_and_the_block_is_told(tmp_path: Path) -> None:
         assert granted[unit.name] == unit.mhz[3]
 
 
+def test_a_knob_that_somebody_else_turns_in_the_block_is_told(tmp_path: Path) -> None:
+    bed = fake_bed(boards.ALL["odroid-xu3"](), tmp_path / "state")
+    governor = f"{bed.policy(bed.units[0])}/scaling_governor"
+    faults: list[str] = []
+    with at_top_clocks(board_of(bed), bed.machine, faults.extend):
+        bed.write(governor, "powersave")
+    assert faults == [f"left as it is, since somebody else has set it meanwhile: /{governor} = powersave"]
+
+
 def test_an_interrupt_in_the_block_gives_the_board_back(tmp_path: Path) -> None:
     bed = fake_bed(boards.ALL["odroid-xu3"](), tmp_path / "state")
     before = bed.knobs()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -52,6 +53,29 @@ def test_a_worker_whose_cpu_goes_and_comes_back_is_put_back_where_it_was_pinned(
         assert agent.repin() == (Repinned(app="a", before=(0, 1, 2, 3), cpus=(1,)),)
         assert set(affinity.get(worker.pid)) == {1}
         assert agent.repin() == ()
+
+
+def test_a_cpu_that_goes_and_comes_back_between_two_looks_is_noticed(tmp_path, worker):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, affinity, switch):
+        agent.pin("a", worker.pid, [1])
+        switch(1, False)
+        switch(1, True)
+        assert set(affinity.get(worker.pid)) == {0, 1, 2, 3}
+        assert agent.repin() == (Repinned(app="a", before=(0, 1, 2, 3), cpus=(1,)),)
+        assert set(affinity.get(worker.pid)) == {1}
+
+
+def test_a_thread_that_works_aside_is_left_there(tmp_path):
+    with agent_on_a_fake_kernel(tmp_path) as (agent, affinity, _):
+        agent.pin("a", os.getpid(), [1])
+        ended = threading.Event()
+        aside = threading.Thread(target=ended.wait)
+        aside.start()
+        affinity.set(aside.native_id, {2})
+        assert agent.repin() == ()
+        assert set(affinity.get(aside.native_id)) == {2}
+        ended.set()
+        aside.join()
 
 
 def test_a_worker_stays_where_it_was_pinned_last_and_not_where_it_could_not_be(tmp_path, worker):
@@ -114,3 +138,4 @@ def test_a_worker_that_cannot_be_put_back_is_told_of(tmp_path, worker, monkeypat
         (moved,) = agent.repin()
         assert (moved.app, moved.cpus) == ("a", ())
         assert "cannot be moved to CPUs [1]" in moved.fault
+        assert agent.repin() == (), "it was told"

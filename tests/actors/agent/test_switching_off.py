@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from actors.agent.agent import BoardAgent
 from actors.agent.checks import check_clocks
 from actors.agent.devices import DeviceError
+from actors.agent.hold import Hold
 from helpers.board_bed import BoardBed, fake_bed
 from helpers.board_loop import board_of
 from helpers.fake_kernel import FakeKernel, boards
@@ -88,3 +90,21 @@ def test_a_unit_that_cannot_go_off_is_refused_before_a_run(amd64: BoardBed) -> N
     check_clocks(board_of(amd64, [second.name]), amd64.machine)
     with pytest.raises(DeviceError, match=rf"unit '{first.name}': CPU 0 can't be switched off .*may_switch_off"):
         check_clocks(board_of(amd64, [first.name]), amd64.machine)
+
+
+def test_the_last_unit_that_is_online_may_not_go(tmp_path: Path) -> None:
+    arm64 = fake_bed(boards.ALL["bed-arm64"](), tmp_path / "state")
+    board = board_of(arm64, [arm64.units[0].name])
+    check_clocks(board, arm64.machine)
+    for cpu in arm64.units[1].cpus:
+        arm64.switch(cpu, False)
+    first = replace(board, units=board.units[:1])
+    with pytest.raises(DeviceError, match="has all CPUs that are online"):
+        check_clocks(first, arm64.machine)
+
+
+def test_an_agent_that_cannot_begin_lets_the_board_go(amd64: BoardBed, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        agent_of(amd64, tmp_path / "file")
+    Hold(amd64.machine).give_back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from actors.agent.checks import check_clocks
+from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.hold import BoardBusyError, Hold
 from actors.board_commands.board_text import board_text
-from actors.board_commands.calibrate import calibrate, points_of
+from actors.board_commands.calibrate import calibrate, points_of, with_named_rails
 from actors.board_commands.calibrated_board import Calibrated, calibrated
 from actors.board_commands.load import BurnLoad
 from actors.board_commands.probe import probe
@@ -22,7 +24,8 @@ from actors.cluster import packaged_board
 from helpers.fake_bench import FakeLoad, Silicon, fake_bench
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.fake_kernel.files import snapshot
-from scheduler.board import Board
+from helpers.planted import CPU
+from scheduler.board import Board, Sensor
 from scheduler.errors import InputError
 
 
@@ -87,7 +90,9 @@ def test_both_clusters_of_an_odroid_are_found_again(tmp_path: Path) -> None:
     assert found.board.unit("little").memory_share == pytest.approx(0.5 / (4000 / 1400 + 0.5), abs=1e-3)
     assert found.board.unit("big").memory_share == pytest.approx(0, abs=1e-3)
     assert found.board.powered
-    assert found.board.power_source.startswith("measured: gearshift calibrate, 2026-12-01; rail VDD_ARM")
+    assert found.board.power_source.startswith(
+        "measured: gearshift calibrate, 2026-12-01; rail VDD_ARM: the fit is off by"
+    )
     assert "held out" in found.board.power_source
     assert all(fit.unseen_error is not None and fit.unseen_error < 0.05 for fit in found.rails)
 
@@ -106,13 +111,42 @@ def test_what_a_shared_rail_takes_at_rest_is_attributed_and_the_gpu_stays_unknow
         assert unit.mhz == (115.2, 1036.8)
         assert unit.static_w[-1] - unit.static_w[0] == pytest.approx(2e-4 * (1036.8 - 115.2), abs=0.05)
         assert unit.dynamic_w == pytest.approx([8e-4 * mhz for mhz in unit.mhz], abs=0.05)
-    assert "attributed to cluster0, cluster1, cluster2 by their cores" in found.sources["static_w"]
+    assert "attributed to cluster0, cluster1, cluster2 by their cores" in found.sources["cluster1.static_w"]
+    # Nothing of the GPU was measured, so nothing says that it was.
+    assert {key.partition(".")[0] for key in found.sources} == {"cluster0", "cluster1", "cluster2", "base_w"}
     assert not found.board.unit("gpu").powered
     said = "\n".join(found.findings)
     assert "cluster1: the kernel did not grant 1907.2 MHz (nvpmodel MODE_15W_6CORE); they are left out" in said
     assert "gpu: a GPU is not calibrated" in said
     assert "the power of gpu is not known" in said
     assert found.board.base_w == pytest.approx(4.0 - 0.5, abs=0.1)
+
+
+def test_sources_of_what_was_not_measured_stay_and_those_of_what_was_are_new(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 3)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    known = {"mhz": "published: a table", "speed": "assumed: a guess", "big.speed": "assumed: another"}
+    sources = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01", known).sources
+    assert sources["mhz"] == "published: a table"
+    assert sources["speed"].startswith("measured: gearshift calibrate, 2026-12-01")
+    assert "big.speed" not in sources
+    # Each cluster has a rail of its own.
+    assert sources["big.static_w"].endswith("W at rest, which is big's")
+
+
+def test_what_a_unit_takes_at_rest_is_of_an_idle_one_and_no_less_than_of_one_that_is_off(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 2)
+    units = [replace(unit, idle_share=0.5, off_w={"little": 0.01, "big": 0.3}[unit.name]) for unit in board.units]
+    board = replace(board, units=tuple(units))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    for unit in found.board.units:
+        idle_w = unit.resting_w(unit.mhz[0], busy=False, on=True)
+        assert idle_w == pytest.approx(silicon.static_w[unit.name](unit.mhz[0]), abs=0.03)
+    assert [unit.off_w for unit in found.board.units] == [0.01, None]
+    assert "big: off_w, 0.3 W, is more than it takes at rest, and is left out" in found.findings
 
 
 def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path) -> None:
@@ -126,8 +160,21 @@ def test_clocks_of_a_raspberry_pi_that_are_not_real_are_left_out(tmp_path: Path)
         "they are left out"
     )
     assert found.board.units[0].static_w is None
-    assert "cpu: measured at 51 to 51 °C" in found.findings
+    assert "cpu: measured at 51 °C" in found.findings
     assert "no rail covers a unit and could be read, so power stays as it was" in found.findings
+
+
+@pytest.mark.parametrize("mode", ["MODE_15W_2CORE", "MODE_10W_4CORE", "MODE_15W_6CORE"])
+def test_a_board_in_a_mode_is_written_as_one_of_its_own(mode: str, tmp_path: Path) -> None:
+    silicon = xavier(boards.xavier_nx_l4t35())
+    board = probe(FakeTree(silicon.kernel)).board.in_mode(mode)
+    small_board = replace(small(board, 2), modes=board.modes)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(small_board, calibrate(small_board, bench, seconds=0.1), "2026-12-01").board
+    assert found.name == f"nvidia-jetson-xavier-nx-developer-kit-{mode}"
+    file = tmp_path / "calibrated.yaml"
+    file.write_text(board_text(found))
+    assert read_board(str(file)) == found
 
 
 def test_a_clock_that_the_kernel_holds_down_is_not_taken_for_measured(tmp_path: Path) -> None:
@@ -137,6 +184,86 @@ def test_a_clock_that_the_kernel_holds_down_is_not_taken_for_measured(tmp_path: 
     assert found.board.unit("big").mhz == (200.0, 800.0)
     said = "big: the kernel did not grant 1400, 2000 MHz (a limit that somebody set); they are left out"
     assert said in found.findings
+
+
+class Hot(FakeLoad):
+    """A load that heats: the kernel caps a cluster of an Odroid's big cores while that many of them compute."""
+
+    def __init__(self, silicon: Silicon, least: int) -> None:
+        super().__init__(silicon)
+        self.policy = silicon.kernel.policy(4)
+        self.least = least
+
+    def start(self, cpus: Sequence[int]) -> None:
+        super().start(cpus)
+        if len(cpus) >= self.least and cpus[0] == 4:
+            self.policy.cap("heat", 1_000_000)
+
+    def stop(self) -> float | None:
+        self.policy.cap("heat", None)
+        return super().stop()
+
+
+@pytest.mark.parametrize(
+    ("least", "clocks", "said"),
+    [
+        (1, (200.0, 800.0), "did not grant 1400, 2000 MHz (a limit that somebody set); they are left out"),
+        # One load and the idle one tell a core from the rest, also where all others are too hot.
+        (2, (200.0, 800.0, 1400.0, 2000.0), "1400, 2000 MHz at all loads (a limit that somebody set); what was"),
+        (4, (200.0, 800.0, 1400.0, 2000.0), "1400, 2000 MHz at all loads (a limit that somebody set); what was"),
+    ],
+)
+def test_a_clock_that_heat_takes_away_under_load_is_left_out_or_measured_at_less(
+    least: int, clocks: tuple[float, ...], said: str, tmp_path: Path
+) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 4)
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    bench = replace(bench, load=lambda cpus: Hot(silicon, least))
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    unit = found.board.unit("big")
+    assert unit.mhz == clocks
+    assert unit.dynamic_w == pytest.approx([silicon.dynamic_w["big"](mhz) for mhz in clocks], abs=0.03)
+    (line,) = [one for one in found.findings if one.startswith("big: the kernel did not grant")]
+    assert said in line
+
+
+def test_a_unit_that_is_never_granted_a_clock_under_load_stays_as_it_was(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 3)
+    board = replace(board, units=tuple(replace(unit, mhz=unit.mhz[1:]) for unit in board.units))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    hot = Hot(silicon, 1)
+    bench = replace(bench, load=lambda cpus: hot)
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    assert found.board.unit("big") == board.unit("big")
+    assert found.board.unit("little").powered
+    assert any("nothing of it was measured, and its figures are as they were" in one for one in found.findings)
+
+
+def test_rails_that_a_file_names_by_their_driver_alone_are_fitted_too(tmp_path: Path) -> None:
+    silicon = odroid(boards.odroid_xu3())
+    tree = FakeTree(silicon.kernel)
+    board = with_named_rails(replace(small(probe(tree).board, 3), sensors=(), sensor="ina2xx"), tree)
+    assert [sensor.rail for sensor in board.sensors] == ["VDD_ARM", "VDD_KFC"]
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    assert calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01").board.powered
+    listed = probe(tree).board
+    assert with_named_rails(listed, tree) == listed
+
+
+def test_a_recording_is_not_taken_for_a_measurement(tmp_path: Path) -> None:
+    recording = tmp_path / "power.csv"
+    recording.write_text("at_s,power_w\n0,3\n100000,3\n")
+    silicon = odroid(boards.odroid_xu3())
+    board = small(probe(FakeTree(silicon.kernel)).board, 2)
+    replayed = Sensor(rail="VDD_ARM", driver="replay", covers=("big",), file=str(recording))
+    board = replace(board, sensors=(replayed, *board.sensors[-1:]))
+    bench, _ = fake_bench(silicon, tmp_path / "state")
+    found = calibrated(board, calibrate(board, bench, seconds=0.3), "2026-12-01")
+    assert [fit.rail for fit in found.rails] == ["VDD_KFC"]
+    assert not found.board.unit("big").powered
+    assert any("rail VDD_ARM could not be read at some points: replayed from" in one for one in found.findings)
 
 
 def test_a_rail_that_fails_is_named_and_power_stays_unknown(tmp_path: Path) -> None:
@@ -180,6 +307,17 @@ def test_a_board_that_another_run_has_is_left_alone(tmp_path: Path) -> None:
         calibrate(board, bench, seconds=0.1)
     assert kernel.writes == []
     hold.give_back()
+
+
+def test_what_a_dead_run_had_left_is_given_back_first_and_told(tmp_path: Path) -> None:
+    kernel = boards.odroid_xu3()
+    before = snapshot(kernel)
+    bench, _ = fake_bench(odroid(kernel), tmp_path / "state")
+    board = small(probe(FakeTree(kernel)).board, 2)
+    governor = f"{CPU}/cpufreq/policy0/scaling_governor"
+    Journal(bench.machine.tree, bench.machine.state).turn(bench.machine.tree.knob(governor), "powersave", "governor")
+    assert calibrate(board, bench, seconds=0.1).recovered.put_back == (f"/{governor} = ondemand",)
+    assert snapshot(kernel) == before
 
 
 def test_an_emulated_board_is_refused() -> None:

@@ -124,6 +124,18 @@ def test_a_rail_that_was_not_measured_has_no_fit() -> None:
     assert fit_rail([record], "VDD", ["a"], {0}) is None
 
 
+def test_a_clock_with_one_load_alone_is_left_out_since_a_core_cannot_be_told_from_the_rest() -> None:
+    units = [unit("a", 2, 3)]
+    records = shown(units, 1.0, {"a": [0.0, 0.1, 0.2]}, {"a": [0.5, 0.6, 0.7]})
+    for lost in ((0,), (0, 2), (1, 2)):
+        kept = [one for one in records if one.point.mhz != 800.0 or one.point.busy not in lost]
+        fit = fit_rail(kept, "VDD", ["a"], held_out(kept))
+        assert fit is not None
+        told = (200.0, 500.0, 800.0) if lost == (0,) else (200.0, 500.0)
+        assert tuple(fit.dynamic_w["a"]) == told
+        assert list(fit.dynamic_w["a"].values()) == pytest.approx([0.5, 0.6, 0.7][: len(told)])
+
+
 # ---------------------------------------------------------------- time
 
 

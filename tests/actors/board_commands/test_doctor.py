@@ -43,15 +43,16 @@ def test_files_of_one_name_are_one_line() -> None:
     assert not [one for one in found.checks if one.name.startswith("scaling_setspeed")]
 
 
+@pytest.mark.parametrize("title", ["let a group set clocks", "let a group switch CPUs"])
 @pytest.mark.parametrize("name", ["xavier-nx-l4t32", "orin-nano-l4t36", "odroid-xu3", "amd-desktop"])
-def test_the_mend_for_files_lets_a_group_use_them(name: str) -> None:
+def test_the_mend_for_files_lets_a_group_use_them(name: str, title: str) -> None:
     kernel = boards.ALL[name]()
     kernel.root = False
     tree = FakeTree(kernel)
     found = examine(tree)
     assert not found.ok
     assert check(found, "scaling_governor").why_not == "Permission denied"
-    (mend,) = [one for one in found.mends if one.title == "files for a group"]
+    (mend,) = [one for one in found.mends if one.title == title]
     for line in mend.lines:
         if line.startswith("z /"):
             _, pattern, mode, owner, group = shlex.split(line)
@@ -61,8 +62,25 @@ def test_the_mend_for_files_lets_a_group_use_them(name: str) -> None:
                     kernel.chmod(path, int(mode, 8))
             for directory in tree.find(pattern.lstrip("/")):
                 kernel.chmod(kernel.real(directory), int(mode, 8))
-    again = examine(tree)
-    assert not [one for one in again.checks if one.wanted and one.mend == "files for a group"]
+    assert not [one for one in examine(tree).checks if one.mend == title]
+
+
+def test_switches_alone_ask_for_no_other_files() -> None:
+    kernel = boards.this_vm()
+    kernel.root = False
+    found = examine(FakeTree(kernel))
+    assert found.ok  # nobody has to switch a CPU off
+    assert [mend.title for mend in found.mends] == ["let a group switch CPUs"]
+
+
+def test_a_gpu_that_no_engine_runs_on_is_not_missed() -> None:
+    kernel = boards.rk3588()
+    kernel.root = False
+    found = examine(FakeTree(kernel))
+    clock = check(found, "max_freq")
+    assert (clock.write, clock.wanted, clock.mend) == (False, False, None)
+    assert not any("devfreq" in line for mend in found.mends for line in mend.lines)
+    assert "no engine of gearshift runs on GPU fb000000.gpu" in noted(kernel)
 
 
 def test_energy_counters_that_only_root_reads_have_the_udev_rule() -> None:
@@ -74,14 +92,15 @@ def test_energy_counters_that_only_root_reads_have_the_udev_rule() -> None:
     # What covers no unit is not missed.
     assert not check(found, "rail uncore").wanted
     (mend,) = [one for one in found.mends if one.title == package.mend]
-    assert 'SUBSYSTEM=="powercap"' in mend.lines[0]
+    (rule,) = [line for line in mend.lines if line.startswith("SUBSYSTEM")]
+    assert 'KERNEL=="intel-rapl*", RUN+="/bin/chgrp gearshift /sys/%p/energy_uj"' in rule
 
 
 def test_a_container_is_told_how_to_get_the_machines_files() -> None:
     found = examine(FakeTree(boards.ALL["container"]()))
     assert not found.ok
     assert check(found, "scaling_setspeed").why_not == "Read-only file system"
-    assert [mend.title for mend in found.mends] == ["/sys for a container"]
+    assert [mend.title for mend in found.mends] == ["give the container /sys"]
     assert any("-v /sys:/sys" in line for line in found.mends[0].lines)
     (_, note) = [note for note in notes(FakeTree(boards.ALL["container"]())) if "may not be used" in note.text] * 2
     assert note.text.startswith("CPUs 1,3-5 ")
@@ -96,8 +115,17 @@ def test_a_policy_that_is_away_is_a_state_and_no_fault() -> None:
     assert found.ok
     assert check(found, "scaling_governor").name == "scaling_governor (policy0,2)"
     assert "policy4 has no CPU online" in noted(kernel)
-    assert "CPUs 4-5 are offline" in noted(kernel)
+    assert "CPUs 4-5 are offline: somebody has switched them off" in noted(kernel)
+    assert "[echo 1 | sudo tee /sys/devices/system/cpu/cpu{4,5}/online]" in noted(kernel)
     assert facts(FakeTree(kernel))["CPUs"] == "0-3 online, 4-5 offline"
+
+
+def test_cpus_that_a_power_mode_leaves_out_are_back_in_another_one() -> None:
+    kernel = boards.xavier_nx_l4t35()
+    assert kernel.jetson is not None
+    kernel.jetson.nvpmodel(3)
+    assert "CPUs 2-5 are offline: the power mode MODE_10W_2CORE leaves them out" in noted(kernel)
+    assert "[sudo nvpmodel -m 2  # MODE_15W_6CORE]" in noted(kernel)
 
 
 def test_a_file_that_a_gate_keeps_silent_is_no_fault() -> None:
@@ -122,13 +150,13 @@ def test_a_broken_rail_is_a_fault() -> None:
 def test_locked_clocks_are_noted_with_the_mend() -> None:
     kernel = boards.orin_nano_l4t36()
     kernel.jetson.jetson_clocks(True)
-    assert "the clock is locked, lowest and highest are the same: policy0 at 1344 MHz" in noted(kernel)
+    assert "the clock is locked, lowest and highest are the same: policy0,4 at 1344 MHz" in noted(kernel)
     assert "[sudo jetson_clocks --restore]" in noted(kernel)
     assert "the GPU's clock is locked at 918 MHz" in noted(kernel)
 
 
 def test_a_cap_is_noted_with_who_holds_it() -> None:
-    assert "policy0 at 1420.8 of 1907.2 MHz" in noted(boards.xavier_nx_l4t35())
+    assert "held down: policy0,2,4 at 1420.8 of 1907.2 MHz" in noted(boards.xavier_nx_l4t35())
     assert "(nvpmodel MODE_15W_6CORE)" in noted(boards.xavier_nx_l4t35())
     kernel = boards.bed_arm64()
     kernel.cooling[0].turn(1)
@@ -147,7 +175,7 @@ def test_a_lowest_clock_above_the_highest_is_odd(tmp_path: Path) -> None:
 def test_a_governor_that_is_not_loaded_is_noted_where_it_would_help() -> None:
     kernel = boards.odroid_xu4()
     kernel.cpufreq.governors = ("performance", "schedutil")
-    assert "policy0, policy4: no governor userspace" in noted(kernel)
+    assert "policy0,4: no governor userspace" in noted(kernel)
     assert "[sudo modprobe cpufreq_userspace]" in noted(kernel)
     # These drivers have it never.
     assert "userspace" not in noted(boards.x86_hybrid_laptop())

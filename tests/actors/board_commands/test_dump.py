@@ -21,8 +21,9 @@ from actors.board_commands.condition import facts, notes
 from actors.board_commands.doctor import examine
 from actors.board_commands.dump import INDEX, make_dump, read_dump, write_dump
 from actors.board_commands.dump_list import listed
-from actors.board_commands.dump_tree import DumpTree, open_sysroot
+from actors.board_commands.dump_tree import DumpTree
 from actors.board_commands.probe import probe
+from actors.board_commands.sysroot import open_sysroot
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.planted import CPU, plant
 from scheduler.errors import InputError
@@ -190,12 +191,6 @@ def test_links_in_a_ring_lead_nowhere(tmp_path: Path) -> None:
     dump = make_dump(FakeTree(boards.this_vm()), ABOUT)
     ring = replace(dump, links={"sys/a": "sys/b", "sys/b": "sys/a"})
     assert not DumpTree(ring, tmp_path).exists("sys/a/online")
-
-
-def test_a_plain_directory_is_a_machine_too(tmp_path: Path) -> None:
-    assert type(open_sysroot(tmp_path)) is Tree
-    with pytest.raises(InputError, match="there is no such file or directory"):
-        open_sysroot(tmp_path / "missing")
 
 
 def test_what_was_read_is_what_is_written(tmp_path: Path) -> None:

@@ -115,6 +115,16 @@ def test_a_driver_without_a_table_gets_a_grid_that_says_so() -> None:
     }
 
 
+def test_a_clock_that_is_not_set_has_the_source_of_that_clock_and_no_other() -> None:
+    kernel = boards.x86_hybrid_laptop(passive=True)
+    assert {"mhz", "transition_us"} <= set(probe(FakeTree(kernel)).sources)
+    kernel.root = False
+    found = probe(FakeTree(kernel))
+    assert [unit.mhz for unit in found.board.units] == [(4700.0,), (3500.0,)]
+    assert found.sources["mhz"] == "published: the kernel's cpuinfo_max_freq"
+    assert "transition_us" not in found.sources
+
+
 @given(bottom=st.integers(100_000, 5_000_000), span=st.integers(0, 6_000_000))
 def test_a_grid_rises_from_end_to_end(bottom: int, span: int) -> None:
     clocks = grid(bottom, bottom + span)

@@ -44,7 +44,7 @@ def test_what_a_dead_run_left_is_put_back_once(machine: Machine, kernel: FakeKer
     before = snapshot(kernel)
     die_in_a_run(machine)
     (note,) = run_notes(machine)
-    assert "has left 1 knobs turned" in note.text
+    assert "has left knobs turned: 1;" in note.text
     assert note.mend == "gearshift restore"
     # A dry run changes nothing, and says the same.
     said = restore(machine, dry_run=True).lines()

@@ -109,6 +109,7 @@ class FakeKernel:
         self._faults: dict[str, _Fault] = {}
         self._gone: dict[str, Node] = {}
         self._at_ticks: list[Callable[[], None]] = []
+        self._at_pauses: list[Callable[[], None]] = []
         self._lock_directory: tempfile.TemporaryDirectory[str] | None = None
         self.boot()
 
@@ -160,9 +161,11 @@ class FakeKernel:
         """Have a new boot id."""
         self.text("proc/sys/kernel/random/boot_id", str(uuid.uuid4()))
 
-    def at_ticks(self, action: Callable[[], None]) -> None:
-        """Have something done at each tick."""
+    def at_ticks(self, action: Callable[[], None], *, at_pauses: bool = True) -> None:
+        """Have something done at each tick, and by default at each pause, which is shorter."""
         self._at_ticks.append(action)
+        if at_pauses:
+            self._at_pauses.append(action)
 
     # ------------------------------------------------------------ what other processes do
 
@@ -244,6 +247,12 @@ class FakeKernel:
         """Let everything that polls look once: devfreq governors, and limits that are still on their way."""
         with self.lock:
             for action in self._at_ticks:
+                action()
+
+    def pause(self) -> None:
+        """Let pass the milliseconds in which what was written takes effect; rules on heat look less often."""
+        with self.lock:
+            for action in self._at_pauses:
                 action()
 
     # ------------------------------------------------------------ what breaks

@@ -82,8 +82,10 @@ class RemoteTree(Tree):
 
     def lock(self, path: str) -> Callable[[], None] | None:
         self.text(path)  # raises the KnobError of a file that cannot be opened
-        directory, name = self.call("lock", path)
-        return Tree(Path(directory)).lock(name)
+        return super().lock(path)
+
+    def lock_file(self, path: str) -> Path:
+        return Path(*self.call("lock", path))
 
     def call(self, what: str, *arguments: Any) -> Any:
         """Have the kernel do something, on this thread's own connection.

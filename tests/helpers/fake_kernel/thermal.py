@@ -84,7 +84,7 @@ class ThermalZone:
         for index, device in enumerate(cooled_by):
             kernel.link(f"{base}/cdev{index}", device.base)
             kernel.text(f"{base}/cdev{index}_trip_point", "0")
-        kernel.at_ticks(self._step)
+        kernel.at_ticks(self._step, at_pauses=False)
 
     def _step(self) -> None:
         """Turn the cooling devices by one state, as step_wise does once a polling interval: up above the trip point."""

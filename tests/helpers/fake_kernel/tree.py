@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from actors.agent.devices.sysfs import Tree, natural
 
@@ -60,4 +61,10 @@ class FakeTree(Tree):
 
     def lock(self, path: str) -> Callable[[], None] | None:
         self.text(path)  # raises the KnobError of a file that cannot be opened
-        return Tree(self.kernel.lock_directory()).lock(self.kernel.lock_name(path))
+        return super().lock(path)
+
+    def lock_file(self, path: str) -> Path:
+        return self.kernel.lock_directory() / self.kernel.lock_name(path)
+
+    def pause(self, seconds: float) -> None:
+        self.kernel.pause()

@@ -13,8 +13,8 @@ from actors.board_commands.board_text import board_text
 from actors.board_commands.condition import facts, notes
 from actors.board_commands.doctor import examine
 from actors.board_commands.dump import make_dump, write_dump
-from actors.board_commands.dump_tree import open_sysroot
 from actors.board_commands.probe import probe
+from actors.board_commands.sysroot import open_sysroot
 from actors.board_file import read_board
 from kernel.guest.levers import BOARD, capped
 

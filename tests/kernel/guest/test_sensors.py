@@ -118,7 +118,7 @@ def test_a_counter_is_roots_alone_and_the_others_are_told_how_to_read_it() -> No
         try:
             os.setuid(65534)
             (notice,) = check_sensors(board(PACKAGE), TREE)
-            told = "energy_uj: Permission denied" in notice and "udev rule" in notice
+            told = "energy_uj: Permission denied" in notice and "gearshift doctor" in notice
             os._exit(0 if told else 2)
         except BaseException:
             os._exit(1)

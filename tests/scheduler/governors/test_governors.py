@@ -22,7 +22,7 @@ from scheduler.governors import (
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
 COARSE = (500.0, 1000.0, 1500.0, 2000.0)
 PERIOD_US = 10_000
-STEADY = ("schedutil", "schedutil-uclamp", "ondemand", "conservative", "interactive")
+STEADY = ("schedutil", "schedutil-uclamp", "ondemand", "conservative", "interactive", "lavd")
 ALL = [(name, "gpu" if name == "podgov" else "cpu") for name in GOVERNORS]
 Shares = tuple[float, ...]
 
@@ -257,6 +257,7 @@ def test_names_and_their_periods() -> None:
         "interactive": 20_000,
         "schedutil": 10_000,
         "schedutil-uclamp": 10_000,
+        "lavd": 10_000,
         "podgov": 25_000,
     }
     assert tuple(periods_us) == GOVERNORS
@@ -268,7 +269,7 @@ def test_names_and_their_periods() -> None:
 def test_which_of_them_the_scheduler_runs() -> None:
     governors = {name: make_governor(name, max_mhz=2000, kind=kind) for name, kind in ALL}
     hooked = {name for name, governor in governors.items() if governor.hooked}
-    assert hooked == {"ondemand", "conservative", "interactive", "schedutil", "schedutil-uclamp"}
+    assert hooked == {"ondemand", "conservative", "interactive", "schedutil", "schedutil-uclamp", "lavd"}
 
 
 @pytest.mark.parametrize("name", GOVERNORS)

@@ -145,10 +145,10 @@ def test_a_lone_core_that_idled_a_moment_may_clock_down() -> None:
 def test_who_hears_of_edges() -> None:
     hearing = [
         name
-        for name in ("schedutil", "schedutil-uclamp", "ondemand", "conservative", "interactive", "performance")
+        for name in ("schedutil", "schedutil-uclamp", "lavd", "ondemand", "conservative", "interactive", "performance")
         if isinstance(make_governor(name, max_mhz=2000), EdgeGovernor)
     ]
-    assert hearing == ["schedutil", "schedutil-uclamp"]
+    assert hearing == ["schedutil", "schedutil-uclamp", "lavd"]
 
 
 def test_edges_may_tell_of_a_later_core_first() -> None:

@@ -7,11 +7,13 @@ import pytest
 from helpers.fake_world import BOARD, PROFILE, make_unit
 from helpers.snapshots import BIG, LITTLE, make_snapshot, make_view
 from scheduler.points import ArrivalModel, operating_points
-from scheduler.policies import make_policy, unit_of
+from scheduler.policies import PolicyError, check_plan, make_policy, unit_of
 from scheduler.policies.pacing import paces_of
-from scheduler.views import AppView, Snapshot
+from scheduler.request_clock import Pace
+from scheduler.views import AppView, Gear, Plan, Snapshot
 
 PACED = replace(BIG, paced=True)
+RULE = Pace(least_mhz=1000.0, share=0.95)
 
 
 def point(view: AppView, *, subnet: str = "small", cores: int = 1, mhz: float = 2000.0):
@@ -75,3 +77,22 @@ def test_its_points_have_what_it_takes_above_that_while_it_is_busy() -> None:
         points = operating_points(board, PROFILE, app="a", arrivals=ArrivalModel(kind="saturate"), slo=0.9, paced=paced)
         top = [point for point in points if point.mhz == 2000.0]
         assert [point.energy_mj for point in top] == pytest.approx([at_top_w * point.busy_ms for point in top])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"paces": {"x": RULE}}, "paces has app 'x', which is unknown"),
+        ({"paces": {"a": RULE}}, "paces has 'a' and lacks 'b', which is on 'big' too; add it"),
+        ({"paces": {"a": RULE, "b": RULE}, "clocks": {"big": "schedutil", "little": 500.0}}, "is left to 'schedutil'"),
+    ],
+)
+def test_rules_that_cannot_be_carried_out_are_refused(changes: dict[str, object], message: str) -> None:
+    snapshot = make_snapshot(make_view("a"), make_view("b"), units=(PACED, LITTLE))
+    gears = {app: Gear(subnet="small", unit="big", cores=1) for app in "ab"}
+    plan = replace(Plan(gears=gears, clocks={"big": 2000.0, "little": 500.0}), **changes)  # type: ignore[arg-type]
+    possible = dict.fromkeys("ab", frozenset(gears.values()))
+    with pytest.raises(PolicyError, match=message):
+        check_plan(plan, snapshot, possible)
+    with pytest.raises(PolicyError, match="'big' is not `paced`; leave 'a' out"):
+        check_plan(replace(plan, paces={"a": RULE, "b": RULE}), on(snapshot, paced=False), possible)

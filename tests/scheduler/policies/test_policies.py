@@ -346,6 +346,9 @@ GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": 
         (replace(GOOD, clocks={**GOOD.clocks, "litle": 500.0}), "Did you mean 'little'?"),
         (replace(GOOD, clocks={**GOOD.clocks, "big": 1500.0}), "1500.0; allowed now are (1000.0, 2000.0)"),
         (replace(GOOD, clocks={**GOOD.clocks, "big": "perfomance"}), "Did you mean 'performance'?"),
+        (replace(GOOD, awake_cpus={"bgi": 1}), "awake_cpus has 'bgi', which is no unit. Did you mean 'big'?"),
+        (replace(GOOD, awake_cpus={"little": 3}), "awake_cpus of 'little' is 3; it must be from 1 to 2"),
+        (replace(GOOD, awake_cpus={"little": 0}), "awake_cpus of 'little' is 0"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):

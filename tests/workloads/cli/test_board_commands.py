@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import Tree
+from actors.agent.hold import Hold
 from actors.agent.machine import Machine
+from actors.board_commands.board_text import board_text
 from actors.board_commands.dump import make_dump, write_dump
-from actors.cluster import load_board
+from actors.board_file import read_sources
+from actors.cluster import host, load_board
+from helpers import tiny_networks
+from helpers.board_bed import BoardBed, fake_bed
+from helpers.board_loop import board_of
 from helpers.command_line import assert_refused, gearshift
 from helpers.fake_kernel import FakeKernel, FakeTree, boards
 from helpers.planted import plant
+from scheduler.board import Sensor
+from scheduler.profile import Profile
+from workloads.ladder.profiles import profile_board
 
 
 def report_of(kernel: FakeKernel, to: Path) -> Path:
@@ -70,8 +81,9 @@ def test_a_sysroot_that_is_none_is_refused(command: str, tmp_path: Path) -> None
     assert_refused(gearshift(command, "--sysroot", tmp_path / "odd"), "is no dump of gearshift doctor")
 
 
-def test_a_directory_that_is_no_machine_is_refused(tmp_path: Path) -> None:
-    assert_refused(gearshift("probe", "--sysroot", tmp_path), "is this the root of a machine?")
+@pytest.mark.parametrize("command", ["probe", "doctor"])
+def test_a_directory_that_is_no_machine_is_refused(command: str, tmp_path: Path) -> None:
+    assert_refused(gearshift(command, "--sysroot", tmp_path), "--sysroot", "lists no CPU; name the root of a machine")
 
 
 @pytest.fixture
@@ -105,7 +117,7 @@ def test_doctors_exit_code_says_if_all_can_be_used(xavier: Path, laptop: Path) -
     ill = gearshift("doctor", "--sysroot", laptop)
     assert ill.code == 1
     # Commands stand on lines of their own, to be copied.
-    assert "z /sys/devices/system/cpu/cpufreq/policy*/scaling_min_freq 0664 root gearshift" in ill.out.splitlines()
+    assert "z /sys/devices/system/cpu/cpufreq/policy[0-9]*/scaling_min_freq 0664 root gearshift" in ill.out.splitlines()
 
 
 def test_doctor_as_json_is_one_object(laptop: Path) -> None:
@@ -173,7 +185,23 @@ def test_calibrate_times_a_machine_that_has_nothing_else_and_writes_it() -> None
     board = load_board("host-calibrated.yaml")
     assert [unit.speed for unit in board.units] == [1.0]
     assert "gearshift calibrate host --seconds 0.2" in Path("host-calibrated.yaml").read_text()
+    sources = read_sources("host-calibrated.yaml")
+    assert sources["mhz"] == "unknown: no file says it; the figure stands for it"
+    assert sources["speed"].startswith("measured: gearshift calibrate, ")
     assert_refused(gearshift("calibrate", "host", "--seconds", "0.2"), "host-calibrated.yaml", "is there already")
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_board_that_calibrate_writes_into_another_folder_finds_its_recording() -> None:
+    Path("mine").mkdir()
+    Path("power.csv").write_text("at_s,power_w\n0,3\n100000,3\n")
+    board = host(Machine()).board
+    recorded = Sensor(rail="board", driver="replay", covers="board", file="power.csv")
+    Path("board.yaml").write_text(board_text(replace(board, sensors=(recorded,))))
+    assert gearshift("calibrate", "board.yaml", "--seconds", "0.2", "--write", "mine/new.yaml").code == 0
+    (sensor,) = load_board("mine/new.yaml").sensors
+    assert sensor.file is not None
+    assert Path(sensor.file).samefile("power.csv")
 
 
 @pytest.mark.usefixtures("plain")
@@ -183,3 +211,66 @@ def test_calibrate_refuses_what_it_cannot_measure_or_keep() -> None:
     assert_refused(gearshift("calibrate", "missing.yaml"), "missing.yaml: cannot be read")
     assert_refused(gearshift("calibrate", "host", "--write", "no/such/file.yaml"), "can't be written")
     assert gearshift("calibrate", "host", "--seconds", "0").code == 2
+
+
+# ---------------------------------------------------------------- profile
+
+
+@pytest.fixture
+def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BoardBed:
+    """Two clusters of two cores that `profile` takes for this machine, with their board and tiny networks."""
+    bed = fake_bed(boards.bed_arm64(), tmp_path / "state")
+    monkeypatch.setattr("workloads.cli.supernets.Machine", lambda: bed.machine)
+    monkeypatch.setattr("actors.profiling._SAMPLES", 2)
+    tiny = [(artifact, None, "unknown") for artifact in tiny_networks.ladder(tmp_path).values()]
+    monkeypatch.setattr("workloads.cli.supernets.ladder_of", lambda *_: tiny)
+    monkeypatch.chdir(tmp_path)
+    Path("board.yaml").write_text(board_text(board_of(bed)))
+    return bed
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_profile_measures_at_the_highest_clocks_and_gives_the_board_back(
+    interrupted: bool, bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bed.knobs()
+    seen_khz = []
+
+    def measured(*arguments: Any, **options: Any) -> Profile:
+        seen_khz.append([bed.khz(unit) for unit in bed.units])
+        if interrupted:
+            raise KeyboardInterrupt
+        return profile_board(*arguments, **options)
+
+    monkeypatch.setattr("workloads.cli.supernets.profile_board", measured)
+    ended = gearshift("profile", "ofa-plates", "--board", "board.yaml", "--engine", "onnxruntime")
+    assert ended.code == (130 if interrupted else 0)
+    assert seen_khz == [[1907200, 1400000]]
+    assert "policy0: measured at 1907.2 of 1907.2 MHz" in ended.err
+    assert ("core(s)" in ended.out) is not interrupted
+    assert bed.knobs() == before
+    Hold(bed.machine).give_back()
+
+
+def test_profile_refuses_a_board_that_this_machine_is_not_or_that_another_has(bed: BoardBed) -> None:
+    assert_refused(gearshift("profile", "ofa-plates", "--board", "odroid-xu3"), "unit 'big'", "CPU 4")
+    hold = Hold(bed.machine)
+    assert_refused(gearshift("profile", "ofa-plates", "--board", "board.yaml"), "another run is using this board")
+    hold.give_back()
+
+
+def test_profile_says_what_a_dead_run_had_left_and_what_somebody_else_has_set_meanwhile(
+    bed: BoardBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    governor = bed.tree.knob("sys/devices/system/cpu/cpufreq/policy0/scaling_governor")
+    Journal(bed.tree, bed.machine.state).turn(governor, "performance", "governor")
+
+    def measured(*arguments: Any, **options: Any) -> Profile:
+        bed.write(governor.path, "powersave")
+        return profile_board(*arguments, **options)
+
+    monkeypatch.setattr("workloads.cli.supernets.profile_board", measured)
+    ended = gearshift("profile", "ofa-plates", "--board", "board.yaml", "--engine", "onnxruntime")
+    assert ended.code == 0
+    assert f"of a run that was killed: put back: /{governor.path} = schedutil" in ended.err
+    assert f"left as it is, since somebody else has set it meanwhile: /{governor.path} = powersave" in ended.err

@@ -20,6 +20,7 @@ from helpers.command_line import COMMAND
 from helpers.live_runs import PATIENCE_S, wait_for
 from helpers.run_processes import tagged
 from helpers.summary_schema import SCHEMA
+from helpers.tiny_networks import network
 
 pytestmark = pytest.mark.ray
 
@@ -32,14 +33,15 @@ def directories(pid: int) -> list[Path]:
 
 @pytest.fixture
 def mix_file(tmp_path: Path) -> Callable[[float], Path]:
-    """A function that writes a mix of one app that reads plates for so many seconds."""
+    """A function that writes a mix of one app that serves two small networks for so many seconds."""
+    models = [(network(tmp_path, "small").path, 0.6), (network(tmp_path, "large").path, 0.9)]
 
     def write(duration_s: float) -> Path:
         path = tmp_path / "mix.py"
         path.write_text(
-            "from workloads import App, Mix, Periodic\n\n\ndef mix():\n"
-            f'    return Mix("plates", duration_s={duration_s}, apps=[\n'
-            '        App("gate", supernet="ofa-plates", arrivals=Periodic(hz=10), latency_ms=300)])\n'
+            "from workloads import App, Family, Mix, Periodic\n\n\ndef mix():\n"
+            f'    return Mix("small", duration_s={duration_s}, apps=[\n'
+            f'        App("gate", supernet=Family({models}), arrivals=Periodic(hz=10), latency_ms=300)])\n'
         )
         return path
 
@@ -74,7 +76,7 @@ def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
     assert process.returncode == 0
     assert "Traceback" not in stderr
     assert "arning" not in stderr
-    assert "plates under joint (emulated): 100%" in stderr
+    assert "small under joint (emulated): 100%" in stderr
     printed = json.loads(stdout)
     jsonschema.validate(printed, SCHEMA)
     assert printed == json.loads((out / "summary.json").read_text())

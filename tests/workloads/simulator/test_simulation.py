@@ -234,6 +234,28 @@ class TestSameSeed:
             assert joint.arrivals_s[name].tolist() == floor.arrivals_s[name].tolist()
 
 
+class TestGovernorsThatSample:
+    """On an emulated board governors hear of tasks, unless the simulation is to be like a real run there."""
+
+    LATE = Mix("late", duration_s=2, apps=[app("a", Periodic(hz=10))])
+
+    def clocks(self, dvfs: str, *, governors_sample: bool) -> dict[str, float]:
+        board = replace(BOARD, units=tuple(replace(unit, dvfs=dvfs) for unit in BOARD.units))
+        plan = plan_simulation(self.LATE, board, policy="floor+schedutil", profiles=PROFILES, costs=Costs.none())
+        summary = simulate(replace(plan, governors_sample=governors_sample)).summary
+        return {name: unit.mean_mhz for name, unit in summary.units.items()}
+
+    def test_unless_asked_to_an_emulated_board_is_as_one_with_clocks_of_its_own(self):
+        assert self.clocks("emulated", governors_sample=False) == self.clocks("cpufreq", governors_sample=False)
+
+    def test_those_of_an_emulated_board_can_be_made_to_sample_and_others_not(self):
+        told = self.clocks("cpufreq", governors_sample=False)
+        assert self.clocks("cpufreq", governors_sample=True) == told
+        sampled = self.clocks("emulated", governors_sample=True)
+        # Without util_est, what a task needed before it slept is half forgotten when it is back: the clock is lower.
+        assert sum(sampled.values()) < sum(told.values())
+
+
 class Wants:
     """A policy that wants one gear for every application."""
 

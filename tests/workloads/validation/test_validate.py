@@ -320,6 +320,7 @@ def test_the_simulation_is_of_the_very_run(tiny: Family) -> None:
     plan = simulation_of(run)
     assert (plan.seed, plan.policy, plan.epoch_s) == (7, "floor+schedutil", run.epoch_s)
     assert plan.profiles == {"x": run.apps["x"].profile}
+    assert plan.governors_sample
     assert not plan.costs.on_board
     assert plan.costs.wake_ms == Costs().wake_ms / 4
 

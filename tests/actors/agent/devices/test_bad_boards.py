@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from actors.agent.agent import BoardAgent
 from actors.agent.checks import check_clocks, check_governor
-from actors.agent.devices import REAL_CLOCKS, journal
+from actors.agent.devices import REAL_CLOCKS
 from actors.agent.devices.cpufreq import CpufreqClock
 from actors.agent.devices.journal import read_journals
 from actors.agent.devices.sysfs import DeniedError, DeviceError, GarbageError
@@ -165,39 +163,6 @@ def test_what_is_no_journal_is_named(xavier: BoardBed) -> None:
     (directory / "found").write_text("[1, 2]\n")
     with pytest.raises(DeviceError, match=r"journal-1 is no journal of gearshift .*; delete it"):
         recover(xavier.machine)
-
-
-@pytest.mark.parametrize("half", [True, False])
-@pytest.mark.parametrize("begun", [True, False])
-def test_no_knob_is_turned_for_which_the_journal_has_no_room(
-    half: bool, begun: bool, xavier: BoardBed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Full:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-        def write(self, file: int, line: bytes) -> int:
-            if not half:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return os.write(file, line[: len(line) // 2])
-
-    before = xavier.knobs()
-    hold = Hold(xavier.machine)
-    unit, other = xavier.units[:2]
-    if begun:
-        CpufreqClock(unit, hold.journal).set_clock(unit.mhz[0])
-    turned = xavier.knobs()
-    with monkeypatch.context() as patch:
-        patch.setattr(journal, "os", Full())
-        with pytest.raises(DeviceError, match=r"journal of turned knobs can't be kept in .*No space left"):
-            CpufreqClock(other, hold.journal).set_clock(other.mhz[0])
-    assert xavier.knobs() == turned
-    CpufreqClock(other, hold.journal).set_clock(other.mhz[0])
-    hold._unlock()
-    recovered = recover(xavier.machine)
-    assert recovered is not None
-    assert not recovered.faults()
-    assert xavier.knobs() == before
 
 
 def test_a_directory_that_others_may_write_to_is_not_trusted(xavier: BoardBed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 
@@ -87,10 +88,11 @@ def test_a_governor_of_the_kernels_gets_the_clock(bed: BoardBed) -> None:
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     clock.govern("performance")
     assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
-    clock.limit(unit.mhz[0])
+    clock.govern("performance", unit.mhz[0])
     assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     assert clock.look().held_by is None, "our own limit is not the board's"
-    clock.limit(None)
+    clock.govern("performance")
+    assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
     with pytest.raises(DeviceError, match=r"no governor 'nonsense' here; .*performance"):
         clock.govern("nonsense")
     hold.give_back()
@@ -277,9 +279,9 @@ def test_half_a_clock_domain_is_refused(bed: BoardBed) -> None:
 
 def test_one_process_has_the_board(bed: BoardBed) -> None:
     hold = Hold(bed.machine)
-    CpufreqClock(bed.units[0], hold.journal).set_clock(bed.units[0].mhz[0])
-    with pytest.raises(BoardBusyError, match=r"another run is using this board \(process \d+\)"):
+    with pytest.raises(BoardBusyError, match=rf"another run is using this board \(process {os.getpid()}\)"):
         Hold(bed.machine)
+    CpufreqClock(bed.units[0], hold.journal).set_clock(bed.units[0].mhz[0])
     assert recover(bed.machine) is None
     hold.give_back()
     Hold(bed.machine).give_back()
@@ -316,4 +318,18 @@ def test_a_clock_that_the_kernel_forgot_under_a_cap_comes_back(bed: BoardBed) ->
         clock.look()
     clock.look()
     assert bed.khz(unit) == round(unit.mhz[-1] * 1000)
+    hold.give_back()
+
+
+def test_a_domain_that_went_and_came_between_two_looks_gets_its_clock_again(bed: BoardBed) -> None:
+    unit = bed.units[1]
+    hold = Hold(bed.machine)
+    clock = CpufreqClock(unit, hold.journal)
+    clock.set_clock(unit.mhz[0])
+    clock.look()
+    for on in (False, True):
+        for cpu in unit.cpus:
+            bed.switch(cpu, on)
+    clock.look()
+    assert bed.khz(unit) == round(unit.mhz[0] * 1000)
     hold.give_back()

@@ -80,7 +80,7 @@ def test_limits_and_governor_that_somebody_chose_come_back(gpu: GpuBed, hold: Ho
         clock.set_clock(gpu.unit.mhz[0])
         for name in clock.governors():
             clock.govern(name)
-        clock.limit(gpu.unit.mhz[1])
+            clock.govern(name, gpu.unit.mhz[1])
         clock.set_clock(gpu.unit.mhz[-1])
         held.give_back()
         assert gpu.knobs() == before
@@ -96,10 +96,10 @@ def test_a_governor_gets_the_clock_within_the_limits_that_were_found(gpu: GpuBed
         assert gpu.read("governor").removeprefix("nvhost_") == governor
         assert int(gpu.read("min_freq")) <= round(gpu.unit.mhz[0] * 1e6)
         assert int(gpu.read("max_freq")) == highest, "a power mode writes its limit there"
-        clock.limit(gpu.unit.mhz[1])
+        clock.govern(governor, gpu.unit.mhz[1])
         assert gpu.read("max_freq") == str(round(gpu.unit.mhz[1] * 1e6))
         assert clock.look().held_by is None, "our own limit is not the board's"
-        clock.limit(None)
+        clock.govern(governor)
         assert int(gpu.read("max_freq")) == highest
     with pytest.raises(DeviceError, match=r"unit 'gpu': no governor 'nonsense' here; .*simple_ondemand"):
         clock.govern("nonsense")
@@ -185,7 +185,7 @@ def test_limits_that_somebody_else_sets_are_left_alone(gpu: GpuBed, hold: Hold) 
     clock.set_clock(gpu.unit.mhz[-1])
     for name, mhz in (("min_freq", gpu.unit.mhz[0]), ("max_freq", gpu.unit.mhz[1])):
         gpu.write(name, round(mhz * 1e6))
-    assert clock.look().held_by == "limits that somebody set"
+    assert clock.look().held_by == "a limit that somebody set"
     assert clock.set_clock(gpu.unit.mhz[2]) == gpu.mhz <= gpu.unit.mhz[1], "what is granted is what is there"
     given_back = hold.give_back()
     assert gpu.read("max_freq") == str(round(gpu.unit.mhz[1] * 1e6))

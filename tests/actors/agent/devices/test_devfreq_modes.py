@@ -86,13 +86,13 @@ def test_a_governor_gets_the_clock_within_the_mode_that_was_set_meanwhile(tmp_pa
     kernel.jetson.nvpmodel(0)
     seen = clock.look()
     assert (seen.mhz, seen.max_mhz, seen.held_by) == (612.0, 612.0, "nvpmodel 15W")
-    clock.limit(408.0)
+    clock.govern("performance", 408.0)
     kernel.jetson.nvpmodel(1)
     kernel.jetson.nvpmodel(0)
     assert (clock.look().max_mhz, gpu.mhz) == (612.0, 408.0), "our own limit is in force again"
-    clock.limit(918.0)
+    clock.govern("performance", 918.0)
     assert gpu.mhz == 612.0
-    clock.limit(None)
+    clock.govern("performance")
     assert gpu.mhz == 612.0
     assert not hold.give_back().left_alone
     assert gpu.read("max_freq") == "612000000"
@@ -108,7 +108,7 @@ def test_a_mode_that_its_tool_tells_of_late_is_followed_then(tmp_path: Path) -> 
     before = kernel.jetson.mode
     kernel.jetson.nvpmodel(0)
     now, kernel.jetson.mode = kernel.jetson.mode, before
-    assert clock.look().held_by == "limits that somebody set"
+    assert clock.look().held_by == "a limit that somebody set"
     kernel.jetson.mode = now
     assert (clock.look().held_by, gpu.mhz) == ("nvpmodel 15W", 612.0)
     hold.give_back()
@@ -147,7 +147,7 @@ def test_limits_that_somebody_sets_after_the_mode_are_left_alone(tmp_path: Path)
     kernel.jetson.nvpmodel(0)
     clock.look()
     gpu.write("max_freq", 510_000_000)
-    assert clock.look().held_by == "limits that somebody set"
+    assert clock.look().held_by == "a limit that somebody set"
     given_back = hold.give_back()
     assert gpu.read("max_freq") == "510000000"
     assert any("max_freq" in line for line in given_back.left_alone)

@@ -67,8 +67,7 @@ def _use(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
             case 0 | 1 | 2:
                 clock.set_clock(rng.choice(unit.mhz))
             case 3:
-                clock.govern(rng.choice(("performance", "powersave", "ondemand")))
-                clock.limit(rng.choice((*unit.mhz, None)))
+                clock.govern(rng.choice(("performance", "powersave", "ondemand")), rng.choice((*unit.mhz, None)))
             case 4:
                 clocks[1].keep()
                 switch.off()

@@ -231,11 +231,11 @@ def test_governors_are_locks_or_none_at_all(card, clock):
     for governor, lock in (("performance", (1200, 1200)), ("powersave", (600, 600)), ("podgov", None)):
         clock.govern(governor)
         assert gpu.lock == lock
-    clock.limit(900.0)
+    clock.govern("podgov", 900.0)
     assert gpu.lock == (210, 900)
-    clock.govern("performance")
+    clock.govern("performance", 900.0)
     assert gpu.lock == (900, 900)
-    clock.limit(None)
+    clock.govern("performance")
     assert gpu.lock == (1200, 1200)
     with pytest.raises(DeviceError, match="no governor 'schedutil' here; performance, podgov, powersave"):
         clock.govern("schedutil")

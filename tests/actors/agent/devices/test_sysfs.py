@@ -1,6 +1,8 @@
 """The tree of files on plain files; what only a kernel does is tested on the fake kernel and on real ones."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,18 @@ def test_a_file_that_cannot_be_read_at_a_place_is_read_from_its_beginning(tmp_pa
     os.write(both, b"150660\n")
     assert Tree(tmp_path).text("power") == "150660"
     os.close(both)
+
+
+def test_a_directory_that_may_not_be_entered_holds_nothing(tmp_path: Path) -> None:
+    closed = tmp_path / "debug"  # as debugfs is to who is not root
+    (closed / "energy_model").mkdir(parents=True)
+    tmp_path.chmod(0o755)
+    closed.chmod(0)
+    code = (
+        "import os; from pathlib import Path; from actors.agent.devices.sysfs import Tree\n"
+        "os.geteuid() or os.setuid(65534)\n"
+        "print(Tree(Path()).exists('debug/energy_model'), Tree(Path()).find('debug/energy_model/cpu*'))"
+    )
+    looked = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    closed.chmod(0o700)
+    assert looked.stdout == "False []\n"

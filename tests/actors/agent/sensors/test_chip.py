@@ -72,6 +72,14 @@ def test_a_stall_of_the_machine_does_not_change_the_period():
     assert sensor_period_s(times_s[:3], anything(0.1)) == 0.1
 
 
+def test_a_stall_before_the_first_reading_leaves_one_reading_and_the_drivers_word():
+    clock = VirtualClock()
+    channel = Converting(clock, ramp)
+    chip = chip_of(clock, channel, cpu_s=lambda: clock.sleep_until(clock.now_s() + 2 * PROBE_S) or 0.0)
+    chip.probe()
+    assert (channel.reads, chip.sensor_period_s) == (1, 0.007)
+
+
 def test_nothing_is_read_at_more_than_350_hz_or_less_than_four_times_a_second():
     clock = VirtualClock()
     fast = chip_of(clock, Converting(clock, ramp, period_s=0.001))

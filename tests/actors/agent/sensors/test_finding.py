@@ -66,7 +66,7 @@ def test_a_rail_that_cannot_be_read_stops_nothing_and_comes_with_its_mend(tmp_pa
     (notice,) = check_sensors(board(package), Denied(tmp_path, "energy_uj"))
     assert notice.startswith("rail 'package-0' cannot be read, so its energy will be unknown: /sys/class/powercap/")
     assert "Permission denied" in notice
-    assert "udev rule" in notice
+    assert "gearshift doctor" in notice
 
 
 def test_a_rail_of_this_machine_does_not_measure_an_emulated_unit(tmp_path):

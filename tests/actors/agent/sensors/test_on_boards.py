@@ -140,11 +140,11 @@ CHIP = "sys/bus/i2c/devices/7-0040"
 
 
 @pytest.mark.parametrize("machine", ["amd-desktop"], indirect=True)
-def test_a_counter_that_only_root_reads_is_unknown_to_others_with_the_udev_rule(machine):
+def test_a_counter_that_only_root_reads_is_unknown_to_others_who_are_told_where_the_mend_is(machine):
     kernel, tree, clock = machine
     kernel.root = False
     (notice,) = check_sensors(board(PACKAGE), tree)
-    assert "udev rule" in notice
+    assert "gearshift doctor" in notice
     totals, _, _ = sampled(kernel, tree, clock, [PACKAGE], seconds=2, period_s=0.1)
     assert totals["package-0"].joules is None
     assert "Permission denied" in totals["package-0"].why_unknown

@@ -57,7 +57,7 @@ def test_a_rail_that_may_not_be_read_is_null_with_its_mend_and_the_others_are_no
     package, board_rail = sampler.totals()
     assert package.joules is None
     assert "Permission denied" in package.why_unknown
-    assert "udev rule" in package.why_unknown
+    assert "gearshift doctor" in package.why_unknown
     assert board_rail.joules == pytest.approx(5.08 * 0.007)
 
 
