@@ -3,6 +3,9 @@
 - *Setting*: all clocks of the board (three clusters and the GPU) are set to other ones and read back; beside it, in
   turns, the bare writes of the same values to files that are open. The difference is gearshift's.
 - *Looking*: the condition of the board, as the agent asks for it once an epoch, on real and on emulated units.
+- *Following*: a request in this process asks for a clock in the ledger, and the agent, in a process of its own, sets it
+  on the first cluster; from asking until the file shows it. Beside it the CPU time of each change: of the agent's
+  process, and of the asking here.
 
 Files in memory are read and written by the same calls as a kernel's, but nothing is behind them: what a kernel does at
 a write comes on top, for both. `python -m benchmarks.bench_devices [--rounds N] [--json FILE]`.
@@ -13,10 +16,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
+import multiprocessing
 import os
 import sys
 import tempfile
 import time
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +35,12 @@ from actors.agent.devices.real import RealClock
 from actors.agent.devices.sysfs import Tree
 from actors.agent.hold import Hold
 from actors.agent.machine import Machine
+from actors.clock import BoardClock
+from actors.ledger.ledger import BoardLedger
 from benchmarks.rig import figures_table, print_stalls, print_table, start_clock, watched
 from scheduler.board import Board, BoardUnit
+from scheduler.messages import Hints
+from scheduler.request_clock import Pace, Timing
 
 _CPU = "sys/devices/system/cpu"
 _GPU = "sys/class/devfreq/17000000.gv11b"
@@ -38,6 +49,8 @@ _CLUSTERS = ((0, 1), (2, 3), (4, 5))
 _MHZ = (1190.4, 1497.6, 1907.2)
 _GPU_MHZ = (204.0, 510.0, 803.25)
 _EPOCHS_A_SECOND = 10
+_BETWEEN_S = 0.005
+"""Time between two changes, in which the agent's thread goes to sleep again."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,12 +70,18 @@ def main(argv: list[str] | None = None) -> int:
         machine = Machine(tree=Tree(root), state=Path(directory) / "state")
         figures: dict[str, Any] = {"setting": _set_clocks(machine, options.rounds)}
         figures["looking"] = _look(machine, Path(directory) / "ledger", options.rounds)
+        figures["following"] = _follow(Path(directory), clock, options.rounds)
     host = sentinel.result()
     figures["host"] = {"stalled_share": host.stalled_share, "stall_ms_max": host.stall_ms_max}
     table = figures_table("Xavier NX, files in memory", "p50, µs", "p99, µs")
     for name, key in (("bare writes of all clocks", "bare"), ("all clocks set and read back", "set")):
         table.add_row(name, *(f"{figures['setting'][key][share]:.0f}" for share in ("p50_us", "p99_us")))
     table.add_row("condition of the board, CPU time of one epoch", f"{figures['looking']['cpu_us']:.0f}", "")
+    following = figures["following"]
+    shares = (f"{following[share]:.0f}" for share in ("p50_us", "p99_us"))
+    table.add_row("from a request's asking until its clock is set", *shares)
+    table.add_row("CPU time of that in the agent", f"{following['agent_cpu_us']:.0f}", "")
+    table.add_row("CPU time of that in the worker", f"{following['worker_cpu_us']:.0f}", "")
     print_table(table)
     beyond_us = figures["setting"]["set"]["p50_us"] - figures["setting"]["bare"]["p50_us"]
     share = figures["looking"]["core_share"]
@@ -127,6 +146,64 @@ def _look(machine: Machine, ledger: Path, rounds: int) -> dict[str, float]:
             agent.telemetry()
         cpu_s = (time.process_time() - before_s) / rounds
     return {"cpu_us": 1e6 * cpu_s, "core_share": cpu_s * _EPOCHS_A_SECOND}
+
+
+def _follow(directory: Path, clock: BoardClock, rounds: int) -> dict[str, float]:
+    """Return how long changes of clock for requests take, and their CPU time."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    agent = spawn.Process(target=_run_agent, args=(directory, clock, theirs))
+    agent.start()
+    ours.recv()
+    board = _board()
+    unit = board.units[0]
+    shown = os.open(directory / "root" / _CPU / "cpufreq/policy0/scaling_setspeed", os.O_RDONLY)
+    lowest, highest = (str(round(mhz * 1000)).encode() for mhz in (unit.mhz[0], unit.mhz[-1]))
+    ledger = BoardLedger.attach(directory / "paced", board, clock)
+    took_us: list[float] = []
+    worker_cpu_s = 0.0
+    ours.send("begin")
+    ours.recv()
+    for _ in range(rounds // 2):
+        lease = ledger.take(0, unit.name, unit.cpus, math.inf)
+        assert lease is not None
+        timing = Timing(samples_ms=(10.0,), arrival_s=clock.now_s(), deadline_s=clock.now_s())
+        # A request changes the clock when it begins and when it ends.
+        for change, wanted in ((partial(ledger.ask, lease, timing), highest), (partial(ledger.release, lease), lowest)):
+            started_s, cpu_s = time.perf_counter(), time.thread_time()
+            change()
+            worker_cpu_s += time.thread_time() - cpu_s
+            while os.pread(shown, len(wanted), 0) != wanted:
+                pass
+            took_us.append(1e6 * (time.perf_counter() - started_s))
+            time.sleep(_BETWEEN_S)
+    ours.send("end")
+    agent_cpu_s = ours.recv()
+    agent.join()
+    ledger.close()
+    os.close(shown)
+    return {
+        "p50_us": float(np.percentile(took_us, 50)),
+        "p99_us": float(np.percentile(took_us, 99)),
+        "agent_cpu_us": 1e6 * agent_cpu_s / len(took_us),
+        "worker_cpu_us": 1e6 * worker_cpu_s / len(took_us),
+    }
+
+
+def _run_agent(directory: Path, clock: BoardClock, pipe: Connection) -> None:
+    """Be the agent of a board one of whose units is paced; say at the end how much CPU time it took."""
+    machine = Machine(tree=Tree(directory / "root"), state=directory / "state")
+    board = _board()
+    with BoardAgent(board, apps=["a"], path=directory / "paced", clock=clock, machine=machine) as agent:
+        agent.start()
+        unit = board.units[0]
+        agent.set_clock(unit.name, unit.mhz[1], Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)}))
+        pipe.send("ready")
+        pipe.recv()
+        before_s = time.process_time()
+        pipe.send("begun")
+        pipe.recv()
+        pipe.send(time.process_time() - before_s)
 
 
 def _board() -> Board:

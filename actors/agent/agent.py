@@ -6,13 +6,13 @@ worker's process. It is a plain class, which an actor or a test calls.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from actors import pinning
+from actors.agent.clock_threads import ClockThreads
 from actors.agent.devices import Device, DeviceError, open_device
 from actors.agent.devices.common import UnitCondition
 from actors.agent.devices.hand_back import HandedBack
@@ -29,9 +29,6 @@ from actors.ledger.meters import UnitReading
 from actors.pinning import GoneError, PinError
 from scheduler.board import Board
 from scheduler.messages import Hints, HostTelemetry, Repinned, SwitchUnit, Telemetry, UnitSwitched, UnitTelemetry
-
-_STOP_S = 1.0
-"""Longest wait for the governors' thread to stop."""
 
 
 class BoardAgent:
@@ -89,9 +86,7 @@ class BoardAgent:
         self._pin_lock = threading.Lock()
         self._marked = self._read()
         self._reported = self._marked
-        self._governed = threading.Event()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._turning = ClockThreads(self._devices.values(), self.ledger, clock)
         self._closed = False
 
     def __enter__(self) -> BoardAgent:
@@ -191,7 +186,7 @@ class BoardAgent:
         clamps_mhz = {self._slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
         paces = {self._slots[app]: pace for app, pace in hints.paces.items()}
         granted = self._devices[unit].set_clock(clock, clamps_mhz, paces)
-        self._governed.set()
+        self._turning.look_again()
         return granted
 
     def limit(
@@ -234,29 +229,18 @@ class BoardAgent:
         return UnitSwitched(unit=order.unit, on=order.on, took_ms=took_ms, plan=order.plan, fault=fault)
 
     def start(self) -> None:
-        """Start threads that run the governors and read the sensors; else `tick` and `sample` have to be called."""
+        """Start threads that turn clocks and read the sensors; else `tick` and `sample` have to be called."""
         self._sampler.start()
-        self._thread = threading.Thread(target=self._run_governors, name="governors", daemon=True)
-        self._thread.start()
+        self._turning.start()
 
     def tick(self) -> float:
-        """Let every governor decide that is due.
+        """Let every governor decide that is due, and give each paced unit the clock that its requests want.
 
         Returns:
             The board time of the next tick; infinite while no unit has a governor here.
         """
-        return min((device.tick() for device in self._devices.values()), default=math.inf)
-
-    def _run_governors(self) -> None:
-        # A governor that comes during a sleep decides at once, in `set_clock`. Its next step may be late, by one period
-        # of the others at most, and is then a longer step.
-        while not self._stopping.is_set():
-            due_s = self.tick()
-            if due_s == math.inf:
-                self._governed.wait()
-                self._governed.clear()
-            else:
-                self._clock.sleep_until(due_s)
+        self._turning.follow()
+        return self._turning.tick()
 
     # ------------------------------------------------------------ figures
 
@@ -340,12 +324,7 @@ class BoardAgent:
         Returns:
             What came of it for knobs of the kernel's.
         """
-        self._stopping.set()
-        self._governed.set()
-        if self._thread is not None:
-            # One that hangs in the kernel must not keep the board from being given back.
-            self._thread.join(_STOP_S)
-            self._thread = None
+        self._turning.stop()
         for device in self._devices.values():
             device.restore()
         return self._hold.give_back() if self._hold else HandedBack()

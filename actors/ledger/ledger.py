@@ -305,7 +305,8 @@ class BoardLedger:
             )
             self._file.put_unit(number, unit)
             # A core that no request has may have gone offline or come online.
-            self._tokens.free(number, unit, lambda holder: holder <= 0)
+            if cpus_online is not None:
+                self._tokens.free(number, unit, lambda holder: holder <= 0)
 
     def pace(self, name: str, mhz: float, paces: Mapping[int, Pace], *, max_mhz: float | None = None) -> None:
         """Give each request on a unit a clock of its own from now on. Only the unit's device calls it.
@@ -342,6 +343,10 @@ class BoardLedger:
         """Wait until a request wants another clock than its real unit has, or that long. For the board agent."""
         self._wakers.wait(self.slots, at_most_ms)
 
+    def wake_agent(self) -> None:
+        """Make a waiting `await_ask` return. Any thread or process may call it."""
+        self._wakers.wake(self.slots)
+
     def read(self, name: str) -> UnitReading:
         """Return one unit's clock and totals now."""
         number = self._numbers[name]
@@ -371,7 +376,7 @@ class BoardLedger:
             online = unit.cpus_online(spec)
             self._file.put_unit(number, unit.changed(spec, mhz=mhz, other_load=unit.other_load, cpus_online=online))
         else:
-            self._wakers.wake(self.slots)
+            self.wake_agent()
 
     def _unit(self, number: int) -> UnitState:
         """Return the unit as it is now."""

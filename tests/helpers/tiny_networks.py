@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,23 @@ def network(directory: Path, subnet: str) -> Artifact:
     path = directory / f"{subnet}.onnx"
     onnx.save(model, str(path))
     return Artifact(subnet=subnet, path=str(path), input_shape=shape, weights_hash=subnet)
+
+
+def slow_network(directory: Path) -> Artifact:
+    """Write a network that keeps a core busy for tens of milliseconds: 200 products of matrices, one after another."""
+    shape, size, steps = (1, 1, 64, 256), 256, 100
+    names = ["x", *(f"x{step}" for step in range(1, steps)), "y"]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", [before, "turn"], [after]) for before, after in pairwise(names)],
+        "slow",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.eye(size, dtype=np.float32)[::-1].copy(), "turn")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = directory / "slow.onnx"
+    onnx.save(model, str(path))
+    return Artifact(subnet="slow", path=str(path), input_shape=shape, weights_hash="slow")
 
 
 @dataclass(frozen=True)

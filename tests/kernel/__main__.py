@@ -27,6 +27,7 @@ GUEST_TESTS = (
     "tests/actors/agent/devices/test_kill_points.py",
     "tests/actors/agent/devices/test_devfreq.py",
     "tests/actors/agent/test_agent_on_beds.py",
+    "tests/actors/agent/test_paced_units.py",
 )
 SKIPPED = 77
 # With ten programs on two cores, a guest whose tests took a minute and a half of a core took five on the clock.

@@ -155,6 +155,14 @@ class Device(ABC):
     def restore(self) -> None:
         """Put the unit back as it was found. A second call does nothing."""
 
+    def follow(self) -> bool:
+        """Bring the clock to the one that the requests on the unit want now, where they have clocks of their own.
+
+        Returns:
+            True if that has to be done again whenever a request asks; False where there is nothing to do here.
+        """
+        return False
+
     def tick(self) -> float:
         """Let a governor that runs here decide if it is due.
 

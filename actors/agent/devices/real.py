@@ -104,7 +104,12 @@ class RealDevice(Device):
         self._cpus = cpus
         self._lock = threading.RLock()
         self._max_mhz: float | None = None
+        self._cap_mhz: float | None = None  # the highest clock that the board grants, as seen last
         self._asked: float | str | None = None
+        self._paces: Mapping[int, Pace] = NO_PACES
+        self._planned_mhz = unit.mhz[-1]  # from which requests of a paced unit depart
+        self._turned: float | str | None = None  # what the knobs were turned to last
+        self._fault: str | None = None
         self._look()
 
     def set_clock(
@@ -115,19 +120,32 @@ class RealDevice(Device):
     ) -> float | str:
         """Set the clock; see `Device`. A clock outlives a limit: when the limit is lifted it is in force again."""
         with self._lock:
-            granted = self._set(clock, clamps_mhz, self._max_mhz)
+            if isinstance(clock, str) and clamps_mhz:
+                raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
+            granted = self._set(clock, self._max_mhz, paces)
             self._asked = clock
             return granted
 
-    def _set(self, clock: float | str, clamps_mhz: Mapping[int, float], max_mhz: float | None) -> float | str:
-        if not isinstance(clock, str):
-            granted = self._real.set_clock(min(clock, self.unit.allowed(max_mhz)[-1]))
-            self._enter(granted)
-            return granted
-        if clamps_mhz:
-            raise DeviceError(f"unit {self.unit.name!r}: a governor with hints ({clock}) is emulated only")
-        self._real.govern(clock, max_mhz)
-        return clock
+    def _set(self, clock: float | str, max_mhz: float | None, paces: Mapping[int, Pace]) -> float | str:
+        if isinstance(clock, str):
+            self._real.govern(clock, max_mhz)
+            self._turned = clock
+            self._pace(NO_PACES, max_mhz)
+            return clock
+        # A paced unit is brought to the plan's clock too, from which its requests depart: so it is known what of it the
+        # board grants.
+        planned_mhz = min(clock, self.unit.allowed(max_mhz)[-1])
+        granted = self._turn(planned_mhz)
+        self._planned_mhz = planned_mhz
+        self._pace(paces, max_mhz)
+        return granted
+
+    def _turn(self, mhz: float) -> float:
+        """Set a clock, and return the one that was granted."""
+        granted = self._real.set_clock(mhz)
+        self._turned = mhz
+        self._enter(granted)
+        return granted
 
     def limit(
         self,
@@ -144,7 +162,7 @@ class RealDevice(Device):
         with self._lock:
             allowed_mhz = None if max_mhz is None else self.unit.allowed(max_mhz)[-1]
             if self._asked is not None:
-                self._set(self._asked, NO_CLAMPS, allowed_mhz)
+                self._set(self._asked, allowed_mhz, self._paces)
             self._max_mhz = allowed_mhz
             self.ask_cpus(cpus_online)
 
@@ -163,11 +181,36 @@ class RealDevice(Device):
     def condition(self) -> UnitCondition:
         """Return what the board grants now, and bring the ledger up to it."""
         with self._lock:
-            seen = self._look()
-        return UnitCondition(mhz_now=seen.mhz, max_mhz=seen.max_mhz, held_by=seen.held_by)
+            before_mhz, seen = self._cap_mhz, self._look()
+            if self._paces and self._cap_mhz != before_mhz:
+                self._pace(self._paces, self._max_mhz)
+            self.follow()
+            fault, self._fault = self._fault, None
+        return UnitCondition(mhz_now=seen.mhz, max_mhz=seen.max_mhz, held_by=seen.held_by or fault)
+
+    def follow(self) -> bool:
+        """Bring the clock of a paced unit to where its requests want it; see `Device`. An error is told once."""
+        with self._lock:
+            if not self._paces:
+                return False
+            wanted_mhz = self._ledger.wanted_mhz(self.unit.name)
+            if self._is_on and wanted_mhz is not None and wanted_mhz != self._turned:
+                try:
+                    self._turn(wanted_mhz)
+                except DeviceError as error:
+                    self._fault = str(error)
+            return True
+
+    def _pace(self, paces: Mapping[int, Pace], max_mhz: float | None) -> None:
+        """Give requests clocks by these rules from now on, within what the mix and the board allow."""
+        if paces or self._paces:
+            within = [mhz for mhz in (max_mhz, self._cap_mhz) if mhz is not None]
+            self._ledger.pace(self.unit.name, self._planned_mhz, paces, max_mhz=min(within, default=None))
+        self._paces = paces
 
     def _look(self) -> Seen:
         seen = self._real.look()
+        self._cap_mhz = self.unit.held_at(seen.max_mhz)
         if seen.mhz is not None:
             self._enter(seen.mhz)
         return seen

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from helpers.fake_kernel.files import snapshot
 from helpers.fake_kernel.remote import RemoteAffinity, RemoteTree, serve
 from helpers.live_runs import assert_counts_add_up, wait_for
 from helpers.summary_schema import SCHEMA
-from helpers.tiny_networks import network
+from helpers.tiny_networks import network, slow_network
 from scheduler.board import Board
+from supernets.artifact import Artifact
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Periodic
 from workloads.mix.mix import Mix
@@ -76,9 +78,15 @@ def bench(name: str, tmp_path: Path) -> Iterator[Bench]:
         yield Bench(kernel, machine, replace(board, units=cpus, sensors=()))
 
 
-def _plan(bench: Bench, tmp_path: Path, duration_s: float, policy: str = "joint") -> RunPlan:
+def _plan(
+    bench: Bench,
+    tmp_path: Path,
+    duration_s: float,
+    policy: str = "joint",
+    model_of: Callable[[Path], Artifact] = lambda directory: network(directory, "small"),
+) -> RunPlan:
     check_clocks(bench.board, bench.machine)
-    model = network(tmp_path, "small")
+    model = model_of(tmp_path)
     app = App(
         "camera",
         supernet=Family([(model.path, 0.9)]),
@@ -120,10 +128,14 @@ class _Live:
         self.entries: list[dict[str, Any]] = []
         self.live.start()
 
+    def logged(self, kind: str) -> list[dict[str, Any]]:
+        """Return the entries of one kind so far."""
+        self.live.poll(Listener(on_entry=self.entries.append))
+        return [entry for entry in self.entries if entry["kind"] == kind]
+
     def wait_for_news(self, words: str) -> None:
         def told() -> bool:
-            self.live.poll(Listener(on_entry=self.entries.append))
-            return any(words in entry["text"] for entry in self.entries if entry["kind"] == "event")
+            return any(words in entry["text"] for entry in self.logged("event"))
 
         try:
             wait_for(told)
@@ -172,6 +184,35 @@ def test_a_run_in_which_the_mode_changes_leaves_the_board_in_the_new_one(session
         finally:
             run.live.kill()
         assert snapshot(board.kernel) == in_new_mode
+
+
+def test_the_clocks_follow_each_request(session: RaySession, tmp_path: Path) -> None:
+    with bench("odroid-xu3", tmp_path) as board:
+        # At the highest clock a request takes the least energy, so each goes there, and the unit rests at the lowest.
+        units = [
+            replace(unit, transition_us=0.0, static_w=(0.1,) * len(unit.mhz), dynamic_w=(1.0,) * len(unit.mhz))
+            for unit in board.board.units
+        ]
+        board.board = replace(board.board, units=tuple(units))
+        before = snapshot(board.kernel)
+        run = _Live(_plan(board, tmp_path, 60, model_of=slow_network), session, tmp_path / "out")
+
+        def rises() -> int:
+            """Return how often the clock of a unit went from its lowest to its highest."""
+            total = 0
+            for unit in units:
+                knob = f"policy{unit.cpus[0]}/scaling_setspeed"
+                set_khz = [int(write.content) for write in [*board.kernel.writes] if write.path.endswith(knob)]
+                ends = round(unit.mhz[0] * 1000), round(unit.mhz[-1] * 1000)
+                total += sum(pair == ends for pair in pairwise(set_khz))
+            return total
+
+        try:
+            # A plan sets its own clock first, the highest too; all others are those of requests.
+            wait_for(lambda: run.logged("plan") and rises() > len(run.logged("plan")) + 3)
+        finally:
+            run.live.kill()
+        assert snapshot(board.kernel) == before
 
 
 def test_an_agent_that_is_killed_leaves_the_board_to_the_driver(session: RaySession, tmp_path: Path) -> None:

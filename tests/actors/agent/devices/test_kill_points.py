@@ -11,14 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from actors.agent.devices import open_device
 from actors.agent.devices.cpufreq import CpufreqClock
 from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.limits import Limits
 from actors.agent.hold import Hold, recover
 from actors.agent.machine import Machine
+from actors.ledger.ledger import BoardLedger
 from helpers.board_bed import CPU, BoardBed, fake_bed
+from helpers.board_loop import board_of
 from helpers.fake_kernel import boards
 from helpers.kill_points import Killed, KillPoints, MortalTree, mortal_journal
+from helpers.virtual_clock import VirtualClock
+from scheduler.request_clock import Pace, Timing
 
 _FAKE_BOARDS = ("bed-arm64", "xavier-nx-l4t32", "xavier-nx-l4t35", "odroid-xu3")
 _POINTS_OF_EACH = 250
@@ -76,6 +81,32 @@ def _use(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
     hold.give_back()
 
 
+def _use_paced(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
+    """Use the board as a run does whose requests have clocks of their own, and give it back."""
+    hold = Hold(machine)
+    clock = VirtualClock()
+    board = board_of(bed)
+    ledger = BoardLedger.create(machine.state.with_name(f"ledger-{machine.state.name}"), board, slots=1, clock=clock)
+    devices = [open_device(unit, ledger, clock, hold.journal) for unit in board.units]
+    for _ in range(rng.randrange(1, 6)):
+        device = rng.choice(devices)
+        unit = device.unit
+        device.set_clock(rng.choice(unit.mhz), paces={0: Pace(least_mhz=rng.choice(unit.mhz), share=1.0)})
+        for left_s in rng.choices((0.0, 1e9), k=rng.randrange(3)):
+            lease = ledger.take(0, unit.name, unit.cpus[:1], 1.0)
+            assert lease is not None
+            ledger.ask(lease, Timing(samples_ms=(10.0,), arrival_s=0.0, deadline_s=left_s))
+            device.follow()
+            ledger.release(lease)
+            device.follow()
+        device.condition()
+    hold.give_back()
+
+
+def _one_use(rng: random.Random, *, by_limits: bool) -> Callable[[BoardBed, Machine, random.Random], None]:
+    return _use_limits if by_limits else rng.choice((_use, _use_paced))
+
+
 @pytest.mark.parametrize("board", _FAKE_BOARDS)
 @pytest.mark.usefixtures("fake_boards")
 def test_a_fake_board_comes_back_from_every_kill(board: str, tmp_path: Path) -> None:
@@ -96,7 +127,7 @@ def test_a_fake_board_comes_back_from_every_kill(board: str, tmp_path: Path) -> 
         points.left = rng.randrange(60)
         with mortal_journal(points):
             try:
-                (_use_limits if by_limits else _use)(bed, machine, rng)
+                _one_use(rng, by_limits=by_limits)(bed, machine, rng)
             except Killed:
                 killed += 1
                 tree.bury()
@@ -130,7 +161,7 @@ def test_the_kernel_of_this_machine_comes_back_from_every_kill(
                 points = KillPoints(lambda: os.kill(os.getpid(), signal.SIGKILL))
                 points.left = rng.randrange(60)
                 with mortal_journal(points):
-                    use = _use_limits if by_limits else _use
+                    use = _one_use(rng, by_limits=by_limits)
                     use(bed, replace(bed.machine, tree=MortalTree(bed.tree, points)), rng)
             finally:
                 os._exit(0)
