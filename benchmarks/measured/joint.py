@@ -1,4 +1,4 @@
-"""What `joint` chooses on a measured table, from what it could know: never the power or the time of what it chooses.
+"""The points that `joint` chooses on a measured table, from what it could know: one clock of each network.
 
 For each network it has
 
