@@ -15,6 +15,7 @@ NAMES = (
     "bench_control",
     "bench_managing",
     "bench_simulator",
+    "bench_tables",
     "bench_executor",
     "bench_sensors",
     "bench_latency_predictor",

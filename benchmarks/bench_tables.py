@@ -28,8 +28,8 @@ from benchmarks.measured.requests import Request, draw, optimum
 AIM = 0.03
 """Most of its energy that `joint` may take above the measured optimum."""
 
-SEED = 2026
-"""Seed of the requests that figures are reported on. Policies were written with seeds 1 and 101."""
+SEED = 31
+"""Seed of the requests that figures are reported on. The policies were written with seeds 1, 101 and 2026."""
 
 Policy = Callable[[Table, Request], tuple[Point, ...]]
 """The points that a policy tries for a request, the last of which is its choice."""
@@ -193,6 +193,20 @@ def _print(scores: Sequence[Score]) -> None:
         printed.add_row(one.table if one.table != before else "", one.policy, *texts, end_section=False)
         before = one.table
     Console(width=150).print(printed)
+    print(verdict(scores))
+
+
+def verdict(scores: Sequence[Score]) -> str:
+    """Return on how many tables `joint` is within the aim, and where it is not: by energy, and what it misses."""
+    own = [one for one in scores if one.policy == "joint"]
+    beyond = [one for one in own if one.regret is None or one.regret > AIM]
+    missed = [f"{one.table} {100 * one.regret:.1f} %" if one.regret is not None else one.table for one in beyond]
+    unmet = [f"{one.table} {100 * one.missed:.1f} %" for one in own if one.missed]
+    return (
+        f"joint is within {100 * AIM:g} % of the optimum on {len(own) - len(beyond)} of {len(own)} tables"
+        + (f"; not on {', '.join(missed)}" if missed else "")
+        + (f". Requests that it did not meet: {', '.join(unmet)}." if unmet else ". It met all requests.")
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 POLICIES = (
-    "joint,schedutil,floor+schedutil,joint+schedutil,largest,floor,best,oracle,"
+    "joint,schedutil,floor+schedutil,joint+schedutil,joint+schedutil-uclamp,floor+lavd,largest,floor,best,oracle,"
     "two-stage,race,alert,ladder+schedutil,floor+ondemand,largest+conservative,floor+interactive,schedutil-uclamp,"
     "floor+performance,largest+powersave"
 )

@@ -9,7 +9,7 @@ from actors.agent.devices.real import RealClock
 from actors.agent.hold import check_free, real_units
 from actors.agent.machine import Machine
 from scheduler.board import Board
-from scheduler.governors import GOVERNORS, governor_for
+from scheduler.governors import GOVERNORS, MODELLED, governor_for
 from scheduler.policies import PolicyError
 
 
@@ -48,10 +48,13 @@ def check_governor(board: Board, policy: str, machine: Machine) -> None:
     for unit, clock in zip(real_units(board), _clocks(board, machine), strict=True):
         wanted, there = governor_for(governor, unit.kind), clock.governors()
         if wanted not in there:
+            if wanted in MODELLED:
+                mend = " There is a model of it, for emulated and simulated boards."
+            else:
+                mend = f" If it is a module: sudo modprobe cpufreq_{wanted}" if unit.kind == "cpu" else ""
             raise PolicyError(
                 f"policy {policy!r}: the kernel has no governor {wanted!r} for unit {unit.name!r} now; it has "
-                f"{', '.join(there)}."
-                + (f" If it is a module: sudo modprobe cpufreq_{wanted}" if unit.kind == "cpu" else "")
+                f"{', '.join(there)}.{mend}"
             )
 
 

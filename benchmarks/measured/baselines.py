@@ -31,10 +31,10 @@ def floor_schedutil(table: Table, request: Request) -> Point:
 
 
 def two_stage(table: Table, request: Request) -> Point:
-    """Return the floor's network at the lowest clock that meets target and load, by measured latencies."""
+    """Return the floor's network at the lowest clock that meets the target, by measured latencies."""
     top = floor(table, request)
     points = _at_each_clock(table, request, top)
-    in_time = [p for p in points if not (request.shortfalls(p)[0] or request.shortfalls(p)[2])]
+    in_time = [p for p in points if not request.shortfalls(p)[0]]
     return min(in_time, key=_clock) if in_time else top
 
 

@@ -1,4 +1,4 @@
-"""What `joint` chooses on a measured table, from what it could know: never the power or the time of what it chooses.
+"""The points that `joint` chooses on a measured table, from what it could know: one clock of each network.
 
 For each network it has
 
@@ -10,7 +10,8 @@ For each network it has
   have that, and this shows what it would bring.
 
 From these `operating_points` predicts every point of the table and `solve` chooses one. As in a run, a latency that was
-observed then corrects the predictions of that application, and it chooses again until the choice stays.
+observed then corrects the predictions of that application, a margin grows where that leads to lateness again
+(`scheduler.feedback.Caution`), and it chooses anew until the choice stays.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ import numpy as np
 from benchmarks.measured.points import Point, Table, mlperf
 from benchmarks.measured.requests import Request
 from scheduler.board import Board, BoardUnit
+from scheduler.feedback import Caution
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.problem import Demand, OperatingPoint, Problem, Unit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.solver import solve
 
-_ROUNDS = 5
-"""Most corrections by observed latency for a request."""
+_ROUNDS = 24
+"""Most corrections by observed latency for a request: enough for each step of the margin to be met twice."""
 
 _APP = "app"
 Activity = Callable[[Table, Point, float], float]
@@ -92,24 +94,27 @@ def choices(table: Table, request: Request, knowing: Knowing) -> tuple[Point, ..
         request: what is asked for.
         knowing: what it is given.
     """
-    ratio, chosen = 1.0, []
+    ratio, margin = 1.0, 0.0
+    chosen: list[Point] = []
     for _ in range(knowing.rounds + 1):
-        point, predicted_ms = _choice(table, request, knowing, ratio)
+        point, predicted_ms = _choice(table, request, knowing, ratio, margin)
         if chosen[-1:] == [point]:
             break
+        if point in chosen and point.run_ms > request.target_ms:
+            margin = min(margin + Caution.STEP, Caution.MOST)
         chosen.append(point)
         ratio *= point.run_ms / predicted_ms
     return tuple(chosen)
 
 
-def _choice(table: Table, request: Request, knowing: Knowing, ratio: float) -> tuple[Point, float]:
-    """Return the point chosen under a correction of service times, and the service that was predicted of it."""
+def _choice(table: Table, request: Request, knowing: Knowing, ratio: float, margin: float) -> tuple[Point, float]:
+    """Return the point chosen with corrected service times and a margin, and the service that was predicted of it."""
     arrivals = ArrivalModel(kind="periodic", rate_hz=1000 / request.period_ms)
     measured = {(one.network, one.unit, one.mhz): one for one in table.ladders[request.ladder]}
     points: list[OperatingPoint] = []
     for known in _knowledge(table, request.ladder, knowing):
         points += operating_points(
-            known.board, known.profile, app=_APP, arrivals=arrivals, slo=0.95, service_ratio=ratio
+            known.board, known.profile, app=_APP, arrivals=arrivals, slo=0.95, service_ratio=ratio, margin=margin
         )
     units = tuple(Unit(name=unit.name, kind="cpu", cores=1, mhz=unit.mhz, static_w=unit.idle_w) for unit in table.units)
     demand = Demand(

@@ -70,7 +70,7 @@ def plot_regrets(scores: Sequence[Scored], aim: float) -> str:
             axes.axvline(aim, color=GRID, linewidth=1)
             axes.set_xscale("log")
             axes.set_xlim(_LEAST / 1.3, _MOST * 1.3)
-            axes.set_xticks([0.001, 0.01, 0.1, 1, 10], ["≤ 0.1 %", "1 %", "10 %", "100 %", "≥ 1000 %"])
+            axes.set_xticks([0.001, 0.01, 0.1, 1, 10], ["≤ 0.1 %", "1 %", "10 %", "100 %", "≥ 10x"])
             axes.set_yticks(range(len(own)), [f"{one.policy} ({100 * one.missed:.0f} % missed)" for one in own])
             axes.set_ylim(len(own) - 0.5, -0.5)
             axes.set_title(name, loc="left")

@@ -17,7 +17,7 @@ class Request:
     Attributes:
         ladder: the ladder of the table.
         period_ms: time between two inputs.
-        target_ms: the longest time from an input's arrival to its result.
+        target_ms: the longest time from an input's arrival to its result, at most 0.9 of the period.
         min_accuracy: the accuracy floor as a fraction; 0 for none.
         cap_w: the highest mean power; None for any.
     """
@@ -28,13 +28,8 @@ class Request:
     min_accuracy: float
     cap_w: float | None
 
-    @property
-    def longest_ms(self) -> float:
-        """The longest run that is in time and no overload."""
-        return min(self.target_ms, FULL_LOAD * self.period_ms)
-
-    def shortfalls(self, point: Point) -> tuple[float, float, float, float]:
-        """Return by how much a point is too slow, too inaccurate, too much load and too much power; 0 where it is not.
+    def shortfalls(self, point: Point) -> tuple[float, float, float]:
+        """Return by how much a point is too slow, too inaccurate and too much power; 0 where it is not.
 
         Each is relative: 0.1 for 110 ms at a target of 100 ms.
         """
@@ -42,7 +37,6 @@ class Request:
         return (
             max(0.0, point.run_ms / self.target_ms - 1 - 1e-9),
             max(0.0, self.min_accuracy - point.accuracy - 1e-9),
-            max(0.0, point.run_ms / self.period_ms / FULL_LOAD - 1 - 1e-9),
             max(0.0, mean_w / self.cap_w - 1 - 1e-9) if self.cap_w is not None else 0.0,
         )
 
@@ -55,8 +49,9 @@ def draw(table: Table, count: int, seed: int) -> list[Request]:
     """Draw requests each of which some measured point meets.
 
     The load is that of a point drawn from the table: it is busy for 0.2 to 0.83 of the period. The target is 1 to 2
-    times its latency, so targets cover the range of measured latencies. Half of the requests have the point's accuracy
-    as their floor, and half a cap of 1.05 to 1.5 times the mean power of the cheapest point.
+    times its latency, and at most `FULL_LOAD` of the period, so targets cover the range of measured latencies. Half of
+    the requests have the point's accuracy as their floor, and half a cap of 1.05 to 1.5 times the mean power of the
+    cheapest point.
 
     Args:
         table: the table.
@@ -74,7 +69,7 @@ def draw(table: Table, count: int, seed: int) -> list[Request]:
         asked = Request(
             ladder=ladder,
             period_ms=period_ms,
-            target_ms=point.run_ms * float(rng.uniform(1.0, 2.0)),
+            target_ms=min(point.run_ms * float(rng.uniform(1.0, 2.0)), FULL_LOAD * period_ms),
             min_accuracy=point.accuracy if rng.random() < 0.5 else 0.0,
             cap_w=None,
         )

@@ -72,7 +72,7 @@ def model(table: Table, request: Request, seed: int = 0) -> tuple[Point, ...]:
         met = [value for value, point in zip(energy, measured, strict=True) if request.is_met(point)]
         run_mean, run_sd = predict(settings[seen], run, settings[left])
         energy_mean, energy_sd = predict(settings[seen], energy, settings[left])
-        chance = _below(math.log(request.longest_ms), run_mean, run_sd)
+        chance = _below(math.log(request.target_ms), run_mean, run_sd)
         if request.cap_w is not None:
             chance *= _below(math.log(request.cap_w * request.period_ms), energy_mean, energy_sd)
         worth = chance * (_improvement(min(met), energy_mean, energy_sd) if met else 1.0)
@@ -102,8 +102,7 @@ def _with_best(request: Request, measured: Sequence[Point]) -> tuple[Point, ...]
 
 def _goal(request: Request, measured: Sequence[Point], best: Point) -> FloatArray:
     """Return of each measured point what is to be lowered: time or power where the best falls short, else energy."""
-    late, _, loaded, _ = request.shortfalls(best)
-    if late or loaded:
+    if request.shortfalls(best)[0]:
         return np.log([point.run_ms for point in measured])
     return np.log([point.energy_mj(request.period_ms) for point in measured])
 

@@ -30,6 +30,7 @@ from scheduler.governors.load import Conservative, Ondemand
 from scheduler.governors.names import (
     GOVERNORS,
     HINTED,
+    MODELLED,
     PLACES,
     governor_for,
     governor_of,
@@ -42,6 +43,7 @@ from scheduler.governors.seat import GovernorSeat
 __all__ = [
     "GOVERNORS",
     "HINTED",
+    "MODELLED",
     "PERIOD_US",
     "PLACES",
     "Conservative",

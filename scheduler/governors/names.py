@@ -33,6 +33,7 @@ class _Row:
         takes_hints: True if tasks can tell it what clock they need (`HintedGovernor`).
         places: how the kernel places tasks under it: `spread` over the units, by `energy` (energy-aware scheduling,
             which needs schedutil), or `compact` on few cores (a scheduler of its own, which brings its clocks along).
+        modelled: True if the kernel has no governor of that name, so that there is only the model of it.
     """
 
     make: Callable[..., Governor]
@@ -40,6 +41,7 @@ class _Row:
     kinds: tuple[Literal["cpu", "gpu"], ...] = ("cpu",)
     takes_hints: bool = False
     places: Places = "spread"
+    modelled: bool = False
 
 
 _ROWS = {
@@ -49,8 +51,10 @@ _ROWS = {
     "conservative": _Row(Conservative),
     "interactive": _Row(Interactive, needs=("max_mhz",)),
     "schedutil": _Row(Schedutil, needs=("max_mhz", "capacity"), places="energy"),
-    "schedutil-uclamp": _Row(SchedutilUclamp, needs=("max_mhz", "capacity"), takes_hints=True, places="energy"),
-    "lavd": _Row(Lavd, needs=("max_mhz", "capacity"), places="compact"),
+    "schedutil-uclamp": _Row(
+        SchedutilUclamp, needs=("max_mhz", "capacity"), takes_hints=True, places="energy", modelled=True
+    ),
+    "lavd": _Row(Lavd, needs=("max_mhz", "capacity"), places="compact", modelled=True),
     "podgov": _Row(Podgov, kinds=("gpu",)),
 }
 
@@ -59,6 +63,9 @@ GOVERNORS = tuple(_ROWS)
 
 HINTED = tuple(name for name, row in _ROWS.items() if row.takes_hints)
 """The governors that tasks can tell what clock they need."""
+
+MODELLED = tuple(name for name, row in _ROWS.items() if row.modelled)
+"""The names for which the kernel has no governor: only emulated and simulated units can have them."""
 
 PLACES: Mapping[str, Places] = {name: row.places for name, row in _ROWS.items()}
 """By governor, how the kernel places tasks under it."""

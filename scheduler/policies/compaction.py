@@ -129,12 +129,18 @@ def active_cpus(clusters: Mapping[str, Cluster], used: float) -> dict[str, int]:
 
 
 def _used(view: AppView, points: Mapping[str, OperatingPoint], clusters: Mapping[str, Cluster]) -> float:
-    """Return the capacity that an application uses on all its cores, as a share of the board's largest CPU."""
-    point = next(iter(points.values()))
-    return held_utilisation(view.rate_hz, point.busy_ms * clusters[point.unit].capacity) * point.cores
+    """Return the capacity that an application uses on all its cores, as a share of the board's largest CPU.
+
+    It is measured where it runs, and on the CPUs that are filled first as long as it does not. The same work lasts
+    longer on a little CPU and is less at a time, so an average that holds on to what it has seen is lower there.
+    """
+    here = (
+        view.gear.unit if view.gear and view.gear.unit in points else next(unit for unit in clusters if unit in points)
+    )
+    return clusters[here].capacity * held_utilisation(view.rate_hz, points[here].busy_ms) * points[here].cores
 
 
-def held_utilisation(rate_hz: float, work_ms: float) -> float:
+def held_utilisation(rate_hz: float, run_ms: float) -> float:
     """Return the mean of a thread's utilisation as scx_lavd averages it: it rises fast and falls slowly.
 
     Every 10 ms the average goes 3/4 of the way up to the busy share of that time, or 1/8 of the way down to it. So it
@@ -143,18 +149,18 @@ def held_utilisation(rate_hz: float, work_ms: float) -> float:
 
     Args:
         rate_hz: how often it runs, per second.
-        work_ms: length of each run, on the largest core at its top clock.
+        run_ms: length of each run.
     """
     period_ms = 1000 / rate_hz if rate_hz > 0 else math.inf
-    if work_ms >= period_ms:
+    if run_ms >= period_ms:
         return 1.0
     look_ms = PERIOD_US / 1000
     # Runs far apart are the same as runs this far apart, and nothing in between.
-    span_ms = min(period_ms, work_ms + _FORGOTTEN_MS)
+    span_ms = min(period_ms, run_ms + _FORGOTTEN_MS)
 
     def busy_until(now_ms: float) -> float:
         runs, since_ms = divmod(now_ms, span_ms)
-        return runs * work_ms + min(since_ms, work_ms)
+        return runs * run_ms + min(since_ms, run_ms)
 
     looks = math.ceil(max(span_ms, _FORGOTTEN_MS) / look_ms)
     average = total = 0.0

@@ -21,7 +21,7 @@ SIMULATED = sorted({path.stem for path in BOARDS.glob("*.yaml")} - set(EMULATED)
 NAMES = [*EMULATED, *SIMULATED]
 XAVIER_NX = ["jetson-xavier-nx", "jetson-xavier-nx-unclamped"]
 AT_THE_WALL = ["odroid-n2", "raspberry-pi-4"]
-FITTED = [*XAVIER_NX, "jetson-tx2", *AT_THE_WALL]
+FITTED = [*XAVIER_NX, "jetson-agx-xavier", "jetson-tx2", *AT_THE_WALL]
 POWERED = [*EMULATED, "odroid-xu3", *FITTED]
 
 

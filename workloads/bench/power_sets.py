@@ -3,8 +3,8 @@
 Where power is fitted, many sets agree with what is public (`actors.xavier_fit`). Where it was measured, it was for
 other tasks than these networks, and on one chip of many (`actors.odroid_power`). Policies believe the packaged figures.
 A simulated run is priced again under each set from where its units' time went: the same decisions, on a board that
-takes other power. So nothing is simulated twice. A set may also say which share of an inference waits for memory; that
-share stays as packaged, because it would change the run itself.
+takes other power. So nothing is simulated twice. A set may also say which share of an inference waits for memory, and
+how long a clock of the GPU takes to be in force; those stay as packaged, because they would change the run itself.
 """
 
 from __future__ import annotations

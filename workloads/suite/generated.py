@@ -2,8 +2,9 @@
 
 The load of an application is the share of one of the fastest cores, at its top clock, that its largest network takes:
 its rate times the mean service there. The utilisation of a mix is the load of all its applications over the capacity of
-the board, counted in such cores. At 0.9 the board is nearly full with networks that were chosen at design time, but not
-overloaded from the outset. Where a board has networks for CPU and GPU, each of the two gets the utilisation.
+the board, counted in such cores. Where every network takes several cores of a unit, so many count as one. At 0.9 the
+board is nearly full with networks that were chosen at design time, but not overloaded from the outset. Where a board
+has networks for CPU and GPU, each of the two gets the utilisation.
 
 The loads are drawn by UUniFast (Bini and Buttazzo, Real-Time Systems 30, 2005), none above what one core, or a camera
 of 60 Hz, can do: an application is served one request at a time. Nothing here knows about policies or energy.
@@ -42,7 +43,7 @@ SLACK = (1.25, 4.0)
 """Targets over the response time of an application alone. A slack of 1 would leave no time to wait for others; with 4
 most applications can use a slower unit."""
 
-_LADDERS = ("ofa-plates", "dynamic-ofa-cpu", "dynamic-ofa-gpu")
+_LADDERS = ("ofa-plates", "dynamic-ofa-cpu", "dynamic-ofa-gpu", "mlperf-tflite-pi4", "mlperf-armnn-n2")
 """The supernets of generated mixes. The other packaged ones are rivals or variants, or take seconds for an answer."""
 _SLO = 0.95
 _EVENTFUL = 0.5
@@ -69,18 +70,20 @@ class _Kind:
     Attributes:
         name: `cpu` or `gpu`.
         profile: the profile of the ladder.
+        cores: cores that each of its networks takes.
         pace: pace of the fastest unit at its top clock.
-        capacity: capacity of all cores at their top clocks, in cores of the fastest unit.
+        capacity: capacity of all cores at their top clocks, so many at a time, in those of the fastest unit.
     """
 
     name: str
     profile: Profile
+    cores: int
     pace: float
     capacity: float
 
     def service(self, place: int) -> ServiceTime:
         """Return the service time of the network at that place in the ladder."""
-        return self.profile.service(self.profile.rungs[place].subnet, self.name, 1)
+        return self.profile.service(self.profile.rungs[place].subnet, self.name, self.cores)
 
     @property
     def largest_s(self) -> float:
@@ -167,12 +170,17 @@ def _kinds(board: Board) -> list[_Kind]:
         if profile is None or profile.speed_of != board.speed_of:
             continue
         for name in dict.fromkeys(time.kind for time in profile.rungs[0].times):
-            paces = [(unit.pace(unit.mhz[-1]), unit.cores) for unit in board.units if unit.kind == name]
+            cores = min(time.cores for time in profile.rungs[0].times if time.kind == name)
+            paces = [
+                (unit.pace(unit.mhz[-1]), unit.cores // cores)
+                for unit in board.units
+                if unit.kind == name and unit.cores >= cores
+            ]
             if not paces:
                 continue
             fastest = max(pace for pace, _ in paces)
-            capacity = math.fsum(cores * pace / fastest for pace, cores in paces)
-            kind = _Kind(name=name, profile=profile, pace=fastest, capacity=capacity)
+            capacity = math.fsum(places * pace / fastest for pace, places in paces)
+            kind = _Kind(name=name, profile=profile, cores=cores, pace=fastest, capacity=capacity)
             # One application is kept for the other kind of unit.
             if kind.most_load > MIN_LOAD and UTILISATION[1] * capacity <= (MAX_APPS - 1) * kind.most_load:
                 found.setdefault(name, kind)

@@ -1,8 +1,8 @@
 """Compaction places as scx_lavd does, by examples worked out by hand.
 
 Of the snapshots' board: two CPUs of big have a capacity of 1 each, two of little 0.5. An active CPU serves half of its
-capacity: big 0.5 each, little 0.25 each. Medium is 20 ms of work on big. At 5 Hz its average is 0.386 of big (see the
-first test), so 1.25 · 0.386 = 0.482 has to be served for one such application.
+capacity: big 0.5 each, little 0.25 each. Medium runs for 40 ms on little. At 5 Hz its average is 0.493 of a CPU there
+(see the first test), so 1.25 · 0.5 · 0.493 = 0.308 has to be served for one such application.
 """
 
 from __future__ import annotations
@@ -39,9 +39,12 @@ def test_utilisation_rises_fast_and_falls_slowly():
     rest = [run[-1] * 0.875**look for look in range(1, 8)]
     assert rest[-1] == pytest.approx(0.38895, abs=1e-4)
     assert held_utilisation(10.0, 30.0) == pytest.approx(sum(run + rest) / 10, abs=1e-4)
-    # Every 200 ms: 0.7713, 0.9428, then eighteen looks with 0.
-    rest = [0.94283 * 0.875**look for look in range(1, 19)]
-    assert held_utilisation(5.0, 20.0) == pytest.approx((0.7713 + 0.94283 + sum(rest)) / 20, abs=1e-4)
+    # Every 200 ms: four looks with 1, sixteen with 0. Before a run it is at 0.1177.
+    run = [0.7794, 0.9449, 0.9862, 0.9966]
+    rest = [run[-1] * 0.875**look for look in range(1, 17)]
+    mean = sum(run + rest) / 20
+    assert mean == pytest.approx(0.493, abs=1e-3)
+    assert held_utilisation(5.0, 40.0) == pytest.approx(mean, abs=1e-4)
 
 
 @given(st.floats(0, 50), st.floats(0.1, 60))
@@ -74,14 +77,14 @@ def test_no_more_cpus_are_active_than_are_needed_at_half_of_their_capacity(used,
 def test_little_cpus_are_filled_first():
     plan = decide(mediums(5.0))
     assert units_of(plan) == {"a": "little"}
-    assert plan.awake_cpus == {"little": 2}  # 0.25 of 0.482 each
+    assert plan.awake_cpus == {"little": 2}  # 0.25 of 0.308 each
     assert units_of(place(make_snapshot(*mediums(5.0)), {"a": "medium"})) == {"a": "big"}
     small = place_compactly(make_snapshot(make_view(rate_hz=1.0)), {"a": "small"})
     assert small.awake_cpus == {"little": 1}
 
 
 def test_what_is_more_than_they_serve_goes_to_big_ones_the_critical_first():
-    """Together 0.386 · 2: little serves 0.5 of 0.965, one CPU of big the rest. Half of what is active is big."""
+    """For two 0.616: little serves 0.5, one CPU of big the rest. Half of what is active is big."""
     alike = decide(mediums(5.0, 5.0))
     assert alike.awake_cpus == {"little": 2, "big": 1}
     assert units_of(alike) == {"a": "little", "b": "little"}  # none is above the mean
@@ -112,6 +115,15 @@ def test_with_more_big_cpus_more_is_critical(share_of_big, critical):
     views = [make_view(app, rate_hz=1.0) for app in "abcd"]
     uses = {"a": 2.0, "b": 4.0, "c": 16.0, "d": 32.0}
     assert critical_apps(views, uses, share_of_big) == set(critical)
+
+
+def test_use_is_measured_where_an_app_runs():
+    """Medium runs for 20 ms on big, where its average is 0.386 at 5 Hz: 0.965 for two, 0.482 for one."""
+    assert held_utilisation(5.0, 20.0) == pytest.approx(0.386, abs=1e-3)
+    views = mediums(5.0, 5.0, 5.0)
+    assert decide(views).awake_cpus == {"little": 2, "big": 1}  # 0.925
+    on_big = [replace(view, gear=gear("medium", "big")) for view in views]
+    assert decide(on_big).awake_cpus == {"little": 2, "big": 2}  # 1.447
 
 
 def test_an_app_stays_on_its_unit_if_that_will_do():

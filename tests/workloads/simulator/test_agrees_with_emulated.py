@@ -20,7 +20,8 @@ from scheduler.request_clock import Pace
 # At 0.4 the longest work, 8 · 40 ms at a quarter of the pace, is done within the 3 s that are played.
 OTHER_LOADS = st.floats(0, 0.4)
 CLOCKS = st.one_of(
-    st.sampled_from(UNIT.mhz), st.sampled_from(["performance", "powersave", "ondemand", "conservative", "schedutil"])
+    st.sampled_from(UNIT.mhz),
+    st.sampled_from(["performance", "powersave", "ondemand", "conservative", "schedutil", "lavd"]),
 )
 CHANGES = st.one_of(
     st.tuples(st.just("clock"), CLOCKS),

@@ -1,12 +1,12 @@
-"""The rows of measured power that the figures of two Jetson boards were made from, and those kept apart from them."""
+"""The rows of measured power that the figures of three Jetson boards were made from, and those kept apart from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from actors import tx2_power
+from actors import agx_power, tx2_power
 from actors.measured_tables import measured_rows
-from actors.xavier_fit import fit, left_out, stated
+from actors.xavier_fit import fit, gpu_runs, left_out, stated
 from workloads.validation.power.table import Line
 
 # ---------------------------------------------------------------- Xavier NX
@@ -51,6 +51,59 @@ def xavier_lines() -> Iterator[Line]:
                     "note": "stress on all cores beside a matrix product on the GPU",
                 },
             )
+
+
+# ---------------------------------------------------------------- AGX Xavier
+
+
+def agx_lines() -> Iterator[Line]:
+    """Yield MLPerf's runs on the GPU, all rails together by mode, and networks in TFLite on all cores.
+
+    Only networks with integers are held out. Those in Arm NN are left out: how many cores they kept busy is unknown.
+    """
+    for run in gpu_runs(agx_power.NAME):
+        yield _agx_line(
+            "xavier_mlperf_power.csv",
+            **{"mhz:cluster0": "1190.4", "busy:cluster0": "0.5", "mhz:gpu": f"{run.gpu_mhz:g}", "busy:gpu": "1"},
+            power_w=f"{run.active_w:g}",
+            role="fitted",
+            source="MLPerf, activity unknown",
+            note=f"{run.network} {run.scenario}; that the host kept half a core busy is assumed",
+        )
+    yield from _agx_rails()
+    yield from _agx_cpu()
+
+
+def _agx_rails() -> Iterator[Line]:
+    for row in measured_rows("agx_xavier_rails.csv"):
+        # The board file has no mode with half of the GPU off.
+        if row["load"] == "yolov3" and row["mode"] != "MODE_10W":
+            yield _agx_line(
+                "agx_xavier_rails.csv",
+                board=f"{agx_power.NAME}:{row['mode']}",
+                **{"mhz": "max", "busy": row["busy_cores"], "mhz:gpu": "max", "busy:gpu": "1"},
+                power_w=f"{agx_power.wall_w(row):.3f}",
+                role="fitted",
+                source="all rails, over the supply's share",
+                note="YOLOv3, activity unknown",
+            )
+
+
+def _agx_cpu() -> Iterator[Line]:
+    for row in measured_rows("mlperf_ladders_power.csv"):
+        if row["system"] == "jetson-agx-xavier-tflite":
+            yield _agx_line(
+                "mlperf_ladders_power.csv",
+                **{"mhz": "max", "busy": "8"},
+                power_w=row["wall_w"],
+                role="fitted" if row["network"].endswith("float32") else "held-out",
+                source="TFLite, eight cores, activity unknown",
+                note=f"{row['network']}; the idle board took {row['idle_w']} W just before",
+            )
+
+
+def _agx_line(file: str, **cells: str) -> Line:
+    return Line(where=file, cells={"board": agx_power.NAME, "rail": "board", **cells})
 
 
 # ---------------------------------------------------------------- TX2
@@ -110,7 +163,7 @@ def _tx2_loaded() -> Iterator[Line]:
 
 
 def _tx2_line(row: dict[str, str], source: str, **cells: str) -> Line:
-    mode = {"MAXP": "MAXP_CORE_ARM"}.get(row["mode"], row["mode"])
+    mode = {"MAXP": "MAXP_CORE_ALL"}.get(row["mode"], row["mode"])
     return Line(
         where="jetson_tx2_wall.csv",
         cells={

@@ -16,7 +16,7 @@ from actors.measured_tables import measured_rows
 from actors.odroid_power import CLUSTER_OF, one_core
 from actors.wall_power import LADDERS, SYSTEMS
 from scheduler.errors import did_you_mean
-from workloads.validation.power.jetsons import tx2_lines, xavier_lines
+from workloads.validation.power.jetsons import agx_lines, tx2_lines, xavier_lines
 from workloads.validation.power.table import Line, PowerTableError, read_table
 
 ALL = "all"
@@ -186,6 +186,7 @@ _FROM_BOARDS: Mapping[str, Callable[[], Iterator[Line]]] = {
     "odroid-xu3": _odroid,
     "odroid-n2": partial(_at_the_wall, "odroid-n2"),
     "raspberry-pi-4": _raspberry_pi_4,
+    "jetson-agx-xavier": agx_lines,
     "jetson-xavier-nx": xavier_lines,
     "jetson-tx2": tx2_lines,
 }

@@ -116,6 +116,9 @@ def test_locked_clocks_are_refused_with_the_tool_that_unlocks_them(kernel: FakeK
 def test_a_governor_that_the_kernel_lacks_is_refused_before_the_run(xavier: BoardBed) -> None:
     with pytest.raises(PolicyError, match=r"no governor 'interactive' for unit 'policy0'.*modprobe"):
         check_governor(board_of(xavier), "floor+interactive", xavier.machine)
+    for model in ("lavd", "schedutil-uclamp"):
+        with pytest.raises(PolicyError, match=f"no governor '{model}' .* for emulated and simulated boards"):
+            check_governor(board_of(xavier), f"floor+{model}", xavier.machine)
     check_governor(board_of(xavier), "floor+schedutil", xavier.machine)
     check_governor(board_of(xavier), "joint", xavier.machine)
 
