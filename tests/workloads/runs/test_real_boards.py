@@ -178,7 +178,8 @@ def test_a_run_in_which_the_mode_changes_leaves_the_board_in_the_new_one(session
         before = snapshot(board.kernel)
         run = _Live(_plan(board, tmp_path, 60), session, tmp_path / "out")
         try:
-            wait_for(lambda: snapshot(board.kernel) != before)
+            run.wait_for_news("held at 1344 MHz by nvpmodel 25W")
+            assert snapshot(board.kernel) != before
             jetson.nvpmodel(0)
             run.wait_for_news("no longer held at 1344 MHz")
         finally:
