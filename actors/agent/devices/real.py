@@ -181,10 +181,10 @@ class RealDevice(Device):
     def condition(self) -> UnitCondition:
         """Return what the board grants now, and bring the ledger up to it."""
         with self._lock:
+            self.follow()  # whatever may have failed before
             before_mhz, seen = self._cap_mhz, self._look()
-            if self._paces and self._cap_mhz != before_mhz:
+            if self._cap_mhz != before_mhz:
                 self._pace(self._paces, self._max_mhz)
-            self.follow()
             fault, self._fault = self._fault, None
         return UnitCondition(mhz_now=seen.mhz, max_mhz=seen.max_mhz, held_by=seen.held_by or fault)
 

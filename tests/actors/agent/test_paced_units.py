@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import math
+import random
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,4 +249,81 @@ def test_clocks_that_limits_set_follow_too(name: str, late: bool, tmp_path: Path
             assert seen(agent, unit).max_mhz is None
             agent.ledger.release(lease)
     kernel.tick()
+    assert bed.knobs() == before
+
+
+# ------------------------------------------------------------ what changes in between
+
+
+@pytest.mark.parametrize(("name", "mode"), [("xavier-nx-l4t32", 4), ("xavier-nx-l4t35", 4), ("orin-nano-l4t36", 3)])
+@pytest.mark.usefixtures("fake_boards")
+def test_a_power_mode_that_is_set_meanwhile_bounds_the_requests(name: str, mode: int, tmp_path: Path) -> None:
+    kernel = boards.ALL[name]()
+    bed = fake_bed(kernel, tmp_path / "state")
+    first = kernel.jetson.mode.number
+    kernel.jetson.nvpmodel(mode)
+    in_new_mode = bed.knobs()
+    allowed = int(bed.read(f"{bed.policy(bed.units[0])}/scaling_max_freq")) / 1000
+    kernel.jetson.nvpmodel(first)
+    unit = bed.units[0]
+    assert unit.mhz[0] < allowed < unit.mhz[-1]
+    with agent_of(bed, tmp_path) as agent:
+        pace(agent, unit)
+        lease = ask(agent.ledger, unit, _HURRIED)
+        agent.tick()
+        assert mhz(bed, unit) == unit.mhz[-1]
+        kernel.jetson.nvpmodel(mode)
+        shown = seen(agent, unit)
+        assert (shown.held_by or "").startswith("nvpmodel ")
+        for _ in range(2):
+            agent.tick()
+            assert mhz(bed, unit) == agent.ledger.read(unit.name).mhz == agent.ledger.wanted_mhz(unit.name) == allowed
+            agent.ledger.release(lease)
+            agent.tick()
+            assert mhz(bed, unit) == unit.mhz[0]
+            lease = ask(agent.ledger, unit, _HURRIED)
+        assert not agent.restore().faults()
+    assert bed.knobs() == in_new_mode
+
+
+@pytest.mark.parametrize("name", ["xavier-nx-l4t32", "xavier-nx-l4t35", "odroid-xu3"])
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.usefixtures("fake_boards")
+def test_whatever_comes_in_between_tree_and_ledger_agree(name: str, seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    bed = fake_bed(boards.ALL[name](), tmp_path / "state")
+    before = bed.knobs()
+    unit = bed.units[0]
+    limit_mhz: float | None = None
+    with agent_of(bed, tmp_path) as agent, ExitStack() as caps:
+        pace(agent, unit)
+        leases: list[Lease] = []
+        for _ in range(40):
+            match rng.randrange(7):
+                case 0 | 1 if not leases:
+                    leases.append(ask(agent.ledger, unit, rng.choice((_HURRIED, _PATIENT, 0.02))))
+                case 2 | 3 if leases:
+                    agent.ledger.release(leases.pop())
+                case 4:
+                    caps.close()
+                    if rng.random() < 0.7:
+                        caps.enter_context(bed.capped(unit, rng.choice(unit.mhz[1:-1])))
+                case 5:
+                    limit_mhz = rng.choice((None, *unit.mhz))
+                    agent.limit(unit.name, max_mhz=limit_mhz)
+                case 6:
+                    agent.set_clock(
+                        unit.name, rng.choice(unit.mhz), Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)})
+                    )
+            if rng.random() < 0.5:
+                agent.tick()
+            shown = seen(agent, unit)
+            assert shown.mhz_now == mhz(bed, unit) == agent.ledger.read(unit.name).mhz
+            agent.tick()
+            assert mhz(bed, unit) == agent.ledger.read(unit.name).mhz == agent.ledger.wanted_mhz(unit.name)
+            assert mhz(bed, unit) <= min(limit_mhz or math.inf, shown.max_mhz or math.inf)
+            assert "somebody" not in (shown.held_by or ""), "it was the kernel or the run itself"
+            assert leases or mhz(bed, unit) == unit.mhz[0]
+        caps.close()
+        assert not agent.restore().faults()
     assert bed.knobs() == before
