@@ -19,7 +19,7 @@ from rich.table import Table
 
 from scheduler.errors import InputError
 from workloads.bench.comparison import compare, ratios_by_place, select
-from workloads.bench.results import RunResult
+from workloads.bench.results import Group, RunResult
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.store import read_results
@@ -54,18 +54,18 @@ def aim_verdict(interval: ConfidenceInterval | None, most: float) -> Literal["me
     return "missed" if low > most else "not shown"
 
 
-def aim_rows(results: Sequence[RunResult], *, generated: bool, change: str | None = None) -> list[tuple[str, ...]]:
+def aim_rows(results: Sequence[RunResult], group: Group, *, change: str | None = None) -> list[tuple[str, ...]]:
     """Return a row of `HEADS` for each aim whose baseline was run.
 
     Args:
         results: all of a bench.
-        generated: True for generated mixes, False for written ones.
+        group: the group of mixes.
         change: the change of the boards, one of `CHANGES`; None for the boards as they are.
     """
-    ours = select(results, OURS, generated=generated, change=change)
+    ours = select(results, OURS, group=group, change=change)
     rows = []
     for rival, aim in AIMS.items():
-        base = select(results, rival, generated=generated, change=change)
+        base = select(results, rival, group=group, change=change)
         units = compare(ours, base).units
         if units is None:
             continue
@@ -101,10 +101,14 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    groups = {"written mixes": (False, None), "generated mixes": (True, None)}
-    groups |= {f"written mixes, {change}": (False, change) for change in CHANGES}
-    for name, (generated, change) in groups.items():
-        rows = aim_rows(results, generated=generated, change=change)
+    # The aims are of energy, so mixes with objective accuracy have none.
+    groups: dict[str, tuple[Group, str | None]] = {
+        "written mixes": ("written", None),
+        "generated mixes": ("generated", None),
+    }
+    groups |= {f"written mixes, {change}": ("written", change) for change in CHANGES}
+    for name, (group, change) in groups.items():
+        rows = aim_rows(results, group, change=change)
         if rows:
             table = Table(*HEADS, box=box.SIMPLE_HEAD, title=f"Aims of {OURS}, {name}", title_justify="left")
             for row in rows:
