@@ -36,7 +36,7 @@ def test_the_aims_say_by_how_much_and_where_they_are_missed() -> None:
     results = [result("schedutil", mix=mix, seed=seed) for mix in took_j for seed in (0, 1)]
     results += [result("joint", mix=mix, seed=seed, units_j=took_j[mix]) for mix in took_j for seed in (0, 1)]
     results += [result("floor", mix=mix) for mix in took_j]
-    rows = aim_rows(results, generated=False)
+    rows = aim_rows(results, "written")
     [row] = rows  # there is no aim against floor with its own clocks
     assert row[:2] == ("schedutil", "−30.0 %")
     assert row[2].startswith("−21.1 % (")
@@ -54,12 +54,21 @@ def test_an_aim_that_is_met_is_missed_nowhere() -> None:
         for mix in "abcde"
         for policy, joules in (("schedutil", 10), ("joint", 5))
     ]
-    rows = aim_rows(results, generated=False)
+    rows = aim_rows(results, "written")
     assert [row[3:] for row in rows] == [("met", "none", "0 of 5", "nowhere")]
 
 
+def test_a_baseline_without_an_aim_is_told_as_it_is() -> None:
+    took_j = {"a": 12.0, "b": 9.0, "c": 9.0, "d": 9.0, "e": 9.0}
+    results = [result("floor+lavd", mix=mix) for mix in took_j]
+    results += [result("joint", mix=mix, units_j=joules) for mix, joules in took_j.items()]
+    [row] = aim_rows(results, generated=False)
+    assert (row[0], row[1], row[3], row[4]) == ("floor+lavd", "none", "no aim", "none")
+    assert row[5:] == ("1 of 5", "a on host (+20.0 %)")  # where joint takes more
+
+
 def test_there_are_no_aims_without_joint() -> None:
-    assert aim_rows([result("floor"), result("schedutil")], generated=False) == []
+    assert aim_rows([result("floor"), result("schedutil")], "written") == []
 
 
 def test_an_aim_is_judged_under_each_change_of_the_boards_by_itself() -> None:
@@ -70,8 +79,8 @@ def test_an_aim_is_judged_under_each_change_of_the_boards_by_itself() -> None:
         for policy in ("joint", "schedutil")
         for change, joules in ((None, 6.0), (more, 8.0))
     ]
-    assert [row[3] for row in aim_rows(results, generated=False)] == ["met"]
-    assert [row[3] for row in aim_rows(results, generated=False, change=more)] == ["missed"]
+    assert [row[3] for row in aim_rows(results, "written")] == ["met"]
+    assert [row[3] for row in aim_rows(results, "written", change=more)] == ["missed"]
 
 
 def test_the_command_reads_a_bench_s_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,16 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from workloads.bench.ratios import EnergyFigure, Place, Ratios, RunKey, board_j, j_per_on_time, units_j
-from workloads.bench.results import RunResult
+from workloads.bench.ratios import EnergyFigure, Place, Ratios, RunKey, board_j, by_mix, j_per_on_time, key_of, units_j
+from workloads.bench.results import Group, RunResult
 from workloads.bench.rows import lost_count, on_time_counts
-from workloads.bench.statistics import ConfidenceInterval, difference_interval
+from workloads.bench.statistics import ConfidenceInterval, difference_interval, mean
 
 Runs: TypeAlias = Mapping[RunKey, RunResult]
 """Runs that ended well."""
-
-Energies: TypeAlias = Mapping[RunKey, float]
-"""Joules at the boards' stated power figures."""
 
 _ROUNDING = 1e-9
 """The mean of accuracies that all equal the floor may fall that much below it, because floats are rounded."""
@@ -122,7 +119,7 @@ def select(
     results: Iterable[RunResult],
     policy: str,
     *,
-    generated: bool | None = None,
+    group: Group | None = None,
     clones: int = 1,
     parity: str | None = None,
     change: str | None = None,
@@ -132,7 +129,7 @@ def select(
     Args:
         results: all of a bench.
         policy: name of the policy.
-        generated: True for generated mixes, False for written ones, None for all.
+        group: the mixes' group; None for all.
         clones: how often each app is there.
         parity: the baseline whose accuracies were the floors; None for the mix's own floors.
         change: the change of the board; None for the board as it is.
@@ -143,8 +140,8 @@ def select(
         task = result.task
         if result.summary is None or (task.policy, task.clones, task.parity, task.change) != wanted:
             continue
-        if generated is None or (result.utilisation is not None) == generated:
-            runs[result.task.mix, task.board, task.seed] = result
+        if group is None or result.group == group:
+            runs[key_of(result)] = result
     return runs
 
 
@@ -157,10 +154,10 @@ def compare(runs: Runs, base: Runs) -> PolicyComparison:
     pairs = {key: (runs[key], base[key]) for key in sorted(runs.keys() & base.keys())}
     known = {key: pair for key, pair in pairs.items() if _comparable(*map(units_j, pair))}
     units, boards, per_on_time = Ratios(), Ratios(), Ratios()
-    for key, (mine, other) in pairs.items():
-        units.add(key, units_j(mine), units_j(other))
-        boards.add(key, board_j(mine), board_j(other))
-        per_on_time.add(key, j_per_on_time(mine), j_per_on_time(other))
+    for mine, other in pairs.values():
+        units.add(mine, units_j(mine), units_j(other))
+        boards.add(mine, board_j(mine), board_j(other))
+        per_on_time.add(mine, j_per_on_time(mine), j_per_on_time(other))
     return PolicyComparison(
         units=units.interval(),
         board=boards.interval(),
@@ -178,30 +175,30 @@ def ratios_by_place(runs: Runs, base: Runs) -> dict[Place, float]:
     """Return the ratio of the units' energies by mix and board, geometric means over seeds; only known ones."""
     ratios = Ratios()
     for key in runs.keys() & base.keys():
-        ratios.add(key, units_j(runs[key]), units_j(base[key]))
+        ratios.add(runs[key], units_j(runs[key]), units_j(base[key]))
     return ratios.by_place()
 
 
-def energies_j(runs: Runs) -> Energies:
-    """Return the units' energy of each run for which it is known."""
-    return {key: known.stated for key, result in runs.items() if (known := units_j(result)) is not None}
-
-
-def lower_bounds_j(results: Iterable[RunResult]) -> Energies:
-    """Return the relaxed lower bounds on the units' energy of mixes as written, on boards as they are."""
-    return {
-        (one.task.mix, one.task.board, one.task.seed): one.lower_bound_j
-        for one in results
-        if one.task.plain and one.lower_bound_j is not None
-    }
-
-
-def energy_ratio(mine_j: Energies, other_j: Energies) -> ConfidenceInterval | None:
-    """Return the ratio of energies over the mixes, boards and seeds that both have; None if they have none."""
+def above_bound(runs: Runs) -> ConfidenceInterval | None:
+    """Return the ratio of the units' energy to each run's own lower bound; None if no run has one."""
     ratios = Ratios()
-    for key in mine_j.keys() & other_j.keys():
-        ratios.add(key, EnergyFigure.of(mine_j[key]), EnergyFigure.of(other_j[key]))
+    for result in runs.values():
+        ratios.add(result, _stated_j(result), EnergyFigure.of(result.lower_bound_j))
     return ratios.interval()
+
+
+def bound_below(runs: Runs) -> ConfidenceInterval | None:
+    """Return the ratio of each run's own lower bound to the units' energy; None if no run has one."""
+    ratios = Ratios()
+    for result in runs.values():
+        ratios.add(result, EnergyFigure.of(result.lower_bound_j), _stated_j(result))
+    return ratios.interval()
+
+
+def _stated_j(result: RunResult) -> EnergyFigure | None:
+    """Return the units' energy at the stated power figures alone, as that of the bound."""
+    known = units_j(result)
+    return None if known is None else EnergyFigure.of(known.stated)
 
 
 def shortfalls(runs: Runs, bases: Mapping[str, Runs]) -> list[Shortfall]:
@@ -273,12 +270,8 @@ def floor_misses(runs: Runs) -> list[FloorMiss]:
 
 def mean_on_time(runs: Runs) -> float | None:
     """Return the share of requests on time, mean over mixes; None if there are no runs."""
-    shares: dict[str, list[float]] = defaultdict(list)
-    for (mix, _, _), result in runs.items():
-        hits, n = on_time_counts(result)
-        if n:
-            shares[mix].append(hits / n)
-    return _mean_of_means(shares)
+    counted = ((result, on_time_counts(result)) for result in runs.values())
+    return _mean_of_mixes([(result, hits / n) for result, (hits, n) in counted if n])
 
 
 def mean_accuracy(result: RunResult) -> float | None:
@@ -297,27 +290,28 @@ def _worst(units: Ratios) -> Worst | None:
 
 
 def _difference(pairs: Mapping[RunKey, tuple[RunResult, RunResult]]) -> Difference | None:
-    on_time: dict[str, list[float]] = defaultdict(list)
-    accuracy: dict[str, list[float]] = defaultdict(list)
-    lost: dict[str, list[float]] = defaultdict(list)
-    for (mix, _, _), (mine, other) in pairs.items():
+    on_time: list[tuple[RunResult, float]] = []
+    accuracy: list[tuple[RunResult, float]] = []
+    lost: list[tuple[RunResult, float]] = []
+    for mine, other in pairs.values():
         (hits, n), (base_hits, base_n) = on_time_counts(mine), on_time_counts(other)
         if not n or not base_n:
             continue
-        on_time[mix].append(hits / n - base_hits / base_n)
-        lost[mix].append(lost_count(mine) / n - lost_count(other) / base_n)
+        on_time.append((mine, hits / n - base_hits / base_n))
+        lost.append((mine, lost_count(mine) / n - lost_count(other) / base_n))
         mine_accuracy, other_accuracy = mean_accuracy(mine), mean_accuracy(other)
         if mine_accuracy is not None and other_accuracy is not None:
-            accuracy[mix].append(mine_accuracy - other_accuracy)
-    mean_on_time, mean_lost = _mean_of_means(on_time), _mean_of_means(lost)
-    if mean_on_time is None or mean_lost is None:
+            accuracy.append((mine, mine_accuracy - other_accuracy))
+    more_on_time, more_lost = _mean_of_mixes(on_time), _mean_of_mixes(lost)
+    if more_on_time is None or more_lost is None:
         return None
-    return Difference(on_time=mean_on_time, accuracy=_mean_of_means(accuracy), lost=mean_lost)
+    return Difference(on_time=more_on_time, accuracy=_mean_of_mixes(accuracy), lost=more_lost)
 
 
-def _mean_of_means(values: Mapping[str, Sequence[float]]) -> float | None:
-    means = [math.fsum(own) / len(own) for _, own in sorted(values.items())]
-    return math.fsum(means) / len(means) if means else None
+def _mean_of_mixes(values: Sequence[tuple[RunResult, float]]) -> float | None:
+    """Return the mean over mixes that each count alike; None if there is no value."""
+    means = [mean(own) for own in by_mix(values, mean).values()]
+    return mean(means) if means else None
 
 
 def _summed(results: Iterable[RunResult]) -> tuple[int, int]:

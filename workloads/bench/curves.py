@@ -89,12 +89,12 @@ def utilisation_curve(runs: Runs, base: Runs) -> UtilisationCurve:
 
 def scale_lines(results: Sequence[RunResult], command: Command) -> dict[str, list[ScalePoint]]:
     """Return the points of each policy that was run with more apps, the studied policy first."""
-    reference = select(results, command.studied, generated=False)
+    reference = select(results, command.studied, group="written")
     lines = {}
     for policy in sorted(command.policies, key=lambda policy: policy != command.studied):
         points = []
         for clones in command.scale:
-            runs = select(results, policy, generated=False, clones=clones)
+            runs = select(results, policy, group="written", clones=clones)
             runs = {key: result for key, result in runs.items() if key[2] == command.seed}
             if runs:
                 units = compare(runs, reference).units

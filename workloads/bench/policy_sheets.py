@@ -6,16 +6,15 @@ Nothing here compares two policies, but for one column of the mixes' tables.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from workloads.bench.comparison import Runs, compare, energies_j, energy_ratio, lower_bounds_j, mean_accuracy, select
-from workloads.bench.ratios import EnergyFigure, board_j, j_per_on_time, units_j
-from workloads.bench.results import RunResult
+from workloads.bench.comparison import Runs, above_bound, compare, mean_accuracy, select
+from workloads.bench.ratios import EnergyFigure, board_j, by_mix, j_per_on_time, units_j
+from workloads.bench.results import Group, RunResult
 from workloads.bench.rows import lost_count, on_time_counts
-from workloads.bench.statistics import ConfidenceInterval, mean_interval, mean_range_over_sets
+from workloads.bench.statistics import ConfidenceInterval, mean, mean_interval, mean_range_over_sets
 from workloads.bench.tasks import Command
 from workloads.bench.words import change_words, figure_words
 from workloads.report.outcome import Sheet
@@ -24,27 +23,40 @@ from workloads.report.table import UNKNOWN
 Figure = TypeVar("Figure")
 
 
-def policy_sheet(results: Sequence[RunResult], command: Command, *, generated: bool) -> Sheet:
+_TITLES: Mapping[Group, str] = {
+    "written": "Policies",
+    "accuracy": "Policies, mixes with objective accuracy",
+    "generated": "Policies, generated mixes",
+}
+
+
+def policy_sheet(results: Sequence[RunResult], command: Command, group: Group) -> Sheet:
     """Return the absolute figures of all policies, means over mixes that each count alike.
 
     Args:
         results: all of the bench.
         command: the options of the bench.
-        generated: True for generated mixes, False for written ones.
+        group: the group of mixes.
     """
-    rows = []
+    rows, above = [], []
     for policy in command.policies:
-        runs = select(results, policy, generated=generated)
+        runs = select(results, policy, group=group)
         if runs:
             rows.append((policy, str(len(runs)), *_energies(runs), *_service(runs)))
+        bound = above_bound(runs)
+        if bound is not None:
+            mixes = len({mix for mix, _, _ in runs})
+            above.append(
+                f"{policy} {change_words(bound)} in {bound.scenarios} of {mixes} {'mix' if mixes == 1 else 'mixes'}"
+            )
     notes = []
-    bound = energy_ratio(energies_j(select(results, command.studied, generated=generated)), lower_bounds_j(results))
-    if bound is not None:
+    if above:
         notes.append(
-            f"{command.studied} against the relaxed lower bound, which no policy may reach: {change_words(bound)}."
+            "Against the relaxed lower bound, below which nothing gets that meets every slo and drops no more, in runs "
+            f"that meet every slo: {'; '.join(above)}."
         )
     return Sheet(
-        title="Policies, generated mixes" if generated else "Policies",
+        title=_TITLES[group],
         heads=("policy", "runs", "units' energy", "board's energy", "on time", "accuracy", "lost"),
         rows=rows,
         notes=notes,
@@ -53,10 +65,9 @@ def policy_sheet(results: Sequence[RunResult], command: Command, *, generated: b
 
 def mix_sheets(results: Sequence[RunResult], command: Command) -> list[Sheet]:
     """Return a table for each written mix on each of its boards."""
-    by_policy = {policy: select(results, policy, generated=False) for policy in command.policies}
-    places = dict.fromkeys(
-        (result.task.mix, result.task.board) for result in results if result.utilisation is None and result.task.plain
-    )
+    written = [result for result in results if result.utilisation is None]
+    by_policy = {policy: select(written, policy) for policy in command.policies}
+    places = dict.fromkeys((result.task.mix, result.task.board) for result in written if result.task.plain)
     return [_mix_sheet(mix, board, by_policy, command) for mix, board in places]
 
 
@@ -71,7 +82,11 @@ def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Com
         if runs:
             against = "baseline" if policy == baseline else change_words(compare(runs, here[baseline]).units)
             rows.append((policy, *_energies(runs), against, *_service(runs), *_extras(runs)))
-    bound = _mean([result.lower_bound_j for runs in here.values() for result in runs.values()], ".2f", " J")
+    bounds: dict[str, list[str]] = {}
+    for policy, runs in here.items():
+        words = _mean([result.lower_bound_j for result in runs.values()], ".2f", " J")
+        if words != UNKNOWN:
+            bounds.setdefault(words, []).append(policy)
     return Sheet(
         title=f"{mix} on {board}",
         heads=(
@@ -88,7 +103,10 @@ def _mix_sheet(mix: str, board: str, by_policy: Mapping[str, Runs], command: Com
             "managing",
         ),
         rows=rows,
-        notes=() if bound == UNKNOWN else (f"Relaxed lower bound on the units' energy: {bound}.",),
+        notes=[
+            f"Relaxed lower bound on the units' energy, dropping no more than {' and '.join(policies)}: {bound}."
+            for bound, policies in bounds.items()
+        ],
     )
 
 
@@ -100,8 +118,8 @@ def _energies(runs: Runs) -> tuple[str, str]:
 def _service(runs: Runs) -> tuple[str, str, str]:
     """Return the share on time, the delivered accuracy and the number of lost requests in words."""
     return (
-        figure_words(mean_interval(_by_mix(runs, _on_time_percent)), ".1f", " %"),
-        figure_words(mean_interval(_by_mix(runs, mean_accuracy)), ".3f"),
+        figure_words(mean_interval(by_mix(_known(runs, _on_time_percent), mean)), ".1f", " %"),
+        figure_words(mean_interval(by_mix(_known(runs, mean_accuracy), mean)), ".3f"),
         _mean([float(lost_count(result)) for result in runs.values()], ".1f"),
     )
 
@@ -119,25 +137,18 @@ def _extras(runs: Runs) -> tuple[str, ...]:
 
 def _joules(runs: Runs, energy_of: Callable[[RunResult], EnergyFigure | None]) -> ConfidenceInterval | None:
     """Return the mean energy over mixes, with its interval and its range over sets of power figures."""
-    of_mix = _by_mix(runs, energy_of)
-    mean = mean_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})
-    if mean is None:
+    of_mix = by_mix(_known(runs, energy_of), lambda own: EnergyFigure.mean(own, mean))
+    interval = mean_interval({mix: [one.stated for one in own] for mix, own in of_mix.items()})
+    if interval is None:
         return None
     over_sets = mean_range_over_sets({mix: [one.by_set for one in own] for mix, own in of_mix.items()})
-    return replace(mean, over_sets=over_sets)
+    return replace(interval, over_sets=over_sets)
 
 
-def _by_mix(runs: Runs, figure_of: Callable[[RunResult], Figure | None]) -> dict[str, list[Figure]]:
-    """Return a figure of each run by mix; runs of which it is unknown have no part.
-
-    The order does not depend on how the runs were spread over processes.
-    """
-    of_mix: dict[str, list[Figure]] = defaultdict(list)
-    for key in sorted(runs):
-        figure = figure_of(runs[key])
-        if figure is not None:
-            of_mix[key[0]].append(figure)
-    return of_mix
+def _known(runs: Runs, figure_of: Callable[[RunResult], Figure | None]) -> list[tuple[RunResult, Figure]]:
+    """Return each run with a figure of it; runs of which it is unknown have no part."""
+    found = ((result, figure_of(result)) for result in runs.values())
+    return [(result, figure) for result, figure in found if figure is not None]
 
 
 def _on_time_percent(result: RunResult) -> float | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import get_args
 
 from scheduler.board import Board
 from workloads.bench.comparison import compare, select
@@ -16,7 +17,7 @@ from workloads.bench.curves import scale_lines, utilisation_curve
 from workloads.bench.plots import LESS_ON_TIME, plot_energy, plot_scale, plot_utilisation
 from workloads.bench.policy_sheets import mix_sheets, policy_sheet
 from workloads.bench.power_sets import sets_of
-from workloads.bench.results import RunResult
+from workloads.bench.results import Group, RunResult
 from workloads.bench.sheets import (
     boards_sheet,
     energy_sheet,
@@ -68,21 +69,22 @@ class Bench:
     left_out: Sequence[str] = ()
 
     @property
-    def groups(self) -> list[bool]:
-        """False if some mixes are written, and True if some are generated. Sections about one group show the first."""
-        return sorted({result.utilisation is not None for result in self.results})
+    def groups(self) -> list[Group]:
+        """The groups of its mixes. Sections about one group show the first."""
+        there = {result.group for result in self.results}
+        return [group for group in get_args(Group) if group in there]
 
 
 def policy_sheets(bench: Bench) -> list[Sheet]:
-    """Return the tables of each policy's own figures, of the written mixes and of the generated ones."""
-    return [policy_sheet(bench.results, bench.command, generated=generated) for generated in bench.groups]
+    """Return the tables of each policy's own figures, one for each group of mixes."""
+    return [policy_sheet(bench.results, bench.command, group) for group in bench.groups]
 
 
 def energy_sheets(bench: Bench) -> list[Sheet]:
-    """Return the tables of energy against each baseline, of the written mixes and of the generated ones."""
+    """Return the tables of energy against each baseline, for each group of mixes."""
     sheets = [
-        energy_sheet(bench.results, bench.command, baseline, generated=generated)
-        for generated in bench.groups
+        energy_sheet(bench.results, bench.command, baseline, group)
+        for group in bench.groups
         for baseline in bench.command.against
     ]
     return [sheet for sheet in sheets if sheet.rows]
@@ -91,8 +93,8 @@ def energy_sheets(bench: Bench) -> list[Sheet]:
 def to_html(bench: Bench) -> str:
     """Return the whole page."""
     command, results = bench.command, bench.results
-    generated = bench.groups[0]
-    matrix = matrix_sheet(results, command, generated=generated)
+    group = bench.groups[0]
+    matrix = matrix_sheet(results, command, group)
     sensitivity, failures = sensitivity_sheet(results, command), failure_sheet(results)
     body = [
         _header(bench),
@@ -102,7 +104,7 @@ def to_html(bench: Bench) -> str:
         *map(_section, energy_sheets(bench)),
         _COMPARISONS if command.against else "",
         _section(matrix) if matrix is not None else "",
-        _section(boards_sheet(results, command, bench.boards, generated=generated)),
+        _section(boards_sheet(results, command, bench.boards, group)),
         _section(shortfall_sheet(results, command)),
         _section(floors_sheet(results, command)),
         _utilisation_section(bench),
@@ -145,10 +147,10 @@ def _counted(n: int, one: str, more: str) -> str:
 
 def _energy_figure(bench: Bench, baseline: str) -> str:
     """Return the drawing of all other policies against a baseline; empty if no energy is known."""
-    results, generated = bench.results, bench.groups[0]
-    base = select(results, baseline, generated=generated)
+    results, group = bench.results, bench.groups[0]
+    base = select(results, baseline, group=group)
     comparisons = {
-        policy: compare(select(results, policy, generated=generated), base)
+        policy: compare(select(results, policy, group=group), base)
         for policy in bench.command.policies
         if policy != baseline
     }
@@ -162,8 +164,8 @@ def _energy_figure(bench: Bench, baseline: str) -> str:
 
 def _utilisation_section(bench: Bench) -> str:
     results, command = bench.results, bench.command
-    studied = select(results, command.studied, generated=True)
-    curves = {name: utilisation_curve(studied, select(results, name, generated=True)) for name in command.baselines}
+    studied = select(results, command.studied, group="generated")
+    curves = {name: utilisation_curve(studied, select(results, name, group="generated")) for name in command.baselines}
     curves = {name: curve for name, curve in curves.items() if curve.points}
     if not curves:
         return ""
@@ -255,6 +257,10 @@ def _method_section(bench: Bench) -> str:
         "Tail / target: latency over target at the app's slo, the largest over apps, as MLPerf's early-stopping "
         "percentile (c = 0.99); unknown with too few requests, or too many lost.",
         "XRBench: 100 · mean over apps of (Σ rt · en / frames · (1 − share lost)); its accuracy term is left out.",
+        "Mixes with objective accuracy have tables of their own and no part in the means of the others: less energy is "
+        "not what they ask for.",
+        "Boards whose power figures have the same source count as one board in each mean: of runs of one mix and seed "
+        "on them the mean is taken first.",
         "Generated mixes are run with one seed each, without policies that need hindsight.",
     ]
     return page.section("How the figures are made", f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in items)}</ul>")

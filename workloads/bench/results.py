@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,10 @@ from workloads.bench.variants import Floors
 from workloads.bench.xrbench import Frames, xrbench_score
 from workloads.results.requests import first_ends, latencies_ms
 from workloads.results.summary import Summary
+
+Group: TypeAlias = Literal["written", "accuracy", "generated"]
+"""Mixes that are averaged together: written ones; those of them whose objective is accuracy, so that less energy is not
+what they ask for; and generated ones."""
 
 _ROUNDING = 1e-9
 """The mean of equal accuracies may be that much above each of them, because floats are rounded. Floors are as much
@@ -38,7 +43,11 @@ class RunResult:
         tail: the largest over apps of latency over target at the app's slo, as an early-stopping percentile: at most
             1 shows with 99 % confidence that every app meets its slo. None if an app has too few requests, or if the
             value is infinite.
-        lower_bound_j: relaxed lower bound on the units' energy in joules; None if it was not computed.
+        lower_bound_j: relaxed lower bound on the units' energy in joules for any run that meets every slo and drops no
+            more than this one; None if it was not computed, or if this run misses an slo.
+        seeks_accuracy: True if the mix's objective is accuracy.
+        power_table: where the board's power figures come from. Boards with the same words there stand for one board.
+            Empty for a board of its own.
     """
 
     task: BenchTask
@@ -51,6 +60,15 @@ class RunResult:
     xrbench: float | None = None
     tail: float | None = None
     lower_bound_j: float | None = None
+    seeks_accuracy: bool = False
+    power_table: str = ""
+
+    @property
+    def group(self) -> Group:
+        """The group of its mix."""
+        if self.utilisation is not None:
+            return "generated"
+        return "accuracy" if self.seeks_accuracy else "written"
 
 
 def result_of(
@@ -63,6 +81,8 @@ def result_of(
     decisions: int | None = None,
     by_set: EnergyBySet | None = None,
     lower_bound_j: float | None = None,
+    seeks_accuracy: bool = False,
+    power_table: str = "",
 ) -> RunResult:
     """Return the result of a run that ended well.
 
@@ -74,7 +94,9 @@ def result_of(
         managing_j: energy of managing in joules; None if unknown.
         decisions: number of plans that the policy was asked for; None if they were not counted.
         by_set: energy under each set of power figures; None if there is only one.
-        lower_bound_j: relaxed lower bound on the units' energy in joules; None if it was not computed.
+        lower_bound_j: relaxed lower bound on the units' energy in joules; None if there is none.
+        seeks_accuracy: True if the mix's objective is accuracy.
+        power_table: where the board's power figures come from; empty for a board of its own.
     """
     ended = {app: first_ends(own) for app, own in records.items()}
     return RunResult(
@@ -87,6 +109,8 @@ def result_of(
         xrbench=xrbench_score([_frames(own) for own in ended.values()], summary.energy.units_j),
         tail=_tail(summary, ended),
         lower_bound_j=lower_bound_j,
+        seeks_accuracy=seeks_accuracy,
+        power_table=power_table,
     )
 
 

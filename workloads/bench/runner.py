@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from actors.board_schema import BoardError
 from actors.session import RaySession
 from scheduler.board import Board
+from scheduler.objectives import OBJECTIVES
 from scheduler.policies import PolicyError
 from workloads.bench.cases import Cases, Profiles, read_mix
 from workloads.bench.power_sets import energy_by_set, set_boards
@@ -32,6 +33,7 @@ from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.progress import Progress
 from workloads.results.epoch_log import Entry
+from workloads.results.summary import Summary
 from workloads.runs.plan import plan_run
 from workloads.runs.simulated import plan_simulation
 from workloads.simulator import SimulationError, SimulationPlan, simulate
@@ -99,8 +101,7 @@ def _run_all(
     on_progress: Progress,
     session: RaySession | None,
 ) -> None:
-    # The lower bound is the same for all runs of a mix, a board and a seed, so that those of two policies suffice.
-    bounded = (command.studied, "oracle")
+    bounded = (command.studied, *command.baselines, "oracle")
     by_place = {(case.mix, case.board): case for case in cases.cases}
     todo = [
         Job(
@@ -196,15 +197,27 @@ def _simulated(job: Job, mix: Mix) -> RunResult:
         managing_j=simulated.managing_j,
         decisions=simulated.decisions,
         by_set=energy_by_set(sets, simulated.residency, mix.duration_s),
-        lower_bound_j=_lower_bound_j(plan) if job.bounded else None,
+        lower_bound_j=_lower_bound_j(plan, simulated.summary) if job.bounded else None,
+        seeks_accuracy=OBJECTIVES[mix.objective].seeks_accuracy,
+        power_table=_power_table(job.board),
     )
 
 
-def _lower_bound_j(plan: SimulationPlan) -> float | None:
+def _power_table(board: Board) -> str:
+    return board.power_source if board.powered else ""
+
+
+def _lower_bound_j(plan: SimulationPlan, summary: Summary) -> float | None:
+    """Return the bound for a run that drops as many requests as this one; None if this one misses an slo."""
     # The solver of the linear programs takes a second to import; only processes that need it wait.
     from workloads.hindsight.bound import lower_bound_j
 
-    return lower_bound_j(plan)
+    for app in summary.apps.values():
+        hits = round((app.on_time or 0.0) * (app.submitted - app.in_flight))
+        if hits < app.slo * app.submitted - 1e-9:
+            return None
+    # A request that is not over when the drain ends was not served either.
+    return lower_bound_j(plan, {name: app.dropped + app.in_flight for name, app in summary.apps.items()})
 
 
 def _real(job: Job, mix: Mix, session: RaySession) -> RunResult:
@@ -222,4 +235,10 @@ def _real(job: Job, mix: Mix, session: RaySession) -> RunResult:
                 raise PolicyError(
                     f"policy {plan.policy!r} failed at {max(0.0, entry['now_s']):.1f} s: {entry['error']}"
                 )
-        return result_of(job.task, summary, read_run(Path(directory)).records)
+        return result_of(
+            job.task,
+            summary,
+            read_run(Path(directory)).records,
+            seeks_accuracy=OBJECTIVES[mix.objective].seeks_accuracy,
+            power_table=_power_table(job.board),
+        )

@@ -13,15 +13,14 @@ from workloads.bench.comparison import (
     PolicyComparison,
     Runs,
     both_meeting,
+    bound_below,
     compare,
-    energies_j,
-    energy_ratio,
     floor_misses,
-    lower_bounds_j,
     select,
     shortfalls,
 )
-from workloads.bench.results import RunResult
+from workloads.bench.ratios import shared_tables
+from workloads.bench.results import Group, RunResult
 from workloads.bench.sensitivity import CHANGES
 from workloads.bench.statistics import ConfidenceInterval
 from workloads.bench.tasks import Command
@@ -39,27 +38,34 @@ from workloads.report.table import UNKNOWN, fraction, share
 
 NOT_RUN = "–"
 
+_MIXES: Mapping[Group, str] = {
+    "written": "{}",
+    "accuracy": "{} with objective accuracy",
+    "generated": "generated {}",
+}
+"""By group, how its mixes are called; the braces stand for the word mix or mixes."""
 
-def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, *, generated: bool) -> Sheet:
+
+def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, group: Group) -> Sheet:
     """Return all other policies against one baseline, and once more those that ran at its accuracy.
 
     Args:
         results: all of the bench.
         command: the options of the bench.
         baseline: the policy that the others are compared with.
-        generated: True for generated mixes, False for written ones.
+        group: the group of mixes.
     """
-    base = select(results, baseline, generated=generated)
+    base = select(results, baseline, group=group)
     others = [policy for policy in command.policies if policy != baseline]
-    rows = [_energy_row(policy, select(results, policy, generated=generated), base) for policy in others]
+    rows = [_energy_row(policy, select(results, policy, group=group), base) for policy in others]
     for policy in others:
-        at_parity = select(results, policy, generated=generated, parity=baseline)
+        at_parity = select(results, policy, group=group, parity=baseline)
         rows.append(_energy_row(f"{policy} at the accuracy of {baseline}", at_parity, base))
-    bound = energy_ratio(lower_bounds_j(results), energies_j(base))
+    bound = bound_below(base)
     if bound is not None:
-        rows.append(("relaxed lower bound", change_words(bound), *[NOT_RUN] * 8))
+        rows.append(("relaxed lower bound", *[NOT_RUN] * 7, _with_mixes(bound), NOT_RUN))
     mixes = len({mix for mix, _, _ in base})
-    which = ("generated " if generated else "") + ("mix" if mixes == 1 else "mixes")
+    which = _MIXES[group].format("mix" if mixes == 1 else "mixes")
     return Sheet(
         title=f"Against {baseline}, {mixes} {which}",
         heads=(
@@ -75,20 +81,24 @@ def energy_sheet(results: Sequence[RunResult], command: Command, baseline: str, 
             "worst case",
         ),
         rows=[row for row in rows if row],
+        notes=[
+            f"{', '.join(boards)} count as one board in each mean: they share their power figures."
+            for boards in shared_tables(base.values())
+        ],
     )
 
 
-def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: bool) -> Sheet | None:
+def matrix_sheet(results: Sequence[RunResult], command: Command, group: Group) -> Sheet | None:
     """Return the networks × clocks against the first baseline, or None if the policies have one kind of clocks only.
 
     It shows the savings of the networks, of the clocks, and of a decision about both together.
     """
     cells: dict[str, dict[str, str]] = {}
     baseline = command.baselines[0] if command.baselines else command.studied
-    base = select(results, baseline, generated=generated)
+    base = select(results, baseline, group=group)
     for policy in command.policies:
         networks, clocks = networks_and_clocks(policy)
-        comparison = compare(select(results, policy, generated=generated), base)
+        comparison = compare(select(results, policy, group=group), base)
         cells.setdefault(networks, {})[clocks] = "baseline" if policy == baseline else _cell(comparison)
     columns = list(dict.fromkeys(clocks for own in cells.values() for clocks in own))
     if len(columns) < 2:
@@ -105,18 +115,24 @@ def matrix_sheet(results: Sequence[RunResult], command: Command, *, generated: b
     )
 
 
-def boards_sheet(
-    results: Sequence[RunResult], command: Command, boards: Mapping[str, Board], *, generated: bool
-) -> Sheet:
-    """Return the studied policy against each baseline by board, and the source of each board's power figures."""
+def boards_sheet(results: Sequence[RunResult], command: Command, boards: Mapping[str, Board], group: Group) -> Sheet:
+    """Return the studied policy against each baseline by board, and the source of each board's power figures.
+
+    Boards that share their power figures have one more row, together.
+    """
+
+    def cells(*names: str) -> list[str]:
+        here = [result for result in results if result.task.board in names]
+        studied = select(here, command.studied, group=group)
+        return [_cell(compare(studied, select(here, rival, group=group))) for rival in command.baselines]
+
     rows = []
     for name, board in boards.items():
-        here = [result for result in results if result.task.board == name]
-        studied = select(here, command.studied, generated=generated)
-        cells = [_cell(compare(studied, select(here, rival, generated=generated))) for rival in command.baselines]
         source = f"emulated clocks; {board.power_source}" if board.emulated else board.power_source
-        sets = power_sets(board, here)
-        rows.append((name, *cells, f"{source}; {OVER_SETS}: {sets}" if sets else source))
+        sets = power_sets(board, results)
+        rows.append((name, *cells(name), f"{source}; {OVER_SETS}: {sets}" if sets else source))
+    for shared in shared_tables(select(results, command.studied, group=group).values()):
+        rows.append((" and ".join(shared), *cells(*shared), "shared"))
     return Sheet(
         title="By board",
         heads=("board", *(f"{command.studied} against {baseline}" for baseline in command.baselines), "power figures"),
@@ -272,10 +288,13 @@ def _energy_row(name: str, runs: Runs, base: Runs) -> tuple[str, ...]:
 
 def _where_both_meet(runs: Runs, base: Runs) -> str:
     units = compare(*both_meeting(runs, base)).units
-    if units is None:
-        return "no mix"
-    mixes = "1 mix" if units.scenarios == 1 else f"{units.scenarios} mixes"
-    return with_bounds(change_of(units.value), *bounds_words(units), mixes)
+    return "no mix" if units is None else _with_mixes(units)
+
+
+def _with_mixes(interval: ConfidenceInterval) -> str:
+    """Return a ratio as a change with its bounds and the number of mixes behind it."""
+    mixes = "1 mix" if interval.scenarios == 1 else f"{interval.scenarios} mixes"
+    return with_bounds(change_of(interval.value), *bounds_words(interval), mixes)
 
 
 def _cell(comparison: PolicyComparison, *more: str) -> str:
@@ -295,7 +314,7 @@ def _conclusion(interval: ConfidenceInterval | None) -> str:
 
 def _of_first_seed(results: Sequence[RunResult], command: Command, policy: str, change: str | None) -> Runs:
     """Return the runs with the first seed, the only ones that are repeated on changed boards."""
-    runs = select(results, policy, generated=False, change=change)
+    runs = select(results, policy, group="written", change=change)
     return {key: result for key, result in runs.items() if key[2] == command.seed}
 
 

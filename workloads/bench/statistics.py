@@ -55,6 +55,11 @@ class ConfidenceInterval:
         return min(self.low, low), max(self.high, high)
 
 
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean of one or more numbers."""
+    return math.fsum(values) / len(values)
+
+
 def geometric_mean(values: Sequence[float]) -> float:
     """Return the geometric mean of one or more numbers above 0. That of 2 and 8 is 4."""
     return math.exp(math.fsum(map(math.log, values)) / len(values))

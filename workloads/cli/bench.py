@@ -24,7 +24,7 @@ from workloads.mix.errors import choice
 from workloads.report.outcome import Sheet
 from workloads.runs.boards import BACKENDS
 
-_SCHEMA = 2
+_SCHEMA = 3
 """Version of the format of `runs.jsonl`; a directory of another version is refused."""
 
 _PRINTED = ("policy", "units' energy", "on time", "accuracy", "lost", "units' energy is", "where both meet their slos")

@@ -7,13 +7,26 @@ the least energy under these rows is at most that of any policy. What makes it a
 - Units mix their clocks freely in time, request by request, at no delay; idle time is spent at the cheapest clock.
 - A request may be served in any gear of its application that is allowed at any time from its arrival to its deadline,
   by the fastest allowed network of that gear. Other applications only take core time away.
-- The requests that may be late under the slo are the most expensive ones, wherever in the run they are.
+- Which requests are on time, late or dropped is free, wherever in the run they are; only their numbers count.
 - A request whose deadline is after the end of the run costs nothing; nor does managing, preparing or waking up.
 - Lost cores are still there; heat sets no limit, and leaks as at the coldest ambient of the run. A clock above a limit
   remains for as long as changing a clock takes. A closed loop asks for nothing.
 
 Not relaxed: each request takes the service time that the seed draws for it; mean service is within the targets; an
-application serves one request at a time; static power and load that is not ours cost the same at every clock.
+application serves one request at a time; static power and load that is not ours cost the same at every clock; who is
+not on time is served late, but for as many requests as may be dropped.
+
+Why the requests that are late can't be left out. Of the n requests of an application, f are due after the end. A run
+that leaves none in flight ends each of the n - f others on time, late or by dropping it. At least slo · n - f of them
+are on time. At most d are dropped, the argument `dropped`. So n - f - d are served, on time or late, and each holds its
+cores until its work is done; what it holds them for beyond the least work of its gear is left out. Three facts say
+where the time of a late request may lie:
+
+- It begins after its arrival, and with drop rule `late` before its deadline, since a queue drops its head then.
+- Its least work is over by the time that it takes at the slowest clock, beside the most load that is not ours.
+- Work after the end of the run costs nothing there. With rule `late` that is so for at most one request of an
+  application, the one in service at the end, since one that waits and is late is dropped; with the others, which let
+  late ones wait, also for as many as its queue holds.
 
 A policy meets an slo if that share of all requests submitted is on time; a run's `on_time` leaves requests in flight
 at the very end out of account, so the bound is for runs that leave none. docs/hindsight.md has the program as formulas.
@@ -22,8 +35,9 @@ at the very end out of account, so the bound is for runs that leave none. docs/h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -34,6 +48,7 @@ from scheduler.messages import AmbientChanged
 from scheduler.profile import Profile, ServiceTime
 from workloads.hindsight.intervals import Interval, intervals_of
 from workloads.hindsight.linear_program import LinearProgram
+from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
@@ -50,21 +65,25 @@ _TermsByClock = dict[tuple[int, str, float], _Terms]
 """Terms by an interval's number, a unit and a clock in MHz."""
 
 
-def lower_bound_j(plan: SimulationPlan) -> float | None:
+_NONE_DROPPED: Mapping[str, int] = MappingProxyType({})
+
+
+def lower_bound_j(plan: SimulationPlan, dropped: Mapping[str, int] = _NONE_DROPPED) -> float | None:
     """Return the energy of the units that no policy can go below while it meets every slo and every floor.
 
     One core of 1 W static and 2 W dynamic power that serves nine requests of 10 ms within 1 s takes at least
-    1 + 9 · 0.010 · 2 = 1.18 J.
+    1 + 9 · 0.010 · 2 = 1.18 J. With an slo of 0.5 that is so too, unless requests may be dropped.
 
     Args:
         plan: the run; its policy and costs are ignored, its seed counts.
+        dropped: by application, how many requests the policy may drop; 0 for one that is not named.
 
     Returns:
         Joules over the mix's duration; None where the power of a unit is unknown, or no policy can meet every slo.
     """
     if not plan.board.powered:
         return None
-    return _Bound(plan).solve()
+    return _Bound(plan, dropped).solve()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +94,7 @@ class _UnitVariables:
         active: by clock, the variable for the seconds in which any core is busy.
         paces: by clock, the profiled seconds of work that a busy core gets through in a second.
         dynamic_w: by clock, the power of one busy core at an activity of 1.
-        others: share of that power that other load uses of every core.
+        others: share of that power that is counted for every core already, whoever uses it.
         top_mhz: the highest clock that the limits allow.
     """
 
@@ -95,21 +114,33 @@ class _RequestGroup:
         target_s: the latency target.
         min_accuracy: the lowest floor in that time.
         shares: the share of each request in the distribution of service times, rising, shape (n,).
+        last_due_s: the latest of their deadlines.
     """
 
     intervals: range
     target_s: float
     min_accuracy: float
     shares: FloatArray
+    last_due_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The variables that count requests of an application served: on time, and late; each with factor 1."""
+
+    on_time: _Terms
+    late: _Terms
 
 
 class _Bound:
     """The linear program while it is put together."""
 
-    def __init__(self, plan: SimulationPlan) -> None:
+    def __init__(self, plan: SimulationPlan, dropped: Mapping[str, int]) -> None:
         self._plan = plan
+        self._dropped = dropped
         self._program = LinearProgram()
         self._intervals = intervals_of(plan)
+        self._begins_s = [interval.from_s for interval in self._intervals]
         self._leakage = _leakage(plan)
         self._units = [
             {unit.name: self._unit_variables(unit, interval) for unit in plan.board.units}
@@ -135,6 +166,9 @@ class _Bound:
         """Add a unit's time in an interval: at each clock, active or idle, together the length of the interval."""
         limits = interval.limits[unit.name]
         load = min(limits.other_load, MAX_OTHER_LOAD_SIMULATED)
+        # A request takes the place of other load on its cores. One of less activity than that load counts from the
+        # start, so that no request costs less than nothing.
+        others = min(load, _least_activity(self._plan.profiles.values(), unit.kind))
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None
@@ -145,7 +179,7 @@ class _Bound:
             # another clock is asked for meanwhile: that begins the transition anew.
             upper_s = interval.length_s if mhz <= top_mhz else min(interval.length_s, 2e-6 * unit.transition_us)
             leaked_w = static_w * self._leakage[unit.name]
-            others_w = dynamic_w * load * len(limits.cpus_online)
+            others_w = dynamic_w * others * len(limits.cpus_online)
             idle_share = 1.0 if load else unit.idle_share
             active[mhz] = self._program.variable(static_w + leaked_w + others_w, upper_s)
             idle = self._program.variable(static_w * idle_share + leaked_w + others_w, upper_s)
@@ -158,100 +192,141 @@ class _Bound:
             active=active,
             paces={mhz: unit.pace(mhz) * (1 - load) for mhz in unit.mhz},
             dynamic_w=dict(zip(unit.mhz, unit.dynamic_w, strict=True)),
-            others=load,
+            others=others,
             top_mhz=top_mhz,
         )
 
     # ------------------------------------------------------------ applications
 
     def _demand(self, presence: Presence) -> None:
-        """Require that enough of an application's requests are served on time."""
-        app = presence.app.name
-        arrivals_s = self._plan.mix.arrivals_s(self._plan.seed)[app]
-        slo = presence.targets[-1].slo
-        groups, free = self._groups(presence, arrivals_s)
-        own_time: _TermsByClock = {}
-        on_time: _Terms = {}
-        for group in groups:
-            on_time |= self._serve(self._plan.profiles[app], group, own_time)
+        """Require that enough of an application's requests are served, and enough of these on time."""
+        app = presence.app
+        profile = self._plan.profiles[app.name]
+        arrivals_s = self._plan.mix.arrivals_s(self._plan.seed)[app.name]
+        groups = self._groups(presence, arrivals_s)
+        due = sum(len(group.shares) for group in groups)
         # Requests on time ≥ slo · all requests; those that are due after the end count as on time at no cost.
-        self._program.at_least(on_time, math.ceil(slo * len(arrivals_s) - 1e-9) - free)
+        on_time = math.ceil(presence.targets[-1].slo * len(arrivals_s) - 1e-9) - (len(arrivals_s) - due)
+        served = due - self._dropped.get(app.name, 0) - self._most_unfinished(app, profile, groups)
+        own_time: _TermsByClock = {}
+        counted = [self._serve(app, profile, group, own_time, some_late=served > on_time) for group in groups]
+        on_time_terms = {variable: one for group in counted for variable, one in group.on_time.items()}
+        late_terms = {variable: one for group in counted for variable, one in group.late.items()}
+        self._program.at_least(on_time_terms, on_time)
+        self._program.at_least(on_time_terms | late_terms, served)
         # An application serves one request at a time, so its requests take no longer than the unit is active.
         for (number, unit, mhz), taken in own_time.items():
             self._program.at_most({**taken, self._units[number][unit].active[mhz]: -1.0}, 0.0)
 
-    def _groups(self, presence: Presence, arrivals_s: FloatArray) -> tuple[list[_RequestGroup], int]:
-        """Return an application's requests in groups, and the number of those that are due after the run.
+    def _groups(self, presence: Presence, arrivals_s: FloatArray) -> list[_RequestGroup]:
+        """Return an application's requests in groups, but for those that are due after the run.
 
         Requests of a group differ in their share of the service times only, so the program need not tell them apart.
         """
         targets = presence.targets
-        begins_s = [interval.from_s for interval in self._intervals]
         draws = Draws(self._plan.seed, presence.app.name)
-        shares: dict[tuple[int, int, float, float], list[float]] = {}
-        free = 0
+        found: dict[tuple[int, int, float, float], list[tuple[float, float]]] = {}
         for index, arrival_s in enumerate(arrivals_s.tolist()):
             target = [one for one in targets if one.from_s <= arrival_s][-1]
             due_s = arrival_s + target.latency_ms / 1000
             if due_s >= self._plan.mix.duration_s:
-                free += 1
                 continue
             floors = [target.min_accuracy, *(one.min_accuracy for one in targets if arrival_s < one.from_s <= due_s)]
-            first, last = (int(np.searchsorted(begins_s, at_s, side="right")) - 1 for at_s in (arrival_s, due_s))
-            key = (first, last, target.latency_ms / 1000, min(floors))
-            shares.setdefault(key, []).append(draws.share(index))
-        groups = [
-            _RequestGroup(range(first, last + 1), target_s, min_accuracy, np.sort(of_group))
-            for (first, last, target_s, min_accuracy), of_group in shares.items()
+            key = (self._number_at(arrival_s), self._number_at(due_s), target.latency_ms / 1000, min(floors))
+            found.setdefault(key, []).append((draws.share(index), due_s))
+        return [
+            _RequestGroup(
+                intervals=range(first, last + 1),
+                target_s=target_s,
+                min_accuracy=min_accuracy,
+                shares=np.sort([share for share, _ in of_group]),
+                last_due_s=max(due_s for _, due_s in of_group),
+            )
+            for (first, last, target_s, min_accuracy), of_group in found.items()
         ]
-        return groups, free
 
-    def _serve(self, profile: Profile, group: _RequestGroup, own_time: _TermsByClock) -> _Terms:
+    def _number_at(self, at_s: float) -> int:
+        """Return the number of the interval in which a moment lies; the last one for all after it."""
+        return int(np.searchsorted(self._begins_s, at_s, side="right")) - 1
+
+    def _most_unfinished(self, app: App, profile: Profile, groups: Sequence[_RequestGroup]) -> int:
+        """Return how many requests due within the run may at most be served after it, at no cost."""
+        if app.drop != "late":
+            return app.queue_bound() + 1
+        for group in groups:
+            for unit, _, _, times in _gears(self._plan.board, profile, group.min_accuracy):
+                work_s = _least_work_s(times, float(group.shares[-1]))
+                if self._over_s(app, unit, group, work_s) > self._plan.mix.duration_s:
+                    return 1
+        return 0
+
+    def _over_s(self, app: App, unit: BoardUnit, group: _RequestGroup, work_s: float) -> float:
+        """Return by when so much work of each request of a group is over, late or not, if it is served at all."""
+        if app.drop != "late":
+            return math.inf
+        slowest = min(min(here[unit.name].paces.values()) for here in self._units[group.intervals.start :])
+        return group.last_due_s + work_s / slowest
+
+    def _serve(
+        self, app: App, profile: Profile, group: _RequestGroup, own_time: _TermsByClock, *, some_late: bool
+    ) -> _Served:
         """Add variables for a group's requests by quantile group and gear, and for the time these take.
 
         Args:
-            profile: the application's profile.
-            group: requests of the application.
+            app: the application.
+            profile: its profile.
+            group: requests of it.
             own_time: by interval, unit and clock, the variables for the application's time there; added to.
-
-        Returns:
-            The variables that count requests served on time, each with factor 1.
+            some_late: False if enough are served where no more are than have to be on time.
         """
         program = self._program
         # The shares rise, so the first of each part is its least, and its request the fastest in every network.
-        quantile_groups = np.array_split(group.shares, min(_QUANTILE_GROUPS, len(group.shares)))
-        counts: list[_Terms] = [{} for _ in quantile_groups]
+        parts = np.array_split(group.shares, min(_QUANTILE_GROUPS, len(group.shares)))
+        counts: list[_Terms] = [{} for _ in parts]
+        served = _Served({}, {})
         for unit, cores, activity, times in _gears(self._plan.board, profile, group.min_accuracy):
-            work_s = [_least_work_s(times, float(part[0])) for part in quantile_groups]
-            pace = self._fastest_pace(unit, group.intervals)
+            work_s = [_least_work_s(times, float(part[0])) for part in parts]
             # A request that takes longer than the target at the fastest clock of all can't be on time in this gear.
-            served = {
-                program.variable(0.0, float(len(part))): (number, work)
-                for number, (part, work) in enumerate(zip(quantile_groups, work_s, strict=True))
-                if work <= pace * group.target_s * (1 + 1e-9)
-            }
-            if not served:
-                continue
-            # Σ time · pace = Σ requests · work: all work is done. Σ time ≤ Σ requests · target: no request on time is
-            # served for longer than its target, so the mean is not either.
-            done = {variable: -work for variable, (_, work) in served.items()}
-            within = {variable: -group.target_s for variable in served}
-            for number in group.intervals:
-                here = self._units[number][unit.name]
-                for mhz, pace in here.paces.items():
-                    # Other load was counted on all cores already, and gives way to a request.
-                    time = program.variable(cores * here.dynamic_w[mhz] * (activity - here.others), math.inf)
-                    done[time], within[time] = pace, 1.0
-                    self._core_time.setdefault((number, unit.name, mhz), {})[time] = float(cores)
-                    own_time.setdefault((number, unit.name, mhz), {})[time] = 1.0
-            program.equal(done, 0.0)
-            program.at_most(within, 0.0)
-            for variable, (number, _) in served.items():
-                counts[number][variable] = 1.0
+            reach_s = self._fastest_pace(unit, group.intervals) * group.target_s * (1 + 1e-9)
+            ways = [(served.on_time, group.intervals, [place for place, work in enumerate(work_s) if work <= reach_s])]
+            if some_late:
+                last = self._number_at(self._over_s(app, unit, group, max(work_s)))
+                ways.append((served.late, range(group.intervals.start, last + 1), list(range(len(parts)))))
+            for terms, intervals, places in ways:
+                if not places:
+                    continue
+                variables = {place: program.variable(0.0, float(len(parts[place]))) for place in places}
+                paces = self._times(unit, cores, activity, intervals, own_time)
+                # Σ time · pace = Σ requests · work: all work is done.
+                done = {variable: -work_s[place] for place, variable in variables.items()}
+                program.equal({**paces, **done}, 0.0)
+                if terms is served.on_time:
+                    # Σ time ≤ Σ requests · target: no request on time is served for longer than its target, so the
+                    # mean is not either.
+                    within = dict.fromkeys(variables.values(), -group.target_s)
+                    program.at_most({**dict.fromkeys(paces, 1.0), **within}, 0.0)
+                for place, variable in variables.items():
+                    counts[place][variable] = terms[variable] = 1.0
         # Over all gears no more requests are served than there are.
-        for part, count in zip(quantile_groups, counts, strict=True):
+        for part, count in zip(parts, counts, strict=True):
             program.at_most(count, float(len(part)))
-        return {variable: 1.0 for count in counts for variable in count}
+        return served
+
+    def _times(self, unit: BoardUnit, cores: int, activity: float, intervals: range, own_time: _TermsByClock) -> _Terms:
+        """Add a variable for the time that requests take in a gear in each interval at each clock.
+
+        Returns:
+            The pace at which each gets through work.
+        """
+        paces: _Terms = {}
+        for number in intervals:
+            here = self._units[number][unit.name]
+            for mhz, pace in here.paces.items():
+                time = self._program.variable(cores * here.dynamic_w[mhz] * (activity - here.others), math.inf)
+                paces[time] = pace
+                self._core_time.setdefault((number, unit.name, mhz), {})[time] = float(cores)
+                own_time.setdefault((number, unit.name, mhz), {})[time] = 1.0
+        return paces
 
     def _fastest_pace(self, unit: BoardUnit, intervals: range) -> float:
         """Return the fastest pace of a unit in these intervals.
@@ -296,6 +371,12 @@ def _gears(
         for (kind, cores, activity), here in times.items():
             if kind == unit.kind and cores <= unit.cores:
                 yield unit, cores, activity, here
+
+
+def _least_activity(profiles: Iterable[Profile], kind: str) -> float:
+    """Return the least activity of any network on a kind of unit; infinite where none runs there."""
+    times = (time for profile in profiles for rung in profile.rungs for time in rung.times if time.kind == kind)
+    return min((time.activity for time in times), default=math.inf)
 
 
 def _least_work_s(times: Sequence[ServiceTime], share: float) -> float:

@@ -1,25 +1,29 @@
 """A bench compares its results: pairs, ratios and what else differs, shortfalls, curves, and the list of runs."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
 from helpers.bench_results import COMMAND, app, result, runs
 from helpers.synthetic_run import make_run
 from workloads.bench.comparison import (
+    Runs,
+    above_bound,
     both_meeting,
+    bound_below,
     compare,
-    energies_j,
-    energy_ratio,
     floor_misses,
-    lower_bounds_j,
+    mean_on_time,
     missed_apps,
     ratios_by_place,
     select,
     shortfalls,
 )
 from workloads.bench.curves import STEPS, scale_lines, utilisation_curve
-from workloads.bench.results import RunResult, delivered_floors, result_of
+from workloads.bench.power_sets import EnergyBySet
+from workloads.bench.ratios import shared_tables
+from workloads.bench.results import Group, RunResult, delivered_floors, result_of
 from workloads.bench.rows import on_time_counts
 from workloads.bench.tasks import BenchTask, Case, first_tasks, parity_tasks, usual_baselines
 from workloads.results.requests import first_ends, is_on_time
@@ -126,16 +130,101 @@ def test_mixes_where_one_misses_an_slo_are_left_out_of_the_like_comparison() -> 
     assert [key[0] for key in other] == ["a"]
 
 
-def test_the_lower_bound_of_any_plain_run_serves_the_others_of_its_mix_and_seed() -> None:
+def test_each_run_is_compared_with_the_bound_for_what_it_dropped_itself() -> None:
+    ours = runs(
+        result("joint", units_j=10.0, lower_bound_j=8.0),
+        result("joint", seed=1, units_j=8.0, lower_bound_j=5.0),
+        result("joint", seed=2, units_j=1.0),  # it misses an slo, so it has no bound
+    )
+    above, below = above_bound(ours), bound_below(ours)
+    assert above is not None
+    assert below is not None
+    assert above.value == pytest.approx((1.25 * 1.6) ** 0.5)
+    assert below.value == pytest.approx(1 / above.value)
+    assert above.n == 2
+    assert above_bound(runs(result("oracle"))) is None
+
+
+XU3 = "published: Odroid XU3"
+
+
+def on_three_boards(policy: str, *, seeds: int, big_j: float, small_j: float, other_j: float) -> Runs:
+    """Return runs of a mix on two boards with one power table and on a third with its own."""
+    return runs(
+        *(
+            replace(result(policy, board=board, seed=seed, units_j=joules), power_table=table)
+            for seed in range(seeds)
+            for board, joules, table in (("big", big_j, XU3), ("small", small_j, XU3), ("other", other_j, ""))
+        )
+    )
+
+
+def test_boards_that_share_a_power_table_count_once() -> None:
+    ours = on_three_boards("joint", seeds=2, big_j=2.0, small_j=8.0, other_j=1.0)
+    base = on_three_boards("schedutil", seeds=2, big_j=10.0, small_j=10.0, other_j=10.0)
+    units = compare(ours, base).units
+    assert units is not None
+    # The two boards have a mean of 0.4, which counts as much as the third's 0.1. Four pairs, not six.
+    assert units.value == pytest.approx(0.2)
+    assert units.n == 4
+    assert shared_tables(ours.values()) == [["big", "small"]]
+
+
+def test_differences_and_shares_on_time_count_a_power_table_once_too() -> None:
+    def with_hits(policy: str, big: int, small: int, other: int) -> Runs:
+        hits = {"big": big, "small": small, "other": other}
+        whole = on_three_boards(policy, seeds=1, big_j=1.0, small_j=1.0, other_j=1.0)
+        return {
+            key: replace(one, summary=replace(summary_of(one), apps={"app-0": app(hits=hits[key[1]])}))
+            for key, one in whole.items()
+        }
+
+    ours, base = with_hits("joint", 90, 90, 60), with_hits("schedutil", 80, 80, 80)
+    difference = compare(ours, base).difference
+    assert difference is not None
+    assert difference.on_time == pytest.approx((0.1 - 0.2) / 2)
+    assert mean_on_time(ours) == pytest.approx(0.75)
+
+
+def test_a_power_table_that_one_run_failed_on_still_counts_once() -> None:
+    ours = on_three_boards("joint", seeds=1, big_j=2.0, small_j=8.0, other_j=1.0)
+    del ours["gate", "small", 0]
+    base = on_three_boards("schedutil", seeds=1, big_j=10.0, small_j=10.0, other_j=10.0)
+    units = compare(ours, base).units
+    assert units is not None
+    assert units.value == pytest.approx((0.2 * 0.1) ** 0.5)
+
+
+def test_sets_of_power_figures_of_boards_with_one_table_meet_set_by_set() -> None:
+    def priced(policy: str, by_board: dict[str, tuple[float, ...]]) -> Runs:
+        return runs(
+            *(
+                replace(
+                    result(policy, board=board, units_j=by_set[0]),
+                    power_table=XU3,
+                    by_set=EnergyBySet(units_j=by_set, board_j=()),
+                )
+                for board, by_set in by_board.items()
+            )
+        )
+
+    ours = priced("joint", {"big": (1.0, 4.0), "small": (4.0, 1.0)})
+    base = priced("schedutil", {"big": (1.0, 1.0), "small": (1.0, 1.0)})
+    units = compare(ours, base).units
+    assert units is not None
+    # Either board's own ratio goes from 1 to 4, but their mean is 2 under both sets.
+    assert units.over_sets == (pytest.approx(2.0), pytest.approx(2.0))
+
+
+def test_mixes_with_objective_accuracy_are_a_group_of_their_own() -> None:
     results = [
-        result("oracle", lower_bound_j=8.0),
-        result("joint", change="idle power 0 % of static", lower_bound_j=1.0),
+        result("joint"),
+        replace(result("joint", mix="figure7"), seeks_accuracy=True),
+        result("joint", utilisation=0.4, mix="made"),
     ]
-    found = energy_ratio(energies_j(runs(result("joint", units_j=10.0))), lower_bounds_j(results))
-    assert found is not None
-    assert found.value == pytest.approx(1.25)
-    assert energy_ratio(energies_j(runs(result("joint", seed=7))), lower_bounds_j(results)) is None
-    assert lower_bounds_j([result("oracle")]) == {}
+    found = {group: [key[0] for key in select(results, "joint", group=group)] for group in get_args(Group)}
+    assert found == {"written": ["gate"], "accuracy": ["figure7"], "generated": ["made"]}
+    assert len(select(results, "joint")) == 3
 
 
 def test_variants_are_kept_apart() -> None:
@@ -144,7 +233,7 @@ def test_variants_are_kept_apart() -> None:
         result("joint", clones=2), result("joint", utilisation=0.4, mix="made"),
     ]  # fmt: skip
     assert [one.task.mix for one in select(results, "joint").values()] == ["gate", "made"]
-    assert [one.task.mix for one in select(results, "joint", generated=True).values()] == ["made"]
+    assert [one.task.mix for one in select(results, "joint", group="generated").values()] == ["made"]
     assert [one.task.clones for one in select(results, "joint", clones=2).values()] == [2]
     assert [one.task.parity for one in select(results, "joint", parity="schedutil").values()] == ["schedutil"]
 

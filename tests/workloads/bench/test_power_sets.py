@@ -51,6 +51,11 @@ def mix():
 TWO = replace(COMMAND, policies=("joint", "schedutil"), against=("schedutil",))
 
 
+@pytest.mark.parametrize("family", [odroid_power.BOARDS, (STOCK, UNCLAMPED)])
+def test_boards_of_a_family_name_one_power_table(family: tuple[str, ...]) -> None:
+    assert len({packaged_board(name).power_source for name in family}) == 1
+
+
 def one_unit(static_w: float, dynamic_w: float, base_w: float) -> Board:
     unit = BoardUnit(
         name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1.0,), static_w=(static_w,), dynamic_w=(dynamic_w,)
@@ -180,8 +185,8 @@ def test_a_verdict_needs_the_sets_too() -> None:
 def test_every_energy_comparison_has_its_range_over_sets_and_its_board_says_why() -> None:
     results = [priced("joint", 4.0, 6.0, units_j=5.0), priced("schedutil", 10.0, 10.0)]
     words = "power sets −59.5 to −40.5 %"
-    assert words in energy_sheet(results, TWO, "schedutil", generated=False).rows[0][1]
-    by_board = boards_sheet(results, TWO, {STOCK: XAVIER}, generated=False).rows[0]
+    assert words in energy_sheet(results, TWO, "schedutil", "written").rows[0][1]
+    by_board = boards_sheet(results, TWO, {STOCK: XAVIER}, "written").rows[0]
     assert words in by_board[1]
     assert by_board[2].endswith("power sets: 2")
     ours, base = mix_sheets(results, TWO)[0].rows
@@ -189,7 +194,7 @@ def test_every_energy_comparison_has_its_range_over_sets_and_its_board_says_why(
     assert ours[2].endswith("power sets 4.05 to 5.95 J)") or ours[2] == "unknown"
     assert words in ours[3]
     assert base[3] == "baseline"
-    assert policy_sheet(results, TWO, generated=False).rows[0][2] == ours[1]
+    assert policy_sheet(results, TWO, "written").rows[0][2] == ours[1]
     html = to_html(Bench(command=TWO, boards={STOCK: XAVIER}, results=results))
     assert "at the medians of the sets, which policies believe" in html
     assert "95 % of 2 sets of figures that fit what is public equally well" in html
@@ -199,7 +204,7 @@ def test_every_energy_comparison_has_its_range_over_sets_and_its_board_says_why(
 def test_a_board_with_one_set_of_figures_says_nothing_of_sets() -> None:
     own = replace(packaged_board("odroid-xu3"), name="mine")
     results = [priced("joint", board="mine"), priced("schedutil", board="mine")]
-    row = boards_sheet(results, TWO, {"mine": own}, generated=False).rows[0]
+    row = boards_sheet(results, TWO, {"mine": own}, "written").rows[0]
     assert row[2] == own.power_source
     assert "power sets" not in row[1]
     assert "under each set" not in to_html(Bench(command=TWO, boards={"mine": own}, results=results))

@@ -9,8 +9,8 @@ import pytest
 
 from helpers.bench_results import COMMAND, app, result
 from scheduler.board import Board, BoardUnit
-from workloads.bench.policy_sheets import policy_sheet
-from workloads.bench.report import Bench, energy_sheets, to_html
+from workloads.bench.policy_sheets import mix_sheets, policy_sheet
+from workloads.bench.report import Bench, energy_sheets, policy_sheets, to_html
 from workloads.bench.results import RunResult
 from workloads.bench.rows import APP_COLUMNS, write_tables
 from workloads.bench.sheets import (
@@ -26,9 +26,9 @@ from workloads.bench.tasks import BenchTask
 
 
 def test_the_energy_table_says_how_much_could_be_saved_at_all() -> None:
-    results = [result("schedutil", units_j=10.0), result("joint", units_j=9.5, lower_bound_j=9.0)]
-    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
-    assert sheet.rows[-1][:2] == ("relaxed lower bound", "−10.0 %")
+    results = [result("schedutil", units_j=10.0, lower_bound_j=9.0), result("joint", units_j=9.5, lower_bound_j=1.0)]
+    sheet = energy_sheet(results, COMMAND, "schedutil", "written")
+    assert (sheet.rows[-1][0], sheet.rows[-1][-2]) == ("relaxed lower bound", "−10.0 % (1 mix)")
     assert len(sheet.rows[-1]) == len(sheet.heads)
 
 
@@ -39,7 +39,7 @@ def test_a_policy_s_name_has_networks_and_clocks() -> None:
 
 
 def test_the_matrix_has_a_cell_for_what_was_run_only() -> None:
-    sheet = matrix_sheet([result(policy) for policy in COMMAND.policies], COMMAND, generated=False)
+    sheet = matrix_sheet([result(policy) for policy in COMMAND.policies], COMMAND, "written")
     assert sheet is not None
     assert sheet.heads == ("networks", "clocks: its own", "clocks: schedutil")
     assert [row[0] for row in sheet.rows] == ["joint", "largest", "floor"]
@@ -49,7 +49,7 @@ def test_the_matrix_has_a_cell_for_what_was_run_only() -> None:
 def test_the_energy_table_has_the_parity_run_and_the_like_mixes() -> None:
     results = [result(policy, units_j=5.0 if policy == "joint" else 10.0) for policy in COMMAND.policies]
     results.append(result("joint", parity="schedutil", units_j=9.0))
-    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
+    sheet = energy_sheet(results, COMMAND, "schedutil", "written")
     like = sheet.heads.index("where both meet their slos")
     assert [(row[0], row[1], row[like]) for row in sheet.rows] == [
         ("joint", "−50.0 %", "−50.0 % (1 mix)"),
@@ -60,7 +60,7 @@ def test_the_energy_table_has_the_parity_run_and_the_like_mixes() -> None:
 
 def test_mixes_in_which_one_misses_its_slo_are_not_like() -> None:
     results = [result("joint"), result("schedutil", app(hits=10))]
-    sheet = energy_sheet(results, COMMAND, "schedutil", generated=False)
+    sheet = energy_sheet(results, COMMAND, "schedutil", "written")
     assert sheet.rows[0][sheet.heads.index("where both meet their slos")] == "no mix"
 
 
@@ -72,7 +72,7 @@ def test_each_policy_has_its_own_joules_share_on_time_and_accuracy_with_interval
         for seed in (0, 1)
     ]
     results.append(result("schedutil", mix="a"))
-    sheet = policy_sheet(results, COMMAND, generated=False)
+    sheet = policy_sheet(results, COMMAND, "written")
     assert sheet.heads == ("policy", "runs", "units' energy", "board's energy", "on time", "accuracy", "lost")
     assert sheet.rows[0] == (
         "joint",
@@ -87,16 +87,64 @@ def test_each_policy_has_its_own_joules_share_on_time_and_accuracy_with_interval
     assert len(sheet.rows) == 2
 
 
-def test_the_policies_table_says_how_far_the_studied_one_is_from_the_lower_bound() -> None:
-    sheet = policy_sheet([result("joint", units_j=10.0, lower_bound_j=8.0)], COMMAND, generated=False)
-    assert sheet.notes[0] == "joint against the relaxed lower bound, which no policy may reach: +25.0 %."
+def test_the_policies_table_says_how_far_each_is_from_its_lower_bound() -> None:
+    results = [result("joint", units_j=10.0, lower_bound_j=8.0), result("joint", mix="b"), result("floor")]
+    results.append(result("schedutil", units_j=12.0, lower_bound_j=8.0))
+    sheet = policy_sheet(results, COMMAND, "written")
+    assert sheet.notes[0].endswith(
+        "that meet every slo: joint +25.0 % in 1 of 2 mixes; schedutil +50.0 % in 1 of 1 mix."
+    )
+
+
+def test_each_mix_has_the_bound_for_as_many_dropped_as_a_policy_did() -> None:
+    results = [result("joint", lower_bound_j=8.0), result("schedutil", lower_bound_j=8.0)]
+    results.append(result("floor", lower_bound_j=7.5))
+    [sheet] = mix_sheets(results, COMMAND)
+    assert sheet.notes == [
+        "Relaxed lower bound on the units' energy, dropping no more than joint and schedutil: 8.00 J.",
+        "Relaxed lower bound on the units' energy, dropping no more than floor: 7.50 J.",
+    ]
+
+
+def test_mixes_with_objective_accuracy_have_tables_of_their_own() -> None:
+    results = [result(policy, units_j=5.0 if policy == "joint" else 10.0) for policy in COMMAND.policies]
+    results += [replace(result(policy, mix="figure7"), seeks_accuracy=True) for policy in COMMAND.policies]
+    bench = Bench(command=COMMAND, boards={}, results=results)
+    assert [sheet.title for sheet in energy_sheets(bench)] == [
+        "Against schedutil, 1 mix",
+        "Against schedutil, 1 mix with objective accuracy",
+    ]
+    assert [sheet.rows[0][1] for sheet in energy_sheets(bench)] == ["−50.0 %", "0.0 %"]
+    assert [sheet.title for sheet in policy_sheets(bench)] == ["Policies", "Policies, mixes with objective accuracy"]
+    assert [sheet.title for sheet in mix_sheets(results, COMMAND)] == ["gate on host", "figure7 on host"]
+
+
+def test_boards_that_share_their_power_figures_are_named_and_have_a_row_together() -> None:
+    units = (BoardUnit(name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1.0,), static_w=(1.0,), dynamic_w=(1.0,)),)
+    table = "published: one table"
+    boards = {
+        name: Board(name=name, units=units, base_w=None, sensor="none", power_source=table) for name in ("big", "small")
+    }
+    results = [
+        replace(result(policy, board=board, units_j=joules if policy == "joint" else 10.0), power_table=table)
+        for policy in COMMAND.policies
+        for board, joules in (("big", 2.0), ("small", 8.0))
+    ]
+    sheet = energy_sheet(results, COMMAND, "schedutil", "written")
+    assert sheet.notes == ["big, small count as one board in each mean: they share their power figures."]
+    rows = boards_sheet(results, COMMAND, boards, "written").rows
+    assert [(row[0], row[1].partition(" (")[0]) for row in rows] == [
+        ("big", "−80.0 %"),
+        ("small", "−20.0 %"),
+        ("big and small", "−60.0 %"),
+    ]
 
 
 def test_a_board_without_power_figures_is_named_and_not_compared() -> None:
     unit = BoardUnit(name="cpu", kind="cpu", cpus=(0,), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
     board = Board(name="host", units=(unit,), base_w=None, sensor="none", power_source="unknown: nobody measured")
     results = [result(policy, units_j=None) for policy in COMMAND.policies]
-    sheet = boards_sheet(results, COMMAND, {"host": board}, generated=False)
+    sheet = boards_sheet(results, COMMAND, {"host": board}, "written")
     assert sheet.rows[0][1].startswith("unknown")
     said = "board 'host': no power figures for cpu, so energy is unknown and not compared; give static_w and dynamic_w."
     assert sheet.notes == (said,)

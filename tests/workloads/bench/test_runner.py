@@ -250,6 +250,34 @@ def test_generated_mixes_run_with_one_seed_and_keep_their_utilisation(tmp_path: 
     assert all(one.utilisation and 0.1 <= one.utilisation <= 0.9 for one in results)
 
 
+def test_a_run_has_the_bound_for_what_it_dropped_its_objective_and_its_board_s_power_table(tmp_path: Path) -> None:
+    path = tmp_path / "sharp.py"
+    path.write_text(MIX.format(name="sharp").replace("duration_s=", 'objective="accuracy", duration_s='))
+    asked = command(("joint", "floor", "largest"), against=("floor",), repeats=1)
+    boards = ["odroid-xu3", "one-unit-host", "two-core-host"]
+    results = ran(asked, cases_of(asked, path, boards=boards), tmp_path / "out")
+    assert {one.group for one in results} == {"accuracy"}
+    assert len({one.power_table for one in results}) == 1
+    for one in results:
+        assert one.summary is not None
+        met = all((app.on_time or 0.0) >= app.slo for app in one.summary.apps.values())
+        # Only the studied policy and its baselines are bounded.
+        assert (one.lower_bound_j is not None) == (met and one.task.plain and one.task.policy != "largest")
+        if one.lower_bound_j is not None:
+            assert one.summary.energy.units_j is not None
+            assert one.lower_bound_j <= one.summary.energy.units_j
+    assert any(one.lower_bound_j is not None for one in results)
+
+
+def test_two_boards_whose_power_is_unknown_share_nothing(tmp_path: Path) -> None:
+    path, board = tmp_path / "gate.py", tmp_path / "bare.yaml"
+    path.write_text(MIX.format(name="gate"))
+    board.write_text(BARE_BOARD)
+    asked = command(("floor",), repeats=1)
+    [found] = ran(asked, cases_of(asked, path, boards=[str(board)]), tmp_path / "out")
+    assert found.power_table == ""
+
+
 def test_two_mixes_of_one_name_are_refused(script: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text(MIX.format(name="gate"))

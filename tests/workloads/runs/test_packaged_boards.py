@@ -13,7 +13,12 @@ from workloads.simulator import simulate
 
 BOARDS = sorted(path.stem for path in (Path(cluster.__file__).parent / "boards").glob("*.yaml"))
 IN_MODES = [f"{board}:{mode.name}" for board in BOARDS for mode in packaged_board(board).modes]
-NETWORK = {"host": "ofa-plates", "jetson-xavier-nx": "dynamic-ofa-gpu"}
+NETWORK = {
+    "host": "ofa-plates",
+    "jetson-xavier-nx": "dynamic-ofa-gpu",
+    "odroid-n2": "mlperf-armnn-n2",
+    "raspberry-pi-4": "mlperf-armnn-pi4",
+}
 """A network with packaged times of each machine that a board's speeds are relative to."""
 
 
