@@ -5,7 +5,7 @@
 - *Looking*: the condition of the board, as the agent asks for it once an epoch, on real and on emulated units.
 - *Following*: a request in this process asks for a clock in the ledger, and the agent, in a process of its own, sets it
   on the first cluster; from asking until the file shows it. Beside it the CPU time of each change: of the agent's
-  process, and of the asking here.
+  process, and of asking here, beyond what it takes on a unit with one clock.
 
 Files in memory are read and written by the same calls as a kernel's, but nothing is behind them: what a kernel does at
 a write comes on top, for both. `python -m benchmarks.bench_devices [--rounds N] [--json FILE]`.
@@ -25,7 +25,7 @@ import time
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     shares = (f"{following[share]:.0f}" for share in ("p50_us", "p99_us"))
     table.add_row("from a request's asking until its clock is set", *shares)
     table.add_row("CPU time of that in the agent", f"{following['agent_cpu_us']:.0f}", "")
-    table.add_row("CPU time of that in the worker", f"{following['worker_cpu_us']:.0f}", "")
+    table.add_row("CPU time of that in the worker, beyond one clock for all", f"{following['worker_cpu_us']:.0f}", "")
     print_table(table)
     beyond_us = figures["setting"]["set"]["p50_us"] - figures["setting"]["bare"]["p50_us"]
     share = figures["looking"]["core_share"]
@@ -149,59 +149,72 @@ def _look(machine: Machine, ledger: Path, rounds: int) -> dict[str, float]:
 
 
 def _follow(directory: Path, clock: BoardClock, rounds: int) -> dict[str, float]:
-    """Return how long changes of clock for requests take, and their CPU time."""
+    """Return how long changes of clock for requests take, and their CPU time beyond that of a unit with one clock."""
     spawn = multiprocessing.get_context("spawn")
     ours, theirs = spawn.Pipe()
     agent = spawn.Process(target=_run_agent, args=(directory, clock, theirs))
     agent.start()
     ours.recv()
-    board = _board()
-    unit = board.units[0]
-    shown = os.open(directory / "root" / _CPU / "cpufreq/policy0/scaling_setspeed", os.O_RDONLY)
-    lowest, highest = (str(round(mhz * 1000)).encode() for mhz in (unit.mhz[0], unit.mhz[-1]))
-    ledger = BoardLedger.attach(directory / "paced", board, clock)
-    took_us: list[float] = []
-    worker_cpu_s = 0.0
-    ours.send("begin")
+    ledger = BoardLedger.attach(directory / "paced", _board(), clock)
+    steady = _serve(ledger, clock, rounds, shown=None)
+    ours.send("pace")
     ours.recv()
-    for _ in range(rounds // 2):
-        lease = ledger.take(0, unit.name, unit.cpus, math.inf)
-        assert lease is not None
-        timing = Timing(samples_ms=(10.0,), arrival_s=clock.now_s(), deadline_s=clock.now_s())
-        # A request changes the clock when it begins and when it ends.
-        for change, wanted in ((partial(ledger.ask, lease, timing), highest), (partial(ledger.release, lease), lowest)):
-            started_s, cpu_s = time.perf_counter(), time.thread_time()
-            change()
-            worker_cpu_s += time.thread_time() - cpu_s
-            while os.pread(shown, len(wanted), 0) != wanted:
-                pass
-            took_us.append(1e6 * (time.perf_counter() - started_s))
-            time.sleep(_BETWEEN_S)
+    shown = os.open(directory / "root" / _CPU / "cpufreq/policy0/scaling_setspeed", os.O_RDONLY)
+    paced = _serve(ledger, clock, rounds, shown)
     ours.send("end")
     agent_cpu_s = ours.recv()
     agent.join()
     ledger.close()
     os.close(shown)
     return {
-        "p50_us": float(np.percentile(took_us, 50)),
-        "p99_us": float(np.percentile(took_us, 99)),
-        "agent_cpu_us": 1e6 * agent_cpu_s / len(took_us),
-        "worker_cpu_us": 1e6 * worker_cpu_s / len(took_us),
+        "p50_us": float(np.percentile(paced.took_us, 50)),
+        "p99_us": float(np.percentile(paced.took_us, 99)),
+        "agent_cpu_us": 1e6 * agent_cpu_s / len(paced.took_us),
+        "worker_cpu_us": 1e6 * (paced.cpu_s - steady.cpu_s) / len(paced.took_us),
     }
 
 
+class _Served(NamedTuple):
+    """What came of requests: for each change of clock the time that it took, and the CPU time of all of them here."""
+
+    took_us: list[float]
+    cpu_s: float
+
+
+def _serve(ledger: BoardLedger, clock: BoardClock, rounds: int, shown: int | None) -> _Served:
+    """Have requests begin and end, each of which changes the clock, and wait until the file `shown` has it."""
+    unit = ledger.board.units[0]
+    lowest, highest = (str(round(mhz * 1000)).encode() for mhz in (unit.mhz[0], unit.mhz[-1]))
+    took_us: list[float] = []
+    cpu_s = 0.0
+    for _ in range(rounds // 2):
+        lease = ledger.take(0, unit.name, unit.cpus, math.inf)
+        assert lease is not None
+        timing = Timing(samples_ms=(10.0,), arrival_s=clock.now_s(), deadline_s=clock.now_s())
+        for change, wanted in ((partial(ledger.ask, lease, timing), highest), (partial(ledger.release, lease), lowest)):
+            started_s, started_cpu_s = time.perf_counter(), time.thread_time()
+            change()
+            cpu_s += time.thread_time() - started_cpu_s
+            while shown is not None and os.pread(shown, len(wanted), 0) != wanted:
+                pass
+            took_us.append(1e6 * (time.perf_counter() - started_s))
+            time.sleep(_BETWEEN_S)
+    return _Served(took_us, cpu_s)
+
+
 def _run_agent(directory: Path, clock: BoardClock, pipe: Connection) -> None:
-    """Be the agent of a board one of whose units is paced; say at the end how much CPU time it took."""
+    """Be the agent of a board, pace one of its units when told to, and say at the end what CPU time that took."""
     machine = Machine(tree=Tree(directory / "root"), state=directory / "state")
     board = _board()
     with BoardAgent(board, apps=["a"], path=directory / "paced", clock=clock, machine=machine) as agent:
         agent.start()
         unit = board.units[0]
-        agent.set_clock(unit.name, unit.mhz[1], Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)}))
+        agent.set_clock(unit.name, unit.mhz[1])
         pipe.send("ready")
         pipe.recv()
+        agent.set_clock(unit.name, unit.mhz[1], Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)}))
         before_s = time.process_time()
-        pipe.send("begun")
+        pipe.send("paced")
         pipe.recv()
         pipe.send(time.process_time() - before_s)
 

@@ -296,17 +296,19 @@ class BoardLedger:
         number = self._numbers[name]
         spec = self.board.units[number]
         with self._locks[number]:
-            old = self._unit(number)
-            unit = old.changed(
+            unit = self._unit(number)
+            if other_load is None and cpus_online is None:
+                self._file.put_unit(number, unit if mhz is None else unit.clocked(spec, mhz))
+                return
+            unit = unit.changed(
                 spec,
-                mhz=old.mhz if mhz is None else mhz,
-                other_load=old.other_load if other_load is None else other_load,
-                cpus_online=old.cpus_online(spec) if cpus_online is None else cpus_online,
+                mhz=unit.mhz if mhz is None else mhz,
+                other_load=unit.other_load if other_load is None else other_load,
+                cpus_online=unit.cpus_online(spec) if cpus_online is None else cpus_online,
             )
             self._file.put_unit(number, unit)
             # A core that no request has may have gone offline or come online.
-            if cpus_online is not None:
-                self._tokens.free(number, unit, lambda holder: holder <= 0)
+            self._tokens.free(number, unit, lambda holder: holder <= 0)
 
     def pace(self, name: str, mhz: float, paces: Mapping[int, Pace], *, max_mhz: float | None = None) -> None:
         """Give each request on a unit a clock of its own from now on. Only the unit's device calls it.
@@ -336,7 +338,7 @@ class BoardLedger:
         """Return the clock at which a paced unit is to stand now; None where it is not paced."""
         number = self._numbers[name]
         with self._locks[number]:
-            unit = self._unit(number)
+            unit = self._file.unit(number)
             return self._clocks.wanted_mhz(number, unit) if unit.paced else None
 
     def await_ask(self, at_most_ms: int) -> None:
@@ -373,8 +375,7 @@ class BoardLedger:
         if mhz == unit.mhz:
             return
         if spec.emulated:
-            online = unit.cpus_online(spec)
-            self._file.put_unit(number, unit.changed(spec, mhz=mhz, other_load=unit.other_load, cpus_online=online))
+            self._file.put_unit(number, unit.clocked(spec, mhz))
         else:
             self.wake_agent()
 

@@ -130,23 +130,31 @@ class UnitState(NamedTuple):
         Raises:
             ValueError: if a figure is not possible.
         """
-        if not 0 < mhz < math.inf:
-            raise ValueError(f"mhz of unit {unit.name!r} must be a finite number above 0, not {mhz!r}.")
         if not 0 <= other_load <= 1:
             raise ValueError(f"other_load of unit {unit.name!r} must be between 0 and 1, not {other_load!r}.")
         if set(cpus_online) - set(unit.all_cpus):
             raise ValueError(
                 f"cpus_online of unit {unit.name!r} must be some of {list(unit.all_cpus)}, not {sorted(cpus_online)}."
             )
-        clock = unit.nearest(mhz)
-        step = unit.mhz.index(clock)
         return self._replace(
-            mhz=clock,
             other_load=other_load,
             online=float(mask_of(core for core, cpu in enumerate(unit.numbers) if cpu in cpus_online)),
+        ).clocked(unit, mhz)
+
+    def clocked(self, unit: BoardUnit, mhz: float) -> Self:
+        """Return the unit at the same moment, with another clock from here on; see `changed`.
+
+        Raises:
+            ValueError: if it is no possible clock.
+        """
+        if not 0 < mhz < math.inf:
+            raise ValueError(f"mhz of unit {unit.name!r} must be a finite number above 0, not {mhz!r}.")
+        clock = unit.nearest(mhz)
+        return self._replace(
+            mhz=clock,
             clock_changes=self.clock_changes + (clock != self.mhz),
-            pace=unit.pace(clock) * (1 - other_load),
-            dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[step],
+            pace=unit.pace(clock) * (1 - self.other_load),
+            dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[unit.mhz.index(clock)],
         ).held(unit, taken=bool(self.taken))
 
     def held(self, unit: BoardUnit, *, taken: bool) -> Self:
