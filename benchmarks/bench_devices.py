@@ -197,7 +197,9 @@ def _run_agent(directory: Path, clock: BoardClock, pipe: Connection) -> None:
     with BoardAgent(board, apps=["a"], path=directory / "paced", clock=clock, machine=machine) as agent:
         agent.start()
         unit = board.units[0]
-        agent.set_clock(unit.name, unit.mhz[1], Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)}))
+        agent.set_clock(
+            unit.name, unit.mhz[1], Hints(paces={"a": Pace(rest_mhz=unit.mhz[0], least_mhz=unit.mhz[0], share=1.0)})
+        )
         pipe.send("ready")
         pipe.recv()
         before_s = time.process_time()
