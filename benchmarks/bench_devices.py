@@ -212,7 +212,9 @@ def _run_agent(directory: Path, clock: BoardClock, pipe: Connection) -> None:
         agent.set_clock(unit.name, unit.mhz[1])
         pipe.send("ready")
         pipe.recv()
-        agent.set_clock(unit.name, unit.mhz[1], Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)}))
+        agent.set_clock(
+            unit.name, unit.mhz[1], Hints(paces={"a": Pace(rest_mhz=unit.mhz[0], least_mhz=unit.mhz[0], share=1.0)})
+        )
         before_s = time.process_time()
         pipe.send("paced")
         pipe.recv()

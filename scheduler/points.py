@@ -19,6 +19,7 @@ from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
 from scheduler.problem import FULL_LOAD, OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
+from scheduler.request_clock import changes_mj
 
 FloatArray = NDArray[np.float64]
 ArrivalKind = Literal["periodic", "poisson", "saturate"]
@@ -107,7 +108,7 @@ def operating_points(
         service_ratio: observed over profiled service time, above 0.
         margin: share added to the latency for what the runtime itself takes, at least 0.
         paced: names of the units that stand at their lowest clock while nobody is served. Energy there is above the
-            power of the unit that idles at its lowest clock, not at the point's.
+            power of the unit that idles at its lowest clock, not at the point's, and has the changes of clock in it.
 
     Returns:
         At least one point, ordered by rung, then by profiled cores, unit and clock.
@@ -136,7 +137,7 @@ def operating_points(
             service_ms = time.mean_ms * stretch + mean_exit_ms
             response_ms = response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo) + exit_ms
             latency_ms = (1 + margin) * response_ms
-            energy_mj = (lane.dynamic_w * time.activity + lane.woken_w) * service_ms
+            energy_mj = (lane.dynamic_w * time.activity + lane.woken_w) * service_ms + lane.changes_mj
             fits = arrivals.rate_hz * service_ms / 1000 <= FULL_LOAD + 1e-9
             columns = (fits, latency_ms, energy_mj, service_ms)
             rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
@@ -300,6 +301,7 @@ class _Lane:
         pace: the pace at each clock.
         dynamic_w: power of all the cores together above static power, at each clock; 0 where unknown.
         woken_w: power of the unit's static part above that of an idle unit; 0 where unknown.
+        changes_mj: energy of bringing a paced unit to the clock and back to its lowest; 0 where it stays.
         residency_ms: (states, clocks): how long a core is idle before it falls into each idle state of its unit.
         exit_ms: (states, clocks): by how much waking up from it takes longer than from the state before.
     """
@@ -308,6 +310,7 @@ class _Lane:
     pace: FloatArray
     dynamic_w: FloatArray
     woken_w: FloatArray
+    changes_mj: FloatArray
     residency_ms: FloatArray
     exit_ms: FloatArray
 
@@ -323,6 +326,7 @@ class _Lane:
             for static_w in [unit.static_w or zero]
             for w in static_w
         ]
+        change_mj = changes_mj((unit.mhz, unit.dynamic_w) for unit in board.units if unit.kind == "cpu")
         depth = max((len(unit.idle_states) for unit in units), default=0)
         by_clock = [_idle_states(unit, depth) for unit in units for _ in unit.mhz]
         states = np.array(by_clock).reshape(len(by_clock), depth, 2).swapaxes(0, 1)
@@ -331,6 +335,9 @@ class _Lane:
             pace=np.array([unit.pace(mhz) for unit in units for mhz in unit.mhz]),
             dynamic_w=cores * np.array(watts),
             woken_w=np.array(woken_w),
+            changes_mj=np.array(
+                [change_mj if unit.name in paced and mhz > unit.mhz[0] else 0.0 for unit in units for mhz in unit.mhz]
+            ),
             residency_ms=states[:, :, 0],
             exit_ms=states[:, :, 1],
         )

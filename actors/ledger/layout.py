@@ -47,6 +47,7 @@ class PaceEntry(NamedTuple):
 
     Attributes:
         queue: number of the unit that it is for, from 1; 0 for none.
+        rest_mhz: see `Pace`.
         least_mhz: see `Pace`.
         most_mhz: see `Pace`; infinite where there is none.
         share: see `Pace`.
@@ -55,6 +56,7 @@ class PaceEntry(NamedTuple):
     """
 
     queue: float = 0.0
+    rest_mhz: float = 0.0
     least_mhz: float = 0.0
     most_mhz: float = math.inf
     share: float = 1.0
@@ -66,6 +68,7 @@ class PaceEntry(NamedTuple):
         """Return the entry of a rule for the board's unit of that number."""
         return cls(
             queue=number + 1.0,
+            rest_mhz=pace.rest_mhz,
             least_mhz=pace.least_mhz,
             most_mhz=math.inf if pace.most_mhz is None else pace.most_mhz,
             share=pace.share,
@@ -76,6 +79,7 @@ class PaceEntry(NamedTuple):
     def pace(self) -> Pace:
         """Return the rule."""
         return Pace(
+            rest_mhz=self.rest_mhz,
             least_mhz=self.least_mhz,
             most_mhz=self.most_mhz if self.most_mhz < math.inf else None,
             share=self.share,

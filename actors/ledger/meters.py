@@ -69,6 +69,7 @@ class UnitState(NamedTuple):
         taken: 1 while a request has a core of it, else 0.
         paced: 1 while requests have clocks of their own, else 0.
         planned_mhz: the plan's clock of a paced unit.
+        rest_mhz: the clock of a paced unit while nobody is served.
         cap_mhz: the highest clock that a paced unit may take.
         static_w: power of the unit without its busy cores; NaN where unknown, and then the joules are NaN too.
         dynamic_w: power of one busy core on top; NaN where unknown.
@@ -89,6 +90,7 @@ class UnitState(NamedTuple):
     taken: float = 0.0
     paced: float = 0.0
     planned_mhz: float = 0.0
+    rest_mhz: float = 0.0
     cap_mhz: float = math.inf
     static_w: float = 0.0
     dynamic_w: float = 0.0

@@ -47,7 +47,11 @@ class RequestClocks:
             elif self._file.pace(slot).queue == number + 1:
                 self._file.put_pace(slot, PaceEntry())
         cap_mhz = math.inf if max_mhz is None else max_mhz
-        self._file.put_unit(number, unit._replace(paced=float(bool(paces)), planned_mhz=mhz, cap_mhz=cap_mhz))
+        rest_mhz = min((pace.rest_mhz for pace in paces.values()), default=mhz)
+        self._file.put_unit(
+            number,
+            unit._replace(paced=float(bool(paces)), planned_mhz=mhz, rest_mhz=rest_mhz, cap_mhz=cap_mhz),
+        )
         # What runs already has used up some of its time, so it gets the clock that the plan would give it.
         for slot in self._holders(number) if paces else ():
             entry = self._file.entry(slot)
@@ -74,7 +78,7 @@ class RequestClocks:
         allowed = self._board.units[number].allowed(unit.cap_mhz)
         # A request that has not asked yet keeps the clock as it is: it got its cores a moment ago.
         wanted = [self._file.entry(slot).mhz or unit.mhz for slot in self._holders(number)]
-        return at_least(max(wanted, default=allowed[0]), allowed)
+        return at_least(max(wanted, default=unit.rest_mhz), allowed)
 
     def _holders(self, number: int) -> set[int]:
         """Return the slots whose requests have cores of a unit."""

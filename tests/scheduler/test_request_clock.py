@@ -12,7 +12,7 @@ from scheduler.request_clock import Pace, Timing, clock_for
 
 MHZ = (500.0, 1000.0, 2000.0)
 UNIT = BoardUnit(name="big", kind="cpu", cpus=(0,), dvfs="cpufreq", mhz=MHZ, static_w=None, dynamic_w=None)
-RULE = Pace(least_mhz=500.0, share=0.5)
+RULE = Pace(rest_mhz=500.0, least_mhz=500.0, share=0.5)
 
 
 def chosen(
@@ -79,6 +79,7 @@ def test_rule_and_limits_bound_it() -> None:
     samples_ms=st.lists(st.floats(0.1, 100), min_size=1, max_size=20).map(sorted),
     rule=st.builds(
         Pace,
+        rest_mhz=st.just(500.0),
         least_mhz=st.sampled_from([100.0, *MHZ]),
         most_mhz=st.sampled_from([None, 1000.0, 2000.0]),
         share=st.floats(0, 1),

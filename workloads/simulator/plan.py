@@ -9,6 +9,7 @@ from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.policies import Policy
 from scheduler.profile import Profile
+from scheduler.request_clock import CHANGE_MS
 from workloads.mix.mix import Mix
 
 
@@ -37,8 +38,7 @@ class Costs:
         prepare_ms: CPU time to make a network ready that this application has not had ready before, beside other work;
             the new gear waits for it.
         call_ms: from sending an effect until it is done; its acknowledgement takes as long again.
-        clock_ms: CPU time of one change of clock for a request: a note by the worker, a write by the board agent. Both have
-            just woken up when it was measured (0.35 ms; 0.12 in a loop: docs/measurements.md, "Devices").
+        clock_ms: CPU time of one change of clock for a request.
         wake_ms: mean time until a worker asks for a request's cores, from its arrival, or from the end of the request
             before it. Each request's own time is 0.5 to 1.5 times the mean, which settles who is first of two that
             arrive together.
@@ -52,7 +52,7 @@ class Costs:
     rule_app_ms: float = 0.05
     prepare_ms: float = 100.0
     call_ms: float = 0.5
-    clock_ms: float = 0.35
+    clock_ms: float = CHANGE_MS
     wake_ms: float = 0.25
     on_board: bool = True
 

@@ -86,6 +86,7 @@ class SimulatedUnit:
         self._comes_s = 0.0
         self._governor: WorkingGovernor | None = None
         self._request_paces: Mapping[int, Pace] = {}
+        self._rest_mhz = spec.mhz[0]
         self._clamps_mhz: Mapping[int, float] = {}
         self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
         """By clock, profiled ms that a core gets through in a second if it has the core alone."""
@@ -277,6 +278,7 @@ class SimulatedUnit:
         if governor is None:
             assert not isinstance(clock, str)
             self._asked_mhz, self._request_paces = clock, paces
+            self._rest_mhz = min((pace.rest_mhz for pace in paces.values()), default=clock)
             self._ask_again()
             return
         self._request_paces = {}
@@ -308,8 +310,8 @@ class SimulatedUnit:
         )
 
     def _follow_requests(self) -> None:
-        """Ask for the highest clock that a request here wants, or the lowest while there is none."""
-        self.ask(max((claim.mhz for claim in self._running), default=self.allowed[0]))
+        """Ask for the highest clock that a request here wants, or the one to rest at while there is none."""
+        self.ask(max((claim.mhz for claim in self._running), default=0.0) or self._rest_mhz)
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""

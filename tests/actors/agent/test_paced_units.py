@@ -43,7 +43,10 @@ def agent(bed: BoardBed, tmp_path: Path) -> Iterator[BoardAgent]:
 
 def pace(agent: BoardAgent, unit: BoardUnit, least_mhz: Mapping[str, float] | None = None) -> float | str:
     """Have a plan's middle clock set, and give requests of `a`, or of these, clocks of their own."""
-    paces = {app: Pace(least_mhz=mhz, share=1.0) for app, mhz in (least_mhz or {"a": unit.mhz[0]}).items()}
+    paces = {
+        app: Pace(rest_mhz=unit.mhz[0], least_mhz=mhz, share=1.0)
+        for app, mhz in (least_mhz or {"a": unit.mhz[0]}).items()
+    }
     return agent.set_clock(unit.name, unit.mhz[1], Hints(paces=paces))
 
 
@@ -313,7 +316,9 @@ def test_whatever_comes_in_between_tree_and_ledger_agree(name: str, seed: int, t
                     agent.limit(unit.name, max_mhz=limit_mhz)
                 case 6:
                     agent.set_clock(
-                        unit.name, rng.choice(unit.mhz), Hints(paces={"a": Pace(least_mhz=unit.mhz[0], share=1.0)})
+                        unit.name,
+                        rng.choice(unit.mhz),
+                        Hints(paces={"a": Pace(rest_mhz=unit.mhz[0], least_mhz=unit.mhz[0], share=1.0)}),
                     )
             if rng.random() < 0.5:
                 agent.tick()

@@ -9,7 +9,7 @@ from helpers.small_ledger import BIG, BOARD, Request
 from helpers.virtual_clock import VirtualClock
 from scheduler.request_clock import Pace, Timing
 
-RULE = Pace(least_mhz=500.0, share=1.0)
+RULE = Pace(rest_mhz=500.0, least_mhz=500.0, share=1.0)
 # At 500, 1000 and 2000 MHz 10 ms take 680, 360 and 200 (a speed of 0.05, a fifth of which no clock stretches).
 WORK_MS = 10.0
 
@@ -52,6 +52,16 @@ def test_between_two_requests_the_clock_stays_until_the_next_one_asks(ledger):
     ledger.release(first)
     ledger.ask(second.got(), timing(left_s=0.3))
     assert (mhz(ledger), ledger.read("big").clock_changes) == (2000.0, changes)
+
+
+def test_a_unit_may_rest_at_the_plans_clock_and_rise_for_who_is_late(ledger):
+    ledger.pace("big", 1000.0, {0: replace(RULE, rest_mhz=1000.0, least_mhz=1000.0)})
+    assert mhz(ledger) == 1000.0
+    lease = ledger.take(0, "big", [4], 9.0)
+    ledger.ask(lease, timing(left_s=0.21))
+    assert mhz(ledger) == 2000.0
+    ledger.release(lease)
+    assert mhz(ledger) == 1000.0
 
 
 def test_a_slot_without_a_rule_has_the_plans_clock(ledger):

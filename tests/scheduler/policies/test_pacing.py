@@ -13,7 +13,7 @@ from scheduler.request_clock import Pace
 from scheduler.views import AppView, Gear, Plan, Snapshot
 
 PACED = replace(BIG, paced=True)
-RULE = Pace(least_mhz=1000.0, share=0.95)
+RULE = Pace(rest_mhz=1000.0, least_mhz=1000.0, share=0.95)
 
 
 def point(view: AppView, *, subnet: str = "small", cores: int = 1, mhz: float = 2000.0):
@@ -73,10 +73,15 @@ def test_a_paced_unit_is_priced_at_rest_at_its_lowest_clock() -> None:
 def test_its_points_have_what_it_takes_above_that_while_it_is_busy() -> None:
     big = make_unit("big", "cpu", (0,))
     board = replace(BOARD, units=(big,))
-    for paced, at_top_w in ((("big",), 2.0 + 0.4 - 0.1), ((), 2.0)):
+    # Two changes of clock take 0.35 ms at the top clock and 1.4 at the lowest, where a core takes 0.2 W.
+    for paced, at_top_w, changes_mj in ((("big",), 2.0 + 0.4 - 0.1, 2 * 1.4 * 0.2), ((), 2.0, 0.0)):
         points = operating_points(board, PROFILE, app="a", arrivals=ArrivalModel(kind="saturate"), slo=0.9, paced=paced)
         top = [point for point in points if point.mhz == 2000.0]
-        assert [point.energy_mj for point in top] == pytest.approx([at_top_w * point.busy_ms for point in top])
+        assert [point.energy_mj for point in top] == pytest.approx(
+            [at_top_w * point.busy_ms + changes_mj for point in top]
+        )
+        low = next(point for point in points if point.mhz == 500.0)
+        assert low.energy_mj == pytest.approx(0.2 * low.busy_ms)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,17 @@ def test_rules_that_cannot_be_carried_out_are_refused(changes: dict[str, object]
         check_plan(plan, snapshot, possible)
     with pytest.raises(PolicyError, match="'big' is not `paced`; leave 'a' out"):
         check_plan(replace(plan, paces={"a": RULE, "b": RULE}), on(snapshot, paced=False), possible)
+
+
+def test_a_unit_rests_at_the_plans_clock_where_changes_would_take_more_than_they_save() -> None:
+    view = make_view("a", arrivals="periodic", rate_hz=5.0)
+    assert paces(view)["a"].rest_mhz == 1000.0
+    # With clocks that all take the same power at rest and per request, only the changes are left.
+    flat = replace(PACED, static_w=(0.1, 0.1), dynamic_w=(0.4, 0.4))
+    same = tuple(replace(p, energy_mj=10.0) for p in view.points)
+    snapshot = make_snapshot(replace(view, points=same), units=(flat, LITTLE))
+    pace = paces_of({"a": point(replace(view, points=same))}, {"big": 2000.0, "little": 500.0}, snapshot)["a"]
+    assert (pace.rest_mhz, pace.least_mhz) == (2000.0, 2000.0)
+    # Where power is unknown there is nothing to save.
+    unknown = make_snapshot(view, units=(replace(PACED, static_w=None, dynamic_w=None), LITTLE))
+    assert paces_of({"a": point(view)}, {"big": 2000.0, "little": 500.0}, unknown)["a"].rest_mhz == 2000.0

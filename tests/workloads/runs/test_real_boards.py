@@ -189,9 +189,15 @@ def test_a_run_in_which_the_mode_changes_leaves_the_board_in_the_new_one(session
 
 def test_the_clocks_follow_each_request(session: RaySession, tmp_path: Path) -> None:
     with bench("odroid-xu3", tmp_path) as board:
-        # At the highest clock a request takes the least energy, so each goes there, and the unit rests at the lowest.
+        # At the highest clock a request takes the least energy, so each goes there, and the unit rests at the lowest,
+        # the only one at which little is taken for nothing.
         units = [
-            replace(unit, transition_us=0.0, static_w=(0.1,) * len(unit.mhz), dynamic_w=(1.0,) * len(unit.mhz))
+            replace(
+                unit,
+                transition_us=0.0,
+                static_w=(0.1, *(1.0,) * (len(unit.mhz) - 1)),
+                dynamic_w=(1.0,) * len(unit.mhz),
+            )
             for unit in board.board.units
         ]
         board.board = replace(board.board, units=tuple(units))

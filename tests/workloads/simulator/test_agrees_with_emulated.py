@@ -156,7 +156,7 @@ def test_a_unit_that_is_switched_off_and_on_takes_the_same_energy(tmp_path):
     OTHER_LOADS,
 )
 def test_requests_with_clocks_of_their_own_are_the_same(tmp_path_factory, work, limits, least_mhz, period_ms, busy):
-    rule = Pace(least_mhz=least_mhz, share=0.9, period_ms=period_ms)
+    rule = Pace(rest_mhz=500.0, least_mhz=least_mhz, share=0.9, period_ms=period_ms)
     emulated, bench = Emulated(tmp_path_factory.mktemp("ledger") / "ledger", UNIT), Bench(UNIT)
     emulated.device.limit(other_load=busy)
     emulated.device.set_clock(1000.0, paces={0: rule})

@@ -91,7 +91,9 @@ def _use_paced(bed: BoardBed, machine: Machine, rng: random.Random) -> None:
     for _ in range(rng.randrange(1, 6)):
         device = rng.choice(devices)
         unit = device.unit
-        device.set_clock(rng.choice(unit.mhz), paces={0: Pace(least_mhz=rng.choice(unit.mhz), share=1.0)})
+        device.set_clock(
+            rng.choice(unit.mhz), paces={0: Pace(rest_mhz=unit.mhz[0], least_mhz=rng.choice(unit.mhz), share=1.0)}
+        )
         for left_s in rng.choices((0.0, 1e9), k=rng.randrange(3)):
             lease = ledger.take(0, unit.name, unit.cpus[:1], 1.0)
             assert lease is not None
