@@ -167,8 +167,8 @@ class Transition:
         if seen.mhz != mhz:
             seen.mhz = mhz
             self._still = False
-        # A cap that is lifted gives the clock that was asked for back by itself.
-        if seen.denied_mhz is not None and isinstance(seen.clock, int | float):
+        # A cap that is lifted gives the clock that was asked for back by itself. On a paced unit that does not show.
+        if seen.denied_mhz is not None and isinstance(seen.clock, int | float) and not seen.hints.paces:
             seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
     def leave_waiting(self, apps: Collection[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from helpers.fake_world import BOARD, EPOCH_S, Scripted, gear, make_spec, quiet
@@ -20,6 +22,7 @@ from scheduler.messages import (
     Tick,
     UnitTelemetry,
 )
+from scheduler.request_clock import Pace
 from scheduler.transition import DENIED_EPOCHS, Transition
 from scheduler.views import Plan, Snapshot
 
@@ -34,9 +37,19 @@ class Top(Scripted):
         return super().decide(snapshot)
 
 
-def ready(clock: float | str, granted: float | str) -> tuple[Manager, list[Effect]]:
+class PacedTop(Top):
+    """The same, with a clock for each request."""
+
+    paces = True
+
+    def decide(self, snapshot: Snapshot) -> Plan:
+        pace = Pace(rest_mhz=500.0, least_mhz=500.0, share=1.0)
+        return replace(super().decide(snapshot), paces={"a": pace})
+
+
+def ready(clock: float | str, granted: float | str, policy: Scripted | None = None) -> tuple[Manager, list[Effect]]:
     """Return a manager whose `a` is ready for a first gear on `big`, and what it wants once that clock is granted."""
-    policy = Top({"a": FAST}) if clock == 2000.0 else Scripted({"a": FAST}, {"big": clock})
+    policy = policy or (Top({"a": FAST}) if clock == 2000.0 else Scripted({"a": FAST}, {"big": clock}))
     manager = Manager(board=BOARD, apps=[make_spec("a")], policy=policy, epoch_s=EPOCH_S)
     first = manager.on(Tick(epoch=0), 0.0)
     assert Prepare(app="a", gear=FAST, plan=1) in first
@@ -106,6 +119,15 @@ def test_a_cap_that_is_lifted_gives_the_clock_back() -> None:
     manager, _ = ready(2000.0, 1000.0)
     assert quiet(epoch(manager, 1, mhz=1999.998)) == [PIN]
     assert [logs(epoch(manager, number, mhz=2000.0), "denied") for number in range(2, 9)] == [[]] * 7
+
+
+def test_the_clock_at_which_a_paced_unit_rests_is_not_what_it_was_granted() -> None:
+    manager, effects = ready(2000.0, 1000.0, PacedTop({"a": FAST}))
+    assert PIN not in effects
+    for number in range(1, DENIED_EPOCHS + 1):
+        assert quiet(epoch(manager, number, mhz=500.0)) == []
+    effects = epoch(manager, DENIED_EPOCHS + 1, mhz=500.0)
+    assert logs(effects, "denied") == [{"unit": "big", "asked": 2000.0, "granted": 1000.0}]
 
 
 def test_a_policy_may_ask_in_whole_numbers() -> None:
