@@ -18,7 +18,7 @@ from types import MappingProxyType
 from scheduler.board import BoardUnit
 from scheduler.profile import quantile
 
-CHANGE_MS = 0.35
+CHANGE_MS = 0.3
 """CPU time of one change of clock for a request, at a core's top clock: a note by the worker, and a write by the board
 agent, both of which have just woken up. Rounded up from what was measured: 0.30 to 0.33 ms, and 0.09 in a loop
 (docs/measurements.md, "Devices")."""
