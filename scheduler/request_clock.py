@@ -18,7 +18,7 @@ from types import MappingProxyType
 from scheduler.board import BoardUnit
 from scheduler.profile import quantile
 
-CHANGE_MS = 0.3
+CHANGE_MS = 0.35
 """CPU time of one change of clock for a request, at a core's top clock: a note by the worker, and a write by the board
 agent, both of which have just woken up. Rounded up from what was measured: 0.30 to 0.33 ms, and 0.09 in a loop
 (docs/measurements.md, "Devices")."""
@@ -83,8 +83,8 @@ def changes_mj(units: Iterable[Clocked]) -> float:
     """Return the energy of bringing a unit to a clock for one request, and back to its lowest, in mJ.
 
     Both changes take `CHANGE_MS` of a core at the top clock, on the CPU unit where that takes the least energy: at its
-    lowest clock, where it takes so much longer. At a tenth of the top clock and 0.1 W it is 2 · 0.3 · 10 · 0.1 =
-    0.6 mJ. Where power is unknown it is 0.
+    lowest clock, where it takes so much longer. At a tenth of the top clock and 0.1 W it is 2 · 0.35 · 10 · 0.1 =
+    0.7 mJ. Where power is unknown it is 0.
 
     Args:
         units: the CPU units, each with its clocks, rising, and the power of one busy core at each.
