@@ -73,7 +73,7 @@ def test_a_paced_unit_is_priced_at_rest_at_its_lowest_clock() -> None:
 def test_its_points_have_what_it_takes_above_that_while_it_is_busy() -> None:
     big = make_unit("big", "cpu", (0,))
     board = replace(BOARD, units=(big,))
-    # Two changes of clock take 0.35 ms at the top clock and 1.4 at the lowest, where a core takes 0.2 W.
+    # A change of clock takes 0.35 ms at the top clock and 1.4 at the lowest, where a core takes 0.2 W.
     for paced, at_top_w, changes_mj in ((("big",), 2.0 + 0.4 - 0.1, 2 * 1.4 * 0.2), ((), 2.0, 0.0)):
         points = operating_points(board, PROFILE, app="a", arrivals=ArrivalModel(kind="saturate"), slo=0.9, paced=paced)
         top = [point for point in points if point.mhz == 2000.0]
