@@ -62,7 +62,7 @@ def test_a_baseline_without_an_aim_is_told_as_it_is() -> None:
     took_j = {"a": 12.0, "b": 9.0, "c": 9.0, "d": 9.0, "e": 9.0}
     results = [result("floor+lavd", mix=mix) for mix in took_j]
     results += [result("joint", mix=mix, units_j=joules) for mix, joules in took_j.items()]
-    [row] = aim_rows(results, generated=False)
+    [row] = aim_rows(results, "written")
     assert (row[0], row[1], row[3], row[4]) == ("floor+lavd", "none", "no aim", "none")
     assert row[5:] == ("1 of 5", "a on host (+20.0 %)")  # where joint takes more
 

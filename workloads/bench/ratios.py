@@ -86,7 +86,9 @@ class EnergyFigure:
 
     @classmethod
     def mean(cls, figures: Sequence[EnergyFigure], mean: Callable[[Sequence[float]], float]) -> EnergyFigure:
-        """Return the mean of figures of one source, set by set."""
+        """Return the mean of figures that are known under as many sets, set by set; some may know one set only."""
+        if len(figures) == 1:
+            return figures[0]
         sets = max(one.by_set.size for one in figures)
         by_set = zip(*(np.broadcast_to(one.by_set, (sets,)).tolist() for one in figures), strict=True)
         return cls(mean([one.stated for one in figures]), np.array([mean(own) for own in by_set]), figures[0].source)
