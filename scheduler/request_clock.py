@@ -1,9 +1,9 @@
 """The clock of one request: the least at which it ends in time, so that a unit need not stand at one clock all epoch.
 
 A plan gives a unit one clock, at which every request meets its target, the slow ones and those that waited too. Most
-requests have more time than that. A unit whose plan has a `Pace` for an application stands at its lowest clock while
-nobody is served, and each request takes the least clock that ends it by its deadline. Where requests of several run on
-a unit at once, it stands at the highest of their clocks.
+requests have more time than that. A unit whose plan has a `Pace` for each application rests at a clock of the rule
+while nobody is served, and each request takes the least clock that ends it in time. Where requests of several run on a
+unit at once, it stands at the highest of their clocks.
 
 Simulator, ledger and board agent all ask here, so that they agree. This module knows no plans and no time of its own.
 """
@@ -22,7 +22,6 @@ CHANGE_MS = 0.35
 """CPU time of one change of clock for a request, at a core's top clock: a note by the worker, and a write by the board
 agent, both of which have just woken up. Rounded up from what was measured: 0.30 to 0.33 ms, and 0.09 in a loop
 (docs/measurements.md, "Devices")."""
-
 
 Clocked = tuple[Sequence[float], Sequence[float] | None]
 """A unit's clocks in MHz, rising, and the power of one busy core at each; None where unknown."""
