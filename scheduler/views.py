@@ -176,9 +176,9 @@ class Plan:
             it.
         awake_cpus: by unit, how many of its CPUs applications may run on, so that the others can sleep; all that are
             online on a unit that is left out.
-        paces: by application, the rule by which each of its requests gets a clock. A unit with such applications stands
-            at its lowest clock while none is served; `clocks` has the clock at which all targets would be met. Only for
-            units that are `paced`, and then for all applications there.
+        paces: by application, the rule by which each of its requests gets a clock. A unit with such applications rests
+            at the clock that the rules say while none is served; `clocks` has the clock at which all targets would be
+            met. Only for units that are `paced`, and then for all applications there.
     """
 
     gears: Mapping[str, Gear]

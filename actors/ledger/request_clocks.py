@@ -1,8 +1,8 @@
 """Clocks of single requests, as the ledger knows them: who is paced, and what clock the requests on a unit want.
 
 A worker asks for a clock once its request has its cores. The unit then stands at the highest clock that a request on it
-wants, and at its lowest while there is none. On an emulated unit whoever changes that also sets the clock, at once; on
-a real one the board agent is woken to set it. All methods are called under the unit's lock.
+wants, and while there is none at the clock that its rules have for rest. On an emulated unit whoever changes that also
+sets the clock, at once; on a real one the board agent is woken to set it. All methods are called under the unit's lock.
 """
 
 from __future__ import annotations

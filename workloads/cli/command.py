@@ -16,7 +16,7 @@ import typer
 from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
 from workloads.cli.calibrate import calibrate
-from workloads.cli.options import bad_input, print_result, run_directory
+from workloads.cli.options import bad_input, deliver, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
@@ -93,17 +93,11 @@ def reproduce(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")] = False,
 ) -> None:
     """Reproduce a result of a paper: recompute its published figures, and measure them on this machine."""
-    from workloads.report.outcome import REPORT_FILE, Options
+    from workloads.report.outcome import Options
     from workloads.reproduce import reproduction
 
     with ProgressLines() as progress, bad_input():
         chosen = reproduction(name)
         directory = run_directory(out, name)
         outcome = chosen(Options(published_only=published_only, engine=engine, samples=samples), progress.update)
-    outcome.write(directory)
-    if json:
-        print(outcome.to_json())
-    else:
-        for table in outcome.tables():
-            print_result(table)
-    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
+    deliver(outcome, directory, as_json=json)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from scheduler.errors import InputError
 from workloads.ladder.ladders import base_name
+from workloads.report.outcome import REPORT_FILE, Outcome
 
 _TABLE_WIDTH = 110
 """Width of a table in columns where there is no terminal that gives one."""
@@ -51,6 +52,17 @@ def print_result(table: Table | Text) -> None:
     if not console.is_terminal:
         console.width = _TABLE_WIDTH
     console.print(table)
+
+
+def deliver(outcome: Outcome, directory: Path, *, as_json: bool) -> None:
+    """Write an outcome into its directory, and print it as tables, or as JSON and nothing else."""
+    outcome.write(directory)
+    if as_json:
+        print(outcome.to_json())
+    else:
+        for table in outcome.tables():
+            print_result(table)
+    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
 
 
 def write_text(file: Path, text: str) -> None:

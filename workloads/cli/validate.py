@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from scheduler.errors import InputError
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli.options import BoardOption, WeightsOption, bad_input, deliver, own_weights, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
-from workloads.report.outcome import REPORT_FILE, Outcome
+from workloads.report.outcome import Outcome
 from workloads.results.run_dir import read_run
 from workloads.runs.boards import host_notices, open_board
 from workloads.runs.options import check_options
@@ -70,13 +70,7 @@ def validate(
     else:
         with bad_input():
             raise InputError("nothing to validate; name a MIX.py, or a table of measured power with --power FILE")
-    result.write(directory)
-    if json:
-        print(result.to_json())
-    else:
-        for table in result.tables():
-            print_result(table)
-    print(f"{directory / REPORT_FILE}  has the figure", file=sys.stderr)
+    deliver(result, directory, as_json=json)
 
 
 def _power(named: str, board: str | None, out: Path | None) -> tuple[Outcome, Path]:
