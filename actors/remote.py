@@ -121,11 +121,6 @@ class WorkerActor:
         except WorkerClosedError:
             os._exit(1)
 
-    @ray.method(concurrency_group="control")
-    def errors(self) -> dict[str, int]:
-        """Return the errors of requests since the last call, and how often each happened."""
-        return self._serving().errors()
-
     @ray.method(concurrency_group="clients")
     def infer(self, picture: NDArray[np.generic]) -> Result:
         """Serve a client's request, and return its result."""
