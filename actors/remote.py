@@ -42,6 +42,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     UnitLimited,
 )
@@ -100,7 +101,7 @@ class WorkerActor:
                 return encode(worker.prepare(order))
             case Activate():
                 return encode(worker.activate(order))
-            case Pin() | SetClock() | SwitchUnit() | StartWorker() | Log():
+            case Pin() | SetClock() | SwitchUnit() | StartWorker() | StopWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for a worker")
             case _:
                 assert_never(order)
@@ -199,7 +200,7 @@ class AgentActor:
                 return encode(ClockSet(unit=order.unit, clock=clock, plan=order.plan))
             case SwitchUnit():
                 return encode(agent.switch(order))
-            case Prepare() | Activate() | StartWorker() | Log():
+            case Prepare() | Activate() | StartWorker() | StopWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for the board agent")
             case _:
                 assert_never(order)

@@ -57,7 +57,7 @@ class AppTelemetry:
         gear: gear in force; None for none.
         plan: number of the plan that the last acknowledged activation served; -1 before the first.
         worker: number of the worker, which tells it from one that it replaces.
-        phase: what its inference thread does now.
+        phase: what its inference thread does now, a `Phase`.
         beats: how many steps its inference thread has made since its start.
         faults: what went wrong with requests since the worker's start.
     """
@@ -72,7 +72,7 @@ class AppTelemetry:
     gear: Gear | None
     plan: int
     worker: int = 0
-    phase: Phase = "idle"
+    phase: str = "idle"
     beats: int = 0
     faults: tuple[RequestFault, ...] = ()
 
@@ -181,7 +181,7 @@ class Telemetry:
     rails_w: Mapping[str, float] = field(default_factory=dict)
     repinned: tuple[Repinned, ...] = ()
     fenced: tuple[Fenced, ...] = ()
-    stopped: frozenset[str] = frozenset()
+    stopped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -349,7 +349,15 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLost:
-    """A worker died; it is being started again."""
+    """A worker died."""
+
+    app: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerNotStarted:
+    """A worker that was lost did not come back: its start failed."""
 
     app: str
     reason: str
@@ -362,7 +370,7 @@ class WorkerStarted:
     app: str
 
 
-Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerStarted
+Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerNotStarted | WorkerStarted
 
 # ---------------------------------------------------------------- effects out
 

@@ -28,15 +28,21 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     Telemetry,
     Tick,
     WorkerLost,
+    WorkerNotStarted,
     WorkerStarted,
 )
 
 _LONGEST_WAIT_S = 0.1
 """Longest wait on the wall between two looks at whether the loop was told to stop."""
+
+
+_BACK_WALL_S = 60.0
+"""Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
 
 
 class LostError(RuntimeError):
@@ -60,6 +66,10 @@ class Transport(Protocol):
 
     def send(self, effect: Effect) -> Hashable:
         """Send an effect to the worker or the agent that carries it out; return a token for the answer."""
+        ...
+
+    def end(self, app: str) -> None:
+        """Kill a worker's process, if it still runs; that it is gone is told as of any other."""
         ...
 
     def change_board(self, change: BoardEvent) -> None:
@@ -145,6 +155,8 @@ class ControlLoop:
         self._calls: dict[Hashable, _Call] = {}
         self._running = set(apps)
         self._restarts: list[StartWorker] = []
+        self._starting_s: dict[str, float] = {}
+        self._agent_lost = False
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
 
@@ -225,6 +237,8 @@ class ControlLoop:
                 self._send(effect, app)
             case Prepare(app=app) | Pin(app=app) | Activate(app=app):
                 self._send(effect, app)
+            case StopWorker(app=app):
+                self._transport.end(app)
             case SetClock() | SwitchUnit():
                 self._send(effect, None)
             case _:
@@ -240,6 +254,7 @@ class ControlLoop:
                 self._failed(call, answer)
             elif isinstance(answer, WorkerStarted):
                 self._running.add(answer.app)
+                self._starting_s.pop(answer.app, None)
                 self._tell(answer)
             else:
                 self._tell(answer)
@@ -247,10 +262,26 @@ class ControlLoop:
     def _failed(self, call: _Call, error: Exception) -> None:
         """Deal with a call that failed: report a lost worker once, log any other error."""
         if isinstance(call.effect, StartWorker):
-            self._restarts.append(call.effect)  # the process is not back yet; asked again with the next epoch
+            self._not_started(call.effect, error)
         elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
             # A dead worker fails every call that is under way to it, so only the first of them finds it running.
             self._running.discard(call.app)
             self._tell(WorkerLost(app=call.app, reason=str(error)))
         elif not isinstance(error, LostError):
             self._write({"kind": "error", "now_s": self._clock.now_s(), "app": call.app, "text": str(error)})
+        elif call.app is None and not self._agent_lost:
+            self._agent_lost = True
+            self._write({"kind": "part_lost", "now_s": self._clock.now_s(), "part": "agent", "reason": str(error)})
+
+    def _not_started(self, order: StartWorker, error: Exception) -> None:
+        """Ask again with the next epoch while the process is not back yet; any other failure is the manager's to judge.
+
+        Ray starts the process again by itself. One that is not back after `_BACK_WALL_S` has failed too.
+        """
+        now_s = self._clock.now_s()
+        since_s = self._starting_s.setdefault(order.app, now_s)
+        if isinstance(error, LostError) and self._clock.wall_s(now_s - since_s) < _BACK_WALL_S:
+            self._restarts.append(order)
+            return
+        del self._starting_s[order.app]
+        self._tell(WorkerNotStarted(app=order.app, reason=f"it did not start: {error}"))

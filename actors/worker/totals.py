@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.messages import AppTelemetry, Phase, RequestFault
+from scheduler.messages import AppTelemetry, RequestFault
 from scheduler.views import Gear
 
 
@@ -23,7 +23,7 @@ class WorkerTotals:
         queue_len: number of requests that wait now.
         gear: gear in force; None before the first.
         plan: number of the plan that the gear serves; -1 before the first.
-        phase: what the inference thread does now.
+        phase: what the inference thread does now, a `Phase`.
         beats: how many steps it has made.
         faults: what went wrong with requests.
     """
@@ -38,7 +38,7 @@ class WorkerTotals:
     queue_len: int = 0
     gear: Gear | None = None
     plan: int = -1
-    phase: Phase = "idle"
+    phase: str = "idle"
     beats: int = 0
     faults: tuple[RequestFault, ...] = ()
 

@@ -31,6 +31,7 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    StopWorker,
     Telemetry,
     Tick,
     UnitLimited,
@@ -152,6 +153,10 @@ class World:
             self.errors[type(effect)] -= 1
             answer = RuntimeError(f"no {type(effect).__name__} today")
         return self._call(app, answer, self.effect_s)
+
+    def end(self, app: str) -> None:
+        self.journal.append((self.clock.now_s(), StopWorker(app=app)))
+        self.dead.add(app)
 
     def change_board(self, change: BoardEvent) -> None:
         self.journal.append((self.clock.now_s(), change))
@@ -319,6 +324,52 @@ def test_a_worker_that_cannot_report_is_as_good_as_lost():
     assert [(lost.app, lost.reason) for _, lost in world.of(WorkerLost)] == [("a", "it has not begun")]
     assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
     assert {what.app for _, what in world.of(Activated)} == {"a", "b"}
+
+
+def test_a_hung_worker_is_ended_said_and_started_again():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.silent.add("a")
+    loop.run(until_s=8.0)
+    world.silent.clear()
+    world.dead.clear()
+    loop.run(until_s=9.0)
+    ((ended_s, ended),) = world.of(StopWorker)
+    assert ended.app == "a"
+    slow, ending = [entry for entry in world.log if entry["kind"] == "stuck"]
+    assert (slow["ends"], ending["ends"], ending["now_s"]) == (False, True, ended_s)
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["app"] == "a"
+    assert lost["reason"].startswith("it does not report for 5.")
+    assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
+
+
+def test_a_worker_whose_start_fails_again_and_again_is_given_up():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.errors[StartWorker] = 10**6
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.dead.add("a")
+    loop.run(until_s=0.65)
+    world.dead.clear()
+    loop.run(until_s=9.95)
+    (out,) = [entry for entry in world.log if entry["kind"] == "out"]
+    assert (out["app"], out["reason"]) == ("a", "it did not start: no StartWorker today")
+    pauses_s = [later - earlier for earlier, later in pairwise(times(world.of(StartWorker)))]
+    assert pauses_s[-3:] == pytest.approx([0.5, 1.0, 2.0], abs=2 * EPOCH_S)
+    assert world.manager.settled
+
+
+def test_a_dead_board_agent_is_said_once():
+    world = World("a")
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.dead.add(None)
+    loop.run(until_s=1.95)
+    assert [(entry["part"], entry["reason"]) for entry in world.log if entry["kind"] == "part_lost"] == [
+        ("agent", "None is gone")
+    ]
 
 
 def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():
