@@ -31,6 +31,7 @@ from actors.wire import decode, decode_effect, encode
 from actors.worker.serving import Result, WorkerClosedError
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
+from actors.worker.takeover import give_up
 from actors.worker.worker import Worker
 from scheduler.board import Board
 from scheduler.messages import (
@@ -135,6 +136,8 @@ class WorkerActor:
             until_s: board time at which it ends at the latest.
             timeout_s: longest wait for the end, in seconds on the wall.
         """
+        if self._worker is None and ray.get_runtime_context().was_current_actor_reconstructed:
+            return give_up(self._spec, read_clock(self._directory).now_s())
         worker = self._serving()
         worker.drain(until_s)
         worker.join(timeout_s)
