@@ -10,6 +10,7 @@ It does not know Ray: a `Transport` carries calls and reports.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
@@ -68,6 +69,10 @@ class Transport(Protocol):
         """Send an effect to the worker or the agent that carries it out; return a token for the answer."""
         ...
 
+    def ended(self, apps: Collection[str]) -> list[str]:
+        """Return those of these applications whose worker's process has ended."""
+        ...
+
     def end(self, app: str) -> None:
         """Kill a worker's process, if it still runs; that it is gone is told as of any other."""
         ...
@@ -112,10 +117,12 @@ class _Call:
     Attributes:
         app: application whose worker was called; None for the board agent.
         effect: effect to carry out; None for a call to report.
+        life: number of the worker that was called, from 0: how many of its predecessors were lost.
     """
 
     app: str | None
     effect: Effect | None = None
+    life: int = 0
 
 
 class ControlLoop:
@@ -156,6 +163,7 @@ class ControlLoop:
         self._running = set(apps)
         self._restarts: list[StartWorker] = []
         self._starting_s: dict[str, float] = {}
+        self._lives: Counter[str | None] = Counter()
         self._agent_lost = False
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
@@ -185,10 +193,14 @@ class ControlLoop:
         return tick_s + (missed + 1) * self._epoch_s
 
     def _tick(self) -> None:
+        # Ray tells of the end of a process up to two seconds later.
+        for app in self._transport.ended(sorted(self._running)):
+            self._lost(app, "its process ended")
         # A call to report is answered only when its process ends. Who has no such call under way is new or came back.
-        followed = {call.app for call in self._calls.values() if call.effect is None}
+        calls = [call for call in self._calls.values() if call.effect is None]
+        followed = {call.app for call in calls if call.life == self._lives[call.app]}
         for app in sorted(self._running - followed):
-            self._calls[self._transport.follow_app(app)] = _Call(app=app)
+            self._calls[self._transport.follow_app(app)] = _Call(app=app, life=self._lives[app])
         if None not in followed:
             self._calls[self._transport.follow_board()] = _Call(app=None)
         self._tell(self._transport.reports(sorted(self._running)))
@@ -245,7 +257,7 @@ class ControlLoop:
                 assert_never(effect)
 
     def _send(self, effect: Effect, app: str | None) -> None:
-        self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect)
+        self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect, life=self._lives[app])
 
     def _take_answers(self, timeout_s: float) -> None:
         for token, answer in self._transport.answered(timeout_s):
@@ -263,15 +275,20 @@ class ControlLoop:
         """Deal with a call that failed: report a lost worker once, log any other error."""
         if isinstance(call.effect, StartWorker):
             self._not_started(call.effect, error)
+        elif call.app is not None and call.life < self._lives[call.app]:
+            pass  # a dead worker fails every call that is under way to it, and its loss is known
         elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
-            # A dead worker fails every call that is under way to it, so only the first of them finds it running.
-            self._running.discard(call.app)
-            self._tell(WorkerLost(app=call.app, reason=str(error)))
+            self._lost(call.app, str(error))
         elif not isinstance(error, LostError):
             self._write({"kind": "error", "now_s": self._clock.now_s(), "app": call.app, "text": str(error)})
         elif call.app is None and not self._agent_lost:
             self._agent_lost = True
             self._write({"kind": "part_lost", "now_s": self._clock.now_s(), "part": "agent", "reason": str(error)})
+
+    def _lost(self, app: str, reason: str) -> None:
+        self._running.discard(app)
+        self._lives[app] += 1
+        self._tell(WorkerLost(app=app, reason=reason))
 
     def _not_started(self, order: StartWorker, error: Exception) -> None:
         """Ask again with the next epoch while the process is not back yet; any other failure is the manager's to judge.

@@ -84,6 +84,10 @@ class RayTransport:
         stat = read_stat(process.pid) if process else None
         return bool(process and stat and stat.start_ticks == process.start_ticks and stat.stopped)
 
+    def ended(self, apps: Collection[str]) -> list[str]:
+        """Return those of these applications whose worker's process has ended."""
+        return [app for app in apps if (process := self._processes[app]) and process.alive() is False]
+
     def end(self, app: str) -> None:
         """Kill a worker's process; a stopped one dies too."""
         process = self._processes[app]
