@@ -4,12 +4,12 @@ A holder that is stopped (SIGSTOP, a debugger) is overdue after `STOPPED_WALL_S`
 request takes. Any other is overdue once it has held its cores for `LEAST_WALL_S`, and its unit has meanwhile gone
 through `MULTIPLE` times the work of the slowest inference that its profile has. Progress is work at the clocks and
 beside the load in force, so a low clock, a load and a time scale make the bound longer by themselves. For example, the
-slowest of 300 ms at the top clock may hold its cores for 1.2 s there, and for 2.4 s at half of it.
+slowest of 600 ms at the top clock may hold its cores for 2.4 s there, and for 4.8 s at half of it.
 
 - The multiple is 2 · 2: an inference may take twice the slowest of those that were measured undisturbed, since a
   profile has some tens of samples; and twice as long again beside neighbours that use the same caches and memory.
-- `LEAST_WALL_S` is longer than the gaps in which a virtual machine was seen to stand still (0.8 s): who waits can't
-  tell a holder on a core that the hypervisor has taken away from one that hangs.
+- `LEAST_WALL_S` is more than twice the longest gap in which a virtual machine was seen to stand still (0.8 s): nobody
+  can tell a holder on a core that the hypervisor has taken away from one that hangs.
 - Only time that the watcher itself saw pass counts, a little at each look. So if all the machine stands still, or
   everything is stopped and goes on, nobody is overdue for it.
 
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 STOPPED_WALL_S = 0.1
-LEAST_WALL_S = 1.0
+LEAST_WALL_S = 2.0
 MULTIPLE = 4.0
 
 

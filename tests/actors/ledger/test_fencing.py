@@ -107,7 +107,9 @@ def test_a_process_stopped_on_its_cores_is_fenced_off_and_killed(crew):
     assert fence.held_ms > fence.bound_ms > 0
 
 
-def test_a_process_that_hangs_on_its_cores_is_fenced_off_by_the_agent_too(crew):
+def test_a_process_that_hangs_on_its_cores_is_fenced_off_by_the_agent_too(crew, monkeypatch):
+    for module in ("holding", "referee"):
+        monkeypatch.setattr(f"actors.ledger.{module}.LEAST_WALL_S", 0.2)
     crew.ledger.set_unit("big", mhz=2000.0)
     pid = crew.fork(hold_for_ever)
     until(lambda: crew.holds(0))
