@@ -35,7 +35,8 @@ class Camera:
     which the board is too slow are skipped, as a camera would. Live sources are not paced.
 
     A source that breaks is opened again: after 0.5 s, then after waits that grow to 8 s. Until it is back every request
-    fails with the reason, and is never given an old frame.
+    fails with the reason. A live source that has been silent for 10 s counts as broken (a stream after 5 s), so that no
+    request is given an older frame.
 
     A camera is opened when the first frame is asked for, or as soon as the object arrives in another process (an
     application's worker), so that it is warm when requests come. A copy that is sent away never shares the device.
