@@ -6,59 +6,26 @@ The board is held meanwhile, and given back whatever ends it. What the records s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from actors.agent.devices import open_clock
 from actors.agent.devices.hand_back import HandedBack
-from actors.agent.devices.real import RealClock, Seen
+from actors.agent.devices.real import RealClock
 from actors.agent.devices.sysfs import Tree
 from actors.agent.devices.thermal import Thermometer
 from actors.agent.hold import Hold, real_units
-from actors.agent.machine import Machine
-from actors.agent.sensors import RailTotals, Sampler, sensors_of
+from actors.agent.sensors import sensors_of
+from actors.board_commands.bench import SETTLE_S, Account, Bench, Meters, why_held
 from actors.board_commands.calibration_plan import Point, Record, plan
-from actors.board_commands.load import BurnLoad, Load
-from actors.clock import BoardClock, Clock
-from actors.ledger.meters import UnitReading
+from actors.board_commands.load import Load
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError
-
-SETTLE_S = 0.3
-"""Time between a new clock or load and the measurement: sensors average over some 10 ms, and governors of GPUs look
-every 50 ms."""
 
 _WARMER_C = 5.0
 """A unit that is warmer than at first by more than this cools down before its next point: leakage rises with heat."""
 _COOL_AT_MOST_S = 20.0
 _COOL_STEP_S = 0.5
-
-_HELD = 0.98
-"""A clock below this share of the one asked for was held down."""
-
-Units = Callable[[], Mapping[str, UnitReading]]
-
-
-class Meters(Protocol):
-    """What reads the rails; `Sampler` is one."""
-
-    def start(self) -> None:
-        """Begin to read in the background."""
-        ...
-
-    def mark(self) -> None:
-        """Begin the window of `totals`."""
-        ...
-
-    def totals(self) -> tuple[RailTotals, ...]:
-        """Return each rail's totals since the mark."""
-        ...
-
-    def close(self) -> None:
-        """Stop reading."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,34 +45,6 @@ class Calibration:
     unread: Mapping[str, str]
     recovered: HandedBack
     handed_back: HandedBack
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bench:
-    """What a calibration works with; a test has a board, a load and a time of its own.
-
-    Attributes:
-        machine: the machine that the board is.
-        clock: board time.
-        load: makes the load, for the CPUs given.
-        meters: makes the meters of a board's rails.
-    """
-
-    machine: Machine
-    clock: Clock
-    load: Callable[[Sequence[int]], Load]
-    meters: Callable[[Board, Units], Meters]
-
-
-def real_bench(machine: Machine) -> Bench:
-    """Return a bench of this machine."""
-    clock = BoardClock(time.monotonic())
-    return Bench(
-        machine=machine,
-        clock=clock,
-        load=BurnLoad,
-        meters=lambda board, units: Sampler(board, machine.tree, clock, units),
-    )
 
 
 def with_named_rails(board: Board, tree: Tree) -> Board:
@@ -177,7 +116,7 @@ def _measured(
     seconds: float,
     on_progress: Callable[[int, int], None],
 ) -> tuple[list[Record], dict[Point, str], dict[str, str]]:
-    account = _Account(board, bench.clock)
+    account = Account(board, bench.clock)
     knobs = {unit.name: open_clock(board, unit, hold.journal) for unit in real_units(board)}
     load = bench.load([cpu for unit in board.units for cpu in unit.cpus])
     try:
@@ -209,7 +148,7 @@ class _Table:
         knobs: Mapping[str, RealClock],
         load: Load,
         meters: Meters,
-        account: _Account,
+        account: Account,
     ) -> None:
         self.held: dict[Point, str] = {}
         self.unread: dict[str, str] = {}
@@ -263,11 +202,10 @@ class _Table:
 
     def _is_held(self, point: Point, granted_mhz: float) -> bool:
         """Return True if a unit does not have the clock that it was to have, and note why."""
-        seen = self._knobs[point.unit].look() if point.unit in self._knobs else Seen(mhz=granted_mhz)
-        if min(granted_mhz, seen.max_mhz or granted_mhz) >= _HELD * point.mhz:
-            return False
-        self.held[point] = seen.held_by or "it does not say why"
-        return True
+        why = why_held(self._knobs.get(point.unit), granted_mhz, point.mhz)
+        if why is not None:
+            self.held[point] = why
+        return why is not None
 
     def _set(self, unit: BoardUnit, mhz: float) -> float:
         """Set a unit's clock, unless it has been set so already; return the one granted."""
@@ -295,51 +233,3 @@ class _Table:
 
     def _wait(self, seconds: float) -> None:
         self._clock.sleep_until(self._clock.now_s() + seconds)
-
-
-class _Account:
-    """The clocks and busy cores of a board over time, by which the meters tell a rail that is stuck."""
-
-    def __init__(self, board: Board, clock: Clock) -> None:
-        self._clock = clock
-        self._at_s = clock.now_s()
-        self._cpus = {unit.name: unit.cpus for unit in board.units}
-        self._mhz = {unit.name: unit.mhz[0] for unit in board.units}
-        self._busy = {unit.name: 0 for unit in board.units}
-        self._mhz_s = dict.fromkeys(self._mhz, 0.0)
-        self._busy_s = dict.fromkeys(self._mhz, 0.0)
-
-    def clock(self, unit: str, mhz: float) -> None:
-        self._add_up()
-        self._mhz[unit] = mhz
-
-    def busy(self, unit: str, cores: int) -> None:
-        self._add_up()
-        self._busy[unit] = cores
-
-    def readings(self) -> dict[str, UnitReading]:
-        self._add_up()
-        return {
-            name: UnitReading(
-                name=name,
-                now_s=self._at_s,
-                mhz=mhz,
-                other_load=0.0,
-                cpus_online=self._cpus[name],
-                clock_changes=0,
-                pace=0.0,
-                progress_ms=0.0,
-                busy_s=(self._busy_s[name],),
-                mhz_s=self._mhz_s[name],
-                static_j=None,
-                dynamic_j=None,
-            )
-            for name, mhz in self._mhz.items()
-        }
-
-    def _add_up(self) -> None:
-        now_s = self._clock.now_s()
-        span_s, self._at_s = now_s - self._at_s, now_s
-        for name in self._mhz:
-            self._mhz_s[name] += self._mhz[name] * span_s
-            self._busy_s[name] += self._busy[name] * span_s
