@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from actors import profiling
 from actors.affinity import SystemAffinity
 from actors.agent.hold import TopClocks, at_top_clocks
 from actors.board_commands.bench import Bench
-from actors.board_commands.network_power import Work
+from actors.board_commands.network_power import CorePower, Work
 from actors.profiling import Ladder
-from actors.stored_powers import with_measured_activity
+from actors.stored_powers import store_powers, with_measured_activity
 from helpers.network_rig import ACTIVITY, DYNAMIC_W, Rig
-from helpers.tiny_networks import board, ladder, profile, with_gpu
+from helpers.tiny_networks import board, ladder, network, profile, with_gpu
 from scheduler.profile import ServiceTime
+from workloads import App, Family, Mix, Periodic
 from workloads.ladder.activities import _loads, measure_activities, works_of
+from workloads.ladder.ladders import ladders_of
+from workloads.ladder.profiles import profile_board, profiles_for
 from workloads.progress import no_progress
 
 
@@ -80,6 +84,33 @@ def test_each_network_is_measured_where_its_times_were_and_gpus_come_last() -> N
         ("small", "gpu", 1, 4.0),
         ("large", "gpu", 1, 4.0),
     ]
+
+
+def test_runs_and_simulations_of_a_board_use_what_was_measured_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEARSHIFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(profiling, "_SAMPLES", 5)
+    unit = replace(board(dvfs="fixed").units[0], cpus=(min(os.sched_getaffinity(0)),))
+    here = replace(board(), units=(unit,))
+    family = Family([(network(tmp_path, "small").path, 0.6)])
+    mix = Mix("m", apps=[App("a", supernet=family, latency_ms=100, arrivals=Periodic(hz=1))], duration_s=1)
+    ladder = ladders_of(mix, {}, no_progress)[family]
+    in_run = profile_board("family", ladder, here, no_progress, engine="onnxruntime")
+    assert [time.activity_source for rung in in_run.rungs for time in rung.times] == ["assumed"]
+    powers = {
+        replace(work, engine=engine): CorePower(mhz=1000.0, core_w=1.5, error_w=0.02)
+        for work in works_of(in_run, here)
+        for engine in ("onnxruntime", "openvino")
+    }
+    store_powers("family", ladder, here, powers)
+    in_run = profile_board("family", ladder, here, no_progress, engine="onnxruntime")
+    in_simulation = profiles_for(mix, here, measured=True)[family]
+    for found in (in_run, in_simulation):
+        (time,) = found.rungs[0].times
+        assert (time.activity, time.activity_source, time.activity_error) == (0.75, "measured", 0.01)
+    on_another = profiles_for(mix, replace(here, name="another"), measured=True)[family]
+    assert on_another.rungs[0].times[0].activity_source == "assumed"
 
 
 def test_the_real_network_runs_on_its_cores(tiny: Ladder) -> None:
