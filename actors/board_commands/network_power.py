@@ -138,6 +138,10 @@ def _why_not(unit: BoardUnit, top: TopClocks, covered: set[str]) -> str | None:
     return None
 
 
+class _UntoldError(Exception):
+    """The power of a network can't be told; the message says why."""
+
+
 class _Table:
     """The table that networks are measured on."""
 
@@ -155,76 +159,89 @@ class _Table:
     def measure(self, work: Work, load: Callable[[Work], Load]) -> CorePower | str:
         """Return the power of a network, or in words why it is not known."""
         unit, rail = self._board.unit(work.unit), self._rail_of[work.unit]
-        if rail.why_unknown is not None:
-            return f"rail {rail.name}: {rail.why_unknown}"
-        window_s = max(_LEAST_WINDOW_S, _CONVERSIONS * rail.sensor_period_s, _RUNS * work.run_ms / 1000)
-        if window_s > _MOST_WINDOW_S:
-            return (
-                f"rail {rail.name}: {_CONVERSIONS} conversions of its sensor and {_RUNS} runs take {window_s:.1f} s, "
-                f"more than {_MOST_WINDOW_S:g}"
-            )
-        settle_s = max(SETTLE_S, 2 * rail.sensor_period_s)
-        running = load(work)
+        granted_mhz = self._top.mhz.get(unit.name, unit.mhz[-1])
         try:
-            found = self._pairs(work, unit, running, window_s, settle_s)
-        finally:
-            running.close()
-        if isinstance(found, str):
-            return found
-        mhz = self._top.mhz.get(unit.name, unit.mhz[-1])
-        return CorePower(mhz=unit.nearest(mhz), core_w=found[0], error_w=found[1])
+            window_s, settle_s = _times_s(work, rail)
+            running = load(work)
+            try:
+                core_w, error_w = self._core_w(
+                    rail.name, work, lambda: self._pair(work, running, window_s, settle_s, granted_mhz)
+                )
+            finally:
+                running.close()
+        except _UntoldError as untold:
+            return str(untold)
+        return CorePower(mhz=unit.nearest(granted_mhz), core_w=core_w, error_w=error_w)
 
-    def _pairs(
-        self, work: Work, unit: BoardUnit, running: Load, window_s: float, settle_s: float
-    ) -> tuple[float, float] | str:
-        """Return what each core takes, and its standard error, or why that is not known."""
+    def _core_w(self, rail: str, work: Work, pair: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+        """Return what each core takes, from as many pairs as that needs, and its standard error."""
         differences_w: list[float] = []
-        step_w, error_w = 0.0, math.inf
-        while len(differences_w) < _LEAST_PAIRS or (
-            len(differences_w) < _MOST_PAIRS and error_w > MOST_ERROR * fmean(differences_w)
-        ):
-            self._bench.others()
-            idle = self._window(work, window_s, settle_s)
-            running.start(unit.cpus[: work.cores])
-            self._account.busy(unit.name, work.cores)
-            busy = self._window(work, window_s, settle_s)
-            held = why_held(self._top.knobs.get(unit.name), *[self._top.mhz.get(unit.name, unit.mhz[-1])] * 2)
-            running.stop()
-            self._account.busy(unit.name, 0)
-            others = self._bench.others() if work.kind == "cpu" else 0.0
-            if isinstance(idle, str) or isinstance(busy, str):
-                return idle if isinstance(idle, str) else str(busy)
-            if held is not None:
-                return f"unit {unit.name!r} did not keep its clock ({held})"
-            if others > _MOST_OTHERS * work.cores:
-                return f"other programs kept {others:.2f} CPUs busy meanwhile"
-            step_w = busy[1]
-            differences_w.append((busy[0] - idle[0]) / work.cores)
-            error_w = _error_w(differences_w, step_w / work.cores)
-        core_w = fmean(differences_w)
-        if error_w > MOST_ERROR * core_w:
-            return (
-                f"rail {self._rail_of[unit.name].name} shows {core_w:.3f} ± {error_w:.3f} W a core, which is too vague"
-            )
+        core_w, error_w = 0.0, math.inf
+        while len(differences_w) < _LEAST_PAIRS or (len(differences_w) < _MOST_PAIRS and error_w > MOST_ERROR * core_w):
+            difference_w, step_w = pair()
+            differences_w.append(difference_w / work.cores)
+            core_w, error_w = fmean(differences_w), _error_w(differences_w, step_w / work.cores)
+        if core_w <= 0 or error_w > MOST_ERROR * core_w:
+            raise _UntoldError(f"rail {rail} shows {core_w:.3f} ± {error_w:.3f} W a core, which is too vague")
         return core_w, error_w
 
-    def _window(self, work: Work, window_s: float, settle_s: float) -> tuple[float, float] | str:
-        """Return the mean power of the network's rail over a window and the rail's least step, in W, or why not."""
+    def _pair(
+        self, work: Work, running: Load, window_s: float, settle_s: float, granted_mhz: float
+    ) -> tuple[float, float]:
+        """Return what the unit takes more while the network runs than just before, and the least step of its rail."""
+        unit = self._board.unit(work.unit)
+        self._bench.others()
+        idle_w, _ = self._window(work, window_s, settle_s)
+        running.start(unit.cpus[: work.cores])
+        self._account.busy(unit.name, work.cores)
+        try:
+            busy_w, step_w = self._window(work, window_s, settle_s)
+            held = why_held(self._top.knobs.get(unit.name), granted_mhz, granted_mhz)
+        finally:
+            running.stop()
+            self._account.busy(unit.name, 0)
+        if held is not None:
+            raise _UntoldError(f"unit {unit.name!r} did not keep its clock ({held})")
+        # A GPU's executor is a program of ours that nobody has told the bench of.
+        others = self._bench.others() if work.kind == "cpu" else 0.0
+        if others > _MOST_OTHERS * work.cores:
+            raise _UntoldError(f"other programs kept {others:.2f} CPUs busy meanwhile")
+        return busy_w - idle_w, step_w
+
+    def _window(self, work: Work, window_s: float, settle_s: float) -> tuple[float, float]:
+        """Return the mean power of the network's rail over a window, and the rail's least step, in W."""
         self._wait(settle_s)
         self._meters.mark()
         begin_s = self._bench.clock.now_s()
         self._wait(window_s)
         name = self._rail_of[work.unit].name
-        totals: RailTotals = next(rail for rail in self._meters.totals() if rail.name == name)
+        totals = next(rail for rail in self._meters.totals() if rail.name == name)
         span_s = self._bench.clock.now_s() - begin_s
         if totals.joules is None or totals.why_unknown is not None:
-            return f"rail {name}: {totals.why_unknown}"
+            raise _UntoldError(f"rail {name}: {totals.why_unknown}")
         if totals.samples < _LEAST_READINGS:
-            return f"rail {name} was read only {totals.samples} times in {span_s:.1f} s"
+            raise _UntoldError(f"rail {name} was read only {totals.samples} times in {span_s:.1f} s")
         return totals.joules / span_s, totals.step_w
 
     def _wait(self, seconds: float) -> None:
         self._bench.clock.sleep_until(self._bench.clock.now_s() + seconds)
+
+
+def _times_s(work: Work, rail: RailTotals) -> tuple[float, float]:
+    """Return how long a window of a network lasts, and how long it takes to settle before.
+
+    Raises:
+        _UntoldError: if the rail can't be read, or its sensor is too slow.
+    """
+    if rail.why_unknown is not None:
+        raise _UntoldError(f"rail {rail.name}: {rail.why_unknown}")
+    window_s = max(_LEAST_WINDOW_S, _CONVERSIONS * rail.sensor_period_s, _RUNS * work.run_ms / 1000)
+    if window_s > _MOST_WINDOW_S:
+        raise _UntoldError(
+            f"rail {rail.name}: {_CONVERSIONS} conversions of its sensor and {_RUNS} runs take {window_s:.1f} s, "
+            f"more than {_MOST_WINDOW_S:g}"
+        )
+    return window_s, max(SETTLE_S, 2 * rail.sensor_period_s)
 
 
 def _error_w(differences_w: Sequence[float], step_w: float) -> float:

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from actors.affinity import SystemAffinity
+from actors.agent.sensors import RailTotals
+from actors.board_commands.bench import Meters
 from actors.board_commands.network_load import NetworkLoad
 from actors.board_commands.network_power import MOST_ERROR, CorePower, Work
 from helpers.fake_kernel import FakeTree
@@ -128,6 +130,21 @@ def test_a_rail_that_wavers_too_much_tells_nothing(tmp_path: Path) -> None:
     assert len(rig.loads) == 1
 
 
+def test_a_network_that_seems_to_take_nothing_is_not_measured(rig: Rig) -> None:
+    slow = replace(
+        rig.bench, meters=lambda board, units: _Changed(rig.bench.meters(board, units), joules=1.0, step_w=0.0)
+    )
+    (said,) = rig.powers(work(), bench=slow)
+    assert isinstance(said, str)
+    assert said.endswith("W a core, which is too vague")
+
+
+def test_a_rail_that_is_read_too_seldom_is_said(rig: Rig) -> None:
+    seldom = replace(rig.bench, meters=lambda board, units: _Changed(rig.bench.meters(board, units), samples=3))
+    (said,) = rig.powers(work(), bench=seldom)
+    assert said == "rail VDD_ARM was read only 3 times in 0.7 s"
+
+
 def test_a_rail_that_fails_is_said(rig: Rig) -> None:
     kernel = rig.silicon.kernel
     for path in FakeTree(kernel).find("sys/bus/i2c/devices/0-0040/hwmon/hwmon*/power1_input"):
@@ -146,23 +163,22 @@ def test_a_recording_is_not_taken_for_a_measurement(rig: Rig, tmp_path: Path) ->
     assert said == f"rail VDD_ARM: replayed from {file}: not measured in this run"
 
 
-def test_a_sensor_that_is_too_slow_is_said(rig: Rig, tmp_path: Path) -> None:
-    slow = replace(rig.bench, meters=lambda board, units: _Slow(rig.bench.meters(board, units)))
+def test_a_sensor_that_is_too_slow_is_said(rig: Rig) -> None:
+    slow = replace(rig.bench, meters=lambda board, units: _Changed(rig.bench.meters(board, units), sensor_period_s=0.8))
     (said,) = rig.powers(work(), bench=slow)
     assert said == "rail VDD_ARM: 20 conversions of its sensor and 10 runs take 16.0 s, more than 10"
 
 
-class _Slow:
-    """Meters whose sensors convert every 0.8 s."""
+class _Changed:
+    """Meters whose rails say something else."""
 
-    def __init__(self, meters: object) -> None:
+    def __init__(self, meters: Meters, **said: float) -> None:
         self._meters = meters
+        self._said = said
+        self.start, self.mark, self.close = meters.start, meters.mark, meters.close
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._meters, name)
-
-    def totals(self) -> tuple[object, ...]:
-        return tuple(replace(rail, sensor_period_s=0.8) for rail in self._meters.totals())  # type: ignore[attr-defined]
+    def totals(self) -> tuple[RailTotals, ...]:
+        return tuple(replace(rail, **self._said) for rail in self._meters.totals())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
