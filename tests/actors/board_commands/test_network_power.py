@@ -139,6 +139,15 @@ def test_a_network_that_seems_to_take_nothing_is_not_measured(rig: Rig) -> None:
     assert said.endswith("W a core, which is too vague")
 
 
+def test_a_sensor_of_coarse_steps_tells_nothing_of_one_core_and_something_of_four(rig: Rig) -> None:
+    # In root mean square the difference of two readings with steps of 0.2 W is off by 0.082 W, of 0.84 W a core.
+    coarse = replace(rig.bench, meters=lambda board, units: _Changed(rig.bench.meters(board, units), step_w=0.2))
+    one, four = rig.powers(work(), work(cores=4), bench=coarse)
+    assert isinstance(one, str)
+    assert isinstance(four, CorePower)
+    assert four.error_w == pytest.approx(0.2 * (2 / 12) ** 0.5 / 4, rel=0.05)
+
+
 def test_a_rail_that_is_read_too_seldom_is_said(rig: Rig) -> None:
     seldom = replace(rig.bench, meters=lambda board, units: _Changed(rig.bench.meters(board, units), samples=3))
     (said,) = rig.powers(work(), bench=seldom)
