@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -93,6 +93,7 @@ def test_a_frame_rate_is_for_recordings(tmp_path: Path) -> None:
         address_of("/dev/zero", 25)
 
 
+@settings(max_examples=25)
 @given(numbers=st.sets(st.integers(0, 20_000), max_size=8), width=st.integers(0, 6))
 def test_numbered_pictures_are_those_of_the_pattern_by_number(
     numbers: set[int], width: int, tmp_path_factory: pytest.TempPathFactory
