@@ -137,7 +137,8 @@ class LiveRun:
         ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
-        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
+        first = {name: worker.begin.remote() for name, worker in self._workers.items()}
+        begun = [self._begun(name, answer) for name, answer in first.items()]
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
         ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
@@ -145,6 +146,19 @@ class LiveRun:
         self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
+
+    def _begun(self, name: str, answer: Any) -> WorkerStatus:
+        """Return the status of a worker that begins; one that dies meanwhile is asked again when Ray has it back."""
+        until_s = time.monotonic() + _ANSWER_WALL_S
+        while True:
+            try:
+                status: WorkerStatus = ray.get(answer, timeout=_ANSWER_WALL_S)
+                return status
+            except ray.exceptions.ActorUnavailableError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(_POLL_WALL_S)
+                answer = self._workers[name].begin.remote()
 
     def watch(self, listener: Listener) -> None:
         """Keep the log until the mix is over; applications that end earlier are drained on the way."""
