@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
 from actors.agent.devices.topology import CPU
+
+_CPU_NUMBERS = 8192
+"""More CPUs than a kernel of Linux can be built for (MAXSMP of x86-64)."""
 
 
 class Affinity(Protocol):
@@ -56,12 +60,28 @@ class SystemAffinity:
         os.sched_setaffinity(tid, cpus)
 
     def online(self) -> frozenset[int]:
-        """See `Affinity.online`; all that are configured where the kernel does not say, as without sysfs."""
+        """See `Affinity.online`; those that this process may use where sysfs doesn't know the kernel's numbers.
+
+        lxcfs shows a container that owns CPU 24 alone that CPU 0 is online, and some sandboxes have no sysfs.
+        """
         try:
             # No file is kept open: these masks are handed to other processes.
-            return frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
+            listed = frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
         except (KnobError, ValueError):
-            return frozenset(range(os.sysconf("SC_NPROCESSORS_CONF")))
+            listed = frozenset()
+        return listed if listed.issuperset(self.get(0)) else _usable()
+
+
+def _usable() -> frozenset[int]:
+    """Return the CPUs online that this process may use, whatever the mask of the thread that asks."""
+    # Asked by a thread that ends: the kernel cuts a mask of all numbers down to those, however many there are.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_widened).result()
+
+
+def _widened() -> frozenset[int]:
+    os.sched_setaffinity(0, range(_CPU_NUMBERS))
+    return frozenset(os.sched_getaffinity(0))
 
 
 def why_not(cpu: int, affinity: Affinity, tree: Tree) -> str | None:

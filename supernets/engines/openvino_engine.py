@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact
-from supernets.engines.common import Engine, Loaded
+from supernets.engines.common import Engine, Loaded, as_taken, as_wanted
 from supernets.errors import SupernetError
+from supernets.outputs import Output
 
 if TYPE_CHECKING:
     import openvino
 
+_CPU_NUMBERS = 8192
+"""More CPUs than a kernel of Linux can be built for (MAXSMP of x86-64)."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -41,17 +44,24 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     }
     try:
         compiled = _core().compile_model(artifact.path, "CPU", settings)
+        wanted = [compiled.output(name) for name in artifact.outputs] or [compiled.output(0)]
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SupernetError(f"{artifact.path} is not a model that OpenVINO can load: {reason}") from error
+        raise SupernetError(f"{artifact.path} is not a model that OpenVINO can load: {_reason(error)}") from error
     request = compiled.create_infer_request()
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(x: NDArray[np.float32]) -> Output:
         # The input is read in place. The output is copied, since the next request writes to the same memory.
-        y: NDArray[np.float32] = request.infer([x], share_inputs=True, share_outputs=False)[0]
-        return y
+        made = request.infer([as_taken(x, artifact)], share_inputs=True, share_outputs=False)
+        return as_wanted([made[port] for port in wanted], artifact)
 
     return Loaded(run=run)
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return what OpenVINO says of a failure, without the places in its own source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join(said or lines)[:200]
 
 
 @cache
@@ -70,7 +80,9 @@ def _main_thread_free() -> Iterator[None]:
     """Let the process's main thread run on all CPUs for a moment; undo that unless somebody else moves it meanwhile."""
     main = os.getpid()
     before = os.sched_getaffinity(main)
-    os.sched_setaffinity(main, range(os.cpu_count() or 1))  # the kernel leaves out CPUs that the process may not use
+    # The kernel leaves out CPUs that are not there, are offline or may not be used. Their count says nothing of their
+    # numbers: a container may own CPU 24 alone.
+    os.sched_setaffinity(main, range(_CPU_NUMBERS))
     free = os.sched_getaffinity(main)
     try:
         yield

@@ -5,6 +5,7 @@ A new engine is a module with an `Engine`, and one line in `_ENGINES`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
         SupernetError: for an unknown engine, one that can't compute in the artifact's precision or on that device, or
             a file that the engine can't load.
     """
-    name = candidates(artifact.precision)[0] if engine == "auto" else engine
+    name = able(artifact)[0] if engine == "auto" else engine
     chosen = _engine(name)
     _check(chosen, artifact, device)
     chosen.start()
@@ -48,8 +49,12 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
     before_mb = private_mb()
     loaded = chosen.load(artifact, threads, device)
     blank = np.zeros(artifact.input_shape, dtype=np.float32)
-    for _ in range(_WARM_UP_RUNS):
-        loaded.run(blank)
+    try:
+        for _ in range(_WARM_UP_RUNS):
+            loaded.run(blank)
+    except Exception as error:  # the engines raise classes of their own, for models that load and can't run
+        reason = " ".join(str(error).split())[:200]
+        raise SupernetError(f"{artifact.path} can't be run by the {name} engine: {reason}") from error
     if loaded.device_mb is not None:
         memory_mb = loaded.device_mb()
     else:
@@ -84,6 +89,29 @@ def names() -> tuple[str, ...]:
 def candidates(precision: str = "float32") -> tuple[str, ...]:
     """Return the engines that `auto` chooses from at a precision; without a profile it takes the first."""
     return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions)
+
+
+def able(artifact: Artifact) -> tuple[str, ...]:
+    """Return the engines that `auto` chooses from for a file: those `candidates` that can run it."""
+    unable = {name for name, _ in artifact.unable}
+    return tuple(name for name in candidates(artifact.precision) if name not in unable)
+
+
+def tried(artifact: Artifact) -> Artifact:
+    """Run a user's own model in each engine that `auto` chooses from; return it with those that can't run it.
+
+    Raises:
+        SupernetError: if none can; the message has each one's reason.
+    """
+    unable = []
+    for name in candidates(artifact.precision):
+        try:
+            prepare(artifact, name)
+        except SupernetError as error:
+            unable.append((name, str(error)))
+    if len(unable) == len(candidates(artifact.precision)):
+        raise SupernetError("; ".join(reason for _, reason in unable))
+    return replace(artifact, unable=tuple(unable))
 
 
 def engine_version(engine: str = "auto") -> str:

@@ -24,8 +24,10 @@ from supernets.artifact import Artifact
 from supernets.pictures import sources
 from supernets.pictures.image_folder import image_pool
 from supernets.pictures.sources import Source
+from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
-from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
+from workloads.ladder.own_models import left_out_lines
+from workloads.ladder.profiles import devices_of, profile_board
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.errors import MixError
@@ -143,9 +145,8 @@ def plan_run(
     sources_ = {}
     for presence in mix.all_apps():
         app = presence.app
-        _check_floors(presence, ladders[app.supernet])
-        sources_[app.name] = _source(app, ladders[app.supernet], seed)
-        _check_units(app, ladders[app.supernet], board)
+        check_app(presence, ladders[app.supernet], board)
+        sources_[app.name] = _source(app, seed)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
     with at_top_clocks(board, machine, given_back.extend) as clocks_mhz:
@@ -203,11 +204,12 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
     Returns:
         Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        weights are random, or that an app gets noise as its inputs.
+        an engine can't run a model of one's own, that weights are random, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
+    said += left_out_lines(app.ladder for app in plan.apps.values())
     said += dict.fromkeys(net.notice for net in nets if net.notice)
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
@@ -219,46 +221,15 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
     ]
 
 
-def _check_units(app: App, ladder: Ladder, board: Board) -> None:
-    """Refuse an app whose models run on none of the board's units."""
-    if not runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
-        raise MixError(
-            f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
-            "built-in supernet, or another board."
-        )
-
-
-def _source(app: App, ladder: Ladder, seed: int) -> Source:
+def _source(app: App, seed: int) -> Source:
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
     kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
     task = sources.TASKS[kind] if kind else sources.ClassTask()
-    shapes = {artifact.input_shape for artifact, _, _ in ladder}
-    if kind is None and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
-        raise MixError(
-            f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
-            "what a source or a client gives fits only one; give models of one shape."
-        )
     if callable(app.source):
         return sources.Called(task, app.source)
     if app.source is None:
         return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
-    if kind is None:
-        raise MixError(
-            f"app {app.name!r}: source {str(app.source)!r} is a folder, which only a built-in supernet can read; "
-            "give a function that returns inputs"
-        )
     try:
         return sources.plate_folder(Path(app.source)) if kind == "plates" else image_pool(Path(app.source), own)
     except supernets.SupernetError as error:
         raise MixError(f"app {app.name!r}: {error}") from None
-
-
-def _check_floors(presence: Presence, ladder: Ladder) -> None:
-    """Refuse an app with an accuracy floor and a sub-network of unknown accuracy: a floor needs accuracies."""
-    floors = [target.min_accuracy for target in presence.targets if target.min_accuracy > 0]
-    unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
-    if floors and unknown:
-        raise MixError(
-            f"app {presence.app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network "
-            f"{unknown[0]!r} is unknown; state it in the Family, or drop the floor."
-        )
