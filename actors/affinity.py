@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
 from actors.agent.devices.topology import CPU
-
-_CPU_NUMBERS = 8192
-"""More CPUs than a kernel of Linux can be built for (MAXSMP of x86-64)."""
+from supernets import cpus
 
 
 class Affinity(Protocol):
@@ -69,19 +66,7 @@ class SystemAffinity:
             listed = frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
         except (KnobError, ValueError):
             listed = frozenset()
-        return listed if listed.issuperset(self.get(0)) else _usable()
-
-
-def _usable() -> frozenset[int]:
-    """Return the CPUs online that this process may use, whatever the mask of the thread that asks."""
-    # Asked by a thread that ends: the kernel cuts a mask of all numbers down to those, however many there are.
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_widened).result()
-
-
-def _widened() -> frozenset[int]:
-    os.sched_setaffinity(0, range(_CPU_NUMBERS))
-    return frozenset(os.sched_getaffinity(0))
+        return listed if listed.issuperset(self.get(0)) else cpus.usable()
 
 
 def why_not(cpu: int, affinity: Affinity, tree: Tree) -> str | None:

@@ -103,8 +103,8 @@ def _answer(output: Output) -> tuple[str, NDArray[Any]]:
         if fit:
             break
     raise SupernetError(
-        f"none of the outputs {', '.join(output.names)} alone is a class or scores of classes, so no label can be compared "
-        f"with them; name one: Family([...], output={(fit[0][0] if fit else output.names[0])!r})"
+        f"none of the outputs {', '.join(output.names)} alone is a class or scores of classes, so no label can be "
+        f"compared with them; name one: Family([...], output={(fit[0][0] if fit else output.names[0])!r})"
     )
 
 

@@ -17,7 +17,7 @@ from supernets.engines.common import (
     return_large_blocks,
 )
 from supernets.engines.onnxruntime_engine import open_model
-from supernets.engines.registry import able, candidates, engine_version, names, prepare, tried
+from supernets.engines.registry import able, candidates, engine_version, names, prepare, tried, unusable
 
 __all__ = [
     "Loaded",
@@ -35,4 +35,5 @@ __all__ = [
     "release_memory",
     "return_large_blocks",
     "tried",
+    "unusable",
 ]

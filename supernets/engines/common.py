@@ -77,6 +77,8 @@ class Engine:
         start: imports the engine's library and sets it up; called before every `load`.
         load: loads an artifact for a number of threads on a device such as `cpu` or `cuda:0`. Raises `SupernetError`
             for a file or device that it can't use.
+        why_not: returns why it can't be used on this machine, in words that follow "can't be used here"; None if it
+            can. Asked before `start`.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Engine:
     devices: tuple[str, ...]
     start: Callable[[], None]
     load: Callable[[Artifact, int, str], Loaded]
+    why_not: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,14 +7,18 @@ CPUs that the process's main thread may run on, and keeps that number.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from supernets import cpus
 from supernets.artifact import Artifact
 from supernets.engines.common import Engine, Loaded, as_taken, as_wanted
 from supernets.errors import SupernetError
@@ -23,8 +27,16 @@ from supernets.outputs import Output
 if TYPE_CHECKING:
     import openvino
 
-_CPU_NUMBERS = 8192
-"""More CPUs than a kernel of Linux can be built for (MAXSMP of x86-64)."""
+_ONLINE = Path("/sys/devices/system/cpu/online")
+_TRIAL = f"""
+import os, numpy, openvino
+os.sched_setaffinity(0, {cpus.ALL})
+x = openvino.opset13.parameter([1, 4], numpy.float32)
+model = openvino.Model([openvino.opset13.relu(x)], [x])
+openvino.Core().compile_model(model, "CPU", {{"INFERENCE_NUM_THREADS": 1}})(numpy.zeros((1, 4), numpy.float32))
+"""
+_TRIAL_S = 60
+"""Longest trial in seconds; one takes a second or two."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -64,6 +76,45 @@ def _reason(error: RuntimeError) -> str:
     return " ".join(said or lines)[:200]
 
 
+def why_not() -> str | None:
+    """Return why OpenVINO can't be used on this machine, in words that follow "can't be used here"; None if it can.
+
+    OpenVINO takes CPUs to be numbered without gaps, and dies in a container (LXC) or on a board where they are not. So
+    where they are not, a process of its own tries it first.
+    """
+    usable, online = cpus.usable(), _online()
+    return _dies(usable, online) if usable != online or online != frozenset(range(len(online))) else None
+
+
+def _online() -> frozenset[int]:
+    """Return the numbers of the CPUs that sysfs calls online; none where it doesn't say."""
+    try:
+        parts = [part.split("-") for part in _ONLINE.read_text().strip().split(",")]
+        return frozenset(cpu for part in parts for cpu in range(int(part[0]), int(part[-1]) + 1))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+@cache
+def _dies(usable: frozenset[int], online: frozenset[int]) -> str | None:
+    # It may die only when the process ends, of memory that it damaged.
+    command = [sys.executable, "-c", _TRIAL]
+    try:
+        died = subprocess.run(command, capture_output=True, timeout=_TRIAL_S).returncode != 0
+    except subprocess.TimeoutExpired:
+        died = True
+    if not died:
+        return None
+    return (
+        f"OpenVINO dies of this machine's CPU numbers: this process may use CPUs {_listed(usable)}, and "
+        f"{_ONLINE} has {_listed(online)}"
+    )
+
+
+def _listed(numbers: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"
+
+
 @cache
 def _core() -> openvino.Core:
     """Return OpenVINO's core, with its CPU plug-in loaded while the main thread may run on all CPUs."""
@@ -80,9 +131,7 @@ def _main_thread_free() -> Iterator[None]:
     """Let the process's main thread run on all CPUs for a moment; undo that unless somebody else moves it meanwhile."""
     main = os.getpid()
     before = os.sched_getaffinity(main)
-    # The kernel leaves out CPUs that are not there, are offline or may not be used. Their count says nothing of their
-    # numbers: a container may own CPU 24 alone.
-    os.sched_setaffinity(main, range(_CPU_NUMBERS))
+    os.sched_setaffinity(main, cpus.ALL)
     free = os.sched_getaffinity(main)
     try:
         yield
@@ -99,4 +148,5 @@ OPENVINO = Engine(
     devices=("cpu",),
     start=start,
     load=load,
+    why_not=why_not,
 )

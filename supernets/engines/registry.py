@@ -40,7 +40,8 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
         SupernetError: for an unknown engine, one that can't compute in the artifact's precision or on that device, or
             a file that the engine can't load.
     """
-    name = able(artifact)[0] if engine == "auto" else engine
+    # Where no engine can be used, the first says why.
+    name = next(iter(able(artifact)), _AUTO[0]) if engine == "auto" else engine
     chosen = _engine(name)
     _check(chosen, artifact, device)
     chosen.start()
@@ -75,6 +76,8 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
         )
     if device.partition(":")[0] not in engine.devices:
         raise SupernetError(f"engine {engine.name!r} has no device {device!r}, only {', '.join(engine.devices)}")
+    if reason := engine.why_not():
+        raise SupernetError(f"engine {engine.name!r} can't be used here: {reason}")
     if artifact.file(engine.format) is None:
         raise SupernetError(
             f"{artifact.path} has no {engine.format}, so the {engine.name} engine can't run it; use another engine"
@@ -87,8 +90,14 @@ def names() -> tuple[str, ...]:
 
 
 def candidates(precision: str = "float32") -> tuple[str, ...]:
-    """Return the engines that `auto` chooses from at a precision; without a profile it takes the first."""
-    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions)
+    """Return the engines that `auto` chooses from at a precision on this machine; without a profile, the first."""
+    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions and _ENGINES[name].why_not() is None)
+
+
+def unusable() -> dict[str, str]:
+    """Return the engines that `auto` leaves out on this machine, each with the reason."""
+    reasons = {name: _ENGINES[name].why_not() for name in _AUTO}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def able(artifact: Artifact) -> tuple[str, ...]:
@@ -117,12 +126,13 @@ def tried(artifact: Artifact) -> Artifact:
 def engine_version(engine: str = "auto") -> str:
     """Return the key of an engine in profiles: name and version of its library, and of its settings here.
 
-    `engine_version("openvino")` is for example `openvino 2025.4.0, settings 2`; `auto` names all that it chooses from.
+    `engine_version("openvino")` is for example `openvino 2025.4.0, settings 2`; `auto` names all that it chooses from
+    on this machine.
 
     Raises:
         SupernetError: for an unknown engine.
     """
-    chosen = [_engine(name) for name in (_AUTO if engine == "auto" else (engine,))]
+    chosen = [_engine(name) for name in (candidates() if engine == "auto" else (engine,))]
     versions = ", ".join(f"{each.name} {version(each.distribution)}" for each in chosen)
     return f"{versions}, settings {_SETTINGS}"
 

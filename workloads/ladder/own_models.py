@@ -34,8 +34,8 @@ def family_ladder(family: Family) -> Ladder:
 
 
 def left_out_lines(ladders: Iterable[Ladder]) -> list[str]:
-    """Return a sentence for each model of one's own and each engine that can't run it."""
-    lines = []
+    """Return a sentence for each engine that `auto` leaves out: on this machine, or for a model of one's own."""
+    lines = [f"engine {name} can't be used here: {reason}" for name, reason in engines.unusable().items()]
     for ladder in ladders:
         for artifact, _, _ in ladder:
             with_ = " and ".join(engines.able(artifact))
