@@ -76,7 +76,7 @@ def means(output: Output, label: object) -> bool:
     if isinstance(expected, bool) or not isinstance(expected, int | str):
         raise SupernetError(f"a label must be the number of a class, such as 3, or its name, not {label!r}")
     if _is_class(one):
-        said = one.reshape(-1)[0]
+        (said,) = one.reshape(-1).tolist()
         said = said.decode() if isinstance(said, bytes) else said
         if isinstance(said, str) != isinstance(expected, str):
             raise SupernetError(f"label {label!r} can't be compared with the class {said!r} of {name}: give its kind")

@@ -40,8 +40,8 @@ _EXTERNAL_BYTES = 1024
 """Size from which tensors go into the file of weights; smaller ones stay in the model itself."""
 _MODEL, _WEIGHTS, _ABOUT = "model.onnx", "weights", "about.json"
 
-# Errors and nothing less: the warnings speak of optimisations that the user can't act on.
-onnxruntime.set_default_logger_severity(3)
+# Nothing but fatal errors: all others are raised too, and the warnings speak of optimisations that nobody can act on.
+onnxruntime.set_default_logger_severity(4)
 
 
 def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:

@@ -27,6 +27,10 @@ _SETTINGS = 2
 """Raise this when an engine's settings change in a way that changes its speed: stored profiles depend on it."""
 
 
+class _CannotRunError(SupernetError):
+    """A network that was loaded raised when it was run on zeros."""
+
+
 def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: str = "cpu") -> Network:
     """Load a sub-network into an engine and warm it up.
 
@@ -54,8 +58,8 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
         for _ in range(_WARM_UP_RUNS):
             loaded.run(blank)
     except Exception as error:  # the engines raise classes of their own, for models that load and can't run
-        reason = " ".join(str(error).split())[:200]
-        raise SupernetError(f"{artifact.path} can't be run by the {name} engine: {reason}") from error
+        reason = " ".join(str(error).split())[:400]
+        raise _CannotRunError(f"{artifact.path} is loaded by {name}, but can't be run: {reason}") from error
     if loaded.device_mb is not None:
         memory_mb = loaded.device_mb()
     else:
@@ -110,12 +114,17 @@ def tried(artifact: Artifact) -> Artifact:
     """Run a user's own model in each engine that `auto` chooses from; return it with those that can't run it.
 
     Raises:
-        SupernetError: if none can; the message has each one's reason.
+        SupernetError: if none can, and the message has each one's reason; or if one finds out when it runs the model
+            that the model contradicts itself.
     """
     unable = []
     for name in candidates(artifact.precision):
         try:
             prepare(artifact, name)
+        except _CannotRunError:
+            # Not left to the next engine: OpenVINO checks no shapes while it runs, and reads and writes elsewhere in
+            # this process's memory.
+            raise
         except SupernetError as error:
             unable.append((name, str(error)))
     if len(unable) == len(candidates(artifact.precision)):

@@ -49,11 +49,14 @@ def ladders_of(
         if name not in used:
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
     # A ladder's name or a file can be wrong too, and an export takes long: load all before the first export.
+    families: dict[Family, Ladder] = {}
     for supernet in supernets_:
-        if isinstance(supernet, str):
+        if isinstance(supernet, Family):
+            families[supernet] = family_ladder(supernet)
+        else:
             supernets.load(supernet, weights.get(base_name(supernet))).ladder()
     return {
-        supernet: family_ladder(supernet)
+        supernet: families[supernet]
         if isinstance(supernet, Family)
         else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
         for supernet in supernets_

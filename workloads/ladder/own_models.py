@@ -25,8 +25,8 @@ def family_ladder(family: Family) -> Ladder:
     if any(len(outputs) > 1 for outputs in given) and len(given) > 1:
         differing = " and ".join(f"{artifact.path} gives {', '.join(outputs)}" for outputs, artifact in given.items())
         shared = set.intersection(*(set(outputs) for outputs in given))
-        fix = f"Family([...], output={min(shared)!r})" if shared else "export them with outputs of the same names"
-        raise SupernetError(f"models of one Family must give the same outputs, but {differing}; name one: {fix}")
+        fix = f"name one: Family([...], output={min(shared)!r})" if shared else "export them with the same ones"
+        raise SupernetError(f"models of one Family must give the same outputs, but {differing}; {fix}")
     return [
         (_tried(artifact), rung.accuracy, "unknown" if rung.accuracy is None else "published")
         for artifact, rung in zip(read, family.rungs, strict=True)
