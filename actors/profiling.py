@@ -293,9 +293,7 @@ def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable
     taken = iter(range(1, _ROUNDS_AT_MOST * total + 1))
     with own_executor(device) as executor:
         networks = [executor.prepare(artifact) for artifact in artifacts]
-        times = measure(
-            networks, _inputs(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES
-        )
+        times = measure(networks, noise(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES)
     rungs = [
         _StoredRung(
             subnet=artifact.subnet,
@@ -328,11 +326,11 @@ def _measure_on(
     networks = [engines.prepare(artifact, name, threads=len(cpus)) for name, artifact in pairs]
     names = [name for name, _ in pairs]
     turns = [names.index(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else ()
-    inputs = _inputs([artifact for _, artifact in pairs])
+    inputs = noise([artifact for _, artifact in pairs])
     return measure(networks, inputs, count, samples=_SAMPLES, settle_before=turns)
 
 
-def _inputs(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
+def noise(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
     """Return an input of noise for each artifact."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]

@@ -52,11 +52,6 @@ def _check_source(app: App, ladder: Ladder) -> None:
             f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
             "what a source or a client gives fits only one; give models of one shape."
         )
-    if app.source is not None and not callable(app.source):
-        raise MixError(
-            f"app {app.name!r}: source {str(app.source)!r} is a folder, which only a built-in supernet can read; "
-            "give a function that returns inputs"
-        )
 
 
 def _check_units(app: App, ladder: Ladder, board: Board) -> None:

@@ -5,7 +5,6 @@ All mistakes of a user are found here, so that a bad mix never leaves a half-sta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from scheduler.messages import Event
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.pictures import sources
-from supernets.pictures.image_folder import image_pool
+from supernets.pictures.image_folder import ImagePool
 from supernets.pictures.sources import Source
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
@@ -30,10 +29,10 @@ from workloads.ladder.own_models import left_out_lines
 from workloads.ladder.profiles import devices_of, profile_board
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
-from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
+from workloads.runs.app_sources import source_of
 from workloads.runs.options import check_options
 
 
@@ -142,14 +141,14 @@ def plan_run(
     mix.check_board(board.units)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
-    sources_ = {}
+    inputs = {}
     for presence in mix.all_apps():
         app = presence.app
         check_app(presence, ladders[app.supernet], board)
-        sources_[app.name] = _source(app, seed)
+        inputs[app.name] = source_of(app, seed)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine, given_back.extend) as clocks_mhz:
+    with at_top_clocks(board, machine, given_back.extend) as top:
         profiles = {
             supernet: profile_board(
                 supernet_label(supernet),
@@ -157,7 +156,7 @@ def plan_run(
                 board,
                 on_progress,
                 devices=devices,
-                clocks_mhz=clocks_mhz,
+                clocks_mhz=top.mhz,
                 affinity=machine.affinity,
             )
             for supernet, ladder in ladders.items()
@@ -167,7 +166,7 @@ def plan_run(
             presence=presence,
             ladder=ladders[presence.app.supernet],
             profile=profiles[presence.app.supernet],
-            source=sources_[presence.app.name],
+            source=inputs[presence.app.name],
         )
         for presence in mix.all_apps()
     }
@@ -204,13 +203,17 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
     Returns:
         Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        an engine can't run a model of one's own, that weights are random, or that an app gets noise as its inputs.
+        an engine can't run a model of one's own, that weights are random, what was left out of a folder of pictures, or
+        that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
     said += left_out_lines(app.ladder for app in plan.apps.values())
     said += dict.fromkeys(net.notice for net in nets if net.notice)
+    for name, app in plan.apps.items():
+        if isinstance(app.source, sources.Pool | ImagePool) and app.source.notice:
+            said.append(f"app {name!r}: {app.source.notice}")
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
@@ -219,17 +222,3 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         and isinstance(app.app.supernet, str)
         and not isinstance(app.app.arrivals, External)
     ]
-
-
-def _source(app: App, seed: int) -> Source:
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
-    task = sources.TASKS[kind] if kind else sources.ClassTask()
-    if callable(app.source):
-        return sources.Called(task, app.source)
-    if app.source is None:
-        return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
-    try:
-        return sources.plate_folder(Path(app.source)) if kind == "plates" else image_pool(Path(app.source), own)
-    except supernets.SupernetError as error:
-        raise MixError(f"app {app.name!r}: {error}") from None
