@@ -16,6 +16,7 @@ from workloads import App, Family, Mix, Periodic
 from workloads.ladder.own_models import family_ladder, left_out_lines
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError
+from workloads.runs.app_sources import check_sources
 from workloads.runs.plan import notices, plan_run
 
 
@@ -157,7 +158,12 @@ REFUSED = {
 def test_a_simulation_refuses_what_a_run_refuses_in_the_same_words(what: str, tmp_path: Path) -> None:
     bad = REFUSED[what](tmp_path)
     said = []
-    for plan in (lambda: plan_run(bad, board()), lambda: profiles_for(bad, board())):
+
+    def simulation() -> None:
+        check_sources(bad, seed=0)
+        profiles_for(bad, board())
+
+    for plan in (lambda: plan_run(bad, board()), simulation):
         with pytest.raises(InputError) as refused:
             plan()
         said.append((type(refused.value), str(refused.value)))
