@@ -49,7 +49,10 @@ def test_a_worker_comes_back_after_its_pause_and_not_before():
     assert kinds(workers.lost("a", "killed", 2.0)) == ["lost"]
     assert workers.look({"a": 0.1}, (), 2.4) == []
     assert workers.look({"a": 0.1}, (), 2.5) == [StartWorker(app="a")]
-    assert workers.look({"a": 0.1}, (), 9.9) == []
+    assert workers.look({"a": 0.1}, (), 7.4) == []
+    (log,) = workers.look({"a": 0.1}, (), 7.5)
+    assert (log.kind, log.fields["why"], log.fields["ends"]) == ("stuck", "its worker is not back", False)
+    assert workers.look({"a": 0.1}, (), 60.0) == []  # said once
 
 
 def test_an_application_that_is_out_stays_out():
