@@ -70,6 +70,7 @@ class Workers:
 
     def started(self, app: str) -> None:
         """Take in that a worker is back."""
+        self._ended.pop(app, None)
         self._due_s.pop(app, None)
         self._asked_s.pop(app, None)
 
@@ -82,7 +83,9 @@ class Workers:
         """Take in one round of reports; return what is to be logged of it."""
         effects: list[Effect] = []
         for one in telemetry.fenced:
-            self._ended[one.app] = f"{one.why} for {one.held_ms:.0f} ms, more than {one.bound_ms:.0f} ms; it was ended"
+            if not self.is_down(one.app):  # else its loss was told before the reason came
+                why = f"{one.why} for {one.held_ms:.0f} ms, more than {one.bound_ms:.0f} ms; it was ended"
+                self._ended[one.app] = why
             effects.append(Log(kind="fenced", fields=asdict(one)))
         for report in telemetry.apps:
             if not self.is_down(report.app):

@@ -92,6 +92,10 @@ def test_who_was_fenced_off_is_logged_and_its_loss_says_why():
     assert (log.kind, log.fields["unit"], log.fields["held_ms"]) == ("fenced", "big", 1234.5)
     lost, _ = workers.lost("a", "the process is gone", 1.0)
     assert lost.fields["reason"] == "it held its cores past the bound for 1234 ms, more than 1000 ms; it was ended"
+    # A reason that comes after the loss is not put down to the next one.
+    workers.hear(telemetry(fenced=(fenced,)))
+    workers.started("a")
+    assert workers.lost("a", "killed", 9.0)[0].fields["reason"] == "killed"
 
 
 def test_errors_are_logged_at_powers_of_ten_by_worker():
