@@ -23,14 +23,12 @@ from actors.identity import this_process
 from actors.ownership import Claim
 from actors.reaping import TAG, TAG_DIGITS, end_processes, reap_dead_runs, remove_directories
 from actors.run_places import Places, make_places
-from actors.start_up import StartError, StartGuard, check_limits, check_loopback, printable_arguments
+from actors.start_up import LOOPBACK, StartError, StartGuard, check_start, plain_command
 
 _OBJECT_STORE_BYTES = 100 * 2**20
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
 """Time that Ray's processes get to end by themselves."""
-
-_LOOPBACK = "127.0.0.1"
 
 
 class RaySession:
@@ -80,8 +78,7 @@ class RaySession:
         self._stop()
 
     def _start(self) -> None:
-        check_limits()
-        check_loopback(_LOOPBACK)
+        check_start()
         places = make_places(self._tag, _OBJECT_STORE_BYTES)
         self.directory = places.shared
         if places.notice:
@@ -98,7 +95,7 @@ class RaySession:
         import ray
 
         raylet: Any = importlib.import_module("ray._raylet")
-        with _environment(self._environment()), _on_loopback(), printable_arguments():
+        with _environment(self._environment()), _on_loopback(), plain_command():
             # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
             # two calls make it read the environment again.
             raylet.Config.initialize("")
@@ -109,7 +106,7 @@ class RaySession:
                 num_gpus=self._gpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address=_LOOPBACK,
+                _node_ip_address=LOOPBACK,
                 _temp_dir=str(places.ray),
                 _plasma_directory=str(places.object_store),
                 namespace="gearshift",

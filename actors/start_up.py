@@ -6,6 +6,7 @@ can be looked at is looked at before, and the start is watched from a thread.
 
 from __future__ import annotations
 
+import importlib
 import os
 import resource
 import select
@@ -17,16 +18,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
 
 from scheduler.errors import InputError
+
+LOOPBACK = "127.0.0.1"
+"""The one address on which Ray's processes listen."""
 
 _FILES = 96
 """Least number of files that a process may have open: the driver of a run had up to 60 open, the raylet up to 56."""
 
 _FILES_WANTED = 1024
 
-_ADDRESS_SPACE_BYTES = 8 * 2**30
-"""Least address space of a process: Ray's processes reserve some gigabytes, of which they use little."""
+_ADDRESS_SPACE_BYTES = 4 * 2**30
+"""Least address space of a process: a worker had up to 2 GB of it reserved, of which it used a tenth."""
 
 _FILE_BYTES = 128 * 2**20
 """Longest file that a process must be able to write: Ray's object store is one of 100 MB."""
@@ -65,9 +70,20 @@ class StartError(InputError):
 
 
 _TOO_LONG = (
-    f"Ray did not come up within {_START_S:.0f} s. Its processes talk over 127.0.0.1: see that nothing blocks "
+    f"Ray did not come up within {_START_S:.0f} s. Its processes talk over {LOOPBACK}: see that nothing blocks "
     "loopback, and that the machine has CPU time and memory to spare"
 )
+
+
+def check_start() -> None:
+    """Check that Ray can start here, as far as that can be seen before.
+
+    Raises:
+        StartError: if it can't.
+    """
+    check_directory()
+    check_limits()
+    check_loopback(LOOPBACK)
 
 
 def check_limits() -> None:
@@ -115,18 +131,35 @@ def check_loopback(address: str) -> None:
         ) from None
 
 
-@contextmanager
-def printable_arguments() -> Iterator[None]:
-    """Have a command line and a path of modules that Ray can keep as UTF-8, within the block.
+def check_directory() -> None:
+    """Check that the working directory is there, and has a name that Ray can hand to its processes.
 
-    Ray notes both for its own displays, and fails where a name is in another encoding, as on old discs.
+    Raises:
+        StartError: if not.
     """
-    arguments = sys.argv
+    try:
+        directory = os.getcwd()
+    except OSError as error:
+        raise StartError(f"the working directory can't be used ({error.strerror}); start in another") from None
+    shown = os.fsencode(directory).decode("utf-8", "backslashreplace")
+    if shown != directory:
+        raise StartError(f"the working directory's name, {shown}, is not UTF-8, which Ray needs; start in another")
+
+
+@contextmanager
+def plain_command() -> Iterator[None]:
+    """Have a command line that Ray can keep as UTF-8, within the block.
+
+    Ray notes it for its own displays, and fails where a name in it is in another encoding, as on old discs.
+    """
+    utils: Any = importlib.import_module("ray._private.utils")
+    arguments, entrypoint = sys.argv, utils.get_entrypoint_name
     sys.argv = [os.fsencode(one).decode("utf-8", "backslashreplace") for one in arguments]
+    utils.get_entrypoint_name = lambda: "gearshift"
     try:
         yield
     finally:
-        sys.argv = arguments
+        sys.argv, utils.get_entrypoint_name = arguments, entrypoint
 
 
 class StartGuard:
