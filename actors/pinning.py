@@ -147,22 +147,20 @@ def _strays(pid: int, cpus: frozenset[int], affinity: Affinity) -> dict[int, tup
 
 
 @contextmanager
-def aside(cpus: Collection[int]) -> Iterator[None]:
+def aside(cpus: Collection[int], preferred: Collection[int] = ()) -> Iterator[None]:
     """Have this thread work where it disturbs the other threads of this process least; it should end afterwards.
 
-    It goes to those of the CPUs on which the main thread may not run, if there are any, and becomes nicer. Threads
-    that are started in this process meanwhile end up like all others: on the main thread's CPUs, and as nice as this
-    thread was before.
-
-    For example, with CPUs 0 to 3 and a main thread on 0 and 1, this thread works on 2 and 3.
+    It goes to the CPUs of `cpus_aside` and becomes nicer. Threads that are started in this process meanwhile end up
+    like all others: on the main thread's CPUs, and as nice as this thread was before.
 
     Args:
         cpus: the kernel's numbers of the CPUs that the process may use.
+        preferred: those of them that are to be used first.
     """
     before = threads()
     niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     with suppress(OSError):  # they may have been taken from the process since
-        os.sched_setaffinity(0, set(cpus) - os.sched_getaffinity(os.getpid()) or cpus)
+        os.sched_setaffinity(0, cpus_aside(cpus, os.sched_getaffinity(os.getpid()), preferred))
     if _niceness_can_be_shed():
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness + _NICENESS)
     try:
@@ -175,6 +173,20 @@ def aside(cpus: Collection[int]) -> Iterator[None]:
             with suppress(ProcessLookupError):
                 if _niceness_can_be_shed():
                     os.setpriority(os.PRIO_PROCESS, tid, niceness)
+
+
+def cpus_aside(cpus: Collection[int], main: Collection[int], preferred: Collection[int]) -> set[int]:
+    """Return the CPUs for a thread that is to disturb the main thread least.
+
+    Of CPUs 0 to 3 with a main thread on 0 and 1 they are 2 and 3, and 2 alone where 0 and 2 are preferred.
+
+    Args:
+        cpus: those that the process may use.
+        main: those on which the main thread may run.
+        preferred: those to take before the others.
+    """
+    free = {*cpus}.difference(main)
+    return free.intersection(preferred) or free or {*cpus}
 
 
 def threads() -> set[int]:

@@ -332,6 +332,16 @@ class Board:
                 return unit
         raise KeyError(name)
 
+    @property
+    def housekeeper(self) -> BoardUnit:
+        """The unit on which the board is managed and networks are made ready.
+
+        It is the CPU unit whose top clock takes the least power, the later of two that take as much, and one that
+        stays on.
+        """
+        cpus = [unit for unit in self.units if unit.kind == "cpu" and not unit.may_switch_off] or list(self.units)
+        return min(reversed(cpus), key=lambda unit: unit.dynamic_w[-1] if unit.dynamic_w else 0.0)
+
     def cuda_number(self, unit: str) -> int:
         """Return the number of a GPU unit's CUDA device, which is its place among the GPU units of the board.
 

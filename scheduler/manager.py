@@ -64,6 +64,8 @@ class Manager:
         power_cap_w: cap of the units' power; None for none.
         epoch_s: time between two ticks.
         logs_epochs: True if every epoch is to have an entry in the log.
+        prepares_on: name of the unit on which networks are made ready, to stand at `UnitView.least_edp_mhz` meanwhile
+            (not under a power cap); None where that takes as long at any clock.
 
     Attributes:
         decisions: number of plans that the policy has been asked for.
@@ -79,6 +81,7 @@ class Manager:
         power_cap_w: float | None = None,
         epoch_s: float = 0.1,
         logs_epochs: bool = True,
+        prepares_on: str | None = None,
     ) -> None:
         self.decisions = 0
         self._logs_epochs = logs_epochs
@@ -93,7 +96,8 @@ class Manager:
             grace_s=max(GRACE_S, 2 * epoch_s),
             paces=bool(getattr(policy, "paces", False)),
         )
-        self._transition = Transition(board)
+        self._prepares_on = prepares_on
+        self._transition = Transition(board, prepares_on)
         for app in self._knowledge.present:
             self._transition.join(app, running=True)
         self._down: set[str] = set()
@@ -246,7 +250,14 @@ class Manager:
         if same and self._cpus == cpus:
             return waiting
         self._cpus = cpus
-        return waiting + self._aim(plan, cpus, why, now_s)
+        return waiting + self._aim(plan, cpus, why, now_s, self._prepare_mhz(snapshot))
+
+    def _prepare_mhz(self, snapshot: Snapshot) -> float | None:
+        """Return the clock at which networks are made ready; None for that of the plan."""
+        unit = next((unit for unit in snapshot.units if unit.name == self._prepares_on), None)
+        if unit is None or snapshot.power_cap_w is not None:
+            return None
+        return unit.least_edp_mhz
 
     def _note_waiting(self, snapshot: Snapshot) -> list[Effect]:
         """Leave applications waiting that the snapshot does without, and say so where that is new."""
@@ -258,9 +269,16 @@ class Manager:
         self._transition.leave_waiting(waiting)
         return [Log(kind="event", fields={"text": text}) for text in texts]
 
-    def _aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], why: list[str], now_s: float) -> list[Effect]:
+    def _aim(
+        self,
+        plan: Plan,
+        cpus: Mapping[str, tuple[int, ...]],
+        why: list[str],
+        now_s: float,
+        prepare_mhz: float | None,
+    ) -> list[Effect]:
         self._plan_number += 1
-        self._transition.aim(plan, cpus, self._plan_number, "; ".join(why))
+        self._transition.aim(plan, cpus, self._plan_number, "; ".join(why), prepare_mhz)
         self._knowledge.excuse(self._knowledge.present, now_s=now_s)
         fields = {
             "plan": self._plan_number,

@@ -6,7 +6,9 @@ a lost answer or a lost worker is nothing special.
 
 One application changes gear in these steps, each begun when the one before is acknowledged:
 
-1. *Prepare* the new network, off the request path (not where only its CPUs change).
+1. *Prepare* the new network, off the request path (not where only its CPUs change). The unit on which that is done
+   stands at a high clock meanwhile: 100 ms of work at 1,400 MHz take 0.7 s at 200 MHz, and for that time the
+   application may be late.
 2. Its new unit stands at the *higher* of its old and its new clock. A unit's clock goes up as soon as one of the
    applications that it is for is ready.
 3. *Pin* it to its old and new CPUs together, once nobody else holds those it gains.
@@ -58,6 +60,7 @@ from scheduler.messages import (
     Log,
     Pin,
     Pinned,
+    Prepare,
     Prepared,
     SetClock,
     UnitSwitched,
@@ -75,9 +78,16 @@ A cap is in the report after it, or in the one after that, if it came as that re
 
 
 class Transition:
-    """A board on its way to the latest plan, or arrived there; applications join it with nothing in force."""
+    """A board on its way to the latest plan, or arrived there; applications join it with nothing in force.
 
-    def __init__(self, board: Board) -> None:
+    Args:
+        board: the board.
+        prepares_on: name of the unit on which networks are made ready; None where that takes as long at any clock.
+    """
+
+    def __init__(self, board: Board, prepares_on: str | None = None) -> None:
+        self._prepares_on = prepares_on
+        self._prepare_mhz: float | None = None
         self._apps: dict[str, AppTransition] = {}
         self._board = board
         self._units = {unit.name: UnitClock() for unit in board.units}
@@ -181,7 +191,14 @@ class Transition:
             if app.waits != (name in apps):
                 self._still, app.waits = False, name in apps
 
-    def aim(self, plan: Plan, cpus: Mapping[str, tuple[int, ...]], number: int, why: str) -> None:
+    def aim(
+        self,
+        plan: Plan,
+        cpus: Mapping[str, tuple[int, ...]],
+        number: int,
+        why: str,
+        prepare_mhz: float | None = None,
+    ) -> None:
         """Take a plan as the new goal; what is not acknowledged yet of the plan before is superseded.
 
         Args:
@@ -190,8 +207,9 @@ class Transition:
             cpus: by application, the CPUs of its gear.
             number: the plan's; each plan has a larger one than the plan before.
             why: the reason, for the log.
+            prepare_mhz: clock at which networks are made ready; None for that of the plan.
         """
-        self._still, self._plan = False, number
+        self._still, self._plan, self._prepare_mhz = False, number, prepare_mhz
         for name, gear in plan.gears.items():
             app = self._apps[name]
             if app.goal is None or (app.goal.gear, app.goal.cpus) != (gear, cpus[name]):
@@ -271,12 +289,8 @@ class Transition:
         if self._still:
             return []
         effects = self._switch(now_s)
-        for unit_name, unit in self._units.items():
-            clock = self._next_clock(unit_name, unit)
-            if clock is not None:
-                unit.asked = SetClock(unit=unit_name, clock=clock, plan=unit.plan, hints=unit.goal_hints)
-                unit.asked_s = now_s
-                effects.append(unit.asked)
+        for unit in self._units:
+            effects += self._set_clock(unit, now_s)
         for app in self._apps.values():
             app.let_go()
         blocked: dict[str, set[str]] = {}
@@ -293,6 +307,9 @@ class Transition:
             if step:
                 self._apps[name].ask(step, now_s)
                 effects.append(step)
+        # What is to be prepared is known only now.
+        if self._prepares_on in self._units:
+            effects += self._set_clock(self._prepares_on, now_s)
         self._still = not effects and not any(switch.waits for switch in self._switches.values())
         return effects
 
@@ -331,25 +348,41 @@ class Transition:
             if other != name and not app.waits and gained & app.claim - set(app.goal.cpus if app.goal else ())
         }
 
-    def _next_clock(self, name: str, unit: UnitClock) -> float | str | None:
-        """Return the clock to ask for now; None to leave it as it is or as it was asked for."""
-        standing = unit.asked.clock if unit.asked else unit.clock
-        if unit.goal is None or not self._switches[name].usable:
-            return None
-        if unit.goal == standing:
-            told = unit.asked.hints if unit.asked else unit.hints
-            return unit.goal if unit.goal_hints != told else None
+    def _set_clock(self, name: str, now_s: float) -> list[Effect]:
+        """Ask for the clock that a unit needs now, unless it has it or was asked for it."""
+        unit = self._units[name]
+        clock, hints = self._needed_clock(name, unit)
+        standing, told = (unit.asked.clock, unit.asked.hints) if unit.asked else (unit.clock, unit.hints)
+        if clock is None or (clock, hints) == (standing, told) or not self._switches[name].usable:
+            return []
+        # Answers are told apart by their plan, so a second order for one plan waits for the answer to the first.
+        if unit.asked and unit.asked.plan == unit.plan:
+            return []
+        if clock != standing and not self._may_change(name, unit, clock, standing):
+            return []
+        unit.asked, unit.asked_s = SetClock(unit=name, clock=clock, plan=unit.plan, hints=hints), now_s
+        return [unit.asked]
+
+    def _needed_clock(self, name: str, unit: UnitClock) -> tuple[float | str | None, Hints]:
+        """Return the clock of the plan, or the one at which networks are made ready, and what goes with it."""
+        goal, mhz = unit.goal, self._prepare_mhz
+        if name != self._prepares_on or mhz is None or goal is None or isinstance(goal, str) or goal >= mhz:
+            return goal, unit.goal_hints
+        if not any(isinstance(app.asked, Prepare) for app in self._apps.values()):
+            return goal, unit.goal_hints
+        # Clocks of requests would leave the unit at its lowest clock between two requests.
+        return mhz, replace(unit.goal_hints, paces={})
+
+    def _may_change(self, name: str, unit: UnitClock, clock: float | str, standing: float | str | None) -> bool:
+        """Return True if a unit may go to another clock now."""
         # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
         old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
-        rises = not isinstance(unit.goal, str) and (old is None or unit.goal >= old)
-        if rises:
-            # Step 2: up as soon as one of the applications that it is for is ready, or at once for none.
+        if not isinstance(clock, str) and (old is None or clock >= old):
+            # Step 1, or step 2: up as soon as one of the applications that it is for is ready, or at once for none.
             heading_here = [app for app in self._apps.values() if app.heads_for(name)]
-            go = not heading_here or any(app.ready for app in heading_here)
-        else:
-            # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.
-            go = standing is None or not any(app.leaves(name) for app in self._apps.values())
-        return unit.goal if go else None
+            return clock != unit.goal or not heading_here or any(app.ready for app in heading_here)
+        # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.
+        return standing is None or not any(app.leaves(name) for app in self._apps.values())
 
 
 def _logged(log: Log | None) -> list[Effect]:

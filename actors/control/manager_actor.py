@@ -77,6 +77,8 @@ class ManagerActor:
             objective=task.objective,
             power_cap_w=task.power_cap_w,
             epoch_s=task.epoch_s,
+            # An emulated board makes networks ready at this machine's own clock.
+            prepares_on=None if task.board.emulated else task.board.housekeeper.name,
         )
         loop = ControlLoop(
             manager,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,7 @@ class Gearbox:
         prepare: makes a network ready in a form.
         form_of: returns the form that a gear needs.
         bound_mb: most memory of all networks, in MB; the engaged and the wished-for are kept even above it.
+        aside: CPUs on which networks are to be prepared, unless the worker serves on them.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Gearbox:
         prepare: Callable[[Artifact, Form], engines.PreparedNetwork],
         form_of: Callable[[Gear], Form],
         bound_mb: float,
+        aside: Collection[int] = (),
     ) -> None:
         engines.return_large_blocks()
         self._artifacts = artifacts
@@ -92,6 +94,7 @@ class Gearbox:
         self._load = prepare
         self._form_of = form_of
         self._bound_mb = bound_mb
+        self._aside = aside
         self._cpus = frozenset(os.sched_getaffinity(os.getpid()))  # before the agent pins the process to a gear's cores
         self._changed = threading.Condition()
         self._ready: OrderedDict[Form, Ready] = OrderedDict()  # least recently used first
@@ -208,7 +211,7 @@ class Gearbox:
         """Prepare a network on this thread, and begin with the next one."""
         ready, failure = None, ""
         try:
-            with pinning.aside(self._cpus):
+            with pinning.aside(self._cpus, self._aside):
                 ready = self._make(form)
         except Exception as error:  # whatever an engine or a user's source raises, the worker goes on in its old gear
             failure = f"{form} can't be prepared: {type(error).__name__}: {error}"

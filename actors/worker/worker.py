@@ -85,6 +85,8 @@ class Worker:
             prepare=self._loader.load,
             form_of=self._loader.form_of,
             bound_mb=spec.memory_mb,
+            # The manager raises this unit's clock meanwhile. Those of an emulated board are no CPUs of this machine.
+            aside=() if spec.board.emulated else spec.board.housekeeper.all_cpus,
         )
         self._floors = Floors(spec.floors, spec.profile)
         self._intake, self._tally = take_over(spec, resume_from_s)

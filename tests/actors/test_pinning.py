@@ -11,7 +11,7 @@ import pytest
 
 from actors.affinity import SystemAffinity, why_not
 from actors.agent.devices.sysfs import Tree
-from actors.pinning import PinError, allowed, pin, repin
+from actors.pinning import PinError, allowed, cpus_aside, pin, repin
 from helpers.fake_kernel import FakeAffinity, FakeTree, boards
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
@@ -194,3 +194,18 @@ def test_why_a_cpu_cannot_be_used_is_told_apart(cpu, reason):
     tree.knob("sys/devices/system/cpu/cpu1/online").write(0)
     said = why_not(cpu, affinity, tree)
     assert said is None if reason is None else re.search(reason, said)
+
+
+@pytest.mark.parametrize(
+    ("main", "preferred", "aside"),
+    [
+        ({0, 1}, (), {2, 3}),
+        ({0, 1}, (0, 2), {2}),
+        ({0, 1}, (0, 1), {2, 3}),
+        ({0, 1, 2, 3}, (0, 1), {0, 1, 2, 3}),
+    ],
+)
+def test_a_thread_that_works_aside_leaves_the_main_thread_its_cpus_and_then_takes_preferred_ones(
+    main, preferred, aside
+):
+    assert cpus_aside({0, 1, 2, 3}, main, preferred) == aside

@@ -375,7 +375,13 @@ class World:
 
 
 def make_world(
-    policy: Policy, apps: Sequence[str] = ("a", "b"), *, specs: Sequence[AppSpec] | None = None, **how: float
+    policy: Policy,
+    apps: Sequence[str] = ("a", "b"),
+    *,
+    specs: Sequence[AppSpec] | None = None,
+    prepares_on: str | None = None,
+    power_cap_w: float | None = None,
+    **how: float,
 ) -> World:
     """Return a world with a manager of its own.
 
@@ -383,9 +389,18 @@ def make_world(
         policy: the policy of the manager.
         apps: names of the applications that have a worker.
         specs: the applications as the manager knows them; None for those of `make_spec`.
+        prepares_on: the unit on which networks are made ready.
+        power_cap_w: cap of the units' power.
         how: `seed`, `delay_s` and `loss` of the world.
     """
-    manager = Manager(board=BOARD, apps=specs or [make_spec(app) for app in apps], policy=policy, epoch_s=EPOCH_S)
+    manager = Manager(
+        board=BOARD,
+        apps=specs or [make_spec(app) for app in apps],
+        policy=policy,
+        epoch_s=EPOCH_S,
+        prepares_on=prepares_on,
+        power_cap_w=power_cap_w,
+    )
     return World(manager, tuple(apps), **how)
 
 

@@ -155,11 +155,12 @@ HAPPENINGS = st.lists(st.tuples(PLANS, st.sampled_from([None, None, *APPS])), mi
     seed=st.integers(0, 10_000),
     delay_s=st.sampled_from([0.0, 0.05, 0.4]),
     loss=st.sampled_from([0.0, 0.0, 0.2]),
+    prepares_on=st.sampled_from([None, "little"]),
 )
-def test_any_plans_are_reached_safely(happenings, seed, delay_s, loss):
+def test_any_plans_are_reached_safely(happenings, seed, delay_s, loss, prepares_on):
     """Plans superseding each other, workers killed, answers late, out of order or lost: see `World` for the checks."""
     policy = Scripted(dict.fromkeys(APPS, gear()))
-    world = make_world(policy, APPS, seed=seed, delay_s=delay_s, loss=loss)
+    world = make_world(policy, APPS, seed=seed, delay_s=delay_s, loss=loss, prepares_on=prepares_on)
     for (gears, clocks, pause_s), victim in happenings:
         policy.gears, policy.clocks = gears, clocks
         world.send(retarget())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from scheduler.board import Board
 from scheduler.governors import GovernorSeat, at_least
@@ -37,7 +37,7 @@ class SimulatedBoard:
 
         self.units = {unit.name: SimulatedUnit(unit, agenda, on_request_clock=spend) for unit in board.units}
         self._agenda = agenda
-        self._housekeeper = self.units[_housekeeper(board)]
+        self._housekeeper = self.units[board.housekeeper.name]
         self._heats = {
             unit.name: Heat(unit, unit.thermal, board.ambient_c)
             for unit in board.units
@@ -96,6 +96,15 @@ class SimulatedBoard:
     def spend(self, cpu_ms: float, *, urgent: bool) -> float:
         """Take CPU time for managing, on the unit that does it; see `SimulatedUnit.spend`."""
         return self._housekeeper.spend(cpu_ms, urgent=urgent)
+
+    def work_aside(self, cpu_ms: float, done: Callable[[], None]) -> None:
+        """Do managing beside all requests, on the unit that does it.
+
+        Args:
+            cpu_ms: the time that it takes at the unit's top clock.
+            done: called when it is done.
+        """
+        self._housekeeper.aside.begin(cpu_ms, done)
 
     # ------------------------------------------------------------ heat
 
@@ -167,12 +176,3 @@ class SimulatedBoard:
         if name in self._heats:
             self._heat_unit(name)
         return self._leaked_j[name]
-
-
-def _housekeeper(board: Board) -> str:
-    """Return the CPU unit that managing runs on: the one whose top clock takes the least power, or else the last.
-
-    It is one that stays on.
-    """
-    cpus = [unit for unit in board.units if unit.kind == "cpu" and not unit.may_switch_off] or list(board.units)
-    return min(reversed(cpus), key=lambda unit: unit.dynamic_w[-1] if unit.dynamic_w else 0.0).name

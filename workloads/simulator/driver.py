@@ -91,7 +91,9 @@ class Driver:
         self._solves = solves
         self._write = log
         self._free_s = agenda.now_s
-        self._ready_s: dict[tuple[str, Gear], float] = {}
+        self._ready: set[tuple[str, Gear]] = set()
+        self._preparing: dict[tuple[str, Gear], list[Prepared]] = {}
+        """The answers that wait for a network."""
         self._started_s = agenda.now_s
         for at_s, event in events:
             agenda.at(at_s, self._happens, event)
@@ -170,8 +172,7 @@ class Driver:
         answered_s = now_s + 1e-3 * self._costs.call_ms
         match effect:
             case Prepare(app=app, gear=gear, plan=plan):
-                prepared = Prepared(app=app, gear=gear, plan=plan)
-                self._agenda.at(answered_s + self._prepare(app, gear), self._tell, prepared)
+                self._prepare(Prepared(app=app, gear=gear, plan=plan))
             case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
                 self._agenda.at(answered_s, self._tell, Pinned(app=app, unit=unit, cpus=cpus, plan=plan))
             case Activate(app=app, gear=gear, cpus=cpus, plan=plan):
@@ -193,13 +194,29 @@ class Driver:
             case _:
                 assert_never(effect)
 
-    def _prepare(self, app: str, gear: Gear) -> float:
-        """Make a network ready, once for all CPU units and each GPU; return the seconds that this still takes."""
-        on_cpu = self._board.units[gear.unit].spec.kind == "cpu"
-        form = (app, replace(gear, unit="cpu") if on_cpu else gear)
-        if form not in self._ready_s:
-            self._ready_s[form] = self._agenda.now_s + self._spend(self._costs.prepare_ms, urgent=False)
-        return max(0.0, self._ready_s[form] - self._agenda.now_s)
+    def _prepare(self, answer: Prepared) -> None:
+        """Make a network ready, once for all CPU units and each GPU, and answer when it is."""
+        on_cpu = self._board.units[answer.gear.unit].spec.kind == "cpu"
+        form = (answer.app, replace(answer.gear, unit="cpu") if on_cpu else answer.gear)
+        if form in self._ready:
+            self._answer(answer)
+        elif form in self._preparing:
+            self._preparing[form].append(answer)
+        else:
+            self._preparing[form] = [answer]
+            cpu_ms = self._costs.prepare_ms
+            if self._costs.on_board:
+                self._board.work_aside(cpu_ms, lambda: self._prepared(form))
+            else:
+                self._agenda.at(self._agenda.now_s + 1e-3 * cpu_ms, self._prepared, form)
+
+    def _prepared(self, form: tuple[str, Gear]) -> None:
+        self._ready.add(form)
+        for answer in self._preparing.pop(form):
+            self._answer(answer)
+
+    def _answer(self, answer: Message) -> None:
+        self._agenda.at(self._agenda.now_s + 1e-3 * self._costs.call_ms, self._tell, answer)
 
     def _spend(self, cpu_ms: float, *, urgent: bool) -> float:
         """Take CPU time for managing, and return the seconds that this takes."""

@@ -91,7 +91,7 @@ class UnitMeters:
         self._static_w = spec.static_w or tuple(zero)
         self._dynamic_w = spec.dynamic_w or tuple(zero)
 
-    def pass_time(self, span_s: float, place: int, *, busy: float, active: float, on: bool) -> None:
+    def pass_time(self, span_s: float, place: int, *, busy: float, active: float, managing: int, on: bool) -> None:
         """Count a span in which nothing changed.
 
         Args:
@@ -99,12 +99,14 @@ class UnitMeters:
             place: place of the clock in force among the unit's clocks.
             busy: cores that were busy.
             active: the same with each core times the activity of what ran there.
+            managing: cores that were busy with managing.
             on: True if one of its CPUs was online.
         """
         self._time_s[place] += span_s
         if busy:
             self._busy_s[place] += span_s * busy
             self._active_s[place] += span_s * active
+            self._managing_s[place] += span_s * managing
             self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * active)
             return
         self._idle_s[place] += span_s

@@ -102,6 +102,7 @@ class _Simulation:
             power_cap_w=plan.mix.power_cap_w,
             epoch_s=plan.epoch_s,
             logs_epochs=log,
+            prepares_on=plan.board.housekeeper.name if plan.costs.on_board and plan.costs.prepare_ms else None,
         )
         self._driver = Driver(
             self._manager,

@@ -24,6 +24,7 @@ from scheduler.board import BoardUnit
 from scheduler.governors import Governor, at_least
 from scheduler.request_clock import NO_PACES, Pace, clock_for
 from workloads.simulator.agenda import Agenda
+from workloads.simulator.aside import AsideWork
 from workloads.simulator.claim import CoreClaim
 from workloads.simulator.core import SimulatedCore
 from workloads.simulator.governing import WorkingGovernor
@@ -52,6 +53,7 @@ class SimulatedUnit:
         clock_changes: how often the clock changed so far.
         meters: where its time and energy went so far; `settle` brings them up to now.
         cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
+        aside: the managing that is done beside its requests.
     """
 
     def __init__(self, spec: BoardUnit, agenda: Agenda, on_request_clock: Callable[[], None] = lambda: None) -> None:
@@ -94,6 +96,7 @@ class SimulatedUnit:
         """Place of the clock in force among the unit's clocks."""
         self.mhz = spec.mhz[0]
         self._pace = self._paces[0]
+        self.aside = AsideWork(agenda, self.settle, top_mhz=spec.mhz[-1], mhz=spec.mhz[0])
 
     # ------------------------------------------------------------ tokens
 
@@ -199,7 +202,7 @@ class SimulatedUnit:
     # ------------------------------------------------------------ managing
 
     def spend(self, cpu_ms: float, *, urgent: bool) -> float:
-        """Take CPU time for something that is no request, on an idle core, or else on the last one online.
+        """Take CPU time for something short that is no request, on an idle core, or else on the last one online.
 
         Args:
             cpu_ms: the time it takes at the unit's top clock.
@@ -210,6 +213,7 @@ class SimulatedUnit:
         """
         if cpu_ms <= 0:
             return 0.0
+        self.settle()
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
         core = self._book(took_s, managing=True)
         if urgent and core.claim is not None:
@@ -220,12 +224,17 @@ class SimulatedUnit:
 
     def _book(self, took_s: float, *, managing: bool) -> SimulatedCore:
         """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
-        self.settle()
-        online = self._online or self._cores[:1]
-        core = next((core for core in online if core.claim is None), online[-1])
+        (core,) = self._idlest(1)
         core.busy_s += took_s
-        self.meters.book(took_s, self._place, idle=not (self._held or self._other_load), managing=managing)
+        idle = not (self._held or self._other_load or self.aside)
+        self.meters.book(took_s, self._place, idle=idle, managing=managing)
         return core
+
+    def _idlest(self, count: int) -> list[SimulatedCore]:
+        """Return so many cores online for work that is no request: idle ones, then the last online again and again."""
+        online = self._online or self._cores[:1]
+        idle = [core for core in online if core.claim is None][:count]
+        return idle + [online[-1]] * (count - len(idle))
 
     def switch(self, on: bool) -> float:
         """Begin to take all CPUs offline, or to put them online again, while no request is here.
@@ -235,6 +244,7 @@ class SimulatedUnit:
         Returns:
             How long it takes, in seconds.
         """
+        self.settle()
         took_s = 1e-3 * (self.spec.on_ms if on else self.spec.off_ms)
         if on:
             self._switched(True)
@@ -364,6 +374,7 @@ class SimulatedUnit:
             self._governor.tell_clock()
         self.mhz = mhz
         self._place = self.spec.mhz.index(mhz)
+        self.aside.set_clock(mhz)
         self.clock_changes += 1
         self._re_pace()
         if self._request_paces:
@@ -401,4 +412,11 @@ class SimulatedUnit:
                 core.busy_s += span_s * self._other_load
             busy += self._other_load * len(free)
             active += self._other_load * len(free)
-        self.meters.pass_time(span_s, self._place, busy=busy, active=active, on=bool(self._online))
+        aside = len(self.aside)
+        if aside:
+            self.aside.pass_time(span_s)
+            for core in self._idlest(aside):
+                core.busy_s += span_s
+        self.meters.pass_time(
+            span_s, self._place, busy=busy + aside, active=active + aside, managing=aside, on=bool(self._online)
+        )

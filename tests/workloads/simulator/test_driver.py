@@ -121,11 +121,14 @@ class TestCosts:
         simulated = run(policy, events=events, costs=costs)
         assert changed_s(simulated, "a", "l") == pytest.approx(1.5, abs=1e-6)
 
-    def test_making_ready_takes_as_long_as_the_clock_of_the_unit_that_manages_has_it(self):
+    def test_a_network_is_made_ready_at_a_high_clock_of_the_unit_that_manages(self):
         costs = replace(FREE, prepare_ms=100.0)
         simulated = run(Script((-9, SMALL)), costs=costs)
-        # The one of least power is `little` (the last of equals), at 500 of 2000 MHz.
-        assert changed_s(simulated, "a", "s") == pytest.approx(-0.6, abs=1e-6)
+        # It is `little`, the last of equals. Its power grows as its clock does, so the top clock of 2000 MHz has the
+        # least product of energy and time.
+        assert changed_s(simulated, "a", "s") == pytest.approx(-0.9, abs=1e-6)
+        clocks = [entry["to"] for entry in logged(simulated, "clock") if entry["unit"] == "little"]
+        assert clocks == [2000.0, 500.0]
 
     def test_each_epoch_and_decision_is_charged_to_the_unit_that_takes_least_power(self):
         costs = replace(FREE, epoch_ms=0.1, epoch_app_ms=0.05, decision_ms=2.0, decision_app_ms=1.0)

@@ -176,6 +176,31 @@ class TestManaging:
         assert took_s == [pytest.approx(0.008)]
         assert job.end_s == moment(0.040)
 
+    def test_what_is_done_aside_speeds_up_with_the_clock(self):
+        bench = Bench(replace(UNIT, idle_share=0.5))
+        done_s = []
+        bench.at(0.010, lambda: bench.unit.aside.begin(4.0, lambda: done_s.append(bench.agenda.now_s)))
+        bench.clock(0.018, 1000.0)  # 2 ms of the 4 are done, and the rest takes 4 ms in place of 8
+        bench.run(0.1)
+        bench.unit.settle()
+        assert done_s == [moment(0.022)]
+        assert bench.unit.meters.residency().managing_s == pytest.approx([0.008, 0.004, 0])
+        assert bench.unit.meters.residency().idle_s == pytest.approx([0.010, 0.078, 0])
+        assert bench.unit.core_busy_s() == pytest.approx([0.012, 0.0])
+        busy_j = 0.008 * (0.1 + 0.5) + 0.004 * (0.2 + 1.0)
+        assert bench.unit.meters.energy_j == pytest.approx(busy_j + 0.5 * (0.010 * 0.1 + 0.078 * 0.2))
+
+    def test_what_is_done_aside_takes_idle_cores_and_then_the_last_and_delays_nobody(self):
+        bench = Bench()
+        job = bench.job(0.0, 10.0, cores=(0,))
+        done_s = []
+        for _ in range(2):
+            bench.at(0.010, lambda: bench.unit.aside.begin(1.0, lambda: done_s.append(bench.agenda.now_s)))
+        bench.run(0.1)
+        assert done_s == [moment(0.014), moment(0.014)]
+        assert job.end_s == moment(0.040)
+        assert bench.unit.core_busy_s() == pytest.approx([0.040, 0.008])
+
     def test_on_an_idle_unit_it_wakes_the_unit(self):
         bench = Bench(replace(UNIT, idle_share=0.2))
         bench.at(0.010, lambda: bench.unit.spend(1.0, urgent=True))

@@ -65,6 +65,7 @@ ACTS = st.one_of(
         st.floats(0, 0.9),
     ),
     st.tuples(st.just("spend"), st.floats(0.1, 3), st.booleans()),
+    st.tuples(st.just("aside"), st.floats(0.1, 30)),
     st.tuples(st.just("switch"), st.booleans()),
 )
 SCRIPTS = st.lists(st.tuples(st.floats(0, 1), ACTS), max_size=25)
@@ -80,6 +81,8 @@ def play(bench: Bench, script) -> list[Job]:
             bench.clock(at_s, facts[0])
         elif what == "limit":
             bench.limit(at_s, max_mhz=facts[0], cpus_online=facts[1], other_load=facts[2])
+        elif what == "aside":
+            bench.at(at_s, lambda ms=facts[0]: bench.unit.aside.begin(ms, lambda: None))
         elif what == "switch":
             bench.at(at_s, lambda on=facts[0]: bench.unit.claims() == [None, None] and bench.unit.switch(on))
         else:
