@@ -172,8 +172,6 @@ class _Runs:
 
     def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], list[Summary]]:
         """Plan runs on this machine, whose CPUs are claimed, and return the call that starts Ray and runs them."""
-        if claim.notice:
-            self._progress.line(claim.notice)
         plans = [
             plan_run(
                 self._mix,
@@ -187,8 +185,9 @@ class _Runs:
             )
             for policy in self._policies
         ]
-        for notice in notices(plans[0], weights):
-            self._progress.line(notice)
+        for notice in (claim.notice, *notices(plans[0], weights)):
+            if notice:
+                self._progress.line(notice)
         return lambda: self._run(plans, claim)
 
     def _run(self, plans: list[RunPlan], claim: Claim) -> list[Summary]:

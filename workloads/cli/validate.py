@@ -120,8 +120,6 @@ def _mix(
             directory = run_directory(out, f"validate-{loaded.name}")
             files = own_weights(weights)
             claim = held.enter_context(Claim([opened], loaded.name, share=share or None))
-            if claim.notice:
-                progress.line(claim.notice)
             try:
                 plans = [
                     plan_run(
@@ -139,8 +137,9 @@ def _mix(
                 simulations = [simulation_of(plan) for plan in plans]
             except MixError as error:
                 raise MixError(f"{mix}: {error}") from None
-            for notice in notices(plans[0], files):
-                progress.line(notice)
+            for notice in (claim.notice, *notices(plans[0], files)):
+                if notice:
+                    progress.line(notice)
         with bad_input():
             pairs = _pairs(plans, simulations, directory, claim, progress)
     return outcome(compared(pairs)), directory
