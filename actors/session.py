@@ -23,7 +23,7 @@ from actors.identity import this_process
 from actors.ownership import Claim
 from actors.reaping import TAG, TAG_DIGITS, end_processes, reap_dead_runs, remove_directories
 from actors.run_places import Places, make_places
-from actors.start_up import LOOPBACK, StartError, StartGuard, check_start, plain_command
+from actors.start_up import LOOPBACK, StartError, StartGuard, check_start, plain_command, short_waits
 
 _OBJECT_STORE_BYTES = 100 * 2**20
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,7 +67,8 @@ class RaySession:
         try:
             self._start()
         except BaseException:  # also a Ctrl-C during the start leaves nothing behind
-            self._stop()
+            # A start that hung has processes that don't answer, for which Ray's own end would wait.
+            self._stop(killing=True)
             raise
         return self
 
@@ -95,7 +96,7 @@ class RaySession:
         import ray
 
         raylet: Any = importlib.import_module("ray._raylet")
-        with _environment(self._environment()), _on_loopback(), plain_command():
+        with _environment(self._environment()), _on_loopback(), plain_command(), short_waits():
             # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
             # two calls make it read the environment again.
             raylet.Config.initialize("")
@@ -126,6 +127,7 @@ class RaySession:
             "RAY_prestart_worker_first_driver": "0",
             # With 95 % of memory in use, whoever uses it, Ray would kill the run's actors. The kernel kills too.
             "RAY_memory_monitor_refresh_ms": "0",
+            "RAY_gcs_server_port_wait_time_s": "120",  # a small board that stalls needs longer than Ray's 30 s
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             # The run's plan gives each actor its device by number; Ray would renumber the devices that an actor sees.
@@ -134,10 +136,12 @@ class RaySession:
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # see `_on_loopback`
         }
 
-    def _stop(self) -> None:
+    def _stop(self, killing: bool = False) -> None:
         import ray
 
         with _uninterrupted():
+            if killing:
+                end_processes(self._tag, grace_s=0.0)
             ray.shutdown()
             self._clean_up(_GRACE_S)
 

@@ -45,6 +45,9 @@ _START_S = 150.0
 _OBEY_S = 5.0
 """Time that Ray's own code gets to let go after a signal, or after its processes were killed."""
 
+_STEP_MS = 200
+"""Longest wait during which Python stands still."""
+
 _INTERRUPTED = 130
 
 
@@ -160,6 +163,32 @@ def plain_command() -> Iterator[None]:
         yield
     finally:
         sys.argv, utils.get_entrypoint_name = arguments, entrypoint
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """Have Ray wait for the port of its first process in short steps within the block.
+
+    Its own wait of 30 s keeps all of Python standing, so no signal is obeyed meanwhile, and no other thread runs.
+    """
+    node: Any = importlib.import_module("ray._private.node")
+    wait = node.wait_for_persisted_port
+
+    def in_steps(*arguments: Any, timeout_ms: int, **options: Any) -> int:
+        deadline_s = time.monotonic() + timeout_ms / 1000
+        while True:
+            left_ms = int((deadline_s - time.monotonic()) * 1000)
+            try:
+                return int(wait(*arguments, timeout_ms=max(0, min(left_ms, _STEP_MS)), **options))
+            except RuntimeError:
+                if left_ms <= _STEP_MS:
+                    raise
+
+    node.wait_for_persisted_port = in_steps
+    try:
+        yield
+    finally:
+        node.wait_for_persisted_port = wait
 
 
 class StartGuard:
