@@ -27,7 +27,7 @@ from types import TracebackType
 
 from actors.agent.devices.lock import owner_of
 from actors.agent.devices.sysfs import Tree
-from actors.identity import age_s
+from actors.run_tag import age_s
 from scheduler.board import Board
 from scheduler.errors import InputError
 

@@ -10,8 +10,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from actors.identity import this_process
 from actors.run_places import PREFIX
+from actors.run_tag import this_process
 
 _ROOM_BYTES = 2**20
 """Room that a cache must have, so that at least profiles can be kept."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+PROC = Path("/proc")
 _DEAD_STATES = frozenset("ZXx")
 """Letters of proc(5) for a process that has ended: a zombie, or one that the kernel takes down."""
 _STOPPED_STATES = frozenset("Tt")
@@ -62,11 +62,16 @@ def parse_stat(text: str) -> ProcessStat:
     return ProcessStat(state=fields[0], threads=int(fields[17]), start_ticks=int(fields[19]))
 
 
-def read_stat(pid: int) -> ProcessStat | None:
-    """Return the stat of the process of that number here; None if there is none."""
+def read_stat(pid: int, proc: Path = PROC) -> ProcessStat | None:
+    """Return the stat of the process of that number here; None if there is none.
+
+    Args:
+        pid: its number.
+        proc: the kernel's files on processes.
+    """
     try:
         # Bytes that are no UTF-8 are possible in a name, and do not matter.
-        return parse_stat(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace"))
+        return parse_stat((proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace"))
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -144,15 +149,26 @@ class ProcessIdentity:
             os.close(process)
 
 
+def boot_id(proc: Path = PROC) -> str:
+    """Return the kernel's name of this boot; empty where the kernel does not say, as in some sandboxes."""
+    return _this_boot() if proc == PROC else _read_boot(proc)
+
+
 @cache
-def boot_id() -> str:
-    """Return the kernel's name of this boot; empty where the kernel does not say."""
+def _this_boot() -> str:
+    return _read_boot(PROC)
+
+
+def _read_boot(proc: Path) -> str:
     try:
-        return _BOOT_ID.read_text(encoding="ascii").strip()
+        return (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
 
-def pid_namespace() -> int:
-    """Return the inode of this process's PID namespace."""
-    return os.stat("/proc/self/ns/pid").st_ino
+def pid_namespace(proc: Path = PROC) -> int:
+    """Return the inode of this process's PID namespace; 0 where the kernel does not say."""
+    try:
+        return int(os.readlink(proc / "self/ns/pid").strip("pid:[]"))
+    except (OSError, ValueError):
+        return 0

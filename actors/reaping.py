@@ -1,7 +1,7 @@
 """Clean-up after runs: whatever a run has left is found by its tag, once its driver is known to be dead.
 
 Every process of a run carries the run's tag in its environment, and every directory carries it in its name. The tag
-names the driver (`actors.identity`). So a start finds and removes what a killed driver left, and leaves alone the Ray
+names the driver (`actors.run_tag`). So a start finds and removes what a killed driver left, and leaves alone the Ray
 of another program and all runs that it can't see: those of another container that shares `/tmp` or `/dev/shm`.
 """
 
@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from actors.identity import Identity
 from actors.run_places import PREFIX, RAY, bases
+from actors.run_tag import Identity
 
 TAG = "GEARSHIFT_RUN"
 """Variable of the environment that carries the tag."""

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from actors.identity import this_process
 from actors.ownership import Claim
 from actors.reaping import TAG, TAG_DIGITS, end_processes, reap_dead_runs, remove_directories
 from actors.run_places import Places, make_places
+from actors.run_tag import this_process
 from actors.start_up import LOOPBACK, StartError, StartGuard, check_start, plain_command, short_waits
 
 _OBJECT_STORE_BYTES = 100 * 2**20

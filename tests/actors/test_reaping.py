@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from actors.identity import this_process
 from actors.reaping import reap_dead_runs, remove_directories
+from actors.run_tag import this_process
 from helpers.name_spaces import run_apart
 
 BASES = [base for base in (Path("/dev/shm"), Path("/tmp")) if base.is_dir()]

@@ -1,9 +1,7 @@
-"""Identity of a process: the boot, the process namespace, its number and its start in the kernel's ticks.
+"""The identity of a process as a text for names of files: which process a directory belongs to, dead or alive.
 
-A process number is used again, and containers have numbers of their own. The time of day is no help: a board without a
-clock of its own starts in 1970 and is set by the network while programs run, and then all that is reckoned from it has
-moved. What doesn't move is field 22 of `/proc/PID/stat`, the ticks from the boot to the start of the process
-(proc_pid_stat(5)). Two processes of one number and one tick can't be: numbers come round after at least 32,768 others.
+What tells a process from all others is in `actors.process_identity`: its number, its start in the kernel's ticks, the
+boot and the process namespace. A run's tag has all four, the latter two as five characters.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-_PROC = Path("/proc")
+from actors.process_identity import PROC, boot_id, pid_namespace, read_stat
+
 _DIGITS = string.digits + string.ascii_lowercase
 _TICKS_DIGITS = 7
 """36**7 ticks of 10 ms are 24 years."""
@@ -54,7 +53,7 @@ class Identity:
             return None
         return cls(pid=int(pid), ticks=int(rest[:_TICKS_DIGITS], 36), place=rest[_TICKS_DIGITS:])
 
-    def seen(self, proc: Path = _PROC) -> Seen:
+    def seen(self, proc: Path = PROC) -> Seen:
         """Say whether the process lives; a zombie does not.
 
         Args:
@@ -62,11 +61,11 @@ class Identity:
         """
         if self.place != _place(proc):
             return "unseen"
-        stat = _stat(self.pid, proc)
-        return "alive" if stat is not None and stat == (self.ticks, True) else "dead"
+        stat = read_stat(self.pid, proc)
+        return "alive" if stat is not None and stat.start_ticks == self.ticks and not stat.ended else "dead"
 
 
-def this_process(proc: Path = _PROC) -> Identity:
+def this_process(proc: Path = PROC) -> Identity:
     """Return the identity of this process.
 
     Args:
@@ -76,49 +75,30 @@ def this_process(proc: Path = _PROC) -> Identity:
         OSError: if there is no `/proc`.
     """
     pid = os.getpid()
-    stat = _stat(pid, proc)
+    stat = read_stat(pid, proc)
     if stat is None:
         raise FileNotFoundError(2, "No such file or directory", str(proc / str(pid) / "stat"))
-    return Identity(pid=pid, ticks=stat[0], place=_place(proc))
+    return Identity(pid=pid, ticks=stat.start_ticks, place=_place(proc))
 
 
-def age_s(pid: int, proc: Path = _PROC) -> float | None:
+def age_s(pid: int, proc: Path = PROC) -> float | None:
     """Return how long ago a process started, in seconds on the kernel's clock since boot; None if there is none.
 
     Args:
         pid: its number.
         proc: the kernel's files on processes.
     """
-    stat = _stat(pid, proc)
+    stat = read_stat(pid, proc)
     try:
         up_s = float((proc / "uptime").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return None if stat is None else max(0.0, up_s - stat[0] / os.sysconf("SC_CLK_TCK"))
-
-
-def _stat(pid: int, proc: Path) -> tuple[int, bool] | None:
-    """Return a process's start in ticks, and False if it is a zombie; None if there is none of that number."""
-    try:
-        text = (proc / str(pid) / "stat").read_text(encoding="ascii", errors="replace")
-        # The second field is the name in parentheses, which may hold anything, parentheses and spaces too.
-        state, *fields = text[text.rindex(")") + 1 :].split()
-        return int(fields[18]), state not in "ZXx"
-    except (OSError, ValueError, IndexError):
-        return None
+    return None if stat is None else max(0.0, up_s - stat.start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def _place(proc: Path) -> str:
-    try:
-        boot = (proc / "sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # some sandboxes hide it
-        boot = ""
-    try:
-        namespace = os.readlink(proc / "self/ns/pid")
-    except OSError:
-        namespace = ""
-    number = int.from_bytes(hashlib.sha256(f"{boot} {namespace}".encode()).digest()[:8])
-    return _in_digits(number % 36**_PLACE_DIGITS, _PLACE_DIGITS)
+    digest = hashlib.sha256(f"{boot_id(proc)} {pid_namespace(proc)}".encode()).digest()
+    return _in_digits(int.from_bytes(digest[:8]) % 36**_PLACE_DIGITS, _PLACE_DIGITS)
 
 
 def _in_digits(number: int, digits: int) -> str:

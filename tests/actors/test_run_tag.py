@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.identity import Identity, age_s, this_process
+from actors.run_tag import Identity, age_s, this_process
 
 STAT = "{pid} ({name}) {state} 1 5 5 0 -1 4194560 10 0 0 0 1 2 0 0 20 0 1 0 {ticks} 100 20 18446744073709551615"
 
