@@ -1,15 +1,14 @@
-"""The command `gearshift`.
+"""The commands of `gearshift`.
 
-All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
+All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted by
+Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -23,35 +22,12 @@ from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
 from workloads.report.run_report import write_report
 
-_INTERRUPTED = 130
-"""Exit code that Typer gives a KeyboardInterrupt."""
-
 app = typer.Typer(
     name="gearshift",
     help="Run several dynamic DNNs on one board, with sub-networks, cores and clocks decided together every epoch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-def main() -> None:
-    """Run the command that the command line names."""
-    signal.signal(signal.SIGTERM, _interrupted)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup, where a run goes on
-        signal.signal(signal.SIGHUP, _interrupted)
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                # This process is about to end: a second signal changes nothing.
-                signal.signal(number, signal.SIG_IGN)
-            print("gearshift: interrupted; the board is as it was", file=sys.stderr)
-        raise
-
-
-def _interrupted(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _print_version(wanted: bool) -> None:
