@@ -1,14 +1,12 @@
 """The command `gearshift`: its front door.
 
-What is imported here takes no time: a Ctrl-C in the first second, while the rest is imported, finds its handler in
-place. `python -X importtime` of the rest shows some 400 modules.
+The handlers of signals are in place before anything else is imported, which takes a second: some 400 modules.
 """
 
 from __future__ import annotations
 
 import sys
 
-from workloads.cli.output import OutputError, complain, open_streams, silence_stdout
 from workloads.cli.signals import INTERRUPTED, Signals
 
 __all__ = ["main"]
@@ -18,13 +16,19 @@ def main() -> None:
     """Run the command that the command line names, and end with its exit code."""
     signals = Signals()
     signals.leave_at_once()
+    from workloads.cli.output import OutputError, complain, open_streams, silence_stdout
+
     open_streams()
+    code: int | str | None
     try:
         code = _run(signals)
     except KeyboardInterrupt:
         code = INTERRUPTED
     except OutputError as error:
-        code = _unwritten(error)
+        silence_stdout()
+        if not error.is_closed_pipe:  # a reader that has seen enough needs no word
+            complain(f"standard output can't be written to ({error})")
+        code = 1
     signals.leave_at_once()
     if code == INTERRUPTED and signals.number is not None:
         complain(f"interrupted ({signals.name}); the board is as it was")
@@ -44,11 +48,3 @@ def _run(signals: Signals) -> int | str | None:
         code = end.code
     sys.stdout.flush()
     return code
-
-
-def _unwritten(error: OutputError) -> int:
-    """Say that results could not be printed, and return the exit code; a reader that has seen enough needs no word."""
-    silence_stdout()
-    if not error.is_closed_pipe:
-        complain(f"standard output can't be written to ({error})")
-    return 1

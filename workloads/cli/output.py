@@ -96,9 +96,18 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     codecs.register_error(_ERRORS, _plain)
     # Python has None for a stream whose descriptor was closed.
-    out = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.stdout = _Stdout(out.buffer, encoding=out.encoding, errors=_ERRORS, line_buffering=out.line_buffering)
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = _Stdout(open(os.devnull, "wb"), encoding="utf-8")  # noqa: SIM115
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _Stdout(
+            sys.stdout.buffer,
+            encoding=sys.stdout.encoding,
+            errors=_ERRORS,
+            line_buffering=sys.stdout.line_buffering,
+            write_through=sys.stdout.write_through,
+        )
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors=_ERRORS)
 

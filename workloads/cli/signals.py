@@ -9,8 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # as `typing` has it, whose import takes longer than all that is here
+    from types import FrameType
+    from typing import NoReturn
 
 INTERRUPTED = 130
 """Exit code that Typer gives a KeyboardInterrupt."""

@@ -350,5 +350,5 @@ def _log_header(plan: RunPlan) -> LogHeader:
         plan,
         time_scale=plan.time_scale,
         emulated=plan.board.emulated,
-        ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
+        ladders={name: app.profile.rungs for name, app in plan.apps.items()},
     )
