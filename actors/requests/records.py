@@ -97,9 +97,9 @@ def record(
 class RecordWriter:
     """A file that records are appended to, and a spare one beside it.
 
-    Once the file can't be written to (its disk is full, its directory is gone), all further records go to the spare one:
-    a run keeps its results, whatever happens to its directory. A record that neither takes is lost, and its request
-    counts as one that was never answered.
+    Once the file can't be written to (its disk is full, its directory is gone), all further records go to the spare
+    one: a run keeps its results, whatever happens to its directory. A record that neither takes is lost, and its
+    request counts as one that was never answered.
 
     Args:
         path: the file, made if missing. It may be a link to a file on another disk; the spare file is beside the link.

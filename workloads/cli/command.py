@@ -16,11 +16,13 @@ from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
 from workloads.cli.calibrate import calibrate
 from workloads.cli.options import bad_input, deliver, run_directory
+from workloads.cli.output import complain, print_json
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
-from workloads.report.run_report import write_report
+from workloads.report.run_report import write_page
+from workloads.results.run_dir import read_run
 
 app = typer.Typer(
     name="gearshift",
@@ -47,10 +49,21 @@ def _options(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON and nothing else; write no page.")
+    ] = False,
 ) -> None:
-    """Write a report with plots, report.html, into the directory of a run."""
+    """Write a report with plots, report.html, into the directory of a run; one that was cut short serves too."""
     with bad_input():
-        print(write_report(run_dir))
+        run = read_run(run_dir)
+        for line in run.missing:
+            complain(f"{run.path / line}")
+        if run.cut_short is not None:
+            complain(f"{run.path}: ended after {run.summary.duration_s:.2f} s: {run.cut_short}")
+        if json:
+            print_json(run.summary.to_json())
+        else:
+            print(write_page(run))
 
 
 for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):

@@ -13,18 +13,17 @@ import typer
 
 from scheduler.board import Board
 from scheduler.errors import InputError
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, run_directory
 from workloads.cli.progress import ProgressLines
+from workloads.cli.run_results import RunResults
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.report.table import summary_table
 from workloads.results.environment import with_environment
-from workloads.results.run_dir import read_energy_note
-from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.boards import BACKENDS, host_notices, open_board
+from workloads.runs.failure import Failure
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -60,7 +59,7 @@ def run(
 ) -> None:
     """Run a mix on this machine, or simulate it, and print a summary."""
     policies = policy or ["joint"]
-    with ProgressLines() as progress:
+    with RunResults(as_json=json) as results, ProgressLines() as progress:
         with bad_input():
             if json and len(policies) > 1:
                 raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
@@ -86,19 +85,15 @@ def run(
                 )
             directory = run_directory(out, loaded.name)
             files = own_weights(weights)
-            runs = _Runs(loaded, opened, policies, directory, progress, seed=seed, epoch_ms=epoch_ms)
+            runs = _Runs(loaded, opened, policies, directory, progress, results, seed=seed, epoch_ms=epoch_ms)
             with _blame(mix):
                 if backend == "sim":
                     start = runs.simulated(files, measured, read_trace(trace) if trace else None)
                 else:
                     start = runs.real(files, time_scale)
-        summaries = start()
-    if json:
-        print(summaries[0].to_json())
-        return
-    notes = [read_energy_note(runs.directory_of(name)) for name in policies]
-    print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
-    print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
+        start()
+    results.show(opened.emulated)
+    results.check_all_ran()
 
 
 class _Runs:
@@ -111,6 +106,7 @@ class _Runs:
         policies: list[str],
         directory: Path,
         progress: ProgressLines,
+        results: RunResults,
         *,
         seed: int,
         epoch_ms: float,
@@ -120,6 +116,7 @@ class _Runs:
         self._policies = policies
         self._directory = directory
         self._progress = progress
+        self._results = results
         self._seed = seed
         self._epoch_ms = epoch_ms
 
@@ -127,9 +124,7 @@ class _Runs:
         """Return the directory of a policy's run."""
         return self._directory if len(self._policies) == 1 else self._directory / policy.replace("/", "_")
 
-    def simulated(
-        self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None
-    ) -> Callable[[], list[Summary]]:
+    def simulated(self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None) -> Callable[[], None]:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
         profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
@@ -141,10 +136,15 @@ class _Runs:
         ]
         if trace is not None:
             plans = [replace(plan, events=tuple(with_environment(plan.events, trace, self._board))) for plan in plans]
-        return lambda: [self._simulate(plan) for plan in plans]
 
-    def _simulate(self, plan: SimulationPlan) -> Summary:
-        shown = _Shown(self._mix, plan.policy, "simulated", self._progress)
+        def start() -> None:
+            for plan in plans:
+                self._simulate(plan)
+
+        return start
+
+    def _simulate(self, plan: SimulationPlan) -> None:
+        shown = _Shown(self._mix, plan.policy, "simulated", self._progress, self._results)
         try:
             simulated = simulate(plan)
         except SimulationError as error:
@@ -153,9 +153,9 @@ class _Runs:
         for entry in simulated.entries:
             shown.entry(entry)
         write_simulated(plan, simulated, self.directory_of(plan.policy))
-        return simulated.summary
+        self._results.add(simulated.summary, self.directory_of(plan.policy))
 
-    def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], list[Summary]]:
+    def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], None]:
         """Plan runs on this machine, and return the call that starts Ray and runs them."""
         plans = [
             plan_run(
@@ -174,25 +174,29 @@ class _Runs:
             self._progress.line(notice)
         return lambda: self._run(plans)
 
-    def _run(self, plans: list[RunPlan]) -> list[Summary]:
+    def _run(self, plans: list[RunPlan]) -> None:
         from actors.session import RaySession
         from workloads.runs.launch import run_plan
 
-        summaries = []
         self._progress.line("starting Ray")
         with RaySession(plans[0].gpus) as session:
             for plan in plans:
-                shown = _Shown(self._mix, plan.policy, "emulated" if plan.board.emulated else "", self._progress)
+                how = "emulated" if plan.board.emulated else ""
+                shown = _Shown(self._mix, plan.policy, how, self._progress, self._results)
                 out = self.directory_of(plan.policy)
-                summaries.append(run_plan(plan, session, out, shown.entry, shown.time))
-        return summaries
+
+                def failed(failure: Failure, out: Path = out) -> None:
+                    self._results.failed(failure, out, self._board.emulated)
+
+                self._results.add(run_plan(plan, session, out, shown.entry, shown.time, failed), out)
 
 
 class _Shown:
     """The lines and the bar of one run."""
 
-    def __init__(self, mix: Mix, policy: str, how: str, progress: ProgressLines) -> None:
+    def __init__(self, mix: Mix, policy: str, how: str, progress: ProgressLines, results: RunResults) -> None:
         self._progress = progress
+        self._results = results
         self._duration_s = mix.duration_s
         self._title = f"{mix.name} under {policy}" + (f" ({how})" if how else "")
 
@@ -202,6 +206,7 @@ class _Shown:
 
     def entry(self, entry: dict[str, Any]) -> None:
         """Print an entry of the epoch log, if it is one that is shown."""
+        self._results.entry(entry)
         text = _words(entry)
         if text:
             self._progress.line(f"{entry['now_s']:8.2f} s  {text}")

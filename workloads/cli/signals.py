@@ -6,6 +6,7 @@ with as ignored stays ignored, as SIGHUP under `nohup`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -22,7 +23,7 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _CLEAN_UP_S = 15.0
 """Time in which a further signal changes nothing: the board is given back and the run's processes are ended, which
-takes up to 5 s on a machine that does not stall. After that a signal is obeyed again, so that nothing can't be ended."""
+takes up to 5 s on a machine that does not stall. After that a signal is obeyed again: what hangs can be ended."""
 
 
 class Signals:
@@ -57,13 +58,11 @@ class Signals:
 
     def _leave(self, number: int, frame: FrameType | None) -> NoReturn:
         if self.number is None:
+            self.number = number
             # No print: the streams may be in the middle of something.
-            message = f"gearshift: interrupted ({'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name})\n"
-            try:
-                os.write(2, message.encode())
-            except OSError:
-                pass
-        os._exit(128 + (self.number or number))
+            with contextlib.suppress(OSError):
+                os.write(2, f"gearshift: interrupted ({self.name})\n".encode())
+        os._exit(128 + self.number)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         now_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from workloads.mix.mix import Mix
 from workloads.progress import Progress, no_progress
 from workloads.results.summary import Summary
 from workloads.runs.boards import open_board
+from workloads.runs.failure import Failure, RunError
 from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -93,8 +95,11 @@ def run_plan(
     out: Path,
     on_entry: Callable[[Entry], None] = lambda entry: None,
     on_time: Callable[[float], None] = lambda now_s: None,
+    on_failure: Callable[[Failure], None] = lambda failure: None,
 ) -> Summary:
     """Run a plan on a started Ray, into a directory that is made if missing.
+
+    A run that does not come to its end, also by Ctrl-C, leaves a summary of what there is in its directory.
 
     Args:
         plan: the plan.
@@ -102,6 +107,10 @@ def run_plan(
         out: run directory.
         on_entry: called with each entry of the epoch log.
         on_time: called with the board time, now and then.
+        on_failure: called with what there is of a run that fails or is interrupted.
+
+    Raises:
+        RunError: if a process of the run dies for good, or the directory can't be written to.
     """
     out.mkdir(parents=True, exist_ok=True)
     listener = Listener(on_entry, on_time)
@@ -110,6 +119,12 @@ def run_plan(
         live.start()
         live.watch(listener)
         return live.finish(listener)
+    except BaseException as error:
+        failure = live.cut_short(error)
+        on_failure(failure)
+        if isinstance(error, Exception):
+            raise RunError(failure) from error
+        raise
     finally:
         live.kill()
 
@@ -181,13 +196,16 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
     """Run a plan on a started Ray until the block ends, into a directory that is made if missing."""
     out.mkdir(parents=True, exist_ok=True)
     live = LiveRun(plan, session, out, endless=True)
+    deployment = Deployment(live)
     try:
         live.start()
         live.clock.sleep_until(0.0)
-        deployment = Deployment(live)
         with _keeping_log(live):
             yield deployment
         deployment.summary = live.finish(Listener())
+    except BaseException as error:
+        deployment.summary = live.cut_short(error).summary
+        raise
     finally:
         live.kill()
 
@@ -198,8 +216,9 @@ def _keeping_log(live: LiveRun) -> Iterator[None]:
     ended = threading.Event()
 
     def keep() -> None:
-        while not ended.wait(_LOG_WALL_S):
-            live.poll(Listener())
+        with contextlib.suppress(RunError):  # `finish` meets the same, and says so
+            while not ended.wait(_LOG_WALL_S):
+                live.poll(Listener())
 
     thread = threading.Thread(target=keep, name="keep-log", daemon=True)
     thread.start()

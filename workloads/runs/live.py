@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +27,23 @@ from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
 from actors.control.manager_actor import ManagerTask, manager_actor
 from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
-from actors.requests.records import read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
 from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
-from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
+from workloads.results.epoch_log import LogHeader, log_header
 from workloads.results.requests import submitted_s
-from workloads.results.run_dir import EPOCHS_FILE, write_run
+from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import RailSummary, Summary, UnitSummary, energy_summary
+from workloads.results.summary import EnergySummary, RailSummary, Summary, UnitSummary, energy_summary
 from workloads.results.trace import record_run
+from workloads.runs.answers import ANSWER_WALL_S, answer
+from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
+from workloads.runs.result_files import ResultFiles
 
 _LEAD_WALL_S = 2.5
 """Wall time from the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -49,8 +51,8 @@ _LEAD_WALL_S = 2.5
 _POLL_WALL_S = 0.2
 """Wall time between two takings of the log."""
 
-_ANSWER_WALL_S = 60.0
-"""Longest wait for an actor to start or to stop; a stalled machine gets this long."""
+_LAST_WORD_WALL_S = 1.0
+"""Longest wait for what an actor still has to say of a run that is cut short."""
 
 _RESTORE_WALL_S = 2.0
 """Longest wait for the board to be given back when a run is cut short."""
@@ -84,7 +86,7 @@ class LiveRun:
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
-        self._log = EpochLogWriter(out / EPOCHS_FILE, _log_header(plan))
+        self._results = ResultFiles(out, _log_header(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
@@ -116,6 +118,7 @@ class LiveRun:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
         directory.mkdir()
+        self._results.begin(directory)
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
             self._executors[unit] = executor_actor(self._executor_path(unit), device)
@@ -124,17 +127,17 @@ class LiveRun:
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
         manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
         self._manager = manager_actor(self._task(manager_until_s), directory)
-        ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=_ANSWER_WALL_S)
+        ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=ANSWER_WALL_S)
         # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
-        ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
+        ray.get(self._agent.begin.remote(), timeout=ANSWER_WALL_S)
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
-        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
+        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=ANSWER_WALL_S)
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
-        ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
+        ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=ANSWER_WALL_S)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._sentinel.start()
         self._agent.mark.remote(0.0)
@@ -150,9 +153,11 @@ class LiveRun:
 
     def poll(self, listener: Listener) -> None:
         """Take new log entries, and drain applications whose time in the mix is over."""
-        for entry in ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S):
+        for entry in answer(self._manager.take_log.remote(), "the manager"):
             self._keep(entry)
             listener.on_entry(entry)
+        if self._totals is not None and ray.wait([self._totals], timeout=0)[0]:
+            answer(self._totals, "the board agent")  # a call that waits on the agent, and fails at once when it dies
         now_s = self._clock.now_s()
         listener.on_time(now_s)
         for name, app in self.plan.apps.items():
@@ -160,7 +165,11 @@ class LiveRun:
                 self._drains[name] = self._drain(name, app.presence.to_s)
 
     def finish(self, listener: Listener) -> Summary:
-        """End what still runs, add everything up, and write the run directory."""
+        """End what still runs, add everything up, and write the run directory.
+
+        Raises:
+            RunError: if a process of the run is gone, or the directory can't be written to.
+        """
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
@@ -168,11 +177,11 @@ class LiveRun:
                 end_s = min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
                 self._drains[name] = self._drain(name, end_s)
         statuses = self._drained()
-        figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
+        figures = answer(self._manager.finish.remote(), "the manager")
         self.poll(listener)
         self._sentinel.stop()
-        totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
-        handed_back = ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        totals = answer(self._totals or self._agent.totals.remote(now_s), "the board agent")
+        handed_back = answer(self._agent.restore.remote(), "the board agent")
         if handed_back.left_alone or handed_back.failed:
             entry = {"kind": "handed_back", "now_s": now_s, "lines": handed_back.lines()}
             self._keep(entry)
@@ -181,15 +190,36 @@ class LiveRun:
             self._keep(_energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
-        self._log.close()
         apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
         summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
-        records = {name: app.records for name, app in apps.items()}
-        write_run(self._out, summary, records, {name: app.arrivals_s for name, app in apps.items()})
-        for name in self.plan.apps:
-            self._records_path(name).unlink(missing_ok=True)
-        record_run(self._out, self.plan.board, self.plan.events)
+        arrivals_s = {name: app.arrivals_s for name, app in apps.items()}
+        self._results.write(
+            summary,
+            {name: app.records for name, app in apps.items()},
+            arrivals_s,
+            write_more=lambda: record_run(self._out, self.plan.board, self.plan.events),
+        )
         return summary
+
+    def cut_short(self, error: BaseException) -> Failure:
+        """Make and write a summary of a run that did not come to its end, of what there is of it.
+
+        Args:
+            error: what ended it.
+        """
+        if isinstance(error, RunError) and error.failure.summary is not None:
+            return error.failure  # the whole summary, which could not be written
+        reason, now_s = reason_of(error), self._clock.now_s()
+        if now_s <= 0.0:
+            return Failure(reason=reason)
+        with contextlib.suppress(RunError):
+            for entry in answer(self._manager.take_log.remote(), "the manager", _LAST_WORD_WALL_S):
+                self._keep(entry)
+        self._sentinel.stop()
+        energy = NO_ENERGY
+        with contextlib.suppress(RunError):
+            energy = _energy(answer(self._agent.totals_now.remote(), "the board agent", _LAST_WORD_WALL_S))
+        return self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
 
     def kill(self) -> None:
         """Give the board back and end all actors that have started, so that the same Ray can take another run."""
@@ -198,6 +228,7 @@ class LiveRun:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
+        self._results.close()
         self._give_back()
         self._sentinel.stop()
 
@@ -222,7 +253,7 @@ class LiveRun:
         statuses: dict[str, WorkerStatus | None] = {}
         for name, drain in self._drains.items():
             try:
-                statuses[name] = ray.get(drain, timeout=_ANSWER_WALL_S)
+                statuses[name] = ray.get(drain, timeout=ANSWER_WALL_S)
             except ray.exceptions.RayError:
                 statuses[name] = None
         return statuses
@@ -230,7 +261,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
-        self._log.append(entry)
+        self._results.log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
 
@@ -251,16 +282,13 @@ class LiveRun:
             artifacts=plan.artifacts,
             profile=plan.profile,
             seed=self.plan.seed,
-            records_path=str(self._records_path(app.name)),
+            records_path=str(self._results.link(app.name)),
             executors={unit: str(self._executor_path(unit)) for unit in self.plan.devices},
         )
 
     def _executor_path(self, unit: str) -> Path:
         # By number: a socket's path has at most 107 characters, and a unit's name may be long.
         return self._directory / f"executor-{list(self.plan.devices).index(unit)}"
-
-    def _records_path(self, app: str) -> Path:
-        return self._out / f"records-{app}.bin"
 
     def _task(self, until_s: float) -> ManagerTask:
         mix = self.plan.mix
@@ -294,13 +322,7 @@ class LiveRun:
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
-            energy=energy_summary(
-                totals.units_j,
-                totals.board_j,
-                units_source=totals.units_source,
-                board_source=totals.board_source,
-                rails={rail.name: _rail_summary(rail) for rail in totals.rails},
-            ),
+            energy=_energy(totals),
             manager=summarize_manager(
                 epochs=figures.epochs,
                 overruns=figures.overruns,
@@ -312,7 +334,7 @@ class LiveRun:
 
     def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
         app = self.plan.apps[name]
-        records = read_records(self._records_path(name))
+        records = self._results.records(name)
         closed_s = status.closed_s if status and status.closed_s is not None else math.inf
         return AppRecords(
             arrivals_s=submitted_s(app.app.arrivals, self._arrivals_s[name], records, closed_s),
@@ -322,6 +344,16 @@ class LiveRun:
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
         )
+
+
+def _energy(totals: BoardTotals) -> EnergySummary:
+    return energy_summary(
+        totals.units_j,
+        totals.board_j,
+        units_source=totals.units_source,
+        board_source=totals.board_source,
+        rails={rail.name: _rail_summary(rail) for rail in totals.rails},
+    )
 
 
 def _rail_summary(rail: RailTotals) -> RailSummary:
@@ -345,10 +377,11 @@ def _energy_entry(now_s: float, totals: BoardTotals) -> Entry:
     }
 
 
-def _log_header(plan: RunPlan) -> LogHeader:
-    return log_header(
+def _log_header(plan: RunPlan, endless: bool) -> LogHeader:
+    header = log_header(
         plan,
         time_scale=plan.time_scale,
         emulated=plan.board.emulated,
         ladders={name: app.profile.rungs for name, app in plan.apps.items()},
     )
+    return replace(header, duration_s=math.inf) if endless else header

@@ -1,0 +1,108 @@
+"""What `gearshift run` prints of its runs: of all that came to their end, and of one that did not as far as it goes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import typer
+
+from workloads.cli.options import print_result
+from workloads.cli.output import complain, print_json
+from workloads.report.table import summary_table
+from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note
+from workloads.results.summary import Summary
+from workloads.runs.failure import Failure, RunError
+
+
+class RunResults:
+    """The runs of one command, as a context manager that prints what there is when one of them fails.
+
+    Args:
+        as_json: print the summary as JSON and nothing else.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._runs: list[tuple[Summary, Path]] = []
+        self._cut_short = False
+        self._emulated = False
+        self._geared: set[str] = set()
+        self._reasons: dict[str, str] = {}
+
+    def __enter__(self) -> RunResults:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._cut_short:
+            if self._runs:
+                self.show(self._emulated)
+            elif not isinstance(error, RunError):
+                complain("nothing had been served yet, so there is no summary")
+        if isinstance(error, RunError):
+            complain(str(error))
+            raise typer.Exit(1) from None
+
+    def entry(self, entry: dict[str, Any]) -> None:
+        """Take note of an entry of a run's log."""
+        app = entry.get("app")
+        if entry["kind"] == "gear" and entry["to"] is not None:
+            self._geared.add(entry["app"])
+        elif isinstance(app, str) and entry["kind"] in ("lost", "error", "unhealthy"):
+            self._reasons[app] = str(entry.get("reason") or entry.get("text") or f"no answer to {entry['waiting_for']}")
+
+    def add(self, summary: Summary, directory: Path) -> None:
+        """Take a run that has come to its end."""
+        self._runs.append((summary, directory))
+
+    def failed(self, failure: Failure, directory: Path, emulated: bool) -> None:
+        """Take what there is of a run that failed or was interrupted."""
+        self._cut_short, self._emulated = True, emulated
+        if failure.summary is not None:
+            self.add(failure.summary, directory)
+
+    def show(self, emulated: bool) -> None:
+        """Print the summaries.
+
+        Args:
+            emulated: True if the board's clocks are emulated.
+        """
+        if self._as_json:
+            print_json(self._runs[0][0].to_json())
+            return
+        cut = [self._cut_short and place == len(self._runs) - 1 for place in range(len(self._runs))]
+        notes = [_note(directory) for _, directory in self._runs]
+        try:
+            print_result(
+                summary_table([summary for summary, _ in self._runs], emulated=emulated, notes=notes, cut_short=cut)
+            )
+        finally:  # also where standard output is full
+            print(f"gearshift report {self._runs[0][1]}  draws this run", file=sys.stderr)
+
+    def check_all_ran(self) -> None:
+        """End the command with exit code 1 if requests came for an app that never had a gear in any run."""
+        never = [
+            name
+            for name in dict.fromkeys(name for summary, _ in self._runs for name in summary.apps)
+            if name not in self._geared and any(_submitted(summary, name) for summary, _ in self._runs)
+        ]
+        for name in never:
+            reason = self._reasons.get(name, "the policy gave it no network, cores and clock")
+            complain(f"app {name!r} never ran: {reason}")
+        if never:
+            raise typer.Exit(1)
+
+
+def _submitted(summary: Summary, app: str) -> int:
+    return summary.apps[app].submitted if app in summary.apps else 0
+
+
+def _note(directory: Path) -> EnergyNote | None:
+    try:
+        return read_energy_note(directory)
+    except RunDirError:  # the directory was lost on the way; the command says so at its end
+        return None
