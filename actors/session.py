@@ -28,6 +28,8 @@ from typing import Any
 
 import psutil
 
+from actors.ray_in_use import refuse_ray_in_use
+
 _TAG = "GEARSHIFT_RUN"
 _PREFIX = "gearshift-"
 _TEMPORARY = Path("/tmp")
@@ -61,7 +63,9 @@ class RaySession:
 
         Raises:
             RuntimeError: if Ray does not start.
+            InputError: if this process is connected to a Ray already, which is left as it is.
         """
+        refuse_ray_in_use()
         reap_dead_runs()
         try:
             self._start()

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psutil
 
 
 def tagged(pid: int) -> list[str]:
     """Return the names of the processes of that driver's runs."""
+    names = []
+    for process in tagged_processes(pid):
+        with suppress(psutil.Error):
+            names.append(process.name())
+    return names
+
+
+def tagged_processes(pid: int) -> list[psutil.Process]:
+    """Return the processes of that driver's runs."""
     found = []
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error):
             if process.environ().get("GEARSHIFT_RUN", "").startswith(f"{pid}-"):
-                found.append(process.name())
-        except psutil.Error:
-            continue
+                found.append(process)
     return found

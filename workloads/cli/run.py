@@ -93,7 +93,6 @@ def run(
                     start = runs.real(files, time_scale)
         start()
     results.show(opened.emulated)
-    results.check_all_ran()
 
 
 class _Runs:
@@ -144,7 +143,7 @@ class _Runs:
         return start
 
     def _simulate(self, plan: SimulationPlan) -> None:
-        shown = _Shown(self._mix, plan.policy, "simulated", self._progress, self._results)
+        shown = _Shown(self._mix, plan.policy, "simulated", self._progress)
         try:
             simulated = simulate(plan)
         except SimulationError as error:
@@ -182,7 +181,7 @@ class _Runs:
         with RaySession(plans[0].gpus) as session:
             for plan in plans:
                 how = "emulated" if plan.board.emulated else ""
-                shown = _Shown(self._mix, plan.policy, how, self._progress, self._results)
+                shown = _Shown(self._mix, plan.policy, how, self._progress)
                 out = self.directory_of(plan.policy)
 
                 def failed(failure: Failure, out: Path = out) -> None:
@@ -194,9 +193,8 @@ class _Runs:
 class _Shown:
     """The lines and the bar of one run."""
 
-    def __init__(self, mix: Mix, policy: str, how: str, progress: ProgressLines, results: RunResults) -> None:
+    def __init__(self, mix: Mix, policy: str, how: str, progress: ProgressLines) -> None:
         self._progress = progress
-        self._results = results
         self._duration_s = mix.duration_s
         self._title = f"{mix.name} under {policy}" + (f" ({how})" if how else "")
 
@@ -206,7 +204,6 @@ class _Shown:
 
     def entry(self, entry: dict[str, Any]) -> None:
         """Print an entry of the epoch log, if it is one that is shown."""
-        self._results.entry(entry)
         text = _words(entry)
         if text:
             self._progress.line(f"{entry['now_s']:8.2f} s  {text}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import typer
 
@@ -29,8 +28,6 @@ class RunResults:
         self._runs: list[tuple[Summary, Path]] = []
         self._cut_short = False
         self._emulated = False
-        self._geared: set[str] = set()
-        self._reasons: dict[str, str] = {}
 
     def __enter__(self) -> RunResults:
         return self
@@ -46,14 +43,6 @@ class RunResults:
         if isinstance(error, RunError):
             complain(str(error))
             raise typer.Exit(1) from None
-
-    def entry(self, entry: dict[str, Any]) -> None:
-        """Take note of an entry of a run's log."""
-        app = entry.get("app")
-        if entry["kind"] == "gear" and entry["to"] is not None:
-            self._geared.add(entry["app"])
-        elif isinstance(app, str) and entry["kind"] in ("lost", "error", "unhealthy"):
-            self._reasons[app] = str(entry.get("reason") or entry.get("text") or f"no answer to {entry['waiting_for']}")
 
     def add(self, summary: Summary, directory: Path) -> None:
         """Take a run that has come to its end."""
@@ -82,23 +71,6 @@ class RunResults:
             )
         finally:  # also where standard output is full
             print(f"gearshift report {self._runs[0][1]}  draws this run", file=sys.stderr)
-
-    def check_all_ran(self) -> None:
-        """End the command with exit code 1 if requests came for an app that never had a gear in any run."""
-        never = [
-            name
-            for name in dict.fromkeys(name for summary, _ in self._runs for name in summary.apps)
-            if name not in self._geared and any(_submitted(summary, name) for summary, _ in self._runs)
-        ]
-        for name in never:
-            reason = self._reasons.get(name, "the policy gave it no network, cores and clock")
-            complain(f"app {name!r} never ran: {reason}")
-        if never:
-            raise typer.Exit(1)
-
-
-def _submitted(summary: Summary, app: str) -> int:
-    return summary.apps[app].submitted if app in summary.apps else 0
 
 
 def _note(directory: Path) -> EnergyNote | None:

@@ -297,7 +297,7 @@ def _header_of(summary: Summary) -> LogHeader:
         policy=summary.policy,
         seed=summary.seed,
         time_scale=summary.time_scale,
-        epoch_ms=0.0,
+        epoch_ms=1000 * summary.duration_s / max(1, summary.manager.epochs),
         emulated=False,
         power_source="unknown",
         units_mhz={name: (unit.mean_mhz,) for name, unit in summary.units.items()},

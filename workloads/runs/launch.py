@@ -13,6 +13,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
@@ -76,6 +77,7 @@ def run(
         if out is not None:
             write_simulated(simulation, simulated, Path(out))
         return simulated.summary
+    refuse_ray_in_use()  # before anything is measured, which takes a while
     plan = plan_run(
         mix,
         opened,
@@ -182,6 +184,7 @@ def deploy(
     Applications with `External()` arrivals are served through `Deployment.infer` alone. The arguments are those of
     `run`. The mix's duration bounds its own arrivals and events only.
     """
+    refuse_ray_in_use()
     plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
     with (
         _directory(out) as directory,

@@ -127,17 +127,17 @@ class LiveRun:
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
         manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
         self._manager = manager_actor(self._task(manager_until_s), directory)
-        ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=ANSWER_WALL_S)
+        answer([actor.__ray_ready__.remote() for actor in self._actors()], "a process of the run")
         # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
-        ray.get(self._agent.begin.remote(), timeout=ANSWER_WALL_S)
+        answer(self._agent.begin.remote(), "the board agent")
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
-        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=ANSWER_WALL_S)
+        begun = answer([worker.begin.remote() for worker in self._workers.values()], "a worker")
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
-        ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=ANSWER_WALL_S)
+        answer(self._manager.begin.remote(self._workers, self._agent, self._pids), "the manager")
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._sentinel.start()
         self._agent.mark.remote(0.0)
