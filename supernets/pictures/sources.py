@@ -14,11 +14,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
-from supernets.pictures import images, plates
+from supernets.pictures import folders, images, plates
 
 Tensor = NDArray[np.float32]
 """Inputs or outputs of networks, float32."""
@@ -120,11 +120,13 @@ class Pool:
         task: the task that they are for.
         pictures: (n, ...), as the task takes them.
         labels: n labels; None where there are none.
+        notice: what was left out of the folder that the pictures are of; empty for nothing.
     """
 
     task: Task
     pictures: NDArray[np.generic]
     labels: Sequence[object] | None
+    notice: str = ""
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Adapt all pictures; return a function from a request's number, modulo their count, to its input."""
@@ -215,20 +217,25 @@ def plate_stream(seed: int, count: int = PLATE_POOL) -> Pool:
 def plate_folder(directory: Path) -> Pool:
     """Return the pictures of a folder; they are labelled if each file is named by its plate (`AB12.png`, `AB12_3.png`).
 
+    Files that are no pictures are left out, and the pool's `notice` says so.
+
     Raises:
         SupernetError: if there is no such folder, no picture in it, or a picture that can't be read.
     """
     if not directory.is_dir():
         raise SupernetError(f"source {str(directory)!r} is not a folder; give one that holds pictures")
-    files = sorted(f for f in directory.iterdir() if f.suffix.lower() in images.SUFFIXES)
-    if not files:
-        raise SupernetError(f"source {str(directory)!r} holds no picture; .png, .jpg and .bmp files count")
     try:
-        pictures = np.stack(
-            [np.asarray(Image.open(f).convert("L").resize((plates.WIDTH, plates.HEIGHT))) for f in files]
+        found = folders.listed(directory)
+    except OSError as error:
+        raise SupernetError(f"source {str(directory)!r} can't be read: {error.strerror}") from None
+    notice = folders.left_out(directory, found.others)
+    if not found.pictures:
+        rest = f" ({notice})" if notice else ""
+        raise SupernetError(
+            f"source {str(directory)!r} holds no picture; files count that end in {folders.ENDINGS}{rest}"
         )
-    except (OSError, UnidentifiedImageError) as error:
-        raise SupernetError(f"source {str(directory)!r} holds a file that is no picture: {error}") from error
-    texts = [f.stem.split("_")[0].upper() for f in files]
+    size = (plates.WIDTH, plates.HEIGHT)
+    pictures = np.stack([np.asarray(images.read(file).convert("L").resize(size)) for file in found.pictures])
+    texts = [file.stem.split("_")[0].upper() for file in found.pictures]
     labelled = all(len(text) == plates.LENGTH and set(text) <= set(plates.ALPHABET) for text in texts)
-    return Pool(PlateTask(), pictures, texts if labelled else None)
+    return Pool(PlateTask(), pictures, texts if labelled else None, notice)

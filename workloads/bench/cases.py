@@ -18,6 +18,7 @@ from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.progress import Progress
+from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
 from workloads.runs.options import check_options
 from workloads.runs.simulated import plan_simulation
@@ -153,6 +154,7 @@ class _Boards:
 
 def _checked(command: Command, mix: Mix, board: Board, on_progress: Progress) -> dict[str | Family, Profile]:
     """Return the profiles of a mix on a board, once all policies are found to be able to run it."""
+    check_sources(mix, command.seed)
     if command.backend == "ray":
         for policy in command.policies:
             check_options(board, policy=policy, seed=command.seed, epoch_ms=100.0, time_scale=1.0)

@@ -22,6 +22,7 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.results.environment import with_environment
 from workloads.results.trace import BoardTrace, read_trace
+from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import BACKENDS, host_notices, open_board
 from workloads.runs.failure import Failure
 from workloads.runs.options import check_options
@@ -126,6 +127,7 @@ class _Runs:
     def simulated(self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None) -> Callable[[], None]:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
+        check_sources(self._mix, self._seed)
         profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
         plans = [
             plan_simulation(

@@ -5,7 +5,6 @@ All mistakes of a user are found here, so that a bad mix never leaves a half-sta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from scheduler.messages import Event
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.pictures import sources
-from supernets.pictures.image_folder import image_pool
+from supernets.pictures.image_folder import ImagePool
 from supernets.pictures.sources import Source
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
@@ -32,6 +31,7 @@ from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
+from workloads.runs.app_sources import source_of
 from workloads.runs.options import check_options
 
 
@@ -140,15 +140,16 @@ def plan_run(
     mix.check_board(board.units)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
-    sources_ = {}
+    inputs = {}
     for presence in mix.all_apps():
         app = presence.app
         _check_floors(presence, ladders[app.supernet])
-        sources_[app.name] = _source(app, ladders[app.supernet], seed)
+        _check_shapes(app, ladders[app.supernet])
+        inputs[app.name] = source_of(app, seed)
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine, given_back.extend) as clocks_mhz:
+    with at_top_clocks(board, machine, given_back.extend) as top:
         profiles = {
             supernet: profile_board(
                 supernet_label(supernet),
@@ -156,7 +157,7 @@ def plan_run(
                 board,
                 on_progress,
                 devices=devices,
-                clocks_mhz=clocks_mhz,
+                clocks_mhz=top.mhz,
                 affinity=machine.affinity,
             )
             for supernet, ladder in ladders.items()
@@ -166,7 +167,7 @@ def plan_run(
             presence=presence,
             ladder=ladders[presence.app.supernet],
             profile=profiles[presence.app.supernet],
-            source=sources_[presence.app.name],
+            source=inputs[presence.app.name],
         )
         for presence in mix.all_apps()
     }
@@ -203,12 +204,15 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
     Returns:
         Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        weights are random, or that an app gets noise as its inputs.
+        weights are random, what was left out of a folder of pictures, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
     said += dict.fromkeys(net.notice for net in nets if net.notice)
+    for name, app in plan.apps.items():
+        if isinstance(app.source, sources.Pool | ImagePool) and app.source.notice:
+            said.append(f"app {name!r}: {app.source.notice}")
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
@@ -228,29 +232,15 @@ def _check_units(app: App, ladder: Ladder, board: Board) -> None:
         )
 
 
-def _source(app: App, ladder: Ladder, seed: int) -> Source:
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
-    task = sources.TASKS[kind] if kind else sources.ClassTask()
+def _check_shapes(app: App, ladder: Ladder) -> None:
+    """Refuse inputs that models of one's own can't all take."""
     shapes = {artifact.input_shape for artifact, _, _ in ladder}
-    if kind is None and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
+    own = not isinstance(app.supernet, str)
+    if own and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
         raise MixError(
             f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
             "what a source or a client gives fits only one; give models of one shape."
         )
-    if callable(app.source):
-        return sources.Called(task, app.source)
-    if app.source is None:
-        return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
-    if kind is None:
-        raise MixError(
-            f"app {app.name!r}: source {str(app.source)!r} is a folder, which only a built-in supernet can read; "
-            "give a function that returns inputs"
-        )
-    try:
-        return sources.plate_folder(Path(app.source)) if kind == "plates" else image_pool(Path(app.source), own)
-    except supernets.SupernetError as error:
-        raise MixError(f"app {app.name!r}: {error}") from None
 
 
 def _check_floors(presence: Presence, ladder: Ladder) -> None:
