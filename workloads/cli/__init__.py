@@ -39,6 +39,8 @@ def main() -> None:
 def _run(signals: Signals) -> int | str | None:
     """Run the command; return its exit code as `sys.exit` takes it."""
     from workloads.cli.command import app
+    from workloads.cli.output import complain
+    from workloads.runs.failure import RunError
 
     signals.interrupt()
     code: int | str | None = None
@@ -46,5 +48,8 @@ def _run(signals: Signals) -> int | str | None:
         app()
     except SystemExit as end:
         code = end.code
+    except RunError as error:
+        complain(str(error))
+        code = 1
     sys.stdout.flush()
     return code

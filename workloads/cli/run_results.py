@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-import typer
-
 from workloads.cli.options import print_result
 from workloads.cli.output import complain, print_json
 from workloads.report.table import summary_table
@@ -40,9 +38,6 @@ class RunResults:
                 self.show(self._emulated)
             elif not isinstance(error, RunError):
                 complain("nothing had been served yet, so there is no summary")
-        if isinstance(error, RunError):
-            complain(str(error))
-            raise typer.Exit(1) from None
 
     def add(self, summary: Summary, directory: Path) -> None:
         """Take a run that has come to its end."""

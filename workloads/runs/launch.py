@@ -66,6 +66,7 @@ def run(
 
     Raises:
         InputError: for bad input of any kind; nothing was started.
+        RunError: if the run fails on the way; it has the summary of what there is.
         SimulationError: if a simulated policy fails.
     """
     opened = open_board(board, backend)
