@@ -207,8 +207,8 @@ class LiveRun:
         Args:
             error: what ended it.
         """
-        if isinstance(error, RunError) and error.failure.summary is not None:
-            return error.failure  # the whole summary, which could not be written
+        if isinstance(error, RunError) and error.failure.is_whole:
+            return error.failure
         reason, now_s = reason_of(error), self._clock.now_s()
         if now_s <= 0.0:
             return Failure(reason=reason)
