@@ -128,7 +128,14 @@ class _Runs:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
         check_sources(self._mix, self._seed)
-        profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
+        profiles = profiles_for(
+            self._mix,
+            self._board,
+            weights=weights,
+            measured=measured,
+            on_progress=on_progress,
+            on_notice=self._progress.line,
+        )
         plans = [
             plan_simulation(
                 self._mix, self._board, policy=policy, seed=self._seed, epoch_ms=self._epoch_ms, profiles=profiles
