@@ -52,7 +52,7 @@ _POLL_WALL_S = 0.2
 """Wall time between two takings of the log."""
 
 _LAST_WORD_WALL_S = 1.0
-"""Longest wait for what an actor still has to say of a run that is cut short."""
+"""Longest wait for what the actors still have to say of a run that is cut short."""
 
 _RESTORE_WALL_S = 2.0
 """Longest wait for the board to be given back when a run is cut short."""
@@ -212,13 +212,15 @@ class LiveRun:
         reason, now_s = reason_of(error), self._clock.now_s()
         if now_s <= 0.0:
             return Failure(reason=reason)
+        until_s = time.monotonic() + _LAST_WORD_WALL_S
+        log, totals = self._manager.take_log.remote(), self._agent.totals_now.remote()
         with contextlib.suppress(RunError):
-            for entry in answer(self._manager.take_log.remote(), "the manager", _LAST_WORD_WALL_S):
+            for entry in answer(log, "the manager", _LAST_WORD_WALL_S):
                 self._keep(entry)
-        self._sentinel.stop()
         energy = NO_ENERGY
         with contextlib.suppress(RunError):
-            energy = _energy(answer(self._agent.totals_now.remote(), "the board agent", _LAST_WORD_WALL_S))
+            energy = _energy(answer(totals, "the board agent", max(0.0, until_s - time.monotonic())))
+        self._sentinel.stop()
         return self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
 
     def kill(self) -> None:
