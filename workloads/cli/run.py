@@ -94,6 +94,7 @@ def run(
                     start = runs.real(files, time_scale)
         start()
     results.show(opened.emulated)
+    results.check_all_ran()
 
 
 class _Runs:
@@ -220,6 +221,20 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
         case "lost":
             return f"lost    {entry['app']}: {entry['reason']}"
+        case "part_lost":
+            return f"lost    the {entry['part']}: {entry['reason']}"
+        case "fenced":
+            held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
+            return (
+                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
+            )
+        case "out":
+            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
+        case "stuck":
+            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s; {_then(entry)}"
+        case "fault":
+            often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
+            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
         case "handed_back":
@@ -227,6 +242,13 @@ def _words(entry: dict[str, Any]) -> str | None:
         case "policy_failed" | "error":
             return f"error   {entry}"
     return None
+
+
+def _then(stuck: dict[str, Any]) -> str:
+    """Return what comes of a worker that makes no progress."""
+    if stuck["ends"]:
+        return "its process is ended"
+    return "the ledger bounds that" if stuck["bound_s"] is None else f"its process is ended at {stuck['bound_s']:g} s"
 
 
 def _gear(gear: list[Any] | None) -> str:

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
+import typer
+
 from workloads.cli.options import print_result
 from workloads.cli.output import complain, print_json
 from workloads.report.table import summary_table
-from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note
+from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note, read_troubles
 from workloads.results.summary import Summary
 from workloads.runs.failure import Failure, RunError
 
@@ -66,6 +68,14 @@ class RunResults:
             )
         finally:  # also where standard output is full
             print(f"gearshift report {self._runs[0][1]}  draws this run", file=sys.stderr)
+
+    def check_all_ran(self) -> None:
+        """Print what went wrong with the apps, and end the command with exit code 1 if one of them never ran."""
+        troubles = [one for _, directory in self._runs for one in read_troubles(directory)]
+        for line in (line for one in troubles for line in one.lines()):
+            print(line, file=sys.stderr)
+        if any(one.never_ran for one in troubles):
+            raise typer.Exit(1)
 
 
 def _note(directory: Path) -> EnergyNote | None:

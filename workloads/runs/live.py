@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from actors.agent.devices import DeviceError
 from actors.agent.hold import recover
-from actors.agent.sensors import RailTotals
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
@@ -37,13 +36,15 @@ from workloads.results.epoch_log import LogHeader, log_header
 from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import EnergySummary, RailSummary, Summary, UnitSummary, energy_summary
+from workloads.results.summary import Summary, UnitSummary
 from workloads.results.trace import record_run
 from workloads.runs.answers import ANSWER_WALL_S, answer
+from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
 from workloads.runs.result_files import ResultFiles
+from workloads.runs.troubles import TroubleBook
 
 _LEAD_WALL_S = 2.5
 """Wall time from the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -53,6 +54,9 @@ _POLL_WALL_S = 0.2
 
 _LAST_WORD_WALL_S = 1.0
 """Longest wait for what an actor still has to say of a run that is cut short."""
+
+_DRAINED_WALL_S = 10.0
+"""Longest wait for a worker's last word after its end: one whose process is stopped has none."""
 
 _RESTORE_WALL_S = 2.0
 """Longest wait for the board to be given back when a run is cut short."""
@@ -88,10 +92,12 @@ class LiveRun:
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._results = ResultFiles(out, _log_header(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
+        self._troubles = TroubleBook()
         self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
+        self._ends_s: dict[str, float] = {}
         self._agent: Any = None
         self._manager: Any = None
         self._totals: Any = None
@@ -134,7 +140,8 @@ class LiveRun:
         answer(self._agent.begin.remote(), "the board agent")
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
-        begun = answer([worker.begin.remote() for worker in self._workers.values()], "a worker")
+        first = {name: worker.begin.remote() for name, worker in self._workers.items()}
+        begun = [self._begun(name, call) for name, call in first.items()]
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
         answer(self._manager.begin.remote(self._workers, self._agent, self._pids), "the manager")
@@ -142,6 +149,19 @@ class LiveRun:
         self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
+
+    def _begun(self, name: str, call: Any) -> WorkerStatus:
+        """Return the status of a worker that begins; one that dies meanwhile is asked again when Ray has it back."""
+        until_s = time.monotonic() + ANSWER_WALL_S
+        while True:
+            try:
+                status: WorkerStatus = ray.get(call, timeout=ANSWER_WALL_S)
+                return status
+            except ray.exceptions.ActorUnavailableError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(_POLL_WALL_S)
+                call = self._workers[name].begin.remote()
 
     def watch(self, listener: Listener) -> None:
         """Keep the log until the mix is over; applications that end earlier are drained on the way."""
@@ -153,12 +173,20 @@ class LiveRun:
 
     def poll(self, listener: Listener) -> None:
         """Take new log entries, and drain applications whose time in the mix is over."""
-        for entry in answer(self._manager.take_log.remote(), "the manager"):
+        now_s = self._clock.now_s()
+        try:
+            entries = answer(self._manager.take_log.remote(), "the manager")
+        except RunError as error:
+            # Said before anything else, since nobody decides from here on.
+            entry = {"kind": "part_lost", "now_s": now_s, "part": "manager", "reason": str(error)}
+            self._keep(entry)
+            listener.on_entry(entry)
+            raise
+        for entry in entries:
             self._keep(entry)
             listener.on_entry(entry)
         if self._totals is not None and ray.wait([self._totals], timeout=0)[0]:
             answer(self._totals, "the board agent")  # a call that waits on the agent, and fails at once when it dies
-        now_s = self._clock.now_s()
         listener.on_time(now_s)
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
@@ -187,11 +215,13 @@ class LiveRun:
             self._keep(entry)
             listener.on_entry(entry)
         if totals.rails:
-            self._keep(_energy_entry(now_s, totals))
+            self._keep(energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
         apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
         summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
+        for entry in self._troubles.end(statuses, summary, now_s):
+            self._keep(entry)
         arrivals_s = {name: app.arrivals_s for name, app in apps.items()}
         self._results.write(
             summary,
@@ -207,8 +237,8 @@ class LiveRun:
         Args:
             error: what ended it.
         """
-        if isinstance(error, RunError) and error.failure.summary is not None:
-            return error.failure  # the whole summary, which could not be written
+        if isinstance(error, RunError) and error.failure.is_whole:
+            return error.failure
         reason, now_s = reason_of(error), self._clock.now_s()
         if now_s <= 0.0:
             return Failure(reason=reason)
@@ -218,8 +248,11 @@ class LiveRun:
         self._sentinel.stop()
         energy = NO_ENERGY
         with contextlib.suppress(RunError):
-            energy = _energy(answer(self._agent.totals_now.remote(), "the board agent", _LAST_WORD_WALL_S))
-        return self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
+            energy = energy_of(answer(self._agent.totals_now.remote(), "the board agent", _LAST_WORD_WALL_S))
+        failure = self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
+        for entry in self._troubles.end({}, failure.summary, now_s) if failure.summary is not None else ():
+            self._keep(entry)
+        return failure
 
     def kill(self) -> None:
         """Give the board back and end all actors that have started, so that the same Ray can take another run."""
@@ -245,6 +278,7 @@ class LiveRun:
 
     def _drain(self, name: str, end_s: float) -> Any:
         until_s = drained_s(self.plan.apps[name].presence, end_s)
+        self._ends_s[name] = until_s
         timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
@@ -252,8 +286,9 @@ class LiveRun:
         """Return the last status of each worker; None for one that was lost at the end."""
         statuses: dict[str, WorkerStatus | None] = {}
         for name, drain in self._drains.items():
+            left_s = self._clock.wall_s(max(0.0, self._ends_s[name] - self._clock.now_s()))
             try:
-                statuses[name] = ray.get(drain, timeout=ANSWER_WALL_S)
+                statuses[name] = ray.get(drain, timeout=left_s + _DRAINED_WALL_S)
             except ray.exceptions.RayError:
                 statuses[name] = None
         return statuses
@@ -261,6 +296,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
+        self._troubles.note(entry)
         self._results.log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
@@ -322,7 +358,7 @@ class LiveRun:
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
-            energy=_energy(totals),
+            energy=energy_of(totals),
             manager=summarize_manager(
                 epochs=figures.epochs,
                 overruns=figures.overruns,
@@ -343,38 +379,8 @@ class LiveRun:
             ladder=app.profile.rungs,
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
+            end_s=self._ends_s[name],
         )
-
-
-def _energy(totals: BoardTotals) -> EnergySummary:
-    return energy_summary(
-        totals.units_j,
-        totals.board_j,
-        units_source=totals.units_source,
-        board_source=totals.board_source,
-        rails={rail.name: _rail_summary(rail) for rail in totals.rails},
-    )
-
-
-def _rail_summary(rail: RailTotals) -> RailSummary:
-    return RailSummary(
-        joules=rail.joules,
-        covers=rail.covers,
-        samples=rail.samples,
-        longest_gap_s=rail.longest_gap_s,
-        why_unknown=rail.why_unknown,
-    )
-
-
-def _energy_entry(now_s: float, totals: BoardTotals) -> Entry:
-    """Return the log's entry on a run whose rails were read: what the summary has no place for."""
-    return {
-        "kind": "energy",
-        "now_s": now_s,
-        "modelled_units_j": totals.modelled_units_j,
-        "modelled_board_j": totals.modelled_board_j,
-        "units": {unit.name: {"joules": unit.energy_j, "source": unit.energy_source} for unit in totals.units},
-    }
 
 
 def _log_header(plan: RunPlan, endless: bool) -> LogHeader:
