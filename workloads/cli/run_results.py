@@ -26,7 +26,7 @@ class RunResults:
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._runs: list[tuple[Summary, Path]] = []
-        self._cut_short = False
+        self._failure: Failure | None = None
         self._emulated = False
 
     def __enter__(self) -> RunResults:
@@ -35,7 +35,7 @@ class RunResults:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._cut_short:
+        if self._failure is not None:
             if self._runs:
                 self.show(self._emulated)
             elif not isinstance(error, RunError):
@@ -47,7 +47,7 @@ class RunResults:
 
     def failed(self, failure: Failure, directory: Path, emulated: bool) -> None:
         """Take what there is of a run that failed or was interrupted."""
-        self._cut_short, self._emulated = True, emulated
+        self._failure, self._emulated = failure, emulated
         if failure.summary is not None:
             self.add(failure.summary, directory)
 
@@ -60,7 +60,8 @@ class RunResults:
         if self._as_json:
             print_json(self._runs[0][0].to_json())
             return
-        cut = [self._cut_short and place == len(self._runs) - 1 for place in range(len(self._runs))]
+        failure = self._failure
+        cut = [failure is not None and not failure.is_whole and one is failure.summary for one, _ in self._runs]
         notes = [_note(directory) for _, directory in self._runs]
         try:
             print_result(

@@ -14,10 +14,12 @@ class Failure:
     Attributes:
         reason: One sentence, such as `the manager died`.
         summary: Summary of what there is; None where nothing was served yet.
+        is_whole: True if the run came to its end, and only its files lack something.
     """
 
     reason: str
     summary: Summary | None = None
+    is_whole: bool = False
 
 
 class RunError(RuntimeError):

@@ -100,10 +100,10 @@ class ResultFiles:
         except (OSError, EpochLogError) as error:
             said = self.log.fault or (error.strerror if isinstance(error, OSError) else None) or str(error)
             reason = f"{self._out}: not all results could be written ({said})"
-            raise RunError(Failure(reason=reason, summary=summary)) from error
+            raise RunError(Failure(reason=reason, summary=summary, is_whole=True)) from error
         if self.log.fault:
             reason = f"{self._out / EPOCHS_FILE}: the log ends early ({self.log.fault})"
-            raise RunError(Failure(reason=reason, summary=summary))
+            raise RunError(Failure(reason=reason, summary=summary, is_whole=True))
 
     def cut_short(
         self,
