@@ -32,7 +32,6 @@ from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
 from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
-from workloads.results.epoch_log import LogHeader, log_header
 from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
@@ -43,7 +42,7 @@ from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
-from workloads.runs.result_files import ResultFiles
+from workloads.runs.result_files import ResultFiles, header_of
 from workloads.runs.troubles import TroubleBook
 
 _LEAD_WALL_S = 2.5
@@ -86,11 +85,13 @@ class LiveRun:
         self.plan = plan
         self._out = out
         self._endless = endless
+        self._claim = session.claim
+        self._shared = False
         self._directory = session.directory / f"run-{time.monotonic_ns()}"
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
-        self._results = ResultFiles(out, _log_header(plan, endless), self._arrivals_s)
+        self._results = ResultFiles(out, header_of(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._troubles = TroubleBook()
         self._executors: dict[str, Any] = {}
@@ -123,7 +124,7 @@ class LiveRun:
     def start(self) -> None:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
-        directory.mkdir()
+        directory.mkdir(mode=0o700)
         self._results.begin(directory)
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
@@ -188,6 +189,11 @@ class LiveRun:
         if self._totals is not None and ray.wait([self._totals], timeout=0)[0]:
             answer(self._totals, "the board agent")  # a call that waits on the agent, and fails at once when it dies
         listener.on_time(now_s)
+        if self._claim is not None and self._claim.look() and not self._shared:
+            self._shared = True
+            entry = {"kind": "shared", "now_s": now_s, "text": self._claim.notice or "another run uses the same CPUs"}
+            self._keep(entry)
+            listener.on_entry(entry)
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
@@ -348,6 +354,7 @@ class LiveRun:
         totals: BoardTotals,
         duration_s: float,
     ) -> Summary:
+        host = self._sentinel.result()
         return summarize_run(
             self.plan,
             backend="ray",
@@ -365,7 +372,7 @@ class LiveRun:
                 solve_ms=figures.solve_ms,
                 apply_ms=figures.apply_ms,
             ),
-            host=self._sentinel.result(),
+            host=replace(host, void=host.void or self._shared),
         )
 
     def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
@@ -381,13 +388,3 @@ class LiveRun:
             switch_ms=status.switch_ms if status else (),
             end_s=self._ends_s[name],
         )
-
-
-def _log_header(plan: RunPlan, endless: bool) -> LogHeader:
-    header = log_header(
-        plan,
-        time_scale=plan.time_scale,
-        emulated=plan.board.emulated,
-        ladders={name: app.profile.rungs for name, app in plan.apps.items()},
-    )
-    return replace(header, duration_s=math.inf) if endless else header
