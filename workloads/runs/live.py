@@ -52,7 +52,7 @@ _POLL_WALL_S = 0.2
 """Wall time between two takings of the log."""
 
 _LAST_WORD_WALL_S = 1.0
-"""Longest wait for what an actor still has to say of a run that is cut short."""
+"""Longest wait for what the actors still have to say of a run that is cut short."""
 
 _DRAINED_WALL_S = 10.0
 """Longest wait for a worker's last word after its end: one whose process is stopped has none."""
@@ -179,7 +179,12 @@ class LiveRun:
             entries = answer(self._manager.take_log.remote(), "the manager")
         except RunError as error:
             # Said before anything else, since nobody decides from here on.
-            entry = {"kind": "part_lost", "now_s": now_s, "part": "manager", "reason": str(error)}
+            entry = {
+                "kind": "part_lost",
+                "now_s": now_s,
+                "part": "manager",
+                "reason": str(error).removeprefix("the manager "),
+            }
             self._keep(entry)
             listener.on_entry(entry)
             raise
@@ -248,13 +253,15 @@ class LiveRun:
         reason, now_s = reason_of(error), self._clock.now_s()
         if now_s <= 0.0:
             return Failure(reason=reason)
+        until_s = time.monotonic() + _LAST_WORD_WALL_S
+        log, totals = self._manager.take_log.remote(), self._agent.totals_now.remote()
         with contextlib.suppress(RunError):
-            for entry in answer(self._manager.take_log.remote(), "the manager", _LAST_WORD_WALL_S):
+            for entry in answer(log, "the manager", _LAST_WORD_WALL_S):
                 self._keep(entry)
-        self._sentinel.stop()
         energy = NO_ENERGY
         with contextlib.suppress(RunError):
-            energy = energy_of(answer(self._agent.totals_now.remote(), "the board agent", _LAST_WORD_WALL_S))
+            energy = energy_of(answer(totals, "the board agent", max(0.0, until_s - time.monotonic())))
+        self._sentinel.stop()
         failure = self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
         for entry in self._troubles.end({}, failure.summary, now_s) if failure.summary is not None else ():
             self._keep(entry)

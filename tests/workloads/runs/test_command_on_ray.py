@@ -14,23 +14,26 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import ray
 
 from actors.cluster import find_board
 from actors.ownership import Claim
 from actors.reaping import reap_dead_runs
 from actors.requests.records import read_records
+from actors.session import RaySession
 from helpers.command_line import COMMAND
 from helpers.live_runs import PATIENCE_S, wait_for
 from helpers.run_processes import tagged, tagged_processes
 from helpers.summary_schema import SCHEMA
 from helpers.tiny_networks import network
+from scheduler.errors import InputError
 from workloads.mix.loader import load_mix
 from workloads.report.run_report import write_report
 from workloads.results.run_dir import read_run
 from workloads.results.stored_requests import records_file
 from workloads.runs.boards import open_board
 from workloads.runs.failure import RunError
-from workloads.runs.launch import run_plan
+from workloads.runs.launch import deploy, run, run_plan
 from workloads.runs.plan import plan_run
 
 pytestmark = pytest.mark.ray
@@ -169,6 +172,14 @@ def test_a_run_whose_manager_dies_keeps_what_it_has(mix_file, tmp_path, session)
     jsonschema.validate(summary.to_dict(), SCHEMA)
     assert summary.apps["gate"].completed > 0
     assert read_run(tmp_path / "out").cut_short == "the manager died"
+
+
+def test_a_program_that_is_connected_to_a_ray_is_told_so_and_keeps_it(mix_file, session):
+    mix = load_mix(mix_file(1))
+    for start in (lambda: run(mix), lambda: deploy(mix).__enter__(), lambda: RaySession().__enter__()):
+        with pytest.raises(InputError, match="this process is connected to a Ray already"):
+            start()
+    assert ray.is_initialized()
 
 
 def test_what_a_killed_command_leaves_goes_with_the_next_start(mix_file, tmp_path, session):
