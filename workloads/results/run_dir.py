@@ -296,14 +296,14 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
                 Remains(header=header, entries=entries, records=records, scheduled_s=arrivals_s)
             )
         except SalvageError as error:
-            raise RunDirError(f"{path}: there is no {SUMMARY_FILE}, and none can be made: {error}.") from error
+            raise RunDirError(
+                f"{path}: there is no {SUMMARY_FILE}, and none can be made: {str(error).rstrip('.')}."
+            ) from error
         missing.insert(0, f"{SUMMARY_FILE}: made of the log and the records, up to {summary.duration_s:.2f} s")
-    elif (
-        header is not None and epochs and epochs[-1].now_s < summary.duration_s - _LATE_EPOCHS * header.epoch_ms / 1000
-    ):
-        missing.append(f"{EPOCHS_FILE}: ends at {epochs[-1].now_s:.2f} s of {summary.duration_s:g} s")
     if header is None:
         missing.append(f"{EPOCHS_FILE}: no gears, clocks and events are known")
+    elif epochs and epochs[-1].now_s < summary.duration_s - _LATE_EPOCHS * header.epoch_ms / 1000:
+        missing.append(f"{EPOCHS_FILE}: ends at {epochs[-1].now_s:.2f} s of {summary.duration_s:g} s")
     return StoredRun(
         path=path,
         summary=summary,

@@ -17,9 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.requests.records import RECORD, read_records
+from actors.requests.records import RECORD, Status, read_records
 from scheduler.errors import InputError
 from workloads.mix.arrivals import FloatArray
+from workloads.results.requests import first_ends
 from workloads.results.summary import Summary
 
 SUMMARY_FILE = "summary.json"
@@ -128,11 +129,21 @@ def read_requests(
             kept = read_records(records_file(run_dir, app))
         except OSError as error:
             raise RunDirError(f"{records_file(run_dir, app)}: cannot be read: {error.strerror}.") from error
-        if kept.size:
+        if kept.size and not path.is_file() and not np.any(kept["status"] == Status.ARRIVED):
+            records[app], arrivals_s[app] = _known_ends(kept)
+        elif kept.size:
             records[app] = kept
         elif not records[app].size:
             missing.append(f"records-{app}.bin: no request of {app} is known to have ended")
     return records, arrivals_s, missing
+
+
+def _known_ends(records: Records) -> tuple[Records, FloatArray]:
+    """Return the requests that are known to have ended as if no others had arrived, and their arrivals."""
+    ended = first_ends(records)
+    ended["index"] = np.arange(ended.size)
+    arrivals_s: FloatArray = ended["arrival_s"].copy()
+    return ended, arrivals_s
 
 
 def _read_file(path: Path, apps: Sequence[str]) -> tuple[dict[str, Records], dict[str, FloatArray]]:

@@ -83,6 +83,24 @@ def test_a_run_without_one_of_its_files_has_a_page_that_says_so(tmp_path: Path, 
     assert f"Missing: {said}" in html
 
 
+def test_a_killed_run_without_its_arrivals_is_summarized_by_what_ended(tmp_path: Path) -> None:
+    run_dir = MADE.write_killed(tmp_path, 12.0)
+    (run_dir / REQUESTS_FILE).unlink()
+    run = read_run(run_dir)
+    for name, app in run.summary.apps.items():
+        assert app.submitted == np.count_nonzero(MADE.records[name]["end_s"] <= 12)
+        assert app.in_flight == 0
+    assert any(line.startswith("requests.npz: no arrivals are known") for line in run.missing)
+
+
+def test_a_log_that_ends_before_the_records_is_said(tmp_path: Path) -> None:
+    run_dir = MADE.write_killed(tmp_path, 12.0)
+    log = (run_dir / EPOCHS_FILE).read_bytes()
+    (run_dir / EPOCHS_FILE).write_bytes(log[: len(log) // 2])
+    said = [line for line in read_run(run_dir).missing if line.startswith("epochs.msgpack: ends at ")]
+    assert len(said) == 1
+
+
 def test_the_command_reports_on_a_killed_run(tmp_path: Path) -> None:
     run_dir = MADE.write_killed(tmp_path, 12.0)
     ended = gearshift("report", run_dir, "--json")
