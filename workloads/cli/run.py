@@ -238,6 +238,8 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"lost    {entry['app']}: {entry['reason']}"
         case "part_lost":
             return f"lost    the {entry['part']}: {entry['reason']}"
+        case "part_back":
+            return f"back    the {entry['part']}: another one took over"
         case "fenced":
             held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
             return (

@@ -24,14 +24,14 @@ from actors.agent.hold import recover
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
-from actors.control.manager_actor import ManagerTask, manager_actor
+from actors.control.manager_actor import manager_actor
 from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
 from workloads.mix.arrivals import Saturate
-from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
+from workloads.mix.briefing import DRAIN_S, drained_s
 from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
@@ -41,6 +41,7 @@ from workloads.runs.answers import ANSWER_WALL_S, answer
 from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel
+from workloads.runs.manager_lives import ManagerLives, manager_task
 from workloads.runs.plan import AppPlan, RunPlan
 from workloads.runs.result_files import ResultFiles, header_of
 from workloads.runs.troubles import TroubleBook
@@ -102,6 +103,8 @@ class LiveRun:
         self._agent: Any = None
         self._manager: Any = None
         self._totals: Any = None
+        self._until_s = math.inf if endless else plan.mix.duration_s + DRAIN_S
+        self._lives = ManagerLives()
 
     @property
     def clock(self) -> BoardClock:
@@ -132,8 +135,7 @@ class LiveRun:
         for slot, (name, app) in enumerate(plan.apps.items()):
             spec = self._spec(app, slot, self._arrivals_s[name])
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
-        manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
-        self._manager = manager_actor(self._task(manager_until_s), directory)
+        self._manager = manager_actor(manager_task(plan, self._until_s), directory)
         answer([actor.__ray_ready__.remote() for actor in self._actors()], "a process of the run")
         # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
@@ -178,7 +180,7 @@ class LiveRun:
         try:
             entries = answer(self._manager.take_log.remote(), "the manager")
         except RunError as error:
-            # Said before anything else, since nobody decides from here on.
+            # Said before anything else, since nobody decides until there is another.
             entry = {
                 "kind": "part_lost",
                 "now_s": now_s,
@@ -187,6 +189,9 @@ class LiveRun:
             }
             self._keep(entry)
             listener.on_entry(entry)
+            if self._lives.manager_lost(error):
+                self._replace_manager(listener)
+                return
             raise
         for entry in entries:
             self._keep(entry)
@@ -202,6 +207,16 @@ class LiveRun:
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
+
+    def _replace_manager(self, listener: Listener) -> None:
+        """Start a manager in place of one that died; workers serve on meanwhile in the gears that they have."""
+        self._manager = manager_actor(manager_task(self.plan, self._until_s), self._directory)
+        answer(self._manager.__ray_ready__.remote(), "the new manager")
+        told, self._pids = self._lives.take_over(self._workers, self._agent, self._pids)
+        answer(self._manager.begin.remote(self._workers, self._agent, self._pids, told), "the new manager")
+        entry = {"kind": "part_back", "now_s": self._clock.now_s(), "part": "manager"}
+        self._keep(entry)
+        listener.on_entry(entry)
 
     def finish(self, listener: Listener) -> Summary:
         """End what still runs, add everything up, and write the run directory.
@@ -309,6 +324,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
+        self._lives.note(entry)
         self._troubles.note(entry)
         self._results.log.append(entry)
 
@@ -338,19 +354,6 @@ class LiveRun:
     def _executor_path(self, unit: str) -> Path:
         # By number: a socket's path has at most 107 characters, and a unit's name may be long.
         return self._directory / f"executor-{list(self.plan.devices).index(unit)}"
-
-    def _task(self, until_s: float) -> ManagerTask:
-        mix = self.plan.mix
-        return ManagerTask(
-            board=self.plan.board,
-            apps=tuple(app_spec(app.presence, app.profile) for app in self.plan.apps.values()),
-            events=self.plan.events,
-            policy=self.plan.policy,
-            objective=mix.objective,
-            power_cap_w=mix.power_cap_w,
-            epoch_s=self.plan.epoch_s,
-            until_s=until_s,
-        )
 
     # ------------------------------------------------------------ what came of it
 
