@@ -1,7 +1,8 @@
-"""Ownership of CPUs and GPUs: one run at a time, unless both are told to share.
+"""Ownership of CPUs and GPUs: one run at a time, unless the second is to share.
 
 Two runs on the same cores slow each other down, and each would count the other's energy as its own. An emulated board
-burns the cores of this machine too. So a run claims the CPUs of its board for as long as it lasts.
+burns the cores of this machine too. So a run claims the CPUs of its board for as long as it lasts. Where others have
+them, a run is refused. Two on emulated boards have nothing to break: the second goes on, and both are void.
 
 - A claim is a lock of the kernel's on a file of sysfs that every CPU has: no user can make, replace or delete it, and
   the kernel frees the lock when the process ends, however it ends.
@@ -72,7 +73,8 @@ class Claim:
     Args:
         boards: the boards.
         run: the run's name, which others are told.
-        share: True to go on beside a run that has some of them; both are void then. None asks `GEARSHIFT_SHARE`.
+        share: True to go on beside a run that has some of them; both are void then. None does so where
+            `GEARSHIFT_SHARE` is 1, or where nothing but emulated boards is known to be on either side.
         tree: files of the machine; None for this one.
 
     Attributes:
@@ -83,10 +85,13 @@ class Claim:
     def __init__(
         self, boards: Iterable[Board], run: str, *, share: bool | None = None, tree: Tree | None = None
     ) -> None:
+        boards = list(boards)
         self._tree = tree or Tree()
         self._run = run
-        self._share = os.environ.get(SHARE) == "1" if share is None else share
         units = [unit for board in boards for unit in board.units]
+        self._emulated = all(unit.emulated for unit in units)
+        self._told_to_share = os.environ.get(SHARE) == "1" if share is None else share
+        self._may_share = share is None and self._emulated
         cpus = sorted({cpu for unit in units for cpu in unit.cpus})
         self._parts = [_Part(str(cpu), _CPU.format(cpu)) for cpu in cpus]
         if any(unit.kind == "gpu" for unit in units):
@@ -140,7 +145,7 @@ class Claim:
         except OSError as error:
             self.notice = f"whether another run uses the same CPUs can't be seen here ({error.strerror})"
             return
-        if taken and not self._share:
+        if taken and not self._shares_with(self._owner(taken)):
             raise BusyError(f"{self._busy(taken)}; wait for it or end it, or share with --share, which makes both void")
         if taken:
             self.shared = True
@@ -178,16 +183,40 @@ class Claim:
     def _label(self) -> int:
         """Return a file in memory that says what the claim is for; others read it by way of `/proc`."""
         file = os.memfd_create(_LABEL, os.MFD_CLOEXEC)
-        claimed = {"run": self._run, "since_s": _boot_s(), "parts": [part.name for part in self._parts]}
+        claimed = {"run": self._run, "since_s": _boot_s(), "emulated": self._emulated}
         os.write(file, json.dumps(claimed).encode())
         return file
 
+    def _shares_with(self, owner: int | None) -> bool:
+        """Return True if this run is to go on beside a process that has some of its parts."""
+        told = None if owner is None else _read_label(owner)
+        return self._told_to_share or (self._may_share and (told is None or told.emulated))
+
+    def _owner(self, taken: list[_Part]) -> int | None:
+        """Return the number of the process that has one of these parts; None where it can't be seen."""
+        places = [part.directory if part in self._owned else part.owned for part in taken]
+        return next((pid for place in places if (pid := owner_of(self._tree, place)) is not None), None)
+
     def _busy(self, taken: list[_Part]) -> str:
         """Return the words for parts that another run has."""
-        places = [part.directory if part in self._owned else part.owned for part in taken]
-        pid = next((pid for place in places if (pid := owner_of(self._tree, place)) is not None), None)
+        pid = self._owner(taken)
         owner = "a run that can't be seen from here, as in another container" if pid is None else _owner_words(pid)
         return f"{owner}, uses {_names([part.name for part in taken])}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """The words of a claim.
+
+    Attributes:
+        run: name of the run.
+        since_s: its begin, on the clock since boot.
+        emulated: True if all units of its boards are emulated.
+    """
+
+    run: str
+    since_s: float
+    emulated: bool
 
 
 def _owner_words(pid: int) -> str:
@@ -195,9 +224,8 @@ def _owner_words(pid: int) -> str:
     told = _read_label(pid)
     since_s = age_s(pid)
     if told is not None:
-        run, began_s = told
-        since_s = max(0.0, _boot_s() - began_s)
-        who = f"run {run!r} of process {pid}"
+        since_s = max(0.0, _boot_s() - told.since_s)
+        who = f"run {told.run!r} of process {pid}"
     else:
         who = f"process {pid}"
         with suppress(OSError):
@@ -206,15 +234,15 @@ def _owner_words(pid: int) -> str:
     return who + ("" if since_s is None else f", for {_span(since_s)}")
 
 
-def _read_label(pid: int) -> tuple[str, float] | None:
-    """Return a claim's run and its begin, on the clock since boot; None where it says nothing or may not be read."""
+def _read_label(pid: int) -> _Label | None:
+    """Return what a claim says; None where it says nothing or may not be read."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         files = Path(f"/proc/{pid}/fd")
         for name in os.listdir(files):
             if _LABEL in os.readlink(files / name):
                 with (files / name).open("rb") as file:
                     told = json.loads(file.read(_LABEL_BYTES))
-                return str(told["run"]), float(told["since_s"])
+                return _Label(str(told["run"]), float(told["since_s"]), bool(told["emulated"]))
     return None
 
 

@@ -15,7 +15,10 @@ from dataclasses import asdict
 
 from scheduler.messages import AppTelemetry, Effect, Log, RequestFault, StartWorker, StopWorker, Telemetry
 from scheduler.restarts import WITHIN_S, Restarts
-from scheduler.watchdog import Watchdog
+from scheduler.watchdog import Standstill, Watchdog
+
+_BACK_S = 5.0
+"""Time after which it is said that a worker that was to start is not there; on an idle machine it takes two seconds."""
 
 
 class Workers:
@@ -33,6 +36,7 @@ class Workers:
         self._epoch_s = epoch_s
         # By application that is down, when its worker is to be started; infinite once that has been asked for.
         self._due_s: dict[str, float] = {}
+        self._asked_s: dict[str, float] = {}
         self._restarts: dict[str, Restarts] = {}
         self._dogs: dict[str, Watchdog] = {}
         self._ended: dict[str, str] = {}
@@ -51,6 +55,7 @@ class Workers:
             now_s: present time, board time.
         """
         self._dogs.pop(app, None)
+        self._asked_s.pop(app, None)
         reason = self._ended.pop(app, reason)
         effects: list[Effect] = [Log(kind="lost", fields={"app": app, "reason": reason})]
         pause_s = self._restarts.setdefault(app, Restarts()).lost(now_s)
@@ -61,22 +66,26 @@ class Workers:
         if pause_s > 0:
             self._due_s[app] = now_s + pause_s
             return effects
-        self._due_s[app] = math.inf
-        return [*effects, StartWorker(app=app)]
+        return [*effects, self._start(app, now_s)]
 
     def started(self, app: str) -> None:
         """Take in that a worker is back."""
+        self._ended.pop(app, None)
         self._due_s.pop(app, None)
+        self._asked_s.pop(app, None)
 
     def left(self, app: str) -> None:
         """Forget the progress of an application that has ended."""
         self._dogs.pop(app, None)
+        self._asked_s.pop(app, None)
 
     def hear(self, telemetry: Telemetry) -> list[Effect]:
         """Take in one round of reports; return what is to be logged of it."""
         effects: list[Effect] = []
         for one in telemetry.fenced:
-            self._ended[one.app] = f"{one.why} for {one.held_ms:.0f} ms, more than {one.bound_ms:.0f} ms; it was ended"
+            if not self.is_down(one.app):  # else its loss was told before the reason came
+                why = f"{one.why} for {one.held_ms:.0f} ms, more than {one.bound_ms:.0f} ms; it was ended"
+                self._ended[one.app] = why
             effects.append(Log(kind="fenced", fields=asdict(one)))
         for report in telemetry.apps:
             if not self.is_down(report.app):
@@ -98,8 +107,12 @@ class Workers:
         effects: list[Effect] = []
         for app, due_s in self._due_s.items():
             if due_s <= now_s:
-                self._due_s[app] = math.inf
-                effects.append(StartWorker(app=app))
+                effects.append(self._start(app, now_s))
+        for app, asked_s in list(self._asked_s.items()):
+            if now_s - asked_s >= _BACK_S:
+                del self._asked_s[app]  # said once
+                away = Standstill(why="its worker is not back", for_s=now_s - asked_s, bound_s=None, ends=False)
+                effects.append(Log(kind="stuck", fields={"app": app, **asdict(away)}))
         for app, target_s in present.items():
             dog = self._dogs.get(app)
             if dog is None or app in self._ended:
@@ -112,6 +125,11 @@ class Workers:
                 self._ended[app] = f"{still.why} for {still.for_s:.1f} s; it was ended"
                 effects.append(StopWorker(app=app))
         return effects
+
+    def _start(self, app: str, now_s: float) -> StartWorker:
+        self._due_s[app] = math.inf
+        self._asked_s[app] = now_s
+        return StartWorker(app=app)
 
     def _fault(self, report: AppTelemetry, fault: RequestFault) -> Log | None:
         key = (report.app, report.worker, fault.where, fault.text)

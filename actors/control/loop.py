@@ -193,9 +193,6 @@ class ControlLoop:
         return tick_s + (missed + 1) * self._epoch_s
 
     def _tick(self) -> None:
-        # Ray tells of the end of a process up to two seconds later.
-        for app in self._transport.ended(sorted(self._running)):
-            self._lost(app, "its process ended")
         # A call to report is answered only when its process ends. Who has no such call under way is new or came back.
         calls = [call for call in self._calls.values() if call.effect is None]
         followed = {call.app for call in calls if call.life == self._lives[call.app]}
@@ -204,6 +201,9 @@ class ControlLoop:
         if None not in followed:
             self._calls[self._transport.follow_board()] = _Call(app=None)
         self._tell(self._transport.reports(sorted(self._running)))
+        # After the reports, which may say why. Ray tells of the end of a process up to two seconds later.
+        for app in self._transport.ended(sorted(self._running)):
+            self._lost(app, "its process ended")
         restarts, self._restarts = self._restarts, []
         for restart in restarts:
             self._carry_out(restart)

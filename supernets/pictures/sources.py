@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,15 @@ from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
+from supernets.outputs import Output, means
 from supernets.pictures import folders, images, plates
 
 Tensor = NDArray[np.float32]
 """Inputs or outputs of networks, float32."""
 PLATE_POOL = 32 * len(plates.ALPHABET)
 """Plates that an application uses in turn."""
+_CHANNELS = (3, 4)
+"""Channels of a colour picture, with or without transparency."""
 _NOISE = 4
 """Random inputs that are used in turn."""
 
@@ -35,8 +38,11 @@ class Source(Protocol):
         """Return a function from a request's number to its input, of `artifact.input_shape`."""
         ...
 
-    def score(self, index: int, output: Tensor) -> bool | None:
-        """Return True if the output of request `index` is right; None where there is no label."""
+    def score(self, index: int, output: Any) -> bool | None:
+        """Return True if the output of request `index` is right; None where there is no label.
+
+        The output is an array, or the `Outputs` of a user's own model.
+        """
         ...
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
@@ -55,7 +61,7 @@ class Task(Protocol):
         """Return n pictures as a batch (n, ...) for a network whose inputs have shape `input_shape`, (1, ...)."""
         ...
 
-    def right(self, output: Tensor, label: object) -> bool:
+    def right(self, output: Any, label: object) -> bool:
         """Return True if one output means the label."""
         ...
 
@@ -78,20 +84,42 @@ class PlateTask:
 
 
 class ClassTask:
-    """The task of classifying by a user's own model: it takes the model's own inputs, and the largest output wins."""
+    """The task of classifying by a user's own model: it takes inputs of its own; `outputs.means` reads its output."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """Return the inputs as float32; each has the model's shape, with or without the leading 1."""
-        try:
-            return pictures.astype(np.float32).reshape(len(pictures), *input_shape[1:])
-        except ValueError:
-            raise SupernetError(
-                f"an input for this model must have shape {input_shape[1:]}; got {pictures.shape[1:]}"
-            ) from None
+        """Return the inputs as float32, of the model's shape.
 
-    def right(self, output: Tensor, label: object) -> bool:
-        """Return True if the output's largest value is at the label."""
-        return int(output.reshape(-1).argmax()) == label
+        - Axes of length 1 may be missing or too many: a model of (1, 1, 48, 64) takes pictures of (48, 64).
+        - A frame of a camera, (height, width, 3), gets its channels where the model has them, and the other way round.
+
+        Any other input is refused: as many numbers in another order would mean something else.
+
+        Raises:
+            SupernetError: for inputs of another shape, or of no numbers.
+        """
+        if pictures.dtype.kind not in "biuf":
+            raise SupernetError(f"an input for this model must be numbers; got {pictures.dtype}")
+        given, wanted = pictures.shape[1:], input_shape[1:]
+        numbers = pictures.astype(np.float32, copy=False)
+        if _sizes(given) == _sizes(wanted):
+            return numbers.reshape(len(pictures), *wanted)
+        picture = given[1:] if len(given) == 4 and given[0] == 1 else given
+        if len(picture) == len(wanted) == 3:
+            numbers = numbers.reshape(len(pictures), *picture)
+            if wanted[0] in _CHANNELS and picture == (*wanted[1:], wanted[0]):
+                return np.ascontiguousarray(np.moveaxis(numbers, 3, 1))
+            if wanted[2] in _CHANNELS and picture == (wanted[2], *wanted[:2]):
+                return np.ascontiguousarray(np.moveaxis(numbers, 1, 3))
+        raise SupernetError(f"an input for this model must have shape {wanted}; got {given}")
+
+    def right(self, output: Output, label: object) -> bool:
+        """Return True if the output means the label."""
+        return means(output, label)
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    """Return a shape without its axes of length 1."""
+    return [size for size in shape if size != 1]
 
 
 class ImageTask(ClassTask):

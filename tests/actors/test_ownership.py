@@ -13,17 +13,20 @@ import pytest
 
 from actors.agent.devices.sysfs import Tree
 from actors.ownership import BusyError, Claim
-from helpers.agent_board import BOARD
+from helpers.agent_board import BOARD as EMULATED
 
+BOARD = replace(EMULATED, units=tuple(replace(unit, dvfs="cpufreq") for unit in EMULATED.units))
 BIG, LITTLE = (replace(BOARD, units=(unit,)) for unit in BOARD.units)
 GPU = replace(BOARD, units=(replace(BOARD.units[0], name="gpu", kind="gpu", cpus=()),))
 
 CODE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from actors.agent.devices.sysfs import Tree
 from actors.ownership import Claim
 from helpers.agent_board import BOARD
+BOARD = replace(BOARD, units=tuple(replace(unit, dvfs="cpufreq") for unit in BOARD.units))
 with Claim([BOARD], "first", share=len(sys.argv) > 2, tree=Tree(Path(sys.argv[1]))) as claim:
     print("up", claim.notice, flush=True)
     sys.stdin.readline()
@@ -106,6 +109,26 @@ def test_who_shares_makes_both_void(tree, monkeypatch, asked):
         assert owner.look()  # it has been void since
     with Claim([BOARD], "next", share=False, tree=tree) as following:
         assert not following.look()
+
+
+def test_a_second_run_on_an_emulated_board_goes_on_and_both_are_void(tree):
+    with Claim([EMULATED], "owner", tree=tree) as owner, Claim([EMULATED], "second", tree=tree) as second:
+        assert second.notice.startswith(f"run 'owner' of process {os.getpid()}, for ")
+        assert second.shared
+        assert owner.look()
+
+
+def test_a_run_on_real_clocks_shares_with_nobody_by_itself(tree, first):
+    with pytest.raises(BusyError, match="run 'first'"), Claim([EMULATED], "emulated", tree=tree):
+        pass
+    first.kill()
+    first.wait()
+    with (
+        Claim([EMULATED], "emulated", tree=tree),
+        pytest.raises(BusyError, match="run 'emulated'"),
+        Claim([BOARD], "real", tree=tree),
+    ):
+        pass
 
 
 def test_who_may_share_and_is_alone_is_an_owner(tree):

@@ -302,3 +302,20 @@ def test_times_of_a_slower_core_are_those_of_a_core_of_speed_1_after_scaling():
     rung = RungProfile(subnet="s", accuracy=None, accuracy_source="unknown", times=times)
     scaled = Profile(supernet="net", machine="m", rungs=(rung,)).at_speeds({1: 0.5, 2: 1.0})
     assert [time.samples_ms for time in scaled.rung("s").times] == [(10.0, 15.0), (20.0, 30.0), (20.0, 30.0)]
+
+
+def test_of_engines_that_can_not_run_every_form_the_one_that_can_is_chosen():
+    every = {"a": {"x": 10.0, "y": 12.0}, "b": {"y": 5.0}}
+    assert fastest_engines(every) == {"a": "x", "b": "y"}
+    assert fastest_engines({"a": {"x": 10.0, "y": 10.2}, "b": {"y": 5.0}}) == {"a": "y", "b": "y"}
+    assert fastest_engines({"a": {"x": 10.0}, "b": {"y": 5.0}}) == {"a": "x", "b": "y"}
+
+
+def test_a_network_that_an_engine_can_not_run_is_measured_in_the_other(cache, ladder):
+    (small, *known), large = ladder
+    able = Measured([(replace(small, unable=(("onnxruntime", "why"),)), *known), large])
+    profile = able.profile()
+    assert {time.engine for time in profile.rung("small").times} == {"openvino"}
+    assert able.counts[-1][1] == 3 * profiling._SAMPLES
+    Measured(ladder).profile()  # a copy of the same file that both can run
+    assert len(list(cache.iterdir())) == 2

@@ -49,7 +49,10 @@ def test_a_worker_comes_back_after_its_pause_and_not_before():
     assert kinds(workers.lost("a", "killed", 2.0)) == ["lost"]
     assert workers.look({"a": 0.1}, (), 2.4) == []
     assert workers.look({"a": 0.1}, (), 2.5) == [StartWorker(app="a")]
-    assert workers.look({"a": 0.1}, (), 9.9) == []
+    assert workers.look({"a": 0.1}, (), 7.4) == []
+    (log,) = workers.look({"a": 0.1}, (), 7.5)
+    assert (log.kind, log.fields["why"], log.fields["ends"]) == ("stuck", "its worker is not back", False)
+    assert workers.look({"a": 0.1}, (), 60.0) == []  # said once
 
 
 def test_an_application_that_is_out_stays_out():
@@ -89,6 +92,10 @@ def test_who_was_fenced_off_is_logged_and_its_loss_says_why():
     assert (log.kind, log.fields["unit"], log.fields["held_ms"]) == ("fenced", "big", 1234.5)
     lost, _ = workers.lost("a", "the process is gone", 1.0)
     assert lost.fields["reason"] == "it held its cores past the bound for 1234 ms, more than 1000 ms; it was ended"
+    # A reason that comes after the loss is not put down to the next one.
+    workers.hear(telemetry(fenced=(fenced,)))
+    workers.started("a")
+    assert workers.lost("a", "killed", 9.0)[0].fields["reason"] == "killed"
 
 
 def test_errors_are_logged_at_powers_of_ten_by_worker():

@@ -81,7 +81,8 @@ def run_bench(
         jobs: number of processes; with 1 everything runs in this process.
         on_progress: called with a text, the number of runs done and the number of all.
         session: a started Ray for runs on this machine; None to start one for them.
-        share: True to go on where another run uses the same CPUs; None asks `GEARSHIFT_SHARE`.
+        share: True to go on where another run uses the same CPUs; None does what `actors.ownership.Claim`
+            says.
 
     Raises:
         InputError: if Ray can't start here, or another run uses the CPUs.

@@ -38,7 +38,7 @@ WeightsOption = Annotated[
 ShareOption = Annotated[
     bool,
     typer.Option(
-        "--share", help="Run here although another run uses the same CPUs, which is refused else. Both are void then."
+        "--share", help="Run here although another run uses the same CPUs, on real clocks too. Both are void then."
     ),
 ]
 

@@ -143,7 +143,14 @@ class _Runs:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
         check_sources(self._mix, self._seed)
-        profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
+        profiles = profiles_for(
+            self._mix,
+            self._board,
+            weights=weights,
+            measured=measured,
+            on_progress=on_progress,
+            on_notice=self._progress.line,
+        )
         plans = [
             plan_simulation(
                 self._mix, self._board, policy=policy, seed=self._seed, epoch_ms=self._epoch_ms, profiles=profiles
@@ -248,7 +255,7 @@ def _words(entry: dict[str, Any]) -> str | None:
         case "out":
             return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
         case "stuck":
-            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s; {_then(entry)}"
+            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
         case "fault":
             often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
             return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
@@ -264,10 +271,10 @@ def _words(entry: dict[str, Any]) -> str | None:
 
 
 def _then(stuck: dict[str, Any]) -> str:
-    """Return what comes of a worker that makes no progress."""
+    """Return what comes of a worker that makes no progress, where that is known."""
     if stuck["ends"]:
-        return "its process is ended"
-    return "the ledger bounds that" if stuck["bound_s"] is None else f"its process is ended at {stuck['bound_s']:g} s"
+        return "; its process is ended"
+    return "" if stuck["bound_s"] is None else f"; its process is ended at {stuck['bound_s']:g} s"
 
 
 def _gear(gear: list[Any] | None) -> str:

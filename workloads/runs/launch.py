@@ -65,7 +65,7 @@ def run(
         time_scale: wall time over board time; 1 in simulation.
         out: run directory; None for one that is removed after the run.
         share: True to run beside another run on the same CPUs, which makes both void, where else it is refused; None
-            asks the environment's `GEARSHIFT_SHARE`.
+            does what `actors.ownership.Claim` says.
         on_progress: told about exports and measurements before the run.
 
     Raises:

@@ -24,11 +24,12 @@ from supernets.artifact import Artifact
 from supernets.pictures import sources
 from supernets.pictures.image_folder import ImagePool
 from supernets.pictures.sources import Source
+from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
-from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
+from workloads.ladder.own_models import left_out_lines
+from workloads.ladder.profiles import devices_of, profile_board
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
-from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
@@ -146,10 +147,8 @@ def plan_run(
     inputs = {}
     for presence in mix.all_apps():
         app = presence.app
-        _check_floors(presence, ladders[app.supernet])
-        _check_shapes(app, ladders[app.supernet])
+        check_app(presence, ladders[app.supernet], board)
         inputs[app.name] = source_of(app, seed)
-        _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
     with at_top_clocks(board, machine, given_back.extend) as top:
@@ -207,11 +206,13 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
     Returns:
         Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        weights are random, what was left out of a folder of pictures, or that an app gets noise as its inputs.
+        an engine can't run a model of one's own, that weights are random, what was left out of a folder of pictures, or
+        that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
+    said += left_out_lines(app.ladder for app in plan.apps.values())
     said += dict.fromkeys(net.notice for net in nets if net.notice)
     for name, app in plan.apps.items():
         if isinstance(app.source, sources.Pool | ImagePool) and app.source.notice:
@@ -224,34 +225,3 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         and isinstance(app.app.supernet, str)
         and not isinstance(app.app.arrivals, External)
     ]
-
-
-def _check_units(app: App, ladder: Ladder, board: Board) -> None:
-    """Refuse an app whose models run on none of the board's units."""
-    if not runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
-        raise MixError(
-            f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
-            "built-in supernet, or another board."
-        )
-
-
-def _check_shapes(app: App, ladder: Ladder) -> None:
-    """Refuse inputs that models of one's own can't all take."""
-    shapes = {artifact.input_shape for artifact, _, _ in ladder}
-    own = not isinstance(app.supernet, str)
-    if own and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
-        raise MixError(
-            f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
-            "what a source or a client gives fits only one; give models of one shape."
-        )
-
-
-def _check_floors(presence: Presence, ladder: Ladder) -> None:
-    """Refuse an app with an accuracy floor and a sub-network of unknown accuracy: a floor needs accuracies."""
-    floors = [target.min_accuracy for target in presence.targets if target.min_accuracy > 0]
-    unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
-    if floors and unknown:
-        raise MixError(
-            f"app {presence.app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network "
-            f"{unknown[0]!r} is unknown; state it in the Family, or drop the floor."
-        )
