@@ -181,14 +181,7 @@ class LiveRun:
             entries = answer(self._manager.take_log.remote(), "the manager")
         except RunError as error:
             # Said before anything else, since nobody decides until there is another.
-            entry = {
-                "kind": "part_lost",
-                "now_s": now_s,
-                "part": "manager",
-                "reason": str(error).removeprefix("the manager "),
-            }
-            self._keep(entry)
-            listener.on_entry(entry)
+            self._say(listener, "part_lost", part="manager", reason=str(error).removeprefix("the manager "))
             if self._lives.manager_lost(error):
                 self._replace_manager(listener)
                 return
@@ -214,9 +207,7 @@ class LiveRun:
         answer(self._manager.__ray_ready__.remote(), "the new manager")
         told, self._pids = self._lives.take_over(self._workers, self._agent, self._pids)
         answer(self._manager.begin.remote(self._workers, self._agent, self._pids, told), "the new manager")
-        entry = {"kind": "part_back", "now_s": self._clock.now_s(), "part": "manager"}
-        self._keep(entry)
-        listener.on_entry(entry)
+        self._say(listener, "part_back", part="manager")
 
     def finish(self, listener: Listener) -> Summary:
         """End what still runs, add everything up, and write the run directory.
@@ -320,6 +311,11 @@ class LiveRun:
             except ray.exceptions.RayError:
                 statuses[name] = None
         return statuses
+
+    def _say(self, listener: Listener, kind: str, **fields: str) -> None:
+        entry = {"kind": kind, "now_s": self._clock.now_s(), **fields}
+        self._keep(entry)
+        listener.on_entry(entry)
 
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
