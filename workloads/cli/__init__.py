@@ -5,6 +5,7 @@ The handlers of signals are in place before anything else is imported, which tak
 
 from __future__ import annotations
 
+import os
 import sys
 
 from workloads.cli.signals import INTERRUPTED, Signals
@@ -50,6 +51,12 @@ def _run(signals: Signals) -> int | str | None:
         code = end.code
     except RunError as error:
         complain(str(error))
+        code = 1
+    except OSError as error:
+        # Full, read-only and vanishing file systems. An actor's error comes with Ray's text around it.
+        cause = getattr(error, "cause", error)
+        where = f"{os.fsdecode(cause.filename)}: " if cause.filename else ""
+        complain(f"{where}{cause.strerror or cause}")
         code = 1
     sys.stdout.flush()
     return code

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from actors.ownership import Claim
 from scheduler.board import Board
 from scheduler.errors import InputError
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, run_directory
+from workloads.cli.options import (
+    BoardOption,
+    ShareOption,
+    WeightsOption,
+    bad_input,
+    own_weights,
+    run_directory,
+)
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run_results import RunResults
 from workloads.ladder.profiles import profiles_for
@@ -55,12 +63,13 @@ def run(
         Path | None,
         typer.Option(help="Trace of a run: simulate under the other load, the limits and the heat that it recorded."),
     ] = None,
+    share: ShareOption = False,
     out: Annotated[Path | None, typer.Option(help="Directory for the run; new or empty.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
 ) -> None:
     """Run a mix on this machine, or simulate it, and print a summary."""
     policies = policy or ["joint"]
-    with RunResults(as_json=json) as results, ProgressLines() as progress:
+    with RunResults(as_json=json) as results, ProgressLines() as progress, ExitStack() as held:
         with bad_input():
             if json and len(policies) > 1:
                 raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
@@ -69,6 +78,8 @@ def run(
                 raise InputError("--measured is for --backend sim; on this machine profiles are always measured here")
             if backend == "ray" and trace is not None:
                 raise InputError("--trace is for --backend sim; a run on this machine has a load of its own")
+            if backend == "sim" and share:
+                raise InputError("--share is for runs on this machine; simulations never disturb each other")
             if backend == "sim" and time_scale != 1:
                 raise InputError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
@@ -91,9 +102,13 @@ def run(
                 if backend == "sim":
                     start = runs.simulated(files, measured, read_trace(trace) if trace else None)
                 else:
-                    start = runs.real(files, time_scale)
-        start()
+                    # Claimed before anything is measured: profiles too want the CPUs for themselves.
+                    claim = held.enter_context(Claim([opened], loaded.name, share=share or None))
+                    start = runs.real(files, time_scale, claim)
+        with bad_input():
+            start()
     results.show(opened.emulated)
+    results.check_all_ran()
 
 
 class _Runs:
@@ -163,8 +178,8 @@ class _Runs:
         write_simulated(plan, simulated, self.directory_of(plan.policy))
         self._results.add(simulated.summary, self.directory_of(plan.policy))
 
-    def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], None]:
-        """Plan runs on this machine, and return the call that starts Ray and runs them."""
+    def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], None]:
+        """Plan runs on this machine, whose CPUs are claimed, and return the call that starts Ray and runs them."""
         plans = [
             plan_run(
                 self._mix,
@@ -178,16 +193,17 @@ class _Runs:
             )
             for policy in self._policies
         ]
-        for notice in notices(plans[0], weights):
-            self._progress.line(notice)
-        return lambda: self._run(plans)
+        for notice in (claim.notice, *notices(plans[0], weights)):
+            if notice:
+                self._progress.line(notice)
+        return lambda: self._run(plans, claim)
 
-    def _run(self, plans: list[RunPlan]) -> None:
+    def _run(self, plans: list[RunPlan], claim: Claim) -> None:
         from actors.session import RaySession
         from workloads.runs.launch import run_plan
 
         self._progress.line("starting Ray")
-        with RaySession(plans[0].gpus) as session:
+        with RaySession(plans[0].gpus, claim, self._progress.line) as session:
             for plan in plans:
                 how = "emulated" if plan.board.emulated else ""
                 shown = _Shown(self._mix, plan.policy, how, self._progress)
@@ -227,13 +243,38 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
         case "lost":
             return f"lost    {entry['app']}: {entry['reason']}"
+        case "part_lost":
+            return f"lost    the {entry['part']}: {entry['reason']}"
+        case "part_back":
+            return f"back    the {entry['part']}: another one took over"
+        case "fenced":
+            held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
+            return (
+                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
+            )
+        case "out":
+            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
+        case "stuck":
+            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
+        case "fault":
+            often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
+            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "shared":
+            return f"void    {entry['text']}"
         case "handed_back":
             return "board   " + "; ".join(entry["lines"])
         case "policy_failed" | "error":
             return f"error   {entry}"
     return None
+
+
+def _then(stuck: dict[str, Any]) -> str:
+    """Return what comes of a worker that makes no progress, where that is known."""
+    if stuck["ends"]:
+        return "; its process is ended"
+    return "" if stuck["bound_s"] is None else f"; its process is ended at {stuck['bound_s']:g} s"
 
 
 def _gear(gear: list[Any] | None) -> str:

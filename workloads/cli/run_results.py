@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+import typer
 
 from workloads.cli.options import print_result
 from workloads.cli.output import complain, print_json
 from workloads.report.table import summary_table
-from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note
+from workloads.results.run_dir import AppTroubles, EnergyNote, RunDirError, read_energy_note, read_troubles
 from workloads.results.summary import Summary
 from workloads.runs.failure import Failure, RunError
 
@@ -36,6 +39,7 @@ class RunResults:
         if self._failure is not None:
             if self._runs:
                 self.show(self._emulated)
+                self._print_troubles()
             elif not isinstance(error, RunError):
                 complain("nothing had been served yet, so there is no summary")
 
@@ -67,6 +71,20 @@ class RunResults:
             )
         finally:  # also where standard output is full
             print(f"gearshift report {self._runs[0][1]}  draws this run", file=sys.stderr)
+
+    def check_all_ran(self) -> None:
+        """Print what went wrong with the apps, and end the command with exit code 1 if one of them never ran."""
+        if any(one.never_ran for one in self._print_troubles()):
+            raise typer.Exit(1)
+
+    def _print_troubles(self) -> list[AppTroubles]:
+        troubles = []
+        for _, directory in self._runs:
+            with suppress(RunDirError):  # the directory was lost on the way; the command says so at its end
+                troubles += read_troubles(directory)
+        for line in (line for one in troubles for line in one.lines()):
+            print(line, file=sys.stderr)
+        return troubles
 
 
 def _note(directory: Path) -> EnergyNote | None:

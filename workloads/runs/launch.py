@@ -13,6 +13,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from actors.ownership import Claim
 from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
@@ -46,6 +47,7 @@ def run(
     epoch_ms: float = 100.0,
     time_scale: float = 1.0,
     out: str | Path | None = None,
+    share: bool | None = None,
     on_progress: Progress = no_progress,
 ) -> Summary:
     """Run a mix on this machine, or simulate it, and return its summary.
@@ -62,6 +64,8 @@ def run(
         epoch_ms: board time between two decisions; at least 1.
         time_scale: wall time over board time; 1 in simulation.
         out: run directory; None for one that is removed after the run.
+        share: True to run beside another run on the same CPUs, which makes both void, where else it is refused; None
+            does what `actors.ownership.Claim` says.
         on_progress: told about exports and measurements before the run.
 
     Raises:
@@ -81,17 +85,19 @@ def run(
             write_simulated(simulation, simulated, Path(out))
         return simulated.summary
     refuse_ray_in_use()  # before anything is measured, which takes a while
-    plan = plan_run(
-        mix,
-        opened,
-        policy=policy,
-        seed=seed,
-        epoch_ms=epoch_ms,
-        time_scale=time_scale,
-        on_progress=on_progress,
-    )
-    with _directory(out) as directory, RaySession(plan.gpus) as session:
-        return run_plan(plan, session, directory)
+    # Claimed before anything is measured: profiles too want the CPUs for themselves.
+    with Claim([opened], mix.name, share=share) as claim:
+        plan = plan_run(
+            mix,
+            opened,
+            policy=policy,
+            seed=seed,
+            epoch_ms=epoch_ms,
+            time_scale=time_scale,
+            on_progress=on_progress,
+        )
+        with _directory(out) as directory, RaySession(plan.gpus, claim) as session:
+            return run_plan(plan, session, directory)
 
 
 def run_plan(
@@ -177,6 +183,7 @@ def deploy(
     seed: int = 0,
     epoch_ms: float = 100.0,
     out: str | Path | None = None,
+    share: bool | None = None,
 ) -> Iterator[Deployment]:
     """Run a mix until the block ends, and let clients send requests to it.
 
@@ -188,13 +195,15 @@ def deploy(
     `run`. The mix's duration bounds its own arrivals and events only.
     """
     refuse_ray_in_use()
-    plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
-    with (
-        _directory(out) as directory,
-        RaySession(plan.gpus) as session,
-        deploy_plan(plan, session, directory) as deployment,
-    ):
-        yield deployment
+    opened = open_board(board)
+    with Claim([opened], mix.name, share=share) as claim:
+        plan = plan_run(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms)
+        with (
+            _directory(out) as directory,
+            RaySession(plan.gpus, claim) as session,
+            deploy_plan(plan, session, directory) as deployment,
+        ):
+            yield deployment
 
 
 @contextmanager

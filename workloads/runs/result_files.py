@@ -8,9 +8,11 @@ could not be written is said, and the summary is there to be printed.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,12 @@ from numpy.typing import NDArray
 from actors.requests.records import RECORD, read_records, spare_records, whole_records
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
-from workloads.results.epoch_log import Entry, EpochLogError, EpochLogWriter, LogHeader, read_epoch_log
+from workloads.results.epoch_log import Entry, EpochLogError, EpochLogWriter, LogHeader, log_header, read_epoch_log
 from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
 from workloads.results.stored_requests import EPOCHS_FILE, records_file, write_requests, write_run
 from workloads.results.summary import EnergySummary, HostSummary, Summary
 from workloads.runs.failure import Failure, RunError
+from workloads.runs.plan import RunPlan
 
 
 class ResultFiles:
@@ -168,3 +171,14 @@ class ResultFiles:
 
 def _if_any(path: Path) -> NDArray[np.void]:
     return np.frombuffer(whole_records(path.read_bytes()) if path.exists() else b"", dtype=RECORD)
+
+
+def header_of(plan: RunPlan, endless: bool) -> LogHeader:
+    """Return the header of the log of a run; one that is endless has no duration."""
+    header = log_header(
+        plan,
+        time_scale=plan.time_scale,
+        emulated=plan.board.emulated,
+        ladders={name: app.profile.rungs for name, app in plan.apps.items()},
+    )
+    return replace(header, duration_s=math.inf) if endless else header

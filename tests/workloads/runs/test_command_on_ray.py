@@ -16,10 +16,13 @@ import jsonschema
 import pytest
 import ray
 
+from actors.cluster import find_board
+from actors.ownership import Claim
+from actors.reaping import reap_dead_runs
 from actors.requests.records import read_records
-from actors.session import RaySession, reap_dead_runs
+from actors.session import RaySession
 from helpers.command_line import COMMAND
-from helpers.live_runs import PATIENCE_S, wait_for
+from helpers.live_runs import PATIENCE_S, assert_sound, wait_for
 from helpers.run_processes import tagged, tagged_processes
 from helpers.summary_schema import SCHEMA
 from helpers.tiny_networks import network
@@ -82,8 +85,9 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
     out = tmp_path / "out"
-    process = begin("run", mix_file(2), "--out", out, "--json", "--time-scale", "1.5", "--seed", "3")
-    stdout, stderr = process.communicate(timeout=600)
+    with Claim([find_board("two-core-host")], "another"):  # as a run beside this one has
+        process = begin("run", mix_file(2), "--out", out, "--json", "--time-scale", "1.5", "--seed", "3", "--share")
+        stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 0
     assert "Traceback" not in stderr
     assert "arning" not in stderr
@@ -99,6 +103,9 @@ def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
         "summary.json",
         "trace.msgpack",
     ]
+    assert f"run 'another' of process {os.getpid()}, for " in stderr
+    assert "void    run 'another'" in stderr
+    assert printed["host"]["void"]
     assert not tagged(process.pid)
     assert not directories(process.pid)
 
@@ -147,15 +154,43 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing_behind(mix_file
     assert write_report(out).is_file()
 
 
-def test_a_run_whose_manager_dies_keeps_what_it_has(mix_file, tmp_path, session):
+def kill_manager() -> None:
+    for process in tagged_processes(os.getpid()):
+        if "ManagerActor" in process.name():
+            process.kill()
+
+
+def test_a_manager_that_dies_is_replaced_and_the_run_goes_on(mix_file, tmp_path, session):
+    plan = plan_run(load_mix(mix_file(6)), open_board(ROOT / "cluster.yaml"))
+    deaths = []
+
+    def kill_once(now_s: float) -> None:
+        if now_s > 0.5 and not deaths:
+            deaths.append(now_s)
+            kill_manager()
+
+    entries = []
+    summary = run_plan(plan, session, tmp_path / "out", on_entry=entries.append, on_time=kill_once)
+    assert_sound(summary)
+    assert summary.apps["gate"].submitted == 60
+    kinds = [entry["kind"] for entry in entries]
+    assert kinds.index("part_lost") < kinds.index("part_back")
+    run = read_run(tmp_path / "out")
+    assert run.cut_short is None
+    # It decides again, and numbers its epochs on; the app never left its gear.
+    epochs = [entry["epoch"] for entry in entries if entry["kind"] == "epoch"]
+    assert epochs == sorted(set(epochs))
+    assert len(run.gears) == summary.apps["gate"].switches + 1
+
+
+def test_a_run_whose_managers_keep_dying_keeps_what_it_has(mix_file, tmp_path, session, monkeypatch):
+    monkeypatch.setattr("workloads.runs.manager_lives.MOST_MANAGERS", 1)
     plan = plan_run(load_mix(mix_file(600)), open_board(ROOT / "cluster.yaml"))
     failures = []
 
     def kill(now_s: float) -> None:
         if now_s > 0.5:
-            for process in tagged_processes(os.getpid()):
-                if "ManagerActor" in process.name():
-                    process.kill()
+            kill_manager()
 
     with pytest.raises(RunError, match=r"^the manager died$") as caught:
         run_plan(plan, session, tmp_path / "out", on_time=kill, on_failure=failures.append)
