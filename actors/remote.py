@@ -254,6 +254,16 @@ class AgentActor:
         return self._running().totals()
 
     @ray.method(concurrency_group="control")
+    def pinned(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Return each application's process and its CPUs, after all orders that came before this call."""
+        return self._running().pinned()
+
+    @ray.method(concurrency_group="control")
+    def totals_now(self) -> BoardTotals:
+        """Return what the units did since `mark`, for a run that does not come to the end which `totals` waits for."""
+        return self._running().totals()
+
+    @ray.method(concurrency_group="control")
     def restore(self) -> HandedBack:
         """Put the board back as it was found, and return what came of it."""
         return self._restore()

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from actors.ownership import Claim
+from actors.ray_in_use import refuse_ray_in_use
 from actors.reaping import TAG, TAG_DIGITS, end_processes, reap_dead_runs, remove_directories
 from actors.run_places import Places, make_places
 from actors.run_tag import this_process
@@ -61,8 +62,10 @@ class RaySession:
         """Remove what killed runs left, then start Ray.
 
         Raises:
-            InputError: if Ray can't start in this environment; the message says what is wrong, and the fix.
+            InputError: if Ray can't start in this environment, or if this process is connected to one already, which is
+                left as it is; the message says what is wrong, and the fix.
         """
+        refuse_ray_in_use()
         reap_dead_runs()
         try:
             self._start()

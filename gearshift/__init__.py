@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from workloads.mix.events import at
     from workloads.mix.mix import Mix
     from workloads.results.summary import Summary
+    from workloads.runs.failure import RunError
     from workloads.runs.launch import Deployment, deploy, run
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "Policy",
     "RequestDroppedError",
     "Result",
+    "RunError",
     "Saturate",
     "Snapshot",
     "Summary",
@@ -71,6 +73,7 @@ _HOMES = {
     "workloads.mix.events": ("at",),
     "workloads.mix.mix": ("Mix",),
     "workloads.results.summary": ("Summary",),
+    "workloads.runs.failure": ("RunError",),
     "workloads.runs.launch": ("Deployment", "deploy", "run"),
 }
 """The module that each name is loaded from."""

@@ -31,6 +31,7 @@ from scheduler.messages import (
     Pinned,
     PowerCapped,
     Prepared,
+    Standing,
     TargetChanged,
     Telemetry,
     Tick,
@@ -183,14 +184,37 @@ class Manager:
             effects += self._transition.heard(report.app, report.gear, report.plan)
         return effects
 
+    def take_over(self, past: Sequence[tuple[float, Event]], standing: Mapping[str, Standing], plan: int) -> None:
+        """Go on where a manager that died left off, before the first message.
+
+        Args:
+            past: (at_s, event) for each event that the other was told of, in order of time.
+            standing: where each worker stands that runs, with no order of the other's under way.
+            plan: a number above those of all plans of the other.
+        """
+        for at_s, event in past:
+            self._change(event, at_s)
+        for app, where in standing.items():
+            self._transition.take_over(app, where)
+        self._plan_number = plan
+
     def _event(self, event: Event, now_s: float) -> list[Effect]:
         """Take in what changed and decide at once."""
+        if not self._change(event, now_s):
+            return []
+        self._events.append(event.text)
+        inputs = self._knowledge.inputs()
+        why = changes(self._decided, inputs) or [event.text]
+        return [Log(kind="event", fields={"text": event.text}), *self._decide(inputs, why, now_s)]
+
+    def _change(self, event: Event, now_s: float) -> bool:
+        """Take in what changed; return False for an event that changes nothing."""
         match event.change:
             case TargetChanged():
                 self._knowledge.retarget(event.change)
             case AppJoined(app=app):
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
-                    return []
+                    return False
                 self._knowledge.join(app, now_s=now_s)
                 self._transition.join(app, running=not self._workers.is_down(app))
             case AppLeft(app=app):
@@ -205,10 +229,7 @@ class Manager:
                 pass  # only what comes of it changes a decision, a clock held down, and telemetry tells of that
             case _:
                 assert_never(event.change)
-        self._events.append(event.text)
-        inputs = self._knowledge.inputs()
-        why = changes(self._decided, inputs) or [event.text]
-        return [Log(kind="event", fields={"text": event.text}), *self._decide(inputs, why, now_s)]
+        return True
 
     def _lost(self, lost: WorkerLost, now_s: float) -> list[Effect]:
         if not self._knowledge.knows(lost.app) or self._workers.is_down(lost.app):

@@ -42,6 +42,21 @@ class RequestFault:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """Where a worker stands when a manager takes over from one that died.
+
+    Attributes:
+        gear: gear in force; None for none.
+        plan: number of the plan that the gear was activated for; -1 for none.
+        cpus: the kernel's numbers of the CPUs where its threads may run, as read back; empty where none were pinned.
+    """
+
+    gear: Gear | None
+    plan: int
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AppTelemetry:
     """One worker's report of the time since its last report.
 

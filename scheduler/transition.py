@@ -63,6 +63,7 @@ from scheduler.messages import (
     Prepare,
     Prepared,
     SetClock,
+    Standing,
     UnitSwitched,
 )
 from scheduler.unit_transition import UnitClock, UnitSwitching
@@ -127,6 +128,21 @@ class Transition:
         """
         self._still = False
         self._apps[app] = AppTransition(app, running=running)
+
+    def take_over(self, app: str, where: Standing) -> None:
+        """Take in where an application stands that another manager has brought there.
+
+        Its CPUs are those where it may have threads: it moves on from there, and nobody is pinned there before.
+
+        Args:
+            app: its name; one that is not there is passed over.
+            where: where its worker stands, with no order to it under way.
+        """
+        if app in self._apps:
+            self._still = False
+            self._apps[app] = AppTransition(
+                app, gear=where.gear, plan=where.plan, cpus=where.cpus, claim=frozenset(where.cpus)
+            )
 
     def leave(self, app: str) -> None:
         """Forget an application that ended: its cores are free from here on."""

@@ -1,16 +1,20 @@
-"""Workloads: mixes of applications, and what is done with them. Users import their names from `gearshift`."""
+"""Workloads: mixes of applications, and what is done with them. Users import their names from `gearshift`.
+
+A name is loaded when it is first asked for: a mix script needs neither Ray nor an engine, and the command wants to
+answer a Ctrl-C before anything slow is imported.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from workloads.mix.app import App, Family
-from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
-from workloads.mix.events import at
-from workloads.mix.mix import Mix
 
 if TYPE_CHECKING:
     from actors.worker.serving import RequestDroppedError
+    from workloads.mix.app import App, Family
+    from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
+    from workloads.mix.events import at
+    from workloads.mix.mix import Mix
     from workloads.runs.launch import Deployment, deploy, run
 
 __all__ = [
@@ -29,11 +33,19 @@ __all__ = [
     "run",
 ]
 
+_HOMES = {
+    "actors.worker.serving": ("RequestDroppedError",),
+    "workloads.mix.app": ("App", "Family"),
+    "workloads.mix.arrivals": ("External", "Periodic", "Poisson", "Saturate", "Trace"),
+    "workloads.mix.events": ("at",),
+    "workloads.mix.mix": ("Mix",),
+    "workloads.runs.launch": ("Deployment", "deploy", "run"),
+}
+"""The module that each name is loaded from."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import `run` and `deploy` only when they are asked for: a mix script needs neither Ray nor an engine."""
-    if name in {"Deployment", "RequestDroppedError", "deploy", "run"}:
-        from workloads.runs import launch
-
-        return getattr(launch, name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -131,6 +131,11 @@ class BoardAgent:
             self._pinned[app] = pid, pinned
         return pinned
 
+    def pinned(self) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Return the process of each application that was pinned, and its CPUs as read back."""
+        with self._pin_lock:
+            return dict(self._pinned)
+
     def repin(self) -> tuple[Repinned, ...]:
         """Put workers back where they were pinned, if CPUs have gone or come, or a worker's main thread has been moved.
 

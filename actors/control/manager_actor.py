@@ -19,7 +19,7 @@ from actors.policies import load_policy, located
 from actors.reaping import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
-from scheduler.messages import Event
+from scheduler.messages import AppLeft, Event, Standing
 from scheduler.objectives import ObjectiveName
 
 
@@ -48,6 +48,23 @@ class ManagerTask:
     until_s: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakeOver:
+    """What a manager needs to go on where one that died left off.
+
+    Attributes:
+        at_s: board time up to which the other was told of events.
+        standing: where each worker stands that runs.
+        plan: a number above those of all plans of the other.
+        epoch: number of the other's last epoch.
+    """
+
+    at_s: float
+    standing: Mapping[str, Standing]
+    plan: int
+    epoch: int
+
+
 class ManagerActor:
     """The manager and its loop in a process of their own."""
 
@@ -61,13 +78,16 @@ class ManagerActor:
         self._thread: threading.Thread | None = None
 
     @ray.method(concurrency_group="control")
-    def begin(self, workers: Mapping[str, Any], agent: Any, pids: Mapping[str, int]) -> None:
+    def begin(
+        self, workers: Mapping[str, Any], agent: Any, pids: Mapping[str, int], take_over: TakeOver | None = None
+    ) -> None:
         """Start the loop on a thread of its own.
 
         Args:
             workers: handle of each application's worker, by application.
             agent: handle of the board agent.
             pids: process number of each worker, by application.
+            take_over: what is needed to go on where another manager left off; None for the first.
         """
         task, clock = self._task, read_clock(self._directory)
         manager = Manager(
@@ -80,15 +100,20 @@ class ManagerActor:
             # An emulated board makes networks ready at this machine's own clock.
             prepares_on=None if task.board.emulated else task.board.housekeeper.name,
         )
+        past = [one for one in task.events if take_over is not None and one[0] <= take_over.at_s]
+        gone = {event.change.app for _, event in past if isinstance(event.change, AppLeft)}
+        if take_over is not None:
+            manager.take_over(past, take_over.standing, take_over.plan)
         loop = ControlLoop(
             manager,
             RayTransport(workers, agent, pids, self._directory, task.epoch_s),
             clock,
-            events=task.events,
-            apps=list(workers),
+            events=task.events[len(past) :],
+            apps=[app for app in workers if app not in gone],
             epoch_s=task.epoch_s,
             log=self._log.append,
         )
+        loop.figures.epochs = take_over.epoch if take_over is not None else 0
         self._figures = loop.figures
         self._thread = threading.Thread(target=self._run, args=(loop,), name="control-loop", daemon=True)
         self._thread.start()

@@ -7,6 +7,7 @@ keeps the same records in memory.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from enum import IntEnum
@@ -94,28 +95,63 @@ def record(
 
 
 class RecordWriter:
-    """A file that records are appended to.
+    """A file that records are appended to, and a spare one beside it.
+
+    Once the file can't be written to (its disk is full, its directory is gone), all further records go to the spare
+    one: a run keeps its results, whatever happens to its directory. A record that neither takes is lost, and its
+    request counts as one that was never answered.
 
     Args:
-        path: the file, made if missing.
+        path: the file, made if missing. It may be a link to a file on another disk; the spare file is beside the link.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._places = [path, spare_records(path)]
+        self._file: int | None = None
+        self._open_next()
 
     def write(self, record: tuple[float, ...]) -> None:
         """Append one record, its values in the order of `RECORD`."""
-        os.write(self._file, np.array(record, dtype=RECORD).tobytes())
+        raw = np.array(record, dtype=RECORD).tobytes()
+        while self._file is not None:
+            try:
+                if os.write(self._file, raw) == len(raw):
+                    return
+            except OSError:
+                pass
+            self.close()
+            self._open_next()
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open_next(self) -> None:
+        """Open the next place that can be opened; none if there is none."""
+        while self._places and self._file is None:
+            with contextlib.suppress(OSError):
+                file = os.open(self._places.pop(0), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+                # A predecessor may have been killed, or run out of space, within a record.
+                os.ftruncate(file, os.fstat(file).st_size // RECORD.itemsize * RECORD.itemsize)
+                self._file = file
+
+
+def spare_records(path: Path) -> Path:
+    """Return the file that takes the records which another can't."""
+    return path.with_name(f"{path.name}.spare")
 
 
 def read_records(path: Path) -> NDArray[np.void]:
-    """Return all whole records of a file, of dtype `RECORD`; none if the file was never written."""
-    if not path.exists():
-        return np.empty(0, dtype=RECORD)
-    raw = path.read_bytes()
-    # A process that was killed while it wrote may have left part of a record at the end.
-    return np.frombuffer(raw[: len(raw) // RECORD.itemsize * RECORD.itemsize], dtype=RECORD)
+    """Return all whole records of a file and of its spare one, of dtype `RECORD`; none if neither was ever written."""
+    raw = b""
+    for place in (path, spare_records(path)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            raw += whole_records(place.read_bytes())
+    return np.frombuffer(raw, dtype=RECORD)
+
+
+def whole_records(raw: bytes) -> bytes:
+    """Return what a file of records holds, less a part of one at the end, which a killed process may have left."""
+    return raw[: len(raw) // RECORD.itemsize * RECORD.itemsize]

@@ -28,7 +28,11 @@ class Port:
 
 def tagged(pid: int) -> list[str]:
     """Return the names of the processes of that driver's runs."""
-    return [process.name() for process in _tagged(pid)]
+    names = []
+    for process in tagged_processes(pid):
+        with suppress(psutil.Error):
+            names.append(process.name())
+    return names
 
 
 def listening(pid: int) -> list[Port]:
@@ -42,7 +46,7 @@ def listening(pid: int) -> list[Port]:
                 address, port = words[1].split(":")
                 ports[words[9]] = (_address(address), int(port, 16))
     found = []
-    for process in (psutil.Process(pid), *_tagged(pid)):
+    for process in (psutil.Process(pid), *tagged_processes(pid)):
         with suppress(OSError, psutil.Error):
             for file in Path(f"/proc/{process.pid}/fd").iterdir():
                 with suppress(OSError):
@@ -61,7 +65,8 @@ def _address(text: str) -> IPv4Address | IPv6Address:
     return address.ipv4_mapped or address
 
 
-def _tagged(pid: int) -> list[psutil.Process]:
+def tagged_processes(pid: int) -> list[psutil.Process]:
+    """Return the processes of that driver's runs."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

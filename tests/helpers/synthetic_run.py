@@ -15,6 +15,7 @@ from workloads.mix.events import at
 from workloads.mix.mix import Mix
 from workloads.results.epoch_log import EpochLogWriter, LogHeader
 from workloads.results.run_dir import EPOCHS_FILE, SUMMARY_FILE, write_requests
+from workloads.results.stored_requests import records_file
 from workloads.results.summarize import AppRecords, summarize_app, tail_of
 from workloads.results.summary import HostSummary, ManagerSummary, Summary, Tail, UnitSummary, energy_summary
 
@@ -87,6 +88,19 @@ class Made:
         write_requests(run_dir, self.records, self.arrivals_s)
         return run_dir
 
+    def write_killed(self, run_dir: Path, at_s: float) -> Path:
+        """Write what a run leaves that is killed at that time, board time."""
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with EpochLogWriter(run_dir / EPOCHS_FILE, self.header) as log:
+            for kind, now_s, fields in sorted(self.entries, key=lambda entry: entry[1]):
+                if now_s <= at_s:
+                    log.append({"kind": kind, "now_s": now_s, **fields})
+        none = dict.fromkeys(self.records, np.empty(0, dtype=RECORD))
+        write_requests(run_dir, none, self.arrivals_s)
+        for app, records in self.records.items():
+            records_file(run_dir, app).write_bytes(records[records["end_s"] <= at_s].tobytes())
+        return run_dir
+
 
 def make_run(policy: str = "joint", seed: int = 0, stalled: bool = False) -> Made:
     rng = np.random.default_rng(seed)
@@ -142,6 +156,9 @@ def make_run(policy: str = "joint", seed: int = 0, stalled: bool = False) -> Mad
         power_source="modelled: Odroid XU3, measured table",
         units_mhz=UNITS_MHZ,
         ladders=dict.fromkeys(apps, tuple(rung.subnet for rung in LADDER)),
+        duration_s=MIX.duration_s,
+        targets={app: tuple(MIX.targets_of(app)) for app in apps},
+        accuracies=dict.fromkeys(apps, tuple((rung.accuracy, rung.accuracy_source) for rung in LADDER)),
     )
     return Made(summary, header, entries, records, arrivals_s)
 

@@ -1,16 +1,14 @@
-"""The command `gearshift`.
+"""The commands of `gearshift`.
 
-All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted.
+All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted by
+Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -18,14 +16,13 @@ from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
 from workloads.cli.calibrate import calibrate
 from workloads.cli.options import bad_input, deliver, run_directory
+from workloads.cli.output import complain, print_json
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
-from workloads.report.run_report import write_report
-
-_INTERRUPTED = 130
-"""Exit code that Typer gives a KeyboardInterrupt."""
+from workloads.report.run_report import write_page
+from workloads.results.run_dir import read_run
 
 app = typer.Typer(
     name="gearshift",
@@ -33,32 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-def main() -> None:
-    """Run the command that the command line names."""
-    signal.signal(signal.SIGTERM, _interrupted)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup, where a run goes on
-        signal.signal(signal.SIGHUP, _interrupted)
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == _INTERRUPTED:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                # This process is about to end: a second signal changes nothing.
-                signal.signal(number, signal.SIG_IGN)
-            print("gearshift: interrupted; the board is as it was", file=sys.stderr)
-        raise
-    except OSError as error:
-        # Full, read-only and vanishing file systems. An actor's error comes with Ray's text around it.
-        cause = getattr(error, "cause", error)
-        where = f"{os.fsencode(cause.filename).decode('utf-8', 'backslashreplace')}: " if cause.filename else ""
-        print(f"gearshift: {where}{cause.strerror or cause}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _interrupted(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,10 +49,21 @@ def _options(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON and nothing else; write no page.")
+    ] = False,
 ) -> None:
-    """Write a report with plots, report.html, into the directory of a run."""
+    """Write a report with plots, report.html, into the directory of a run; one that was cut short serves too."""
     with bad_input():
-        print(write_report(run_dir))
+        run = read_run(run_dir)
+        for line in run.missing:
+            complain(f"{run.path / line}")
+        if run.cut_short is not None:
+            complain(f"{run.path}: ended after {run.summary.duration_s:.2f} s: {run.cut_short}")
+        if json:
+            print_json(run.summary.to_json())
+        else:
+            print(write_page(run))
 
 
 for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):

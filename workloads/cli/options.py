@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scheduler.errors import InputError
+from workloads.cli.output import complain, print_json
 from workloads.ladder.ladders import base_name
 from workloads.report.outcome import REPORT_FILE, Outcome
 
@@ -48,7 +49,7 @@ def bad_input() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"gearshift: {error}", file=sys.stderr)
+        complain(str(error))
         raise typer.Exit(2) from None
 
 
@@ -64,7 +65,7 @@ def deliver(outcome: Outcome, directory: Path, *, as_json: bool) -> None:
     """Write an outcome into its directory, and print it as tables, or as JSON and nothing else."""
     outcome.write(directory)
     if as_json:
-        print(outcome.to_json())
+        print_json(outcome.to_json())
     else:
         for table in outcome.tables():
             print_result(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterable
 from types import TracebackType
@@ -9,12 +10,16 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from workloads.cli.output import stdout_kept
+
 _PLAIN_STEP = 0.25
 """Share of a task after which another line is printed where there is no terminal."""
 
 
 class ProgressLines:
-    """Bars and lines of one command, as a context manager.
+    """Bars and lines of one command, as a context manager; within it, standard output is kept for results.
+
+    A line that can't be shown, since the terminal has gone, does not end what it is about.
 
     Args:
         quiet: True shows nothing at all.
@@ -33,15 +38,18 @@ class ProgressLines:
         )
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> ProgressLines:
+        self._held.enter_context(stdout_kept())
         self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        with self._held:
+            self._bars.stop()
 
     def lines(self, texts: Iterable[str]) -> None:
         """Print lines above the bars."""
@@ -50,7 +58,8 @@ class ProgressLines:
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
-        self._bars.console.print(text, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):
+            self._bars.console.print(text, markup=False, soft_wrap=True)
 
     def update(self, what: str, done: float, total: float) -> None:
         """Show how much of a task is done; the first call makes its bar, and the last removes it.

@@ -20,21 +20,19 @@ from workloads.cli.options import (
     WeightsOption,
     bad_input,
     own_weights,
-    print_result,
     run_directory,
 )
 from workloads.cli.progress import ProgressLines
+from workloads.cli.run_results import RunResults
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
-from workloads.report.table import summary_table
 from workloads.results.environment import with_environment
-from workloads.results.run_dir import read_energy_note, read_troubles
-from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import BACKENDS, host_notices, open_board
+from workloads.runs.failure import Failure
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -71,7 +69,7 @@ def run(
 ) -> None:
     """Run a mix on this machine, or simulate it, and print a summary."""
     policies = policy or ["joint"]
-    with ProgressLines() as progress, ExitStack() as held:
+    with RunResults(as_json=json) as results, ProgressLines() as progress, ExitStack() as held:
         with bad_input():
             if json and len(policies) > 1:
                 raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
@@ -99,7 +97,7 @@ def run(
                 )
             directory = run_directory(out, loaded.name)
             files = own_weights(weights)
-            runs = _Runs(loaded, opened, policies, directory, progress, seed=seed, epoch_ms=epoch_ms)
+            runs = _Runs(loaded, opened, policies, directory, progress, results, seed=seed, epoch_ms=epoch_ms)
             with _blame(mix):
                 if backend == "sim":
                     start = runs.simulated(files, measured, read_trace(trace) if trace else None)
@@ -108,18 +106,9 @@ def run(
                     claim = held.enter_context(Claim([opened], loaded.name, share=share or None))
                     start = runs.real(files, time_scale, claim)
         with bad_input():
-            summaries = start()
-    troubles = [one for name in policies for one in read_troubles(runs.directory_of(name))]
-    if json:
-        print(summaries[0].to_json())
-    else:
-        notes = [read_energy_note(runs.directory_of(name)) for name in policies]
-        print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
-        print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
-    for line in (line for one in troubles for line in one.lines()):
-        print(line, file=sys.stderr)
-    if any(one.never_ran for one in troubles):
-        raise typer.Exit(1)
+            start()
+    results.show(opened.emulated)
+    results.check_all_ran()
 
 
 class _Runs:
@@ -132,6 +121,7 @@ class _Runs:
         policies: list[str],
         directory: Path,
         progress: ProgressLines,
+        results: RunResults,
         *,
         seed: int,
         epoch_ms: float,
@@ -141,6 +131,7 @@ class _Runs:
         self._policies = policies
         self._directory = directory
         self._progress = progress
+        self._results = results
         self._seed = seed
         self._epoch_ms = epoch_ms
 
@@ -148,9 +139,7 @@ class _Runs:
         """Return the directory of a policy's run."""
         return self._directory if len(self._policies) == 1 else self._directory / policy.replace("/", "_")
 
-    def simulated(
-        self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None
-    ) -> Callable[[], list[Summary]]:
+    def simulated(self, weights: dict[str, Path], measured: bool, trace: BoardTrace | None) -> Callable[[], None]:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
         check_sources(self._mix, self._seed)
@@ -170,9 +159,14 @@ class _Runs:
         ]
         if trace is not None:
             plans = [replace(plan, events=tuple(with_environment(plan.events, trace, self._board))) for plan in plans]
-        return lambda: [self._simulate(plan) for plan in plans]
 
-    def _simulate(self, plan: SimulationPlan) -> Summary:
+        def start() -> None:
+            for plan in plans:
+                self._simulate(plan)
+
+        return start
+
+    def _simulate(self, plan: SimulationPlan) -> None:
         shown = _Shown(self._mix, plan.policy, "simulated", self._progress)
         try:
             simulated = simulate(plan)
@@ -182,9 +176,9 @@ class _Runs:
         for entry in simulated.entries:
             shown.entry(entry)
         write_simulated(plan, simulated, self.directory_of(plan.policy))
-        return simulated.summary
+        self._results.add(simulated.summary, self.directory_of(plan.policy))
 
-    def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], list[Summary]]:
+    def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], None]:
         """Plan runs on this machine, whose CPUs are claimed, and return the call that starts Ray and runs them."""
         plans = [
             plan_run(
@@ -204,18 +198,21 @@ class _Runs:
                 self._progress.line(notice)
         return lambda: self._run(plans, claim)
 
-    def _run(self, plans: list[RunPlan], claim: Claim) -> list[Summary]:
+    def _run(self, plans: list[RunPlan], claim: Claim) -> None:
         from actors.session import RaySession
         from workloads.runs.launch import run_plan
 
-        summaries = []
         self._progress.line("starting Ray")
         with RaySession(plans[0].gpus, claim, self._progress.line) as session:
             for plan in plans:
-                shown = _Shown(self._mix, plan.policy, "emulated" if plan.board.emulated else "", self._progress)
+                how = "emulated" if plan.board.emulated else ""
+                shown = _Shown(self._mix, plan.policy, how, self._progress)
                 out = self.directory_of(plan.policy)
-                summaries.append(run_plan(plan, session, out, shown.entry, shown.time))
-        return summaries
+
+                def failed(failure: Failure, out: Path = out) -> None:
+                    self._results.failed(failure, out, self._board.emulated)
+
+                self._results.add(run_plan(plan, session, out, shown.entry, shown.time, failed), out)
 
 
 class _Shown:
@@ -248,6 +245,8 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"lost    {entry['app']}: {entry['reason']}"
         case "part_lost":
             return f"lost    the {entry['part']}: {entry['reason']}"
+        case "part_back":
+            return f"back    the {entry['part']}: another one took over"
         case "fenced":
             held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
             return (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 from actors import scripts
+from actors.ray_in_use import ray_in_use
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, suggestion
@@ -34,9 +35,10 @@ def load_mix(path: str | PathLike[str]) -> Mix:
         The mix that `mix()` returned.
 
     Raises:
-        MixError: The file cannot be read, is not Python, raises, or has no `mix()` that returns a `Mix`.
+        MixError: The file cannot be read, is not Python, raises, has no `mix()` that returns a `Mix`, or starts Ray.
     """
     path = Path(path)
+    had_ray = ray_in_use()
     code = scripts.compiled(path, MixError)
     try:
         with scripts.run(code, path, "gearshift_mix") as module:
@@ -50,6 +52,10 @@ def load_mix(path: str | PathLike[str]) -> Mix:
                 raise MixError(f"mix() must return a Mix, not {result!r}; {_HOW}.")
     except (Exception, SystemExit) as error:
         raise MixError(f"{scripts.place_in(path, error)}: {_said(error)}") from error
+    if ray_in_use() and not had_ray:
+        raise MixError(
+            f"{path}: it starts Ray, and gearshift starts a Ray of its own for the run; leave ray.init() out of the mix"
+        )
     return result
 
 

@@ -58,6 +58,15 @@ def write_report(run_dir: str | PathLike[str]) -> Path:
         run = read_run(run_dir)
     except RunDirError as error:
         raise ReportError(str(error)) from error
+    return write_page(run)
+
+
+def write_page(run: StoredRun) -> Path:
+    """Write `report.html` into the directory of a run that was read from there, and return the page.
+
+    Raises:
+        ReportError: The directory cannot be written to.
+    """
     path = run.path / REPORT_FILE
     try:
         path.write_text(render(run), encoding="utf-8")
@@ -103,13 +112,17 @@ def _header(run: StoredRun) -> str:
         f'<span class="verdict">{VERDICT_SIGNS[app.verdict]} {app.verdict}</span></li>'
         for name, app in summary.apps.items()
     )
-    disturbed = host_words(summary)
+    disturbed = host_words(summary) if run.cut_short is None and not run.missing else None
+    said = [f"This run is {disturbed}."] if disturbed else []
+    if run.cut_short is not None:
+        said.append(f"This run is void: it ended after {summary.duration_s:.2f} s. {run.cut_short}")
+    said += [f"Missing: {line}." for line in run.missing]
     return (
         f"<header><h1>{escape(summary.mix)}</h1>"
         f"<p>Policy <b>{escape(summary.policy)}</b> on board <b>{escape(summary.board)}</b>; "
         f"{escape(', '.join(facts))}.</p>"
         f'<p class="tags">{"".join(f"<span>{escape(tag)}</span>" for tag in tags)}</p>'
-        + (f'<p class="void">This run is {escape(disturbed)}.</p>' if disturbed else "")
+        + "".join(f'<p class="void">{escape(line)}</p>' for line in said)
         + f'<ul class="cards">{verdicts}<li class="card"><b>units\' energy</b>'
         f'<span class="big">{joules(summary.energy.units_j)}</span>'
         f"{escape(energy_words(summary, header.emulated))}</li></ul></header>"

@@ -21,7 +21,11 @@ _VERDICT_STYLES: dict[Verdict, str] = {"met": "green", "missed": "bold red", "no
 
 
 def summary_table(
-    summaries: Sequence[Summary], *, emulated: bool = False, notes: Sequence[EnergyNote | None] = ()
+    summaries: Sequence[Summary],
+    *,
+    emulated: bool = False,
+    notes: Sequence[EnergyNote | None] = (),
+    cut_short: Sequence[bool] = (),
 ) -> Table:
     """Put runs of one mix side by side: the targets of each app, what each policy gave it, and the energies.
 
@@ -29,6 +33,7 @@ def summary_table(
         summaries: Summaries, at least one; energies are compared with the first's.
         emulated: True if the board's clocks are emulated; the table then says so.
         notes: For each summary what the run noted of its energies, None where it had no sensors; empty for no notes.
+        cut_short: For each summary True if the run did not come to its end; empty for none of them.
 
     Returns:
         A table of at most 110 columns.
@@ -41,7 +46,7 @@ def summary_table(
         title_style="",
         show_edge=False,
         pad_edge=False,
-        caption=Text("\n").join([Text(), *_footer(summaries, emulated, notes)]),
+        caption=Text("\n").join([Text(), *_footer(summaries, emulated, notes, cut_short)]),
         caption_justify="left",
         caption_style="",
     )
@@ -169,13 +174,15 @@ def _one_after_the_other(words: Iterable[str]) -> str:
     return "→".join(word for word, _ in groupby(words))
 
 
-def _footer(summaries: Sequence[Summary], emulated: bool, notes: Sequence[EnergyNote | None]) -> list[Text]:
+def _footer(
+    summaries: Sequence[Summary], emulated: bool, notes: Sequence[EnergyNote | None], cut_short: Sequence[bool]
+) -> list[Text]:
     width = max(len(summary.policy) for summary in summaries)
     first = summaries[0].energy
     sources = {summary.energy.source for summary in summaries}
     how = f", {energy_words(summaries[0], emulated)}" if len(sources) == 1 else ""
     lines = [Text(f"Energy of the units{how}:", style="bold")]
-    for place, (summary, note) in enumerate(zip_longest(summaries, notes)):
+    for place, (summary, note, cut) in enumerate(zip_longest(summaries, notes, cut_short)):
         energy = summary.energy
         line = Text(f"{summary.policy:<{width}}  {joules(energy.units_j):>9}")
         if len(sources) > 1:
@@ -185,6 +192,6 @@ def _footer(summaries: Sequence[Summary], emulated: bool, notes: Sequence[Energy
             line.append(f"  {100 * (energy.units_j / first.units_j - 1):+.0f} % against {summaries[0].policy}")
         lines.append(line)
         lines += [Text(f"{'':{width}}  {said}") for said in sensor_lines(summary, note)]
-        if words := host_words(summary):
+        if words := f"void: it ended after {summary.duration_s:.2f} s" if cut else host_words(summary):
             lines.append(Text(f"{'':{width}}  {words}", style="bold red"))
     return lines

@@ -16,7 +16,7 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `event`: {text}, an event of the mix, a limit that the board was seen to set or to lift, or an application that waits
   until a unit is back
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
-- `part_lost`: {part, reason}, the board agent or the manager died
+- `part_lost`: {part, reason}, the board agent or the manager died; `part_back`: {part}, another one took over
 - `stuck`: {app, why, for_s, bound_s, ends}, a worker that makes no progress, and whether its process is ended for it;
   `fenced`: {app, unit, why, held_ms, bound_ms}, one that kept others from their cores and was killed;
   `out`: {app, reason, within_s}, an application whose workers were lost too often within that time
@@ -25,14 +25,19 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
   an application
 - `energy`: {modelled_units_j, modelled_board_j, units {name: {joules, source}}}, at the end of a run with sensors; the
   source is `measured`, `attributed` (a share of a rail of several units), `modelled` or `unknown`
+- `cut_short`: {reason, details}, the last entry of a run that did not come to its end
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
 
 A gear is [subnet, unit, cores], or None for no gear. This module does not know what the entries mean;
 `workloads.results.run_dir` parses them.
 """
 
-from collections.abc import Mapping
+import contextlib
+import errno
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -41,6 +46,8 @@ import msgpack
 from pydantic import TypeAdapter, ValidationError
 
 from scheduler.errors import InputError
+from scheduler.profile import RungProfile
+from workloads.mix.mix import Target
 from workloads.results.planned import Planned
 
 SCHEMA = 1
@@ -67,6 +74,9 @@ class LogHeader:
         power_source: Source of the power figures, in the board's words.
         units_mhz: Clocks of each unit, in the order of the board.
         ladders: Sub-networks of each app, smallest first.
+        duration_s: Length of the mix, board time; None in a log from before it was noted.
+        targets: Targets of each app, in order of time; None likewise.
+        accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
     """
 
     mix: str
@@ -79,10 +89,14 @@ class LogHeader:
     power_source: str
     units_mhz: Mapping[str, tuple[float, ...]]
     ladders: Mapping[str, tuple[str, ...]]
+    # What a summary takes beside the log and the records, for a run that does not come to write its own.
+    duration_s: float | None = None
+    targets: Mapping[str, tuple[Target, ...]] | None = None
+    accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
 
 
 def log_header(
-    plan: Planned, *, time_scale: float, emulated: bool, ladders: Mapping[str, tuple[str, ...]]
+    plan: Planned, *, time_scale: float, emulated: bool, ladders: Mapping[str, Sequence[RungProfile]]
 ) -> LogHeader:
     """Return the header of a run's epoch log.
 
@@ -102,19 +116,37 @@ def log_header(
         emulated=emulated,
         power_source=plan.board.power_source,
         units_mhz={unit.name: unit.mhz for unit in plan.board.units},
-        ladders=ladders,
+        ladders={name: tuple(rung.subnet for rung in ladder) for name, ladder in ladders.items()},
+        duration_s=plan.mix.duration_s,
+        targets={presence.app.name: tuple(presence.targets) for presence in plan.mix.all_apps()},
+        accuracies={
+            name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
+        },
     )
 
 
 class EpochLogWriter:
-    """A log that is being written, entry by entry; usable as a context manager."""
+    """A log that is being written, entry by entry; usable as a context manager.
+
+    A log that can't be written to any more ends there: the run that it is about goes on.
+
+    Attributes:
+        fault: The system's words for why the log ended early; None if it did not.
+    """
 
     def __init__(self, path: Path, header: LogHeader) -> None:
         """Begin a new log; a file that is there is overwritten."""
-        # Unbuffered: each entry is one write, and survives this process.
-        self._file = path.open("wb", buffering=0)
+        self.fault: str | None = None
+        self._path = path
         self._pack = msgpack.Packer().pack
-        self._file.write(self._pack({"schema": SCHEMA, **asdict(header)}))
+        self._length = 0
+        # Unbuffered: each entry is one write, and survives this process.
+        self._file: FileIO | None = None
+        try:
+            self._file = path.open("w+b", buffering=0)
+        except OSError as error:
+            self.fault = error.strerror
+        self._write(self._pack({"schema": SCHEMA, **asdict(header)}))
 
     def append(self, entry: Mapping[str, object]) -> None:
         """Append one entry, such as `{"kind": "event", "now_s": 10.0, "text": "garage leaves"}`.
@@ -122,11 +154,35 @@ class EpochLogWriter:
         Raises:
             TypeError: A field is not a plain value.
         """
-        self._file.write(self._pack({"kind": entry["kind"], "now_s": entry["now_s"], **entry}))
+        self._write(self._pack({"kind": entry["kind"], "now_s": entry["now_s"], **entry}))
+
+    def _write(self, packed: bytes) -> None:
+        if self._file is None or self.fault is not None:
+            return
+        try:
+            if self._file.write(packed) != len(packed):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._length += len(packed)
+        except OSError as error:
+            self.fault = error.strerror
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._length)  # no half of an entry at the end
+
+    def restore(self) -> None:
+        """Write the log again where its file was removed meanwhile.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        if self._file is not None and not self._path.exists():
+            with open(self._file.fileno(), "rb", closefd=False) as written:
+                written.seek(0)
+                self._path.write_bytes(written.read(self._length))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,39 +1,63 @@
 """A run directory, read back whole: `summary.json`, `epochs.msgpack` and `requests.npz`.
 
-The summary and the requests are also written here.
-
-A file that is missing, cut short or of another version becomes one `RunDirError` that names it. This module knows how a
-run is stored; it draws no conclusions from it.
+What a run that was killed left is read as far as it goes, with a line on each thing that is missing. A file that is
+damaged or of another version becomes one `RunDirError` that names it. This module knows how a run is stored; it draws
+no conclusions from it.
 """
 
-import zipfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from actors.requests.records import RECORD
-from scheduler.errors import InputError
 from scheduler.messages import RequestFault
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
+from workloads.results.stored_requests import (
+    EPOCHS_FILE,
+    FIX,
+    REQUESTS_FILE,
+    SUMMARY_FILE,
+    Records,
+    RunDirError,
+    read_requests,
+    write_requests,
+    write_run,
+)
 from workloads.results.summary import Summary, SummaryError, read_summary
 
-SUMMARY_FILE = "summary.json"
-EPOCHS_FILE = "epochs.msgpack"
-REQUESTS_FILE = "requests.npz"
+__all__ = [
+    "EPOCHS_FILE",
+    "REQUESTS_FILE",
+    "SUMMARY_FILE",
+    "ClockChange",
+    "CutShort",
+    "EnergyNote",
+    "EpochPoint",
+    "EventMark",
+    "GearChange",
+    "Records",
+    "RunDirError",
+    "Stall",
+    "StoredRun",
+    "Trouble",
+    "UnitEnergy",
+    "UnitPoint",
+    "WorkerLoss",
+    "read_energy_note",
+    "read_run",
+    "write_requests",
+    "write_run",
+]
 
-_RECORDS = "records:"
-_ARRIVALS = "arrivals:"
+_LATE_EPOCHS = 5
+"""A log whose last epoch is longer ago than this, in epochs, did not come to its end."""
+
 _TROUBLES = {"error", "unhealthy", "denied", "policy_failed", "stuck", "fenced", "out", "fault", "part_lost"}
-
-Records: TypeAlias = NDArray[np.void]
 
 
 class _Timed(Protocol):
@@ -44,10 +68,6 @@ class _Timed(Protocol):
 
 
 _Entry = TypeVar("_Entry", bound=_Timed)
-
-
-class RunDirError(InputError):
-    """A directory holds no run that can be read; the message names the file and the fix."""
 
 
 def _gear_fields(entry: object) -> object:
@@ -158,6 +178,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CutShort:
+    """The end of a run that did not come to its own."""
+
+    now_s: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AppTroubles:
     """What went wrong with an app over the whole run.
 
@@ -212,6 +240,8 @@ class StoredRun:
         energy: Energies of a run with sensors; None for a run without.
         records: Records of each app's requests, shape (n,), of dtype `actors.requests.records.RECORD`.
         arrivals_s: Arrivals of all requests of each app, shape (m,).
+        cut_short: Reason why the run did not come to its end; None if it did, or if nothing was left to say it.
+        missing: Lines on what the directory lacks.
     """
 
     path: Path
@@ -227,75 +257,59 @@ class StoredRun:
     energy: EnergyNote | None = None
     records: dict[str, Records]
     arrivals_s: dict[str, FloatArray]
-
-
-def write_run(
-    run_dir: Path, summary: Summary, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]
-) -> None:
-    """Write the results of a run that has ended: `summary.json` and `requests.npz`.
-
-    Args:
-        run_dir: An existing directory.
-        summary: The run summary.
-        records: Records of each app's requests, of dtype `actors.requests.records.RECORD`.
-        arrivals_s: Arrivals of all requests of each app.
-    """
-    write_requests(run_dir, records, arrivals_s)
-    (run_dir / SUMMARY_FILE).write_text(summary.to_json() + "\n", encoding="utf-8")
-
-
-def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Mapping[str, FloatArray]) -> Path:
-    """Write `requests.npz`: the arrays `records:APP` and `arrivals:APP` for each app.
-
-    Args:
-        run_dir: An existing directory.
-        records: Records of each app's requests, of dtype `actors.requests.records.RECORD`.
-        arrivals_s: Arrivals of all requests of each app.
-
-    Returns:
-        The file.
-    """
-    path = run_dir / REQUESTS_FILE
-    arrays: dict[str, NDArray[Any]] = {_RECORDS + app: array for app, array in records.items()}
-    arrays.update({_ARRIVALS + app: times_s for app, times_s in arrivals_s.items()})
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-    return path
+    cut_short: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 def read_run(run_dir: str | PathLike[str]) -> StoredRun:
-    """Read a run directory.
+    """Read a run directory. A run that did not come to its end is read as far as it goes.
 
     Raises:
-        RunDirError: The directory or one of its files is missing, cut short, damaged or of another schema.
+        RunDirError: The directory is missing, holds too little, or one of its files is damaged or of another schema.
     """
     path = Path(run_dir)
     if not path.is_dir():
         raise RunDirError(f"{path}: there is no such directory; give what `gearshift run --out DIR` wrote.")
-    for name in (SUMMARY_FILE, EPOCHS_FILE, REQUESTS_FILE):
-        if not (path / name).is_file():
-            raise RunDirError(
-                f"{path / name}: there is no such file; give what `gearshift run --out DIR` wrote, "
-                "after the run has ended."
-            )
+    has_summary, has_log = (path / SUMMARY_FILE).is_file(), (path / EPOCHS_FILE).is_file()
+    if not has_log and not has_summary:
+        raise RunDirError(
+            f"{path}: holds neither {SUMMARY_FILE} nor {EPOCHS_FILE}; give what `gearshift run --out DIR` wrote."
+        )
     try:
-        summary = read_summary(path / SUMMARY_FILE)
-        header, entries = read_epoch_log(path / EPOCHS_FILE)
+        summary = read_summary(path / SUMMARY_FILE) if has_summary else None
+        header, entries = read_epoch_log(path / EPOCHS_FILE) if has_log else (None, [])
     except (SummaryError, EpochLogError) as error:
         raise RunDirError(str(error)) from error
-    records, arrivals_s = _read_requests(path / REQUESTS_FILE, summary)
-    if list(header.units_mhz) != list(summary.units) or not header.ladders.keys() >= summary.apps.keys():
-        raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {_FIX}")
+    if summary is not None and header is not None and not _fit(summary, header):
+        raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {FIX}")
 
     def of_kind(kind: str, into: type[_Entry]) -> list[_Entry]:
         return _parse(path / EPOCHS_FILE, entries, kind, into)
 
+    epochs, gears, cuts = of_kind("epoch", EpochPoint), of_kind("gear", GearChange), of_kind(CUT_SHORT, CutShort)
+    apps = list(summary.apps if summary is not None else header.ladders if header is not None else ())
+    records, arrivals_s, missing = read_requests(path, apps, ended=summary is not None)
+    if summary is None:
+        assert header is not None  # one of both is there
+        try:
+            summary, arrivals_s = salvage(
+                Remains(header=header, entries=entries, records=records, scheduled_s=arrivals_s)
+            )
+        except SalvageError as error:
+            raise RunDirError(
+                f"{path}: there is no {SUMMARY_FILE}, and none can be made: {str(error).rstrip('.')}."
+            ) from error
+        missing.insert(0, f"{SUMMARY_FILE}: made of the log and the records, up to {summary.duration_s:.2f} s")
+    if header is None:
+        missing.append(f"{EPOCHS_FILE}: no gears, clocks and events are known")
+    elif epochs and epochs[-1].now_s < summary.duration_s - _LATE_EPOCHS * header.epoch_ms / 1000:
+        missing.append(f"{EPOCHS_FILE}: ends at {epochs[-1].now_s:.2f} s of {summary.duration_s:g} s")
     return StoredRun(
         path=path,
         summary=summary,
-        header=header,
-        epochs=of_kind("epoch", EpochPoint),
-        gears=of_kind("gear", GearChange),
+        header=header or _header_of(summary),
+        epochs=epochs,
+        gears=gears,
         clocks=of_kind("clock", ClockChange),
         events=of_kind("event", EventMark),
         losses=of_kind("lost", WorkerLoss),
@@ -304,6 +318,28 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         energy=next(iter(of_kind("energy", EnergyNote)), None),
         records=records,
         arrivals_s=arrivals_s,
+        cut_short=cuts[-1].reason if cuts else None,
+        missing=tuple(missing),
+    )
+
+
+def _fit(summary: Summary, header: LogHeader) -> bool:
+    return list(header.units_mhz) == list(summary.units) and header.ladders.keys() >= summary.apps.keys()
+
+
+def _header_of(summary: Summary) -> LogHeader:
+    """Return what a summary says of the facts in the header of a log that is missing."""
+    return LogHeader(
+        mix=summary.mix,
+        board=summary.board,
+        policy=summary.policy,
+        seed=summary.seed,
+        time_scale=summary.time_scale,
+        epoch_ms=1000 * summary.duration_s / max(1, summary.manager.epochs),
+        emulated=False,
+        power_source="unknown",
+        units_mhz={name: (unit.mean_mhz,) for name, unit in summary.units.items()},
+        ladders={name: tuple(app.subnets) for name, app in summary.apps.items()},
     )
 
 
@@ -334,9 +370,6 @@ def _read_kind(run_dir: Path, kind: str, into: type[_Entry]) -> list[_Entry]:
     return _parse(path, entries, kind, into)
 
 
-_FIX = "the files are not of one run; run the mix again."
-
-
 def _parse(path: Path, entries: list[Entry], kind: str, into: type[_Entry]) -> list[_Entry]:
     """Return the entries of a kind, in order of time; fields that `into` lacks are left out."""
     try:
@@ -357,20 +390,3 @@ def _trouble(entry: Entry) -> Trouble:
     kind, now_s = entry["kind"], entry["now_s"]
     words = [f"{name} {value}" for name, value in entry.items() if name not in ("kind", "now_s")]
     return Trouble(now_s=now_s, kind=kind.replace("_", " "), text=", ".join(words))
-
-
-def _read_requests(path: Path, summary: Summary) -> tuple[dict[str, Records], dict[str, FloatArray]]:
-    records, arrivals_s = {}, {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            for app in summary.apps:
-                records[app] = arrays[_RECORDS + app]
-                arrivals_s[app] = arrays[_ARRIVALS + app]
-    except KeyError as error:
-        raise RunDirError(f"{path}: {error.args[0]}; {_FIX}") from error
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        raise RunDirError(f"{path}: is cut short or damaged: {error}. Run the mix again.") from error
-    for app, array in records.items():
-        if array.dtype != RECORD:
-            raise RunDirError(f"{path}: {app}: not the records of this version; run the mix again.")
-    return records, arrivals_s

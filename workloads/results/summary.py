@@ -320,8 +320,10 @@ def read_summary(path: Path) -> Summary:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SummaryError(f"{path}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise SummaryError(f"{path}: this is not whole JSON: {error}. Was the run killed? Run it again.") from error
+    except (ValueError, RecursionError) as error:
+        raise SummaryError(
+            f"{path}: this is not whole JSON: {error}. Remove it, and the rest of the run can be read without it."
+        ) from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         schema = data.get("schema") if isinstance(data, dict) else None
         raise SummaryError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import ray
 from numpy.typing import NDArray
 
 from actors.ownership import Claim
+from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
@@ -23,6 +25,7 @@ from workloads.progress import Progress, no_progress
 from workloads.results.summary import Summary
 from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
+from workloads.runs.failure import Failure, RunError
 from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -67,6 +70,7 @@ def run(
 
     Raises:
         InputError: for bad input of any kind; nothing was started.
+        RunError: if the run fails on the way; it has the summary of what there is.
         SimulationError: if a simulated policy fails.
     """
     opened = open_board(board, backend)
@@ -80,6 +84,7 @@ def run(
         if out is not None:
             write_simulated(simulation, simulated, Path(out))
         return simulated.summary
+    refuse_ray_in_use()  # before anything is measured, which takes a while
     # Claimed before anything is measured: profiles too want the CPUs for themselves.
     with Claim([opened], mix.name, share=share) as claim:
         plan = plan_run(
@@ -101,8 +106,11 @@ def run_plan(
     out: Path,
     on_entry: Callable[[Entry], None] = lambda entry: None,
     on_time: Callable[[float], None] = lambda now_s: None,
+    on_failure: Callable[[Failure], None] = lambda failure: None,
 ) -> Summary:
     """Run a plan on a started Ray, into a directory that is made if missing.
+
+    A run that does not come to its end, also by Ctrl-C, leaves a summary of what there is in its directory.
 
     Args:
         plan: the plan.
@@ -110,6 +118,10 @@ def run_plan(
         out: run directory.
         on_entry: called with each entry of the epoch log.
         on_time: called with the board time, now and then.
+        on_failure: called with what there is of a run that fails or is interrupted.
+
+    Raises:
+        RunError: if a process of the run dies for good, or the directory can't be written to.
     """
     out.mkdir(parents=True, exist_ok=True)
     listener = Listener(on_entry, on_time)
@@ -118,6 +130,12 @@ def run_plan(
         live.start()
         live.watch(listener)
         return live.finish(listener)
+    except BaseException as error:
+        failure = live.cut_short(error)
+        on_failure(failure)
+        if isinstance(error, Exception):
+            raise RunError(failure) from error
+        raise
     finally:
         live.kill()
 
@@ -176,6 +194,7 @@ def deploy(
     Applications with `External()` arrivals are served through `Deployment.infer` alone. The arguments are those of
     `run`. The mix's duration bounds its own arrivals and events only.
     """
+    refuse_ray_in_use()
     opened = open_board(board)
     with Claim([opened], mix.name, share=share) as claim:
         plan = plan_run(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms)
@@ -192,13 +211,16 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
     """Run a plan on a started Ray until the block ends, into a directory that is made if missing."""
     out.mkdir(parents=True, exist_ok=True)
     live = LiveRun(plan, session, out, endless=True)
+    deployment = Deployment(live)
     try:
         live.start()
         live.clock.sleep_until(0.0)
-        deployment = Deployment(live)
         with _keeping_log(live):
             yield deployment
         deployment.summary = live.finish(Listener())
+    except BaseException as error:
+        deployment.summary = live.cut_short(error).summary
+        raise
     finally:
         live.kill()
 
@@ -209,8 +231,9 @@ def _keeping_log(live: LiveRun) -> Iterator[None]:
     ended = threading.Event()
 
     def keep() -> None:
-        while not ended.wait(_LOG_WALL_S):
-            live.poll(Listener())
+        with contextlib.suppress(RunError):  # `finish` meets the same, and says so
+            while not ended.wait(_LOG_WALL_S):
+                live.poll(Listener())
 
     thread = threading.Thread(target=keep, name="keep-log", daemon=True)
     thread.start()

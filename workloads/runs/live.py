@@ -21,27 +21,29 @@ from numpy.typing import NDArray
 
 from actors.agent.devices import DeviceError
 from actors.agent.hold import recover
-from actors.agent.sensors import RailTotals
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
-from actors.control.manager_actor import ManagerTask, manager_actor
+from actors.control.manager_actor import manager_actor
 from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
-from actors.requests.records import read_records
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
 from workloads.mix.arrivals import Saturate
-from workloads.mix.briefing import DRAIN_S, app_spec, drained_s
-from workloads.results.epoch_log import EpochLogWriter, LogHeader, log_header
+from workloads.mix.briefing import DRAIN_S, drained_s
 from workloads.results.requests import submitted_s
-from workloads.results.run_dir import EPOCHS_FILE, write_run
+from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import RailSummary, Summary, UnitSummary, energy_summary
+from workloads.results.summary import Summary, UnitSummary
 from workloads.results.trace import record_run
+from workloads.runs.answers import ANSWER_WALL_S, answer
+from workloads.runs.energies import energy_entry, energy_of
+from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel
+from workloads.runs.manager_lives import ManagerLives, manager_task
 from workloads.runs.plan import AppPlan, RunPlan
+from workloads.runs.result_files import ResultFiles, header_of
 from workloads.runs.troubles import TroubleBook
 
 _LEAD_WALL_S = 2.5
@@ -50,8 +52,8 @@ _LEAD_WALL_S = 2.5
 _POLL_WALL_S = 0.2
 """Wall time between two takings of the log."""
 
-_ANSWER_WALL_S = 60.0
-"""Longest wait for an actor to start or to stop; a stalled machine gets this long."""
+_LAST_WORD_WALL_S = 1.0
+"""Longest wait for what the actors still have to say of a run that is cut short."""
 
 _DRAINED_WALL_S = 10.0
 """Longest wait for a worker's last word after its end: one whose process is stopped has none."""
@@ -90,7 +92,7 @@ class LiveRun:
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
-        self._log = EpochLogWriter(out / EPOCHS_FILE, _log_header(plan))
+        self._results = ResultFiles(out, header_of(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._troubles = TroubleBook()
         self._executors: dict[str, Any] = {}
@@ -101,6 +103,8 @@ class LiveRun:
         self._agent: Any = None
         self._manager: Any = None
         self._totals: Any = None
+        self._until_s = math.inf if endless else plan.mix.duration_s + DRAIN_S
+        self._lives = ManagerLives()
 
     @property
     def clock(self) -> BoardClock:
@@ -124,43 +128,43 @@ class LiveRun:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
         directory.mkdir(mode=0o700)
+        self._results.begin(directory)
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
             self._executors[unit] = executor_actor(self._executor_path(unit), device)
         for slot, (name, app) in enumerate(plan.apps.items()):
             spec = self._spec(app, slot, self._arrivals_s[name])
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
-        manager_until_s = math.inf if self._endless else plan.mix.duration_s + DRAIN_S
-        self._manager = manager_actor(self._task(manager_until_s), directory)
-        ray.get([actor.__ray_ready__.remote() for actor in self._actors()], timeout=_ANSWER_WALL_S)
+        self._manager = manager_actor(manager_task(plan, self._until_s), directory)
+        answer([actor.__ray_ready__.remote() for actor in self._actors()], "a process of the run")
         # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
-        ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
+        answer(self._agent.begin.remote(), "the board agent")
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
         first = {name: worker.begin.remote() for name, worker in self._workers.items()}
-        begun = [self._begun(name, answer) for name, answer in first.items()]
+        begun = [self._begun(name, call) for name, call in first.items()]
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
-        ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
+        answer(self._manager.begin.remote(self._workers, self._agent, self._pids), "the manager")
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
 
-    def _begun(self, name: str, answer: Any) -> WorkerStatus:
+    def _begun(self, name: str, call: Any) -> WorkerStatus:
         """Return the status of a worker that begins; one that dies meanwhile is asked again when Ray has it back."""
-        until_s = time.monotonic() + _ANSWER_WALL_S
+        until_s = time.monotonic() + ANSWER_WALL_S
         while True:
             try:
-                status: WorkerStatus = ray.get(answer, timeout=_ANSWER_WALL_S)
+                status: WorkerStatus = ray.get(call, timeout=ANSWER_WALL_S)
                 return status
             except ray.exceptions.ActorUnavailableError:
                 if time.monotonic() > until_s:
                     raise
                 time.sleep(_POLL_WALL_S)
-                answer = self._workers[name].begin.remote()
+                call = self._workers[name].begin.remote()
 
     def watch(self, listener: Listener) -> None:
         """Keep the log until the mix is over; applications that end earlier are drained on the way."""
@@ -174,15 +178,19 @@ class LiveRun:
         """Take new log entries, and drain applications whose time in the mix is over."""
         now_s = self._clock.now_s()
         try:
-            entries = ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S)
-        except ray.exceptions.RayActorError as error:
-            # Said before anything else, since nobody decides from here on.
-            reason = str(error).splitlines()[0]
-            listener.on_entry({"kind": "part_lost", "now_s": now_s, "part": "manager", "reason": reason})
+            entries = answer(self._manager.take_log.remote(), "the manager")
+        except RunError as error:
+            # Said before anything else, since nobody decides until there is another.
+            self._say(listener, "part_lost", part="manager", reason=str(error).removeprefix("the manager "))
+            if self._lives.manager_lost(error):
+                self._replace_manager(listener)
+                return
             raise
         for entry in entries:
             self._keep(entry)
             listener.on_entry(entry)
+        if self._totals is not None and ray.wait([self._totals], timeout=0)[0]:
+            answer(self._totals, "the board agent")  # a call that waits on the agent, and fails at once when it dies
         listener.on_time(now_s)
         if self._claim is not None and self._claim.look() and not self._shared:
             self._shared = True
@@ -193,8 +201,20 @@ class LiveRun:
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
 
+    def _replace_manager(self, listener: Listener) -> None:
+        """Start a manager in place of one that died; workers serve on meanwhile in the gears that they have."""
+        self._manager = manager_actor(manager_task(self.plan, self._until_s), self._directory)
+        answer(self._manager.__ray_ready__.remote(), "the new manager")
+        told, self._pids = self._lives.take_over(self._workers, self._agent, self._pids)
+        answer(self._manager.begin.remote(self._workers, self._agent, self._pids, told), "the new manager")
+        self._say(listener, "part_back", part="manager")
+
     def finish(self, listener: Listener) -> Summary:
-        """End what still runs, add everything up, and write the run directory."""
+        """End what still runs, add everything up, and write the run directory.
+
+        Raises:
+            RunError: if a process of the run is gone, or the directory can't be written to.
+        """
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
@@ -202,30 +222,56 @@ class LiveRun:
                 end_s = min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
                 self._drains[name] = self._drain(name, end_s)
         statuses = self._drained()
-        figures = ray.get(self._manager.finish.remote(), timeout=_ANSWER_WALL_S)
+        figures = answer(self._manager.finish.remote(), "the manager")
         self.poll(listener)
         self._sentinel.stop()
-        totals = ray.get(self._totals or self._agent.totals.remote(now_s), timeout=_ANSWER_WALL_S)
-        handed_back = ray.get(self._agent.restore.remote(), timeout=_ANSWER_WALL_S)
+        totals = answer(self._totals or self._agent.totals.remote(now_s), "the board agent")
+        handed_back = answer(self._agent.restore.remote(), "the board agent")
         if handed_back.left_alone or handed_back.failed:
             entry = {"kind": "handed_back", "now_s": now_s, "lines": handed_back.lines()}
             self._keep(entry)
             listener.on_entry(entry)
         if totals.rails:
-            self._keep(_energy_entry(now_s, totals))
+            self._keep(energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
         apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
         summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
         for entry in self._troubles.end(statuses, summary, now_s):
             self._keep(entry)
-        self._log.close()
-        records = {name: app.records for name, app in apps.items()}
-        write_run(self._out, summary, records, {name: app.arrivals_s for name, app in apps.items()})
-        for name in self.plan.apps:
-            self._records_path(name).unlink(missing_ok=True)
-        record_run(self._out, self.plan.board, self.plan.events)
+        arrivals_s = {name: app.arrivals_s for name, app in apps.items()}
+        self._results.write(
+            summary,
+            {name: app.records for name, app in apps.items()},
+            arrivals_s,
+            write_more=lambda: record_run(self._out, self.plan.board, self.plan.events),
+        )
         return summary
+
+    def cut_short(self, error: BaseException) -> Failure:
+        """Make and write a summary of a run that did not come to its end, of what there is of it.
+
+        Args:
+            error: what ended it.
+        """
+        if isinstance(error, RunError) and error.failure.is_whole:
+            return error.failure
+        reason, now_s = reason_of(error), self._clock.now_s()
+        if now_s <= 0.0:
+            return Failure(reason=reason)
+        until_s = time.monotonic() + _LAST_WORD_WALL_S
+        log, totals = self._manager.take_log.remote(), self._agent.totals_now.remote()
+        with contextlib.suppress(RunError):
+            for entry in answer(log, "the manager", _LAST_WORD_WALL_S):
+                self._keep(entry)
+        energy = NO_ENERGY
+        with contextlib.suppress(RunError):
+            energy = energy_of(answer(totals, "the board agent", max(0.0, until_s - time.monotonic())))
+        self._sentinel.stop()
+        failure = self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
+        for entry in self._troubles.end({}, failure.summary, now_s) if failure.summary is not None else ():
+            self._keep(entry)
+        return failure
 
     def kill(self) -> None:
         """Give the board back and end all actors that have started, so that the same Ray can take another run."""
@@ -234,6 +280,7 @@ class LiveRun:
                 ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
         for actor in self._actors():
             ray.kill(actor)
+        self._results.close()
         self._give_back()
         self._sentinel.stop()
 
@@ -265,11 +312,17 @@ class LiveRun:
                 statuses[name] = None
         return statuses
 
+    def _say(self, listener: Listener, kind: str, **fields: str) -> None:
+        entry = {"kind": kind, "now_s": self._clock.now_s(), **fields}
+        self._keep(entry)
+        listener.on_entry(entry)
+
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
+        self._lives.note(entry)
         self._troubles.note(entry)
-        self._log.append(entry)
+        self._results.log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
 
@@ -290,29 +343,13 @@ class LiveRun:
             artifacts=plan.artifacts,
             profile=plan.profile,
             seed=self.plan.seed,
-            records_path=str(self._records_path(app.name)),
+            records_path=str(self._results.link(app.name)),
             executors={unit: str(self._executor_path(unit)) for unit in self.plan.devices},
         )
 
     def _executor_path(self, unit: str) -> Path:
         # By number: a socket's path has at most 107 characters, and a unit's name may be long.
         return self._directory / f"executor-{list(self.plan.devices).index(unit)}"
-
-    def _records_path(self, app: str) -> Path:
-        return self._out / f"records-{app}.bin"
-
-    def _task(self, until_s: float) -> ManagerTask:
-        mix = self.plan.mix
-        return ManagerTask(
-            board=self.plan.board,
-            apps=tuple(app_spec(app.presence, app.profile) for app in self.plan.apps.values()),
-            events=self.plan.events,
-            policy=self.plan.policy,
-            objective=mix.objective,
-            power_cap_w=mix.power_cap_w,
-            epoch_s=self.plan.epoch_s,
-            until_s=until_s,
-        )
 
     # ------------------------------------------------------------ what came of it
 
@@ -334,13 +371,7 @@ class LiveRun:
                 unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
                 for unit in totals.units
             },
-            energy=energy_summary(
-                totals.units_j,
-                totals.board_j,
-                units_source=totals.units_source,
-                board_source=totals.board_source,
-                rails={rail.name: _rail_summary(rail) for rail in totals.rails},
-            ),
+            energy=energy_of(totals),
             manager=summarize_manager(
                 epochs=figures.epochs,
                 overruns=figures.overruns,
@@ -352,7 +383,7 @@ class LiveRun:
 
     def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
         app = self.plan.apps[name]
-        records = read_records(self._records_path(name))
+        records = self._results.records(name)
         closed_s = status.closed_s if status and status.closed_s is not None else math.inf
         return AppRecords(
             arrivals_s=submitted_s(app.app.arrivals, self._arrivals_s[name], records, closed_s),
@@ -363,33 +394,3 @@ class LiveRun:
             switch_ms=status.switch_ms if status else (),
             end_s=self._ends_s[name],
         )
-
-
-def _rail_summary(rail: RailTotals) -> RailSummary:
-    return RailSummary(
-        joules=rail.joules,
-        covers=rail.covers,
-        samples=rail.samples,
-        longest_gap_s=rail.longest_gap_s,
-        why_unknown=rail.why_unknown,
-    )
-
-
-def _energy_entry(now_s: float, totals: BoardTotals) -> Entry:
-    """Return the log's entry on a run whose rails were read: what the summary has no place for."""
-    return {
-        "kind": "energy",
-        "now_s": now_s,
-        "modelled_units_j": totals.modelled_units_j,
-        "modelled_board_j": totals.modelled_board_j,
-        "units": {unit.name: {"joules": unit.energy_j, "source": unit.energy_source} for unit in totals.units},
-    }
-
-
-def _log_header(plan: RunPlan) -> LogHeader:
-    return log_header(
-        plan,
-        time_scale=plan.time_scale,
-        emulated=plan.board.emulated,
-        ladders={name: tuple(app.artifacts) for name, app in plan.apps.items()},
-    )

@@ -101,7 +101,7 @@ def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> No
     The simulation must have kept its log.
     """
     out.mkdir(parents=True, exist_ok=True)
-    ladders = {app: tuple(rung.subnet for rung in profile.rungs) for app, profile in plan.profiles.items()}
+    ladders = {app: profile.rungs for app, profile in plan.profiles.items()}
     header = log_header(plan, time_scale=1.0, emulated=False, ladders=ladders)
     with EpochLogWriter(out / EPOCHS_FILE, header) as log:
         for entry in simulated.entries:

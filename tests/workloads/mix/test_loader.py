@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,3 +133,14 @@ def test_an_interrupt_is_not_swallowed(script: Path) -> None:
     script.write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         load_mix(script)
+
+
+def test_a_script_that_starts_ray_is_refused_and_one_that_finds_it_started_is_not(
+    script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # In place of Ray, which takes ten seconds to start, a module that says that it is started.
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    script.write_text(GOOD + "\nimport sys\nsys.modules['ray'].is_initialized = lambda: True\n")
+    with pytest.raises(MixError, match=r"park\.py: it starts Ray.*leave ray\.init\(\) out of the mix"):
+        load_mix(script)
+    assert load_mix(script).name == "m"  # it is the program's now

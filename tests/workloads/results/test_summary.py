@@ -300,7 +300,7 @@ def test_stored_summary_reads_back_equal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"schema": 1, "mix": "car', "not whole JSON.*Run it again"),
+        ('{"schema": 1, "mix": "car', "not whole JSON.*Remove it"),
         ('{"schema": 2}', "schema must be 1, not 2"),
         ("[]", "schema must be 1, not None"),
         ('{"schema": 1}', "mix: .*required"),

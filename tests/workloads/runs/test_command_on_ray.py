@@ -14,15 +14,27 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import ray
 
 from actors.cluster import find_board
 from actors.ownership import Claim
 from actors.reaping import reap_dead_runs
+from actors.requests.records import read_records
+from actors.session import RaySession
 from helpers.command_line import COMMAND
-from helpers.live_runs import PATIENCE_S, wait_for
-from helpers.run_processes import tagged
+from helpers.live_runs import PATIENCE_S, assert_sound, wait_for
+from helpers.run_processes import tagged, tagged_processes
 from helpers.summary_schema import SCHEMA
 from helpers.tiny_networks import network
+from scheduler.errors import InputError
+from workloads.mix.loader import load_mix
+from workloads.report.run_report import write_report
+from workloads.results.run_dir import read_run
+from workloads.results.stored_requests import records_file
+from workloads.runs.boards import open_board
+from workloads.runs.failure import RunError
+from workloads.runs.launch import deploy, run, run_plan
+from workloads.runs.plan import plan_run
 
 pytestmark = pytest.mark.ray
 
@@ -98,26 +110,104 @@ def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
     assert not directories(process.pid)
 
 
-@pytest.mark.parametrize(
-    ("number", "begun", "group"),
-    [(signal.SIGINT, "gear ", True), (signal.SIGTERM, "starting Ray", False)],
-    ids=["Ctrl-C in a run", "SIGTERM while Ray starts"],
-)
-def test_an_interrupted_command_leaves_nothing_behind(mix_file, tmp_path, number, begun, group):
+def test_a_command_that_is_terminated_while_ray_starts_leaves_nothing_behind(mix_file, tmp_path):
     process = begin("run", mix_file(600), "--out", tmp_path / "out")
-    read_until(process, begun)
+    read_until(process, "starting Ray")
     wait_for(lambda: "gcs_server" in tagged(process.pid))
-    if group:  # as a terminal does, to all of the run's processes that share it
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 143
+    assert not tagged(process.pid)
+    assert not directories(process.pid)
+    assert stdout == ""
+    assert stderr.splitlines()[-1] == "gearshift: interrupted (SIGTERM); the board is as it was"
+    assert "Traceback" not in stderr
+
+
+def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing_behind(mix_file, tmp_path):
+    out = tmp_path / "out"
+    process = begin("run", mix_file(600), "--out", out, "--json")
+    read_until(process, "gear ")
+    wait_for(lambda: read_records(records_file(out, "gate")).size > 3)
+    (worker, *_) = [one for one in tagged_processes(process.pid) if "WorkerActor" in one.name()]
+    worker.kill()  # Ray says so on the standard output of whoever started it
+    read_until(process, "lost ")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to all of the run's processes that share it
+    os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert not tagged(process.pid)
     assert not directories(process.pid)
-    assert stdout == ""
-    assert stderr.splitlines()[-1] == "gearshift: interrupted; the board is as it was"
+    assert stderr.splitlines()[-1] == "gearshift: interrupted (Ctrl-C); the board is as it was"
     assert "Traceback" not in stderr
+    printed = json.loads(stdout)
+    jsonschema.validate(printed, SCHEMA)
+    gate = printed["apps"]["gate"]
+    assert gate["completed"] > 3
+    assert gate["submitted"] == gate["completed"] + gate["dropped"] + gate["failed"] + gate["in_flight"]
+    assert printed["duration_s"] < 600
+    assert printed["host"]["void"]
+    assert printed["energy"]["units_j"] > 0
+    run = read_run(out)
+    assert run.summary.to_dict() == printed
+    assert (run.cut_short, run.missing) == ("interrupted", ())
+    assert write_report(out).is_file()
+
+
+def kill_manager() -> None:
+    for process in tagged_processes(os.getpid()):
+        if "ManagerActor" in process.name():
+            process.kill()
+
+
+def test_a_manager_that_dies_is_replaced_and_the_run_goes_on(mix_file, tmp_path, session):
+    plan = plan_run(load_mix(mix_file(6)), open_board(ROOT / "cluster.yaml"))
+    deaths = []
+
+    def kill_once(now_s: float) -> None:
+        if now_s > 0.5 and not deaths:
+            deaths.append(now_s)
+            kill_manager()
+
+    entries = []
+    summary = run_plan(plan, session, tmp_path / "out", on_entry=entries.append, on_time=kill_once)
+    assert_sound(summary)
+    assert summary.apps["gate"].submitted == 60
+    kinds = [entry["kind"] for entry in entries]
+    assert kinds.index("part_lost") < kinds.index("part_back")
+    run = read_run(tmp_path / "out")
+    assert run.cut_short is None
+    # It decides again, and numbers its epochs on; the app never left its gear.
+    epochs = [entry["epoch"] for entry in entries if entry["kind"] == "epoch"]
+    assert epochs == sorted(set(epochs))
+    assert len(run.gears) == summary.apps["gate"].switches + 1
+
+
+def test_a_run_whose_managers_keep_dying_keeps_what_it_has(mix_file, tmp_path, session, monkeypatch):
+    monkeypatch.setattr("workloads.runs.manager_lives.MOST_MANAGERS", 1)
+    plan = plan_run(load_mix(mix_file(600)), open_board(ROOT / "cluster.yaml"))
+    failures = []
+
+    def kill(now_s: float) -> None:
+        if now_s > 0.5:
+            kill_manager()
+
+    with pytest.raises(RunError, match=r"^the manager died$") as caught:
+        run_plan(plan, session, tmp_path / "out", on_time=kill, on_failure=failures.append)
+    assert failures == [caught.value.failure]
+    summary = caught.value.failure.summary
+    assert summary is not None
+    jsonschema.validate(summary.to_dict(), SCHEMA)
+    assert summary.apps["gate"].completed > 0
+    assert read_run(tmp_path / "out").cut_short == "the manager died"
+
+
+def test_a_program_that_is_connected_to_a_ray_is_told_so_and_keeps_it(mix_file, session):
+    mix = load_mix(mix_file(1))
+    for start in (lambda: run(mix), lambda: deploy(mix).__enter__(), lambda: RaySession().__enter__()):
+        with pytest.raises(InputError, match="this process is connected to a Ray already"):
+            start()
+    assert ray.is_initialized()
 
 
 def test_what_a_killed_command_leaves_goes_with_the_next_start(mix_file, tmp_path, session):
