@@ -141,6 +141,8 @@ class _Runs:
         ]
         if trace is not None:
             plans = [replace(plan, events=tuple(with_environment(plan.events, trace, self._board))) for plan in plans]
+        for notice in self._mix.notices():
+            self._progress.line(notice)
         return lambda: [self._simulate(plan) for plan in plans]
 
     def _simulate(self, plan: SimulationPlan) -> Summary:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from actors.requests.queue import DROP_RULES, DropRule
+from scheduler.errors import shown
 from workloads.mix.arrivals import Arrivals
-from workloads.mix.errors import MixError, choice, listed, number, whole
+from workloads.mix.errors import MixError, choice, file_name, listed, number, whole
 
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
 """The check of each field's value; called with the field as the user knows it, and the value."""
@@ -128,29 +129,29 @@ class App:
         if not (self.on_result is None or callable(self.on_result)):
             raise MixError(f"{where}: on_result must be a callable or None, not {self.on_result!r}.")
 
-    def queue_bound(self, latency_ms: float | None = None) -> int:
+    def queue_bound(self, present_s: float) -> int:
         """Return how many requests may wait.
 
         Without a `queue` of its own, an app at 50 Hz with a target of 100 ms may have 5 waiting.
 
         Args:
-            latency_ms: The latency target in force; None is the app's first.
+            present_s: How long the app is in the mix; what a `Trace` holds beyond that has no part in its rate.
 
         Returns:
-            `queue` where it is given, else as many requests as arrive within the target, and at least 2. A rate that
-            is not known beforehand counts as 0.
+            `queue` where it is given, else as many requests as arrive within the first target, and at least 2. A rate
+            that is not known beforehand counts as 0.
         """
         if self.queue is not None:
             return self.queue
-        target_ms = self.latency_ms if latency_ms is None else latency_ms
-        return max(2, ceil((self.arrivals.rate_hz or 0.0) * target_ms / 1000))
+        return max(2, ceil((self.arrivals.rate_hz(present_s) or 0.0) * self.latency_ms / 1000))
 
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_-]+", name):
-        slug = re.sub("[^a-z0-9_-]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
+        slug = re.sub("[^a-z0-9_-]+", "-", name[:40].lower()).strip("-") if isinstance(name, str) else ""
         hint = f" Did you mean {slug!r}?" if slug else ""
-        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {name!r}.{hint}")
+        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {shown(name)}.{hint}")
+    file_name("app: name", name)
 
 
 def _rung(model: object) -> Rung:

@@ -202,12 +202,12 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        weights are random, or that an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
+        since a sensor cannot be read, that weights are random, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
+    said = [*plan.given_back, *plan.mix.notices(), *check_sensors(plan.board, plan.machine.tree)]
     said += dict.fromkeys(net.notice for net in nets if net.notice)
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "

@@ -76,7 +76,10 @@ def read_table(path: Path) -> list[Line]:
         raise PowerTableError(f"{path}: can't be read ({why}); give a CSV file in UTF-8.") from None
     # Comments become empty lines, so that the reader's count of lines stays the file's.
     reader = csv.reader("" if line.startswith("#") else line for line in text.splitlines())
-    rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise PowerTableError(f"{path}: is no CSV: {error}; give a CSV file in UTF-8.") from None
     if len(rows) < 2:
         raise PowerTableError(f"{path}: has no rows; give a line with the columns, and a line for each figure.")
     heads = rows[0][1]
