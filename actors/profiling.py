@@ -282,9 +282,7 @@ def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable
     taken = iter(range(1, _ROUNDS_AT_MOST * total + 1))
     with own_executor(device) as executor:
         networks = [executor.prepare(artifact) for artifact in artifacts]
-        times = measure(
-            networks, _inputs(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES
-        )
+        times = measure(networks, noise(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES)
     rungs = [
         _StoredRung(
             subnet=artifact.subnet,
@@ -316,12 +314,12 @@ def _measure_on(
     """
     affinity.set(threading.get_native_id(), cpus)
     networks = [engines.prepare(artifact, name, threads=len(cpus)) for name in candidates for artifact in artifacts]
-    inputs = _inputs(artifacts) * len(candidates)
+    inputs = noise(artifacts) * len(candidates)
     turns = range(0, len(networks), len(artifacts)) if len(candidates) > 1 else ()
     return measure(networks, inputs, count, samples=_SAMPLES, settle_before=turns)
 
 
-def _inputs(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
+def noise(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
     """Return an input of noise for each artifact."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]

@@ -122,10 +122,7 @@ def write_packaged_profile(
             subnet=rung.subnet,
             accuracy=rung.accuracy,
             accuracy_source=rung.accuracy_source,  # type: ignore[arg-type]  # validated here
-            times=[
-                _Time(**{**asdict(time), "samples_ms": thinned(time.samples_ms)})  # validated here
-                for time in rung.times
-            ],
+            times=[_packaged_time(time) for time in rung.times],
         )
         for rung in profile.rungs
     ]
@@ -140,6 +137,12 @@ def write_packaged_profile(
         rungs=rungs,
     )
     Path(path).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _packaged_time(time: ServiceTime) -> _Time:
+    # Power is measured on one board, and a packaged profile is of many: how far off its activity is there is not known.
+    kept = {key: figure for key, figure in asdict(time).items() if key != "activity_error"}
+    return _Time(**{**kept, "samples_ms": thinned(time.samples_ms)})
 
 
 def thinned(samples_ms: tuple[float, ...]) -> list[float]:

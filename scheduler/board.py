@@ -64,7 +64,8 @@ class BoardUnit:
         domain: name of its frequency domain; units of one domain have one clock. None for a domain of its own.
         may_switch_off: true if its owner allows all its CPUs to be taken offline.
         may_lock: true if its owner allows the lock of its clocks to be set and then taken off, whoever had set one.
-        transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then.
+        transition_us: time from asking for a clock until it is in force, in µs; the old one is in force until then. 0
+            of a real clock is unknown.
         idle_states: sleep states of its cores, the shallowest first.
         idle_share: power of the unit while none of its cores is busy, as a share of `static_w`.
         off_w: power of the unit while all its CPUs are offline; None where it is never switched off, or where that is
@@ -135,11 +136,14 @@ class BoardUnit:
     def can_pace(self, shortest_ms: float) -> bool:
         """Return True if requests can have clocks of their own: changing the clock takes little of the shortest one.
 
+        Of a real clock it has to be known how long that takes.
+
         Args:
             shortest_ms: mean service time, at the top clock, of the shortest requests that may come.
         """
         quick = 1e-3 * self.transition_us <= MOST_IN_TRANSITION * shortest_ms
-        return DVFS[self.dvfs].per_request and len(self.mhz) > 1 and quick
+        known = self.emulated or self.transition_us > 0
+        return DVFS[self.dvfs].per_request and len(self.mhz) > 1 and known and quick
 
     @property
     def powered(self) -> bool:

@@ -68,6 +68,7 @@ class ServiceTime:
         engine: the execution engine of the measurement; `auto` where it was not chosen by measurement.
         activity: factor on `BoardUnit.dynamic_w` while the sub-network runs: on a core of 1 W, 0.8 makes 0.8 W.
         activity_source: `measured`, `published` or `assumed`.
+        activity_error: standard error of a measured activity; None of another.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class ServiceTime:
     engine: str = "auto"
     activity: float = 1.0
     activity_source: str = "assumed"
+    activity_error: float | None = None
 
     @property
     def mean_ms(self) -> float:

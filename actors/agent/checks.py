@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from actors.agent.devices import open_clock
+from actors.agent.devices.cpufreq import policies_of, set_by_speed
 from actors.agent.devices.hotplug import UnitSwitch
 from actors.agent.devices.journal import Journal, check_state
 from actors.agent.devices.real import RealClock
@@ -29,6 +33,28 @@ def check_clocks(board: Board, machine: Machine) -> None:
     if real_units(board):
         check_state(machine.state)
         check_free(machine)
+
+
+def with_known_transitions(board: Board, sources: Mapping[str, str], machine: Machine) -> Board:
+    """Return a board that states no `transition_us` which may be wrong where the clock is set by limits.
+
+    There the kernel tells a latency of the hardware, and may obey milliseconds after a limit was written. So a figure
+    counts only if its source says that it was measured; else it is unknown, and requests get no clocks of their own.
+
+    Args:
+        board: the board.
+        sources: source of its figures, by key.
+        machine: the machine that it is.
+    """
+    units = []
+    for unit in board.units:
+        source = sources.get(f"{unit.name}.transition_us", sources.get("transition_us", ""))
+        doubtful = unit.dvfs == "cpufreq" and unit.transition_us and not source.startswith("measured")
+        if doubtful and not set_by_speed(policies_of(unit, machine.tree)):
+            units.append(replace(unit, transition_us=0.0))
+        else:
+            units.append(unit)
+    return replace(board, units=tuple(units))
 
 
 def check_governor(board: Board, policy: str, machine: Machine) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from actors.agent.devices import REAL_CLOCKS, open_clock
 from actors.agent.devices.hand_back import HandedBack, hand_back
 from actors.agent.devices.journal import Journal, read_journals
 from actors.agent.devices.lock import lock_board, owner_of_board
+from actors.agent.devices.real import RealClock
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
@@ -105,10 +107,23 @@ def real_units(board: Board) -> list[BoardUnit]:
     return [unit for unit in board.units if unit.dvfs in REAL_CLOCKS]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopClocks:
+    """The real clocks of a board while they are kept at their highest.
+
+    Attributes:
+        mhz: by unit with a real clock, the clock that was granted; a power mode may leave less than the highest.
+        knobs: by unit, the knobs of its clock.
+    """
+
+    mhz: Mapping[str, float]
+    knobs: Mapping[str, RealClock]
+
+
 @contextmanager
 def at_top_clocks(
     board: Board, machine: Machine, on_faults: Callable[[list[str]], None] = lambda faults: None
-) -> Iterator[Mapping[str, float]]:
+) -> Iterator[TopClocks]:
     """Keep all real clocks of a board at their highest within the block, as profiles want them.
 
     Args:
@@ -117,21 +132,22 @@ def at_top_clocks(
         on_faults: told of knobs that could not be given back at the end, in words.
 
     Yields:
-        By unit with a real clock, the clock that was granted, in MHz: a power mode may leave less than the highest.
+        The clocks that were granted.
 
     Raises:
         BoardError: if another process has a hold on the board, or a clock can't be set.
     """
     units = real_units(board)
     if not units:
-        yield {}
+        yield TopClocks(mhz={}, knobs={})
         return
     with _told_of(board):
         hold = Hold(machine)
     try:
         with _told_of(board):
-            granted = {unit.name: open_clock(board, unit, hold.journal).set_clock(unit.mhz[-1]) for unit in units}
-        yield granted
+            knobs = {unit.name: open_clock(board, unit, hold.journal) for unit in units}
+            granted = {unit.name: knobs[unit.name].set_clock(unit.mhz[-1]) for unit in units}
+        yield TopClocks(mhz=granted, knobs=knobs)
     finally:
         on_faults(hold.give_back().faults())
 

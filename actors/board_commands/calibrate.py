@@ -6,59 +6,30 @@ The board is held meanwhile, and given back whatever ends it. What the records s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from actors.agent.devices import open_clock
 from actors.agent.devices.hand_back import HandedBack
-from actors.agent.devices.real import RealClock, Seen
-from actors.agent.devices.sysfs import Tree
+from actors.agent.devices.hotplug import UnitSwitch
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.real import RealClock
+from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.devices.thermal import Thermometer
 from actors.agent.hold import Hold, real_units
-from actors.agent.machine import Machine
-from actors.agent.sensors import RailTotals, Sampler, sensors_of
+from actors.agent.sensors import RailTotals, sensors_of
+from actors.board_commands.bench import SETTLE_S, Account, Bench, Meters, why_held
 from actors.board_commands.calibration_plan import Point, Record, plan
-from actors.board_commands.load import BurnLoad, Load
-from actors.clock import BoardClock, Clock
-from actors.ledger.meters import UnitReading
+from actors.board_commands.clock_changes import ClockChanges, clock_changes
+from actors.board_commands.load import Load
+from actors.board_commands.switching_off import SwitchedOff, switch_off
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError
-
-SETTLE_S = 0.3
-"""Time between a new clock or load and the measurement: sensors average over some 10 ms, and governors of GPUs look
-every 50 ms."""
 
 _WARMER_C = 5.0
 """A unit that is warmer than at first by more than this cools down before its next point: leakage rises with heat."""
 _COOL_AT_MOST_S = 20.0
 _COOL_STEP_S = 0.5
-
-_HELD = 0.98
-"""A clock below this share of the one asked for was held down."""
-
-Units = Callable[[], Mapping[str, UnitReading]]
-
-
-class Meters(Protocol):
-    """What reads the rails; `Sampler` is one."""
-
-    def start(self) -> None:
-        """Begin to read in the background."""
-        ...
-
-    def mark(self) -> None:
-        """Begin the window of `totals`."""
-        ...
-
-    def totals(self) -> tuple[RailTotals, ...]:
-        """Return each rail's totals since the mark."""
-        ...
-
-    def close(self) -> None:
-        """Stop reading."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +40,8 @@ class Calibration:
         records: a record for each point that was measured as planned.
         held: points whose clock the kernel did not grant, each with the reason in words.
         unread: by rail, why it could not be read, for rails that gave nothing at some point.
+        changes: by unit with a real clock, how long it takes to change that; None where the kernel shows no change.
+        switched: by unit that may be switched off, what came of that, or in words why it did not work.
         recovered: what came of giving back what a dead run had left.
         handed_back: what came of giving the board back.
     """
@@ -76,36 +49,10 @@ class Calibration:
     records: tuple[Record, ...]
     held: Mapping[Point, str]
     unread: Mapping[str, str]
+    changes: Mapping[str, ClockChanges | None]
+    switched: Mapping[str, SwitchedOff | str]
     recovered: HandedBack
     handed_back: HandedBack
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bench:
-    """What a calibration works with; a test has a board, a load and a time of its own.
-
-    Attributes:
-        machine: the machine that the board is.
-        clock: board time.
-        load: makes the load, for the CPUs given.
-        meters: makes the meters of a board's rails.
-    """
-
-    machine: Machine
-    clock: Clock
-    load: Callable[[Sequence[int]], Load]
-    meters: Callable[[Board, Units], Meters]
-
-
-def real_bench(machine: Machine) -> Bench:
-    """Return a bench of this machine."""
-    clock = BoardClock(time.monotonic())
-    return Bench(
-        machine=machine,
-        clock=clock,
-        load=BurnLoad,
-        meters=lambda board, units: Sampler(board, machine.tree, clock, units),
-    )
 
 
 def with_named_rails(board: Board, tree: Tree) -> Board:
@@ -161,11 +108,17 @@ def calibrate(
     points = points_of(board)
     hold = Hold(bench.machine)
     try:
-        records, held, unread = _measured(board, points, bench, hold, seconds, on_progress)
+        measured = _measured(board, points, bench, hold, seconds, on_progress)
     finally:
         handed_back = hold.give_back()
     return Calibration(
-        records=tuple(records), held=held, unread=unread, recovered=hold.recovered, handed_back=handed_back
+        records=tuple(measured.records),
+        held=measured.held,
+        unread=measured.unread,
+        changes=measured.changes,
+        switched=measured.switched,
+        recovered=hold.recovered,
+        handed_back=handed_back,
     )
 
 
@@ -176,8 +129,8 @@ def _measured(
     hold: Hold,
     seconds: float,
     on_progress: Callable[[int, int], None],
-) -> tuple[list[Record], dict[Point, str], dict[str, str]]:
-    account = _Account(board, bench.clock)
+) -> _Table:
+    account = Account(board, bench.clock)
     knobs = {unit.name: open_clock(board, unit, hold.journal) for unit in real_units(board)}
     load = bench.load([cpu for unit in board.units for cpu in unit.cpus])
     try:
@@ -185,14 +138,19 @@ def _measured(
         try:
             meters.start()
             table = _Table(board, bench, knobs, load, meters, account)
-            records = []
             for done, point in enumerate(points):
                 on_progress(done, len(points))
-                record = table.measure(point, seconds)
-                if record is not None:
-                    records.append(record)
+                table.measure(point, seconds)
+            for unit in board.units:
+                if unit.kind == "cpu" and unit.name in knobs and len(unit.mhz) > 1:
+                    table.change_clock(unit)
+            # The load ends first: its processes are pinned to CPUs that are to go.
+            load.close()
+            for unit in board.units:
+                if unit.may_switch_off:
+                    table.switch_off(unit, hold.journal, seconds)
             on_progress(len(points), len(points))
-            return records, table.held, table.unread
+            return table
         finally:
             meters.close()
     finally:
@@ -209,8 +167,11 @@ class _Table:
         knobs: Mapping[str, RealClock],
         load: Load,
         meters: Meters,
-        account: _Account,
+        account: Account,
     ) -> None:
+        self.records: list[Record] = []
+        self.changes: dict[str, ClockChanges | None] = {}
+        self.switched: dict[str, SwitchedOff | str] = {}
         self.held: dict[Point, str] = {}
         self.unread: dict[str, str] = {}
         self._set_to: dict[str, tuple[float, float]] = {}  # by unit, the clock asked for last, and granted
@@ -223,51 +184,85 @@ class _Table:
         self._thermometer = Thermometer(bench.machine.tree)
         self._first_c = {unit.name: self._temp_c(unit) for unit in board.units}
 
-    def measure(self, point: Point, seconds: float) -> Record | None:
-        """Measure at one point; None if the kernel does not grant its clock, or takes it away meanwhile."""
+    def measure(self, point: Point, seconds: float) -> None:
+        """Measure at one point, unless the kernel does not grant its clock, or takes it away meanwhile."""
         unit = self._board.unit(point.unit)
-        for other in self._board.units:
-            self._set(other, other.mhz[0])
+        self._rest()
         self._cool(unit)
         granted_mhz = self._set(unit, point.mhz)
         if self._is_held(point, granted_mhz):
-            return None
+            return
         self._account.busy(unit.name, point.busy)
         self._load.start(unit.cpus[: point.busy])
+        totals, span_s = self._window(seconds)
+        held = self._is_held(point, granted_mhz)
+        step_s = self._load.stop()
+        self._account.busy(unit.name, 0)
+        if held:
+            return
+        self.records.append(
+            Record(
+                point=point,
+                granted_mhz=granted_mhz,
+                step_s=step_s,
+                powers_w=self._powers_w(totals, span_s),
+                temp_c=self._temp_c(unit),
+            )
+        )
+
+    def change_clock(self, unit: BoardUnit) -> None:
+        """Measure how long a unit takes to change its clock."""
+        self._rest()
+        self._account.busy(unit.name, unit.cores)
+        self._load.start(unit.cpus)
+        self.changes[unit.name] = clock_changes(self._knobs[unit.name], unit.mhz[0], unit.mhz[-1], self._clock)
+        self._load.stop()
+        self._account.busy(unit.name, 0)
+
+    def switch_off(self, unit: BoardUnit, journal: Journal, seconds: float) -> None:
+        """Measure what a unit takes while it is off, and how long it takes to go and to come."""
+
+        def come_back() -> None:
+            self._set_to.pop(unit.name)
+            self._set(unit, unit.mhz[0])
+
+        self._rest()
+        try:
+            switch = UnitSwitch(unit, journal)
+            self.switched[unit.name] = switch_off(
+                switch, self._knobs[unit.name], lambda: self._powers_w(*self._window(seconds)), come_back
+            )
+        except DeviceError as error:
+            self.switched[unit.name] = str(error)
+
+    def _rest(self) -> None:
+        """Have all units idle at their lowest clocks."""
+        for unit in self._board.units:
+            self._set(unit, unit.mhz[0])
+
+    def _window(self, seconds: float) -> tuple[tuple[RailTotals, ...], float]:
+        """Return the totals of the rails over a while, once all has settled, and how long that was."""
         self._wait(SETTLE_S)
         self._meters.mark()
         begin_s = self._clock.now_s()
         self._wait(seconds)
         totals = self._meters.totals()
-        span_s = self._clock.now_s() - begin_s
-        held = self._is_held(point, granted_mhz)
-        step_s = self._load.stop()
-        self._account.busy(unit.name, 0)
-        if held:
-            return None
-        for rail in totals:
-            if rail.why_unknown is not None:
-                self.unread[rail.name] = rail.why_unknown
-        return Record(
-            point=point,
-            granted_mhz=granted_mhz,
-            step_s=step_s,
-            # What a recording says was not measured now, and its joules say nothing of this point.
-            powers_w={
-                rail.name: rail.joules / span_s
-                for rail in totals
-                if rail.joules is not None and rail.why_unknown is None
-            },
-            temp_c=self._temp_c(unit),
-        )
+        return totals, self._clock.now_s() - begin_s
+
+    def _powers_w(self, totals: Sequence[RailTotals], span_s: float) -> dict[str, float]:
+        """Return the mean power of the rails that could be read, and note why the others could not."""
+        self.unread |= {rail.name: rail.why_unknown for rail in totals if rail.why_unknown is not None}
+        # What a recording says was not measured now, and its joules say nothing of this point.
+        return {
+            rail.name: rail.joules / span_s for rail in totals if rail.joules is not None and rail.why_unknown is None
+        }
 
     def _is_held(self, point: Point, granted_mhz: float) -> bool:
         """Return True if a unit does not have the clock that it was to have, and note why."""
-        seen = self._knobs[point.unit].look() if point.unit in self._knobs else Seen(mhz=granted_mhz)
-        if min(granted_mhz, seen.max_mhz or granted_mhz) >= _HELD * point.mhz:
-            return False
-        self.held[point] = seen.held_by or "it does not say why"
-        return True
+        why = why_held(self._knobs.get(point.unit), granted_mhz, point.mhz)
+        if why is not None:
+            self.held[point] = why
+        return why is not None
 
     def _set(self, unit: BoardUnit, mhz: float) -> float:
         """Set a unit's clock, unless it has been set so already; return the one granted."""
@@ -295,51 +290,3 @@ class _Table:
 
     def _wait(self, seconds: float) -> None:
         self._clock.sleep_until(self._clock.now_s() + seconds)
-
-
-class _Account:
-    """The clocks and busy cores of a board over time, by which the meters tell a rail that is stuck."""
-
-    def __init__(self, board: Board, clock: Clock) -> None:
-        self._clock = clock
-        self._at_s = clock.now_s()
-        self._cpus = {unit.name: unit.cpus for unit in board.units}
-        self._mhz = {unit.name: unit.mhz[0] for unit in board.units}
-        self._busy = {unit.name: 0 for unit in board.units}
-        self._mhz_s = dict.fromkeys(self._mhz, 0.0)
-        self._busy_s = dict.fromkeys(self._mhz, 0.0)
-
-    def clock(self, unit: str, mhz: float) -> None:
-        self._add_up()
-        self._mhz[unit] = mhz
-
-    def busy(self, unit: str, cores: int) -> None:
-        self._add_up()
-        self._busy[unit] = cores
-
-    def readings(self) -> dict[str, UnitReading]:
-        self._add_up()
-        return {
-            name: UnitReading(
-                name=name,
-                now_s=self._at_s,
-                mhz=mhz,
-                other_load=0.0,
-                cpus_online=self._cpus[name],
-                clock_changes=0,
-                pace=0.0,
-                progress_ms=0.0,
-                busy_s=(self._busy_s[name],),
-                mhz_s=self._mhz_s[name],
-                static_j=None,
-                dynamic_j=None,
-            )
-            for name, mhz in self._mhz.items()
-        }
-
-    def _add_up(self) -> None:
-        now_s = self._clock.now_s()
-        span_s, self._at_s = now_s - self._at_s, now_s
-        for name in self._mhz:
-            self._mhz_s[name] += self._mhz[name] * span_s
-            self._busy_s[name] += self._busy[name] * span_s

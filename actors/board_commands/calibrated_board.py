@@ -10,6 +10,7 @@ from types import MappingProxyType
 from actors.board_commands.calibrate import Calibration
 from actors.board_commands.calibration_fit import RailFit, SpeedFit, fit_rail, fit_speed
 from actors.board_commands.calibration_plan import Point, held_out
+from actors.board_commands.switching_off import TIMES, SwitchedOff
 from scheduler.board import Board, BoardUnit
 from scheduler.mode import ClockRange, Mode
 
@@ -55,7 +56,8 @@ def calibrated(
         name: tuple(mhz for mhz in clocks if name not in rail_of or mhz in rail_of[name].static_w[name])
         for name, clocks in real.items()
     }
-    units = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
+    fitted = [_unit(unit, kept[unit.name], board, speeds, kept, rail_of) for unit in board.units]
+    units = [_with_changes(unit, calibration, rail_of.get(unit.name)) for unit in fitted]
     by_calibration = f"measured: gearshift calibrate, {when}"
     on_share = f"fitted: to the same, a + b / clock; gearshift calibrate, {when}"
     by_unit = {
@@ -63,6 +65,12 @@ def calibrated(
         "memory_share": {name: on_share for name, fit in speeds.items() if fit.memory_share is not None},
         "static_w": {name: f"{by_calibration}; {_on_rest(board, fit)}" for name, fit in rail_of.items()},
         "dynamic_w": dict.fromkeys(rail_of, f"{by_calibration}, cores that multiply matrices"),
+        "transition_us": {
+            name: f"{by_calibration}, the slower way: {changes.text}"
+            for name, changes in calibration.changes.items()
+            if changes is not None
+        },
+        **_on_switching(calibration, rail_of, by_calibration),
     }
     sources = {key: text for name, said in by_unit.items() for key, text in _by_key(board, name, said).items()}
     base_w = _base_w(board, calibration, rail_of)
@@ -133,6 +141,36 @@ def _unit(
     return found
 
 
+def _with_changes(unit: BoardUnit, calibration: Calibration, fit: RailFit | None) -> BoardUnit:
+    """Return a unit with the times that changes of its clock take, and with what was found when it was switched off."""
+    changes = calibration.changes.get(unit.name)
+    if changes is not None:
+        unit = replace(unit, transition_us=float(f"{changes.typical_us:.3g}"))
+    switched = calibration.switched.get(unit.name)
+    if not isinstance(switched, SwitchedOff):
+        return unit
+    unit = replace(unit, off_ms=float(f"{switched.off_ms:.3g}"), on_ms=float(f"{switched.on_ms:.3g}"))
+    if fit is None or fit.rail not in switched.saved_w or unit.static_w is None:
+        return unit
+    idle_w = unit.static_w[0]
+    return replace(unit, off_w=round(min(max(0.0, idle_w - switched.saved_w[fit.rail]), idle_w), 4))
+
+
+def _on_switching(
+    calibration: Calibration, rail_of: Mapping[str, RailFit], by_calibration: str
+) -> dict[str, dict[str, str]]:
+    """Return the sources of what was found when units were switched off, by key and unit."""
+    switched = {name: one for name, one in calibration.switched.items() if isinstance(one, SwitchedOff)}
+    times = dict.fromkeys(switched, f"{by_calibration}, the median of {TIMES}")
+    saved = {
+        name: f"{by_calibration}: static_w at the lowest clock, less the {one.saved_w[fit.rail]:.3f} W that "
+        f"{fit.rail} shows less while it is off"
+        for name, one in switched.items()
+        if (fit := rail_of.get(name)) is not None and fit.rail in one.saved_w
+    }
+    return {"off_ms": times, "on_ms": times, "off_w": saved}
+
+
 def _kept(unit: BoardUnit, watts: Sequence[float] | None, mhz: Sequence[float]) -> tuple[float, ...] | None:
     return None if watts is None else tuple(watt for one, watt in zip(unit.mhz, watts, strict=True) if one in mhz)
 
@@ -201,6 +239,24 @@ def _on_held(unit: str, speed: SpeedFit | None, held: Mapping[Point, str]) -> li
     ]
 
 
+def _on_changes(unit: str, calibration: Calibration) -> list[str]:
+    """Return what is to be said of changes of a unit's clock, and of switching it off."""
+    said = []
+    if unit in calibration.changes:
+        changes = calibration.changes[unit]
+        said.append(
+            f"{unit}: the kernel shows no new clock when one is set, so transition_us is as it was"
+            if changes is None
+            else f"{unit}: a new clock is in force after {changes.text}"
+        )
+    switched = calibration.switched.get(unit)
+    if isinstance(switched, SwitchedOff):
+        said.append(f"{unit}: it goes off in {switched.off_ms:.3g} ms and comes back in {switched.on_ms:.3g} ms")
+    elif switched is not None:
+        said.append(f"{unit}: it could not be switched off and on ({switched}); off_w, off_ms, on_ms are as they were")
+    return said
+
+
 def _findings(
     board: Board,
     found: Board,
@@ -224,6 +280,7 @@ def _findings(
         if temps_c:
             span = dict.fromkeys(f"{temp_c:.0f}" for temp_c in (min(temps_c), max(temps_c)))
             said.append(f"{unit.name}: measured at {' to '.join(span)} °C")
+        said += _on_changes(unit.name, calibration)
         if unit.off_w is not None and found.unit(unit.name).off_w is None:
             said.append(f"{unit.name}: off_w, {unit.off_w:g} W, is more than it takes at rest, and is left out")
         if unit.kind == "gpu":

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.agent.devices import REAL_CLOCKS
-from actors.agent.devices.cpufreq import Policy
+from actors.agent.devices.cpufreq import Policy, set_by_speed
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.devices.topology import Cluster, cpu_ranges
@@ -68,6 +68,12 @@ def cpu_unit(tree: Tree, cluster: Cluster, *, all_clocks: bool) -> FoundUnit:
     sources["mhz"] = _source_of_clocks(tree, policies)
     if unit.transition_us:
         sources["transition_us"] = "published: the kernel's cpuinfo_transition_latency"
+    else:
+        text = (
+            "how long a change of clock takes is not known, so requests get no clocks of their own; gearshift "
+            "calibrate measures it"
+        )
+        remarks.append(Remark(unit=cluster.name, text=text))
     remarks += _energy_model(tree, cluster)
     if cluster.strangers:
         have = "have" if len(cluster.strangers) > 1 else "has"
@@ -159,6 +165,9 @@ def grid(bottom_khz: int, top_khz: int) -> list[int]:
 
 
 def _transition_us(tree: Tree, policies: Sequence[Policy]) -> float:
+    """Return the latency that the kernel tells; 0 for unknown, as where it may obey its limits some time later."""
+    if not set_by_speed(policies):
+        return 0.0
     figures = [tree.number_or_none(f"{policy.directory}/cpuinfo_transition_latency") or 0 for policy in policies]
     return max((ns / 1000 for ns in figures if 0 < ns < _ETERNAL_NS), default=0.0)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from actors.agent.machine import Machine
 from actors.agent.sensors import RailTotals, Sampler
-from actors.board_commands.calibrate import Bench, Units
+from actors.board_commands.bench import Bench, Units
 from helpers.fake_kernel import FakeKernel, FakeTree
 from helpers.virtual_clock import VirtualClock
 from scheduler.board import Board
@@ -28,6 +29,9 @@ class Silicon:
         dynamic_w: by unit, what one busy core adds at a clock.
         rails: by rail of the kernel's, the units behind it, and what else it feeds, in W.
         busy: the CPUs that compute now.
+        activity: factor on what busy cores add, of what computes there now.
+        off_w: what a unit takes while all its CPUs are offline.
+        ripple_w: most that a rail wavers by from one moment to the next.
     """
 
     kernel: FakeKernel
@@ -37,6 +41,10 @@ class Silicon:
     dynamic_w: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     rails: Mapping[str, tuple[Sequence[str], float]] = field(default_factory=dict)
     busy: frozenset[int] = frozenset()
+    activity: float = 1.0
+    off_w: float = 0.0
+    ripple_w: float = 0.0
+    _chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     def __post_init__(self) -> None:
         for rail in self.rails:
@@ -51,9 +59,13 @@ class Silicon:
         units, rest_w = self.rails[rail]
         for unit in units:
             cpus = [cpu for cpu, its in self.unit_of.items() if its == unit]
+            if not self.kernel.cpus.online.intersection(cpus):
+                rest_w += self.off_w
+                continue
             mhz = self.mhz(cpus[0])
-            rest_w += self.static_w[unit](mhz) + len(self.busy.intersection(cpus)) * self.dynamic_w[unit](mhz)
-        return rest_w
+            busy = self.activity * len(self.busy.intersection(cpus))
+            rest_w += self.static_w[unit](mhz) + busy * self.dynamic_w[unit](mhz)
+        return rest_w + self.ripple_w * self._chance.uniform(-1, 1)
 
 
 class FakeLoad:
@@ -90,12 +102,15 @@ class _StepClock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self.at_steps: list[Callable[[], None]] = []
+        self._read_s = 0.0
 
     def sleep_until(self, at_s: float) -> None:
         while self.now_s() < at_s:
-            super().sleep_until(min(at_s, self.now_s() + _STEP_S))
-            for action in self.at_steps:
-                action()
+            super().sleep_until(min(at_s, self._read_s + _STEP_S))
+            if self.now_s() >= self._read_s + _STEP_S:
+                self._read_s = self.now_s()
+                for action in self.at_steps:
+                    action()
 
 
 class _Meters:

@@ -92,3 +92,21 @@ def test_a_boards_energy_is_that_of_its_units_and_of_the_rest():
 def test_energy_is_modelled_where_every_unit_has_power_figures():
     assert BOARD.energy_source == "modelled"
     assert replace(BOARD, units=(UNIT, replace(UNIT, static_w=None))).energy_source == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("dvfs", "transition_us", "paced"),
+    [
+        ("cpufreq", 140.0, True),
+        ("cpufreq", 5000.0, False),
+        ("cpufreq", 0.0, False),  # unknown, which may be milliseconds
+        ("emulated", 0.0, True),  # gearshift plays it, and takes no time to
+        ("devfreq", 140.0, False),
+    ],
+)
+def test_requests_have_clocks_of_their_own_where_a_change_is_known_to_be_quick(
+    dvfs: str, transition_us: float, paced: bool
+) -> None:
+    kind, cpus = ("gpu", ()) if dvfs == "devfreq" else ("cpu", (0,))
+    unit = replace(UNIT, kind=kind, cpus=cpus, dvfs=dvfs, mhz=(500.0, 1000.0), transition_us=transition_us)
+    assert unit.can_pace(10.0) is paced

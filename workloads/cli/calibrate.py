@@ -31,9 +31,10 @@ def calibrate(
     """Measure this machine's clocks, speeds and power, and write them as a board. The machine is given back after."""
     from actors.agent.devices.sysfs import DeviceError
     from actors.agent.machine import Machine
+    from actors.board_commands.bench import SETTLE_S, real_bench
     from actors.board_commands.board_text import board_text
-    from actors.board_commands.calibrate import SETTLE_S, points_of, real_bench, with_named_rails
     from actors.board_commands.calibrate import calibrate as measure
+    from actors.board_commands.calibrate import points_of, with_named_rails
     from actors.board_commands.calibrated_board import calibrated
     from actors.cluster import find_sources
     from workloads.cli.board_tables import calibration_table

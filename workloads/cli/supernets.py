@@ -12,9 +12,12 @@ import typer
 import supernets
 from actors.agent.hold import at_top_clocks
 from actors.agent.machine import Machine
+from actors.board_commands.bench import real_bench
 from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
+from workloads.cli.profile_table import profile_lines, reason_lines
 from workloads.cli.progress import ProgressLines
-from workloads.ladder.ladders import ladder_of
+from workloads.ladder.activities import measure_activities
+from workloads.ladder.ladders import ladder_of, supernet_label
 from workloads.ladder.profiles import profile_board
 from workloads.runs.boards import open_board
 from workloads.runs.plan import recovered_lines
@@ -28,6 +31,7 @@ def profile(
 ) -> None:
     """Measure the latency of a supernet's ladder on this machine, and store the profile.
 
+    Where rails of the board cover its units, the power of each network is measured too.
     Real clocks of the board are at their highest meanwhile, and as they were after it.
     """
     machine = Machine()
@@ -35,28 +39,23 @@ def profile(
         opened = open_board(board, machine=machine)
         ladder = ladder_of(supernet, weights_of(supernet, weights), progress.update)
         progress.lines(recovered_lines(machine))
-        with at_top_clocks(opened, machine, progress.lines) as clocks_mhz:
+        with at_top_clocks(opened, machine, progress.lines) as top:
             progress.lines(
-                f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in clocks_mhz.items()
+                f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in top.mhz.items()
             )
             measured = profile_board(
-                supernet,
+                supernet_label(supernet),
                 ladder,
                 opened,
                 progress.update,
                 engine,
                 fresh=True,
-                clocks_mhz=clocks_mhz,
+                clocks_mhz=top.mhz,
                 affinity=machine.affinity,
             )
-    for rung in measured.rungs:
-        accuracy = "unknown" if rung.accuracy is None else f"{rung.accuracy:.4f} ({rung.accuracy_source})"
-        for time_ in rung.times:
-            quantiles = "  ".join(
-                f"p{share:.0%}".rstrip("%") + f" {time_.quantile_ms(share):.3f}" for share in (0.5, 0.95)
-            )
-            where = "GPU" if time_.kind == "gpu" else f"{time_.cores} core(s)"
-            print(f"{rung.subnet:20} {where:9}  {time_.engine:12}  {quantiles} ms   accuracy {accuracy}")
+            measured, reasons = measure_activities(measured, ladder, opened, real_bench(machine), top, progress.update)
+    for line in (*profile_lines(measured), *reason_lines(reasons)):
+        print(line)
 
 
 def accuracy(

@@ -13,6 +13,7 @@ from actors.affinity import Affinity
 from actors.board_schema import BoardError
 from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.profiling import Ladder, profile_gpu, profile_ladder
+from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
@@ -57,9 +58,10 @@ def profiles_for(
     if len(profiles) < len(supernets) or weights:
         for supernet, ladder in ladders_of(mix, weights, on_progress, without=profiles).items():
             what = f"profile {supernet_label(supernet)}"
-            profiles[supernet] = profile_ladder(
+            here = profile_ladder(
                 supernet_label(supernet), ladder, _cpus_by_cores(board), on_sample=partial(on_progress, what)
             )
+            profiles[supernet] = with_measured_activity(here, ladder, board)
     return profiles
 
 
@@ -97,7 +99,8 @@ def profile_board(
         affinity: the kernel's masks of threads; None for this machine's.
 
     Returns:
-        The times of each network on CPUs and on the GPU.
+        The times of each network on CPUs and on the GPU, with the activities that `gearshift profile` has measured on
+        the board.
 
     Raises:
         BoardError: if the GPU can't be used.
@@ -106,7 +109,7 @@ def profile_board(
     profiles = []
     units = [unit for unit in board.units if unit.kind == "cpu"]
     if units:
-        measured_on = _units_to_measure(units)
+        measured_on = units_to_measure(units)
         on_cpus = profile_ladder(
             name,
             ladder,
@@ -142,10 +145,11 @@ def profile_board(
     }
     # The last one: a GPU's profile names both processors as its machine.
     last = profiles[-1]
-    return replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+    whole = replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+    return with_measured_activity(whole, ladder, board)
 
 
-def _units_to_measure(units: Sequence[BoardUnit]) -> dict[int, BoardUnit]:
+def units_to_measure(units: Sequence[BoardUnit]) -> dict[int, BoardUnit]:
     """Return for each number of cores the unit to measure it on: the fastest that has so many, the larger of two."""
     return {
         cores: max((unit for unit in units if unit.cores >= cores), key=lambda unit: (unit.speed, unit.cores))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from actors.agent.checks import with_known_transitions
 from actors.agent.machine import Machine
 from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
-from actors.cluster import HOST, check_host, default_board_path, find_board, host
+from actors.cluster import HOST, check_host, default_board_path, find_board, find_sources, host
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice
@@ -50,4 +51,6 @@ def open_board(board: Board | str | Path | None, backend: str = "ray", machine: 
             check_sensors(found, machine.tree)
         except (BoardError, SensorError) as error:
             raise BoardError(f"{named}{error}") from None
+        if not isinstance(board, Board):
+            found = with_known_transitions(found, find_sources(board, machine), machine)
     return found

@@ -148,7 +148,7 @@ def plan_run(
         _check_units(app, ladders[app.supernet], board)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
-    with at_top_clocks(board, machine, given_back.extend) as clocks_mhz:
+    with at_top_clocks(board, machine, given_back.extend) as top:
         profiles = {
             supernet: profile_board(
                 supernet_label(supernet),
@@ -156,7 +156,7 @@ def plan_run(
                 board,
                 on_progress,
                 devices=devices,
-                clocks_mhz=clocks_mhz,
+                clocks_mhz=top.mhz,
                 affinity=machine.affinity,
             )
             for supernet, ladder in ladders.items()

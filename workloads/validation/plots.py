@@ -11,11 +11,11 @@ from typing import Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from actors.requests.records import Status
+from workloads.report.panels import make_panels
 from workloads.report.svg import INK, MUTED, STYLE, to_svg
 from workloads.results.requests import first_ends, latencies_ms
 from workloads.results.run_dir import StoredRun
@@ -24,9 +24,8 @@ from workloads.validation.validate import AIM, Validation
 _REAL, _SIMULATED = "#0b7fc7", "#d55e00"
 """People who see few colours can tell these apart, on white as well as on black; the simulated line is broken too."""
 
-_WIDTH_IN, _PANEL_IN, _TITLE_IN, _BELOW_IN, _LEGEND_IN = 10.0, 2.3, 0.35, 0.5, 0.3
-_LEFT_IN, _RIGHT_IN, _GAP_IN = 0.6, 0.25, 0.6
-_COLUMNS = 2
+_PANEL_IN = 2.3
+"""Height of a panel."""
 
 
 def plot_validation(validation: Validation) -> str:
@@ -35,30 +34,15 @@ def plot_validation(validation: Validation) -> str:
     Returns:
         An SVG element.
     """
-    apps = list(validation.real)
-    rows = -(-len(apps) // _COLUMNS)
-    row_in = _TITLE_IN + _PANEL_IN + _BELOW_IN
-    height_in = _LEGEND_IN + rows * row_in
-    width_in = (_WIDTH_IN - _LEFT_IN - _RIGHT_IN - (_COLUMNS - 1) * _GAP_IN) / _COLUMNS
+    legend = [
+        Line2D([], [], color=_REAL, linestyle="-", label="on the board"),
+        Line2D([], [], color=_SIMULATED, linestyle="--", label="simulated"),
+    ]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in))
-        for place, app in enumerate(apps):
-            row, column = divmod(place, _COLUMNS)
-            left_in = _LEFT_IN + column * (width_in + _GAP_IN)
-            bottom_in = height_in - _LEGEND_IN - row * row_in - _TITLE_IN - _PANEL_IN
-            box = (left_in / _WIDTH_IN, bottom_in / height_in, width_in / _WIDTH_IN, _PANEL_IN / height_in)
-            _draw_app(figure.add_axes(box), validation, app)
-        figure.legend(
-            handles=[
-                Line2D([], [], color=_REAL, linestyle="-", label="on the board"),
-                Line2D([], [], color=_SIMULATED, linestyle="--", label="simulated"),
-            ],
-            loc="upper left",
-            ncols=2,
-            frameon=False,
-            bbox_to_anchor=(0.04, 1.0),
-        )
-        return to_svg(figure, salt="validation")
+        panels = make_panels(len(validation.real), _PANEL_IN, legend)
+        for app, axes in zip(validation.real, panels.axes, strict=True):
+            _draw_app(axes, validation, app)
+        return to_svg(panels.figure, salt="validation")
 
 
 def _draw_app(axes: Axes, validation: Validation, app: str) -> None:

@@ -16,6 +16,7 @@ A governor or a limit that somebody else sets meanwhile is left alone, and said.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 
 from actors.agent.devices import caps
 from actors.agent.devices.journal import Journal, as_shown
@@ -69,6 +70,11 @@ class Policy:
         return min(self.table_khz, key=lambda khz: abs(khz - wanted_khz), default=wanted_khz)
 
 
+def set_by_speed(policies: Iterable[Policy]) -> bool:
+    """Return True if the clock of these policies is set by speed, and False if by limits."""
+    return all(_USERSPACE in policy.governors for policy in policies)
+
+
 class CpufreqClock(RealClock):
     """The clock of a CPU unit.
 
@@ -85,12 +91,12 @@ class CpufreqClock(RealClock):
         self._unit = unit
         self._journal = journal
         self._tree = journal.tree
-        self._policies = _policies_of(unit, self._tree)
+        self._policies = policies_of(unit, self._tree)
         self._limits = {
             policy.name: Limits(journal, policy.directory, "scaling_min_freq", "scaling_max_freq", policy.top_khz)
             for policy in self._policies
         }
-        self._by_speed = all(_USERSPACE in policy.governors for policy in self._policies)
+        self._by_speed = set_by_speed(self._policies)
         self._governors: dict[str, str] = {}  # by name of the policy, the governor that it was given
         self._asked: float | str | None = None  # the clock in MHz, or the governor that has it
         self._limit_mhz: float | None = None  # the highest that the governor may choose, where that is held down
@@ -257,7 +263,7 @@ class CpufreqClock(RealClock):
         check_not_locked(self._unit, self._tree, self._limits.values())
 
 
-def _policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
+def policies_of(unit: BoardUnit, tree: Tree) -> list[Policy]:
     """Return the policies of a unit's cores. The other threads of its cores have policies of their own on x86.
 
     Raises:

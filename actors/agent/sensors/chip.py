@@ -175,7 +175,7 @@ class Chip:
         with self._lock:
             now_s = self._round(force=True)
             self._add_up()
-            return [rail.totals(now_s, self.period_s) for rail in self.rails]
+            return [rail.totals(now_s, self.period_s, self.sensor_period_s) for rail in self.rails]
 
     def powers_w(self) -> dict[str, float | None]:
         """Return each rail's mean power between the latest readings of this call and of the last one."""

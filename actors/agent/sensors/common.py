@@ -119,9 +119,11 @@ class PowerChannel(Channel):
 
     Attributes:
         period: time between two conversions.
+        step_w: the least step in which it changes, in W; 0 where it has none that counts.
     """
 
     period: Period
+    step_w: float = 0.0
 
 
 class EnergyChannel(Channel):

@@ -16,6 +16,11 @@ from actors.agent.sensors.rail_names import BY_ADDRESS
 _DEFAULT_PERIOD_S = 0.035
 """What an INA231 does where its driver does not say: 16 samples of two conversions of 1.1 ms (the kernel's default)."""
 
+_STEPS = {"ina219": (20, 10_000), "ina220": (20, 10_000)}
+_USUAL_STEPS = (25, 2_500)
+"""Steps of the current in one of power, in V, and the step of the shunt's voltage in nV (Linux, ina2xx.c)."""
+_DEFAULT_SHUNT_UOHM = 10_000
+
 
 class _Hwmon(PowerChannel):
     def __init__(self, tree: Tree, folder: str) -> None:
@@ -23,6 +28,9 @@ class _Hwmon(PowerChannel):
         interval_ms = tree.number_or_none(f"{folder}/update_interval")
         period_s = _DEFAULT_PERIOD_S if interval_ms is None else max(1, interval_ms) / 1000
         self.period = Period(word_s=period_s, least_s=period_s, most_s=period_s)
+        shunt_uohm = tree.number_or_none(f"{folder}/shunt_resistor") or _DEFAULT_SHUNT_UOHM
+        volts, shunt_nv = _STEPS.get(tree.text_or_none(f"{folder}/name") or "", _USUAL_STEPS)
+        self.step_w = volts * shunt_nv / shunt_uohm / 1000
 
     def show(self) -> bytes:
         return self._power.raw()

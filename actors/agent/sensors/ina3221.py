@@ -20,6 +20,10 @@ _BUS = "sys/bus/i2c"
 _RESET_PERIOD_S = 0.0066
 """Three channels, two conversions each, 1.1 ms a conversion: what the chip does after a reset (TI SBOS576)."""
 
+_SHUNT_STEP_UV = 40
+_USUAL_VOLTS, _USUAL_SHUNT_UOHM = 5.0, 5_000
+"""A Jetson's rails, which its older driver does not tell: with them a step is 40 mW."""
+
 
 class _Hwmon(PowerChannel):
     def __init__(self, tree: Tree, folder: str, channel: int) -> None:
@@ -30,6 +34,9 @@ class _Hwmon(PowerChannel):
         # Linux 6.1 leaves the number of samples that are averaged out of update_interval; later versions do not.
         samples = max(1, tree.number_or_none(f"{folder}/samples") or 1)
         self.period = Period(word_s=word_s, least_s=word_s, most_s=word_s * samples)
+        shunt_uohm = tree.number_or_none(f"{folder}/shunt{channel}_resistor") or _USUAL_SHUNT_UOHM
+        millivolts = tree.number_or_none(f"{folder}/in{channel}_input") or 1000 * _USUAL_VOLTS
+        self.step_w = _SHUNT_STEP_UV / shunt_uohm * millivolts / 1000
 
     def show(self) -> tuple[bytes, bytes]:
         return self._volts.raw(), self._amps.raw()
@@ -45,6 +52,7 @@ class _Hwmon(PowerChannel):
 
 class _Iio(PowerChannel):
     period = Period(word_s=_RESET_PERIOD_S, least_s=0.0, most_s=math.inf)
+    step_w = _SHUNT_STEP_UV / _USUAL_SHUNT_UOHM * _USUAL_VOLTS
 
     def __init__(self, power: Knob) -> None:
         self._power = power

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from actors.agent.devices.sysfs import DeviceError
-from actors.agent.sensors.common import Channel, EnergyChannel
+from actors.agent.sensors.common import Channel, EnergyChannel, PowerChannel
 from actors.agent.sensors.finding import mend_of
 from actors.agent.sensors.meters import GAP_PERIODS, EnergyMeter, Meter, PowerMeter, Reading, Standstill
 from scheduler.sensor import Sensor
@@ -33,6 +33,8 @@ class RailTotals:
         duplicates: number of readings that showed the same as the one before.
         longest_gap_s: longest time without a reading; None if there was none at all.
         why_unknown: why the energy is not known, or not measured; None if it was measured.
+        sensor_period_s: time between two conversions of its sensor.
+        step_w: the least step in which it changes; 0 where it has none that counts.
     """
 
     name: str
@@ -42,6 +44,8 @@ class RailTotals:
     duplicates: int
     longest_gap_s: float | None
     why_unknown: str | None
+    sensor_period_s: float
+    step_w: float
 
 
 class Rail:
@@ -107,12 +111,13 @@ class Rail:
         """Begin the window of `totals`."""
         self.meter.mark(_ns(now_s))
 
-    def totals(self, now_s: float, period_s: float) -> RailTotals:
+    def totals(self, now_s: float, period_s: float, sensor_period_s: float) -> RailTotals:
         """Return its totals from the mark to a time.
 
         Args:
             now_s: the time.
             period_s: time between two readings, as it should be.
+            sensor_period_s: time between two conversions of the sensor.
         """
         metered = self.meter.read_out(_ns(now_s), period_s)
         return RailTotals(
@@ -123,6 +128,8 @@ class Rail:
             duplicates=metered.duplicates,
             longest_gap_s=None if metered.longest_gap_ns is None else metered.longest_gap_ns / _NS,
             why_unknown=metered.why_unknown or self._not_measured,
+            sensor_period_s=sensor_period_s,
+            step_w=self.channel.step_w if isinstance(self.channel, PowerChannel) else 0.0,
         )
 
     def mean_w(self) -> float | None:

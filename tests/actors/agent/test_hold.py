@@ -17,8 +17,8 @@ def test_clocks_are_at_their_highest_within_the_block_and_as_found_after_it(tmp_
     bed = fake_bed(boards.ALL["odroid-xu3"](), tmp_path / "state")
     before = bed.knobs()
     board = board_of(bed)
-    with at_top_clocks(board, bed.machine) as granted:
-        assert granted == {unit.name: unit.mhz[-1] for unit in board.units}
+    with at_top_clocks(board, bed.machine) as top:
+        assert top.mhz == {unit.name: unit.mhz[-1] for unit in board.units}
         assert all(bed.khz(unit) == round(unit.mhz[-1] * 1000) for unit in bed.units)
     assert bed.knobs() == before
 
@@ -26,8 +26,8 @@ def test_clocks_are_at_their_highest_within_the_block_and_as_found_after_it(tmp_
 def test_a_cap_leaves_less_and_the_block_is_told(tmp_path: Path) -> None:
     bed = fake_bed(boards.ALL["odroid-xu3"](), tmp_path / "state")
     unit = bed.units[1]
-    with bed.capped(unit, unit.mhz[3]), at_top_clocks(board_of(bed), bed.machine) as granted:
-        assert granted[unit.name] == unit.mhz[3]
+    with bed.capped(unit, unit.mhz[3]), at_top_clocks(board_of(bed), bed.machine) as top:
+        assert top.mhz[unit.name] == unit.mhz[3]
 
 
 def test_a_knob_that_somebody_else_turns_in_the_block_is_told(tmp_path: Path) -> None:

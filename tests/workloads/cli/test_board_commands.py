@@ -248,6 +248,8 @@ def test_profile_measures_at_the_highest_clocks_and_gives_the_board_back(
     assert seen_khz == [[1907200, 1400000]]
     assert "policy0: measured at 1907.2 of 1907.2 MHz" in ended.err
     assert ("core(s)" in ended.out) is not interrupted
+    assert ("activity 1 (assumed)" in ended.out) is not interrupted
+    assert ("- activity not measured: no rail covers unit 'policy0': " in ended.out) is not interrupted
     assert bed.knobs() == before
     Hold(bed.machine).give_back()
 

@@ -194,7 +194,7 @@ def test_the_clocks_follow_each_request(session: RaySession, tmp_path: Path) -> 
         units = [
             replace(
                 unit,
-                transition_us=0.0,
+                transition_us=1.0,
                 static_w=(0.1, *(1.0,) * (len(unit.mhz) - 1)),
                 dynamic_w=(1.0,) * len(unit.mhz),
             )

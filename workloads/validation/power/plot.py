@@ -6,19 +6,18 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from workloads.report.panels import make_panels
 from workloads.report.svg import GRID, INK, STYLE, to_svg
 from workloads.validation.power.errors import AIM, RowError
 
 _HELD_OUT, _FITTED = "#d55e00", "#0b7fc7"
 """People who see few colours can tell these apart, on white as well as on black; fitted points are hollow too."""
 
-_WIDTH_IN, _PANEL_IN, _TITLE_IN, _BELOW_IN, _LEGEND_IN = 10.0, 3.6, 0.4, 0.5, 0.3
-_LEFT_IN, _RIGHT_IN, _GAP_IN = 0.7, 0.25, 0.7
-_COLUMNS = 2
+_PANEL_IN = 3.6
+"""Height of a panel."""
 
 _WIDE = 20.0
 """Ratio of the largest to the smallest power from which on fewer ticks fit."""
@@ -35,28 +34,15 @@ def plot_power(errors: Sequence[RowError]) -> str:
     by_board: dict[str, list[RowError]] = {}
     for one in errors:
         by_board.setdefault(one.row.board.name.partition(":")[0], []).append(one)
-    row_in = _TITLE_IN + _PANEL_IN + _BELOW_IN
-    height_in = _LEGEND_IN + -(-len(by_board) // _COLUMNS) * row_in
-    width_in = (_WIDTH_IN - _LEFT_IN - _RIGHT_IN - (_COLUMNS - 1) * _GAP_IN) / _COLUMNS
+    legend = [
+        Line2D([], [], color=_HELD_OUT, linestyle="", marker="o", markersize=4, label="held out"),
+        Line2D([], [], color=_FITTED, linestyle="", marker="o", markersize=4, fillstyle="none", label="fitted"),
+    ]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, height_in))
-        for place, (board, own) in enumerate(by_board.items()):
-            row, column = divmod(place, _COLUMNS)
-            left_in = _LEFT_IN + column * (width_in + _GAP_IN)
-            bottom_in = height_in - _LEGEND_IN - row * row_in - _TITLE_IN - _PANEL_IN
-            box = (left_in / _WIDTH_IN, bottom_in / height_in, width_in / _WIDTH_IN, _PANEL_IN / height_in)
-            _draw_board(figure.add_axes(box), board, own)
-        figure.legend(
-            handles=[
-                Line2D([], [], color=_HELD_OUT, linestyle="", marker="o", markersize=4, label="held out"),
-                Line2D([], [], color=_FITTED, linestyle="", marker="o", markersize=4, fillstyle="none", label="fitted"),
-            ],
-            loc="upper left",
-            ncols=2,
-            frameon=False,
-            bbox_to_anchor=(0.04, 1.0),
-        )
-        return to_svg(figure, salt="power")
+        panels = make_panels(len(by_board), _PANEL_IN, legend)
+        for (board, own), axes in zip(by_board.items(), panels.axes, strict=True):
+            _draw_board(axes, board, own)
+        return to_svg(panels.figure, salt="power")
 
 
 def _draw_board(axes: Axes, board: str, errors: Sequence[RowError]) -> None:

@@ -27,6 +27,27 @@ def test_a_machine_without_sensors_has_no_rails(tmp_path):
     assert found(tree(tmp_path)) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "files", "step_w"),
+    [
+        ("ina231", {}, 0.00625),
+        ("ina226", {"shunt_resistor": 2000}, 0.03125),
+        ("ina219", {"shunt_resistor": 10000}, 0.02),
+    ],
+)
+def test_a_chip_tells_its_least_step_by_its_shunt(tmp_path, name, files, step_w):
+    where = "sys/bus/i2c/devices/0-0040/hwmon/hwmon0"
+    write_files(tmp_path, where, name=name, power1_input=1, **files)
+    assert opened(tmp_path, "0-0040").step_w == pytest.approx(step_w)
+
+
+def test_an_ina3221_steps_by_its_shunt_and_its_voltage(tmp_path):
+    ina3221_hwmon(tmp_path, shunt2_resistor=20_000)
+    # 5.08 V, and a shunt of 5 mΩ where the driver does not say.
+    assert opened(tmp_path, "VDD_IN").step_w == pytest.approx(0.008 * 5.08)
+    assert opened(tmp_path, "VDD_CPU_GPU_CV").step_w == pytest.approx(0.002 * 5.08)
+
+
 # ---------------------------------------------------------------- INA3221
 
 
