@@ -248,7 +248,7 @@ def _read_table(path: Path, space: Space) -> list[SubNet]:
     except OSError as error:
         raise SupernetError(f"table {str(path)!r} can't be read: {error.strerror}") from None
     except BROKEN as error:
-        raise SupernetError(f"table {str(path)!r} is neither CSV nor JSON: {error}") from None
+        raise SupernetError(f"table {str(path)!r} is neither CSV nor JSON: {error!s:.200}") from None
     if not isinstance(rows, list) or not rows:
         raise SupernetError(f"table {str(path)!r} lists no sub-network")
     found = []
@@ -258,7 +258,7 @@ def _read_table(path: Path, space: Space) -> list[SubNet]:
         except KeyError as error:
             raise SupernetError(f"{path}, sub-network {number}: {error.args[0]!r} is missing") from None
         except BROKEN as error:
-            raise SupernetError(f"{path}, sub-network {number}: {error}") from None
+            raise SupernetError(f"{path}, sub-network {number}: {error!s:.200}") from None
     return found
 
 

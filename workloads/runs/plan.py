@@ -25,7 +25,7 @@ from supernets.pictures import sources
 from supernets.pictures.image_folder import image_pool
 from supernets.pictures.sources import Source
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
-from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu
+from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu, where_measured
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.errors import MixError
@@ -202,13 +202,16 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
-        since a sensor cannot be read, that weights are random, or that an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which times of a trace are not used, which units were measured
+        where they differ, which energy will be unknown since a sensor cannot be read, that weights are random, or that
+        an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *plan.mix.notices(), *check_sensors(plan.board, plan.machine.tree)]
     said += dict.fromkeys(net.notice for net in nets if net.notice)
+    measured = where_measured(plan.board)
+    said += [measured] if measured else []
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
