@@ -116,8 +116,8 @@ class Trace:
     `Trace("log.txt", unit="ms", origin="first")` replays Unix time in milliseconds: the first request comes at once.
 
     A relative path is looked up from the current directory. Empty lines and what follows a `#` are skipped. A time may
-    also be a date, such as `2023-11-16 18:17:03.979`, which counts as Unix time. Times must not decrease; several
-    requests may come at one time. Times after the end of the run are not used, and a notice says how many they are.
+    also be a date, such as `2023-11-16 18:17:03.979`, which counts as Unix time. Times must not decrease, but in a
+    table, whose rows may be in any order; several requests may come at one time. Times after the end of the run are not used, and a notice says how many they are.
 
     Attributes:
         unit: Unit of the times given: `s`, `ms`, `us` or `ns`.
@@ -144,6 +144,9 @@ class Trace:
         if not (isinstance(self.origin, str) and self.origin == "first"):
             origin_s = _exact("Trace: origin, unless it is 'first',", self.origin) / per_s
         where, times = _times(path_or_seconds, self.column, self.unit)
+        if self.column is not None:
+            # Rows of a table are events with a time each, and may be in the order of another column.
+            times = iter(sorted(times, key=lambda one: (one[1].is_finite(), one[1] if one[1].is_finite() else 0)))
         object.__setattr__(self, "seconds", _ascending(where, times, origin_s))
         if not self.seconds:
             later = f" from its origin, {self.origin} {self.unit}, on" if origin_s else ""

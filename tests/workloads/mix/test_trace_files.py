@@ -25,7 +25,7 @@ BURST_GPT = "Timestamp,Model,Request tokens\n5,ChatGPT,472\n45,ChatGPT,1087\n118
 AZURE_LLM = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.9951690,396,109\n"
 )
-AZURE_FUNCTIONS = "app,func,end_timestamp,duration\nf1a,b2c,20.5,0.5\nf1a,b2d,20.75,1.5\n"
+AZURE_FUNCTIONS = "app,func,end_timestamp,duration\nf1a,b2d,20.75,1.5\nf1a,b2c,20.5,0.5\n"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,8 @@ def test_units_and_origins_are_arithmetic(times: list[int], unit: Any, origin: i
         (BURST_GPT, {"column": "Model"}, r"line 2: 'ChatGPT' is neither a number nor a date"),
         ("a,b\n1\n", {"column": "b"}, r"line 2: has 1 columns, and no column 2"),
         ("at\n", {"column": "at"}, r"holds no arrival time"),
+        ("at\n5\nnan\n-3\n", {"column": "at"}, r"line 3: the time must be a finite number, not nan"),
+        ("at\n5\n-3\n", {"column": "at"}, r"line 3: the time must be at least 0, not -3"),
         ("", {"column": "at"}, r"no column 'at'"),
         ("1\n2\n", {"unit": "min"}, r"Trace: unit must be one of s, ms, us, ns, not 'min'"),
         ("1\n2\n", {"origin": "last"}, r"Trace: origin, unless it is 'first', must be a number, not 'last'"),
