@@ -19,6 +19,8 @@ from fuzz.mutation import Maker
 
 HANG_S = 20.0
 """CPU time of one input above which the target hangs; the slowest input of a day's fuzzing took a quarter of that."""
+MOST_WORDS = 8000
+"""Longest message, in characters; it may hold a path, which has at most 4,096."""
 _WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 
 
@@ -117,7 +119,7 @@ def run_one(target: Target, seed: int, directory: Path) -> Failure | None:
         what = ""
     except target.clean as error:
         message = _said(error)
-        what = "" if message and len(message) < 3000 else f"a message of {len(message)} characters"
+        what = "" if message and len(message) < MOST_WORDS else f"a message of {len(message)} characters"
     except HangError:
         what = f"hangs: more than {HANG_S:g} s of CPU time{_place(sys.exc_info()[2])}"
     except Exception as error:

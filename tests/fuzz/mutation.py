@@ -17,25 +17,11 @@ TOKENS = (
 )
 
 
-class Unlike:
-    """A value of a user's own that fails at whatever is asked of it."""
+class Wordless:
+    """A value of a user's own that can't be shown."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no words for it")
-
-    def __str__(self) -> str:
-        raise RuntimeError("no text of it")
-
-    def __float__(self) -> float:
-        raise RuntimeError("no number of it")
-
-    def __iter__(self) -> Any:
-        raise RuntimeError("no items in it")
-
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError("nothing is like it")
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _nested(depth: int) -> Any:

@@ -17,7 +17,7 @@ from actors.wire import WireError
 from actors.worker.spec import WorkerSpec
 from fuzz.campaign import Target
 from fuzz.files import corpus
-from fuzz.mutation import PLAIN, Unlike, changed, damaged
+from fuzz.mutation import PLAIN, Wordless, changed, damaged
 from helpers.tiny_networks import board, profile
 from scheduler.errors import InputError
 from scheduler.messages import Activate, AppJoined, Event, PowerCapped, Prepare, SetClock, Tick
@@ -88,7 +88,7 @@ def _spec(rng: Random) -> bytes:
 _ODD: tuple[Any, ...] = (
     *PLAIN,
     *(np.array(1.0), np.array([[1.0]]), np.float32("nan"), np.int8(-3), np.bool_(True), np.array(["a"]), b"x", 1j),
-    *(object(), Unlike(), int, print, range(3), {1, 2}, (), "a\ud800", "../../x", 10**400, -(10**400), Path("x")),
+    *(object(), Wordless(), int, print, range(3), {1, 2}, (), "a\ud800", "../../x", 10**400, -(10**400), Path("x")),
 )
 
 

@@ -20,6 +20,9 @@ from workloads.mix.errors import MixError, choice, file_name, listed, number, wh
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
 """The check of each field's value; called with the field as the user knows it, and the value."""
 
+MOST_WAITING = 10_000_000
+"""Bound of a queue that is found to have none: as many requests as an app may send."""
+
 TARGET_CHECKS: Checks = {
     "latency_ms": partial(number, above=0),
     "min_accuracy": partial(number, low=0, high=1),
@@ -115,19 +118,21 @@ class App:
         _check_name(self.name)
         where = f"app {self.name!r}"
         if not isinstance(self.supernet, str | Family) or not self.supernet:
-            raise MixError(f"{where}: supernet must be a supernet's name or a Family, not {self.supernet!r}.")
+            raise MixError(f"{where}: supernet must be a supernet's name or a Family, not {shown(self.supernet)}.")
         if not isinstance(self.arrivals, Arrivals):
             kinds = ", ".join(kind.__name__ for kind in get_args(Arrivals))
-            raise MixError(f"{where}: arrivals must be one of {kinds}, such as Periodic(hz=5), not {self.arrivals!r}.")
+            raise MixError(
+                f"{where}: arrivals must be one of {kinds}, such as Periodic(hz=5), not {shown(self.arrivals)}."
+            )
         for key, check in TARGET_CHECKS.items():
             object.__setattr__(self, key, check(f"{where}: {key}", getattr(self, key)))
         if self.queue is not None:
             object.__setattr__(self, "queue", whole(f"{where}: queue", self.queue, low=1))
         choice(f"{where}: drop", self.drop, DROP_RULES)
         if not (self.source is None or isinstance(self.source, str | PathLike) or callable(self.source)):
-            raise MixError(f"{where}: source must be a folder, a callable or None, not {self.source!r}.")
+            raise MixError(f"{where}: source must be a folder, a callable or None, not {shown(self.source)}.")
         if not (self.on_result is None or callable(self.on_result)):
-            raise MixError(f"{where}: on_result must be a callable or None, not {self.on_result!r}.")
+            raise MixError(f"{where}: on_result must be a callable or None, not {shown(self.on_result)}.")
 
     def queue_bound(self, present_s: float) -> int:
         """Return how many requests may wait.
@@ -143,7 +148,8 @@ class App:
         """
         if self.queue is not None:
             return self.queue
-        return max(2, ceil((self.arrivals.rate_hz(present_s) or 0.0) * self.latency_ms / 1000))
+        waiting = (self.arrivals.rate_hz(present_s) or 0.0) * self.latency_ms / 1000
+        return max(2, ceil(min(waiting, MOST_WAITING)))
 
 
 def _check_name(name: object) -> None:
@@ -159,7 +165,7 @@ def _rung(model: object) -> Rung:
         case (str() | PathLike() as file, accuracy):
             path = Path(file).absolute()
         case _:
-            raise MixError(f"Family: each model is a pair of file and accuracy, not {model!r}.")
+            raise MixError(f"Family: each model is a pair of file and accuracy, not {shown(model)}.")
     if not path.is_file():
         raise MixError(f"Family: there is no file {str(file)!r} (looked for {str(path)!r}).")
     if accuracy is not None:

@@ -117,7 +117,8 @@ class Trace:
 
     A relative path is looked up from the current directory. Empty lines and what follows a `#` are skipped. A time may
     also be a date, such as `2023-11-16 18:17:03.979`, which counts as Unix time. Times must not decrease, but in a
-    table, whose rows may be in any order; several requests may come at one time. Times after the end of the run are not used, and a notice says how many they are.
+    table, whose rows may be in any order; several requests may come at one time. Times after the end of the run are not
+    used, and a notice says how many they are.
 
     Attributes:
         unit: Unit of the times given: `s`, `ms`, `us` or `ns`.
@@ -156,7 +157,8 @@ class Trace:
         """Return the mean rate of the times in [0, duration_s): gaps per second; None for a single moment."""
         used = self.used(duration_s)
         span_s = self.seconds[used - 1] - self.seconds[0] if used else 0.0
-        return (used - 1) / span_s if span_s > 0 else None
+        rate_hz = (used - 1) / span_s if span_s > 0 else math.inf
+        return rate_hz if math.isfinite(rate_hz) else None
 
     def times_s(self, duration_s: float, rng: np.random.Generator) -> FloatArray:
         """Return arrival times in [0, duration_s), sorted, shape (n,); the generator is not used."""
@@ -241,7 +243,7 @@ def _times(given: object, column: str | int | None, unit: str) -> tuple[str, Ite
         path = Path(fspath(given))
         return f"Trace {str(path)!r}, line", read_times(path, column, unit)
     if column is not None:
-        raise MixError(f"Trace: column={column!r} is for a file; of a list give the times alone.")
+        raise MixError(f"Trace: column={shown(column)} is for a file; of a list give the times alone.")
     try:
         items = listed("Trace", given)
     except MixError:

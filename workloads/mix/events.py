@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypedDict, Unpack
 
+from scheduler.errors import shown
 from workloads.mix.app import TARGET_CHECKS, App, Checks
 from workloads.mix.errors import MixError, number, suggestion, text, whole
 
@@ -144,12 +145,12 @@ def at(
     named = [key for key, subject in subjects.items() if subject is not None]
     for key in given:
         if key not in _FORMS:
-            raise MixError(f"{where}: unknown keyword {key!r}. {suggestion(key, [*subjects, *_FORMS])}")
+            raise MixError(f"{where}: unknown keyword {shown(key)}. {suggestion(key, [*subjects, *_FORMS])}")
     if len(named) > 1:
         raise MixError(f"{where}: {' and '.join(named)} cannot be in one event; write an at() for each.")
     if add is not None:
         if not isinstance(add, App):
-            raise MixError(f"{where}: add must be an App(...), not {add!r}.")
+            raise MixError(f"{where}: add must be an App(...), not {shown(add)}.")
         _checked(where, given, {})
         return AppAddition(at_s=at_s, app=add)
     if remove is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol
 
+from scheduler.errors import shown
 from scheduler.objectives import OBJECTIVES, ObjectiveName
 from workloads.mix.app import TARGET_CHECKS, App
 from workloads.mix.arrivals import FloatArray, Periodic, Poisson, Trace, generator
@@ -117,7 +118,7 @@ class Mix:
             items = listed(f"{where}: {key}", getattr(self, key))
             for item in items:
                 if not isinstance(item, kind):
-                    raise MixError(f"{where}: {key} must hold {example} only, not {item!r}.")
+                    raise MixError(f"{where}: {key} must hold {example} only, not {shown(item)}.")
             object.__setattr__(self, key, items)
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda event: event.at_s)))
         choice(f"{where}: objective", self.objective, OBJECTIVES)
@@ -194,7 +195,7 @@ class Mix:
             where = f"mix {self.name!r}: event at {event.at_s:g} s"
             unit = by_name.get(event.unit)
             if unit is None:
-                raise MixError(f"{where}: the board has no unit {event.unit!r}. {suggestion(event.unit, by_name)}")
+                raise MixError(f"{where}: the board has no unit {shown(event.unit)}. {suggestion(event.unit, by_name)}")
             max_mhz, cores = event.changes.get("max_mhz"), event.changes.get("cores")
             if max_mhz is not None and max_mhz < min(unit.mhz):
                 raise MixError(
@@ -248,11 +249,11 @@ class Mix:
             if not isinstance(event, AppChange | AppRemoval):
                 continue
             if event.app not in names:
-                raise MixError(f"{at_event}: there is no app {event.app!r}. {suggestion(event.app, names)}")
+                raise MixError(f"{at_event}: there is no app {shown(event.app)}. {suggestion(event.app, names)}")
             if event.app in left_s:
-                raise MixError(f"{at_event}: app {event.app!r} was removed at {left_s[event.app]:g} s.")
+                raise MixError(f"{at_event}: app {shown(event.app)} was removed at {left_s[event.app]:g} s.")
             if event.app not in present:
-                raise MixError(f"{at_event}: app {event.app!r} is added only later; move the event after that.")
+                raise MixError(f"{at_event}: app {shown(event.app)} is added only later; move the event after that.")
             if isinstance(event, AppRemoval):
                 left_s[event.app] = event.at_s
 

@@ -13,8 +13,8 @@ from decimal import Decimal, InvalidOperation
 from itertools import chain
 from pathlib import Path
 
-from scheduler.errors import shown
-from workloads.mix.errors import MixError, suggestion
+from scheduler.errors import did_you_mean, shown
+from workloads.mix.errors import MixError
 
 UNITS = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}
 """Units of time by name, with how many of each make a second."""
@@ -121,8 +121,8 @@ def _place(name: str, column: str | int, heading: Sequence[str]) -> int:
             raise MixError(f"{name}: there is no column {column}; it has {len(heading)}, counted from 1.")
         return column - 1
     if column not in heading:
-        hint = suggestion(column, heading[:_MOST_NAMES])
-        raise MixError(f"{name}: there is no column {shown(column)}. It has {_listed(heading)}. {hint}")
+        hint = did_you_mean(column, heading)
+        raise MixError(f"{name}: there is no column {shown(column)}. It has {_listed(heading)}.{hint}")
     return heading.index(column)
 
 

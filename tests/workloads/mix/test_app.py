@@ -21,6 +21,7 @@ from workloads.mix.errors import MixError
         ({"arrivals": Periodic(hz=100), "latency_ms": 70}, 7),
         ({"arrivals": Poisson(hz=30), "latency_ms": 150}, 5),
         ({"arrivals": External(), "latency_ms": 5000}, 2),
+        ({"arrivals": Poisson(hz=30), "latency_ms": 1e308}, 10_000_000),
         ({"arrivals": Periodic(hz=100), "latency_ms": 70, "queue": 1}, 1),
     ],
 )

@@ -99,6 +99,7 @@ def test_generators_differ_by_seed_and_by_name() -> None:
         (Trace([3, 4000]), None),
         (Trace([11, 12]), None),
         (Trace([3]), None),
+        (Trace([0, 1e-320]), None),
         (Trace([3, 3]), None),
         (External(), None),
         (Saturate(), None),
