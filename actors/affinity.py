@@ -11,6 +11,7 @@ from typing import Protocol
 
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
 from actors.agent.devices.topology import CPU
+from supernets import cpus
 
 
 class Affinity(Protocol):
@@ -56,12 +57,16 @@ class SystemAffinity:
         os.sched_setaffinity(tid, cpus)
 
     def online(self) -> frozenset[int]:
-        """See `Affinity.online`; all that are configured where the kernel does not say, as without sysfs."""
+        """See `Affinity.online`; those that this process may use where sysfs doesn't know the kernel's numbers.
+
+        lxcfs shows a container that owns CPU 24 alone that CPU 0 is online, and some sandboxes have no sysfs.
+        """
         try:
             # No file is kept open: these masks are handed to other processes.
-            return frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
+            listed = frozenset(cpu_list(self._tree.text(f"{CPU}/online")))
         except (KnobError, ValueError):
-            return frozenset(range(os.sysconf("SC_NPROCESSORS_CONF")))
+            listed = frozenset()
+        return listed if listed.issuperset(self.get(0)) else cpus.usable()
 
 
 def why_not(cpu: int, affinity: Affinity, tree: Tree) -> str | None:

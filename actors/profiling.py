@@ -197,11 +197,16 @@ def _cache_path(supernet: str, ladder: Ladder, measured_with: list[object]) -> P
     depends_on = [
         machine_name(),
         os.cpu_count(),
-        [(artifact.subnet, artifact.weights_hash, artifact.precision) for artifact, _, _ in ladder],
+        [(artifact.subnet, artifact.weights_hash, artifact.precision, *_unable(artifact)) for artifact, _, _ in ladder],
         measured_with,
     ]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "profiles" / f"{supernet}-{key}.json"
+
+
+def _unable(artifact: Artifact) -> list[str]:
+    """Return the engines that can't run a network, so that another copy of it is not served by one of them."""
+    return [name for name, _ in artifact.unable]
 
 
 def _read(path: Path) -> _StoredProfile | None:
@@ -264,9 +269,16 @@ def _measure(
 ) -> _StoredProfile:
     """Measure a ladder on each number of cores with each engine, and keep the best engine's times."""
     artifacts = [artifact for artifact, _, _ in ladder]
-    # The same engines for all networks, since a ladder has one precision.
+    # In the order in which they take turns, engine by engine. Engines that can compute in the ladder's precision may
+    # still be unable to run one of its networks.
     candidates = engines.candidates(artifacts[0].precision) if engine == "auto" else (engine,)
-    total = len(cpus_by_cores) * len(candidates) * len(artifacts) * _SAMPLES
+    pairs = [
+        (name, artifact)
+        for name in candidates
+        for artifact in artifacts
+        if engine != "auto" or name in engines.able(artifact)
+    ]
+    total = len(cpus_by_cores) * len(pairs) * _SAMPLES
     done = 0
     interrupted = threading.Event()
 
@@ -281,15 +293,14 @@ def _measure(
     for cores, cpus in sorted(cpus_by_cores.items()):
         # On a thread of its own: affinity belongs to the thread, and the threads that the engine starts inherit it.
         with ThreadPoolExecutor(1) as pool:
-            measuring = pool.submit(_measure_on, artifacts, cpus, candidates, count, affinity)
+            measuring = pool.submit(_measure_on, pairs, cpus, count, affinity)
             try:
                 times = measuring.result()
             except BaseException:  # an interrupt reaches only this thread, and the pool waits for the other one
                 interrupted.set()
                 raise
-        for number, artifact in enumerate(artifacts):
-            by_engine = zip(candidates, times[number :: len(artifacts)], strict=True)
-            measured[artifact.subnet, cores] = dict(by_engine)
+        for (name, artifact), taken in zip(pairs, times, strict=True):
+            measured.setdefault((artifact.subnet, cores), {})[name] = taken
     chosen = fastest_engines(
         {form: {name: median(samples) for name, (samples, _) in times.items()} for form, times in measured.items()}
     )
@@ -330,20 +341,20 @@ def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable
 
 
 def _measure_on(
-    artifacts: Sequence[Artifact],
+    pairs: Sequence[tuple[str, Artifact]],
     cpus: tuple[int, ...],
-    candidates: Sequence[str],
     count: Callable[[], None],
     affinity: Affinity,
 ) -> list[tuple[list[float], int]]:
-    """Measure on the given CPUs: all artifacts with the first engine, then all with the next.
+    """Measure on the given CPUs, each artifact in its engine: all of the first engine, then all of the next.
 
     It pins the calling thread.
     """
     affinity.set(threading.get_native_id(), cpus)
-    networks = [engines.prepare(artifact, name, threads=len(cpus)) for name in candidates for artifact in artifacts]
-    inputs = noise(artifacts) * len(candidates)
-    turns = range(0, len(networks), len(artifacts)) if len(candidates) > 1 else ()
+    networks = [engines.prepare(artifact, name, threads=len(cpus)) for name, artifact in pairs]
+    names = [name for name, _ in pairs]
+    turns = [names.index(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else ()
+    inputs = noise([artifact for _, artifact in pairs])
     return measure(networks, inputs, count, samples=_SAMPLES, settle_before=turns)
 
 

@@ -27,21 +27,23 @@ def fastest_engines(times_ms: Mapping[Form, Mapping[str, float]]) -> dict[Form, 
     forms `x` is faster, but for `b` it is 11 % slower than `y`.
 
     Args:
-        times_ms: for each form the typical time of each engine, in ms; the same engines for all forms.
+        times_ms: for each form the typical time of each engine that can run it, in ms.
 
     Returns:
-        For each form the engine of the least geometric mean over all forms (the first of equals), or the fastest for
-        that form if the former takes more than 5 % longer.
+        For each form the engine of the least geometric mean over all forms (the first of equals) among those that can
+        run all; or the fastest for that form, if the former takes more than 5 % longer or no engine can run all.
     """
-    engines = list(next(iter(times_ms.values()), ()))
-    if not engines:
-        return {}
+    engines = [engine for engine in next(iter(times_ms.values()), ()) if all(engine in t for t in times_ms.values())]
     # The sum of logarithms orders engines as the geometric mean does, so slow forms do not outweigh quick ones.
-    of_ladder = min(engines, key=lambda engine: math.fsum(math.log(times[engine]) for times in times_ms.values()))
+    of_ladder = min(
+        engines,
+        key=lambda engine: math.fsum(math.log(times[engine]) for times in times_ms.values()),
+        default="",
+    )
     chosen = {}
     for form, times in times_ms.items():
-        fastest = min(engines, key=times.__getitem__)
-        chosen[form] = fastest if times[of_ladder] > _WORTH_ANOTHER * times[fastest] else of_ladder
+        fastest = min(times, key=times.__getitem__)
+        chosen[form] = fastest if times.get(of_ladder, math.inf) > _WORTH_ANOTHER * times[fastest] else of_ladder
     return chosen
 
 

@@ -19,13 +19,16 @@ class Artifact:
 
     Attributes:
         subnet: identifier of the sub-network.
-        path: ONNX file, batch norm folded; one input and one output, float32.
-        input_shape: shape of one input, (1, channels, height, width).
+        path: ONNX file; those exported here have their batch norm folded, and one input and one output, float32.
+        input_shape: shape of one input, (1, channels, height, width); a user's own model may have other axes.
         weights_hash: SHA-256 of the weights that the sub-network was exported from; for a user's own model, of the
-            file itself.
+            file itself and the files that hold its weights.
         program: the same network as a `torch.export` program (.pt2), for the torch engine; None for a user's own
             ONNX file.
         precision: what it is to compute in, one of `PRECISIONS`.
+        input_type: type of the numbers that the file takes; an engine is given float32, and turns them into these.
+        outputs: names of the outputs that are wanted; none for the first one alone.
+        unable: engines that can't run this file though they compute in its precision, each with the reason.
     """
 
     subnet: str
@@ -34,6 +37,9 @@ class Artifact:
     weights_hash: str
     program: str | None = None
     precision: str = "float32"
+    input_type: str = "float32"
+    outputs: tuple[str, ...] = ()
+    unable: tuple[tuple[str, str], ...] = ()
 
     def file(self, kind: Format) -> str | None:
         """Return the path of the network in a format; None where it was not exported in it."""

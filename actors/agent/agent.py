@@ -73,7 +73,7 @@ class BoardAgent:
             self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
             self._sampler = Sampler(board, machine.tree, clock, self._read)
             undo.pop_all()
-        self._watch = BoardWatch(board, machine.tree)
+        self._watch = BoardWatch(board, machine.tree, machine.affinity)
         self._watch_lock = threading.Lock()  # one thread looks at the CPUs while another switches them
         self._units_w: float | None = None  # as the rails measured it up to the last telemetry
         self._rails_w: dict[str, float] = {}

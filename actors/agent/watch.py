@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors.affinity import Affinity
 from actors.agent.devices.nvpmodel import power_mode
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
 from actors.agent.devices.thermal import Thermometer
@@ -22,10 +23,12 @@ class BoardWatch:
     Args:
         board: the board.
         tree: its files.
+        affinity: the kernel's masks of threads.
     """
 
-    def __init__(self, board: Board, tree: Tree) -> None:
+    def __init__(self, board: Board, tree: Tree, affinity: Affinity) -> None:
         self._tree = tree
+        self._affinity = affinity
         self._online = tree.knob(f"{CPU}/online")
         self._text = ""
         self._cpus: frozenset[int] | None = None
@@ -47,9 +50,12 @@ class BoardWatch:
             return False
         self._text = text
         try:
-            self._cpus = frozenset(cpu_list(text)) if text else None
+            listed = frozenset(cpu_list(text))
         except ValueError:
-            self._cpus = None
+            listed = frozenset()
+        # A CPU in this thread's mask is online. Where it is not listed, the list is not the kernel's but a container's,
+        # with numbers of its own (lxcfs), and nothing is known.
+        self._cpus = listed if listed.issuperset(self._affinity.get(0)) else None
         self._find_reasons()
         return True
 

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from actors.executor.packets import Held, Infer, Inferred, TensorMemory, open_socket, receive, send
 from actors.wire import WireError
 from supernets.artifact import Artifact
+from supernets.outputs import Output
 
 if TYPE_CHECKING:
     from supernets.engines import PreparedNetwork
@@ -110,7 +111,7 @@ class Executor:
         network = self._networks[artifact]
         with self._running:
             try:
-                return network.run(x)
+                return _one(network.run(x))
             except Exception as error:
                 self._check(network, artifact, error)
                 raise
@@ -133,7 +134,7 @@ class Executor:
     def _prepare(self, artifact: Artifact) -> _Network:
         prepared = self._load(artifact)
         with self._running:
-            output = prepared(_blank(artifact))  # tells the shape of the output
+            output = _one(prepared(_blank(artifact)))  # tells the shape of the output
         network = _Network(run=prepared, output_shape=output.shape)
         with self._table:
             self._networks[artifact] = network
@@ -158,6 +159,12 @@ class Executor:
             network.run(_blank(artifact))
         except Exception:
             raise DeviceLostError(f"{type(error).__name__}: {error}") from error
+
+
+def _one(output: Output) -> NDArray[np.float32]:
+    """Return the output of a network that has one, as all torch programs do."""
+    assert isinstance(output, np.ndarray)
+    return output
 
 
 def _blank(artifact: Artifact) -> NDArray[np.float32]:

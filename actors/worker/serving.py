@@ -9,9 +9,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actors.clock import Clock
 from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
@@ -24,9 +21,10 @@ from scheduler.board import BoardUnit
 from scheduler.messages import Activate
 from scheduler.request_clock import Timing
 from scheduler.views import Gear
+from supernets.outputs import Output
 from supernets.pictures.sources import Source
 
-OnResult = Callable[[Request, NDArray[np.float32]], object]
+OnResult = Callable[[Request, Output], object]
 """A user's function that gets each completed request and its output."""
 
 
@@ -47,12 +45,12 @@ class Result:
     """The result of a client's request.
 
     Attributes:
-        output: output of the network.
+        output: output of the network; `Outputs` of a user's own model that has several.
         subnet: name of the sub-network that computed it.
         latency_ms: time from the request's arrival at the worker to its result.
     """
 
-    output: NDArray[np.float32]
+    output: Output
     subnet: str
     latency_ms: float
 
@@ -142,7 +140,7 @@ class Served:
 
     service: Service
     lease: Lease
-    output: NDArray[np.float32] | None
+    output: Output | None
     error: str | None
 
 
@@ -231,12 +229,12 @@ class RequestServer:
         except Exception as error:  # a user's code; the result stands
             self._tally.error(_text(error))
 
-    def _infer(self, request: Request, ready: Ready) -> NDArray[np.float32]:
+    def _infer(self, request: Request, ready: Ready) -> Output:
         if request.picture is None:
             return ready.run(ready.inputs(request.index))
         return ready.run(self._source.adapt(request.picture, ready.artifact))
 
-    def _score(self, request: Request, output: NDArray[np.float32]) -> bool | None:
+    def _score(self, request: Request, output: Output) -> bool | None:
         try:
             return None if request.picture is not None else self._source.score(request.index, output)
         except Exception as error:  # a user's labels; the result stands

@@ -17,13 +17,14 @@ from supernets.engines.common import (
     return_large_blocks,
 )
 from supernets.engines.onnxruntime_engine import open_model
-from supernets.engines.registry import candidates, engine_version, names, prepare
+from supernets.engines.registry import able, candidates, engine_version, names, prepare, tried, unusable
 
 __all__ = [
     "Loaded",
     "Mapped",
     "Network",
     "PreparedNetwork",
+    "able",
     "candidates",
     "engine_version",
     "footprint_mb",
@@ -33,4 +34,6 @@ __all__ = [
     "private_mb",
     "release_memory",
     "return_large_blocks",
+    "tried",
+    "unusable",
 ]

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact, Format
+from supernets.outputs import Output, Outputs
 
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BYTES = 4 << 20
 """More than a request allocates: a picture of 224 pixels is 0.6 MB."""
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Run = Callable[[NDArray[np.float32]], Output]
 """Maps an input of `Artifact.input_shape` to an output that nothing overwrites later."""
 
 
@@ -30,7 +31,7 @@ class PreparedNetwork(Protocol):
         """Memory in 10⁶ bytes that it takes and that no other prepared network shares."""
         ...
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, x: NDArray[np.float32]) -> Output:
         """Return the network's output for one input of `Artifact.input_shape`."""
         ...
 
@@ -76,6 +77,8 @@ class Engine:
         start: imports the engine's library and sets it up; called before every `load`.
         load: loads an artifact for a number of threads on a device such as `cpu` or `cuda:0`. Raises `SupernetError`
             for a file or device that it can't use.
+        why_not: returns why it can't be used on this machine, in words that follow "can't be used here"; None if it
+            can. Asked before `start`.
     """
 
     name: str
@@ -85,6 +88,7 @@ class Engine:
     devices: tuple[str, ...]
     start: Callable[[], None]
     load: Callable[[Artifact, int, str], Loaded]
+    why_not: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -103,9 +107,19 @@ class Network:
     memory_mb: float
     mapped: Mapped | None
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, x: NDArray[np.float32]) -> Output:
         """Return the network's output for one input."""
         return self.run(x)
+
+
+def as_taken(x: NDArray[np.float32], artifact: Artifact) -> NDArray[Any]:
+    """Return an input with numbers of the type that a file takes."""
+    return x.astype(artifact.input_type, copy=False)
+
+
+def as_wanted(made: Sequence[Any], artifact: Artifact) -> Output:
+    """Return a network's one output, or several with their names."""
+    return Outputs(artifact.outputs, made) if len(artifact.outputs) > 1 else made[0]
 
 
 def footprint_mb(networks: Iterable[PreparedNetwork]) -> float:

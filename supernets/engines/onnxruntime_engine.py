@@ -23,8 +23,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from supernets.artifact import Artifact
-from supernets.engines.common import Engine, Loaded, Mapped, Run, release_memory
+from supernets.engines.common import Engine, Loaded, Mapped, Run, as_taken, as_wanted, release_memory
 from supernets.errors import SupernetError
+from supernets.outputs import Output
 
 if TYPE_CHECKING:
     import onnx
@@ -39,8 +40,8 @@ _EXTERNAL_BYTES = 1024
 """Size from which tensors go into the file of weights; smaller ones stay in the model itself."""
 _MODEL, _WEIGHTS, _ABOUT = "model.onnx", "weights", "about.json"
 
-# Errors and nothing less: the warnings speak of optimisations that the user can't act on.
-onnxruntime.set_default_logger_severity(3)
+# Nothing but fatal errors: all others are raised too, and the warnings speak of optimisations that nobody can act on.
+onnxruntime.set_default_logger_severity(4)
 
 
 def open_model(path: str, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -60,18 +61,18 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     """Load a network as a session of its own; all sessions share weights and the memory that they use during a run."""
     source = Path(artifact.path)
     if artifact.program is None:  # a user's own file, beside which nothing is written
-        return Loaded(run=_run(open_model(artifact.path, threads)))
+        return Loaded(run=_run(open_model(artifact.path, threads), artifact))
     kept = _kept_at(source)
     try:
-        return _open_kept(kept, threads)
+        return _open_kept(kept, threads, artifact)
     except (OSError, ValueError, KeyError):  # missing or damaged; a SupernetError is a ValueError
         shutil.rmtree(kept, ignore_errors=True)
     try:
         _optimise(source, kept)
         release_memory()  # before the session allocates, since its blocks would keep much of that memory
-        return _open_kept(kept, threads)
+        return _open_kept(kept, threads, artifact)
     except OSError:  # the disk is full, or the directory can't be written
-        return Loaded(run=_run(open_model(artifact.path, threads)))
+        return Loaded(run=_run(open_model(artifact.path, threads), artifact))
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -86,17 +87,16 @@ def _open(path: str, options: onnxruntime.SessionOptions) -> onnxruntime.Inferen
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the engine raises a class of its own for each way a file can be bad
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split()).removeprefix("[ONNXRuntimeError] : ")[:200]
         raise SupernetError(f"{path} is not a model that ONNX Runtime can load: {reason}") from error
 
 
-def _run(session: onnxruntime.InferenceSession) -> Run:
+def _run(session: onnxruntime.InferenceSession, artifact: Artifact) -> Run:
     name = session.get_inputs()[0].name
-    outputs = [session.get_outputs()[0].name]
+    outputs = list(artifact.outputs) or [session.get_outputs()[0].name]
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        y: NDArray[np.float32] = session.run(outputs, {name: x})[0]
-        return y
+    def run(x: NDArray[np.float32]) -> Output:
+        return as_wanted(session.run(outputs, {name: as_taken(x, artifact)}), artifact)
 
     return run
 
@@ -179,7 +179,7 @@ def _multiplies_single_rows(model: onnx.ModelProto) -> bool:
     return all(dims and math.prod(dim.dim_value for dim in dims[:-1]) == 1 for dims in products)
 
 
-def _open_kept(kept: Path, threads: int) -> Loaded:
+def _open_kept(kept: Path, threads: int, artifact: Artifact) -> Loaded:
     """Open a session of an optimised form.
 
     Raises:
@@ -196,7 +196,8 @@ def _open_kept(kept: Path, threads: int) -> Loaded:
     options.add_session_config_entry("session.use_env_allocators", "1")
     weights_mb = (kept / _WEIGHTS).stat().st_size / 1e6
     return Loaded(
-        run=_run(_open(str(kept / _MODEL), options)), mapped=Mapped(str(kept), weights_mb) if weights_mb else None
+        run=_run(_open(str(kept / _MODEL), options), artifact),
+        mapped=Mapped(str(kept), weights_mb) if weights_mb else None,
     )
 
 

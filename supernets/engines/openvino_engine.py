@@ -7,21 +7,36 @@ CPUs that the process's main thread may run on, and keeps that number.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from supernets import cpus
 from supernets.artifact import Artifact
-from supernets.engines.common import Engine, Loaded
+from supernets.engines.common import Engine, Loaded, as_taken, as_wanted
 from supernets.errors import SupernetError
+from supernets.outputs import Output
 
 if TYPE_CHECKING:
     import openvino
 
+_ONLINE = Path("/sys/devices/system/cpu/online")
+_TRIAL = f"""
+import os, numpy, openvino
+os.sched_setaffinity(0, {cpus.ALL})
+x = openvino.opset13.parameter([1, 4], numpy.float32)
+model = openvino.Model([openvino.opset13.relu(x)], [x])
+openvino.Core().compile_model(model, "CPU", {{"INFERENCE_NUM_THREADS": 1}})(numpy.zeros((1, 4), numpy.float32))
+"""
+_TRIAL_S = 60
+"""Longest trial in seconds; one takes a second or two."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -41,17 +56,63 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     }
     try:
         compiled = _core().compile_model(artifact.path, "CPU", settings)
+        wanted = [compiled.output(name) for name in artifact.outputs] or [compiled.output(0)]
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise SupernetError(f"{artifact.path} is not a model that OpenVINO can load: {reason}") from error
+        raise SupernetError(f"{artifact.path} is not a model that OpenVINO can load: {_reason(error)}") from error
     request = compiled.create_infer_request()
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(x: NDArray[np.float32]) -> Output:
         # The input is read in place. The output is copied, since the next request writes to the same memory.
-        y: NDArray[np.float32] = request.infer([x], share_inputs=True, share_outputs=False)[0]
-        return y
+        made = request.infer([as_taken(x, artifact)], share_inputs=True, share_outputs=False)
+        return as_wanted([made[port] for port in wanted], artifact)
 
     return Loaded(run=run)
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return what OpenVINO says of a failure, without the places in its own source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]
+    return " ".join(said or lines)[:200]
+
+
+def why_not() -> str | None:
+    """Return why OpenVINO can't be used on this machine, in words that follow "can't be used here"; None if it can.
+
+    OpenVINO takes CPUs to be numbered without gaps, and dies in a container (LXC) or on a board where they are not. So
+    where they are not, a process of its own tries it first.
+    """
+    usable, online = cpus.usable(), _online()
+    return _dies(usable, online) if usable != online or online != frozenset(range(len(online))) else None
+
+
+def _online() -> frozenset[int]:
+    """Return the numbers of the CPUs that sysfs calls online; none where it doesn't say."""
+    try:
+        parts = [part.split("-") for part in _ONLINE.read_text().strip().split(",")]
+        return frozenset(cpu for part in parts for cpu in range(int(part[0]), int(part[-1]) + 1))
+    except (OSError, ValueError):
+        return frozenset()
+
+
+@cache
+def _dies(usable: frozenset[int], online: frozenset[int]) -> str | None:
+    # It may die only when the process ends, of memory that it damaged.
+    command = [sys.executable, "-c", _TRIAL]
+    try:
+        died = subprocess.run(command, capture_output=True, timeout=_TRIAL_S).returncode != 0
+    except subprocess.TimeoutExpired:
+        died = True
+    if not died:
+        return None
+    return (
+        f"OpenVINO dies of this machine's CPU numbers: this process may use CPUs {_listed(usable)}, and "
+        f"{_ONLINE} has {_listed(online)}"
+    )
+
+
+def _listed(numbers: frozenset[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"
 
 
 @cache
@@ -70,7 +131,7 @@ def _main_thread_free() -> Iterator[None]:
     """Let the process's main thread run on all CPUs for a moment; undo that unless somebody else moves it meanwhile."""
     main = os.getpid()
     before = os.sched_getaffinity(main)
-    os.sched_setaffinity(main, range(os.cpu_count() or 1))  # the kernel leaves out CPUs that the process may not use
+    os.sched_setaffinity(main, cpus.ALL)
     free = os.sched_getaffinity(main)
     try:
         yield
@@ -87,4 +148,5 @@ OPENVINO = Engine(
     devices=("cpu",),
     start=start,
     load=load,
+    why_not=why_not,
 )

@@ -5,6 +5,7 @@ A new engine is a module with an `Engine`, and one line in `_ENGINES`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,6 +27,10 @@ _SETTINGS = 2
 """Raise this when an engine's settings change in a way that changes its speed: stored profiles depend on it."""
 
 
+class _CannotRunError(SupernetError):
+    """A network that was loaded raised when it was run on zeros."""
+
+
 def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: str = "cpu") -> Network:
     """Load a sub-network into an engine and warm it up.
 
@@ -39,7 +44,8 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
         SupernetError: for an unknown engine, one that can't compute in the artifact's precision or on that device, or
             a file that the engine can't load.
     """
-    name = candidates(artifact.precision)[0] if engine == "auto" else engine
+    # Where no engine can be used, the first says why.
+    name = next(iter(able(artifact)), _AUTO[0]) if engine == "auto" else engine
     chosen = _engine(name)
     _check(chosen, artifact, device)
     chosen.start()
@@ -48,8 +54,12 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
     before_mb = private_mb()
     loaded = chosen.load(artifact, threads, device)
     blank = np.zeros(artifact.input_shape, dtype=np.float32)
-    for _ in range(_WARM_UP_RUNS):
-        loaded.run(blank)
+    try:
+        for _ in range(_WARM_UP_RUNS):
+            loaded.run(blank)
+    except Exception as error:  # the engines raise classes of their own, for models that load and can't run
+        reason = " ".join(str(error).split())[:400]
+        raise _CannotRunError(f"{artifact.path} is loaded by {name}, but can't be run: {reason}") from error
     if loaded.device_mb is not None:
         memory_mb = loaded.device_mb()
     else:
@@ -70,6 +80,8 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
         )
     if device.partition(":")[0] not in engine.devices:
         raise SupernetError(f"engine {engine.name!r} has no device {device!r}, only {', '.join(engine.devices)}")
+    if reason := engine.why_not():
+        raise SupernetError(f"engine {engine.name!r} can't be used here: {reason}")
     if artifact.file(engine.format) is None:
         raise SupernetError(
             f"{artifact.path} has no {engine.format}, so the {engine.name} engine can't run it; use another engine"
@@ -82,19 +94,54 @@ def names() -> tuple[str, ...]:
 
 
 def candidates(precision: str = "float32") -> tuple[str, ...]:
-    """Return the engines that `auto` chooses from at a precision; without a profile it takes the first."""
-    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions)
+    """Return the engines that `auto` chooses from at a precision on this machine; without a profile, the first."""
+    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions and _ENGINES[name].why_not() is None)
+
+
+def unusable() -> dict[str, str]:
+    """Return the engines that `auto` leaves out on this machine, each with the reason."""
+    reasons = {name: _ENGINES[name].why_not() for name in _AUTO}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def able(artifact: Artifact) -> tuple[str, ...]:
+    """Return the engines that `auto` chooses from for a file: those `candidates` that can run it."""
+    unable = {name for name, _ in artifact.unable}
+    return tuple(name for name in candidates(artifact.precision) if name not in unable)
+
+
+def tried(artifact: Artifact) -> Artifact:
+    """Run a user's own model in each engine that `auto` chooses from; return it with those that can't run it.
+
+    Raises:
+        SupernetError: if none can, and the message has each one's reason; or if one finds out when it runs the model
+            that the model contradicts itself.
+    """
+    unable = []
+    for name in candidates(artifact.precision):
+        try:
+            prepare(artifact, name)
+        except _CannotRunError:
+            # Not left to the next engine: OpenVINO checks no shapes while it runs, and reads and writes elsewhere in
+            # this process's memory.
+            raise
+        except SupernetError as error:
+            unable.append((name, str(error)))
+    if len(unable) == len(candidates(artifact.precision)):
+        raise SupernetError("; ".join(reason for _, reason in unable))
+    return replace(artifact, unable=tuple(unable))
 
 
 def engine_version(engine: str = "auto") -> str:
     """Return the key of an engine in profiles: name and version of its library, and of its settings here.
 
-    `engine_version("openvino")` is for example `openvino 2025.4.0, settings 2`; `auto` names all that it chooses from.
+    `engine_version("openvino")` is for example `openvino 2025.4.0, settings 2`; `auto` names all that it chooses from
+    on this machine.
 
     Raises:
         SupernetError: for an unknown engine.
     """
-    chosen = [_engine(name) for name in (_AUTO if engine == "auto" else (engine,))]
+    chosen = [_engine(name) for name in (candidates() if engine == "auto" else (engine,))]
     versions = ", ".join(f"{each.name} {version(each.distribution)}" for each in chosen)
     return f"{versions}, settings {_SETTINGS}"
 

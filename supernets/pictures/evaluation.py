@@ -135,6 +135,7 @@ def accuracy(
     for x, labels in data.batches(input_shape, _BATCH, limit, seed):
         for index, label in enumerate(labels):
             output = run(x[index : index + 1])
+            assert isinstance(output, np.ndarray)  # networks of supernets have one output
             right += data.task.right(output, label)
             classes = isinstance(label, int)
             top5 += classes and label in np.argsort(-output.reshape(-1), kind="stable")[:5]

@@ -6,7 +6,6 @@ The folder of a class is named by its WordNet id (`n01440764`), or by the number
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +17,11 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
-from supernets.pictures import images
+from supernets.pictures import folders, images
 from supernets.pictures.sources import ImageTask, Tensor
 
 IMAGE_POOL = 128
@@ -46,6 +46,7 @@ class ImageFolder:
 
     Attributes:
         task: ImageNet classification.
+        notice: what is left out of it, since it is no picture; empty for nothing.
     """
 
     task = ImageTask()
@@ -56,16 +57,21 @@ class ImageFolder:
         self._labels: list[int] = []  # one for each file
         self._sizes: list[int] = []  # number of files of each class
         try:
-            for folder, label in _class_folders(directory):
-                names = sorted(name for name in os.listdir(folder) if Path(name).suffix.lower() in images.SUFFIXES)
-                self._files += [f"{folder.name}/{name}" for name in names]
-                self._labels += [label] * len(names)
-                self._sizes.append(len(names))
+            labelled, others = _class_folders(directory)
+            for folder, label in labelled:
+                found = folders.listed(folder)
+                self._files += [f"{folder.name}/{file.name}" for file in found.pictures]
+                self._labels += [label] * len(found.pictures)
+                self._sizes.append(len(found.pictures))
+                others += found.others
         except OSError as error:
             raise SupernetError(f"{error.filename} can't be read: {error.strerror}") from None
+        self.notice = folders.left_out(directory, others)
         if len(self) == 0:
-            endings = ", ".join(sorted(images.SUFFIXES))
-            raise SupernetError(f"the folders of {directory} hold no picture; files count that end in {endings}")
+            rest = f" ({self.notice})" if self.notice else ""
+            raise SupernetError(
+                f"the folders of {directory} hold no picture; files count that end in {folders.ENDINGS}{rest}"
+            )
 
     def __str__(self) -> str:
         return str(self.directory)
@@ -91,8 +97,13 @@ class ImageFolder:
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Tensor, Sequence[object]]]:
-        """Yield inputs (n, 3, height, width) and n labels in batches of `size`; a few threads read ahead."""
-        pictures = _ahead(lambda item: (_crop(item[0], input_shape), item[1]), self.chosen(limit, seed))
+        """Yield inputs (n, 3, height, width) and n labels in batches of `size`; a few threads read ahead.
+
+        The pictures are read as torchvision's loader reads them, so that accuracies compare with published ones.
+        """
+        pictures = _ahead(
+            lambda item: (_crop(images.read_as_published(item[0]), input_shape), item[1]), self.chosen(limit, seed)
+        )
         while batch := list(islice(pictures, size)):
             yield images.normalised(np.stack([pixels for pixels, _ in batch])), [label for _, label in batch]
 
@@ -107,14 +118,16 @@ class ImagePool:
     Attributes:
         files: the picture files.
         labels: the class of each file.
+        notice: what was left out of the folder; empty for nothing.
     """
 
     files: Sequence[Path]
     labels: Sequence[int]
+    notice: str = ""
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Crop all pictures; return a function from a request's number, modulo their count, to its input."""
-        crops = np.stack(list(_ahead(lambda file: _crop(file, artifact.input_shape), self.files)))
+        crops = np.stack(list(_ahead(lambda file: _crop(images.read(file), artifact.input_shape), self.files)))
         return lambda index: images.normalised(crops[index % len(crops)][None])
 
     def score(self, index: int, output: Tensor) -> bool | None:
@@ -137,14 +150,15 @@ def image_pool(directory: Path, seed: int, count: int = IMAGE_POOL) -> ImagePool
     Raises:
         SupernetError: if the folder has another layout, or one of the pictures can't be read.
     """
-    files, labels = zip(*ImageFolder(directory.resolve()).chosen(count, seed), strict=True)
+    folder = ImageFolder(directory.absolute())
+    files, labels = zip(*folder.chosen(count, seed), strict=True)
     for _ in _ahead(images.read, files):
         pass
-    return ImagePool(files, labels)
+    return ImagePool(files, labels, folder.notice)
 
 
-def _crop(file: Path, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    return images.cropped(images.read(file), input_shape[2])
+def _crop(picture: Image.Image, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    return images.cropped(picture, input_shape[2])
 
 
 def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
@@ -162,29 +176,33 @@ def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
         pool.shutdown(cancel_futures=True)
 
 
-def _class_folders(directory: Path) -> list[tuple[Path, int]]:
-    """Return each folder of a class with its label.
+def _class_folders(directory: Path) -> tuple[list[tuple[Path, int]], list[tuple[Path, str]]]:
+    """Return each folder of a class with its label, and what else lies beside them with the reason to leave it out.
 
     Raises:
-        SupernetError: if the directory does not exist, or not all of its folders are classes.
+        SupernetError: if the directory does not exist, or a folder that holds pictures is no class.
     """
     if not directory.is_dir():
         kind = "is a file" if directory.exists() else "does not exist"
         raise SupernetError(f"{directory} {kind}; give a folder that holds pictures as CLASS/picture.JPEG")
-    folders = sorted(path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if not folders:
-        flat = any(path.suffix.lower() in images.SUFFIXES for path in directory.iterdir())
-        what = "holds pictures, but not in folders by class" if flat else "holds no picture"
+    beside = folders.listed(directory)
+    inside = [path for path, _ in beside.others if path.is_dir() and not path.name.startswith(".")]
+    if not inside:
+        what = "holds pictures, but not in folders by class" if beside.pictures else "holds no picture"
         raise SupernetError(f"{directory} {what}; sort them into folders, as CLASS/picture.JPEG: {_CLASSES}")
     labelled = []
-    for folder in folders:
+    for folder in inside:
         label = _label(folder.name)
-        if label is None:
-            inner = next((f for f in folders if any(_label(path.name) is not None for path in f.iterdir())), None)
+        if label is not None:
+            labelled.append((folder, label))
+            continue
+        inner = next((f for f in inside if any(_label(path.name) is not None for path in f.iterdir())), None)
+        if inner or folders.listed(folder).pictures:
             fix = f"Did you mean {inner}?" if inner else f"A class is {_CLASSES}"
             raise SupernetError(f"{directory}: folder {folder.name!r} is no class of ImageNet. {fix}")
-        labelled.append((folder, label))
-    return labelled
+    classes = {folder for folder, _ in labelled}
+    loose = [(path, "a picture in no class's folder") for path in beside.pictures]
+    return labelled, loose + [other for other in beside.others if other[0] not in classes]
 
 
 def _label(name: str) -> int | None:

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
-from supernets.pictures import images, plates
+from supernets.outputs import Output, means
+from supernets.pictures import folders, images, plates
 
 Tensor = NDArray[np.float32]
 """Inputs or outputs of networks, float32."""
 PLATE_POOL = 32 * len(plates.ALPHABET)
 """Plates that an application uses in turn."""
+_CHANNELS = (3, 4)
+"""Channels of a colour picture, with or without transparency."""
 _NOISE = 4
 """Random inputs that are used in turn."""
 
@@ -35,8 +38,11 @@ class Source(Protocol):
         """Return a function from a request's number to its input, of `artifact.input_shape`."""
         ...
 
-    def score(self, index: int, output: Tensor) -> bool | None:
-        """Return True if the output of request `index` is right; None where there is no label."""
+    def score(self, index: int, output: Any) -> bool | None:
+        """Return True if the output of request `index` is right; None where there is no label.
+
+        The output is an array, or the `Outputs` of a user's own model.
+        """
         ...
 
     def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
@@ -55,7 +61,7 @@ class Task(Protocol):
         """Return n pictures as a batch (n, ...) for a network whose inputs have shape `input_shape`, (1, ...)."""
         ...
 
-    def right(self, output: Tensor, label: object) -> bool:
+    def right(self, output: Any, label: object) -> bool:
         """Return True if one output means the label."""
         ...
 
@@ -78,20 +84,42 @@ class PlateTask:
 
 
 class ClassTask:
-    """The task of classifying by a user's own model: it takes the model's own inputs, and the largest output wins."""
+    """The task of classifying by a user's own model: it takes inputs of its own; `outputs.means` reads its output."""
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
-        """Return the inputs as float32; each has the model's shape, with or without the leading 1."""
-        try:
-            return pictures.astype(np.float32).reshape(len(pictures), *input_shape[1:])
-        except ValueError:
-            raise SupernetError(
-                f"an input for this model must have shape {input_shape[1:]}; got {pictures.shape[1:]}"
-            ) from None
+        """Return the inputs as float32, of the model's shape.
 
-    def right(self, output: Tensor, label: object) -> bool:
-        """Return True if the output's largest value is at the label."""
-        return int(output.reshape(-1).argmax()) == label
+        - Axes of length 1 may be missing or too many: a model of (1, 1, 48, 64) takes pictures of (48, 64).
+        - A frame of a camera, (height, width, 3), gets its channels where the model has them, and the other way round.
+
+        Any other input is refused: as many numbers in another order would mean something else.
+
+        Raises:
+            SupernetError: for inputs of another shape, or of no numbers.
+        """
+        if pictures.dtype.kind not in "biuf":
+            raise SupernetError(f"an input for this model must be numbers; got {pictures.dtype}")
+        given, wanted = pictures.shape[1:], input_shape[1:]
+        numbers = pictures.astype(np.float32, copy=False)
+        if _sizes(given) == _sizes(wanted):
+            return numbers.reshape(len(pictures), *wanted)
+        picture = given[1:] if len(given) == 4 and given[0] == 1 else given
+        if len(picture) == len(wanted) == 3:
+            numbers = numbers.reshape(len(pictures), *picture)
+            if wanted[0] in _CHANNELS and picture == (*wanted[1:], wanted[0]):
+                return np.ascontiguousarray(np.moveaxis(numbers, 3, 1))
+            if wanted[2] in _CHANNELS and picture == (wanted[2], *wanted[:2]):
+                return np.ascontiguousarray(np.moveaxis(numbers, 1, 3))
+        raise SupernetError(f"an input for this model must have shape {wanted}; got {given}")
+
+    def right(self, output: Output, label: object) -> bool:
+        """Return True if the output means the label."""
+        return means(output, label)
+
+
+def _sizes(shape: tuple[int, ...]) -> list[int]:
+    """Return a shape without its axes of length 1."""
+    return [size for size in shape if size != 1]
 
 
 class ImageTask(ClassTask):
@@ -120,11 +148,13 @@ class Pool:
         task: the task that they are for.
         pictures: (n, ...), as the task takes them.
         labels: n labels; None where there are none.
+        notice: what was left out of the folder that the pictures are of; empty for nothing.
     """
 
     task: Task
     pictures: NDArray[np.generic]
     labels: Sequence[object] | None
+    notice: str = ""
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Adapt all pictures; return a function from a request's number, modulo their count, to its input."""
@@ -215,20 +245,25 @@ def plate_stream(seed: int, count: int = PLATE_POOL) -> Pool:
 def plate_folder(directory: Path) -> Pool:
     """Return the pictures of a folder; they are labelled if each file is named by its plate (`AB12.png`, `AB12_3.png`).
 
+    Files that are no pictures are left out, and the pool's `notice` says so.
+
     Raises:
         SupernetError: if there is no such folder, no picture in it, or a picture that can't be read.
     """
     if not directory.is_dir():
         raise SupernetError(f"source {str(directory)!r} is not a folder; give one that holds pictures")
-    files = sorted(f for f in directory.iterdir() if f.suffix.lower() in images.SUFFIXES)
-    if not files:
-        raise SupernetError(f"source {str(directory)!r} holds no picture; .png, .jpg and .bmp files count")
     try:
-        pictures = np.stack(
-            [np.asarray(Image.open(f).convert("L").resize((plates.WIDTH, plates.HEIGHT))) for f in files]
+        found = folders.listed(directory)
+    except OSError as error:
+        raise SupernetError(f"source {str(directory)!r} can't be read: {error.strerror}") from None
+    notice = folders.left_out(directory, found.others)
+    if not found.pictures:
+        rest = f" ({notice})" if notice else ""
+        raise SupernetError(
+            f"source {str(directory)!r} holds no picture; files count that end in {folders.ENDINGS}{rest}"
         )
-    except (OSError, UnidentifiedImageError) as error:
-        raise SupernetError(f"source {str(directory)!r} holds a file that is no picture: {error}") from error
-    texts = [f.stem.split("_")[0].upper() for f in files]
+    size = (plates.WIDTH, plates.HEIGHT)
+    pictures = np.stack([np.asarray(images.read(file).convert("L").resize(size)) for file in found.pictures])
+    texts = [file.stem.split("_")[0].upper() for file in found.pictures]
     labelled = all(len(text) == plates.LENGTH and set(text) <= set(plates.ALPHABET) for text in texts)
-    return Pool(PlateTask(), pictures, texts if labelled else None)
+    return Pool(PlateTask(), pictures, texts if labelled else None, notice)

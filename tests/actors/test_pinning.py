@@ -13,6 +13,7 @@ from actors.affinity import SystemAffinity, why_not
 from actors.agent.devices.sysfs import Tree
 from actors.pinning import PinError, allowed, cpus_aside, pin, repin
 from helpers.fake_kernel import FakeAffinity, FakeTree, boards
+from supernets.cpus import usable
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
 
@@ -146,8 +147,22 @@ def test_they_can_be_handed_to_another_process():
     assert pickle.loads(pickle.dumps(system)).online() == online
 
 
-def test_without_a_word_of_the_kernel_all_cpus_count_as_online(tmp_path):
-    assert SystemAffinity(Tree(tmp_path)).online() == frozenset(range(os.sysconf("SC_NPROCESSORS_CONF")))
+@pytest.mark.parametrize("online", [None, "", "8000", "0,nonsense"])
+def test_where_sysfs_does_not_know_the_kernels_numbers_the_usable_cpus_count_as_online(tmp_path, online):
+    """As in a container of LXC, which is shown CPUs from 0 on."""
+    if online is not None:
+        (tmp_path / "sys/devices/system/cpu").mkdir(parents=True)
+        (tmp_path / "sys/devices/system/cpu/online").write_text(online)
+    system = SystemAffinity(Tree(tmp_path))
+    everywhere = usable()
+    assert system.online() == everywhere >= set(CPUS)
+    before = os.sched_getaffinity(0)
+    system.set(0, [max(before)])
+    try:
+        assert system.online() == everywhere
+        assert os.sched_getaffinity(0) == {max(before)}
+    finally:
+        system.set(0, before)
 
 
 def test_pinning_again_mends_what_the_kernel_has_widened(child, fake):

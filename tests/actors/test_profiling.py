@@ -339,3 +339,20 @@ def test_a_profile_is_of_a_kind_of_core(cache, ladder, tmp_path):
     assert taken
     assert profile(0) == little
     assert not taken
+
+
+def test_of_engines_that_can_not_run_every_form_the_one_that_can_is_chosen():
+    every = {"a": {"x": 10.0, "y": 12.0}, "b": {"y": 5.0}}
+    assert fastest_engines(every) == {"a": "x", "b": "y"}
+    assert fastest_engines({"a": {"x": 10.0, "y": 10.2}, "b": {"y": 5.0}}) == {"a": "y", "b": "y"}
+    assert fastest_engines({"a": {"x": 10.0}, "b": {"y": 5.0}}) == {"a": "x", "b": "y"}
+
+
+def test_a_network_that_an_engine_can_not_run_is_measured_in_the_other(cache, ladder):
+    (small, *known), large = ladder
+    able = Measured([(replace(small, unable=(("onnxruntime", "why"),)), *known), large])
+    profile = able.profile()
+    assert {time.engine for time in profile.rung("small").times} == {"openvino"}
+    assert able.counts[-1][1] == 3 * profiling._SAMPLES
+    Measured(ladder).profile()  # a copy of the same file that both can run
+    assert len(list(cache.iterdir())) == 2

@@ -80,7 +80,7 @@ class Bench:
             deadline_s=deadline_s,
             slot=slot,
             work_ms=work_ms,
-            activity=activity,
+            active=activity * len(cores),
         )
         self.at(at_s, lambda: self.unit.take(job.claim))
         return job

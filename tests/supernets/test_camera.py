@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import pickle
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +102,99 @@ def test_a_camera_is_a_source_of_photos(video: Path, opened) -> None:
     x = source.inputs(artifact)(0)
     assert (x.shape, x.dtype) == (artifact.input_shape, np.float32)
     assert source.score(0, np.zeros((1, 1000), dtype=np.float32)) is None
+
+
+class Stream(http.server.BaseHTTPRequestHandler):
+    """Serves one frame again and again as MJPEG, until `cut` is set; then it refuses until it is cleared."""
+
+    jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), (0, 0, SHADES[2]), np.uint8))[1].tobytes()
+    cut = threading.Event()
+
+    def do_GET(self) -> None:
+        if self.cut.is_set():
+            self.send_error(503)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(self.jpeg)}\r\n\r\n".encode()
+        try:
+            while not self.cut.wait(0.01):
+                self.wfile.write(head + self.jpeg + b"\r\n")
+        except OSError:
+            pass
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def failures(camera: Camera, *, until: bool) -> str:
+    """Ask until requests fail, or until they don't, and return what the last failure said."""
+    said = ""
+    while True:
+        try:
+            camera(1)
+            failed = False
+        except SupernetError as error:
+            failed, said = True, str(error)
+        if failed is until:
+            return said
+        threading.Event().wait(0.01)
+
+
+def test_a_stream_that_breaks_fails_requests_with_a_reason_until_it_is_back(opened, caplog) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        camera = opened(Camera(f"http://admin:secret@127.0.0.1:{server.server_port}/1.mjpg"))
+        assert shade(camera(0)) == SHADES[2]
+        Stream.cut.set()
+        assert " gives no frames any more; it is opened again (" in failures(camera, until=True)
+        Stream.cut.clear()
+        failures(camera, until=False)
+        assert shade(camera(2)) == SHADES[2]
+        camera.close()
+    finally:
+        Stream.cut.set()
+        server.shutdown()
+        server.server_close()
+        Stream.cut.clear()
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.rpartition("1.mjpg ")[2] for line in said] == [
+        "is lost; it is opened again in 0.5 s",
+        "gives frames again",
+    ]
+
+
+def test_an_address_that_does_not_answer_is_refused_and_nobody_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supernets.pictures.captures._OPEN_TIMEOUT_MS", 200)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for address in (
+            f"http://127.0.0.1:{silent.getsockname()[1]}/1",
+            f"rtsp://127.0.0.1:{silent.getsockname()[1]}/1",
+        ):
+            with pytest.raises(SupernetError, match=rf"stream {address} gives no frames$"):
+                Camera(address)
+    monkeypatch.setattr("supernets.camera._SILENCE_S", 0.05)
+    monkeypatch.setattr("supernets.camera._CLOSE_S", 0.0)
+    monkeypatch.setattr("supernets.camera.opened", lambda address: threading.Event().wait(1))  # as DNS may hang
+    with pytest.raises(SupernetError, match=r"stream rtsp://gate.local/1 gave no frame within 0.05 s"):
+        Camera("rtsp://gate.local/1")
+
+
+def test_numbered_pictures_play_at_the_rate_that_is_given(tmp_path: Path, opened) -> None:
+    for number, red in enumerate(SHADES):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[:, :, 2] = red
+        cv2.imwrite(str(tmp_path / f"{number:04}.png"), frame)
+    camera = opened(pickle.loads(pickle.dumps(Camera(tmp_path / "%04d.png", fps=100))))
+    seen: list[int] = []
+    while len(seen) < 2 * len(SHADES):
+        now = shade(camera(0))
+        seen += [now] if seen[-1:] != [now] else []
+    assert set(seen) == set(SHADES)
 
 
 def test_what_can_not_be_a_camera_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.progress import Progress
+from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
 from workloads.runs.options import check_options
 from workloads.runs.simulated import plan_simulation
@@ -85,7 +86,7 @@ def find_cases(
         scripts: paths of the written mixes.
         boards: names or paths of the boards to run each mix on; None for each mix's own, or else the default one.
         generated: number of generated mixes on each of `boards`, or on the default one.
-        on_notice: called with a sentence for each mix that is left out.
+        on_notice: called with a sentence for each mix that is left out, and each engine that can't run a model.
         on_progress: called with a text, the number done and the number of all, while networks without a packaged
             profile are measured.
 
@@ -107,7 +108,7 @@ def find_cases(
     cases, profiles, left_out = [], {}, []
     for source, mix, board, utilisation in pairs:
         try:
-            found = _checked(command, mix, board, on_progress)
+            found = _checked(command, mix, board, on_progress, on_notice)
         except MixError as error:
             if given is None:
                 raise MixError(f"{source} on board {board.name!r}: {error}") from None
@@ -151,14 +152,17 @@ class _Boards:
         return self._opened[name]
 
 
-def _checked(command: Command, mix: Mix, board: Board, on_progress: Progress) -> dict[str | Family, Profile]:
+def _checked(
+    command: Command, mix: Mix, board: Board, on_progress: Progress, on_notice: Notice
+) -> dict[str | Family, Profile]:
     """Return the profiles of a mix on a board, once all policies are found to be able to run it."""
+    check_sources(mix, command.seed)
     if command.backend == "ray":
         for policy in command.policies:
             check_options(board, policy=policy, seed=command.seed, epoch_ms=100.0, time_scale=1.0)
         mix.check_board(board.units)
         return {}
-    profiles = profiles_for(mix, board, on_progress=on_progress)
+    profiles = profiles_for(mix, board, on_progress=on_progress, on_notice=on_notice)
     for policy in command.policies:
         plan_simulation(mix, board, policy=policy, seed=command.seed, profiles=profiles)
     return profiles

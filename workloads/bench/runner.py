@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import chain
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +21,7 @@ from actors.board_schema import BoardError
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.objectives import OBJECTIVES
-from scheduler.policies import PolicyError
+from scheduler.policies import HINDSIGHT, PolicyError
 from workloads.bench.cases import Cases, Profiles, read_mix
 from workloads.bench.power_sets import energy_by_set, set_boards
 from workloads.bench.results import RunResult, delivered_floors, result_of
@@ -124,15 +125,16 @@ def _run_all(
 
 def _results(todo: Sequence[Job], jobs: int) -> Iterator[RunResult]:
     """Yield the results as they come, in any order."""
-    if jobs == 1 or len(todo) < 2:
-        yield from map(run_job, todo)
+    rows = _rows(todo)
+    if jobs == 1 or len(rows) < 2:
+        yield from map(run_job, chain.from_iterable(rows))
         return
     # Spawned and not forked: the driver has threads (a progress bar), and a forked copy of a held lock never opens.
     others = set(active_children())
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), mp_context=get_context("spawn"), initializer=_begin)
+    pool = ProcessPoolExecutor(min(jobs, len(rows)), mp_context=get_context("spawn"), initializer=_begin)
     try:
-        for future in as_completed([pool.submit(run_job, job) for job in todo]):
-            yield future.result()
+        for future in as_completed([pool.submit(_run_row, row) for row in rows]):
+            yield from future.result()
     except BaseException:
         # An oracle takes half a minute, and a user who presses Ctrl-C does not want to wait for it.
         for process in set(active_children()) - others:
@@ -140,6 +142,22 @@ def _results(todo: Sequence[Job], jobs: int) -> Iterator[RunResult]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _rows(todo: Sequence[Job]) -> list[list[Job]]:
+    """Group jobs that one process is to run in a row: the policies of hindsight on one run share a search.
+
+    These take longest and come first, so that no process still searches when all others have nothing left to do.
+    """
+    searched: dict[BenchTask, list[Job]] = {}
+    for job in todo:
+        if job.task.policy in HINDSIGHT:
+            searched.setdefault(replace(job.task, policy=""), []).append(job)
+    return [*searched.values(), *([job] for job in todo if job.task.policy not in HINDSIGHT)]
+
+
+def _run_row(row: Sequence[Job]) -> list[RunResult]:
+    return [run_job(job) for job in row]
 
 
 def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[RunResult]:

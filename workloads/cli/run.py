@@ -24,6 +24,7 @@ from workloads.results.environment import with_environment
 from workloads.results.run_dir import read_energy_note
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
+from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import BACKENDS, host_notices, open_board
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
@@ -132,7 +133,15 @@ class _Runs:
     ) -> Callable[[], list[Summary]]:
         """Plan simulations, under the conditions of a trace if one is given, and return the call that runs them."""
         on_progress = self._progress.update
-        profiles = profiles_for(self._mix, self._board, weights=weights, measured=measured, on_progress=on_progress)
+        check_sources(self._mix, self._seed)
+        profiles = profiles_for(
+            self._mix,
+            self._board,
+            weights=weights,
+            measured=measured,
+            on_progress=on_progress,
+            on_notice=self._progress.line,
+        )
         plans = [
             plan_simulation(
                 self._mix, self._board, policy=policy, seed=self._seed, epoch_ms=self._epoch_ms, profiles=profiles

@@ -78,8 +78,7 @@ class Scorer:
         self._plan = replace(plan, costs=COSTS, epoch_s=epoch_s)
         self._spaces = spaces
         self._begins_s = np.array([space.intervals[0].from_s for space in spaces])
-        self._presences = plan.mix.all_apps()
-        self._targets = {one.app.name: one.targets[-1] for one in self._presences}
+        self._targets = {one.app.name: one.targets[-1] for one in plan.mix.all_apps()}
         arrivals_s = plan.mix.arrivals_s(plan.seed)
         self.weights = {app: one.weight / max(1, len(arrivals_s[app])) for app, one in self._targets.items()}
 
@@ -108,26 +107,12 @@ class Scorer:
                     over_cap=math.fsum(over),
                 )
             )
-        run = self.run_score(simulated)
+        run = run_score(self._plan, simulated)
         return replace(run, violation=run.violation + math.fsum(score.over_cap for score in scores)), scores
 
     def simulate(self, policy: Policy) -> Simulated:
         """Simulate the run under any policy."""
         return simulate(replace(self._plan, make_policy=lambda: policy), log=False)
-
-    def run_score(self, simulated: Simulated) -> RunScore:
-        """Return the score of a whole simulated run under any policy; a power cap is left out."""
-        late = accuracy = 0.0
-        for presence in self._presences:
-            app = simulated.summary.apps[presence.app.name]
-            target = self._targets[presence.app.name]
-            late += target.weight * max(0.0, app.slo - (1.0 if app.on_time is None else app.on_time))
-            accuracy += target.weight * (app.accuracy.value or 0.0) * (presence.to_s - presence.from_s)
-        if OBJECTIVES[self._plan.mix.objective].seeks_accuracy:
-            credit_j = accuracy * (joules_per_accuracy(self._plan) / self._plan.mix.duration_s)
-        else:
-            credit_j = 0.0
-        return RunScore(late, (simulated.summary.energy.units_j or 0.0) - credit_j)
 
     # ------------------------------------------------------------ by search space
 
@@ -184,6 +169,20 @@ class Scorer:
             return 0.0
         excess = energy_j / interval.length_s / interval.power_cap_w - 1
         return max(0.0, excess) * interval.length_s / self._plan.mix.duration_s
+
+
+def run_score(plan: SimulationPlan, simulated: Simulated) -> RunScore:
+    """Return the score of a whole simulated run of a plan, under any policy; a power cap is left out."""
+    late = accuracy = 0.0
+    for presence in plan.mix.all_apps():
+        app, target = simulated.summary.apps[presence.app.name], presence.targets[-1]
+        late += target.weight * max(0.0, app.slo - (1.0 if app.on_time is None else app.on_time))
+        accuracy += target.weight * (app.accuracy.value or 0.0) * (presence.to_s - presence.from_s)
+    if OBJECTIVES[plan.mix.objective].seeks_accuracy:
+        credit_j = accuracy * (joules_per_accuracy(plan) / plan.mix.duration_s)
+    else:
+        credit_j = 0.0
+    return RunScore(late, (simulated.summary.energy.units_j or 0.0) - credit_j)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,8 +208,9 @@ def notes(net: Supernet, rungs: Sequence[SubNet], how: EvaluationPlan) -> list[s
             f"{len(inherited)} of {len(rungs)} sub-networks have the supernet's batch-norm statistics, which fit "
             "none of them exactly and cost accuracy; --calibrate DIR averages their own over training pictures"
         )
-    folders = [data.directory for data in (how.data, how.calibration) if isinstance(data, ImageFolder)]
-    if len(folders) == 2 and folders[0].samefile(folders[1]):
+    folders = [data for data in (how.data, how.calibration) if isinstance(data, ImageFolder)]
+    said += dict.fromkeys(folder.notice for folder in folders if folder.notice)
+    if len(folders) == 2 and folders[0].directory.samefile(folders[1].directory):
         said.append("the statistics are averaged over the very pictures that are measured on, which flatters them")
     return said
 

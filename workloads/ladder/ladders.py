@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -10,8 +9,7 @@ import supernets
 from actors.paths import cache_dir
 from actors.profiling import Ladder
 from actors.stored_profiles import is_executable
-from supernets.artifact import Artifact
-from supernets.engines import open_model
+from workloads.ladder.own_models import family_ladder
 from workloads.mix.app import Family
 from workloads.mix.errors import MixError, suggestion
 from workloads.mix.mix import Mix
@@ -51,11 +49,14 @@ def ladders_of(
         if name not in used:
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
     # A ladder's name or a file can be wrong too, and an export takes long: load all before the first export.
+    families: dict[Family, Ladder] = {}
     for supernet in supernets_:
-        if isinstance(supernet, str):
+        if isinstance(supernet, Family):
+            families[supernet] = family_ladder(supernet)
+        else:
             supernets.load(supernet, weights.get(base_name(supernet))).ladder()
     return {
-        supernet: _family_ladder(supernet)
+        supernet: families[supernet]
         if isinstance(supernet, Family)
         else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
         for supernet in supernets_
@@ -92,36 +93,3 @@ def base_name(supernet: str) -> str:
 def supernet_label(supernet: str | Family) -> str:
     """Return the name that progress lines and stored profiles use: a supernet's own, or `family`."""
     return base_name(supernet) if isinstance(supernet, str) else "family"
-
-
-def _family_ladder(family: Family) -> Ladder:
-    return [(_own_model(rung.id, rung.path), rung.accuracy, _own_source(rung.accuracy)) for rung in family.rungs]
-
-
-def _own_source(accuracy: float | None) -> str:
-    """Return the source of an own model's accuracy: its owner vouches for it, so it counts as published."""
-    return "unknown" if accuracy is None else "published"
-
-
-def _own_model(name: str, path: Path) -> Artifact:
-    """Read a user's own ONNX file.
-
-    The model must take one input of a fixed shape, with a batch of one or of any size.
-
-    Raises:
-        supernets.SupernetError: if the model takes anything else.
-    """
-    session = open_model(str(path))
-    inputs = session.get_inputs()
-    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-        kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
-        raise supernets.SupernetError(f"{path} must take one input of type tensor(float); it takes {kinds}")
-    shape = tuple(size if isinstance(size, int) else 1 for size in inputs[0].shape[:1]) + tuple(inputs[0].shape[1:])
-    if not all(isinstance(size, int) and size > 0 for size in shape) or shape[0] != 1:
-        raise supernets.SupernetError(
-            f"{path} must take one input of a fixed shape (1, ...); it takes {inputs[0].shape}. Export it like that"
-        )
-    content = path.read_bytes()
-    return Artifact(
-        subnet=name, path=str(path.resolve()), input_shape=shape, weights_hash=hashlib.sha256(content).hexdigest()
-    )

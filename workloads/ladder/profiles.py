@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,9 @@ from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
+from workloads.ladder.checks import check_app, runs_on_gpu
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
+from workloads.ladder.own_models import left_out_lines
 from workloads.mix.app import Family
 from workloads.mix.mix import Mix
 from workloads.progress import Progress, no_progress
@@ -34,6 +36,7 @@ def profiles_for(
     weights: Mapping[str, Path] | None = None,
     measured: bool = False,
     on_progress: Progress = no_progress,
+    on_notice: Callable[[str], None] = lambda line: None,
 ) -> dict[str | Family, Profile]:
     """Return the profile of each supernet and family in a mix.
 
@@ -43,9 +46,11 @@ def profiles_for(
         weights: files of own weights, by supernet's name; such a supernet is always measured here.
         measured: True measures on this machine even what has a packaged profile, where it can run here.
         on_progress: called as exports and measurements go on.
+        on_notice: called with a sentence for each engine that can't run a model of one's own.
 
     Raises:
-        MixError: for an unknown supernet, or weights that no app uses.
+        MixError: for an unknown supernet, weights that no app uses, or an app that a real run would refuse for its
+            networks.
         supernets.SupernetError: for a file that can't be used.
     """
     supernets = dict.fromkeys(presence.app.supernet for presence in mix.all_apps())
@@ -57,7 +62,13 @@ def profiles_for(
             if packaged is not None and not (measured and is_executable(supernet)):
                 profiles[supernet] = packaged
     if len(profiles) < len(supernets) or weights:
-        for supernet, ladder in ladders_of(mix, weights, on_progress, without=profiles).items():
+        ladders = ladders_of(mix, weights, on_progress, without=profiles)
+        for presence in mix.all_apps():
+            if presence.app.supernet in ladders:
+                check_app(presence, ladders[presence.app.supernet], board)
+        for line in left_out_lines(ladders.values()):
+            on_notice(line)
+        for supernet, ladder in ladders.items():
             what = f"profile {supernet_label(supernet)}"
             here = profile_ladder(
                 supernet_label(supernet), ladder, _cpus_by_cores(board), on_sample=partial(on_progress, what)
@@ -175,11 +186,6 @@ def where_measured(board: Board) -> str | None:
         for name, cores in cores_of.items()
     ]
     return f"times of networks are measured {' and '.join(places)}; on other units they follow from their speed"
-
-
-def runs_on_gpu(ladder: Ladder) -> bool:
-    """Return True if every network of a ladder has a program that a GPU can run."""
-    return all(artifact.program is not None for artifact, _, _ in ladder)
 
 
 def _cpus_by_cores(board: Board) -> dict[int, tuple[int, ...]]:

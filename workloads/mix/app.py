@@ -57,13 +57,19 @@ class Family:
     A relative path is looked up from the current directory; every file must exist.
 
     Attributes:
+        output: Name of the output that `on_result`, labels and clients get, such as `"scores"`; None for all. All of
+            several come as `supernets.outputs.Outputs`.
         rungs: The models in the order given.
     """
 
     models: InitVar[Iterable[tuple[str | PathLike[str], float | None]]]
+    _: KW_ONLY
+    output: str | None = None
     rungs: tuple[Rung, ...] = field(init=False)
 
     def __post_init__(self, models: Iterable[tuple[str | PathLike[str], float | None]]) -> None:
+        if self.output is not None and (not isinstance(self.output, str) or not self.output):
+            raise MixError(f"Family: output must be the name of one output, such as 'scores', not {self.output!r}.")
         rungs: dict[str, Rung] = {}
         for model in listed("Family", models):
             rung = _rung(model)
@@ -98,7 +104,7 @@ class App:
         drop: The request that goes: the one at the head if it is `late`, its deadline passed; the `oldest`; or the
             `newest`.
         source: The inputs: a folder or a callable; None is the supernet's own labelled stream.
-        on_result: Called with (request, output) after each request.
+        on_result: Called with (request, output) after each request; with all outputs of a `Family` that has several.
     """
 
     name: str
@@ -166,6 +172,8 @@ def _rung(model: object) -> Rung:
             path = Path(file).absolute()
         case _:
             raise MixError(f"Family: each model is a pair of file and accuracy, not {shown(model)}.")
+    if path.is_dir():
+        raise MixError(f"Family: {str(file)!r} is a directory; give the .onnx file in it.")
     if not path.is_file():
         raise MixError(f"Family: there is no file {str(file)!r} (looked for {str(path)!r}).")
     if accuracy is not None:

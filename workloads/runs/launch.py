@@ -20,6 +20,7 @@ from workloads.ladder.profiles import profiles_for
 from workloads.mix.mix import Mix
 from workloads.progress import Progress, no_progress
 from workloads.results.summary import Summary
+from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
 from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
@@ -68,6 +69,7 @@ def run(
     if backend == "sim":
         if time_scale != 1:
             raise InputError(f"time_scale {time_scale!r} slows a real run down; a simulation's is 1.")
+        check_sources(mix, seed)
         profiles = profiles_for(mix, opened, on_progress=on_progress)
         simulation = plan_simulation(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms, profiles=profiles)
         simulated = simulate(simulation)

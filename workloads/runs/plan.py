@@ -5,7 +5,6 @@ All mistakes of a user are found here, so that a bad mix never leaves a half-sta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,18 @@ from scheduler.messages import Event
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.pictures import sources
-from supernets.pictures.image_folder import image_pool
+from supernets.pictures.image_folder import ImagePool
 from supernets.pictures.sources import Source
+from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
-from workloads.ladder.profiles import devices_of, profile_board, runs_on_gpu, where_measured
+from workloads.ladder.own_models import left_out_lines
+from workloads.ladder.profiles import devices_of, profile_board, where_measured
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
-from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
+from workloads.runs.app_sources import source_of
 from workloads.runs.options import check_options
 
 
@@ -140,12 +141,11 @@ def plan_run(
     mix.check_board(board.units)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
-    sources_ = {}
+    inputs = {}
     for presence in mix.all_apps():
         app = presence.app
-        _check_floors(presence, ladders[app.supernet])
-        sources_[app.name] = _source(app, ladders[app.supernet], seed)
-        _check_units(app, ladders[app.supernet], board)
+        check_app(presence, ladders[app.supernet], board)
+        inputs[app.name] = source_of(app, seed)
     devices = devices_of(board) if devices is None else devices
     # What takes long comes last, when nothing can be wrong any more.
     with at_top_clocks(board, machine, given_back.extend) as top:
@@ -166,7 +166,7 @@ def plan_run(
             presence=presence,
             ladder=ladders[presence.app.supernet],
             profile=profiles[presence.app.supernet],
-            source=sources_[presence.app.name],
+            source=inputs[presence.app.name],
         )
         for presence in mix.all_apps()
     }
@@ -202,16 +202,21 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, which times of a trace are not used, which units were measured
-        where they differ, which energy will be unknown since a sensor cannot be read, that weights are random, or that
-        an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
+        since a sensor cannot be read, which units were measured where they differ, that an engine can't run a model of
+        one's own, that weights are random, what was left out of a folder of pictures, or that an app gets noise as its
+        inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *plan.mix.notices(), *check_sensors(plan.board, plan.machine.tree)]
-    said += dict.fromkeys(net.notice for net in nets if net.notice)
     measured = where_measured(plan.board)
     said += [measured] if measured else []
+    said += left_out_lines(app.ladder for app in plan.apps.values())
+    said += dict.fromkeys(net.notice for net in nets if net.notice)
+    for name, app in plan.apps.items():
+        if isinstance(app.source, sources.Pool | ImagePool) and app.source.notice:
+            said.append(f"app {name!r}: {app.source.notice}")
     return said + [
         f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
         "folder of pictures, a Camera or a function as its source"
@@ -220,48 +225,3 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         and isinstance(app.app.supernet, str)
         and not isinstance(app.app.arrivals, External)
     ]
-
-
-def _check_units(app: App, ladder: Ladder, board: Board) -> None:
-    """Refuse an app whose models run on none of the board's units."""
-    if not runs_on_gpu(ladder) and all(unit.kind == "gpu" for unit in board.units):
-        raise MixError(
-            f"app {app.name!r}: models of one's own run on CPU units only, and board {board.name!r} has none; use a "
-            "built-in supernet, or another board."
-        )
-
-
-def _source(app: App, ladder: Ladder, seed: int) -> Source:
-    own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
-    task = sources.TASKS[kind] if kind else sources.ClassTask()
-    shapes = {artifact.input_shape for artifact, _, _ in ladder}
-    if kind is None and len(shapes) > 1 and (callable(app.source) or isinstance(app.arrivals, External)):
-        raise MixError(
-            f"app {app.name!r}: its models take inputs of different shapes, {', '.join(map(str, sorted(shapes)))}, and "
-            "what a source or a client gives fits only one; give models of one shape."
-        )
-    if callable(app.source):
-        return sources.Called(task, app.source)
-    if app.source is None:
-        return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
-    if kind is None:
-        raise MixError(
-            f"app {app.name!r}: source {str(app.source)!r} is a folder, which only a built-in supernet can read; "
-            "give a function that returns inputs"
-        )
-    try:
-        return sources.plate_folder(Path(app.source)) if kind == "plates" else image_pool(Path(app.source), own)
-    except supernets.SupernetError as error:
-        raise MixError(f"app {app.name!r}: {error}") from None
-
-
-def _check_floors(presence: Presence, ladder: Ladder) -> None:
-    """Refuse an app with an accuracy floor and a sub-network of unknown accuracy: a floor needs accuracies."""
-    floors = [target.min_accuracy for target in presence.targets if target.min_accuracy > 0]
-    unknown = [artifact.subnet for artifact, accuracy, _ in ladder if accuracy is None]
-    if floors and unknown:
-        raise MixError(
-            f"app {presence.app.name!r} has min_accuracy {floors[0]!r}, but the accuracy of its sub-network "
-            f"{unknown[0]!r} is unknown; state it in the Family, or drop the floor."
-        )

@@ -32,7 +32,7 @@ class CoreClaim:
         deadline_s: when the result is due; an earlier deadline is served first.
         slot: number of the application, which has one claim to a unit at a time; at equal deadlines the lower is first.
         work_ms: profiled time that the service takes; once it has begun, with what came on top.
-        activity: factor on the unit's `dynamic_w` while it has its cores.
+        active: its cores times the factor on the unit's `dynamic_w` while it has them.
         arrival_s: when the request arrived.
         samples_ms: profiled service times of its network there, rising.
         next_deadline_s: when the result of the request behind it is due; infinite where none waits. Once it has begun.
@@ -49,7 +49,7 @@ class CoreClaim:
     deadline_s: float
     slot: int
     work_ms: float
-    activity: float = 1.0
+    active: float
     arrival_s: float = 0.0
     samples_ms: tuple[float, ...] = ()
     next_deadline_s: float = field(default=math.inf, init=False)

@@ -80,7 +80,7 @@ class WorkingGovernor:
         now_s = self._agenda.now_s
         self._stepped_s = now_s
         unit = self._unit
-        busy_us = tuple(1e6 * busy_s for busy_s in unit.core_busy_s())
+        busy_us = tuple([1e6 * busy_s for busy_s in unit.core_busy_s()])
         unit.ask(self._governor.step(1e6 * now_s, busy_us, unit.mhz, unit.allowed))
 
     def tell_clock(self) -> None:

@@ -48,7 +48,7 @@ class _SimulatedGear:
         subnet: place of the sub-network in the ladder.
         samples_ms: service times of the profile, rising.
         mean_ms: their mean.
-        activity: factor on the unit's `dynamic_w`.
+        active: its cores times the factor on the unit's `dynamic_w`.
     """
 
     gear: Gear
@@ -59,7 +59,7 @@ class _SimulatedGear:
     subnet: int
     samples_ms: tuple[float, ...]
     mean_ms: float
-    activity: float
+    active: float
 
 
 class _Luck:
@@ -171,7 +171,7 @@ class SimulatedServer:
             subnet=[rung.subnet for rung in self._profile.rungs].index(gear.subnet),
             samples_ms=time.samples_ms,
             mean_ms=time.mean_ms,
-            activity=time.activity,
+            active=time.activity * len(cores),
         )
         if not self._running:
             self._look()
@@ -282,7 +282,7 @@ class SimulatedServer:
             deadline_s=request.deadline_s,
             slot=self._slot,
             work_ms=draw_ms,
-            activity=engaged.activity,
+            active=engaged.active,
             arrival_s=request.arrival_s,
             samples_ms=engaged.samples_ms,
             request=request,

@@ -197,7 +197,7 @@ class SimulatedUnit:
             self._follow_requests()
 
     def _re_activate(self) -> None:
-        self._active = sum(claim.activity * len(claim.cores) for claim in self._running)
+        self._active = sum([claim.active for claim in self._running])
 
     # ------------------------------------------------------------ managing
 

@@ -133,9 +133,15 @@ def clusters(tree: Tree) -> tuple[Cluster, ...]:
 
 
 def usable_cpus(tree: Tree) -> tuple[int, ...]:
-    """Return the CPUs that are online and that this process may use."""
+    """Return the CPUs that are online and that this process may use.
+
+    A container that is shown numbers of its own (lxcfs) may be allowed only CPUs that are not among those online; then
+    the allowed ones count, since the kernel knows them.
+    """
     online, allowed = online_cpus(tree), allowed_cpus(tree)
-    return online if allowed is None else tuple(cpu for cpu in online if cpu in allowed)
+    if allowed is None or not online:
+        return online
+    return tuple(cpu for cpu in online if cpu in allowed) or allowed
 
 
 def online_cpus(tree: Tree) -> tuple[int, ...]:

@@ -232,6 +232,12 @@ def test_a_machine_that_tells_no_clock_gets_a_stand_in_that_is_marked(tmp_path: 
     assert probe(listed).board.units[0].mhz == (2300.0,)
 
 
+def test_a_container_that_is_shown_other_numbers_is_described_by_those_that_it_may_use(tmp_path: Path) -> None:
+    """As lxcfs shows a container that owns CPU 24 of its host."""
+    files = {f"{CPU}/online": "0", "proc/self/status": "Name:\tx\nCpus_allowed_list:\t24\n"}
+    assert [unit.cpus for unit in probe(plant(tmp_path, files)).board.units] == [(24,)]
+
+
 def test_a_directory_that_is_no_machine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="is this the root of a machine"):
         probe(Tree(tmp_path))

@@ -243,9 +243,12 @@ def test_a_run_on_the_same_photos_delivers_what_was_measured(
     calibrated: dict, home: Path, tmp_path: Path, session: RaySession
 ) -> None:
     """The ladder file and the folder, through a mix, to a worker and back: every answer of the largest is right."""
+    (home / "val" / ".DS_Store").write_bytes(b"x")
     plan = planned(home, source="val", min_accuracy=calibrated["rungs"][-1]["accuracy"])
     assert isinstance(plan.apps["gate"].source, ImagePool)
-    assert notices(plan, {"photos": home / "photos.pth"}) == []
+    (notice,) = notices(plan, {"photos": home / "photos.pth"})
+    assert notice.startswith("app 'gate': ")
+    assert notice.endswith("/val: 1 entry that is no picture is left out, '.DS_Store' (a hidden file)")
     app = run_plan(plan, session, tmp_path / "run").apps["gate"]
     assert set(app.subnets) == {largest()}
     assert (app.accuracy.value, app.accuracy.source) == (1.0, "measured")
@@ -267,5 +270,5 @@ def test_a_client_may_send_pictures_of_any_size(calibrated: dict, home: Path) ->
 
 
 def test_a_source_that_will_not_do_is_refused_by_the_apps_name(calibrated: dict, home: Path, tmp_path: Path) -> None:
-    with pytest.raises(MixError, match=r"app 'gate': .*absent does not exist"):
+    with pytest.raises(MixError, match=r"app 'gate': source '.*absent' is not a folder"):
         planned(home, source=tmp_path / "absent")

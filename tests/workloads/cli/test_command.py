@@ -125,7 +125,7 @@ def test_a_bad_mix(here, monkeypatch, apps, events, says):
 def test_own_models_that_are_none(here):
     Path("model.onnx").write_bytes(b"\x08garbage")
     path = write_mix(gate(supernet="Family([('model.onnx', 0.5)])"))
-    assert_refused(gearshift("run", path), "model.onnx", "not a model that ONNX Runtime can load")
+    assert_refused(gearshift("run", path), "model.onnx", "not an ONNX model, or is damaged")
 
 
 # ---------------------------------------------------------------- the board

@@ -57,7 +57,7 @@ def test_a_family_is_a_ladder_of_the_users_files(tmp_path: Path, monkeypatch: py
         (["small.onnx"], r"each model is a pair of file and accuracy, not 'small\.onnx'"),
         ([(3, 0.4)], r"each model is a pair of file and accuracy, not \(3, 0\.4\)"),
         ([("smal.onnx", 0.4)], r"there is no file 'smal\.onnx' \(looked for '.*/smal\.onnx'\)"),
-        ([(".", 0.4)], r"there is no file '\.'"),
+        ([(".", 0.4)], r"Family: .\.. is a directory"),
         ([("small.onnx", 37)], r"accuracy of 'small\.onnx' must be .* not 37\. Did you mean 0\.37\?"),
         ([("small.onnx", 0.3), ("b/small.onnx", 0.4)], r"two models are called 'small'.*rename one file"),
     ],

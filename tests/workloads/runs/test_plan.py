@@ -31,13 +31,13 @@ from workloads.runs.plan import RunPlan, plan_run
 def model(tmp_path: Path) -> Callable[..., str]:
     """Write a model that adds up its inputs, of the given shapes."""
 
-    def write(name: str, *shapes: tuple[object, ...], kind: int = TensorProto.FLOAT) -> str:
-        names = [f"x{number}" for number in range(len(shapes))]
+    def write(name: str, *shapes: tuple[object, ...]) -> str:
+        inputs = {f"x{number}": shape for number, shape in enumerate(shapes)}
         graph = helper.make_graph(
-            [helper.make_node("Sum", names, ["y"])],
+            [helper.make_node("Sum", list(inputs), ["y"])],
             "sum",
-            [helper.make_tensor_value_info(x, kind, shape) for x, shape in zip(names, shapes, strict=True)],
-            [helper.make_tensor_value_info("y", kind, None)],
+            [helper.make_tensor_value_info(x, TensorProto.FLOAT, shape) for x, shape in inputs.items()],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         )
         path = tmp_path / f"{name}.onnx"
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
@@ -220,20 +220,9 @@ def test_models_of_different_shapes_are_refused_where_one_input_is_given(family,
         plan(app(family, **given))
 
 
-def test_a_model_of_two_inputs_is_refused(model):
-    with pytest.raises(SupernetError, match=r"two.onnx must take one input .* it takes x0: tensor\(float\), x1"):
+def test_a_model_that_can_not_be_served_is_refused_with_its_file(model):
+    with pytest.raises(SupernetError, match=r"two.onnx must take one input; it takes 'x0'"):
         plan(app(Family([(model("two", (1, 4), (1, 4)), 0.5)])))
-
-
-def test_a_model_of_another_type_is_refused(model):
-    with pytest.raises(SupernetError, match=r"double.onnx must take one input of type tensor\(float\)"):
-        plan(app(Family([(model("double", (1, 4), kind=TensorProto.DOUBLE), 0.5)])))
-
-
-@pytest.mark.parametrize("shape", [(2, 4), (1, "width"), (1, 3, "height", "width")])
-def test_a_model_of_no_fixed_shape_is_refused(model, shape):
-    with pytest.raises(SupernetError, match=r"dynamic.onnx must take one input of a fixed shape \(1, ...\)"):
-        plan(app(Family([(model("dynamic", shape), 0.5)])))
 
 
 def test_a_batch_of_any_size_is_one(model):
@@ -245,5 +234,5 @@ def test_a_batch_of_any_size_is_one(model):
 def test_a_file_that_is_no_model_is_refused(tmp_path, content):
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(SupernetError, match=r"model.onnx is not a model that ONNX Runtime can load"):
+    with pytest.raises(SupernetError, match=r"model.onnx is (not an ONNX model|empty)"):
         plan(app(Family([(str(path), 0.5)])))
