@@ -122,5 +122,5 @@ def under_governor(policy: Policy, governor: str, *, name: str) -> Policy:
     """
     if governor not in GOVERNORS:
         hint = did_you_mean(governor, GOVERNORS)
-        raise PolicyError(f"policy {shown(name)}: governor {shown(governor)} is unknown; {_KNOWN}{hint}")
+        raise PolicyError(f"policy {name!r}: governor {shown(governor)} is unknown; {_KNOWN}{hint}")
     return UnderGovernor(policy, governor)

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fuzz import files, values
 from fuzz.campaign import Failure, Target, run, watch_writes
@@ -40,7 +41,8 @@ def main(words: Sequence[str] | None = None) -> int:
     watch_writes()
     first = random.randrange(10**12) if chosen.seed is None else chosen.seed
     ended = _Ended()
-    _campaign([known[name] for name in chosen.target or known], first, chosen.inputs, chosen.seconds, ended)
+    with suppress(KeyboardInterrupt):
+        _campaign([known[name] for name in chosen.target or known], first, chosen.inputs, chosen.seconds, ended)
     print(ended, flush=True)
     return 1 if ended.kinds else 0
 

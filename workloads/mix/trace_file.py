@@ -59,7 +59,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise MixError(f"Trace: cannot read {str(path)!r}: {error.strerror}.") from error
     except ValueError as error:
-        raise MixError(f"Trace: {shown(str(path))} is not a text file: {error}.") from error
+        raise MixError(f"Trace: {str(path)!r} is not a text file: {error}.") from error
     if "\0" in text:
         raise MixError(f"Trace: {str(path)!r} is not a text file: it holds zero bytes.")
     return text
