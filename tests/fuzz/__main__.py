@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 
 from fuzz import files, values
 from fuzz.campaign import Failure, Target, run, watch_writes
@@ -38,6 +39,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     warnings.simplefilter("ignore")  # libraries warn of files that are damaged
+    with suppress(ImportError):
+        import_module("openvino")  # its import notes something in the home directory, whatever it is given later
     watch_writes()
     first = random.randrange(10**12) if chosen.seed is None else chosen.seed
     ended = _Ended()

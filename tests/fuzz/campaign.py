@@ -167,8 +167,9 @@ def run(
     """
     done, end_s = 0, None if seconds is None else time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
-        before = Path.cwd()
+        before, cache = Path.cwd(), os.environ.get("GEARSHIFT_CACHE")
         os.chdir(place)
+        os.environ["GEARSHIFT_CACHE"] = f"{place}/cache"
         try:
             while (inputs is None or done < inputs) and (end_s is None or time.monotonic() < end_s):
                 failure = run_one(target, first + done, Path(place))
@@ -177,4 +178,7 @@ def run(
                     on_failure(failure)
         finally:
             os.chdir(before)
+            os.environ.pop("GEARSHIFT_CACHE")
+            if cache is not None:
+                os.environ["GEARSHIFT_CACHE"] = cache
     return done

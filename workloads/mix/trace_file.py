@@ -146,9 +146,11 @@ def _is_time(text: str) -> bool:
 
 def _number(text: str) -> Decimal | None:
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         return None
+    # No float is that large, and nothing can be reckoned with what is larger still.
+    return number if not number.is_finite() or number.adjusted() < 400 else Decimal("inf")
 
 
 def _date(text: str) -> datetime | None:

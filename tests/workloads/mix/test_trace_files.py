@@ -97,6 +97,8 @@ def test_units_and_origins_are_arithmetic(times: list[int], unit: Any, origin: i
         ("a,b\n1\n", {"column": "b"}, r"line 2: has 1 columns, and no column 2"),
         ("at\n", {"column": "at"}, r"holds no arrival time"),
         ("at\n5\nnan\n-3\n", {"column": "at"}, r"line 3: the time must be a finite number, not nan"),
+        ("1e9999999\n", {}, r"line 1: the time must be a finite number, not inf"),
+        ("1e9999999\n", {"unit": "ms", "origin": "first"}, r"line 1: the time must be a finite number, not inf"),
         ("at\n5\n-3\n", {"column": "at"}, r"line 3: the time must be at least 0, not -3"),
         ("", {"column": "at"}, r"no column 'at'"),
         ("1\n2\n", {"unit": "min"}, r"Trace: unit must be one of s, ms, us, ns, not 'min'"),
