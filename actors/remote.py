@@ -26,7 +26,7 @@ from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, read_clock
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
-from actors.session import watch_driver
+from actors.reaping import watch_driver
 from actors.wire import decode, decode_effect, encode
 from actors.worker.serving import Result, WorkerClosedError
 from actors.worker.spec import WorkerSpec
@@ -280,7 +280,10 @@ def worker_actor(spec: WorkerSpec, source: Source, on_result: Callable[..., obje
     groups = {"control": 4, "reports": 1, "clients": _CLIENTS}
     # Handed over in a file: Ray would keep a large argument in its object store, and lose it there.
     file = directory / f"worker-{spec.app}.pickle"
-    file.write_bytes(cloudpickle.dumps((spec, source, on_result)))
+    # A user's function may hold the password of a camera, and whoever can write to the file has his code run.
+    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(opened, "wb") as out:
+        out.write(cloudpickle.dumps((spec, source, on_result)))
     actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)
     return actor.remote(str(file))
 

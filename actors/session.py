@@ -1,38 +1,30 @@
 """Ray for the length of a run: started on loopback with a token of its own, stopped with nothing left behind.
 
-- Every process of a run carries the run's tag in its environment, and every directory carries it in its name. The tag
-  names the driver's process. So the next start finds and removes what a killed driver left, and never touches the Ray
-  of another program.
-- The process of an actor also watches the driver itself, and ends within a second of the driver's death.
+Every process of a run carries the run's tag in its environment, and every directory carries it in its name; see
+`actors.reaping`, which finds by it what a killed driver left. What the environment of a start can be like, and what is
+done about it, is in `actors.start_up`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import logging
 import os
-import re
 import secrets
-import select
-import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
+from actors.identity import this_process
+from actors.ownership import Claim
+from actors.reaping import TAG, TAG_DIGITS, end_processes, reap_dead_runs, remove_directories
+from actors.run_places import Places, make_places
+from actors.start_up import LOOPBACK, StartError, StartGuard, check_start, plain_command, short_waits
 
-_TAG = "GEARSHIFT_RUN"
-_PREFIX = "gearshift-"
-_TEMPORARY = Path("/tmp")
-_BASES = (Path("/dev/shm"), _TEMPORARY)
-"""Places where a run has a directory, the best first."""
 _OBJECT_STORE_BYTES = 100 * 2**20
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
@@ -44,29 +36,39 @@ class RaySession:
 
     Args:
         gpus: number of GPUs that Ray is told of. Ray does not look for them itself: on a Jetson it would find none.
+        claim: the claim to the CPUs that its runs use; None where nobody asks whether they are alone.
+        on_notice: told what the user must know of this start, in sentences.
 
     Attributes:
-        directory: the run's directory, in shared memory where the system has it; removed with the session.
+        directory: the run's directory, in shared memory where that can be used; removed with the session.
+        claim: the claim, as it was given.
     """
 
-    def __init__(self, gpus: int = 0) -> None:
+    def __init__(
+        self,
+        gpus: int = 0,
+        claim: Claim | None = None,
+        on_notice: Callable[[str], object] = lambda notice: None,
+    ) -> None:
         self._gpus = gpus
-        started_s = psutil.Process().create_time()
-        # The driver's number, its start time, since numbers are used again, and some digits for a second session.
-        self._tag = f"{os.getpid()}-{started_s:.0f}-{secrets.token_hex(2)}"
-        self.directory = next(base for base in _BASES if base.is_dir()) / f"{_PREFIX}{self._tag}"
+        self.claim = claim
+        self._on_notice = on_notice
+        # The driver's identity, and some digits for a second session.
+        self._tag = f"{this_process()}{secrets.token_hex(TAG_DIGITS)[:TAG_DIGITS]}"
+        self.directory = Path()
 
     def __enter__(self) -> RaySession:
         """Remove what killed runs left, then start Ray.
 
         Raises:
-            RuntimeError: if Ray does not start.
+            InputError: if Ray can't start in this environment; the message says what is wrong, and the fix.
         """
         reap_dead_runs()
         try:
             self._start()
         except BaseException:  # also a Ctrl-C during the start leaves nothing behind
-            self._stop()
+            # A start that hung has processes that don't answer, for which Ray's own end would wait.
+            self._stop(killing=True)
             raise
         return self
 
@@ -77,11 +79,24 @@ class RaySession:
         self._stop()
 
     def _start(self) -> None:
-        self.directory.mkdir()
+        check_start()
+        places = make_places(self._tag, _OBJECT_STORE_BYTES)
+        self.directory = places.shared
+        if places.notice:
+            self._on_notice(places.notice)
+        with StartGuard(self._clean_up) as guard, _own_handler():
+            try:
+                self._start_ray(places)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                raise StartError.of(error, timed_out=guard.timed_out) from error
+
+    def _start_ray(self, places: Places) -> None:
         import ray
 
         raylet: Any = importlib.import_module("ray._raylet")
-        with _environment(self._environment()), _own_handler():
+        with _environment(self._environment()), _on_loopback(), plain_command(), short_waits():
             # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
             # two calls make it read the environment again.
             raylet.Config.initialize("")
@@ -92,9 +107,9 @@ class RaySession:
                 num_gpus=self._gpus,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                # Ray's logs and sockets; a socket's path has at most 107 characters, and Ray adds some 65 to this.
-                _temp_dir=str(_TEMPORARY / f"{_PREFIX}{self._tag}"),
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(places.ray),
+                _plasma_directory=str(places.object_store),
                 namespace="gearshift",
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -102,141 +117,69 @@ class RaySession:
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of Ray's processes; the driver has it only while it starts them."""
-        return {
-            _TAG: self._tag,
+        # A user's own settings of Ray are for his own Ray: an address, a hook or a limit of his would break this one.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return kept | {
+            TAG: self._tag,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_worker_niceness": "0",  # Ray's default is 15, which lets any other process disturb a request
             "RAY_prestart_worker_first_driver": "0",
+            # With 95 % of memory in use, whoever uses it, Ray would kill the run's actors. The kernel kills too.
+            "RAY_memory_monitor_refresh_ms": "0",
+            "RAY_gcs_server_port_wait_time_s": "120",  # a small board that stalls needs longer than Ray's 30 s
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             # The run's plan gives each actor its device by number; Ray would renumber the devices that an actor sees.
             "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # see `_on_loopback`
         }
 
-    def _stop(self) -> None:
+    def _stop(self, killing: bool = False) -> None:
         import ray
 
         with _uninterrupted():
+            if killing:
+                end_processes(self._tag, grace_s=0.0)
             ray.shutdown()
-            _end_processes(self._tag, grace_s=_GRACE_S)
-            _remove_directories(self._tag)
+            self._clean_up(_GRACE_S)
 
-
-def reap_dead_runs() -> int:
-    """End the processes and remove the directories of runs whose driver is dead.
-
-    Returns:
-        The number of processes that were ended.
-    """
-    # A dead run may have left processes without directories, or directories without processes: look for both.
-    tags = {tag for _, tag in _tagged_processes()}
-    tags |= {path.name.removeprefix(_PREFIX) for base in _BASES for path in base.glob(f"{_PREFIX}*")}
-    ended = 0
-    for tag in tags:
-        driver = _Driver.of(tag)
-        if driver and not driver.lives:
-            ended += _end_processes(tag, grace_s=0.0)
-            _remove_directories(tag)
-    return ended
-
-
-def watch_driver(on_death: Callable[[], object]) -> None:
-    """End this process, an actor's, when the driver of its run dies.
-
-    Args:
-        on_death: called first; errors that it raises are ignored.
-    """
-    driver = _Driver.of(os.environ.get(_TAG, ""))
-    if driver is None:
-        return
-
-    def watch() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            # A file of the process becomes readable when it dies. It is opened before the look at whether the driver
-            # lives: from then on the number can't mean a later process.
-            process = os.pidfd_open(driver.pid)
-            if driver.lives:
-                select.select([process], [], [])
-        with contextlib.suppress(Exception):
-            on_death()
-        os._exit(1)
-
-    threading.Thread(target=watch, name="watch-driver", daemon=True).start()
-
-
-def _tagged_processes() -> Iterator[tuple[psutil.Process, str]]:
-    """Yield every other process that carries a tag, with the tag."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            tag = process.environ().get(_TAG)
-            if tag and process.pid != os.getpid():
-                yield process, tag
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Driver:
-    """The driver that a tag names; its start time tells it from a later process of the same number."""
-
-    pid: int
-    started_s: int
-
-    @classmethod
-    def of(cls, tag: str) -> _Driver | None:
-        """Return the driver that a tag names; None for a text that is no tag of gearshift's."""
-        found = re.fullmatch(r"(\d+)-(\d+)-[0-9a-f]{4}", tag)
-        return cls(pid=int(found[1]), started_s=int(found[2])) if found else None
-
-    @property
-    def lives(self) -> bool:
-        """True if the driver runs; a zombie does not."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_s) <= 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
-
-
-def _end_processes(tag: str, grace_s: float) -> int:
-    """Wait for the processes of a run to end, and kill those that don't.
-
-    Args:
-        tag: tag of the run.
-        grace_s: time to end by themselves, in seconds.
-
-    Returns:
-        The number of processes that were killed.
-    """
-    deadline = time.monotonic() + grace_s
-    while True:
-        left = [process for process, found in _tagged_processes() if found == tag]
-        if not left or time.monotonic() >= deadline:
-            break
-        time.sleep(0.1)
-    for process in left:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, timeout=2.0)
-    return len(left)
-
-
-def _remove_directories(tag: str) -> None:
-    for base in _BASES:
-        shutil.rmtree(base / f"{_PREFIX}{tag}", ignore_errors=True)
+    def _clean_up(self, grace_s: float = 0.0) -> None:
+        end_processes(self._tag, grace_s)
+        remove_directories(self._tag)
 
 
 @contextmanager
-def _environment(changes: Mapping[str, str]) -> Iterator[None]:
-    """Change the environment within the block."""
-    before = dict(os.environ)
-    os.environ.update(changes)
+def _on_loopback() -> Iterator[None]:
+    """Have Ray listen on loopback alone within the block.
+
+    Told to use 127.0.0.1, Ray replaces it by the machine's outside address and listens on all of them, so that other
+    nodes can join. It does not where there can be no other nodes, as by default on macOS; this says so for Linux.
+    """
+    constants: Any = importlib.import_module("ray._private.ray_constants")
+    before, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Have another environment within the block."""
+    before = dict(os.environ)
+    _set_environment(wanted)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(wanted: Mapping[str, str]) -> None:
+    for name in set(os.environ) - set(wanted):
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 @contextmanager

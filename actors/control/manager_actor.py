@@ -16,7 +16,7 @@ from actors.clock import read_clock
 from actors.control.loop import ControlLoop, LoopFigures
 from actors.control.ray_transport import RayTransport
 from actors.policies import load_policy, located
-from actors.session import watch_driver
+from actors.reaping import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import Event

@@ -1,177 +1,91 @@
-"""A Ray session leaves nothing behind at its end, and the next start removes what a killed driver left."""
+"""A Ray session is alone on loopback, its files are the user's alone, and it leaves nothing behind at its end."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from actors.session import reap_dead_runs
-from helpers.run_processes import tagged
+from helpers.run_processes import listening, tagged
 
-BASES = [base for base in (Path("/dev/shm"), Path("/tmp")) if base.is_dir()]
 PATIENCE_S = 60
 """A stalled machine gets this long; nothing here takes long by itself."""
 
-Spawn = Callable[..., "subprocess.Popen[str]"]
+CODE = """
+    import os, signal, stat, sys
+    import ray  # which sets a variable of its own for good
+    from actors.session import RaySession
 
+    class Actor:
+        def where(self):
+            return os.environ["RAY_AUTH_MODE"], os.environ.get("RAY_ADDRESS"), os.environ["PWD_TEST"]
 
-@pytest.fixture
-def spawn() -> Iterator[Spawn]:
-    """A function that starts processes that wait for their stdin to close; what is left of them is ended."""
-    processes = []
-
-    def start(code: str = "", **environment: str) -> subprocess.Popen[str]:
-        script = textwrap.dedent(code) + "\nprint('up', flush=True)\nimport sys\nsys.stdin.read()\n"
-        process = subprocess.Popen(
-            [sys.executable, "-c", script],
-            env={**os.environ, **environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def up(process: subprocess.Popen[str]) -> list[str]:
-    """Wait until it has started, and return what it printed until then."""
-    return list(iter(lambda: process.stdout.readline().strip(), "up"))
-
-
-def tag_of(process: subprocess.Popen[str], *, later_s: int = 0) -> str:
-    """The tag of a run of that driver, or of one with its number that started later."""
-    return f"{process.pid}-{psutil.Process(process.pid).create_time() + later_s:.0f}-{secrets.token_hex(2)}"
-
-
-def directories(name: str) -> list[Path]:
-    for base in BASES:
-        (base / name / "full").mkdir(parents=True)
-    return [base / name for base in BASES]
-
-
-def ends(process: subprocess.Popen[str]) -> bool:
-    try:
-        process.wait(PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def test_what_a_dead_driver_left_is_reaped(spawn):
-    driver = spawn()
-    up(driver)
-    tag = tag_of(driver)
-    left = [spawn(GEARSHIFT_RUN=tag) for _ in range(2)]
-    kept = directories(f"gearshift-{tag}")
-    for process in left:
-        up(process)
-    driver.kill()  # and not waited for: a zombie is dead
-    while psutil.Process(driver.pid).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    assert reap_dead_runs() == 2
-    assert all(ends(process) for process in left)
-    assert not any(directory.exists() for directory in kept)
-
-
-def test_a_later_process_of_the_driver_s_number_is_not_the_driver(spawn):
-    driver = spawn()
-    up(driver)
-    left = spawn(GEARSHIFT_RUN=tag_of(driver, later_s=-100))
-    up(left)
-    assert reap_dead_runs() == 1
-    assert ends(left)
-    assert driver.poll() is None
-
-
-def test_nothing_else_is_reaped(spawn):
-    driver = spawn()
-    up(driver)
-    tag = tag_of(driver)
-    others = [spawn(GEARSHIFT_RUN=tag), spawn(GEARSHIFT_RUN="mine"), spawn(GEARSHIFT_RUN="1-2-3"), spawn()]
-    for process in others:
-        up(process)
-    own = f"gearshift-{secrets.token_hex(4)}"
-    kept = [*directories(f"gearshift-{tag}"), *directories(own)]
-    try:
-        assert reap_dead_runs() == 0
-        assert all(process.poll() is None for process in others)
-        assert all((directory / "full").exists() for directory in kept)
-    finally:
-        for directory in kept:
-            (directory / "full").rmdir()
-            directory.rmdir()
-
-
-def test_an_actor_s_process_ends_with_its_driver(spawn):
-    driver = spawn()
-    up(driver)
-    code = """
-        from actors.session import watch_driver
-        watch_driver(lambda: print("restored", flush=True))
-    """
-    actor = spawn(code, GEARSHIFT_RUN=tag_of(driver))
-    late = tag_of(driver)
-    up(actor)
-    driver.kill()
-    driver.wait()
-    assert ends(actor)
-    assert (actor.stdout.read(), actor.returncode) == ("restored\n", 1)
-    # And one that comes to be after its driver is gone ends at once.
-    orphan = spawn(code, GEARSHIFT_RUN=late)
-    assert ends(orphan)
-    assert "restored" in orphan.stdout.read()
-    assert orphan.returncode == 1
-
-
-def test_without_a_driver_there_is_nothing_to_watch(spawn):
-    process = spawn("from actors.session import watch_driver\nwatch_driver(lambda: print('restored'))")
-    assert up(process) == []
-    out, _ = process.communicate(timeout=PATIENCE_S)
-    assert (out, process.returncode) == ("", 0)
+    environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    arguments = sys.argv
+    session = RaySession(gpus=3, on_notice=print)  # as it is told, whatever it would find
+    with session:
+        assert dict(os.environ) == environment
+        assert sys.argv is arguments
+        assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+        actor = ray.remote(num_cpus=0)(Actor).remote()
+        assert ray.get(actor.where.remote()) == ("token", None, os.environ["PWD_TEST"])
+        modes = [stat.S_IMODE(os.stat(place).st_mode) for place in (session.directory, PLACE / session.directory.name)]
+        print(session.directory, ray.cluster_resources()["GPU"], *map(oct, modes), flush=True)
+        input()
+    assert dict(os.environ) == environment
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    print("down", flush=True)
+"""
 
 
 @pytest.mark.ray
-def test_a_session_leaves_nothing_behind(spawn):
-    code = """
-        import os, signal
-        import ray  # which sets a variable of its own for good
-        from actors.session import RaySession
-        environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-        session = RaySession(gpus=3)  # as it is told, whatever it would find
-        with session:
-            assert dict(os.environ) == environment
-            assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-            print(session.directory, ray.cluster_resources()["GPU"], flush=True)
-            print("up", flush=True)
-            input()
-        assert dict(os.environ) == environment
-        assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-        print("down", flush=True)
-    """
-    process = spawn(code)
-    ((name, gpus),) = map(str.split, up(process))
-    assert gpus == "3.0"
-    directory = Path(name)
-    during = tagged(process.pid)
-    assert "raylet" in during
-    assert directory.is_dir()
-    assert (Path("/tmp") / directory.name).is_dir()
-    out, err = process.communicate("\n", timeout=PATIENCE_S)
-    assert (out, err, process.returncode) == ("down\nup\n", "", 0)
+def test_a_session_in_an_unusual_environment(tmp_path):
+    place = tmp_path / ("Zürich " + 90 * "x")
+    place.mkdir()
+    odd = {
+        "TMPDIR": str(place),
+        "PWD_TEST": os.fsdecode(b"caf\xe9"),
+        # A Ray of the user's own, and a memory that is in use above what Ray allows.
+        "RAY_ADDRESS": "192.0.2.1:6379",
+        "RAY_memory_usage_threshold": "0.01",
+        "RAY_RUNTIME_ENV_HOOK": "nothing.at.all",
+    }
+    kept = {name: value for name, value in os.environ.items() if name != "HOME"}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from pathlib import Path\nPLACE = Path(__import__('os').environ['TMPDIR'])\n" + textwrap.dedent(CODE),
+            os.fsdecode(b"caf\xe9"),
+        ],
+        env={**kept, **odd},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        name, gpus, *modes = line.split()
+        assert (gpus, modes) == ("3.0", ["0o700", "0o700"])
+        during = tagged(process.pid)
+        assert "raylet" in during
+        assert Path(name).is_dir()
+        # Whoever reaches a port of Ray's could try tokens; from outside nobody does.
+        ports = listening(process.pid)
+        assert {"raylet", "gcs_server"} <= {port.process for port in ports}
+        assert len(ports) >= 5
+        assert all(port.address.is_loopback for port in ports), ports
+        out, err = process.communicate("\n", timeout=PATIENCE_S)
+    finally:
+        process.kill()
+        process.communicate()
+    assert (out, err, process.returncode) == ("down\n", "", 0)
     assert not tagged(process.pid)
-    assert not [base / directory.name for base in BASES if (base / directory.name).exists()]
+    assert not Path(name).exists()
+    assert not any(place.iterdir())

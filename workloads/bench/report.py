@@ -131,7 +131,7 @@ def _header(bench: Bench) -> str:
         how,
     )
     void = sum(1 for one in bench.results if one.summary is not None and one.summary.host and one.summary.host.void)
-    warnings = [f"{void} runs are void: the host was disturbed."] if void else []
+    warnings = [f"{void} runs are void: the host was disturbed, or another run used its CPUs."] if void else []
     warnings += [*unpowered(bench.boards.values()), *(f"left out: {words}" for words in bench.left_out)]
     return (
         f"<header><h1>gearshift bench</h1><p>{escape(', '.join(command.policies))}: "

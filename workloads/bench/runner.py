@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from actors.board_schema import BoardError
+from actors.ownership import Claim
 from actors.session import RaySession
 from scheduler.board import Board
 from scheduler.objectives import OBJECTIVES
@@ -69,6 +70,7 @@ def run_bench(
     jobs: int,
     on_progress: Progress,
     session: RaySession | None = None,
+    share: bool | None = None,
 ) -> list[RunResult]:
     """Run all tasks that are not in the store, and return the results of all tasks in their order.
 
@@ -79,9 +81,14 @@ def run_bench(
         jobs: number of processes; with 1 everything runs in this process.
         on_progress: called with a text, the number of runs done and the number of all.
         session: a started Ray for runs on this machine; None to start one for them.
+        share: True to go on where another run uses the same CPUs; None does what `actors.ownership.Claim`
+            says.
+
+    Raises:
+        InputError: if Ray can't start here, or another run uses the CPUs.
     """
     first = first_tasks(command, cases.cases)
-    _run_all(first, command, cases, store, jobs, on_progress, session)
+    _run_all(first, command, cases, store, jobs, on_progress, session, share)
     delivered = {}
     for task in first:
         summary = store.results[task].summary
@@ -89,7 +96,7 @@ def run_bench(
         if floors is not None:
             delivered[task] = floors
     second = parity_tasks(command, cases.cases, delivered)
-    _run_all(second, command, cases, store, jobs, on_progress, session)
+    _run_all(second, command, cases, store, jobs, on_progress, session, share)
     return [store.results[task] for task in (*first, *second)]
 
 
@@ -101,6 +108,7 @@ def _run_all(
     jobs: int,
     on_progress: Progress,
     session: RaySession | None,
+    share: bool | None,
 ) -> None:
     bounded = (command.studied, *command.baselines, "oracle")
     by_place = {(case.mix, case.board): case for case in cases.cases}
@@ -117,7 +125,7 @@ def _run_all(
     ]
     what = "runs at accuracy parity" if tasks and tasks[0].parity else "runs"
     done = len(tasks) - len(todo)
-    for result in _real_results(todo, session) if command.backend == "ray" else _results(todo, jobs):
+    for result in _real_results(todo, session, share) if command.backend == "ray" else _results(todo, jobs):
         store.add(result)
         done += 1
         on_progress(what, done, len(tasks))
@@ -160,12 +168,15 @@ def _run_row(row: Sequence[Job]) -> list[RunResult]:
     return [run_job(job) for job in row]
 
 
-def _real_results(todo: Sequence[Job], session: RaySession | None) -> Iterator[RunResult]:
+def _real_results(todo: Sequence[Job], session: RaySession | None, share: bool | None) -> Iterator[RunResult]:
     """Yield the results of runs on this machine, one after another: two at once would disturb each other."""
     if not todo:
         return
     gpus = max(len(devices_of(job.board)) for job in todo)
-    with nullcontext(session) if session is not None else RaySession(gpus) as started:
+    with (
+        Claim([job.board for job in todo], "bench", share=share) as claim,
+        nullcontext(session) if session is not None else RaySession(gpus, claim) as started,
+    ):
         for job in todo:
             yield run_job(job, started)
 

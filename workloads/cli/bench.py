@@ -18,7 +18,7 @@ from rich.text import Text
 from scheduler.errors import InputError, did_you_mean
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, USUAL_BASELINES, Command, usual_baselines
-from workloads.cli.options import bad_input, numbers, print_result
+from workloads.cli.options import ShareOption, bad_input, numbers, print_result
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import choice
 from workloads.report.outcome import Sheet
@@ -65,6 +65,7 @@ def bench(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Run again with each assumption on the boards changed.")
     ] = False,
+    share: ShareOption = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Number of processes. Default: one for each core.")] = None,
 ) -> None:
     """Compare policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
@@ -92,7 +93,9 @@ def bench(
             progress.line(words)
         if store.results:
             progress.line(f"{len(store.results)} runs are done already in {directory}")
-        results = run_bench(command, cases, store, jobs or len(os.sched_getaffinity(0)), progress.update)
+        processes = jobs or len(os.sched_getaffinity(0))
+        with bad_input():
+            results = run_bench(command, cases, store, processes, progress.update, share=share or None)
     done = Bench(command=command, boards=cases.boards, results=results, left_out=cases.left_out)
     write_tables(results, directory)
     (directory / REPORT_FILE).write_text(to_html(done), encoding="utf-8")

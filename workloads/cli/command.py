@@ -5,6 +5,7 @@ All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong us
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib.metadata import version
@@ -48,6 +49,12 @@ def main() -> None:
                 signal.signal(number, signal.SIG_IGN)
             print("gearshift: interrupted; the board is as it was", file=sys.stderr)
         raise
+    except OSError as error:
+        # Full, read-only and vanishing file systems. An actor's error comes with Ray's text around it.
+        cause = getattr(error, "cause", error)
+        where = f"{os.fsencode(cause.filename).decode('utf-8', 'backslashreplace')}: " if cause.filename else ""
+        print(f"gearshift: {where}{cause.strerror or cause}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _interrupted(number: int, frame: object) -> NoReturn:

@@ -34,6 +34,12 @@ BoardOption = Annotated[
 WeightsOption = Annotated[
     list[str] | None, typer.Option("--weights", help="Own weights of a supernet, as SUPERNET=FILE. Repeat for others.")
 ]
+ShareOption = Annotated[
+    bool,
+    typer.Option(
+        "--share", help="Run here although another run uses the same CPUs, on real clocks too. Both are void then."
+    ),
+]
 
 
 @contextmanager

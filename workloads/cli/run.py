@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from actors.ownership import Claim
 from scheduler.board import Board
 from scheduler.errors import InputError
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, own_weights, print_result, run_directory
+from workloads.cli.options import (
+    BoardOption,
+    ShareOption,
+    WeightsOption,
+    bad_input,
+    own_weights,
+    print_result,
+    run_directory,
+)
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
@@ -56,12 +65,13 @@ def run(
         Path | None,
         typer.Option(help="Trace of a run: simulate under the other load, the limits and the heat that it recorded."),
     ] = None,
+    share: ShareOption = False,
     out: Annotated[Path | None, typer.Option(help="Directory for the run; new or empty.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
 ) -> None:
     """Run a mix on this machine, or simulate it, and print a summary."""
     policies = policy or ["joint"]
-    with ProgressLines() as progress:
+    with ProgressLines() as progress, ExitStack() as held:
         with bad_input():
             if json and len(policies) > 1:
                 raise InputError(f"--json prints one summary, but {len(policies)} policies are given; run them apart")
@@ -70,6 +80,8 @@ def run(
                 raise InputError("--measured is for --backend sim; on this machine profiles are always measured here")
             if backend == "ray" and trace is not None:
                 raise InputError("--trace is for --backend sim; a run on this machine has a load of its own")
+            if backend == "sim" and share:
+                raise InputError("--share is for runs on this machine; simulations never disturb each other")
             if backend == "sim" and time_scale != 1:
                 raise InputError(f"--time-scale {time_scale:g} slows a real run down; leave it out with --backend sim")
             loaded = load_mix(mix)
@@ -92,8 +104,11 @@ def run(
                 if backend == "sim":
                     start = runs.simulated(files, measured, read_trace(trace) if trace else None)
                 else:
-                    start = runs.real(files, time_scale)
-        summaries = start()
+                    # Claimed before anything is measured: profiles too want the CPUs for themselves.
+                    claim = held.enter_context(Claim([opened], loaded.name, share=share or None))
+                    start = runs.real(files, time_scale, claim)
+        with bad_input():
+            summaries = start()
     if json:
         print(summaries[0].to_json())
         return
@@ -166,8 +181,8 @@ class _Runs:
         write_simulated(plan, simulated, self.directory_of(plan.policy))
         return simulated.summary
 
-    def real(self, weights: dict[str, Path], time_scale: float) -> Callable[[], list[Summary]]:
-        """Plan runs on this machine, and return the call that starts Ray and runs them."""
+    def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], list[Summary]]:
+        """Plan runs on this machine, whose CPUs are claimed, and return the call that starts Ray and runs them."""
         plans = [
             plan_run(
                 self._mix,
@@ -181,17 +196,18 @@ class _Runs:
             )
             for policy in self._policies
         ]
-        for notice in notices(plans[0], weights):
-            self._progress.line(notice)
-        return lambda: self._run(plans)
+        for notice in (claim.notice, *notices(plans[0], weights)):
+            if notice:
+                self._progress.line(notice)
+        return lambda: self._run(plans, claim)
 
-    def _run(self, plans: list[RunPlan]) -> list[Summary]:
+    def _run(self, plans: list[RunPlan], claim: Claim) -> list[Summary]:
         from actors.session import RaySession
         from workloads.runs.launch import run_plan
 
         summaries = []
         self._progress.line("starting Ray")
-        with RaySession(plans[0].gpus) as session:
+        with RaySession(plans[0].gpus, claim, self._progress.line) as session:
             for plan in plans:
                 shown = _Shown(self._mix, plan.policy, "emulated" if plan.board.emulated else "", self._progress)
                 out = self.directory_of(plan.policy)
@@ -229,6 +245,8 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"lost    {entry['app']}: {entry['reason']}"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "shared":
+            return f"void    {entry['text']}"
         case "handed_back":
             return "board   " + "; ".join(entry["lines"])
         case "policy_failed" | "error":

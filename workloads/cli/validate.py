@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from actors.ownership import Claim
 from scheduler.errors import InputError
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, deliver, own_weights, run_directory
+from workloads.cli.options import (
+    BoardOption,
+    ShareOption,
+    WeightsOption,
+    bad_input,
+    deliver,
+    own_weights,
+    run_directory,
+)
 from workloads.cli.progress import ProgressLines
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
@@ -23,7 +33,7 @@ from workloads.simulator import SimulationError, SimulationPlan, simulate
 from workloads.validation.validate import Pair, simulation_of
 from workloads.validation.validate import validate as compared
 
-_OF_A_MIX = ("policy", "seed", "repeats", "epoch_ms", "time_scale", "weights")
+_OF_A_MIX = ("policy", "seed", "repeats", "epoch_ms", "time_scale", "weights", "share")
 """Options that say how a mix is run."""
 
 
@@ -52,6 +62,7 @@ def validate(
         float, typer.Option(help="Slow an emulated board down: wall time divided by board time.")
     ] = 1.0,
     weights: WeightsOption = None,
+    share: ShareOption = False,
     out: Annotated[Path | None, typer.Option(help="Directory for runs and report; new or empty.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON and nothing else.")] = False,
 ) -> None:
@@ -66,7 +77,7 @@ def validate(
                     raise InputError(f"--{option.replace('_', '-')} is for a mix; leave it out with --power")
             result, directory = _power(power, board, out)
     elif mix is not None:
-        result, directory = _mix(mix, board, policy, seed, repeats, epoch_ms, time_scale, weights, out)
+        result, directory = _mix(mix, board, policy, seed, repeats, epoch_ms, time_scale, weights, share, out)
     else:
         with bad_input():
             raise InputError("nothing to validate; name a MIX.py, or a table of measured power with --power FILE")
@@ -93,12 +104,13 @@ def _mix(
     epoch_ms: float,
     time_scale: float,
     weights: list[str] | None,
+    share: bool,
     out: Path | None,
 ) -> tuple[Outcome, Path]:
     """Run a mix on this machine and simulate it from the same profile."""
     from workloads.validation.outcome import outcome
 
-    with ProgressLines() as progress:
+    with ProgressLines() as progress, ExitStack() as held:
         with bad_input():
             loaded = load_mix(mix)
             opened = open_board(board)
@@ -107,6 +119,7 @@ def _mix(
             check_options(opened, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
             directory = run_directory(out, f"validate-{loaded.name}")
             files = own_weights(weights)
+            claim = held.enter_context(Claim([opened], loaded.name, share=share or None))
             try:
                 plans = [
                     plan_run(
@@ -124,14 +137,20 @@ def _mix(
                 simulations = [simulation_of(plan) for plan in plans]
             except MixError as error:
                 raise MixError(f"{mix}: {error}") from None
-            for notice in notices(plans[0], files):
-                progress.line(notice)
-        pairs = _pairs(plans, simulations, directory, progress)
+            for notice in (claim.notice, *notices(plans[0], files)):
+                if notice:
+                    progress.line(notice)
+        with bad_input():
+            pairs = _pairs(plans, simulations, directory, claim, progress)
     return outcome(compared(pairs)), directory
 
 
 def _pairs(
-    plans: list[RunPlan], simulations: list[SimulationPlan], directory: Path, progress: ProgressLines
+    plans: list[RunPlan],
+    simulations: list[SimulationPlan],
+    directory: Path,
+    claim: Claim,
+    progress: ProgressLines,
 ) -> list[Pair]:
     """Simulate all, then run all in one Ray session; each has its own run directory."""
     from actors.session import RaySession
@@ -145,7 +164,7 @@ def _pairs(
             raise typer.Exit(1) from None
     pairs = []
     progress.line("starting Ray")
-    with RaySession(plans[0].gpus) as session:
+    with RaySession(plans[0].gpus, claim, progress.line) as session:
         for plan in plans:
             out = directory / f"board-{plan.seed}"
             what, duration_s = f"{plan.mix.name} under {plan.policy}, seed {plan.seed}", plan.mix.duration_s

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from workloads.results.run_dir import EnergyNote
 from workloads.results.summary import AppSummary, Summary, Verdict
+from workloads.runs.host import VOID_SHARE
 
 UNKNOWN = "unknown"
 VERDICT_SIGNS: dict[Verdict, str] = {"met": "✓", "missed": "✗", "not shown": "?"}
@@ -156,6 +157,8 @@ def host_words(summary: Summary) -> str | None:
     host = summary.host
     if host is None or not host.void:
         return None
+    if host.stalled_share is None or host.stalled_share <= VOID_SHARE:
+        return "void: another run used the same CPUs"
     return (
         f"void, host disturbed: it stalled {share(host.stalled_share)} of the time, "
         f"up to {milliseconds(host.stall_ms_max)} ms"

@@ -233,7 +233,7 @@ class HostSummary:
         steal_s: Time that a hypervisor took from the cores; None where the kernel does not say.
         stall_ms_max: Longest stall, board time; None where unknown.
         stalled_share: Share of the time in which a core was stalled, mean over the cores; None where unknown.
-        void: True if the share is so large that the run's figures do not count.
+        void: True if the share is above `VOID_SHARE`, or if another run used the same CPUs: the figures do not count.
     """
 
     steal_s: float | None

@@ -12,6 +12,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
+from actors.ownership import Claim
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, Result
 from scheduler.board import Board
@@ -43,6 +44,7 @@ def run(
     epoch_ms: float = 100.0,
     time_scale: float = 1.0,
     out: str | Path | None = None,
+    share: bool | None = None,
     on_progress: Progress = no_progress,
 ) -> Summary:
     """Run a mix on this machine, or simulate it, and return its summary.
@@ -59,6 +61,8 @@ def run(
         epoch_ms: board time between two decisions; at least 1.
         time_scale: wall time over board time; 1 in simulation.
         out: run directory; None for one that is removed after the run.
+        share: True to run beside another run on the same CPUs, which makes both void, where else it is refused; None
+            does what `actors.ownership.Claim` says.
         on_progress: told about exports and measurements before the run.
 
     Raises:
@@ -76,17 +80,19 @@ def run(
         if out is not None:
             write_simulated(simulation, simulated, Path(out))
         return simulated.summary
-    plan = plan_run(
-        mix,
-        opened,
-        policy=policy,
-        seed=seed,
-        epoch_ms=epoch_ms,
-        time_scale=time_scale,
-        on_progress=on_progress,
-    )
-    with _directory(out) as directory, RaySession(plan.gpus) as session:
-        return run_plan(plan, session, directory)
+    # Claimed before anything is measured: profiles too want the CPUs for themselves.
+    with Claim([opened], mix.name, share=share) as claim:
+        plan = plan_run(
+            mix,
+            opened,
+            policy=policy,
+            seed=seed,
+            epoch_ms=epoch_ms,
+            time_scale=time_scale,
+            on_progress=on_progress,
+        )
+        with _directory(out) as directory, RaySession(plan.gpus, claim) as session:
+            return run_plan(plan, session, directory)
 
 
 def run_plan(
@@ -159,6 +165,7 @@ def deploy(
     seed: int = 0,
     epoch_ms: float = 100.0,
     out: str | Path | None = None,
+    share: bool | None = None,
 ) -> Iterator[Deployment]:
     """Run a mix until the block ends, and let clients send requests to it.
 
@@ -169,13 +176,15 @@ def deploy(
     Applications with `External()` arrivals are served through `Deployment.infer` alone. The arguments are those of
     `run`. The mix's duration bounds its own arrivals and events only.
     """
-    plan = plan_run(mix, open_board(board), policy=policy, seed=seed, epoch_ms=epoch_ms)
-    with (
-        _directory(out) as directory,
-        RaySession(plan.gpus) as session,
-        deploy_plan(plan, session, directory) as deployment,
-    ):
-        yield deployment
+    opened = open_board(board)
+    with Claim([opened], mix.name, share=share) as claim:
+        plan = plan_run(mix, opened, policy=policy, seed=seed, epoch_ms=epoch_ms)
+        with (
+            _directory(out) as directory,
+            RaySession(plan.gpus, claim) as session,
+            deploy_plan(plan, session, directory) as deployment,
+        ):
+            yield deployment
 
 
 @contextmanager

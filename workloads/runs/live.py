@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,8 @@ class LiveRun:
         self.plan = plan
         self._out = out
         self._endless = endless
+        self._claim = session.claim
+        self._shared = False
         self._directory = session.directory / f"run-{time.monotonic_ns()}"
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
@@ -115,7 +117,7 @@ class LiveRun:
     def start(self) -> None:
         """Start all actors; on return, t = 0 is at most 2.5 s of wall time away."""
         plan, directory = self.plan, self._directory
-        directory.mkdir()
+        directory.mkdir(mode=0o700)
         self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
         for unit, device in plan.devices.items():
             self._executors[unit] = executor_actor(self._executor_path(unit), device)
@@ -155,6 +157,11 @@ class LiveRun:
             listener.on_entry(entry)
         now_s = self._clock.now_s()
         listener.on_time(now_s)
+        if self._claim is not None and self._claim.look() and not self._shared:
+            self._shared = True
+            entry = {"kind": "shared", "now_s": now_s, "text": self._claim.notice or "another run uses the same CPUs"}
+            self._keep(entry)
+            listener.on_entry(entry)
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
@@ -284,6 +291,7 @@ class LiveRun:
         totals: BoardTotals,
         duration_s: float,
     ) -> Summary:
+        host = self._sentinel.result()
         return summarize_run(
             self.plan,
             backend="ray",
@@ -307,7 +315,7 @@ class LiveRun:
                 solve_ms=figures.solve_ms,
                 apply_ms=figures.apply_ms,
             ),
-            host=self._sentinel.result(),
+            host=replace(host, void=host.void or self._shared),
         )
 
     def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:

@@ -16,6 +16,7 @@ from actors.agent.hold import at_top_clocks, recover
 from actors.agent.machine import Machine
 from actors.agent.sensors import check_sensors
 from actors.profiling import Ladder
+from actors.start_up import check_start
 from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.profile import Profile
@@ -132,10 +133,12 @@ def plan_run(
         BoardError: if the board's GPU can't be used.
         PolicyError: for a policy that is unknown, or not for this board.
         supernets.SupernetError: for an unknown supernet, or a file that can't be used.
+        StartError: if Ray can't start here.
         InputError: if an option is out of range.
     """
     machine = machine or Machine()
     check_options(board, policy=policy, seed=seed, epoch_ms=epoch_ms, time_scale=time_scale)
+    check_start()
     given_back = recovered_lines(machine)
     check_governor(board, policy, machine)
     mix.check_board(board.units)

@@ -33,12 +33,17 @@ def lock_board(tree: Tree) -> Callable[[], None] | None:
 
 def owner_of_board(tree: Tree) -> int | None:
     """Return the process that has locked the board; None if none has, or if it can't be seen from this container."""
+    return owner_of(tree, _LOCKED)
+
+
+def owner_of(tree: Tree, path: str) -> int | None:
+    """Return the process that has locked a file of the tree; None if none has, or if it can't be seen from here."""
     with suppress(OSError):
-        status = tree.lock_file(_LOCKED).stat()
+        status = tree.lock_file(path).stat()
         place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
         # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)).
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
             if words[1] == "FLOCK" and place in words:
-                return int(words[words.index(place) - 1])
+                return int(words[words.index(place) - 1]) or None
     return None

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from actors.cluster import find_board
+from actors.ownership import Claim
 from actors.session import RaySession
 from helpers.command_line import COMMAND, Ended, assert_refused, gearshift
 
@@ -320,3 +323,14 @@ def test_the_command_helps(here):
     assert ended.returncode == 0
     assert all(name in ended.stdout for name in ("run", "profile", "report"))
     assert ended.stderr == ""
+
+
+def test_cpus_that_another_run_uses_are_refused(here, monkeypatch):
+    mix = write_mix()
+    emulated = find_board("two-core-host")
+    real = replace(emulated, units=tuple(replace(unit, dvfs="fixed") for unit in emulated.units))
+    with Claim([real], "another"):
+        monkeypatch.delenv("GEARSHIFT_SHARE")
+        for command in ("run", "validate"):
+            assert_refused(gearshift(command, mix), "another", f"process {os.getpid()}", "uses CPUs 0, 1;", "--share")
+    assert_refused(gearshift("run", mix, "--share", "--backend", "sim"), "--share is for runs on this machine")

@@ -82,6 +82,12 @@ def test_a_disturbed_run_is_called_void_and_others_are_not() -> None:
     assert lines[place - 1].startswith("floor+schedutil")
 
 
+def test_a_run_that_was_void_without_a_stall_shared_its_cpus() -> None:
+    assert BASE.host is not None
+    shared = replace(BASE, host=replace(BASE.host, stalled_share=0.001, void=True))
+    assert "void: another run used the same CPUs" in rendered([shared])
+
+
 def test_what_is_unknown_is_called_so() -> None:
     out = rendered([with_policy(BASE, "joint", None), with_policy(BASE, "schedutil", 60.0)])
     assert "joint        unknown" in out

@@ -15,7 +15,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from actors.session import reap_dead_runs
+from actors.cluster import find_board
+from actors.ownership import Claim
+from actors.reaping import reap_dead_runs
 from helpers.command_line import COMMAND
 from helpers.live_runs import PATIENCE_S, wait_for
 from helpers.run_processes import tagged
@@ -71,8 +73,9 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
     out = tmp_path / "out"
-    process = begin("run", mix_file(2), "--out", out, "--json", "--time-scale", "1.5", "--seed", "3")
-    stdout, stderr = process.communicate(timeout=600)
+    with Claim([find_board("two-core-host")], "another"):  # as a run beside this one has
+        process = begin("run", mix_file(2), "--out", out, "--json", "--time-scale", "1.5", "--seed", "3", "--share")
+        stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 0
     assert "Traceback" not in stderr
     assert "arning" not in stderr
@@ -88,6 +91,9 @@ def test_the_command_prints_json_and_leaves_nothing_behind(mix_file, tmp_path):
         "summary.json",
         "trace.msgpack",
     ]
+    assert f"run 'another' of process {os.getpid()}, for " in stderr
+    assert "void    run 'another'" in stderr
+    assert printed["host"]["void"]
     assert not tagged(process.pid)
     assert not directories(process.pid)
 
