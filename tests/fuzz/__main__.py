@@ -17,6 +17,8 @@ from fuzz.campaign import Failure, Target, run, watch_writes
 
 _TURN_S = 10.0
 """Time of one turn of a target; targets take turns, so that a run that is stopped has seen all of them."""
+_MAY_CRASH = {"onnx-models"}
+"""Targets that are left out of long runs unless they are named: native code reads their inputs, and may crash on one."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -45,7 +47,8 @@ def main(words: Sequence[str] | None = None) -> int:
     first = random.randrange(10**12) if chosen.seed is None else chosen.seed
     ended = _Ended()
     with suppress(KeyboardInterrupt):
-        _campaign([known[name] for name in chosen.target or known], first, chosen.inputs, chosen.seconds, ended)
+        names = chosen.target or [name for name in known if chosen.inputs is not None or name not in _MAY_CRASH]
+        _campaign([known[name] for name in names], first, chosen.inputs, chosen.seconds, ended)
     print(ended, flush=True)
     return 1 if ended.kinds else 0
 
