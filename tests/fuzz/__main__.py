@@ -18,7 +18,7 @@ from fuzz.campaign import Failure, Target, run, watch_writes
 _TURN_S = 10.0
 """Time of one turn of a target; targets take turns, so that a run that is stopped has seen all of them."""
 _MAY_CRASH = {"onnx-models"}
-"""Targets that are left out of long runs unless they are named: native code reads their inputs, and may crash on one."""
+"""Targets that long runs leave out unless they are named: native code reads their inputs, and may crash on one."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
