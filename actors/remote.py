@@ -31,6 +31,7 @@ from actors.wire import decode, decode_effect, encode
 from actors.worker.serving import Result, WorkerClosedError
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
+from actors.worker.takeover import give_up
 from actors.worker.worker import Worker
 from scheduler.board import Board
 from scheduler.messages import (
@@ -42,6 +43,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     UnitLimited,
 )
@@ -100,7 +102,7 @@ class WorkerActor:
                 return encode(worker.prepare(order))
             case Activate():
                 return encode(worker.activate(order))
-            case Pin() | SetClock() | SwitchUnit() | StartWorker() | Log():
+            case Pin() | SetClock() | SwitchUnit() | StartWorker() | StopWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for a worker")
             case _:
                 assert_never(order)
@@ -121,11 +123,6 @@ class WorkerActor:
         except WorkerClosedError:
             os._exit(1)
 
-    @ray.method(concurrency_group="control")
-    def errors(self) -> dict[str, int]:
-        """Return the errors of requests since the last call, and how often each happened."""
-        return self._serving().errors()
-
     @ray.method(concurrency_group="clients")
     def infer(self, picture: NDArray[np.generic]) -> Result:
         """Serve a client's request, and return its result."""
@@ -139,6 +136,8 @@ class WorkerActor:
             until_s: board time at which it ends at the latest.
             timeout_s: longest wait for the end, in seconds on the wall.
         """
+        if self._worker is None and ray.get_runtime_context().was_current_actor_reconstructed:
+            return give_up(self._spec, read_clock(self._directory).now_s())
         worker = self._serving()
         worker.drain(until_s)
         worker.join(timeout_s)
@@ -204,7 +203,7 @@ class AgentActor:
                 return encode(ClockSet(unit=order.unit, clock=clock, plan=order.plan))
             case SwitchUnit():
                 return encode(agent.switch(order))
-            case Prepare() | Activate() | StartWorker() | Log():
+            case Prepare() | Activate() | StartWorker() | StopWorker() | Log():
                 raise TypeError(f"a {type(order).__name__} is not for the board agent")
             case _:
                 assert_never(order)

@@ -21,7 +21,7 @@ import numpy as np
 from scheduler.errors import shown
 from scheduler.messages import Effect, Message
 
-SCHEMA = 4
+SCHEMA = 5
 """Version of all messages; raised whenever a dataclass that travels changes its fields."""
 
 _T = TypeVar("_T")

@@ -81,6 +81,11 @@ class Knowledge:
         """The applications that are there now."""
         return tuple(self._apps)
 
+    @property
+    def targets_s(self) -> dict[str, float]:
+        """The latency target of each application that is there now, in seconds."""
+        return {app: self._targets[app].target_ms / 1000 for app in self._apps}
+
     def knows(self, app: str) -> bool:
         """Return True if that application is there, or may still come."""
         return app in self._specs

@@ -31,13 +31,13 @@ from scheduler.messages import (
     Pinned,
     PowerCapped,
     Prepared,
-    StartWorker,
     TargetChanged,
     Telemetry,
     Tick,
     UnitLimited,
     UnitSwitched,
     WorkerLost,
+    WorkerNotStarted,
     WorkerStarted,
 )
 from scheduler.objectives import ObjectiveName
@@ -46,6 +46,7 @@ from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_
 from scheduler.solver import Evaluation
 from scheduler.transition import Transition
 from scheduler.views import Plan, Snapshot
+from scheduler.workers import Workers
 
 __all__ = ["AppSpec", "Manager"]
 
@@ -100,7 +101,8 @@ class Manager:
         self._transition = Transition(board, prepares_on)
         for app in self._knowledge.present:
             self._transition.join(app, running=True)
-        self._down: set[str] = set()
+        self._workers = Workers(epoch_s)
+        self._stopped: tuple[str, ...] = ()
         self._epoch = 0
         self._events: list[str] = []
         self._decided: Inputs | None = None
@@ -129,7 +131,9 @@ class Manager:
             case Event():
                 effects = self._event(message, now_s)
             case WorkerLost():
-                effects = self._lost(message)
+                effects = self._lost(message, now_s)
+            case WorkerNotStarted():
+                effects = self._not_started(message, now_s)
             case WorkerStarted():
                 effects = self._started(message)
             case Prepared() | Pinned() | Activated() | ClockSet() | UnitSwitched():
@@ -148,6 +152,7 @@ class Manager:
     def _tick(self, tick: Tick, now_s: float) -> list[Effect]:
         self._epoch = tick.epoch
         effects = self._transition.expire(now_s)
+        effects += self._workers.look(self._knowledge.targets_s, self._stopped, now_s)
         present = self._knowledge.present
         self._knowledge.excuse([app for app in present if not self._transition.settled(app)], now_s=now_s)
         late = {app for app in present if not self._expected_on_time(app)}
@@ -169,6 +174,8 @@ class Manager:
         happened = self._knowledge.observe(telemetry, now_s=now_s)
         self._events += happened
         effects: list[Effect] = [Log(kind="event", fields={"text": text}) for text in happened]
+        effects += self._workers.hear(telemetry)
+        self._stopped = telemetry.stopped
         effects += [Log(kind="repinned", fields=asdict(one)) for one in telemetry.repinned]
         for unit in telemetry.units:
             self._transition.clock_seen(unit.name, unit.mhz_now)
@@ -185,10 +192,11 @@ class Manager:
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
                     return []
                 self._knowledge.join(app, now_s=now_s)
-                self._transition.join(app, running=app not in self._down)
+                self._transition.join(app, running=not self._workers.is_down(app))
             case AppLeft(app=app):
                 self._knowledge.leave(app)
                 self._transition.leave(app)
+                self._workers.left(app)
             case UnitLimited():
                 self._knowledge.limit(event.change)
             case PowerCapped():
@@ -202,18 +210,30 @@ class Manager:
         why = changes(self._decided, inputs) or [event.text]
         return [Log(kind="event", fields={"text": event.text}), *self._decide(inputs, why, now_s)]
 
-    def _lost(self, lost: WorkerLost) -> list[Effect]:
-        if not self._knowledge.knows(lost.app) or lost.app in self._down:
+    def _lost(self, lost: WorkerLost, now_s: float) -> list[Effect]:
+        if not self._knowledge.knows(lost.app) or self._workers.is_down(lost.app):
             return []
-        self._down.add(lost.app)
         if lost.app in self._knowledge.present:
             self._plan_number += 1
             self._transition.lost(lost.app, self._plan_number)
-        return [Log(kind="lost", fields={"app": lost.app, "reason": lost.reason}), StartWorker(app=lost.app)]
+        return self._start_again(lost.app, lost.reason, now_s)
+
+    def _not_started(self, failed: WorkerNotStarted, now_s: float) -> list[Effect]:
+        if not self._knowledge.knows(failed.app) or not self._workers.is_down(failed.app):
+            return []
+        return self._start_again(failed.app, failed.reason, now_s)
+
+    def _start_again(self, app: str, reason: str, now_s: float) -> list[Effect]:
+        """Have a worker started again; an application that lost too many is given up, and others get its cores."""
+        effects = self._workers.lost(app, reason, now_s)
+        if app in self._workers.out:
+            self._knowledge.leave(app)
+            self._transition.leave(app)
+        return effects
 
     def _started(self, started: WorkerStarted) -> list[Effect]:
-        if started.app in self._down:
-            self._down.remove(started.app)
+        if self._workers.is_down(started.app):
+            self._workers.started(started.app)
             if started.app in self._knowledge.present:
                 self._transition.started(started.app)
         return []

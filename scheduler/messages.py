@@ -12,11 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from scheduler.request_clock import Pace
 from scheduler.views import Gear
 
 # ---------------------------------------------------------------- messages in
+
+Phase: TypeAlias = Literal["idle", "input", "cores", "run", "result"]
+"""What a worker's inference thread does: it has nothing to do, waits for an input from the source, waits for cores,
+runs a network on its cores, or hands a result out (score, client, `on_result`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestFault:
+    """Something that went wrong with requests of an application, each time in the same words.
+
+    Attributes:
+        where: what raised: `source`, `input` (a client's), `network`, `score` or `on_result`.
+        text: the error.
+        times: how often.
+        first: number of the first request that it happened to.
+    """
+
+    where: str
+    text: str
+    times: int
+    first: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +56,10 @@ class AppTelemetry:
             that of the profile, at the unit's clocks and beside the load there that the board was told of.
         gear: gear in force; None for none.
         plan: number of the plan that the last acknowledged activation served; -1 before the first.
+        worker: number of the worker, which tells it from one that it replaces.
+        phase: what its inference thread does now, a `Phase`.
+        beats: how many steps its inference thread has made since its start.
+        faults: what went wrong with requests since the worker's start.
     """
 
     app: str
@@ -45,6 +71,10 @@ class AppTelemetry:
     service_ratio: float | None
     gear: Gear | None
     plan: int
+    worker: int = 0
+    phase: str = "idle"
+    beats: int = 0
+    faults: tuple[RequestFault, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +141,25 @@ class Repinned:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fenced:
+    """The board agent's report that a worker was fenced off and killed: it kept others from their cores.
+
+    Attributes:
+        app: name of the application.
+        unit: name of the unit that it held.
+        why: reason in words.
+        held_ms: time for which it had held cores of it, or its lock.
+        bound_ms: time for which it might have.
+    """
+
+    app: str
+    unit: str
+    why: str
+    held_ms: float
+    bound_ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Telemetry:
     """One round of reports.
 
@@ -121,6 +170,8 @@ class Telemetry:
         host: report of the machine; None where there is none.
         rails_w: power of each rail of the board that was measured.
         repinned: the workers that were pinned again.
+        fenced: the workers that were fenced off.
+        stopped: applications whose worker does not report since its process is stopped.
     """
 
     apps: tuple[AppTelemetry, ...]
@@ -129,6 +180,8 @@ class Telemetry:
     host: HostTelemetry | None = None
     rails_w: Mapping[str, float] = field(default_factory=dict)
     repinned: tuple[Repinned, ...] = ()
+    fenced: tuple[Fenced, ...] = ()
+    stopped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -296,7 +349,15 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLost:
-    """A worker died; it is being started again."""
+    """A worker died."""
+
+    app: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerNotStarted:
+    """A worker that was lost did not come back: its start failed."""
 
     app: str
     reason: str
@@ -309,7 +370,7 @@ class WorkerStarted:
     app: str
 
 
-Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerStarted
+Message = Telemetry | Ack | Event | Tick | WorkerLost | WorkerNotStarted | WorkerStarted
 
 # ---------------------------------------------------------------- effects out
 
@@ -390,6 +451,13 @@ class StartWorker:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopWorker:
+    """The order to kill the process of a worker that hangs; its loss is reported as that of any other."""
+
+    app: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Log:
     """A fact for the epoch log: `kind` names it, and `fields` hold plain values."""
 
@@ -397,4 +465,4 @@ class Log:
     fields: Mapping[str, object]
 
 
-Effect = Prepare | Pin | Activate | SetClock | SwitchUnit | StartWorker | Log
+Effect = Prepare | Pin | Activate | SetClock | SwitchUnit | StartWorker | StopWorker | Log

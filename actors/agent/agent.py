@@ -17,6 +17,7 @@ from actors.agent.devices import Device, DeviceError, open_device
 from actors.agent.devices.common import UnitCondition
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.energy import RailFigure, of_all_units, of_each_unit
+from actors.agent.fences import FenceReports
 from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
 from actors.agent.machine import Machine
@@ -84,6 +85,7 @@ class BoardAgent:
         self._pin_faults: dict[str, str] = {}  # by application, why its worker could not be pinned again, told once
         self._online = self._affinity.online()
         self._pin_lock = threading.Lock()
+        self._fences = FenceReports(self.ledger, apps)
         self._marked = self._read()
         self._reported = self._marked
         self._turning = ClockThreads(self._devices.values(), self.ledger, clock)
@@ -246,9 +248,16 @@ class BoardAgent:
 
     def report(self) -> Telemetry:
         """Return all that there is to say of the board since the last call; applications are left out."""
+        self.ledger.enforce()
         units, host, repinned = self.telemetry(), self.host_load(), self.repin()
         return Telemetry(
-            apps=(), units=units, power_w=self._units_w, host=host, rails_w=self._rails_w, repinned=repinned
+            apps=(),
+            units=units,
+            power_w=self._units_w,
+            host=host,
+            rails_w=self._rails_w,
+            repinned=repinned,
+            fenced=self._fences.new(),
         )
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:

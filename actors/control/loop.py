@@ -10,6 +10,7 @@ It does not know Ray: a `Transport` carries calls and reports.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
@@ -28,15 +29,21 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     Telemetry,
     Tick,
     WorkerLost,
+    WorkerNotStarted,
     WorkerStarted,
 )
 
 _LONGEST_WAIT_S = 0.1
 """Longest wait on the wall between two looks at whether the loop was told to stop."""
+
+
+_BACK_WALL_S = 60.0
+"""Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
 
 
 class LostError(RuntimeError):
@@ -60,6 +67,14 @@ class Transport(Protocol):
 
     def send(self, effect: Effect) -> Hashable:
         """Send an effect to the worker or the agent that carries it out; return a token for the answer."""
+        ...
+
+    def ended(self, apps: Collection[str]) -> list[str]:
+        """Return those of these applications whose worker's process has ended."""
+        ...
+
+    def end(self, app: str) -> None:
+        """Kill a worker's process, if it still runs; that it is gone is told as of any other."""
         ...
 
     def change_board(self, change: BoardEvent) -> None:
@@ -102,10 +117,12 @@ class _Call:
     Attributes:
         app: application whose worker was called; None for the board agent.
         effect: effect to carry out; None for a call to report.
+        life: number of the worker that was called, from 0: how many of its predecessors were lost.
     """
 
     app: str | None
     effect: Effect | None = None
+    life: int = 0
 
 
 class ControlLoop:
@@ -145,6 +162,9 @@ class ControlLoop:
         self._calls: dict[Hashable, _Call] = {}
         self._running = set(apps)
         self._restarts: list[StartWorker] = []
+        self._starting_s: dict[str, float] = {}
+        self._lives: Counter[str | None] = Counter()
+        self._agent_lost = False
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
 
@@ -174,12 +194,16 @@ class ControlLoop:
 
     def _tick(self) -> None:
         # A call to report is answered only when its process ends. Who has no such call under way is new or came back.
-        followed = {call.app for call in self._calls.values() if call.effect is None}
+        calls = [call for call in self._calls.values() if call.effect is None]
+        followed = {call.app for call in calls if call.life == self._lives[call.app]}
         for app in sorted(self._running - followed):
-            self._calls[self._transport.follow_app(app)] = _Call(app=app)
+            self._calls[self._transport.follow_app(app)] = _Call(app=app, life=self._lives[app])
         if None not in followed:
             self._calls[self._transport.follow_board()] = _Call(app=None)
         self._tell(self._transport.reports(sorted(self._running)))
+        # After the reports, which may say why. Ray tells of the end of a process up to two seconds later.
+        for app in self._transport.ended(sorted(self._running)):
+            self._lost(app, "its process ended")
         restarts, self._restarts = self._restarts, []
         for restart in restarts:
             self._carry_out(restart)
@@ -225,13 +249,15 @@ class ControlLoop:
                 self._send(effect, app)
             case Prepare(app=app) | Pin(app=app) | Activate(app=app):
                 self._send(effect, app)
+            case StopWorker(app=app):
+                self._transport.end(app)
             case SetClock() | SwitchUnit():
                 self._send(effect, None)
             case _:
                 assert_never(effect)
 
     def _send(self, effect: Effect, app: str | None) -> None:
-        self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect)
+        self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect, life=self._lives[app])
 
     def _take_answers(self, timeout_s: float) -> None:
         for token, answer in self._transport.answered(timeout_s):
@@ -240,6 +266,7 @@ class ControlLoop:
                 self._failed(call, answer)
             elif isinstance(answer, WorkerStarted):
                 self._running.add(answer.app)
+                self._starting_s.pop(answer.app, None)
                 self._tell(answer)
             else:
                 self._tell(answer)
@@ -247,10 +274,31 @@ class ControlLoop:
     def _failed(self, call: _Call, error: Exception) -> None:
         """Deal with a call that failed: report a lost worker once, log any other error."""
         if isinstance(call.effect, StartWorker):
-            self._restarts.append(call.effect)  # the process is not back yet; asked again with the next epoch
+            self._not_started(call.effect, error)
+        elif call.app is not None and call.life < self._lives[call.app]:
+            pass  # a dead worker fails every call that is under way to it, and its loss is known
         elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
-            # A dead worker fails every call that is under way to it, so only the first of them finds it running.
-            self._running.discard(call.app)
-            self._tell(WorkerLost(app=call.app, reason=str(error)))
+            self._lost(call.app, str(error))
         elif not isinstance(error, LostError):
             self._write({"kind": "error", "now_s": self._clock.now_s(), "app": call.app, "text": str(error)})
+        elif call.app is None and not self._agent_lost:
+            self._agent_lost = True
+            self._write({"kind": "part_lost", "now_s": self._clock.now_s(), "part": "agent", "reason": str(error)})
+
+    def _lost(self, app: str, reason: str) -> None:
+        self._running.discard(app)
+        self._lives[app] += 1
+        self._tell(WorkerLost(app=app, reason=reason))
+
+    def _not_started(self, order: StartWorker, error: Exception) -> None:
+        """Ask again with the next epoch while the process is not back yet; any other failure is the manager's to judge.
+
+        Ray starts the process again by itself. One that is not back after `_BACK_WALL_S` has failed too.
+        """
+        now_s = self._clock.now_s()
+        since_s = self._starting_s.setdefault(order.app, now_s)
+        if isinstance(error, LostError) and self._clock.wall_s(now_s - since_s) < _BACK_WALL_S:
+            self._restarts.append(order)
+            return
+        del self._starting_s[order.app]
+        self._tell(WorkerNotStarted(app=order.app, reason=f"it did not start: {error}"))

@@ -6,6 +6,7 @@ soon as Ray notices. So a death is noticed without asking any worker again and a
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,6 +18,7 @@ import ray
 
 from actors.control.loop import LostError
 from actors.control.reports import AppReports, BoardReports, app_page, board_page
+from actors.process_identity import ProcessIdentity, read_stat
 from actors.wire import decode_message, encode
 from scheduler.messages import (
     Activate,
@@ -29,6 +31,7 @@ from scheduler.messages import (
     Prepare,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     Telemetry,
     UnitLimited,
@@ -52,7 +55,7 @@ class RayTransport:
     ) -> None:
         self._workers = dict(workers)
         self._agent = agent
-        self._pids = dict(pids)
+        self._processes = {app: ProcessIdentity.of(pid) for app, pid in pids.items()}
         self._epoch_s = epoch_s
         self._starting: dict[Hashable, str] = {}
         self._answers: SimpleQueue[Future[Any]] = SimpleQueue()
@@ -69,8 +72,27 @@ class RayTransport:
 
     def reports(self, apps: Collection[str]) -> Telemetry:
         """Return what these applications and the board have reported since the last call."""
-        taken = [self._apps[app].take() for app in apps]
-        return replace(self._board.take(), apps=tuple(report for report in taken if report is not None))
+        taken = {app: self._apps[app].take() for app in apps}
+        return replace(
+            self._board.take(),
+            apps=tuple(report for report in taken.values() if report is not None),
+            stopped=tuple(app for app, report in taken.items() if report is None and self._is_stopped(app)),
+        )
+
+    def _is_stopped(self, app: str) -> bool:
+        process = self._processes[app]
+        stat = read_stat(process.pid) if process else None
+        return bool(process and stat and stat.start_ticks == process.start_ticks and stat.stopped)
+
+    def ended(self, apps: Collection[str]) -> list[str]:
+        """Return those of these applications whose worker's process has ended."""
+        return [app for app in apps if (process := self._processes[app]) and process.alive() is False]
+
+    def end(self, app: str) -> None:
+        """Kill a worker's process; a stopped one dies too."""
+        process = self._processes[app]
+        if process is not None:
+            process.send(signal.SIGKILL)
 
     def send(self, effect: Effect) -> Hashable:
         """Send an effect to the worker or the agent."""
@@ -83,11 +105,12 @@ class RayTransport:
             case Prepare(app=app) | Activate(app=app):
                 return self._call(self._workers[app].obey.remote(encode(effect)))
             case Pin(app=app):
-                return self._call(self._agent.obey.remote(encode(effect), self._pids[app]))
+                process = self._processes[app]
+                return self._call(self._agent.obey.remote(encode(effect), process.pid if process else 0))
             case SetClock() | SwitchUnit():
                 return self._call(self._agent.obey.remote(encode(effect), 0))
-            case Log():
-                raise TypeError("a Log is written by the control loop and sent nowhere")
+            case StopWorker() | Log():
+                raise TypeError(f"a {type(effect).__name__} is carried out by the control loop and sent nowhere")
             case _:
                 assert_never(effect)
 
@@ -127,6 +150,6 @@ class RayTransport:
             cause = getattr(error, "cause", error)
             return RuntimeError(f"{type(cause).__name__}: {cause}")
         if app is not None:
-            self._pids[app] = raw.pid
+            self._processes[app] = ProcessIdentity.of(raw.pid)
             return WorkerStarted(app=app)
         return decode_message(raw)

@@ -20,7 +20,7 @@ import msgpack
 from actors.clock import Clock
 from actors.control.pages import PageReader, PageWriter
 from actors.worker.totals import WorkerTotals
-from scheduler.messages import AppTelemetry, HostTelemetry, Repinned, Telemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, Fenced, HostTelemetry, Repinned, RequestFault, Telemetry, UnitTelemetry
 from scheduler.views import Gear
 
 _LEAD_SHARE = 0.1
@@ -70,7 +70,8 @@ class AppReporter:
     def post(self, totals: WorkerTotals) -> None:
         """Put a worker's counts on the page."""
         gear = totals.gear and totals.gear.plain()
-        self._page.write(msgpack.packb({**_by_name(totals), "gear": gear}))
+        faults = [_by_name(fault) for fault in totals.faults]
+        self._page.write(msgpack.packb({**_by_name(totals), "gear": gear, "faults": faults}))
 
 
 class AppReports:
@@ -93,6 +94,7 @@ class AppReports:
             return None
         posted = msgpack.unpackb(page, use_list=False)
         posted["gear"] = posted["gear"] and Gear.of(posted["gear"])
+        posted["faults"] = tuple(RequestFault(**fault) for fault in posted["faults"])
         totals, earlier = WorkerTotals(**posted), self._taken
         self._taken = totals
         return totals.since(earlier, self._app)
@@ -116,6 +118,7 @@ class BoardReporter:
             "host": report.host and _by_name(report.host),
             "rails_w": report.rails_w,
             "repinned": [_by_name(one) for one in report.repinned],
+            "fenced": [_by_name(one) for one in report.fenced],
         }
         self._page.write(msgpack.packb(page))
 
@@ -143,9 +146,10 @@ class BoardReports:
             host=posted["host"] and HostTelemetry(**posted["host"]),
             rails_w=posted["rails_w"],
             repinned=tuple(Repinned(**one) for one in posted["repinned"]),
+            fenced=tuple(Fenced(**one) for one in posted["fenced"]),
         )
 
 
-def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry | Repinned) -> dict[str, Any]:
+def _by_name(values: WorkerTotals | UnitTelemetry | HostTelemetry | Repinned | Fenced | RequestFault) -> dict[str, Any]:
     """Return the fields of a report by their names, unlike `dataclasses.asdict` without copies."""
     return {field.name: getattr(values, field.name) for field in fields(values)}

@@ -1,18 +1,20 @@
 """The layout of the ledger's file: where the record of each unit, core and slot is.
 
 The file begins with the board's mark. The records of all units follow, then those of their cores, then those of the
-slots, and last the rules for their clocks. This module knows which record is where; it takes no lock and does not
-decide what is written.
+slots, then the rules for their clocks, and last who of them was fenced off. This module knows which record is where; it
+takes no lock and does not decide what is written.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from actors.ledger.meters import Core, UnitState
+from actors.ledger.processes import ProcessKey
 from actors.ledger.shared import SharedRecords, cells
 from scheduler.board import Board
 from scheduler.request_clock import Pace
@@ -30,6 +32,9 @@ class SlotEntry(NamedTuple):
         start_s: the board time at which it got them.
         start_progress_ms: the unit's progress at that time.
         mhz: the clock that it wants on a paced unit; 0 until it has asked for one.
+        pid: number of the process that asks; 0 for none.
+        start_ticks: the kernel's time of that process's start.
+        most_ms: the slowest inference that its profile has, which bounds how long it may hold its cores.
     """
 
     ticket: float
@@ -40,6 +45,49 @@ class SlotEntry(NamedTuple):
     start_s: float = 0.0
     start_progress_ms: float = 0.0
     mhz: float = 0.0
+    pid: float = 0.0
+    start_ticks: float = 0.0
+    most_ms: float = math.inf
+
+    @property
+    def process(self) -> ProcessKey:
+        """The process that asks."""
+        return ProcessKey(self.pid, self.start_ticks)
+
+
+class FenceEntry(NamedTuple):
+    """The latest process of an application that was fenced off. All fields are plain floats.
+
+    Attributes:
+        times: how many have been so far.
+        why: a `FenceReason`.
+        unit: number of the unit that it held, from 0.
+        held_ms: time since it had got what it held, board time.
+        bound_ms: time for which it might have had it, board time.
+        pid: number of the process.
+        start_ticks: the kernel's time of that process's start.
+    """
+
+    times: float = 0.0
+    why: float = 0.0
+    unit: float = 0.0
+    held_ms: float = 0.0
+    bound_ms: float = 0.0
+    pid: float = 0.0
+    start_ticks: float = 0.0
+
+    @property
+    def process(self) -> ProcessKey:
+        """The process."""
+        return ProcessKey(self.pid, self.start_ticks)
+
+
+class FenceReason(IntEnum):
+    """The reason for which a process was fenced off."""
+
+    HELD = 1  # it held its cores past the bound
+    STOPPED = 2  # it held cores, and was stopped
+    LOCKED = 3  # it held a unit's lock, within which nothing lasts
 
 
 class PaceEntry(NamedTuple):
@@ -109,7 +157,9 @@ _UNIT = len(UnitState._fields)
 _CORE = len(Core._fields)
 _ENTRY = len(SlotEntry._fields)
 _PACE = len(PaceEntry._fields)
+_FENCE = len(FenceEntry._fields)
 _QUEUE = SlotEntry._fields.index("queue")
+_SLOT_CELLS = cells(_ENTRY) + cells(_PACE) + cells(_FENCE)
 
 
 class LedgerFile:
@@ -133,10 +183,12 @@ class LedgerFile:
         for unit in board.units:
             self._core_places.append([place + core * cells(_CORE) for core in range(unit.cores)])
             place += unit.cores * cells(_CORE)
-        self.slots = (len(records) - place) // (cells(_ENTRY) + cells(_PACE))
+        self.slots = (len(records) - place) // _SLOT_CELLS
         self._slot_places = [place + slot * cells(_ENTRY) for slot in range(self.slots)]
         place += self.slots * cells(_ENTRY)
         self._pace_places = [place + slot * cells(_PACE) for slot in range(self.slots)]
+        place += self.slots * cells(_PACE)
+        self._fence_places = [place + slot * cells(_FENCE) for slot in range(self.slots)]
 
     @staticmethod
     def create(path: Path, board: Board, slots: int) -> None:
@@ -147,7 +199,7 @@ class LedgerFile:
         """
         cores = sum(unit.cores for unit in board.units)
         of_units = len(board.units) * cells(_UNIT) + cores * cells(_CORE)
-        SharedRecords.create(path, 1 + of_units + slots * (cells(_ENTRY) + cells(_PACE)))
+        SharedRecords.create(path, 1 + of_units + slots * _SLOT_CELLS)
 
     # ------------------------------------------------------------ units and cores
 
@@ -185,6 +237,14 @@ class LedgerFile:
         """Write the rule for a slot's clocks."""
         self.records.put(self._pace_places[slot], pace)
 
+    def fence(self, slot: int) -> FenceEntry:
+        """Return the latest process of a slot that was fenced off."""
+        return FenceEntry._make(self.records.get(self._fence_places[slot], _FENCE))
+
+    def put_fence(self, slot: int, fence: FenceEntry) -> None:
+        """Write the latest process of a slot that was fenced off."""
+        self.records.put(self._fence_places[slot], fence)
+
     def waiting(self, number: int) -> list[WaitingSlot]:
         """Return the slots whose requests wait for cores of that unit, by slot."""
         # Only one number of each slot is read to find them: most slots wait nowhere.
@@ -197,5 +257,5 @@ class LedgerFile:
 
 def mark_of(board: Board) -> float:
     """Return the number that stands for a board and for this layout; never 0."""
-    layout = (UnitState._fields, Core._fields, SlotEntry._fields, PaceEntry._fields)
+    layout = (UnitState._fields, Core._fields, SlotEntry._fields, PaceEntry._fields, FenceEntry._fields)
     return 1.0 + zlib.crc32(repr((layout, board)).encode())

@@ -1,20 +1,16 @@
-"""Records in shared memory, and locks: both survive the death of any process at any instruction.
+"""Records in shared memory that survive the death of any process at any instruction.
 
 A record is some doubles at a fixed place, kept twice. A writer fills the copy that does not count and then makes it
-count with a single store, so a record changes as a whole or not at all. Writers exclude each other with a lock of the
-kernel's, which the kernel releases when its holder dies. What the records mean is not known here.
+count with a single store, so a record changes as a whole or not at all. Writers exclude each other with a lock
+(`actors.ledger.lock`). What the records mean is not known here.
 """
 
 from __future__ import annotations
 
-import fcntl
 import mmap
-import os
-import threading
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 _DOUBLE_BYTES = 8
 
@@ -85,29 +81,3 @@ class SharedRecords:
         """Release the memory. The file stays."""
         self._cells.release()
         self._memory.close()
-
-
-class SharedLock:
-    """A lock among threads and among processes. The kernel releases it when a process that holds it dies.
-
-    A forked child shares its parent's hold, so it must open the lock anew.
-    """
-
-    def __init__(self, path: Path) -> None:
-        # The kernel's lock belongs to the open file, which all threads share: they need a lock of their own.
-        self._threads = threading.Lock()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._threads.release()
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._file)

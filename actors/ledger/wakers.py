@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -31,13 +32,25 @@ class Wakers:
         with contextlib.suppress(BlockingIOError):  # a full pipe holds enough bytes to wake the waiter
             os.write(self._pipe(slot), b"\0")
 
-    def wait(self, slot: int, at_most_ms: int) -> None:
-        """Wait until this slot is woken, or until so many milliseconds of wall time have passed."""
+    def wait(self, slot: int, at_most_ms: int, others: Collection[int] = ()) -> bool:
+        """Wait until this slot is woken, another file becomes readable, or that many milliseconds have passed.
+
+        Args:
+            slot: number of the slot.
+            at_most_ms: longest wait, in milliseconds on the wall.
+            others: files that end the wait too, and are not read.
+
+        Returns:
+            True if the slot was woken.
+        """
         pipe = self._pipe(slot)
         poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        if poll.poll(at_most_ms):
-            os.read(pipe, 4096)  # many bytes are still one reason to look again
+        for file in (pipe, *others):
+            poll.register(file, select.POLLIN)
+        if not any(file == pipe for file, _ in poll.poll(at_most_ms)):
+            return False
+        os.read(pipe, 4096)  # many bytes are still one reason to look again
+        return True
 
     def close(self) -> None:
         """Close the pipes. The files stay for other processes."""

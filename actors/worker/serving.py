@@ -1,6 +1,8 @@
-"""The way of one request from the moment it has its cores: inference, service time, score, record, delivery.
+"""The way of one request: its input, and once it has its cores inference, service time, score, record, delivery.
 
-It knows no queue and no way to get cores. It never raises what a request, an engine or a user's code raised.
+The user's code (source, labels, `on_result`) runs in `fetch` and `deliver`, and no cores are held then: code that
+hangs or dies keeps no other application waiting. This module knows no queue and no way to get cores. It never raises
+what a request, an engine or a user's code raised.
 """
 
 from __future__ import annotations
@@ -8,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from actors.clock import Clock
 from actors.ledger.lease import Lease
@@ -83,6 +88,14 @@ class Engaged:
     mean_ms: float
     activity: float
 
+    @property
+    def most_ms(self) -> float:
+        """The slowest inference of the profile, by which the ledger bounds how long cores may be held.
+
+        There is none on a GPU: the executor runs the request there, and waiting for it has a time-out of its own.
+        """
+        return self.samples_ms[-1] if self.board_unit.kind == "cpu" else math.inf
+
     def timing(self, request: Request, *, behind: Request | None) -> Timing:
         """Return what the clock of a request depends on, with the request behind it."""
         return Timing(
@@ -128,6 +141,27 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Fetched:
+    """A request with its input.
+
+    Attributes:
+        request: the request.
+        input_shape: shape of the input that its network takes.
+        x: the input; None if there is none.
+        error: what the source raised, as text; None if it did not.
+    """
+
+    request: Request
+    input_shape: tuple[int, ...]
+    x: NDArray[np.float32] | None
+    error: str | None
+
+    def fits(self, request: Request, ready: Ready) -> bool:
+        """Return True if it is the input of that request for that network."""
+        return self.request is request and self.input_shape == ready.artifact.input_shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Served:
     """A request that ran.
 
@@ -135,7 +169,7 @@ class Served:
         service: when and where it ran.
         lease: the lease by which it held its cores.
         output: output of the network; None if it failed.
-        error: what its input or its inference raised, as text; None if it succeeded.
+        error: what its inference raised, as text; None if it succeeded.
     """
 
     service: Service
@@ -173,7 +207,31 @@ class RequestServer:
         self._on_result = on_result
         self._draws = Draws(spec.seed, spec.app)
 
-    def serve(self, request: Request, engaged: Engaged, lease: Lease, give_up: Callable[[], bool]) -> Served:
+    def fetch(self, request: Request, ready: Ready) -> Fetched:
+        """Return a request with its input for a network: the user's source, or a client's picture, may be asked."""
+        x, error = None, None
+        try:
+            if request.picture is None:
+                x = ready.inputs(request.index)
+            else:
+                x = self._source.adapt(request.picture, ready.artifact)
+        except Exception as raised:  # an input may raise anything, and it costs this request only
+            error = self._tally.error("source" if request.picture is None else "input", raised, request)
+        return Fetched(request=request, input_shape=ready.artifact.input_shape, x=x, error=error)
+
+    def fail(self, fetched: Fetched, at_s: float) -> None:
+        """Record a request that has no input as failed, and tell its client."""
+        self._tally.failed(fetched.request, at_s)
+        refuse(fetched.request, RequestFailedError(str(fetched.error)))
+
+    def serve(
+        self,
+        request: Request,
+        x: NDArray[np.float32],
+        engaged: Engaged,
+        lease: Lease,
+        give_up: Callable[[], bool],
+    ) -> Served:
         """Run the network, and keep the cores until the service time is over.
 
         On an emulated unit the service time is the request's draw from the profile's undisturbed times, stretched by
@@ -184,15 +242,16 @@ class RequestServer:
 
         Args:
             request: the request.
+            x: its input.
             engaged: the gear in which it runs.
             lease: its cores.
             give_up: asked now and then while the cores are only kept; True ends that early.
         """
         output, error = None, None
         try:
-            output = self._infer(request, engaged.ready)
-        except Exception as raised:  # an input or an engine may raise anything, and it costs this request only
-            error = _text(raised)
+            output = engaged.ready.run(x)
+        except Exception as raised:  # an engine may raise anything, and it costs this request only
+            error = self._tally.error("network", raised, request)
         if output is None or not engaged.board_unit.emulated:
             end_s = self._clock.now_s()
         else:
@@ -209,10 +268,8 @@ class RequestServer:
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
         """Score and record a request that ran, and hand its result to its client and to `on_result`."""
         if served.output is None:
-            error = str(served.error)
-            self._tally.error(error)
             self._tally.failed(request, served.service.end_s, served.service)
-            refuse(request, RequestFailedError(error))
+            refuse(request, RequestFailedError(str(served.error)))
             return
         latency_ms = self._tally.completed(
             request,
@@ -227,18 +284,13 @@ class RequestServer:
             if self._on_result is not None:
                 self._on_result(request, served.output)
         except Exception as error:  # a user's code; the result stands
-            self._tally.error(_text(error))
-
-    def _infer(self, request: Request, ready: Ready) -> Output:
-        if request.picture is None:
-            return ready.run(ready.inputs(request.index))
-        return ready.run(self._source.adapt(request.picture, ready.artifact))
+            self._tally.error("on_result", error, request)
 
     def _score(self, request: Request, output: Output) -> bool | None:
         try:
             return None if request.picture is not None else self._source.score(request.index, output)
         except Exception as error:  # a user's labels; the result stands
-            self._tally.error(_text(error))
+            self._tally.error("score", error, request)
             return None
 
     def _service_ratio(self, served: Served, engaged: Engaged) -> float:
@@ -263,7 +315,3 @@ def refuse(request: Request, error: Exception) -> None:
     future = request.future
     if future is not None and not future.done() and future.set_running_or_notify_cancel():
         future.set_exception(error)
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from actors.worker.gearbox import Form
+from scheduler.messages import RequestFault
 from scheduler.views import Gear
 
 
@@ -24,6 +25,8 @@ class WorkerStatus:
         closed_s: board time until which scheduled requests were let in; None while they still are.
         switch_ms: for each call of `activate` that changed the gear, board time from the call until the new gear was
             in force.
+        worker: number of the worker, as in its telemetry.
+        faults: what went wrong with requests since its start.
     """
 
     app: str
@@ -36,3 +39,5 @@ class WorkerStatus:
     queue_len: int
     closed_s: float | None
     switch_ms: tuple[float, ...]
+    worker: int = 0
+    faults: tuple[RequestFault, ...] = ()

@@ -1,4 +1,4 @@
-"""The beginning of a worker: at the start of its application, or where a killed predecessor left off."""
+"""The beginning of a worker: at the start of its application, where a killed predecessor left off, or none at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from actors.requests.queue import Intake, Request, RequestQueue, remains
 from actors.requests.records import RECORD, read_records
 from actors.worker.spec import WorkerSpec
+from actors.worker.status import WorkerStatus
 from actors.worker.tally import Tally
 
 
@@ -39,3 +40,26 @@ def take_over(spec: WorkerSpec, resume_from_s: float | None) -> tuple[Intake, Ta
     for index, arrival_s in left.lost:
         tally.failed(Request(index, arrival_s, intake.target_ms(arrival_s)), resume_from_s)
     return intake, tally
+
+
+def give_up(spec: WorkerSpec, at_s: float) -> WorkerStatus:
+    """Record what an application lost whose worker is not started again, and return its last status.
+
+    Args:
+        spec: what the worker would have served.
+        at_s: board time of its end; what came until then and never ended has failed.
+    """
+    intake, tally = take_over(spec, at_s)
+    tally.close()
+    return WorkerStatus(
+        app=spec.app,
+        pid=os.getpid(),
+        thread=None,
+        serving=False,
+        gear=None,
+        plan=-1,
+        prepared=(),
+        queue_len=len(intake.queue),
+        closed_s=at_s,
+        switch_ms=(),
+    )

@@ -9,16 +9,22 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actors.requests.queue import Request
 from actors.requests.records import RecordWriter, Status, record
 from actors.worker.totals import WorkerTotals
 from scheduler.estimators import LatencyWindow
+from scheduler.messages import RequestFault
 
-MOST_ERRORS = 16
-"""Most different errors that are kept until they are taken."""
+MOST_FAULTS = 16
+"""Most different texts of errors that are kept; the others are counted together."""
+
+_MOST_LETTERS = 300
+"""Most letters of an error that are kept."""
+
+_OTHERS = "other errors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +70,7 @@ class Tally:
         self._completed = 0
         self._service_ratios = 0.0
         self._latencies_ms: deque[float] = deque(maxlen=LatencyWindow.SIZE)  # the manager keeps no more
-        self._errors: dict[str, int] = {}
+        self._faults: dict[tuple[str, str], RequestFault] = {}
 
     def arrived(self, request: Request) -> None:
         """Record the arrival of a request that is in no schedule, so that a successor knows of it after a kill."""
@@ -105,11 +111,21 @@ class Tally:
             self._write(request, Status.FAILED, at_s, service)
             self._finished += 1
 
-    def error(self, text: str) -> None:
-        """Keep an error for `take_errors`, unless `MOST_ERRORS` other errors are kept already."""
+    def error(self, where: str, error: Exception, request: Request) -> str:
+        """Count an error of a request, and return it as text.
+
+        Args:
+            where: what raised; see `RequestFault`.
+            error: what was raised.
+            request: the request.
+        """
+        text = f"{type(error).__name__}: {error}"[:_MOST_LETTERS]
         with self._lock:
-            if text in self._errors or len(self._errors) < MOST_ERRORS:
-                self._errors[text] = self._errors.get(text, 0) + 1
+            has_room = (where, text) in self._faults or len(self._faults) < MOST_FAULTS
+            key = (where, text if has_room else _OTHERS)
+            known = self._faults.get(key) or RequestFault(where=where, text=key[1], times=0, first=request.index)
+            self._faults[key] = replace(known, times=known.times + 1)
+        return text
 
     def totals(self) -> WorkerTotals:
         """Return the counts since the start; those of arrivals and of what waits are the caller's to add."""
@@ -121,13 +137,8 @@ class Tally:
                 completed=self._completed,
                 service_ratios=self._service_ratios,
                 latencies_ms=tuple(self._latencies_ms),
+                faults=tuple(self._faults.values()),
             )
-
-    def take_errors(self) -> dict[str, int]:
-        """Return the errors since the last call, and how often each happened."""
-        with self._lock:
-            errors, self._errors = self._errors, {}
-        return errors
 
     def close(self) -> None:
         """Close the file."""

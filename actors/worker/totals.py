@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scheduler.messages import AppTelemetry
+from scheduler.messages import AppTelemetry, RequestFault
 from scheduler.views import Gear
 
 
@@ -23,6 +23,9 @@ class WorkerTotals:
         queue_len: number of requests that wait now.
         gear: gear in force; None before the first.
         plan: number of the plan that the gear serves; -1 before the first.
+        phase: what the inference thread does now, a `Phase`.
+        beats: how many steps it has made.
+        faults: what went wrong with requests.
     """
 
     started_ns: int
@@ -35,6 +38,9 @@ class WorkerTotals:
     queue_len: int = 0
     gear: Gear | None = None
     plan: int = -1
+    phase: str = "idle"
+    beats: int = 0
+    faults: tuple[RequestFault, ...] = ()
 
     def since(self, earlier: WorkerTotals | None, app: str) -> AppTelemetry:
         """Return what happened between two reports of one application.
@@ -59,4 +65,8 @@ class WorkerTotals:
             service_ratio=(self.service_ratios - earlier.service_ratios) / completed if completed else None,
             gear=self.gear,
             plan=self.plan,
+            worker=self.started_ns,
+            phase=self.phase,
+            beats=self.beats,
+            faults=self.faults,
         )

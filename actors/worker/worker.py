@@ -1,7 +1,7 @@
 """The worker: serves one application's requests on its own thread, in the gear that it was last told.
 
-- It takes requests from the application's schedule, from clients or from a closed loop, runs the real network while it
-  holds the tokens of its gear's cores, and answers control calls while it computes.
+- It takes requests from the application's schedule, from clients or from a closed loop, fetches their inputs, runs the
+  real network while it holds the tokens of its gear's cores, and answers control calls while it computes.
 - `step` does the next thing and returns when the one after is due. A test steps a worker through virtual time; `start`
   steps it on a thread in real time.
 - It knows neither Ray nor torch, does not choose its gear, and does not pin itself: the board agent moves its threads
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
@@ -29,6 +28,7 @@ from actors.worker.gearbox import Gearbox
 from actors.worker.loading import NetworkLoader
 from actors.worker.serving import (
     Engaged,
+    Fetched,
     OnResult,
     RequestDroppedError,
     RequestServer,
@@ -40,14 +40,11 @@ from actors.worker.serving import (
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from actors.worker.takeover import take_over
+from actors.worker.thread import InferenceThread, Pulse
 from actors.worker.totals import WorkerTotals
 from scheduler.messages import Activate, Activated, Prepare, Prepared
 from scheduler.request_clock import Timing
 from supernets.pictures.sources import Source
-
-_SWITCH_INTERVAL_S = 5e-4
-"""Longest time that a thread which computes in Python keeps the inference thread waiting. Python's own 5 ms are a small
-network's whole inference, and this process also prepares inputs and answers messages."""
 
 
 class Worker:
@@ -95,15 +92,15 @@ class Worker:
         )
         # Guards the intake, the gear and the end. Nothing that lasts and no user's code runs while it is held.
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._engaged: Engaged | None = None
         self._switch_ms: list[float] = []
         self._closed_s: float | None = None
         self._end_s = math.inf
         self._over = False
         self._stopped = False
-        self._fault: str | None = None
-        self._thread: threading.Thread | None = None
+        self._fetched: Fetched | None = None
+        self._pulse = Pulse()
+        self._thread = InferenceThread(f"serve {spec.app}", self.step, self._finish)
 
     # ------------------------------------------------------------ control
 
@@ -166,7 +163,7 @@ class Worker:
             request, more = self._intake.arrive(now_s, picture, future)
         self._tally.arrived(request)
         self._settle(drops + more)
-        self._wake.set()
+        self._thread.wake()
         return future
 
     def totals(self) -> WorkerTotals:
@@ -175,8 +172,8 @@ class Worker:
         Raises:
             WorkerClosedError: if the inference thread died of a fault that was no request's.
         """
-        if self._fault is not None:
-            raise WorkerClosedError(f"the worker of app {self.spec.app!r} stopped: {self._fault}")
+        if self._thread.fault is not None:
+            raise WorkerClosedError(f"the worker of app {self.spec.app!r} stopped: {self._thread.fault}")
         _, engaged = self._look()
         with self._lock:
             arrived, queue_len = self._intake.arrived, len(self._intake.queue)
@@ -186,20 +183,19 @@ class Worker:
             queue_len=queue_len,
             gear=engaged.gear if engaged else None,
             plan=engaged.plan if engaged else -1,
+            phase=self._pulse.phase,
+            beats=self._pulse.beats,
         )
-
-    def errors(self) -> dict[str, int]:
-        """Return what requests, scores and `on_result` raised since the last call, and how often each."""
-        return self._tally.take_errors()
 
     def status(self) -> WorkerStatus:
         """Return the worker's state."""
+        counts = self._tally.totals()
         with self._lock:
             engaged = self._engaged
             return WorkerStatus(
                 app=self.spec.app,
                 pid=os.getpid(),
-                thread=self._thread.native_id if self._thread else None,
+                thread=self._thread.native_id,
                 serving=not self._over,
                 gear=engaged.gear if engaged else None,
                 plan=engaged.plan if engaged else -1,
@@ -207,6 +203,8 @@ class Worker:
                 queue_len=len(self._intake.queue),
                 closed_s=self._closed_s,
                 switch_ms=tuple(self._switch_ms),
+                worker=counts.started_ns,
+                faults=counts.faults,
             )
 
     def drain(self, until_s: float) -> float:
@@ -242,23 +240,11 @@ class Worker:
         """
         if not isinstance(self._clock, BoardClock):
             raise TypeError(f"a worker runs on a BoardClock; step it on a {type(self._clock).__name__}")
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        self._thread = threading.Thread(
-            target=self._run, args=(self._clock,), name=f"serve {self.spec.app}", daemon=True
-        )
-        self._thread.start()
+        self._thread.start(self._clock)
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait until a drained worker has ended.
-
-        Args:
-            timeout_s: longest wait in seconds on the wall; None for no limit.
-
-        Returns:
-            True if the worker has ended.
-        """
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        """Wait until a drained worker has ended, at most so many seconds on the wall; return True if it has."""
+        self._thread.join(timeout_s)
         return self._over
 
     def stop(self) -> None:
@@ -281,6 +267,7 @@ class Worker:
             The board time at which there is something to do again, unless a control call or a client comes sooner;
             None when a drained worker has ended.
         """
+        self._pulse.beat("idle")
         request, engaged = self._look()
         if request is None and self._renews():
             request, engaged = self._look()
@@ -291,20 +278,6 @@ class Worker:
             return self._next_s()
         self._serve(request, engaged)
         return self._clock.now_s()
-
-    def _run(self, clock: BoardClock) -> None:
-        try:
-            while True:
-                self._wake.clear()
-                again_s = self.step()
-                if again_s is None:
-                    return
-                wait_s = again_s - clock.now_s()
-                if wait_s > 0:
-                    self._wake.wait(None if math.isinf(wait_s) else clock.wall_s(wait_s))
-        except Exception as error:  # no request's fault: the next call of `totals` raises it
-            self._fault = f"{type(error).__name__}: {error}"
-            self._finish()
 
     def _look(self) -> tuple[Request | None, Engaged | None]:
         """Let in the requests that have arrived; return the one at the head of the queue, and the gear in force."""
@@ -342,6 +315,9 @@ class Worker:
 
     def _serve(self, request: Request, engaged: Engaged) -> None:
         """Serve a request once its cores are free, unless something changes while it waits for them."""
+        x = self._input(request, engaged)
+        if x is None:
+            return
         # The wait for cores can last. It is given up when the request was dropped, the gear changed or the worker ends;
         # the next step then begins with what is true by then.
         lease = self._ledger.take(
@@ -349,25 +325,44 @@ class Worker:
             engaged.gear.unit,
             engaged.cpus,
             request.deadline_s,
-            give_up=lambda: self._look() != (request, engaged) or self._ends(request),
+            give_up=lambda: self._has_changed(request, engaged),
             activity=engaged.activity,
+            most_ms=engaged.most_ms,
         )
         if lease is None:
             return
         try:
             if (timing := self._claim(request, engaged)) is None:
                 return
+            self._pulse.beat("run")
             self._ledger.ask(lease, timing)
-            served = self._server.serve(request, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
+            served = self._server.serve(request, x, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
         finally:
             self._ledger.release(lease)
+        self._fetched = None
+        self._pulse.beat("result")
         if served.service.end_s < self._end_s:
             self._server.deliver(request, engaged, served)
         else:
             refuse(request, self._closed_error())
 
+    def _input(self, request: Request, engaged: Engaged) -> NDArray[np.float32] | None:
+        """Return a request's input, which is fetched before it asks for cores; None if there is none, and it failed."""
+        fetched = self._fetched
+        if fetched is None or not fetched.fits(request, engaged.ready):
+            self._pulse.beat("input")
+            self._fetched = fetched = self._server.fetch(request, engaged.ready)
+        if fetched.x is None and self._claim(request, engaged) is not None:
+            self._server.fail(fetched, self._clock.now_s())
+        return fetched.x
+
+    def _has_changed(self, request: Request, engaged: Engaged) -> bool:
+        """Return True if a request that waits for cores is not to be served so any more."""
+        self._pulse.beat("cores")
+        return self._look() != (request, engaged) or self._ends(request)
+
     def _claim(self, request: Request, engaged: Engaged) -> Timing | None:
-        """Take the request out of the queue; return None if it or the gear changed during the wait for cores."""
+        """Take the request out of the queue; return None if it or the gear changed during the wait for it."""
         timing = None
         with self._lock:
             drops = self._admit()
@@ -386,7 +381,7 @@ class Worker:
     def _rouse(self) -> None:
         """Make the inference thread look again, whether it waits for a request or for cores."""
         if not self._over:
-            self._wake.set()
+            self._thread.wake()
             self._ledger.wake(self.spec.slot)
 
     def _closed_error(self) -> WorkerClosedError:

@@ -143,7 +143,7 @@ def changed(**changes) -> bytes:
         (wire.encode(PREPARE)[:-3], "not a gearshift message"),
         (wire.encode(PREPARE) + b"\x00", "not a gearshift message"),
         (msgpack.packb([1, 2]), "no schema and value"),
-        (msgpack.packb({"schema": 1, "value": {}}), "schema 1, but this is schema 4; run one version everywhere"),
+        (msgpack.packb({"schema": 1, "value": {}}), "schema 1, but this is schema 5; run one version everywhere"),
         (msgpack.packb({"schema": SCHEMA, "value": None}), "None is none of Prepare"),
         (changed(type="Explode"), "'Explode' is none of Prepare"),
         (changed(plan=None), "the fields of Prepare do not match, see plan"),

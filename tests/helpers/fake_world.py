@@ -30,6 +30,7 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     TargetChanged,
     Telemetry,
@@ -259,6 +260,9 @@ class World:
             return
         if isinstance(effect, StartWorker):
             self._at(self.now_s + RESTART_S, lambda: self._restart(effect.app))
+            return
+        if isinstance(effect, StopWorker):
+            self._at(self.now_s, lambda: self.kill(effect.app))
             return
         if isinstance(effect, Pin):
             self._check_gain(effect)

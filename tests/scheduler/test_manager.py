@@ -215,7 +215,7 @@ def test_logs_hold_plain_values_and_what_they_promise():
     world.workers["b"].silent = False
     world.run(1.0)
     logs = [effect for effect in world.effects if isinstance(effect, Log)]
-    assert {log.kind for log in logs} == {"epoch", "plan", "gear", "clock", "event", "lost", "unhealthy"}
+    assert {log.kind for log in logs} == {"epoch", "plan", "gear", "clock", "event", "lost", "unhealthy", "stuck"}
     for log in logs:
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]

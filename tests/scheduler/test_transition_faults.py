@@ -23,6 +23,7 @@ from scheduler.messages import (
     Telemetry,
     Tick,
     WorkerLost,
+    WorkerNotStarted,
     WorkerStarted,
 )
 from scheduler.views import Gear
@@ -140,6 +141,30 @@ def test_lost_worker_comes_back_and_the_others_go_on():
     world.run(1.0)
     world.assert_arrived()
     assert len(world.sent(StartWorker)) == 1
+
+
+def test_an_application_lost_again_and_again_is_given_up_and_others_get_its_cores():
+    policy = Scripted({"a": gear("m", "big", 2), "b": gear("m", "little")})
+    world = make_world(policy)
+    world.run(1.0)
+    for _ in range(5):
+        assert world.logs("out") == []
+        world.kill("a")
+        world.run(4.0)
+    assert [(out["app"], out["reason"]) for out in world.logs("out")] == [("a", "killed")]
+    assert len(world.sent(StartWorker)) == 4
+    policy.gears = {"b": gear("m", "big", 2)}
+    world.send(retarget("b", target_ms=50.0))
+    world.run(1.0)
+    assert list(world.plan["gears"]) == ["b"]
+    assert world.workers["b"].gear == gear("m", "big", 2)
+    world.assert_arrived()
+    # Nothing brings it back, and what is still said of it changes nothing.
+    for message in (WorkerLost(app="a", reason="?"), WorkerStarted(app="a"), WorkerNotStarted(app="a", reason="?")):
+        assert world.manager.on(message, world.now_s) == []
+    world.send(Event(change=AppLeft(app="a"), text="a leaves"))
+    world.run(60.0)
+    assert len(world.sent(StartWorker)) == 4
 
 
 def test_late_answers_of_a_dead_worker_do_not_count():

@@ -247,9 +247,8 @@ def missed_apps(results: Sequence[RunResult]) -> tuple[str, ...]:
     for result in results:
         for name, app in result.summary.apps.items() if result.summary is not None else ():
             if app.on_time is not None:
-                ended = app.submitted - app.in_flight
-                hits[name] += round(app.on_time * ended)
-                n[name] += ended
+                hits[name] += round(app.on_time * app.counted)
+                n[name] += app.counted
                 slos[name] = app.slo
     return tuple(name for name, slo in slos.items() if hits[name] < slo * n[name] - _ROUNDING)
 

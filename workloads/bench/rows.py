@@ -124,9 +124,9 @@ def write_tables(results: Sequence[RunResult], directory: Path) -> None:
 
 
 def on_time_counts(result: RunResult) -> tuple[int, int]:
-    """Return the numbers of requests on time and of all requests; those in flight at the end count in neither."""
+    """Return the numbers of requests on time and of all requests that `AppSummary.on_time` is a share of."""
     apps = result.summary.apps.values() if result.summary is not None else ()
-    counted = [(app, app.submitted - app.in_flight) for app in apps if app.on_time is not None]
+    counted = [(app, app.counted) for app in apps if app.on_time is not None]
     return sum(round((app.on_time or 0.0) * n) for app, n in counted), sum(n for _, n in counted)
 
 

@@ -242,7 +242,7 @@ def _lower_bound_j(plan: SimulationPlan, summary: Summary) -> float | None:
     from workloads.hindsight.bound import lower_bound_j
 
     for app in summary.apps.values():
-        hits = round((app.on_time or 0.0) * (app.submitted - app.in_flight))
+        hits = round((app.on_time or 0.0) * app.counted)
         if hits < app.slo * app.submitted - 1e-9:
             return None
     # A request that is not over when the drain ends was not served either.

@@ -30,7 +30,7 @@ from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
 from workloads.report.table import summary_table
 from workloads.results.environment import with_environment
-from workloads.results.run_dir import read_energy_note
+from workloads.results.run_dir import read_energy_note, read_troubles
 from workloads.results.summary import Summary
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.app_sources import check_sources
@@ -109,12 +109,17 @@ def run(
                     start = runs.real(files, time_scale, claim)
         with bad_input():
             summaries = start()
+    troubles = [one for name in policies for one in read_troubles(runs.directory_of(name))]
     if json:
         print(summaries[0].to_json())
-        return
-    notes = [read_energy_note(runs.directory_of(name)) for name in policies]
-    print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
-    print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
+    else:
+        notes = [read_energy_note(runs.directory_of(name)) for name in policies]
+        print_result(summary_table(summaries, emulated=opened.emulated, notes=notes))
+        print(f"gearshift report {runs.directory_of(policies[0])}  draws this run", file=sys.stderr)
+    for line in (line for one in troubles for line in one.lines()):
+        print(line, file=sys.stderr)
+    if any(one.never_ran for one in troubles):
+        raise typer.Exit(1)
 
 
 class _Runs:
@@ -243,6 +248,20 @@ def _words(entry: dict[str, Any]) -> str | None:
             return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
         case "lost":
             return f"lost    {entry['app']}: {entry['reason']}"
+        case "part_lost":
+            return f"lost    the {entry['part']}: {entry['reason']}"
+        case "fenced":
+            held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
+            return (
+                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
+            )
+        case "out":
+            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
+        case "stuck":
+            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
+        case "fault":
+            often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
+            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
         case "unhealthy":
             return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
         case "shared":
@@ -252,6 +271,13 @@ def _words(entry: dict[str, Any]) -> str | None:
         case "policy_failed" | "error":
             return f"error   {entry}"
     return None
+
+
+def _then(stuck: dict[str, Any]) -> str:
+    """Return what comes of a worker that makes no progress, where that is known."""
+    if stuck["ends"]:
+        return "; its process is ended"
+    return "" if stuck["bound_s"] is None else f"; its process is ended at {stuck['bound_s']:g} s"
 
 
 def _gear(gear: list[Any] | None) -> str:

@@ -28,8 +28,9 @@ where the time of a late request may lie:
   application, the one in service at the end, since one that waits and is late is dropped; with the others, which let
   late ones wait, also for as many as its queue holds.
 
-A policy meets an slo if that share of all requests submitted is on time; a run's `on_time` leaves requests in flight
-at the very end out of account, so the bound is for runs that leave none. docs/hindsight.md has the program as formulas.
+A policy meets an slo if that share of all requests submitted is on time; a run's `on_time` leaves requests that were
+due only after the end out of account, so the bound is for runs that leave none. docs/hindsight.md has the program as
+formulas.
 """
 
 from __future__ import annotations

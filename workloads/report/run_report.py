@@ -288,9 +288,9 @@ def _method(run: StoredRun) -> str:
     summary, header = run.summary, run.header
     said = [
         "A request is on time if it completed within the target in force at its arrival; latency counts from "
-        "the scheduled arrival and includes queueing. Dropped and failed requests are late; those in flight at "
-        "the end are not counted. A verdict is given where the whole 95 % Wilson interval of the on-time share "
-        "lies on one side of what was asked.",
+        "the scheduled arrival and includes queueing. Dropped and failed requests are late, and so are those that "
+        "never ended though they were due; those due only after the end are not counted. A verdict is given where "
+        "the whole 95 % Wilson interval of the on-time share lies on one side of what was asked.",
         f"Energy is of the managed units, idle included, over the whole run, and is {summary.energy.source}. "
         f"Power figures: {header.power_source}. Board: {_board_words(summary)}.",
         f"The manager ran {summary.manager.epochs} epochs, {summary.manager.overruns} of them late. It decided "

@@ -16,6 +16,13 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `event`: {text}, an event of the mix, a limit that the board was seen to set or to lift, or an application that waits
   until a unit is back
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
+- `part_lost`: {part, reason}, the board agent or the manager died
+- `stuck`: {app, why, for_s, bound_s, ends}, a worker that makes no progress, and whether its process is ended for it;
+  `fenced`: {app, unit, why, held_ms, bound_ms}, one that kept others from their cores and was killed;
+  `out`: {app, reason, within_s}, an application whose workers were lost too often within that time
+- `fault`: {app, worker, where, text, times, first}, an error of requests, once it has happened 1, 10, 100, ... times
+- `troubles`: {app, losses, out, never_ran, faults [{where, text, times, first}]}, at the end: all that went wrong with
+  an application
 - `energy`: {modelled_units_j, modelled_board_j, units {name: {joules, source}}}, at the end of a run with sensors; the
   source is `measured`, `attributed` (a share of a rail of several units), `modelled` or `unknown`
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`

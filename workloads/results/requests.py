@@ -61,3 +61,22 @@ def is_on_time(ended: NDArray[np.void]) -> NDArray[np.bool_]:
     on_time: NDArray[np.bool_] = ended["status"] == Status.COMPLETED
     on_time &= latencies_ms(ended) <= ended["target_ms"] + _ROUNDING_MS
     return on_time
+
+
+def never_ended(
+    submitted: FloatArray, ended: NDArray[np.void], targets_s: FloatArray, end_s: float
+) -> NDArray[np.bool_]:
+    """Return True for each request that never ended though its result was due by the end, shape (n,).
+
+    Such a request is late, whatever became of it: nobody will have its result on time. One whose deadline lay beyond
+    the end might still have been on time, and counts neither way.
+
+    Args:
+        submitted: Arrivals of all requests, shape (n,); a request's index is its place in it.
+        ended: Records of those that ended, one each.
+        targets_s: Latency target in force at each arrival, in seconds, shape (n,).
+        end_s: Time until which results were waited for.
+    """
+    left: NDArray[np.bool_] = submitted + targets_s <= end_s
+    left[ended["index"]] = False
+    return left

@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from actors.requests.records import RECORD
 from scheduler.errors import InputError
+from scheduler.messages import RequestFault
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
@@ -30,7 +31,7 @@ REQUESTS_FILE = "requests.npz"
 
 _RECORDS = "records:"
 _ARRIVALS = "arrivals:"
-_TROUBLES = {"error", "unhealthy", "denied", "policy_failed"}
+_TROUBLES = {"error", "unhealthy", "denied", "policy_failed", "stuck", "fenced", "out", "fault", "part_lost"}
 
 Records: TypeAlias = NDArray[np.void]
 
@@ -157,6 +158,43 @@ class Trouble:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AppTroubles:
+    """What went wrong with an app over the whole run.
+
+    Attributes:
+        now_s: Time of the note.
+        app: Name of the app.
+        losses: Workers that were lost.
+        out: Reason for which its workers were no longer started; None where they were.
+        never_ran: Reason for which it never ran; None where it did.
+        faults: Errors of its requests, the most frequent first.
+    """
+
+    now_s: float
+    app: str
+    losses: int
+    out: str | None
+    never_ran: str | None
+    faults: tuple[RequestFault, ...]
+
+    def lines(self) -> list[str]:
+        """Return it in words, such as `a: source: RuntimeError: camera gone (60 times, first at request 0)`."""
+        said = [
+            f"{self.app}: {fault.where}: {fault.text} ({fault.times} times, first at request {fault.first})"
+            if fault.times > 1
+            else f"{self.app}: {fault.where}: {fault.text} (request {fault.first})"
+            for fault in self.faults
+        ]
+        if self.losses:
+            said.append(f"{self.app}: its worker was lost {self.losses} time{'s' * (self.losses > 1)}")
+        if self.out:
+            said.append(f"{self.app}: given up: {self.out}")
+        if self.never_ran:
+            said.append(f"{self.app}: never ran: {self.never_ran}")
+        return said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRun:
     """A whole run, read back from its directory; each list is in order of time.
 
@@ -275,12 +313,25 @@ def read_energy_note(run_dir: Path) -> EnergyNote | None:
     Raises:
         RunDirError: The log cannot be read, or is damaged.
     """
+    return next(iter(_read_kind(run_dir, "energy", EnergyNote)), None)
+
+
+def read_troubles(run_dir: Path) -> list[AppTroubles]:
+    """Read what went wrong with the apps of a run; apps without any trouble are left out.
+
+    Raises:
+        RunDirError: The log cannot be read, or is damaged.
+    """
+    return _read_kind(run_dir, "troubles", AppTroubles)
+
+
+def _read_kind(run_dir: Path, kind: str, into: type[_Entry]) -> list[_Entry]:
     path = run_dir / EPOCHS_FILE
     try:
         _, entries = read_epoch_log(path)
     except EpochLogError as error:
         raise RunDirError(str(error)) from error
-    return next(iter(_parse(path, entries, "energy", EnergyNote)), None)
+    return _parse(path, entries, kind, into)
 
 
 _FIX = "the files are not of one run; run the mix again."

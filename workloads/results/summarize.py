@@ -6,6 +6,7 @@ kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.mix.mix import Target
 from workloads.results.planned import Planned
-from workloads.results.requests import first_ends, is_on_time, latencies_ms
+from workloads.results.requests import first_ends, is_on_time, latencies_ms, never_ended
 from workloads.results.summary import (
     Accuracy,
     AccuracySource,
@@ -49,6 +50,8 @@ class AppRecords:
         ladder: Sub-networks of the app, as numbered in the records' `subnet`.
         gears: Gears in the order in which they were acknowledged, the first included.
         switch_ms: Time each switch took, on the wall; empty under simulation.
+        end_s: Time until which results were waited for; infinite for ever. A request that was due by then and never
+            ended is late.
     """
 
     arrivals_s: FloatArray
@@ -57,6 +60,7 @@ class AppRecords:
     ladder: Sequence[RungProfile]
     gears: Sequence[Gear]
     switch_ms: ArrayLike = ()
+    end_s: float = math.inf
 
 
 def summarize_run(
@@ -116,8 +120,15 @@ def summarize_app(app: AppRecords) -> AppSummary:
     if stray.size:
         raise ValueError(f"a record is of request {stray[0]}, but only {submitted} requests arrived.")
     is_completed = status == Status.COMPLETED
-    on_time = is_on_time(ended)
-    accuracy, source = _accuracy_by_request(ended, is_completed, app.ladder)
+    places = _target_in_force(app.targets, app.arrivals_s)
+    targets_s = np.array([target.latency_ms for target in app.targets])[places] / 1000
+    counted = never_ended(app.arrivals_s, ended, targets_s, app.end_s)
+    counted[index] = True
+    on_time = np.zeros(submitted, dtype=np.bool_)
+    on_time[index] = is_on_time(ended)
+    by_request, source = _accuracy_by_request(ended, is_completed, app.ladder)
+    accuracy = np.full(submitted, np.nan)
+    accuracy[index] = by_request
     used = np.bincount(ended["subnet"][is_completed], minlength=len(app.ladder))
     last = app.targets[-1]
     return AppSummary(
@@ -128,15 +139,15 @@ def summarize_app(app: AppRecords) -> AppSummary:
         in_flight=submitted - ended.size,
         latency_ms=_latency(latencies_ms(ended[is_completed])),
         target_ms=last.latency_ms,
-        on_time=_share(on_time),
+        on_time=_share(on_time[counted]),
         slo=last.slo,
-        verdict=verdict_of(int(on_time.sum()), on_time.size, last.slo),
+        verdict=verdict_of(int(on_time.sum()), int(counted.sum()), last.slo),
         accuracy=_mean_accuracy(accuracy, source),
         min_accuracy=last.min_accuracy,
         subnets={rung.subnet: int(n) for rung, n in zip(app.ladder, used, strict=True) if n},
         switches=sum(before != after for before, after in pairwise(app.gears)),
         switch_ms=tail_of(app.switch_ms),
-        segments=_segments(app.targets, app.arrivals_s[index], on_time, accuracy, source),
+        segments=_segments(app.targets, places[counted], on_time[counted], accuracy[counted], source),
     )
 
 
@@ -163,16 +174,21 @@ def tail_of(values: ArrayLike) -> Tail:
     return Tail(p50=p50, p99=p99)
 
 
+def _target_in_force(targets: Sequence[Target], arrivals_s: FloatArray) -> NDArray[np.intp]:
+    """Return the place of the target in force at each arrival."""
+    starts_s = [target.from_s for target in targets]
+    places: NDArray[np.intp] = np.maximum(np.searchsorted(starts_s, arrivals_s, side="right") - 1, 0)
+    return places
+
+
 def _segments(
     targets: Sequence[Target],
-    arrivals_s: FloatArray,
+    places: NDArray[np.intp],
     on_time: NDArray[np.bool_],
     accuracy: FloatArray,
     source: AccuracySource,
 ) -> tuple[Segment, ...]:
-    """Return one segment for each target; all arrays are of the requests that ended, shape (n,)."""
-    starts_s = [target.from_s for target in targets]
-    places = np.maximum(np.searchsorted(starts_s, arrivals_s, side="right") - 1, 0)
+    """Return one segment for each target; all arrays are of the requests that count, shape (n,)."""
     segments = []
     for place, target in enumerate(targets):
         inside = places == place

@@ -74,7 +74,7 @@ class Segment:
         min_accuracy: Accuracy floor, a fraction.
         on_time: Share of `n` that completed within the target; None where n is 0.
         accuracy: Accuracy of the completed requests, from the same source as the app's; None where unknown.
-        n: Requests that arrived, less those still in flight.
+        n: Requests that arrived, less those that never ended and whose deadline lay beyond the end.
     """
 
     from_s: float
@@ -97,7 +97,8 @@ class AppSummary:
         in_flight: Requests left after the drain.
         latency_ms: Latency of the completed requests, queueing included.
         target_ms: Latency target last in force.
-        on_time: Share of submitted less in flight that completed within the target in force at arrival.
+        on_time: Share that completed within the target in force at arrival, of all submitted but those that never ended
+            and whose deadline lay beyond the end. A request that was due and never ended is late.
         slo: Share that must be on time; last in force.
         verdict: `met`, `missed` or `not shown`: `on_time` against `slo`, by its 95 % Wilson interval.
         accuracy: Delivered accuracy.
@@ -124,6 +125,11 @@ class AppSummary:
     switches: int
     switch_ms: Tail
     segments: Sequence[Segment]
+
+    @property
+    def counted(self) -> int:
+        """The number of requests that `on_time` is a share of."""
+        return sum(segment.n for segment in self.segments)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ def verdict_of(on_time: int, n: int, slo: float) -> Verdict:
 
     Args:
         on_time: Requests on time, of `n`.
-        n: Requests that ended.
+        n: Requests that ended, or should have.
         slo: Share that must be on time, above 0 and at most 1.
 
     Returns:

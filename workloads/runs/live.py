@@ -42,6 +42,7 @@ from workloads.results.summary import RailSummary, Summary, UnitSummary, energy_
 from workloads.results.trace import record_run
 from workloads.runs.host import HostSentinel
 from workloads.runs.plan import AppPlan, RunPlan
+from workloads.runs.troubles import TroubleBook
 
 _LEAD_WALL_S = 2.5
 """Wall time from the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -51,6 +52,9 @@ _POLL_WALL_S = 0.2
 
 _ANSWER_WALL_S = 60.0
 """Longest wait for an actor to start or to stop; a stalled machine gets this long."""
+
+_DRAINED_WALL_S = 10.0
+"""Longest wait for a worker's last word after its end: one whose process is stopped has none."""
 
 _RESTORE_WALL_S = 2.0
 """Longest wait for the board to be given back when a run is cut short."""
@@ -88,10 +92,12 @@ class LiveRun:
         self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
         self._log = EpochLogWriter(out / EPOCHS_FILE, _log_header(plan))
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
+        self._troubles = TroubleBook()
         self._executors: dict[str, Any] = {}
         self._workers: dict[str, Any] = {}
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
+        self._ends_s: dict[str, float] = {}
         self._agent: Any = None
         self._manager: Any = None
         self._totals: Any = None
@@ -133,7 +139,8 @@ class LiveRun:
         ray.get(self._agent.begin.remote(), timeout=_ANSWER_WALL_S)
         for executor in self._executors.values():
             self._agent.watch.remote(executor.pid.remote())
-        begun = ray.get([worker.begin.remote() for worker in self._workers.values()], timeout=_ANSWER_WALL_S)
+        first = {name: worker.begin.remote() for name, worker in self._workers.items()}
+        begun = [self._begun(name, answer) for name, answer in first.items()]
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
         ray.get(self._manager.begin.remote(self._workers, self._agent, self._pids), timeout=_ANSWER_WALL_S)
@@ -141,6 +148,19 @@ class LiveRun:
         self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
+
+    def _begun(self, name: str, answer: Any) -> WorkerStatus:
+        """Return the status of a worker that begins; one that dies meanwhile is asked again when Ray has it back."""
+        until_s = time.monotonic() + _ANSWER_WALL_S
+        while True:
+            try:
+                status: WorkerStatus = ray.get(answer, timeout=_ANSWER_WALL_S)
+                return status
+            except ray.exceptions.ActorUnavailableError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(_POLL_WALL_S)
+                answer = self._workers[name].begin.remote()
 
     def watch(self, listener: Listener) -> None:
         """Keep the log until the mix is over; applications that end earlier are drained on the way."""
@@ -152,10 +172,17 @@ class LiveRun:
 
     def poll(self, listener: Listener) -> None:
         """Take new log entries, and drain applications whose time in the mix is over."""
-        for entry in ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S):
+        now_s = self._clock.now_s()
+        try:
+            entries = ray.get(self._manager.take_log.remote(), timeout=_ANSWER_WALL_S)
+        except ray.exceptions.RayActorError as error:
+            # Said before anything else, since nobody decides from here on.
+            reason = str(error).splitlines()[0]
+            listener.on_entry({"kind": "part_lost", "now_s": now_s, "part": "manager", "reason": reason})
+            raise
+        for entry in entries:
             self._keep(entry)
             listener.on_entry(entry)
-        now_s = self._clock.now_s()
         listener.on_time(now_s)
         if self._claim is not None and self._claim.look() and not self._shared:
             self._shared = True
@@ -188,9 +215,11 @@ class LiveRun:
             self._keep(_energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
-        self._log.close()
         apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
         summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
+        for entry in self._troubles.end(statuses, summary, now_s):
+            self._keep(entry)
+        self._log.close()
         records = {name: app.records for name, app in apps.items()}
         write_run(self._out, summary, records, {name: app.arrivals_s for name, app in apps.items()})
         for name in self.plan.apps:
@@ -221,6 +250,7 @@ class LiveRun:
 
     def _drain(self, name: str, end_s: float) -> Any:
         until_s = drained_s(self.plan.apps[name].presence, end_s)
+        self._ends_s[name] = until_s
         timeout_s = self._clock.wall_s(until_s - self._clock.now_s()) + 1.0
         return self._workers[name].drain.remote(until_s, max(0.0, timeout_s))
 
@@ -228,8 +258,9 @@ class LiveRun:
         """Return the last status of each worker; None for one that was lost at the end."""
         statuses: dict[str, WorkerStatus | None] = {}
         for name, drain in self._drains.items():
+            left_s = self._clock.wall_s(max(0.0, self._ends_s[name] - self._clock.now_s()))
             try:
-                statuses[name] = ray.get(drain, timeout=_ANSWER_WALL_S)
+                statuses[name] = ray.get(drain, timeout=left_s + _DRAINED_WALL_S)
             except ray.exceptions.RayError:
                 statuses[name] = None
         return statuses
@@ -237,6 +268,7 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
+        self._troubles.note(entry)
         self._log.append(entry)
 
     # ------------------------------------------------------------ what actors are told
@@ -329,6 +361,7 @@ class LiveRun:
             ladder=app.profile.rungs,
             gears=self._gears[name],
             switch_ms=status.switch_ms if status else (),
+            end_s=self._ends_s[name],
         )
 
 

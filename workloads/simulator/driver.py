@@ -29,6 +29,7 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    StopWorker,
     SwitchUnit,
     Telemetry,
     Tick,
@@ -189,8 +190,8 @@ class Driver:
                 took_s = self._board.units[unit].switch(on)
                 switched = UnitSwitched(unit=unit, on=on, took_ms=1e3 * took_s, plan=plan)
                 self._agenda.at(answered_s + took_s, self._tell, switched)
-            case StartWorker() | Log():
-                pass  # no simulated worker is ever lost, and logs have been written already
+            case StartWorker() | StopWorker() | Log():
+                pass  # no simulated worker is ever lost or hangs, and logs have been written already
             case _:
                 assert_never(effect)
 

@@ -215,6 +215,7 @@ class _Simulation:
             targets=presence.targets,
             ladder=self._plan.profiles[name].rungs,
             gears=self._gears[name],
+            end_s=drained_s(presence, presence.to_s),
         )
 
     def _unit_summary(self, name: str, residency: Residency, clock_changes: int) -> UnitSummary:

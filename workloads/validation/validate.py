@@ -200,6 +200,8 @@ def app_figures(runs: Sequence[StoredRun], app: str) -> AppFigures:
     ended = np.concatenate([first_ends(run.records[app]) for run in runs])
     done = ended[ended["status"] == Status.COMPLETED]
     percentiles_ms = np.percentile(latencies_ms(done), [50, 95]).tolist() if done.size else (None, None)
+    apps = [run.summary.apps[app] for run in runs]
+    counted = ended.size + sum(one.counted - (one.submitted - one.in_flight) for one in apps)  # due, and never ended
     known = [(one.value, one.n) for one in (run.summary.apps[app].accuracy for run in runs) if one.value is not None]
     served: Counter[Gear] = Counter()
     for run in runs:
@@ -208,7 +210,7 @@ def app_figures(runs: Sequence[StoredRun], app: str) -> AppFigures:
         completed=done.size,
         p50_ms=percentiles_ms[0],
         p95_ms=percentiles_ms[1],
-        on_time=float(is_on_time(ended).mean()) if ended.size else None,
+        on_time=float(is_on_time(ended).sum() / counted) if counted else None,
         accuracy=sum(value * n for value, n in known) / sum(n for _, n in known) if known else None,
         gears={gear: n / done.size for gear, n in served.most_common()},
     )

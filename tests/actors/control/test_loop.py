@@ -31,6 +31,7 @@ from scheduler.messages import (
     Prepared,
     SetClock,
     StartWorker,
+    StopWorker,
     Telemetry,
     Tick,
     UnitLimited,
@@ -63,7 +64,8 @@ class World:
         journal: (board time, message told, effect sent or limit applied), in the order in which it happened.
         silent: applications that report nothing.
         effect_s: until an effect is answered.
-        dead: applications whose process is gone.
+        dead: applications whose process is gone, as their calls tell.
+        seen_dead: applications whose process is seen to have ended, though no call has told yet.
         cannot_report: by application, or None for the board agent, what it answers when it is to report.
         errors: by kind of effect, how many are still to be answered by an error of the worker's own.
         stalls_s: (from, to) in which the machine stands still.
@@ -78,6 +80,7 @@ class World:
         self.silent: set[str] = set()
         self.effect_s = 0.0
         self.dead: set[str] = set()
+        self.seen_dead: set[str] = set()
         self.cannot_report: dict[str | None, Exception] = {}
         self.errors: dict[type[Effect], int] = {}
         self.stalls_s: list[tuple[float, float]] = []
@@ -152,6 +155,13 @@ class World:
             self.errors[type(effect)] -= 1
             answer = RuntimeError(f"no {type(effect).__name__} today")
         return self._call(app, answer, self.effect_s)
+
+    def ended(self, apps: Collection[str]) -> list[str]:
+        return [app for app in apps if app in self.seen_dead]
+
+    def end(self, app: str) -> None:
+        self.journal.append((self.clock.now_s(), StopWorker(app=app)))
+        self.dead.add(app)
 
     def change_board(self, change: BoardEvent) -> None:
         self.journal.append((self.clock.now_s(), change))
@@ -319,6 +329,69 @@ def test_a_worker_that_cannot_report_is_as_good_as_lost():
     assert [(lost.app, lost.reason) for _, lost in world.of(WorkerLost)] == [("a", "it has not begun")]
     assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
     assert {what.app for _, what in world.of(Activated)} == {"a", "b"}
+
+
+def test_a_hung_worker_is_ended_said_and_started_again():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.silent.add("a")
+    loop.run(until_s=8.0)
+    world.silent.clear()
+    world.dead.clear()
+    loop.run(until_s=9.0)
+    ((ended_s, ended),) = world.of(StopWorker)
+    assert ended.app == "a"
+    slow, ending = [entry for entry in world.log if entry["kind"] == "stuck"]
+    assert (slow["ends"], ending["ends"], ending["now_s"]) == (False, True, ended_s)
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["app"] == "a"
+    assert lost["reason"].startswith("it does not report for 5.")
+    assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
+
+
+def test_a_process_that_is_seen_to_end_is_lost_at_once_and_its_late_calls_change_nothing():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.seen_dead.add("a")
+    loop.run(until_s=0.55)
+    world.seen_dead.clear()
+    loop.run(until_s=0.95)
+    world.dead.add("a")  # only now do the calls to the first worker, and those to its successor, fail
+    loop.run(until_s=1.05)
+    world.dead.clear()
+    loop.run(until_s=2.95)
+    assert [lost.reason for _, lost in world.of(WorkerLost)] == ["its process ended", "a is gone"]
+    assert times(world.of(WorkerLost))[0] == pytest.approx(0.5)
+    assert len(world.of(WorkerStarted)) == 2
+
+
+def test_a_worker_whose_start_fails_again_and_again_is_given_up():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.errors[StartWorker] = 10**6
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.dead.add("a")
+    loop.run(until_s=0.65)
+    world.dead.clear()
+    loop.run(until_s=9.95)
+    (out,) = [entry for entry in world.log if entry["kind"] == "out"]
+    assert (out["app"], out["reason"]) == ("a", "it did not start: no StartWorker today")
+    pauses_s = [later - earlier for earlier, later in pairwise(times(world.of(StartWorker)))]
+    assert pauses_s[-3:] == pytest.approx([0.5, 1.0, 2.0], abs=2 * EPOCH_S)
+    assert world.manager.settled
+
+
+def test_a_dead_board_agent_is_said_once():
+    world = World("a")
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.dead.add(None)
+    loop.run(until_s=1.95)
+    assert [(entry["part"], entry["reason"]) for entry in world.log if entry["kind"] == "part_lost"] == [
+        ("agent", "None is gone")
+    ]
 
 
 def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():

@@ -127,6 +127,7 @@ def test_a_successor_s_reports_count_from_its_start(place, read_before_the_kill)
         service_ratio=1.0,
         gear=GEAR,
         plan=1,
+        worker=2,
     )
 
 

@@ -18,7 +18,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def ledger(place, monkeypatch):
-    monkeypatch.setattr("actors.ledger.ledger._POLL_MS", 30_000)  # a waiter that nobody wakes is to be noticed
+    monkeypatch.setattr("actors.ledger.leases._POLL_MS", 30_000)  # a waiter that nobody wakes is to be noticed
     ledger = BoardLedger.create(place(), BOARD, slots=3, clock=VirtualClock())
     yield ledger
     ledger.remove()

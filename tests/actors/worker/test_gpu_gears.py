@@ -75,7 +75,7 @@ class TestGpu:
         one.shift(self.GPU)
         one.run_until(1)
         assert list(one.statuses().values()) == [Status.COMPLETED, Status.FAILED, Status.COMPLETED]
-        assert "takes an input of (1, 1, 4, 4), not (2, 3)" in next(iter(one.worker.errors()))
+        assert "takes an input of (1, 1, 4, 4), not (2, 3)" in one.worker.totals().faults[0].text
 
     def test_an_unknown_gpu_or_network_is_refused(self, on_gpu):
         one = on_gpu()

@@ -18,6 +18,11 @@ from helpers.virtual_clock import ScriptedClock
 from helpers.worker_rig import LARGE, PATIENCE_S, SMALL, WIDE, Rig
 
 
+def faults(one: Rig) -> list[tuple[str, str, int, int]]:
+    """Return what went wrong with requests so far: where, the error, how often, and to which request first."""
+    return [(fault.where, fault.text, fault.times, fault.first) for fault in one.worker.totals().faults]
+
+
 class TestService:
     def test_latency_counts_from_the_scheduled_arrival_through_the_queue(self, rig):
         one = rig(arrivals_s=[0.100, 0.105, 0.300])
@@ -92,7 +97,7 @@ class TestService:
         assert [rows[index]["subnet"] for index in range(3)] == [0, 1, 1]
         assert [rows[index]["unit"] for index in range(3)] == [0, 0, 0]
         assert [rows[index]["target_ms"] for index in range(3)] == [900.0, 900.0, 30.0]
-        assert one.worker.errors() == {"LookupError: request 2 has no label": 1}
+        assert faults(one) == [("score", "LookupError: request 2 has no label", 1, 2)]
 
     def test_tokens_are_free_again_after_each_request(self, rig):
         one = rig(arrivals_s=[0.0, 0.01, 0.02], source=Numbers(broken={1}))
@@ -110,10 +115,9 @@ class TestFailures:
         one.run_until(1)
         assert one.statuses() == {0: Status.COMPLETED, 1: Status.FAILED, 2: Status.COMPLETED}
         assert one.ends[1]["subnet"] == 0
-        errors = one.worker.errors()
-        assert list(errors.values()) == [1]
-        assert "InvalidArgument" in next(iter(errors))
-        assert one.worker.errors() == {}
+        ((where, text, times, first),) = faults(one)
+        assert (where, times, first) == ("network", 1, 1)
+        assert "InvalidArgument" in text
         assert one.telemetry().finished == 3
 
     def test_what_on_result_raises_is_reported_and_the_result_stands(self, rig):
@@ -127,7 +131,7 @@ class TestFailures:
         one.shift(LARGE)
         one.run_until(1)
         assert seen == [(0, 0.0), (1, 2.0)]
-        assert one.worker.errors() == {"RuntimeError: full disk": 2}
+        assert faults(one) == [("on_result", "RuntimeError: full disk", 2, 0)]
         assert set(one.statuses().values()) == {Status.COMPLETED}
 
     def test_a_fault_of_the_worker_itself_is_raised_by_telemetry(self, rig, monkeypatch):

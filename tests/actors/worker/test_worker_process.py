@@ -62,7 +62,7 @@ class TestThreads:
             endless.result(PATIENCE_S)
 
     def test_a_request_that_waits_for_cores_takes_the_new_gear(self, real, monkeypatch):
-        monkeypatch.setattr("actors.ledger.ledger._POLL_MS", 10_000_000)  # so that only being woken ends the wait
+        monkeypatch.setattr("actors.ledger.leases._POLL_MS", 10_000_000)  # so that only being woken ends the wait
         one = real(profile=profile(small_ms=(1.0,)), segments=((0.0, 1e9),))
         other = one.ledger.take(1, "big", (0,), 0.0)
         one.shift(SMALL)

@@ -72,7 +72,8 @@ def test_counts_add_up_and_every_figure_agrees_with_a_plain_count(data: st.DataO
         if status is not None:
             subnet = data.draw(st.integers(0, 1)) if status is Status.COMPLETED else -1
             rows.append(record(index, at_s, data.draw(st.floats(0, 80)), own_ms, status, subnet=subnet))
-    app = summarize(data.draw(st.permutations(rows)), arrivals_s, targets=targets)
+    end_s = data.draw(st.sampled_from([math.inf, -1.0, *arrivals_s]))
+    app = summarize(data.draw(st.permutations(rows)), arrivals_s, targets=targets, end_s=end_s)
 
     ended = [row for row in rows if row[6] != Status.ARRIVED]
     completed = [row for row in ended if row[6] == Status.COMPLETED]
@@ -81,24 +82,35 @@ def test_counts_add_up_and_every_figure_agrees_with_a_plain_count(data: st.DataO
     assert app.completed == len(completed) == sum(app.subnets.values())
     assert app.dropped == sum(row[6] == Status.DROPPED for row in ended)
     assert app.failed == sum(row[6] == Status.FAILED for row in ended)
-    assert app.on_time == (pytest.approx(len(on_time) / len(ended)) if ended else None)
-    assert sum(segment.n for segment in app.segments) == app.submitted - app.in_flight
+    # A request that never ended is late if it was due by the end, and else counts neither way.
+    left = set(range(len(arrivals_s))) - {row[0] for row in ended}
+    due = [at_s + [one for one in targets if one.from_s <= at_s][-1].latency_ms / 1000 for at_s in arrivals_s]
+    counted = len(ended) + sum(due[index] <= end_s for index in left)
+    assert app.on_time == (pytest.approx(len(on_time) / counted) if counted else None)
+    assert app.counted == counted
     hits = sum(segment.n * segment.on_time for segment in app.segments if segment.on_time is not None)
     assert hits == pytest.approx(len(on_time))
     assert [segment.from_s for segment in app.segments] == starts_s
     assert app.latency_ms.max == (pytest.approx(max(1000 * (r[3] - r[1]) for r in completed)) if completed else None)
 
 
-def test_dropped_and_failed_are_late_and_in_flight_is_not_counted() -> None:
+def test_dropped_and_failed_are_late_and_what_is_due_after_the_end_is_not_counted() -> None:
     rows = [
         record(0, 0.0, 60.0),
         record(1, 1.0, 61.0),
         record(2, 2.0, 5.0, status=Status.DROPPED, subnet=-1),
         record(3, 3.0, 5.0, status=Status.FAILED, subnet=-1),
     ]
-    app = summarize(rows, [0.0, 1.0, 2.0, 3.0, 4.0])
+    app = summarize(rows, [0.0, 1.0, 2.0, 3.0, 4.0], end_s=4.05)
     assert (app.submitted, app.completed, app.dropped, app.failed, app.in_flight) == (5, 2, 1, 1, 1)
     assert app.on_time == 1 / 4
+
+
+def test_an_app_that_answers_a_tenth_and_hangs_has_missed_its_objective() -> None:
+    rows = [record(index, index / 10, 30.0) for index in range(100)]
+    app = summarize(rows, [index / 10 for index in range(1000)])
+    assert (app.completed, app.in_flight, app.on_time, app.verdict) == (100, 900, 0.1, "missed")
+    assert summarize(rows, [index / 10 for index in range(1000)], end_s=9.95).on_time == 1.0
 
 
 def test_latency_equal_to_the_target_is_on_time_in_spite_of_rounding() -> None:

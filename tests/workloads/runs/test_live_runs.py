@@ -61,13 +61,14 @@ def watch(session: RaySession, tmp_path: Path) -> Iterator[Callable[[RunPlan], W
         live.kill()
 
 
-def test_a_killed_worker_comes_back_and_the_others_go_on(tmp_path, tiny, watch):
+def test_a_killed_and_a_stopped_worker_come_back_and_the_others_go_on(tmp_path, tiny, watch):
     mix = Mix(
         "kill",
         duration_s=600,
         apps=[
             App("a", supernet=tiny, arrivals=Periodic(hz=20), latency_ms=400),
             App("b", supernet=tiny, arrivals=Poisson(hz=20), latency_ms=400),
+            App("c", supernet=tiny, arrivals=Periodic(hz=20), latency_ms=100),
         ],
     )
     plan = tiny_plan(tmp_path, packaged_board("two-core-host"), mix, small=(0.2, 0.2), large=(0.3, 0.3))
@@ -76,11 +77,17 @@ def test_a_killed_worker_comes_back_and_the_others_go_on(tmp_path, tiny, watch):
     pid = watched.live.pids["a"]
     killed_s = watched.live.clock.now_s()
     os.kill(pid, signal.SIGKILL)
+    os.kill(watched.live.pids["c"], signal.SIGSTOP)
     (lost,) = wait_for(lambda: watched.of("lost", "a"))
     back = wait_for(lambda: [gear for gear in watched.of("gear", "a") if gear["now_s"] > lost["now_s"]])[0]
     wait_for(lambda: watched.live.clock.now_s() > back["now_s"] + 1)
     status = ray.get(watched.live.worker("a").begin.remote())
     assert status.pid != pid
+    # The stopped one was ended, on its cores or not, and its reason is known.
+    (ended,) = wait_for(lambda: watched.of("lost", "c"))
+    assert "stopped" in ended["reason"]
+    assert watched.of("stuck", "c") or watched.of("fenced", "c")
+    wait_for(lambda: [gear for gear in watched.of("gear", "c") if gear["now_s"] > ended["now_s"]])
     summary = watched.live.finish(Listener(on_entry=watched.entries.append))
     assert_sound(summary)
     a, b = summary.apps["a"], summary.apps["b"]

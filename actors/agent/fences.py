@@ -1,0 +1,48 @@
+"""What the ledger says of workers that were fenced off, told once each.
+
+Whoever waits for cores fences off, kills, and writes that into the ledger; the board agent is who reports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.ledger.layout import FenceEntry, FenceReason
+from actors.ledger.ledger import BoardLedger
+from scheduler.messages import Fenced
+
+_WORDS = {
+    FenceReason.HELD: "it held its cores past the bound",
+    FenceReason.STOPPED: "its process was stopped while it held cores",
+    FenceReason.LOCKED: "it held the unit's lock",
+}
+
+
+class FenceReports:
+    """The reports of workers that were fenced off.
+
+    Args:
+        ledger: the board's ledger.
+        apps: names of all applications, in the order of their slots.
+    """
+
+    def __init__(self, ledger: BoardLedger, apps: Sequence[str]) -> None:
+        self._ledger = ledger
+        self._apps = tuple(apps)
+        self._told = [0.0] * len(self._apps)
+
+    def new(self) -> tuple[Fenced, ...]:
+        """Return the workers that were fenced off since the last call; of one application the latest."""
+        fences = self._ledger.fences()
+        found = [self._report(slot, fence) for slot, fence in enumerate(fences) if fence.times > self._told[slot]]
+        self._told = [fence.times for fence in fences]
+        return tuple(found)
+
+    def _report(self, slot: int, fence: FenceEntry) -> Fenced:
+        return Fenced(
+            app=self._apps[slot],
+            unit=self._ledger.board.units[int(fence.unit)].name,
+            why=_WORDS[FenceReason(int(fence.why))],
+            held_ms=fence.held_ms,
+            bound_ms=fence.bound_ms,
+        )
