@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 RUNS ?= runs
+FUZZ_SECONDS ?= 3600
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test kernel-test lint bench mutants weights clean
+.PHONY: run test kernel-test lint fuzz bench mutants weights clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -24,6 +25,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(STAMP)  ## damages inputs of every parser for FUZZ_SECONDS, an hour by default, and prints what is not taken well
+	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
 bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to build/bench
 	$(BIN)/python -m benchmarks --out build/bench

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from actors.board_schema import ENTRIES, MARKS, BoardEntry, BoardError, ModeEntry, SensorEntry, UnitEntry
 from scheduler.dvfs import DVFS
-from scheduler.errors import did_you_mean
+from scheduler.errors import did_you_mean, shown
 
 _MOST_W = {"cpu": 100.0, "gpu": 2000.0}
 """More than any core, cluster at rest or GPU takes (assumed): a larger figure is in another unit."""
@@ -38,7 +38,7 @@ def check(described: BoardEntry, folder: Path) -> None:
             raise BoardError(f"{key}.dvfs must be one of {options} where kind is {unit.kind}, not {unit.dvfs!r}.")
         if (unit.kind == "cpu") != bool(unit.cpus):
             need = "list at least one CPU" if unit.kind == "cpu" else "be left out where kind is gpu"
-            raise BoardError(f"{key}.cpus must {need}, not {unit.cpus!r}.")
+            raise BoardError(f"{key}.cpus must {need}, not {shown(unit.cpus)}.")
         for at, cpu in enumerate(unit.cpus):
             if cpu in owner_of_cpu:
                 raise BoardError(
@@ -50,7 +50,7 @@ def check(described: BoardEntry, folder: Path) -> None:
             raise BoardError(f"{key}.may_lock is for clocks that NVML locks; leave it out where dvfs is {unit.dvfs}.")
         _rising(f"{key}.mhz", unit.mhz, strictly=True)
         if not DVFS[unit.dvfs].settable and len(unit.mhz) > 1:
-            raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {unit.mhz!r}.")
+            raise BoardError(f"{key}.mhz must be one clock where dvfs is {unit.dvfs}, not {shown(unit.mhz)}.")
         if unit.speed_at_mhz is not None and not unit.mhz[0] <= unit.speed_at_mhz <= unit.mhz[-1]:
             raise BoardError(
                 f"{key}.speed_at_mhz must be within the clocks, {unit.mhz[0]:g} to {unit.mhz[-1]:g}, not "

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from actors.board_checks import check
 from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, ModeEntry, SensorEntry, UnitEntry
+from actors.yaml_text import YamlError, read_yaml
 from scheduler.board import Board, BoardUnit, IdleState
-from scheduler.errors import did_you_mean
+from scheduler.errors import did_you_mean, shown
 from scheduler.mode import ClockRange, Mode
 from scheduler.sensor import Sensor
 from scheduler.thermal import Thermal
@@ -75,21 +75,13 @@ def _described(file: str) -> BoardEntry:
 def _content(file: str) -> dict[Any, Any]:
     """Return the mapping that a YAML file holds."""
     try:
-        with open(file, encoding="utf-8") as stream:
-            content = yaml.safe_load(stream)
-    except OSError as error:
-        raise BoardError(f"{file}: cannot be read: {error.strerror}. Name a cluster.yaml.") from None
-    except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise BoardError(f"{file}: is not text. Name a YAML file that describes a board.") from None
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
-        raise BoardError(f"{file}: is not YAML{line}: {error.problem or error.context}.") from None
-    except (RecursionError, ValueError) as error:  # nested too deep; an impossible date
-        raise BoardError(f"{file}: is not YAML that can be read: {error}.") from None
+        content = read_yaml(file)
+    except YamlError as error:
+        raise BoardError(f"{file}: {error}") from None
     if content is None:
         raise BoardError(f"{file}: is empty. A board has the keys {_keys(BoardEntry)}.")
     if not isinstance(content, dict):
-        raise BoardError(f"{file}: must be a mapping with the keys {_keys(BoardEntry)}, not {_shown(content)}.")
+        raise BoardError(f"{file}: must be a mapping with the keys {_keys(BoardEntry)}, not {shown(content)}.")
     return content
 
 
@@ -97,6 +89,7 @@ def _content(file: str) -> dict[Any, Any]:
 _MUST_BE = {
     "string_type": "text",
     "string_too_short": "text with something in it",
+    "string_too_long": "of at most {max_length} characters",
     "string_pattern_mismatch": "a name of letters, digits, '_', '.' and '-'",
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -130,17 +123,12 @@ def _explained(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing. Add it."
     must_be = _MUST_BE.get(problem["type"], problem["msg"]).format(**context)
-    fix = did_you_mean(str(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
-    return f"{key} must be {must_be}, not {_shown(value)}.{fix}"
+    fix = did_you_mean(shown(value), re.findall(r"'(\w+)'", must_be)) if problem["type"] == "literal_error" else ""
+    return f"{key} must be {must_be}, not {shown(value)}.{fix}"
 
 
 def _keys(entry: type[Entry]) -> str:
     return ", ".join(entry.model_fields)
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _board_unit(unit: UnitEntry) -> BoardUnit:

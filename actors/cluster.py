@@ -22,7 +22,7 @@ from actors.board_commands.probed import Probed
 from actors.board_file import read_board, read_sources
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
-from scheduler.errors import did_you_mean
+from scheduler.errors import did_you_mean, shown
 
 HOST = "host"
 """Name of the board that is this machine, probed at the time."""
@@ -69,11 +69,12 @@ def _file_and_mode(named: str | os.PathLike[str] | None) -> tuple[str | Path | N
     if not named:
         return default_board_path(), None
     text, mode = os.fspath(named), None
-    if not Path(text).exists() and ":" in text:
+    # Unlike that of `Path`, this `exists` takes names that no file can have.
+    if not os.path.exists(text) and ":" in text:
         text, _, mode = text.rpartition(":")
-    if text == HOST and not Path(text).exists():
+    if text == HOST and not os.path.exists(text):
         return None, mode
-    return text if Path(text).suffix or Path(text).exists() else _packaged_file(text), mode
+    return text if Path(text).suffix or os.path.exists(text) else _packaged_file(text), mode
 
 
 def host(machine: Machine | None = None) -> Probed:
@@ -106,7 +107,7 @@ def _packaged_file(name: str) -> Path:
     names = sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
     if name not in names:
         raise BoardError(
-            f"Board {name!r} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}. "
+            f"Board {shown(name)} is not packaged.{did_you_mean(name, names)} There are: {', '.join(names)}. "
             f"For a board of your own, give the path of its YAML file; for this machine, {HOST}."
         )
     return _PACKAGED / f"{name}.yaml"

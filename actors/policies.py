@@ -12,7 +12,7 @@ from types import ModuleType
 
 from actors import scripts
 from scheduler.board import Board
-from scheduler.errors import did_you_mean
+from scheduler.errors import did_you_mean, shown
 from scheduler.governors import GOVERNORS, GovernorError, governor_for
 from scheduler.policies import HINDSIGHT, Policy, PolicyError, make_policy, under_governor
 
@@ -31,7 +31,7 @@ def load_policy(name: str) -> Policy:
     Raises:
         PolicyError: if there is no policy of that name, or the file or its class can't be used.
     """
-    match = _OF_FILE.fullmatch(name)
+    match = _OF_FILE.fullmatch(_text(name))
     if not match:
         return make_policy(name)
     path, kind = Path(match["file"]), match["kind"]
@@ -61,7 +61,7 @@ def check_policy(name: str, board: Board, *, simulated: bool = False) -> None:
     Raises:
         PolicyError: if the policy can't be loaded, or its governor is not for a unit of this board.
     """
-    if simulated and name in HINDSIGHT:
+    if simulated and _text(name) in HINDSIGHT:
         return
     load_policy(name)
     governor = name.rpartition("+")[2]
@@ -79,6 +79,13 @@ def located(name: str) -> str:
     """
     match = _OF_FILE.fullmatch(name)
     return f"{Path(match['file']).absolute()}{name[match.end('file') :]}" if match else name
+
+
+def _text(name: object) -> str:
+    """Return the name of a policy if it is text, as from Python anything may be given."""
+    if not isinstance(name, str):
+        raise PolicyError(f"policy: the name must be text such as 'joint', not {shown(name)}.")
+    return name
 
 
 def _class(module: ModuleType, kind: str | None) -> type:

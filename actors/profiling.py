@@ -1,7 +1,7 @@
 """Profiles: how long each sub-network of a ladder takes on this machine, measured once and kept.
 
 - A stored profile is found again by what its figures depend on: the machine, the engine and its version, the weights,
-  the sub-networks and the numbers of cores.
+  the sub-networks, and for each number of cores their kinds (`actors.core_kinds`): big or little, P or E.
 - Only undisturbed samples are kept: those during which the kernel did not take the core away, and which are not far
   above the rest. (Time that a hypervisor takes away shows in no other way.)
 """
@@ -26,6 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 
 from actors.affinity import Affinity, SystemAffinity
 from actors.agent.devices.cuda import device_name
+from actors.agent.devices.sysfs import Tree
+from actors.core_kinds import core_kinds
 from actors.executor.client import own_executor
 from actors.paths import cache_dir
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
@@ -90,6 +92,7 @@ def profile_ladder(
     on_sample: Callable[[int, int], None] = lambda done, total: None,
     apart: str = "",
     affinity: Affinity | None = None,
+    tree: Tree | None = None,
 ) -> Profile:
     """Return the profile of a ladder on this machine's CPUs, from the cache or measured now.
 
@@ -104,17 +107,26 @@ def profile_ladder(
         apart: words that set this profile apart from others of the same networks on this machine, such as the name of
             the board whose clocks it was measured at; then the CPUs set it apart too.
         affinity: the kernel's masks of threads; None for this machine's.
+        tree: the machine's files, which say of what kind its cores are; None for this machine's.
+
+    Returns:
+        The profile. On a machine with cores of several kinds its `machine` says on which of them it was measured.
 
     Raises:
         SupernetError: for an unknown engine, or a file that an engine can't load.
     """
     affinity = affinity or SystemAffinity()
-    measured_with: list[object] = [engines.engine_version(engine), sorted(cpus_by_cores)]
+    kinds = core_kinds(range(os.cpu_count() or 1), tree) | core_kinds(_all_cpus(cpus_by_cores), tree)
+    on_kinds = [(cores, sorted(str(kinds[cpu]) for cpu in cpus)) for cores, cpus in sorted(cpus_by_cores.items())]
+    measured_with: list[object] = [engines.engine_version(engine), on_kinds]
     if apart:
         measured_with += [apart, sorted(cpus_by_cores.items())]
     path = _cache_path(supernet, ladder, measured_with)
+    machine = machine_name()
+    if len(set(kinds.values())) > 1:
+        machine += f"; {_kinds_measured(on_kinds)}"
     return _found_or(
-        lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample, affinity), path, ladder, fresh
+        lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample, affinity, machine), path, ladder, fresh
     )
 
 
@@ -144,6 +156,21 @@ def profile_gpu(
     """
     path = _cache_path(supernet, ladder, [engines.engine_version("torch"), device_name(device)])
     return _found_or(lambda: _measure_gpu(supernet, ladder, device, on_sample), path, ladder, fresh)
+
+
+def _all_cpus(cpus_by_cores: Mapping[int, tuple[int, ...]]) -> list[int]:
+    return sorted({cpu for cpus in cpus_by_cores.values() for cpu in cpus})
+
+
+def _kinds_measured(on_kinds: Sequence[tuple[int, Sequence[str]]]) -> str:
+    """Return words such as `1, 2 cores of KIND; 3, 4 cores of OTHER`."""
+    by_kinds: dict[str, list[int]] = {}
+    for cores, kinds in on_kinds:
+        by_kinds.setdefault(" and ".join(f"({kind})" for kind in dict.fromkeys(kinds)), []).append(cores)
+    return "; ".join(
+        f"{', '.join(map(str, cores))} core{'' if cores == [1] else 's'} of {kinds}"
+        for kinds, cores in by_kinds.items()
+    )
 
 
 def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Ladder, fresh: bool) -> Profile:
@@ -238,6 +265,7 @@ def _measure(
     engine: str,
     on_sample: Callable[[int, int], None],
     affinity: Affinity,
+    machine: str,
 ) -> _StoredProfile:
     """Measure a ladder on each number of cores with each engine, and keep the best engine's times."""
     artifacts = [artifact for artifact, _, _ in ladder]
@@ -284,7 +312,7 @@ def _measure(
             rung.times.append(
                 _StoredTime(kind="cpu", cores=cores, engine=name, samples_ms=samples_ms, disturbed=disturbed)
             )
-    return _StoredProfile(supernet=supernet, machine=machine_name(), rungs=rungs)
+    return _StoredProfile(supernet=supernet, machine=machine, rungs=rungs)
 
 
 def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable[[int, int], None]) -> _StoredProfile:

@@ -12,6 +12,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from scheduler.errors import shown
+
 
 def compiled(path: Path, error: type[ValueError]) -> CodeType:
     """Return the code of a file.
@@ -31,11 +33,13 @@ def compiled(path: Path, error: type[ValueError]) -> CodeType:
         raise error(f"{path}: cannot be read: this is a directory; give the script in it.") from fault
     except OSError as fault:
         raise error(f"{path}: cannot be read: {fault.strerror}.") from fault
+    except ValueError as fault:
+        raise error(f"{shown(str(path))}: no file has such a name ({fault}); give the path of one.") from fault
     try:
         return compile(source, str(path), "exec", dont_inherit=True)
     except SyntaxError as fault:
         line = f", line {fault.lineno}" if fault.lineno else ""
-        text = f": {fault.text.strip()!r}" if fault.text else ""
+        text = f": {shown(fault.text.strip())}" if fault.text else ""
         raise error(f"{path}{line}: this is not Python: {fault.msg}{text}; correct it.") from fault
     except (ValueError, MemoryError, RecursionError) as fault:
         raise error(f"{path}: this is not Python: {fault}.") from fault

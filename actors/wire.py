@@ -18,6 +18,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import msgpack
 import numpy as np
 
+from scheduler.errors import shown
 from scheduler.messages import Effect, Message
 
 SCHEMA = 5
@@ -83,7 +84,7 @@ def _decode(data: bytes, hint: Any) -> Any:
         raise WireError("not a gearshift message: it has no schema and value")
     if envelope["schema"] != SCHEMA:
         raise WireError(
-            f"a message of schema {envelope['schema']!r}, but this is schema {SCHEMA}; run one version everywhere"
+            f"a message of schema {shown(envelope['schema'])}, but this is schema {SCHEMA}; run one version everywhere"
         )
     return _unpack(envelope["value"], hint, "message")
 
@@ -148,7 +149,8 @@ def _unpack(value: Any, hint: Any, where: str) -> Any:
 def _unpack_union(value: Any, members: tuple[Any, ...], where: str) -> Any:
     # A dataclass among the members says which one it is. The other members are told apart by trying them in turn.
     classes = {getattr(member, "__name__", ""): member for member in members if is_dataclass(member)}
-    if isinstance(value, dict) and (name := value.get("type")) in classes:
+    name = value.get("type") if isinstance(value, dict) else None
+    if isinstance(name, str) and name in classes:
         return _unpack_dataclass(value, classes[name], where)
     for member in members:
         if not is_dataclass(member):
@@ -156,19 +158,19 @@ def _unpack_union(value: Any, members: tuple[Any, ...], where: str) -> Any:
                 return _unpack(value, member, where)
             except WireError:
                 continue
-    shown = value.get("type") if isinstance(value, dict) else value
-    raise WireError(f"{where}: {shown!r} is none of {', '.join(getattr(m, '__name__', str(m)) for m in members)}")
+    found = value if name is None else name
+    raise WireError(f"{where}: {shown(found)} is none of {', '.join(getattr(m, '__name__', str(m)) for m in members)}")
 
 
 def _unpack_dataclass(value: Any, cls: Any, where: str) -> Any:
     packed = dict(_checked(value, (dict,), where))
     name = packed.pop("type", None)
     if name != cls.__name__:
-        raise WireError(f"{where} must be a {cls.__name__}, not {name!r}")
+        raise WireError(f"{where} must be a {cls.__name__}, not {shown(name)}")
     hints = _hints(cls)
     if packed.keys() != hints.keys():
-        odd = ", ".join(sorted(str(key) for key in packed.keys() ^ hints.keys()))
-        raise WireError(f"{where}: the fields of {cls.__name__} do not match, see {odd}")
+        odd = ", ".join(sorted(map(str, packed.keys() ^ hints.keys())))
+        raise WireError(f"{where}: the fields of {cls.__name__} do not match, see {odd:.200}")
     return cls(**{key: _unpack(packed[key], hint, f"{where}.{key}") for key, hint in hints.items()})
 
 
@@ -187,7 +189,7 @@ def _checked(value: Any, kinds: tuple[type, ...], where: str) -> Any:
     # A bool is an int to Python, but never one to a message.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise WireError(f"{where} must be {wanted}, not {value!r}")
+        raise WireError(f"{where} must be {wanted}, not {shown(value)}")
     return value
 
 

@@ -6,12 +6,59 @@ message for each error.
 
 from __future__ import annotations
 
+import csv
 import difflib
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterable
+from reprlib import Repr
 
 
 class InputError(ValueError):
     """An error in something that a user wrote; the message names the field, its value and the fix."""
+
+
+BROKEN = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    RecursionError,
+    MemoryError,
+    csv.Error,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""Errors with which parsers, of this project and of libraries, meet content that is broken.
+
+Besides wrong values these are nesting too deep, a number too large, a size that no memory holds, or a damaged
+compressed stream. Whoever reads a file catches these, and says in one sentence which file it is. `InputError` is one of
+them.
+"""
+
+_SHOWN = 60
+_repr = Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = _SHOWN
+_repr.maxlevel, _repr.maxlist, _repr.maxtuple, _repr.maxdict = 4, 8, 8, 8
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it, in at most 60 characters, whatever its size and its nesting.
+
+    `shown("a" * 100)` is `'aaa…aaa'`, and `shown(10**5000)` does not fail, though that has too many digits for `repr`.
+
+    Args:
+        value: anything that a user gave.
+    """
+    try:
+        text = _repr.repr(value)
+    except Exception:  # a __repr__ of the user's own can raise anything
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -23,6 +70,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         word: the word that is not known.
         known: the words that are.
     """
+    if len(word) > _SHOWN:  # no name is that long, and comparing takes the square of the length
+        return ""
     by_folded = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(word.casefold(), by_folded, n=1)
     return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

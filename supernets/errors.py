@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.errors import InputError, did_you_mean
+from scheduler.errors import BROKEN, InputError, did_you_mean, shown
+
+__all__ = ["BROKEN", "SupernetError", "known_options", "shown"]
 
 
 class SupernetError(InputError):

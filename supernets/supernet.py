@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import weights_file
-from supernets.errors import SupernetError, known_options
+from supernets.errors import BROKEN, SupernetError, known_options
 from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Supernet(ABC):
             return None
         try:
             return tuple(self._parsed(rung) for rung in json.loads(self._about["ladder"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except BROKEN as error:
             raise SupernetError(f"{self._ladder_file} brings a ladder that is none of {self.name}: {error}") from None
 
     @abstractmethod

@@ -21,7 +21,7 @@ from pathlib import Path
 from actors.agent.devices.nvpmodel import power_modes
 from actors.agent.devices.sysfs import Tree
 from actors.board_commands.dump_list import kept, listed
-from scheduler.errors import InputError
+from scheduler.errors import BROKEN, InputError
 
 INDEX = "gearshift-dump.json"
 _FORMAT = 1
@@ -195,7 +195,7 @@ def read_dump(path: Path) -> Dump:
     except (OSError, EOFError, tarfile.TarError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else "no archive that can be read"
         raise InputError(f"{str(path)!r} is no dump of gearshift doctor ({what})") from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except BROKEN as error:
         raise InputError(f"{str(path)!r} is no dump of gearshift doctor ({type(error).__name__}: {error})") from None
 
 

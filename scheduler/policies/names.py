@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, assert_never
 
-from scheduler.errors import did_you_mean
+from scheduler.errors import did_you_mean, shown
 from scheduler.governors import GOVERNORS, PLACES
 from scheduler.policies.alert import Alert
 from scheduler.policies.compaction import place_compactly
@@ -91,7 +91,9 @@ def make_policy(name: str) -> Policy:
         return make_policy(f"largest+{networks}")
     if networks not in POLICIES:
         names = NETWORKS if plus else [*NETWORKS, *GOVERNORS]
-        raise PolicyError(f"policy {name!r}: {networks!r} is unknown; {_KNOWN}{did_you_mean(networks, names)}")
+        raise PolicyError(
+            f"policy {shown(name)}: {shown(networks)} is unknown; {_KNOWN}{did_you_mean(networks, names)}"
+        )
     match POLICIES[networks]:
         case PlacesItself(make=make_alone):
             policy = make_alone()
@@ -99,8 +101,8 @@ def make_policy(name: str) -> Policy:
             policy = make_placed(_PLACEMENTS[PLACES.get(governor, "spread")])
         case InHindsight():
             raise PolicyError(
-                f"policy {name!r}: {networks!r} must know how a run will go, which a simulation can tell; use "
-                "`--backend sim` or `gearshift bench`."
+                f"policy {shown(name)}: {shown(networks)} must know how a run will go, which a simulation can tell; "
+                "use `--backend sim` or `gearshift bench`."
             )
         case row:
             assert_never(row)
@@ -120,5 +122,5 @@ def under_governor(policy: Policy, governor: str, *, name: str) -> Policy:
     """
     if governor not in GOVERNORS:
         hint = did_you_mean(governor, GOVERNORS)
-        raise PolicyError(f"policy {name!r}: governor {governor!r} is unknown; {_KNOWN}{hint}")
+        raise PolicyError(f"policy {name!r}: governor {shown(governor)} is unknown; {_KNOWN}{hint}")
     return UnderGovernor(policy, governor)

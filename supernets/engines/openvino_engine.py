@@ -57,7 +57,8 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     try:
         compiled = _core().compile_model(artifact.path, "CPU", settings)
         wanted = [compiled.output(name) for name in artifact.outputs] or [compiled.output(0)]
-    except RuntimeError as error:
+    # Its binding can't decode an error of its own that holds a name which is not UTF-8.
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise SupernetError(f"{artifact.path} is not a model that OpenVINO can load: {_reason(error)}") from error
     request = compiled.create_infer_request()
 
@@ -69,7 +70,7 @@ def load(artifact: Artifact, threads: int, device: str) -> Loaded:
     return Loaded(run=run)
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """Return what OpenVINO says of a failure, without the places in its own source."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from", "Check '"))]

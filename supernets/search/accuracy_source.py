@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from supernets import engines, weights_file
-from supernets.errors import SupernetError
+from supernets.errors import BROKEN, SupernetError, shown
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Architecture, Space
 from supernets.pictures.evaluation import LabelledData, accuracy
@@ -247,8 +247,8 @@ def _read_table(path: Path, space: Space) -> list[SubNet]:
         rows = json.loads(text) if path.suffix == ".json" else list(csv.DictReader(text.splitlines()))
     except OSError as error:
         raise SupernetError(f"table {str(path)!r} can't be read: {error.strerror}") from None
-    except ValueError as error:
-        raise SupernetError(f"table {str(path)!r} is neither CSV nor JSON: {error}") from None
+    except BROKEN as error:
+        raise SupernetError(f"table {str(path)!r} is neither CSV nor JSON: {error!s:.200}") from None
     if not isinstance(rows, list) or not rows:
         raise SupernetError(f"table {str(path)!r} lists no sub-network")
     found = []
@@ -257,8 +257,8 @@ def _read_table(path: Path, space: Space) -> list[SubNet]:
             found.append(_sub_network(space, row))
         except KeyError as error:
             raise SupernetError(f"{path}, sub-network {number}: {error.args[0]!r} is missing") from None
-        except (ValueError, TypeError, AttributeError) as error:
-            raise SupernetError(f"{path}, sub-network {number}: {error}") from None
+        except BROKEN as error:
+            raise SupernetError(f"{path}, sub-network {number}: {error!s:.200}") from None
     return found
 
 
@@ -272,7 +272,7 @@ def _sub_network(space: Space, row: dict[str, Any]) -> SubNet:
         raise ValueError(f"accuracy must be a fraction, not {accuracy!r}")
     source = row.get("source") or _TABLE_SOURCES[0]
     if source not in _TABLE_SOURCES:
-        raise ValueError(f"source must be one of {', '.join(_TABLE_SOURCES)}, not {source!r}")
+        raise ValueError(f"source must be one of {', '.join(_TABLE_SOURCES)}, not {shown(source)}")
     knobs = Architecture(kernel=whole("kernel"), expand=whole("expand"), depth=whole("depth"))
     return space.subnet(knobs, int(row["resolution"]), accuracy, source)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from supernets.errors import SupernetError
+from supernets.errors import BROKEN, SupernetError
 
 
 class WorkSection(UserDict[str, Any]):
@@ -49,7 +49,7 @@ class WorkFile:
             differing = [key for key in depends_on if self._content["depends_on"].get(key) != depends_on[key]]
         except OSError as error:
             raise SupernetError(f"work file {str(path)!r} can't be used: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except BROKEN:
             raise SupernetError(f"work file {str(path)!r} is damaged; remove it, or give another directory") from None
         if differing:
             key = differing[0]

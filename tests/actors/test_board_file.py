@@ -273,7 +273,7 @@ WRONG = {
     "only a comment": (b"# no\n", "is empty."),
     "syntax": (b"name: x\nunits: [1\npower: 3\n", "is not YAML in line 3: "),
     "a tag": (b"a: !!python/object:os.system {}", "is not YAML in line 1: "),
-    "too deep": (b"[" * 500, "is not YAML that can be read: "),
+    "too deep": (b"[" * 500, "is not YAML in line 1: more than 50 open brackets."),
     "a list": (
         b"- 1\n",
         "must be a mapping with the keys name, units, power, modes, mode, sources, ambient_c, speed_of",

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import profiling
+from actors.agent.devices.sysfs import Tree
 from actors.profiling import profile_gpu, profile_ladder
 from helpers.tiny_networks import ladder as tiny_ladder
 from helpers.tiny_networks import with_program
@@ -302,6 +303,42 @@ def test_times_of_a_slower_core_are_those_of_a_core_of_speed_1_after_scaling():
     rung = RungProfile(subnet="s", accuracy=None, accuracy_source="unknown", times=times)
     scaled = Profile(supernet="net", machine="m", rungs=(rung,)).at_speeds({1: 0.5, 2: 1.0})
     assert [time.samples_ms for time in scaled.rung("s").times] == [(10.0, 15.0), (20.0, 30.0), (20.0, 30.0)]
+
+
+class Anywhere:
+    """Lets every thread run where it likes, so that CPUs may be named that this machine lacks."""
+
+    def set(self, tid, cpus):
+        pass
+
+
+def test_a_profile_is_of_a_kind_of_core(cache, ladder, tmp_path):
+    """On the board below CPU 0 is little and CPU 1 is big, whatever this machine is."""
+    for cpu, capacity in enumerate(("414", "1024")):
+        file = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/cpu_capacity"
+        file.parent.mkdir(parents=True)
+        file.write_text(capacity)
+    taken: list[int] = []
+
+    def profile(cpu: int) -> Profile:
+        taken.clear()
+        return profile_ladder(
+            "tiny",
+            ladder,
+            {1: (cpu,)},
+            engine="onnxruntime",
+            on_sample=lambda done, total: taken.append(done),
+            affinity=Anywhere(),
+            tree=Tree(tmp_path),
+        )
+
+    little = profile(0)
+    assert taken
+    assert "1 core of (unknown core, capacity 414)" in little.machine
+    assert "1 core of (unknown core, capacity 1024)" in profile(1).machine
+    assert taken
+    assert profile(0) == little
+    assert not taken
 
 
 def test_of_engines_that_can_not_run_every_form_the_one_that_can_is_chosen():

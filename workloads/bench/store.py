@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.errors import InputError
+from scheduler.errors import InputError, shown
 from workloads.bench.results import RunResult
 from workloads.bench.tasks import BenchTask
 
@@ -104,12 +104,12 @@ def _check_same(where: str, there: Mapping[str, Any], asked: Mapping[str, Any]) 
     for key in _MADE_BY:
         if there.get(key) != asked.get(key):
             raise InputError(
-                f"{where} was written by another version of gearshift ({key} {there.get(key)!r} there, "
-                f"{asked.get(key)!r} now); give another directory."
+                f"{where} was written by another version of gearshift ({key} {shown(there.get(key))} there, "
+                f"{shown(asked.get(key))} now); give another directory."
             )
     for key in dict.fromkeys((*asked, *there)):
         if there.get(key) != asked.get(key):
             raise InputError(
-                f"{where} holds another bench: {key} is {there.get(key)!r} there, and {asked.get(key)!r} now. "
-                "Give the same command to go on with it, or another directory."
+                f"{where} holds another bench: {key:.60} is {shown(there.get(key))} there, and "
+                f"{shown(asked.get(key))} now. Give the same command to go on with it, or another directory."
             )

@@ -159,6 +159,8 @@ class _Runs:
         ]
         if trace is not None:
             plans = [replace(plan, events=tuple(with_environment(plan.events, trace, self._board))) for plan in plans]
+        for notice in self._mix.notices():
+            self._progress.line(notice)
 
         def start() -> None:
             for plan in plans:

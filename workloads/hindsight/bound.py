@@ -208,7 +208,7 @@ class _Bound:
         due = sum(len(group.shares) for group in groups)
         # Requests on time ≥ slo · all requests; those that are due after the end count as on time at no cost.
         on_time = math.ceil(presence.targets[-1].slo * len(arrivals_s) - 1e-9) - (len(arrivals_s) - due)
-        served = due - self._dropped.get(app.name, 0) - self._most_unfinished(app, profile, groups)
+        served = due - self._dropped.get(app.name, 0) - self._most_unfinished(presence, profile, groups)
         own_time: _TermsByClock = {}
         counted = [self._serve(app, profile, group, own_time, some_late=served > on_time) for group in groups]
         on_time_terms = {variable: one for group in counted for variable, one in group.on_time.items()}
@@ -250,10 +250,11 @@ class _Bound:
         """Return the number of the interval in which a moment lies; the last one for all after it."""
         return int(np.searchsorted(self._begins_s, at_s, side="right")) - 1
 
-    def _most_unfinished(self, app: App, profile: Profile, groups: Sequence[_RequestGroup]) -> int:
+    def _most_unfinished(self, presence: Presence, profile: Profile, groups: Sequence[_RequestGroup]) -> int:
         """Return how many requests due within the run may at most be served after it, at no cost."""
+        app = presence.app
         if app.drop != "late":
-            return app.queue_bound() + 1
+            return app.queue_bound(presence.length_s) + 1
         for group in groups:
             for unit, _, _, times in _gears(self._plan.board, profile, group.min_accuracy):
                 work_s = _least_work_s(times, float(group.shares[-1]))

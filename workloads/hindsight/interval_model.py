@@ -51,9 +51,9 @@ class IntervalModel:
         self._gear_places = [(app, apps.index(app)) for app in interval.targets]
         self._held = {unit.name: {mhz: interval.held(unit, mhz) for mhz in unit.mhz} for unit in plan.board.units}
         self._objective = plan.mix.objective
-        self._units = tuple(interval.unit(unit) for unit in plan.board.units)
+        self._units = tuple(interval.unit(unit) for unit in plan.board.units if interval.limits[unit.name].cpus_online)
         self._problems: dict[float, Problem] = {}
-        arrivals = {presence.app.name: arrival_model(presence.app.arrivals) for presence in plan.mix.all_apps()}
+        arrivals = {presence.app.name: arrival_model(presence) for presence in plan.mix.all_apps()}
         board = replace(plan.board, units=self._units)
         self._points = {
             app: operating_points(
@@ -100,7 +100,9 @@ class IntervalModel:
         points = self._points_of(candidate)
         if points is None:
             return None
-        return evaluate(self.problem(latency_factor), points, self._clocks(candidate)).violation
+        held = self._clocks(candidate)
+        there = {unit.name: held[unit.name] for unit in self._units}
+        return evaluate(self.problem(latency_factor), points, there).violation
 
     def energy_j(self, candidate: Candidate) -> float:
         """Return the energy of the units in the interval, all requests served; infinite where one is overloaded."""

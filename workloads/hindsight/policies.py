@@ -103,13 +103,19 @@ def _governed(plan: Plan) -> Plan:
 
 
 def _logged(plan: SimulationPlan, simulated: Simulated) -> list[tuple[float, Plan]]:
-    """Return the plans of an epoch log with their times; of several at one moment the last."""
+    """Return the plans of an epoch log with their times; of several at one moment the last.
+
+    A unit that is away has no clock in a plan. It gets its lowest, since it may be there until the other event of that
+    moment is told.
+    """
+    lowest = {unit.name: unit.mhz[0] for unit in plan.board.units}
     plans = {}
     for entry in simulated.entries:
         if entry["kind"] == "plan":
             gears = {app: Gear.of(one) for app, one in entry["gears"].items()}
             paces = {app: Pace(**rule) for app, rule in entry["paces"].items()}
-            plans[entry["now_s"]] = Plan(gears=gears_at_rest(plan) | gears, clocks=entry["clocks"], paces=paces)
+            clocks = lowest | entry["clocks"]
+            plans[entry["now_s"]] = Plan(gears=gears_at_rest(plan) | gears, clocks=clocks, paces=paces)
     return list(plans.items())
 
 

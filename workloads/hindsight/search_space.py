@@ -21,7 +21,7 @@ from workloads.hindsight.candidate import Candidate
 from workloads.hindsight.interval_model import IntervalModel
 from workloads.hindsight.intervals import Interval
 from workloads.mix.arrivals import FloatArray, Saturate
-from workloads.simulator import SimulationPlan
+from workloads.simulator import SimulationError, SimulationPlan
 
 LATENCY_FACTORS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.35, 1.15, 1.4, 2.0)
 """Factors on modelled latencies at which the model is asked for its optimum. The model is cautious about shared cores
@@ -173,7 +173,11 @@ class SearchSpace:
                 gears[app] if gears[app] in possible else possible[0]
                 for app, possible in zip(self.apps, self.gears, strict=True)
             ),
-            clocks=tuple(max(allocation.mhz[unit.name] for allocation in found) for unit in self._plan.board.units),
+            # A unit that is away has no clock in that interval.
+            clocks=tuple(
+                max(allocation.mhz.get(unit.name, unit.mhz[0]) for allocation in found)
+                for unit in self._plan.board.units
+            ),
         )
 
     def _descent(self, candidate: Candidate, latency_factor: float) -> Candidate:
@@ -221,18 +225,28 @@ class SearchSpace:
         return replace(profile, rungs=tuple(kept))
 
     def _gears(self, app: str, profile: Profile) -> list[Gear]:
-        """Return the gears that are possible in every interval in which the application is present."""
+        """Return the gears that are possible in every interval in which the application is present.
+
+        Raises:
+            SimulationError: if there is none, since no unit that it was profiled for is there all that time.
+        """
+        limits = [interval.limits for interval in self.intervals if app in interval.targets]
         fewest_cores = {
-            unit.name: min(interval.unit(unit).cores for interval in self.intervals if app in interval.targets)
-            for unit in self._plan.board.units
+            unit.name: min(len(limit[unit.name].cpus_online) for limit in limits) for unit in self._plan.board.units
         }
-        return [
+        found = [
             Gear(subnet=rung.subnet, unit=unit.name, cores=time.cores)
             for rung in profile.rungs
             for time in rung.times
             for unit in self._plan.board.units
             if unit.kind == time.kind and time.cores <= fewest_cores[unit.name]
         ]
+        if not found:
+            raise SimulationError(
+                f"policy {self._plan.policy!r} looks for one gear for the whole run, and app {app!r} has none: no unit "
+                "that it was profiled for is there all the time; take another policy, or leave out an event cores=0."
+            )
+        return found
 
 
 def gears_at_rest(plan: SimulationPlan) -> dict[str, Gear]:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from actors.affinity import Affinity
 from actors.board_schema import BoardError
+from actors.core_kinds import fastest_first
 from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_powers import with_measured_activity
@@ -168,8 +169,30 @@ def units_to_measure(units: Sequence[BoardUnit]) -> dict[int, BoardUnit]:
     }
 
 
+def where_measured(board: Board) -> str | None:
+    """Return a sentence on which of a board's CPU units are measured, where they differ; None where they do not.
+
+    On an RK3588 it is `times of networks are measured on big0 with 1 to 2 cores and on little with 3 to 4; on other
+    units they follow from their speed`.
+    """
+    units = [unit for unit in board.units if unit.kind == "cpu"]
+    if board.emulated or len({unit.speed for unit in units}) < 2:
+        return None
+    cores_of: dict[str, list[int]] = {}
+    for cores, unit in units_to_measure(units).items():
+        cores_of.setdefault(unit.name, []).append(cores)
+    places = [
+        f"on {name} with {cores[0]}{f' to {cores[-1]}' if len(cores) > 1 else ''} core{'' if cores == [1] else 's'}"
+        for name, cores in cores_of.items()
+    ]
+    return f"times of networks are measured {' and '.join(places)}; on other units they follow from their speed"
+
+
 def _cpus_by_cores(board: Board) -> dict[int, tuple[int, ...]]:
-    """Return CPUs of this machine by number of cores: up to what a unit of the board offers and this machine has."""
-    here = sorted(os.sched_getaffinity(0))
+    """Return CPUs of this machine by number of cores: up to what a unit of the board offers and this machine has.
+
+    Those of the fastest kind come first: the speed of a simulated unit counts from the host's fast cores.
+    """
+    here = fastest_first([*os.sched_getaffinity(0)])
     most = max((unit.cores for unit in board.units if unit.kind == "cpu"), default=1)
     return {cores: tuple(here[:cores]) for cores in range(1, min(most, len(here)) + 1)}

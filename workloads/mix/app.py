@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 from actors.requests.queue import DROP_RULES, DropRule
+from scheduler.errors import shown
 from workloads.mix.arrivals import Arrivals
-from workloads.mix.errors import MixError, choice, listed, number, whole
+from workloads.mix.errors import MixError, choice, file_name, listed, number, whole
 
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
 """The check of each field's value; called with the field as the user knows it, and the value."""
+
+MOST_WAITING = 10_000_000
+"""Bound of a queue that is found to have none: as many requests as an app may send."""
 
 TARGET_CHECKS: Checks = {
     "latency_ms": partial(number, above=0),
@@ -120,43 +124,46 @@ class App:
         _check_name(self.name)
         where = f"app {self.name!r}"
         if not isinstance(self.supernet, str | Family) or not self.supernet:
-            raise MixError(f"{where}: supernet must be a supernet's name or a Family, not {self.supernet!r}.")
+            raise MixError(f"{where}: supernet must be a supernet's name or a Family, not {shown(self.supernet)}.")
         if not isinstance(self.arrivals, Arrivals):
             kinds = ", ".join(kind.__name__ for kind in get_args(Arrivals))
-            raise MixError(f"{where}: arrivals must be one of {kinds}, such as Periodic(hz=5), not {self.arrivals!r}.")
+            raise MixError(
+                f"{where}: arrivals must be one of {kinds}, such as Periodic(hz=5), not {shown(self.arrivals)}."
+            )
         for key, check in TARGET_CHECKS.items():
             object.__setattr__(self, key, check(f"{where}: {key}", getattr(self, key)))
         if self.queue is not None:
             object.__setattr__(self, "queue", whole(f"{where}: queue", self.queue, low=1))
         choice(f"{where}: drop", self.drop, DROP_RULES)
         if not (self.source is None or isinstance(self.source, str | PathLike) or callable(self.source)):
-            raise MixError(f"{where}: source must be a folder, a callable or None, not {self.source!r}.")
+            raise MixError(f"{where}: source must be a folder, a callable or None, not {shown(self.source)}.")
         if not (self.on_result is None or callable(self.on_result)):
-            raise MixError(f"{where}: on_result must be a callable or None, not {self.on_result!r}.")
+            raise MixError(f"{where}: on_result must be a callable or None, not {shown(self.on_result)}.")
 
-    def queue_bound(self, latency_ms: float | None = None) -> int:
+    def queue_bound(self, present_s: float) -> int:
         """Return how many requests may wait.
 
         Without a `queue` of its own, an app at 50 Hz with a target of 100 ms may have 5 waiting.
 
         Args:
-            latency_ms: The latency target in force; None is the app's first.
+            present_s: How long the app is in the mix; what a `Trace` holds beyond that has no part in its rate.
 
         Returns:
-            `queue` where it is given, else as many requests as arrive within the target, and at least 2. A rate that
-            is not known beforehand counts as 0.
+            `queue` where it is given, else as many requests as arrive within the first target, and at least 2. A rate
+            that is not known beforehand counts as 0.
         """
         if self.queue is not None:
             return self.queue
-        target_ms = self.latency_ms if latency_ms is None else latency_ms
-        return max(2, ceil((self.arrivals.rate_hz or 0.0) * target_ms / 1000))
+        waiting = (self.arrivals.rate_hz(present_s) or 0.0) * self.latency_ms / 1000
+        return max(2, ceil(min(waiting, MOST_WAITING)))
 
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not re.fullmatch("[a-z0-9_-]+", name):
-        slug = re.sub("[^a-z0-9_-]+", "-", name.lower()).strip("-") if isinstance(name, str) else ""
+        slug = re.sub("[^a-z0-9_-]+", "-", name[:40].lower()).strip("-") if isinstance(name, str) else ""
         hint = f" Did you mean {slug!r}?" if slug else ""
-        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {name!r}.{hint}")
+        raise MixError(f"app: name must be lower-case letters, digits, '_' and '-', not {shown(name)}.{hint}")
+    file_name("app: name", name)
 
 
 def _rung(model: object) -> Rung:
@@ -164,7 +171,7 @@ def _rung(model: object) -> Rung:
         case (str() | PathLike() as file, accuracy):
             path = Path(file).absolute()
         case _:
-            raise MixError(f"Family: each model is a pair of file and accuracy, not {model!r}.")
+            raise MixError(f"Family: each model is a pair of file and accuracy, not {shown(model)}.")
     if path.is_dir():
         raise MixError(f"Family: {str(file)!r} is a directory; give the .onnx file in it.")
     if not path.is_file():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scheduler.manager import AppSpec
 from scheduler.points import ArrivalModel
 from scheduler.profile import Profile
-from workloads.mix.arrivals import Arrivals, Periodic, Saturate
+from workloads.mix.arrivals import Periodic, Saturate
 from workloads.mix.mix import Presence
 
 DRAIN_S = 2.0
@@ -18,7 +18,7 @@ def app_spec(presence: Presence, profile: Profile) -> AppSpec:
     return AppSpec(
         app=presence.app.name,
         profile=profile,
-        arrivals=arrival_model(presence.app.arrivals),
+        arrivals=arrival_model(presence),
         target_ms=first.latency_ms,
         min_accuracy=first.min_accuracy,
         weight=first.weight,
@@ -27,13 +27,17 @@ def app_spec(presence: Presence, profile: Profile) -> AppSpec:
     )
 
 
-def arrival_model(arrivals: Arrivals) -> ArrivalModel:
-    """Return the scheduler's model of an app's arrivals; a rate that is not known is 0, and is learned in the run."""
+def arrival_model(presence: Presence) -> ArrivalModel:
+    """Return the scheduler's model of an app's arrivals while it is in the mix.
+
+    A rate that is not known is 0, and is learned in the run.
+    """
+    arrivals = presence.app.arrivals
     if isinstance(arrivals, Saturate):
         return ArrivalModel(kind="saturate", rate_hz=0.0)
     if isinstance(arrivals, Periodic):
         return ArrivalModel(kind="periodic", rate_hz=arrivals.hz, jitter_ms=arrivals.jitter_ms)
-    return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz or 0.0)
+    return ArrivalModel(kind="poisson", rate_hz=arrivals.rate_hz(presence.length_s) or 0.0)
 
 
 def drained_s(presence: Presence, end_s: float) -> float:

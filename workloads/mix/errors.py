@@ -10,7 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from scheduler.errors import InputError, did_you_mean
+from scheduler.errors import InputError, did_you_mean, shown
+
+MOST_NAME_BYTES = 150
+"""Longest name of a mix or an app: files and directories are called after it, and a file's name has at most 255."""
 
 
 class MixError(InputError):
@@ -29,7 +32,7 @@ def suggestion(value: object, options: Collection[str]) -> str:
     Returns:
         A sentence to end an error message with.
     """
-    near = did_you_mean(str(value), options)
+    near = did_you_mean(value if isinstance(value, str) else shown(value), options)
     if near:
         return near.lstrip()
     return f"Use one of: {', '.join(options)}." if options else "There are none."
@@ -63,16 +66,16 @@ def number(
         MixError: Or `error`: not a number (a bool and a string are none), not finite, or out of range.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise error(f"{field} must be a number, not {value!r}.{_unquoted(value)}")
+        raise error(f"{field} must be a number, not {shown(value)}.{_unquoted(value)}")
     try:
         result = float(value)
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
-        raise error(f"{field} must be a finite number, not {value!r}.")
+        raise error(f"{field} must be a finite number, not {shown(value)}.")
     if not (above < result and low <= result <= high):
         percent = f" Did you mean {_fraction(result)}?" if high == 1 and 2 <= result <= 100 else ""
-        raise error(f"{field} must be {_range(above, low, high)}, not {value!r}.{percent}")
+        raise error(f"{field} must be {_range(above, low, high)}, not {shown(value)}.{percent}")
     return result
 
 
@@ -92,9 +95,9 @@ def whole(field: str, value: object, *, low: int, error: type[InputError] = MixE
         MixError: Or `error`: not a whole number (2.0 is none), or too small.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise error(f"{field} must be a whole number, not {value!r}.{_unquoted(value)}")
+        raise error(f"{field} must be a whole number, not {shown(value)}.{_unquoted(value)}")
     if value < low:
-        raise error(f"{field} must be at least {low}, not {value!r}.")
+        raise error(f"{field} must be at least {low}, not {shown(value)}.")
     return int(value)
 
 
@@ -105,7 +108,7 @@ def choice(field: str, value: object, options: Collection[str], *, error: type[I
         MixError: Or `error`: it is none of them; the message names the closest.
     """
     if not isinstance(value, str) or value not in options:
-        raise error(f"{field} must be one of {', '.join(options)}, not {value!r}. {suggestion(value, options)}")
+        raise error(f"{field} must be one of {', '.join(options)}, not {shown(value)}. {suggestion(value, options)}")
     return value
 
 
@@ -116,8 +119,24 @@ def text(field: str, value: object) -> str:
         MixError: It is not.
     """
     if not isinstance(value, str) or not value.strip():
-        raise MixError(f"{field} must be a name, not {value!r}.")
+        raise MixError(f"{field} must be a name, not {shown(value)}.")
     return value
+
+
+def file_name(field: str, value: object) -> str:
+    """Check that a value is a string that can be a part of a file's name.
+
+    `../../etc` is none, and so is a name that a file system would refuse.
+
+    Raises:
+        MixError: It is not.
+    """
+    name = text(field, value)
+    if "/" in name or not name.isprintable():
+        raise MixError(f"{field} must be a name of printable characters without '/', not {shown(name)}.")
+    if len(name.encode()) > MOST_NAME_BYTES:
+        raise MixError(f"{field} must have at most {MOST_NAME_BYTES} bytes, not {len(name.encode())}: {shown(name)}.")
+    return name
 
 
 def listed(field: str, values: object) -> tuple[Any, ...]:
@@ -126,9 +145,14 @@ def listed(field: str, values: object) -> tuple[Any, ...]:
     Raises:
         MixError: It is not.
     """
-    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
-        raise MixError(f"{field} must be a list, not {values!r}. Put it in [brackets].")
-    return tuple(values)
+    if not isinstance(values, str | bytes | Mapping) and isinstance(values, Iterable):
+        try:
+            items = iter(values)
+        except TypeError:  # an array of no dimensions
+            items = None
+        if items is not None:
+            return tuple(items)
+    raise MixError(f"{field} must be a list, not {shown(values)}. Put it in [brackets].")
 
 
 def _unquoted(value: object) -> str:

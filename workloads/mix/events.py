@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypedDict, Unpack
 
+from scheduler.errors import shown
 from workloads.mix.app import TARGET_CHECKS, App, Checks
 from workloads.mix.errors import MixError, number, suggestion, text, whole
 
 # The values that may change of a unit and of the board, each with its check. Those of an app are in TARGET_CHECKS.
 _UNIT_CHANGES: Checks = {
     "max_mhz": partial(number, above=0),
-    "cores": partial(whole, low=1),
+    "cores": partial(whole, low=0),
     "busy": partial(number, low=0, high=1),
 }
 _BOARD_CHANGES: Checks = {
@@ -53,7 +54,7 @@ class UnitChange:
         at_s: Time in seconds from the start of the run.
         unit: The unit's name.
         changes: Those that change of `max_mhz` and `cores`, the number of its first CPUs that stay in use (None lifts
-            the limit), and `busy`, the share of the unit that other programs take.
+            the limit; 0 takes the unit away), and `busy`, the share of the unit that other programs take.
     """
 
     at_s: float
@@ -118,7 +119,7 @@ def at(
 
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
     - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores.
-      `cores=2` leaves the first two of the unit's CPUs.
+      `cores=2` leaves the first two of the unit's CPUs, and `cores=0` takes the unit away, as power modes do.
     - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the whole board changes; None lifts the cap.
     - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
 
@@ -144,12 +145,12 @@ def at(
     named = [key for key, subject in subjects.items() if subject is not None]
     for key in given:
         if key not in _FORMS:
-            raise MixError(f"{where}: unknown keyword {key!r}. {suggestion(key, [*subjects, *_FORMS])}")
+            raise MixError(f"{where}: unknown keyword {shown(key)}. {suggestion(key, [*subjects, *_FORMS])}")
     if len(named) > 1:
         raise MixError(f"{where}: {' and '.join(named)} cannot be in one event; write an at() for each.")
     if add is not None:
         if not isinstance(add, App):
-            raise MixError(f"{where}: add must be an App(...), not {add!r}.")
+            raise MixError(f"{where}: add must be an App(...), not {shown(add)}.")
         _checked(where, given, {})
         return AppAddition(at_s=at_s, app=add)
     if remove is not None:

@@ -13,6 +13,7 @@ from typing import get_args
 
 from actors import scripts
 from actors.ray_in_use import ray_in_use
+from scheduler.errors import shown
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, suggestion
@@ -46,10 +47,10 @@ def load_mix(path: str | PathLike[str]) -> Mix:
             if mix is None:
                 raise MixError(f"there is no function mix(); {_HOW}.")
             if not callable(mix):
-                raise MixError(f"mix must be a function, not {mix!r}; {_HOW}.")
+                raise MixError(f"mix must be a function, not {shown(mix)}; {_HOW}.")
             result = mix()
             if not isinstance(result, Mix):
-                raise MixError(f"mix() must return a Mix, not {result!r}; {_HOW}.")
+                raise MixError(f"mix() must return a Mix, not {shown(result)}; {_HOW}.")
     except (Exception, SystemExit) as error:
         raise MixError(f"{scripts.place_in(path, error)}: {_said(error)}") from error
     if ray_in_use() and not had_ray:

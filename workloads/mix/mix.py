@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol
 
+from scheduler.errors import shown
 from scheduler.objectives import OBJECTIVES, ObjectiveName
 from workloads.mix.app import TARGET_CHECKS, App
-from workloads.mix.arrivals import FloatArray, Periodic, Poisson, generator
-from workloads.mix.errors import MixError, choice, listed, number, suggestion, text
+from workloads.mix.arrivals import FloatArray, Periodic, Poisson, Trace, generator
+from workloads.mix.errors import MixError, choice, file_name, listed, number, suggestion
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, UnitChange
 
 MAX_REQUESTS = 10_000_000
@@ -62,6 +63,11 @@ class Presence:
     to_s: float
     targets: tuple[Target, ...]
 
+    @property
+    def length_s(self) -> float:
+        """How long the app is in the mix, in seconds; above 0."""
+        return self.to_s - self.from_s
+
 
 @dataclass(frozen=True, slots=True)
 class Mix:
@@ -101,7 +107,7 @@ class Mix:
     _presences: tuple[Presence, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        where = f"mix {text('mix: name', self.name)!r}"
+        where = f"mix {file_name('mix: name', self.name)!r}"
         duration_s = number(f"{where}: duration_s", self.duration_s, above=0)
         object.__setattr__(self, "duration_s", duration_s)
         for key, kind, example in (
@@ -112,7 +118,7 @@ class Mix:
             items = listed(f"{where}: {key}", getattr(self, key))
             for item in items:
                 if not isinstance(item, kind):
-                    raise MixError(f"{where}: {key} must hold {example} only, not {item!r}.")
+                    raise MixError(f"{where}: {key} must hold {example} only, not {shown(item)}.")
             object.__setattr__(self, key, items)
         object.__setattr__(self, "events", tuple(sorted(self.events, key=lambda event: event.at_s)))
         choice(f"{where}: objective", self.objective, OBJECTIVES)
@@ -158,10 +164,20 @@ class Mix:
         times_s = {}
         for presence in self._presences:
             app, from_s = presence.app, presence.from_s
-            own_s = app.arrivals.times_s(presence.to_s - from_s, generator(seed, app.name)) + from_s
+            own_s = app.arrivals.times_s(presence.length_s, generator(seed, app.name)) + from_s
             # The sum may round up to the end itself.
             times_s[app.name] = own_s[own_s < presence.to_s]
         return times_s
+
+    def notices(self) -> list[str]:
+        """Return what a user must know of the arrivals: how many times of a `Trace` the run does not use, and why."""
+        said = []
+        for presence in self._presences:
+            arrivals = presence.app.arrivals
+            unused = arrivals.unused(presence.length_s) if isinstance(arrivals, Trace) else None
+            if unused:
+                said.append(f"app {presence.app.name!r}: {unused}")
+        return said
 
     def check_board(self, units: Iterable[UnitLimits]) -> None:
         """Check that a board can do what the events ask of it.
@@ -179,7 +195,7 @@ class Mix:
             where = f"mix {self.name!r}: event at {event.at_s:g} s"
             unit = by_name.get(event.unit)
             if unit is None:
-                raise MixError(f"{where}: the board has no unit {event.unit!r}. {suggestion(event.unit, by_name)}")
+                raise MixError(f"{where}: the board has no unit {shown(event.unit)}. {suggestion(event.unit, by_name)}")
             max_mhz, cores = event.changes.get("max_mhz"), event.changes.get("cores")
             if max_mhz is not None and max_mhz < min(unit.mhz):
                 raise MixError(
@@ -233,22 +249,24 @@ class Mix:
             if not isinstance(event, AppChange | AppRemoval):
                 continue
             if event.app not in names:
-                raise MixError(f"{at_event}: there is no app {event.app!r}. {suggestion(event.app, names)}")
+                raise MixError(f"{at_event}: there is no app {shown(event.app)}. {suggestion(event.app, names)}")
             if event.app in left_s:
-                raise MixError(f"{at_event}: app {event.app!r} was removed at {left_s[event.app]:g} s.")
+                raise MixError(f"{at_event}: app {shown(event.app)} was removed at {left_s[event.app]:g} s.")
             if event.app not in present:
-                raise MixError(f"{at_event}: app {event.app!r} is added only later; move the event after that.")
+                raise MixError(f"{at_event}: app {shown(event.app)} is added only later; move the event after that.")
             if isinstance(event, AppRemoval):
                 left_s[event.app] = event.at_s
 
     def _check_presences(self, where: str) -> None:
         for presence in self._presences:
-            app, length_s = presence.app, presence.to_s - presence.from_s
+            app, length_s = presence.app, presence.length_s
             if length_s <= 0:
                 raise MixError(
                     f"{where}: app {app.name!r} is never there: it comes at {presence.from_s:g} s "
                     f"and is gone at {presence.to_s:g} s."
                 )
+            if isinstance(app.arrivals, Trace) and not app.arrivals.used(length_s):
+                raise MixError(f"{where}: app {app.name!r}: {app.arrivals.unused(length_s)}")
             if isinstance(app.arrivals, Periodic | Poisson) and app.arrivals.hz * length_s > MAX_REQUESTS:
                 raise MixError(
                     f"{where}: app {app.name!r}: hz={app.arrivals.hz!r} makes more than {MAX_REQUESTS:,} "

@@ -48,6 +48,11 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
             case UnitChange():
                 _check_unit(event, board)
                 limits[event.unit] = _limited(limits[event.unit], event, board.unit(event.unit))
+                if not any(limit.cpus_online for limit in limits.values()):
+                    raise MixError(
+                        f"at({event.at_s:g}, unit={event.unit!r}, cores=0): then every unit of board {board.name!r} is "
+                        "away, and nothing can run; leave one, or bring one back first."
+                    )
                 changes, text = [limits[event.unit]], f"{event.unit}: {_words(event.changes)}"
             case BoardChange():
                 changes, text = _board_changes(event, board), f"board: {_words(event.changes)}"
@@ -69,9 +74,9 @@ def _target_changed(mix: Mix, event: AppChange) -> TargetChanged:
 
 
 def _limited(before: UnitLimited, event: UnitChange, unit: BoardUnit) -> UnitLimited:
-    """Return the limits of a unit after an event; `cores=2` leaves its first two CPUs."""
+    """Return the limits of a unit after an event; `cores=2` leaves its first two CPUs, and `cores=0` none."""
     given = event.changes
-    cores = int(given.get("cores") or unit.cores)
+    cores = unit.cores if given.get("cores") is None else int(given["cores"] or 0)
     return UnitLimited(
         unit=event.unit,
         max_mhz=given.get("max_mhz", before.max_mhz),

@@ -338,7 +338,7 @@ class LiveRun:
             segments=tuple((t.from_s, t.latency_ms) for t in plan.presence.targets),
             floors=tuple((t.from_s, t.min_accuracy) for t in plan.presence.targets),
             until_s=math.inf if self._endless else plan.presence.to_s,
-            queue_bound=app.queue_bound(),
+            queue_bound=app.queue_bound(plan.presence.length_s),
             drop=app.drop,
             artifacts=plan.artifacts,
             profile=plan.profile,

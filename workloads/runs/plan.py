@@ -27,7 +27,7 @@ from supernets.pictures.sources import Source
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
-from workloads.ladder.profiles import devices_of, profile_board
+from workloads.ladder.profiles import devices_of, profile_board, where_measured
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.mix import Mix, Presence
@@ -205,13 +205,16 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         weights: own weights by supernet's name.
 
     Returns:
-        Sentences: what a killed run had left turned, which energy will be unknown since a sensor cannot be read, that
-        an engine can't run a model of one's own, that weights are random, what was left out of a folder of pictures, or
-        that an app gets noise as its inputs.
+        Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
+        since a sensor cannot be read, which units were measured where they differ, that an engine can't run a model of
+        one's own, that weights are random, what was left out of a folder of pictures, or that an app gets noise as its
+        inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
-    said = [*plan.given_back, *check_sensors(plan.board, plan.machine.tree)]
+    said = [*plan.given_back, *plan.mix.notices(), *check_sensors(plan.board, plan.machine.tree)]
+    measured = where_measured(plan.board)
+    said += [measured] if measured else []
     said += left_out_lines(app.ladder for app in plan.apps.values())
     said += dict.fromkeys(net.notice for net in nets if net.notice)
     for name, app in plan.apps.items():

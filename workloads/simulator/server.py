@@ -131,7 +131,7 @@ class SimulatedServer:
         self._intake = Intake(
             arrivals_s=arrivals_s,
             segments=tuple((target.from_s, target.latency_ms) for target in targets),
-            queue=RequestQueue(app.queue_bound(), app.drop),
+            queue=RequestQueue(app.queue_bound(until_s - targets[0].from_s), app.drop),
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
         self._engaged: _SimulatedGear | None = None

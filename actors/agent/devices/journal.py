@@ -30,6 +30,7 @@ from typing import Literal, Protocol, TypeAlias
 from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.nvpmodel import mode_number
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
+from scheduler.errors import BROKEN
 
 Kind = Literal["online", "limit", "governor", "speed", "tunable", "gpu-lock"]
 """Kinds of knobs.
@@ -321,7 +322,7 @@ def _read(tree: Tree, directory: Path) -> JournalRead:
             same_boot=header["boot_id"] == boot_id(tree),
             entries=tuple(entries.values()),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except BROKEN as error:
         raise DeviceError(f"{directory} is no journal of gearshift ({error}); delete it") from None
 
 

@@ -17,6 +17,7 @@ from statistics import median
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.sensors.common import Period, PowerChannel, SensorError
 from actors.clock import Clock
+from scheduler.errors import shown
 
 WORD = "replay"
 COLUMNS = ("at_s", "power_w")
@@ -92,5 +93,5 @@ def _figure(file: str, line: int, column: str, text: str | None) -> float:
     except ValueError:
         figure = math.nan
     if not math.isfinite(figure):
-        raise SensorError(f"{file}, line {line}: {column} must be a number, not {text!r}.")
+        raise SensorError(f"{file}, line {line}: {column} must be a number, not {shown(text)}.")
     return figure

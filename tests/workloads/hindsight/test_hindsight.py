@@ -28,7 +28,7 @@ from workloads.hindsight.intervals import bursts_s, intervals_of
 from workloads.hindsight.scoring import Score, Scorer
 from workloads.hindsight.search import select
 from workloads.hindsight.search_space import SearchSpace
-from workloads.simulator import Costs, simulate
+from workloads.simulator import Costs, SimulationError, simulate
 
 BIG_LITTLE = board(
     unit("big", mhz=(600.0, 1200.0, 2000.0), static_w=(0.12, 0.4, 1.2), dynamic_w=(0.2, 0.5, 1.1)),
@@ -267,6 +267,20 @@ class TestOracle:
         ]
         plan = planned(Mix("m", apps=[app(hz=8.0)], events=events, duration_s=4), on, LADDER)
         assert meets_every_slo(run(plan, oracle(plan)))
+
+    def test_units_go_away_and_come_back(self):
+        names = [one.name for one in BIG_LITTLE.units]
+        away = [at(1, unit=names[0], cores=0), at(2, unit=names[0], cores=None)]
+        plan = planned(Mix("m", apps=[app(hz=8.0)], events=away, duration_s=3), BIG_LITTLE)
+        found, least_j = run(plan, oracle(plan)), lower_bound_j(plan)
+        assert meets_every_slo(found)
+        assert least_j is not None
+        assert units_j(found) >= least_j * (1 - 1e-9)
+        never_both = [*away, at(2, unit=names[1], cores=0)]
+        plan = planned(Mix("m", apps=[app(hz=8.0)], events=never_both, duration_s=3), BIG_LITTLE)
+        assert meets_every_slo(simulate(plan, log=False))
+        with pytest.raises(SimulationError, match=r"app 'app' has none: no unit .* is there all the time"):
+            best(plan)
 
     def test_leaves_clocks_to_a_governor_where_that_is_cheaper(self):
         # In bursts too short for a cut of its own; between them the lowest clock would do.

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.small_mixes import app
 from workloads.mix.app import Family
-from workloads.mix.arrivals import External, Periodic, Poisson
+from workloads.mix.arrivals import External, Periodic, Poisson, Trace
 from workloads.mix.errors import MixError
 
 
@@ -21,16 +21,19 @@ from workloads.mix.errors import MixError
         ({"arrivals": Periodic(hz=100), "latency_ms": 70}, 7),
         ({"arrivals": Poisson(hz=30), "latency_ms": 150}, 5),
         ({"arrivals": External(), "latency_ms": 5000}, 2),
+        ({"arrivals": Poisson(hz=30), "latency_ms": 1e308}, 10_000_000),
         ({"arrivals": Periodic(hz=100), "latency_ms": 70, "queue": 1}, 1),
     ],
 )
 def test_queue_bound_is_what_arrives_within_a_target(fields: dict[str, Any], bound: int) -> None:
-    assert app(**fields).queue_bound() == bound
+    assert app(**fields).queue_bound(10.0) == bound
 
 
-def test_queue_bound_follows_the_target_in_force() -> None:
-    assert app(arrivals=Periodic(hz=100)).queue_bound(latency_ms=120) == 12
-    assert app(arrivals=Periodic(hz=100), queue=4).queue_bound(latency_ms=120) == 4
+def test_queue_bound_of_a_trace_is_that_of_the_apps_own_presence() -> None:
+    # 40 requests a second for 5 s, and one a minute for an hour after that.
+    busy = [k / 40 for k in range(200)]
+    assert app(arrivals=Trace([*busy, *range(60, 3600, 60)]), latency_ms=100).queue_bound(5.0) == 4
+    assert app(arrivals=Trace(busy), latency_ms=100).queue_bound(5.0) == 4
 
 
 def test_a_family_is_a_ladder_of_the_users_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,14 +95,18 @@ def test_generators_differ_by_seed_and_by_name() -> None:
         (Periodic(hz=15), 15),
         (Poisson(hz=0.5), 0.5),
         (Trace([3, 4, 5, 7]), 0.75),
+        (Trace([3, 4, 5, 7, 10, 5000]), 0.75),
+        (Trace([3, 4000]), None),
+        (Trace([11, 12]), None),
         (Trace([3]), None),
+        (Trace([0, 1e-320]), None),
         (Trace([3, 3]), None),
         (External(), None),
         (Saturate(), None),
     ],
 )
 def test_rate_is_the_mean_or_unknown(kind: Arrivals, rate_hz: float | None) -> None:
-    assert kind.rate_hz == rate_hz
+    assert kind.rate_hz(10.0) == rate_hz
 
 
 @pytest.mark.parametrize("kind", [External(), Saturate()])
@@ -126,7 +130,12 @@ def test_trace_from_a_file_and_from_a_list_are_the_same(tmp_path: Path) -> None:
         (b"nan\n", r"gate\.csv', line 1: the time must be a finite number, not nan"),
         (b"1\ninf\n", r"gate\.csv', line 2: the time must be a finite number, not inf"),
         (b"time_s\n1\n", r"gate\.csv', line 1: 'time_s' is not a number of seconds"),
-        (b"1,2\n", r"gate\.csv', line 1: '1,2' is not a number of seconds; write one time a line"),
+        (b"1,2\n", r"gate\.csv', line 1: '1,2' is not a number of seconds; .* decimal point; .*column=1"),
+        (b"1,2,3\n", r"line 1: it has 3 columns; give the number of the one with the times, .*column=1"),
+        (b"Timestamp,Model\n5,GPT-4\n", r"line 1: it has the columns 'Timestamp', 'Model'; name .*column='Timestamp'"),
+        (b"time\n1\n", r"line 1: 'time' is not a number .*if this is a heading, Trace\(\.\.\., column='time'\)"),
+        (b"1\n2 s\n", r"line 2: '2 s' is not a number of seconds; write one time a line\."),
+        (b"1\x00\n", r"gate\.csv' is not a text file: it holds zero bytes"),
         (b"\n# nothing\n", r"gate\.csv'\)? holds no arrival time"),
         (b"\x89PNG\xff\xfe\x00", r"gate\.csv' is not a text file"),
     ],
@@ -141,6 +150,8 @@ def test_a_bad_trace_file_is_named_with_its_line(tmp_path: Path, content: bytes,
 @pytest.mark.parametrize(
     ("times", "message"),
     [
+        (np.array(1.0), r"Trace takes a file or a list of seconds, not array\(1\.\)"),
+        ("a\0b", r"is not a text file: embedded null byte"),
         ([], r"Trace\(\[\]\) holds no arrival time"),
         ([2, 1], r"item 1: the time 1\.0 is before 2\.0"),
         ([0, "1"], r"item 1: the time must be a number, not '1'\. Did you mean 1\?"),

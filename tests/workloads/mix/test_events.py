@@ -50,7 +50,7 @@ def test_none_lifts_a_limit_and_is_not_the_same_as_not_given() -> None:
         ((10, "a"), {"min_accuracy": 80}, r"Did you mean 0\.80\?"),
         ((10,), {"unit": "big", "busy": 40}, r"busy must be between 0 and 1, not 40\. Did you mean 0\.40\?"),
         ((10,), {"unit": "big", "busy": None}, r"busy must be a number, not None"),
-        ((10,), {"unit": "big", "cores": 0}, r"cores must be at least 1, not 0"),
+        ((10,), {"unit": "big", "cores": -1}, r"cores must be at least 0, not -1"),
         ((10,), {"unit": "big", "cores": 1.5}, r"cores must be a whole number, not 1\.5"),
         ((10,), {"unit": "big", "max_mhz": 0}, r"max_mhz must be above 0, not 0"),
         ((10,), {"unit": 3, "max_mhz": 1}, r"unit must be a name, not 3"),

@@ -51,7 +51,7 @@ def test_a_script_is_a_module_with_neighbours_for_the_time_it_runs(script: Path)
     )
     search_path, modules = list(sys.path), set(sys.modules)
     (app,) = load_mix(script).apps
-    assert app.arrivals.rate_hz == 7
+    assert app.arrivals.hz == 7
     assert app.on_result is not None
     assert app.on_result(None, None).name == app.on_result.__module__  # type: ignore[attr-defined]
     assert sys.path == search_path

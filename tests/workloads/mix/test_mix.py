@@ -203,6 +203,12 @@ def test_the_ends_of_the_ranges_belong_to_them() -> None:
         ),
         (lambda: mix().targets_of("garag"), r"no app 'garag'\. Did you mean 'garage'\?"),
         (lambda: Mix("", apps=[app()], duration_s=3), r"mix: name must be a name, not ''"),
+        (lambda: Mix("../../x", apps=[app()], duration_s=3), r"mix: name must be .* without '/', not '\.\./\.\./x'"),
+        (lambda: Mix("a\0b", apps=[app()], duration_s=3), r"mix: name must be a name of printable characters"),
+        (lambda: Mix("a\ud800", apps=[app()], duration_s=3), r"mix: name must be a name of printable characters"),
+        (lambda: Mix("é" * 80, apps=[app()], duration_s=3), r"mix: name must have at most 150 bytes, not 160"),
+        (lambda: app("a" * 250), r"app: name must have at most 150 bytes, not 250: 'aaa"),
+        (lambda: mix(apps=np.array(1.0)), r"apps must be a list, not array\(1\.\)"),
     ],
 )
 def test_a_bad_mix_is_refused(make: Callable[[], object], message: str) -> None:

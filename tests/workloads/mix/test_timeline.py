@@ -68,7 +68,7 @@ def test_a_change_of_one_target_carries_the_others():
                 {},
                 optional={
                     "max_mhz": st.sampled_from([None, 500.0, 800.0, 1000.0]),
-                    "cores": st.sampled_from([None, 1]),
+                    "cores": st.sampled_from([None, 0, 1]),
                     "busy": st.floats(0, 1),
                 },
             ).filter(bool),
@@ -81,6 +81,10 @@ def test_a_limit_of_a_unit_carries_the_others_and_none_lifts_one(given_changes):
     in_force = {unit: {"max_mhz": None, "cores": None, "busy": 0.0} for unit in UNITS}
     expected = []
     for unit, changed in given_changes:
+        if all({**in_force, unit: {**in_force[unit], **changed}}[one]["cores"] == 0 for one in UNITS):
+            with pytest.raises(MixError, match=r"cores=0\): then every unit of board 'test' is away"):
+                changes(*events)
+            return
         in_force[unit] = {**in_force[unit], **changed}
         now = in_force[unit]
         expected.append(
@@ -100,6 +104,13 @@ def test_a_number_of_cores_means_the_first_cpus_of_the_unit():
         mix(*(at(10 * count, unit="pair", cores=count) for count in (1, 2, 3, 4))), replace(BOARD, units=(backwards,))
     )
     assert [event.change.cpus_online for _, event in told] == [(7,), (2, 7), (2, 5, 7), (2, 5, 7)]
+
+
+def test_a_power_mode_takes_units_away_and_brings_them_back():
+    events = [at(4, unit="pair", cores=0), at(6, unit="pair", max_mhz=800), at(8, unit="pair", cores=None)]
+    told = timeline(mix(*events), BOARD)
+    assert [event.change.cpus_online for _, event in told] == [(), (), BOARD.unit("pair").all_cpus]
+    assert told[0][1].text == "pair: cores 0"
 
 
 def test_a_power_cap_is_set_and_lifted():

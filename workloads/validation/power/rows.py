@@ -8,7 +8,7 @@ from typing import Literal
 
 from actors.cluster import find_board
 from scheduler.board import SAME_CLOCK, Board, BoardUnit
-from scheduler.errors import InputError, did_you_mean
+from scheduler.errors import InputError, did_you_mean, shown
 from workloads.validation.power.networks import activity_of
 from workloads.validation.power.table import BY_UNIT, Line, PowerTableError
 
@@ -99,7 +99,7 @@ def _row(line: Line, board: Board) -> MeasuredPower:
         if unit and unit not in _names(board):
             raise line.error(
                 column,
-                f"{board.name} has no unit {unit!r}.{did_you_mean(unit, _names(board))} It has "
+                f"{board.name} has no unit {shown(unit)}.{did_you_mean(unit, _names(board))} It has "
                 f"{', '.join(_names(board))}; leave the cell empty",
             )
     rail = line.cell("rail") or ALL_UNITS
@@ -147,7 +147,8 @@ def _behind(line: Line, board: Board, rail: str) -> tuple[list[BoardUnit], bool]
             known = [WHOLE, ALL_UNITS, *_names(board), *sensors]
             raise line.error(
                 "rail",
-                f"{board.name} has no rail or unit {name!r}.{did_you_mean(name, known)} There are {', '.join(known)}; "
+                f"{board.name} has no rail or unit {shown(name)}.{did_you_mean(name, known)} "
+                f"There are {', '.join(known)}; "
                 f"several units are joined by +",
             )
     if not names:

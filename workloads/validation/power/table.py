@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduler.errors import InputError, did_you_mean
+from scheduler.errors import InputError, did_you_mean, shown
 
 COLUMNS = ("board", "rail", "mhz", "busy", "network", "activity", "power_w", "role", "source", "note")
 """The columns; `power_w` has to be there. Those of `BY_UNIT` are also written with a unit, as in `mhz:gpu`."""
@@ -60,7 +60,7 @@ class Line:
 
     def error(self, column: str, problem: str) -> PowerTableError:
         """Return an error that names this row, a column and its value."""
-        return PowerTableError(f"{self.where}, {column} {self.cell(column)!r}: {problem}.")
+        return PowerTableError(f"{self.where}, {column:.60} {shown(self.cell(column))}: {problem:.600}.")
 
 
 def read_table(path: Path) -> list[Line]:
@@ -76,7 +76,10 @@ def read_table(path: Path) -> list[Line]:
         raise PowerTableError(f"{path}: can't be read ({why}); give a CSV file in UTF-8.") from None
     # Comments become empty lines, so that the reader's count of lines stays the file's.
     reader = csv.reader("" if line.startswith("#") else line for line in text.splitlines())
-    rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    try:
+        rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise PowerTableError(f"{path}: is no CSV: {error}; give a CSV file in UTF-8.") from None
     if len(rows) < 2:
         raise PowerTableError(f"{path}: has no rows; give a line with the columns, and a line for each figure.")
     heads = rows[0][1]
@@ -88,11 +91,11 @@ def _check_heads(path: Path, heads: Sequence[str]) -> None:
     for head in heads:
         name, colon, unit = head.partition(":")
         if heads.count(head) > 1:
-            raise PowerTableError(f"{path}: the column {head!r} is there twice; rename or remove one.")
+            raise PowerTableError(f"{path}: the column {shown(head)} is there twice; rename or remove one.")
         if name not in COLUMNS or (colon and (name not in BY_UNIT or not unit)):
             split = " Separate columns by commas." if ";" in head or "\t" in head else did_you_mean(head, COLUMNS)
             raise PowerTableError(
-                f"{path}: the column {head!r} is unknown.{split} There are {', '.join(COLUMNS)}, and mhz:UNIT, "
+                f"{path}: the column {shown(head)} is unknown.{split} There are {', '.join(COLUMNS)}, and mhz:UNIT, "
                 f"busy:UNIT and activity:UNIT; text of your own goes into note."
             )
     if "power_w" not in heads:
