@@ -142,6 +142,8 @@ def test_what_a_fenced_process_still_writes_has_no_effect(crew, monkeypatch):
 
     crew.ledger.pace("big", 500.0, {slot: Pace(rest_mhz=500.0, least_mhz=2000.0, share=1.0) for slot in range(3)})
     pid = crew.fork(work)
+    os.close(writing)  # so that a child that dies ends the read below
+    until(lambda: crew.holds(0))
     heir = Request(crew.ledger, 1, [4, 5], 0.5).got()
     before = crew.ledger._file.entry(1), crew.ledger._file.cores(0), crew.ledger.wanted_mhz("big")
     os.kill(pid, signal.SIGCONT)

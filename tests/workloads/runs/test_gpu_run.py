@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -156,22 +155,15 @@ def test_a_killed_executor_comes_back_and_requests_are_served_again(watched, tmp
     live = watched.live
     wait_for(lambda: (tmp_path / "results-a").exists() and (tmp_path / "results-b").exists())
     pid = ray.get(live.executor("gpu").pid.remote())
-    errors = {name: Counter() for name in live.plan.apps}
-
-    def failing() -> bool:
-        for name, seen in errors.items():
-            seen.update(ray.get(live.worker(name).errors.remote()))
-        return all(errors.values())
-
     os.kill(pid, signal.SIGKILL)
-    wait_for(failing)
+    wait_for(lambda: all(watched.of("fault", name) for name in live.plan.apps))
     again = wait_for(lambda: _pid(live))
     assert again != pid
     back_s = live.clock.now_s()
-    lines = {name: len(results(tmp_path, name)) for name in errors}
-    wait_for(lambda: all(len(results(tmp_path, name)) > lines[name] + 5 for name in errors))
-    for seen in errors.values():
-        assert all("the executor of unit 'gpu'" in text for text in seen)
+    lines = {name: len(results(tmp_path, name)) for name in live.plan.apps}
+    wait_for(lambda: all(len(results(tmp_path, name)) > lines[name] + 5 for name in lines))
+    for name in live.plan.apps:
+        assert all("the executor of unit 'gpu'" in fault["text"] for fault in watched.of("fault", name))
     summary = live.finish(Listener(on_entry=watched.entries.append))
     assert not [entry for entry in watched.entries if entry["kind"] == "lost"]  # no worker was
     assert 0 < summary.units["gpu"].busy < 1
