@@ -111,6 +111,9 @@ class _Transport:
             plan=plan,
         )
 
+    def ended(self, apps: Collection[str]) -> list[str]:
+        return []  # these workers are no processes
+
     def send(self, effect: Effect) -> Hashable:
         token = next(self._tokens)
         try:

@@ -37,7 +37,8 @@ def served(tmp_path):
         one.shift(SMALL)
         one.run_until(0.5)
         try:
-            return one, one.statuses(), one.worker.errors(), got
+            faults = {fault.text: fault.times for fault in one.worker.totals().faults}
+            return one, one.statuses(), faults, got
         finally:
             one.worker.stop()
 
