@@ -1,7 +1,8 @@
-"""Runs the tests in two processes at once: those that start Ray and then those of networks, and all others.
+"""Runs the tests in two processes at once: one begins with those that start Ray, one with all others but the networks'.
 
-`python tests/run_all.py`. Tests that start Ray wait most of the time, so both take about as long. The output of the
-first is shown as it comes, that of the second at its end. The exit status is 0 if all pass.
+`python tests/run_all.py`. Tests that start Ray wait most of the time, so both take about as long. Whichever ends first
+goes on with a share of the networks' tests. The output of the first is shown as it comes, that of the second at its
+end. The exit status is 0 if all pass.
 """
 
 from __future__ import annotations
@@ -9,31 +10,51 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
+from collections import deque
 from pathlib import Path
 from typing import IO
 
 TESTS = Path(__file__).parent
-NETWORKS = str(TESTS / "supernets")
+NETWORKS = TESTS / "supernets"
+PACKAGES = [str(NETWORKS / name) for name in ("engines", "ofa", "pictures", "search", "slimmable")]
 PYTEST = [sys.executable, "-m", "pytest", "-m"]
-ON_RAY_AND_NETWORKS = ([*PYTEST, "ray and not slow"], [*PYTEST, "not ray and not slow", NETWORKS])
+ON_RAY = [*PYTEST, "ray and not slow"]
+OTHERS = [*PYTEST, "not ray and not slow", f"--ignore={NETWORKS}", str(TESTS)]
+SHARES_OF_NETWORKS = (
+    [*PYTEST, "not ray and not slow", *PACKAGES[:2]],
+    [*PYTEST, "not ray and not slow", *PACKAGES[2:]],
+    [*PYTEST, "not ray and not slow", *(f"--ignore={one}" for one in PACKAGES), str(NETWORKS)],
+)
 INTERRUPTED = 2
 """Exit status of a pytest that Ctrl-C has ended."""
-
-OTHERS = [*PYTEST, "not ray and not slow", f"--ignore={NETWORKS}", str(TESTS)]
 
 
 def main() -> int:
     """Run all shares and return the first exit status that is not 0."""
+    left = deque(SHARES_OF_NETWORKS)
+    statuses: list[int] = []
     with tempfile.TemporaryFile() as said:
-        others = subprocess.Popen(OTHERS, stdout=said, stderr=subprocess.STDOUT)
-        statuses: list[int] = []
-        for share in ON_RAY_AND_NETWORKS:
-            statuses.append(_ended(subprocess.Popen(share)))
-            if statuses[-1] == INTERRUPTED:
-                break
-        statuses.append(_ended(others))
+        second = threading.Thread(target=_run, args=(OTHERS, left, statuses, said))
+        second.start()
+        _run(ON_RAY, left, statuses, None)
+        second.join()
         _show(said)
     return next((status for status in statuses if status), 0)
+
+
+def _run(first: list[str], left: deque[list[str]], statuses: list[int], output: IO[bytes] | None) -> None:
+    """Run one share, and then what is left, until nothing is or Ctrl-C ends a share."""
+    share: list[str] | None = first
+    while share:
+        process = subprocess.Popen(share, stdout=output, stderr=None if output is None else subprocess.STDOUT)
+        statuses.append(_ended(process))
+        if statuses[-1] == INTERRUPTED:
+            left.clear()
+        try:
+            share = left.popleft()
+        except IndexError:
+            share = None
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int:
