@@ -15,7 +15,7 @@ from fuzz.mutation import changed, damaged
 from scheduler.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-INPUTS = 25
+INPUTS = 15
 
 
 def test_damaged_inputs_of_every_parser_end_in_clean_errors() -> None:
