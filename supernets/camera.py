@@ -5,10 +5,12 @@ Needs OpenCV, which the extra `camera` installs.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import logging
 import threading
 import time
+import weakref
 from contextlib import closing
 from os import PathLike
 from typing import Any
@@ -99,6 +101,7 @@ class Camera:
         self._open()
 
     def _set_up(self) -> None:
+        _cameras.add(self)
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._frame: Frame | None = None
@@ -146,6 +149,16 @@ class Camera:
                         self._frame, self._frame_at_s = result, time.monotonic()
                         self._failure, self._tries = "", 0
                     self._changed.notify_all()
+
+
+_cameras: weakref.WeakSet[Camera] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close what is open: a thread that is in OpenCV when Python ends is torn out of C++, which aborts the process."""
+    for camera in list(_cameras):
+        camera.close()
 
 
 class _WallClock:

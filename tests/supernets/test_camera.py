@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.server
 import pickle
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +96,14 @@ def test_a_closed_camera_opens_again(video: Path, opened) -> None:
     camera.close()
     assert readers() == before
     assert shade(camera(1)) in SHADES
+
+
+def test_a_program_may_end_while_a_camera_reads(video: Path) -> None:
+    code = "import sys; from supernets.camera import Camera; camera = Camera(sys.argv[1]); camera(0)"
+    end = "; import atexit; atexit._run_exitfuncs(); import threading; print(threading.active_count())"
+    ended = subprocess.run([sys.executable, "-c", code + end, str(video)], capture_output=True, text=True, check=False)
+    # The reader is gone before Python takes itself down, so nothing is torn out of OpenCV.
+    assert (ended.returncode, ended.stdout.strip()) == (0, "1"), ended.stderr
 
 
 def test_a_camera_is_a_source_of_photos(video: Path, opened) -> None:
