@@ -45,7 +45,7 @@ is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import assert_never
 
@@ -66,6 +66,7 @@ from scheduler.messages import (
     Standing,
     UnitSwitched,
 )
+from scheduler.rings import ring_breakers
 from scheduler.unit_transition import UnitClock, UnitSwitching
 from scheduler.views import Gear, Plan
 
@@ -403,29 +404,3 @@ class Transition:
 
 def _logged(log: Log | None) -> list[Effect]:
     return [] if log is None else [log]
-
-
-def ring_breakers(blocked: Mapping[str, set[str]]) -> Iterator[str]:
-    """Yield one application, the first, of each ring of applications that wait for each other.
-
-    `{"a": {"b"}, "b": {"a"}, "c": {"a"}}` yields `a` alone: `c` is in no ring and waits until `a` has moved.
-    `{"a": {"b", "c"}, "b": {"a"}}` yields nothing: the ring also waits for `c`, which can still move.
-
-    Args:
-        blocked: by application that has to wait, those that it waits for.
-    """
-    broken: set[str] = set()
-    for name in blocked:
-        # All that it waits for, directly or through others.
-        reach: set[str] = set()
-        ahead = set(blocked[name])
-        while ahead:
-            other = ahead.pop()
-            if other not in reach:
-                reach.add(other)
-                ahead |= blocked.get(other, set())
-        # A ring waits for itself. One that also waits for an application outside the ring is left alone: that one can
-        # still move, or must not be disturbed. One application for each ring is enough to set all of the ring going.
-        if name in reach and reach <= set(blocked) and not reach & broken:
-            broken.add(name)
-            yield name

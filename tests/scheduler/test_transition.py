@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from helpers.fake_world import BOARD, EPOCH_S, Scripted, gear, make_spec, make_world, quiet, retarget
 from scheduler.manager import Manager
 from scheduler.messages import Activate, Activated, ClockSet, Log, Pin, Pinned, Prepare, Prepared, SetClock, Tick
-from scheduler.transition import ACK_TIMEOUT_S, Transition, ring_breakers
+from scheduler.rings import ring_breakers
+from scheduler.transition import ACK_TIMEOUT_S, Transition
 from scheduler.views import Plan
 
 
