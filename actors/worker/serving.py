@@ -167,13 +167,13 @@ class Served:
 
     Attributes:
         service: when and where it ran.
-        lease: the lease by which it held its cores.
+        progress_ms: its unit's progress while it ran, as the ledger counts it; None where clocks can't be set.
         output: output of the network; None if it failed.
         error: what its inference raised, as text; None if it succeeded.
     """
 
     service: Service
-    lease: Lease
+    progress_ms: float | None
     output: Output | None
     error: str | None
 
@@ -263,7 +263,15 @@ class RequestServer:
             unit=engaged.unit,
             cores=engaged.gear.cores,
         )
-        return Served(service=service, lease=lease, output=output, error=error)
+        return Served(service=service, progress_ms=self._progress_ms(engaged, lease, end_s), output=output, error=error)
+
+    def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
+        """Return a unit's progress from a lease's begin to a moment just now; None where clocks can't be set."""
+        if not engaged.board_unit.settable:
+            return None
+        # Read at once. The clock may change when the cores are given back, and what it was before is then unknown.
+        now = self._ledger.read(lease.unit)
+        return now.progress_ms - (now.now_s - end_s) * 1e3 * now.pace - lease.start_progress_ms
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
         """Score and record a request that ran, and hand its result to its client and to `on_result`."""
@@ -300,14 +308,9 @@ class RequestServer:
         board does not know of is left. For example, 48 ms at half the profiled pace are 24 ms of progress; over a mean
         of 20 ms that is 1.2.
         """
-        unit, service = engaged.board_unit, served.service
-        if not unit.settable:  # there is one clock, and a real load shows in what was observed
-            return service.service_ms * unit.speed / engaged.mean_ms
-        # The ledger counts a unit's progress: time weighted by the pace of each moment. The difference since the lease
-        # began is the service on the profiled core; the progress since the result was there does not belong to it.
-        now = self._ledger.read(unit.name)
-        since_end_ms = (now.now_s - service.end_s) * 1e3 * now.pace
-        return (now.progress_ms - since_end_ms - served.lease.start_progress_ms) / engaged.mean_ms
+        if served.progress_ms is None:  # there is one clock, and a real load shows in what was observed
+            return served.service.service_ms * engaged.board_unit.speed / engaged.mean_ms
+        return served.progress_ms / engaged.mean_ms
 
 
 def refuse(request: Request, error: Exception) -> None:
