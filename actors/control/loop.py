@@ -10,7 +10,7 @@ It does not know Ray: a `Transport` carries calls and reports.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, assert_never
@@ -41,6 +41,9 @@ from scheduler.messages import (
 _LONGEST_WAIT_S = 0.1
 """Longest wait on the wall between two looks at whether the loop was told to stop."""
 
+
+_MOST_TIMES = 10_000
+"""Most times of decisions that are kept, the latest; a run that goes on for days has millions."""
 
 _BACK_WALL_S = 60.0
 """Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
@@ -99,15 +102,15 @@ class LoopFigures:
     Attributes:
         epochs: number of epochs that the loop ran.
         overruns: number of epochs that were skipped because the one before had not ended.
-        solve_ms: for each decision, how long it took, in milliseconds on the wall.
-        apply_ms: for each decision that changed something, time until the last answer that it was carried out, in
-            milliseconds on the wall.
+        solve_ms: for each of the latest 10,000 decisions, how long it took, in milliseconds on the wall.
+        apply_ms: for each of the latest 10,000 that changed something, time until the last answer that it was carried
+            out, in milliseconds on the wall.
     """
 
     epochs: int = 0
     overruns: int = 0
-    solve_ms: list[float] = field(default_factory=list)
-    apply_ms: list[float] = field(default_factory=list)
+    solve_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
+    apply_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
