@@ -26,7 +26,7 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
-from workloads.results.run_dir import GearChange, RunDirError, StoredRun, read_run
+from workloads.results.run_dir import EPOCHS_FILE, GearChange, RunDirError, StoredRun, read_run
 from workloads.results.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
@@ -117,6 +117,7 @@ def _header(run: StoredRun) -> str:
     if run.cut_short is not None:
         said.append(f"This run is void: it ended after {summary.duration_s:.2f} s. {run.cut_short}")
     said += [f"Missing: {line}." for line in run.missing]
+    said += [f"{EPOCHS_FILE}: {run.thinned}."] if run.thinned else []
     return (
         f"<header><h1>{escape(summary.mix)}</h1>"
         f"<p>Policy <b>{escape(summary.policy)}</b> on board <b>{escape(summary.board)}</b>; "

@@ -29,6 +29,7 @@ from workloads.results.stored_requests import (
     write_run,
 )
 from workloads.results.summary import Summary, SummaryError, read_summary
+from workloads.results.thinning import THINNED, Thinned
 
 __all__ = [
     "EPOCHS_FILE",
@@ -242,6 +243,7 @@ class StoredRun:
         arrivals_s: Arrivals of all requests of each app, shape (m,).
         cut_short: Reason why the run did not come to its end; None if it did, or if nothing was left to say it.
         missing: Lines on what the directory lacks.
+        thinned: The part of the log that is thinned; None if it has every epoch.
     """
 
     path: Path
@@ -259,6 +261,7 @@ class StoredRun:
     arrivals_s: dict[str, FloatArray]
     cut_short: str | None = None
     missing: tuple[str, ...] = ()
+    thinned: Thinned | None = None
 
 
 def read_run(run_dir: str | PathLike[str]) -> StoredRun:
@@ -320,6 +323,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         arrivals_s=arrivals_s,
         cut_short=cuts[-1].reason if cuts else None,
         missing=tuple(missing),
+        thinned=next(iter(of_kind(THINNED, Thinned)), None),
     )
 
 
