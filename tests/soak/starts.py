@@ -84,6 +84,7 @@ class Starts:
 
     def command(self, way: signal.Signals | None) -> None:
         """Start the command, and end it in one of the ways."""
+        shutil.rmtree(self._out / "run", ignore_errors=True)
         run = self._start(COMMAND, "run", self._out / "mix.py", "--out", self._out / "run", "--share", "--json")
         after_s = self._random.uniform(0.0, _LATEST_S)
         if way is not None:
@@ -93,21 +94,19 @@ class Starts:
         code = self._wait(run)
         self.ended[f"{way.name if way else 'to its end'}: {code}"] += 1
         if code not in _ALLOWED[way]:
-            self.wrong.append(
-                f"{way} after {after_s:.2f} s: exit code {code}: {(self._out / 'said').read_text()[-600:]}"
-            )
+            self._is_wrong(f"{way} after {after_s:.2f} s: exit code {code}: {(self._out / 'said').read_text()[-600:]}")
         self._look(run.pid, code)
 
     def deployments(self, count: int) -> None:
         """Deploy a mix again and again in one process."""
-        run = self._start(sys.executable, "-P", "-c", _DEPLOY, json.dumps(self._models), count)
+        run = self._start(sys.executable, "-P", "-c", _DEPLOY, json.dumps(self._models[:1]), count)
         code = self._wait(run)
         seen = [json.loads(line) for line in (self._out / "stdout").read_text().splitlines()]
         self.ended["deploy"] += len(seen)
         if code or len(seen) != count:
-            self.wrong.append(f"deploy: exit code {code}: {(self._out / 'said').read_text()[-600:]}")
+            self._is_wrong(f"deploy: exit code {code}: {(self._out / 'said').read_text()[-600:]}")
         if seen and seen[-1] != seen[min(1, len(seen) - 1)]:
-            self.wrong.append(f"deploy: descriptors, Python's threads, threads after each: {seen}")
+            self._is_wrong(f"deploy: descriptors, Python's threads, threads after each: {seen}")
         print("deploy: descriptors, Python's threads, threads after each:", seen, flush=True)
         self._look(run.pid, code)
 
@@ -119,7 +118,7 @@ class Starts:
         os.environ.pop("TMPDIR") if before is None else os.environ.update(TMPDIR=before)
         self._look_after_killed()
         if left := [str(path) for path in self._temporary.iterdir()]:
-            self.wrong.append(f"left in TMPDIR: {left}")
+            self._is_wrong(f"left in TMPDIR: {left}")
 
     def _start(self, *command: object) -> subprocess.Popen[bytes]:
         with (self._out / "stdout").open("wb") as stdout, (self._out / "said").open("wb") as said:
@@ -140,6 +139,10 @@ class Starts:
             run.wait()
             return None
 
+    def _is_wrong(self, what: str) -> None:
+        self.wrong.append(what)
+        print(what, flush=True)
+
     def _look(self, pid: int, code: int | None) -> None:
         if code == -signal.SIGKILL:
             self._killed.append(pid)
@@ -158,7 +161,7 @@ class Starts:
         while (left := [*tagged(pid), *directories(pid, self._temporary)]) and time.monotonic() < end_s:
             time.sleep(0.5)
         if left:
-            self.wrong.append(f"left after {after}: {left}")
+            self._is_wrong(f"left after {after}: {left}")
 
 
 def directories(pid: int, temporary: Path) -> Iterator[str]:
