@@ -54,6 +54,19 @@ def test_a_second_signal_does_not_stop_the_clean_up():
     assert process.returncode == 0
 
 
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost():
+    """Python prints what a finaliser raises, and goes on."""
+    process = begin(
+        "import os, signal\nsignals.interrupt()\n"
+        "class Late:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); sum(range(1000))\n"
+        "print('ready', flush=True)\n"
+        "try: Late(); time.sleep(600)\n"
+        "except KeyboardInterrupt: print(signals.name)"
+    )
+    assert process.communicate(timeout=60) == ("SIGTERM\n", "")
+
+
 def test_a_signal_that_was_ignored_stays_ignored():
     process = begin(
         "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN); signals = Signals(); signals.leave_at_once()\n"
