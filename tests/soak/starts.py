@@ -31,12 +31,14 @@ from helpers.tiny_networks import network
 ROOT = Path(__file__).parents[2]
 
 _WAYS: tuple[signal.Signals | None, ...] = (None, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-_ALLOWED = {None: {0}, signal.SIGINT: {0, 130}, signal.SIGTERM: {0, 143}, signal.SIGKILL: {0, -9}}
-"""Exit codes; 0 also where a run had come to its end before the signal."""
+_ALLOWED = {None: {0}, signal.SIGINT: {0, 130, -2}, signal.SIGTERM: {0, 143, -15}, signal.SIGKILL: {0, -9}}
+"""Exit codes: 0 also where a run had come to its end before the signal, -2 and -15 while Python itself started."""
+_TOO_SLOW = "never ran: no gear was ever in force"
+"""What a run says with exit code 1 on a machine on which a worker needs longer than the run of a second."""
 _LATEST_S = 20.0
 """Latest time of a signal after the start of the command, on a machine that does nothing else."""
 _HANGS_S = 300.0
-_DEPLOYS = 10
+_DEPLOYS = 5
 """Deployments of one process."""
 
 _MIX = """
@@ -93,8 +95,9 @@ class Starts:
             run.send_signal(way)
         code = self._wait(run)
         self.ended[f"{way.name if way else 'to its end'}: {code}"] += 1
-        if code not in _ALLOWED[way]:
-            self._is_wrong(f"{way} after {after_s:.2f} s: exit code {code}: {(self._out / 'said').read_text()[-600:]}")
+        said = (self._out / "said").read_text()
+        if code not in _ALLOWED[way] and not (code == 1 and _TOO_SLOW in said):
+            self._is_wrong(f"{way} after {after_s:.2f} s: exit code {code}: {said[-600:]}")
         self._look(run.pid, code)
 
     def deployments(self, count: int) -> None:
