@@ -83,7 +83,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_ends_without_a_traceback_while_it_is_imported(tmp_path, number, code):
     process = subprocess.Popen(
-        [*AS_FROM_A_TERMINAL, COMMAND, "run", ROOT / "examples/one_app.py", "--backend", "sim", "--out", tmp_path / "o"],
+        [*AS_FROM_A_TERMINAL, COMMAND, "run", ROOT / "examples/one_app.py", "--backend=sim", "--out", tmp_path / "o"],
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
