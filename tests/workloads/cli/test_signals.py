@@ -15,12 +15,14 @@ from helpers.live_runs import wait_for
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+AS_FROM_A_TERMINAL = ("env", "--default-signal=INT,TERM,HUP")
+"""Under nohup, or in a shell's background, the tests themselves ignore signals, and what they start would too."""
 BEGIN = "import time; from workloads.cli.signals import Signals; signals = Signals()\n"
 
 
 def begin(script: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", BEGIN + script],
+        [*AS_FROM_A_TERMINAL, sys.executable, "-c", BEGIN + script],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -81,7 +83,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_ends_without_a_traceback_while_it_is_imported(tmp_path, number, code):
     process = subprocess.Popen(
-        [COMMAND, "run", ROOT / "examples" / "one_app.py", "--backend", "sim", "--out", tmp_path / "out"],
+        [*AS_FROM_A_TERMINAL, COMMAND, "run", ROOT / "examples/one_app.py", "--backend=sim", "--out", tmp_path / "o"],
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
