@@ -24,7 +24,7 @@ from actors.agent.devices.hand_back import HandedBack
 from actors.agent.machine import Machine
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, read_clock
-from actors.collecting import set_aside_what_is_loaded
+from actors.collecting import collect_every_minute
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
 from actors.reaping import watch_driver
@@ -183,7 +183,7 @@ class AgentActor:
             clock=self._clock,
             machine=self._machine,
         )
-        set_aside_what_is_loaded()
+        collect_every_minute()
         self._agent.start()
 
     @ray.method(concurrency_group="control")

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from actors.clock import read_clock
-from actors.collecting import set_aside_what_is_loaded
+from actors.collecting import collect_every_minute
 from actors.control.loop import ControlLoop, LoopFigures
 from actors.control.ray_transport import RayTransport
 from actors.policies import load_policy, located
@@ -116,7 +116,7 @@ class ManagerActor:
         )
         loop.figures.epochs = take_over.epoch if take_over is not None else 0
         self._figures = loop.figures
-        set_aside_what_is_loaded()
+        collect_every_minute()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="control-loop", daemon=True)
         self._thread.start()
 
