@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from actors.run_places import PREFIX, SHARED_MEMORY, bases
+from actors.run_places import PREFIX, RAY, SHARED_MEMORY, bases
 from helpers.run_processes import tagged_processes
 
 _NAMES = {
@@ -108,9 +108,9 @@ def _sizes_kb(driver: int, out: Path) -> dict[str, float]:
         for directory in base.glob(f"{PREFIX}{driver}-*"):
             if base == SHARED_MEMORY:
                 sizes["shared memory"] += _size_kb(directory)
-            sizes["Ray's logs"] += sum(
-                _size_kb(logs) for logs in directory.glob("r/*/logs") if not logs.parent.is_symlink()
-            )
+            if not (directory / RAY).is_symlink():
+                logs = (logs for logs in directory.glob(f"{RAY}/*/logs") if not logs.parent.is_symlink())
+                sizes["Ray's logs"] += sum(map(_size_kb, logs))
     for file in out.glob("*"):
         with suppress(OSError):
             sizes[file.name] = file.stat().st_blocks / 2
