@@ -122,8 +122,8 @@ def test_cpus_that_a_cpuset_leaves_out_are_named_with_the_file_that_says_so():
         check_host(small(cpus=(1, 2, 3)), machine)
     assert (
         "unit 'big': CPUs 2-3 are not allowed to this process: its cpuset leaves them out (/sys/fs/cgroup/box/"
-        "cpuset.cpus.effective has 0-1). Widen it (--cpuset-cpus of a container, AllowedCPUs of a service). Or use some "
-        "of [0, 1], or simulate it with --backend sim."
+        "cpuset.cpus.effective has 0-1). Widen it (--cpuset-cpus of a container, AllowedCPUs of a service). Or use "
+        "some of [0, 1], or simulate it with --backend sim."
     ) in str(caught.value)
 
 
