@@ -41,7 +41,7 @@ weights: $(STAMP)  ## trains ofa-plates again from nothing, in at most two hours
 
 lock: $(STAMP)  ## writes requirements.lock: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --output-file requirements.lock $(ARGS)
+		--custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
 # Each file that is fetched has its hash in requirements.lock, so nothing may be built by tools fetched for that alone:
 # pip and setuptools come first, and build the one package of which there is no wheel.

@@ -50,8 +50,11 @@ _SWITCH_INTERVAL_S = 1e-4
 """Longest time that a thread which prepares in Python keeps the running request waiting; no other work runs here."""
 
 
-_TRIAL_S = 30.0
-"""Longest first run of a network: a device's driver may compile for it."""
+_TRIAL_S = 20.0
+"""Longest first run of a network, for which a device's driver may compile; a longer one is refused."""
+
+_TRIAL_BOUND_S = 25.0
+"""Time after which clients end an executor that can't even refuse it; less than they wait for any answer."""
 
 
 _LOOK_WALL_S = 0.1
@@ -99,8 +102,12 @@ class Executor:
         self._preparing = threading.Lock()  # one network is prepared at a time, while others run
         self._running = threading.Lock()  # the device runs one request at a time
 
-    def hold(self, artifact: Artifact) -> Held:
+    def hold(self, artifact: Artifact, on_hang: Callable[[], object] = lambda: None) -> Held:
         """Make a network ready, unless it is, and keep it until it is released as often as it was held.
+
+        Args:
+            artifact: the network.
+            on_hang: called on another thread if its first run takes too long; it is to end this process.
 
         Raises:
             DeviceLostError: if the device hangs; the process should end and be restarted.
@@ -110,7 +117,7 @@ class Executor:
         if network is None:
             with self._preparing:
                 # Asked again: another connection may have prepared it during the wait for the lock.
-                network = self._held(artifact) or self._prepare(artifact)
+                network = self._held(artifact) or self._prepare(artifact, on_hang)
         return Held(output_shape=network.output_shape, memory_mb=network.run.memory_mb)
 
     def release(self, artifact: Artifact) -> None:
@@ -157,13 +164,17 @@ class Executor:
                 self._networks.move_to_end(artifact)
             return network
 
-    def _prepare(self, artifact: Artifact) -> _Network:
+    def _prepare(self, artifact: Artifact, on_hang: Callable[[], object]) -> _Network:
         prepared = self._load(artifact)
         self._await_turn()
+        guard = threading.Timer(_TRIAL_S, on_hang)
+        guard.daemon = True
+        guard.start()
         try:
-            with self.underway.running(0, _TRIAL_S):
+            with self.underway.running(0, _TRIAL_BOUND_S):
                 output = _one(prepared(_blank(artifact)))  # tells the shape of the output
         finally:
+            guard.cancel()
             self._running.release()
         network = _Network(run=prepared, output_shape=output.shape)
         with self._table:
@@ -272,8 +283,14 @@ class ExecutorServer:
         except WireError as error:
             send(connection, Held(error=_text(error)))
             return
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                send(connection, Held(error=f"its first run on the device did not end within {_TRIAL_S:.0f} s"))
+            self._on_lost()
+
         try:
-            held = replace(self._executor.hold(artifact), holder=next(self._numbers))
+            held = replace(self._executor.hold(artifact, refuse), holder=next(self._numbers))
         except DeviceLostError:
             self._on_lost()  # no answer: the worker asks the next executor
             return
