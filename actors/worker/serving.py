@@ -170,6 +170,7 @@ class Served:
 
     Attributes:
         service: when and where it ran.
+        lease: the lease by which it held its cores.
         progress_ms: its unit's progress while it ran, as the ledger counts it; None where clocks can't be set.
         output: output of the network; None if it failed.
         error: what its inference raised, as text; None if it succeeded.
@@ -177,6 +178,7 @@ class Served:
     """
 
     service: Service
+    lease: Lease
     progress_ms: float | None
     output: Output | None
     error: str | None
@@ -271,7 +273,7 @@ class RequestServer:
             cores=engaged.gear.cores,
         )
         progress_ms = self._progress_ms(engaged, lease, end_s)
-        return Served(service=service, progress_ms=progress_ms, output=output, error=error, hang=hang)
+        return Served(service=service, lease=lease, progress_ms=progress_ms, output=output, error=error, hang=hang)
 
     def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
         """Return a unit's progress from a lease's begin to a moment just now; None where clocks can't be set."""
