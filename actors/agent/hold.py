@@ -7,6 +7,7 @@ the board is as the run wants it, and in the end it is given back as the first o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
+
+_DYING_S = 2.0
+"""Longest wait on the wall for the lock of a process that was killed."""
 
 
 class BoardBusyError(DeviceError):
@@ -46,7 +50,7 @@ class Hold:
 
     def __init__(self, machine: Machine, owner: str = "") -> None:
         self._machine = machine
-        self._unlock = unlock = lock_or_refuse(machine)
+        self._unlock = unlock = _lock_after(machine, owner)
         self._given_back: HandedBack | None = None
         try:
             own = _journal_of(machine, owner)
@@ -66,6 +70,18 @@ class Hold:
                 self._given_back = hand_back(self._machine.tree, self._machine.state, self._machine.nvml)
                 self._unlock()
         return self._given_back
+
+
+def _lock_after(machine: Machine, owner: str) -> Callable[[], None]:
+    """Lock a board, perhaps in place of a process of the same run, which may still be on its way out."""
+    until_s = time.monotonic() + (_DYING_S if _journal_of(machine, owner) else 0.0)
+    while True:
+        try:
+            return lock_or_refuse(machine)
+        except BoardBusyError:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(0.02)
 
 
 def _journal_of(machine: Machine, owner: str) -> JournalRead | None:

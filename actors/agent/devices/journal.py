@@ -236,7 +236,7 @@ class Journal:
             left = _left_at(self.tree, found, values)
             if left:
                 self._set[found.path] = left
-            if left != values[::-1]:  # it is known how the latest turn ended
+            if len(left) < len(values):  # it is known now how the latest turn ended
                 self._record(found.path, left)
 
     @contextmanager
