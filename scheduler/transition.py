@@ -118,6 +118,10 @@ class Transition:
         arrived = all(app.settled for app in self._apps.values() if app.running and not app.waits)
         return arrived and all(unit.arrived for name, unit in self._units.items() if self._switches[name].heads_on)
 
+    def awaits(self, pin: Pin) -> bool:
+        """Return True if an application's next step is the answer to this pin."""
+        return pin.app in self._apps and self._apps[pin.app].asked == pin
+
     # ------------------------------------------------------------ what happens
 
     def join(self, app: str, *, running: bool) -> None:

@@ -85,7 +85,7 @@ class _Transport:
     def __init__(self, agent: BoardAgent, pids: dict[str, int]) -> None:
         self._agent, self._pids = agent, pids
         self._tokens = count()
-        self._answers: list[tuple[Hashable, Message | Exception]] = []
+        self._answers: list[tuple[Hashable, Message | Exception | None]] = []
         self._gears: dict[str, tuple[Gear | None, int]] = dict.fromkeys(pids, (None, -1))
 
     def follow_app(self, app: str) -> Hashable:
@@ -143,7 +143,10 @@ class _Transport:
             change.unit, max_mhz=change.max_mhz, cpus_online=change.cpus_online, other_load=change.other_load
         )
 
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def use_agent(self, agent: BoardAgent) -> None:
+        self._agent = agent
+
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         if not self._answers:
             time.sleep(timeout_s)
         answers, self._answers = self._answers, []

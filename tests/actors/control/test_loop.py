@@ -64,7 +64,8 @@ class World:
         journal: (board time, message told, effect sent or limit applied), in the order in which it happened.
         silent: applications that report nothing.
         effect_s: until an effect is answered.
-        dead: applications whose process is gone, as their calls tell.
+        dead: applications whose process is gone, as their calls tell; None for the board agent.
+        hung: True while calls to the board agent are answered by nobody, since nothing tells yet that it is dead.
         seen_dead: applications whose process is seen to have ended, though no call has told yet.
         cannot_report: by application, or None for the board agent, what it answers when it is to report.
         errors: by kind of effect, how many are still to be answered by an error of the worker's own.
@@ -79,14 +80,15 @@ class World:
         self.manager = Told(self.journal, self.policy, apps)
         self.silent: set[str] = set()
         self.effect_s = 0.0
-        self.dead: set[str] = set()
+        self.dead: set[str | None] = set()
+        self.hung = False
         self.seen_dead: set[str] = set()
         self.cannot_report: dict[str | None, Exception] = {}
         self.errors: dict[type[Effect], int] = {}
         self.stalls_s: list[tuple[float, float]] = []
         self._apps = apps
         self._tokens: Iterator[int] = count()
-        self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception]] = {}
+        self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception | None]] = {}
 
     def loop(self, *events: tuple[float, Event]) -> ControlLoop:
         return ControlLoop(
@@ -137,11 +139,13 @@ class World:
     def send(self, effect: Effect) -> Hashable:
         self.journal.append((self.clock.now_s(), effect))
         answer: Message | Exception
+        app: str | None
         match effect:
             case Prepare(app=app, gear=gear, plan=plan):
                 answer = Prepared(app=app, gear=gear, plan=plan)
-            case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
-                answer = Pinned(app=app, unit=unit, cpus=cpus, plan=plan)
+            case Pin(unit=unit, cpus=cpus, plan=plan):
+                app = None
+                answer = Pinned(app=effect.app, unit=unit, cpus=cpus, plan=plan)
             case Activate(app=app, gear=gear, plan=plan):
                 answer = Activated(app=app, gear=gear, plan=plan)
             case StartWorker(app=app):
@@ -163,10 +167,22 @@ class World:
         self.journal.append((self.clock.now_s(), StopWorker(app=app)))
         self.dead.add(app)
 
-    def change_board(self, change: BoardEvent) -> None:
+    def change_board(self, change: BoardEvent) -> Hashable:
         self.journal.append((self.clock.now_s(), change))
+        return self._call(None, None, self.effect_s)
 
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def use_agent(self, agent: str) -> None:
+        self.journal.append((self.clock.now_s(), agent))
+        self.hung = False
+        self.dead.discard(None)
+
+    def hang(self) -> None:
+        """Have the board agent answer nothing any more, though nothing tells that it is dead."""
+        self.hung = True
+        for token, (app, at_s, answer) in [*self._under_way.items()]:
+            self._under_way[token] = (app, math.inf if app is None else at_s, answer)
+
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         dying = [token for token, (app, _, _) in self._under_way.items() if app in self.dead]
         if not dying:
             until_s = self.clock.now_s() + timeout_s
@@ -175,12 +191,14 @@ class World:
         due = dying or [token for token, (_, at_s, _) in self._under_way.items() if at_s <= now_s]
         return [(token, self._answer(token)) for token in due]
 
-    def _answer(self, token: Hashable) -> Message | Exception:
+    def _answer(self, token: Hashable) -> Message | Exception | None:
         app, _, answer = self._under_way.pop(token)
         return LostError(f"{app} is gone") if app in self.dead else answer
 
-    def _call(self, app: str | None, answer: Message | Exception, delay_s: float) -> Hashable:
+    def _call(self, app: str | None, answer: Message | Exception | None, delay_s: float) -> Hashable:
         token = next(self._tokens)
+        if app is None and self.hung:
+            delay_s = math.inf
         self._under_way[token] = (app, self.clock.now_s() + delay_s, answer)
         return token
 
@@ -383,15 +401,46 @@ def test_a_worker_whose_start_fails_again_and_again_is_given_up():
     assert world.manager.settled
 
 
-def test_a_dead_board_agent_is_said_once():
+@pytest.mark.parametrize("told", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(at_s=st.floats(0.0, 0.9), for_s=st.floats(0.0, 3.0), effect_s=st.floats(0.0, 0.1))
+def test_what_the_board_agent_died_over_is_given_to_the_next(told, at_s, for_s, effect_s):
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.effect_s = effect_s
+    limit = UnitLimited(unit="little", max_mhz=1000.0, cpus_online=(2, 3), other_load=0.0)
+    loop = world.loop((0.5, Event(change=limit, text="little")))
+    loop.run(until_s=at_s)
+    if told:
+        world.dead.add(None)
+    else:
+        world.hang()
+    loop.run(until_s=at_s + for_s)
+    loop.use_agent("another")
+    loop.run(until_s=at_s + for_s + 4.0)
+    assert not world.of(WorkerLost), "a worker is not lost with the agent"
+    assert world.manager.settled
+    assert {what.app: what.gear for _, what in world.of(Activated)} == {"a": SMALL, "b": LARGE}
+    back_s = next(when_s for when_s, what in world.journal if what == "another")
+    assert "follow the board" in [what for when_s, what in world.journal if when_s >= back_s]
+    limits_s = times(world.of(UnitLimited))
+    done_s = at_s if told else at_s - effect_s
+    assert limits_s[0] < done_s or limits_s[-1] >= back_s, "the limit is done by one of them"
+
+
+def test_a_worker_that_dies_while_there_is_no_agent_comes_back_with_it():
     world = World("a")
     loop = world.loop()
     loop.run(until_s=0.45)
-    world.dead.add(None)
-    loop.run(until_s=1.95)
-    assert [(entry["part"], entry["reason"]) for entry in world.log if entry["kind"] == "part_lost"] == [
-        ("agent", "None is gone")
-    ]
+    world.hang()
+    world.dead |= {"a", None}
+    loop.run(until_s=1.05)
+    world.dead.discard("a")
+    loop.use_agent("another")
+    loop.run(until_s=2.95)
+    assert len(world.of(WorkerLost)) == 1
+    pins = [what for _, what in world.of(Pin)]
+    assert [what.app for _, what in world.of(Activated)] == ["a", "a"]
+    assert len(pins) == len(set(pins)), "no pin of the dead worker is given to its successor"
 
 
 def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():
