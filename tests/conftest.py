@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from actors.session import RaySession
+from supernets.engines import Trials
 
 # Assertions of the helpers say as much as those of the tests.
 pytest.register_assert_rewrite("helpers")
@@ -31,6 +32,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Ray, once imported, would turn authentication on by itself, and warn that it did.
         environment.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
         yield
+
+
+@pytest.fixture(scope="session")
+def trials() -> Iterator[Trials]:
+    """The process that tries users' own models in engines, one for all tests."""
+    with Trials() as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
