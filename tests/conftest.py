@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import hypothesis
@@ -34,11 +35,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def trials() -> Iterator[Trials]:
-    """The process that tries users' own models in engines, one for all tests."""
-    with Trials() as started:
-        yield started
+    """Users' own models are tried in one process for all tests, which starts with the first of them."""
+    with Trials() as shared, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supernets.engines.Trials", lambda: nullcontext(shared))
+        yield shared
 
 
 @pytest.fixture(autouse=True)

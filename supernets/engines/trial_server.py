@@ -68,12 +68,15 @@ def _limit_memory() -> None:
     """Refuse what the machine does not have, be the first whom Linux kills if it comes to that, and leave no core."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
-            most = int(line.split()[1]) * 1024 + _STACKS_BYTES
-            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-            resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
+            _lower(resource.RLIMIT_DATA, int(line.split()[1]) * 1024 + _STACKS_BYTES)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(limit: int, most: int) -> None:
+    soft, hard = resource.getrlimit(limit)
+    resource.setrlimit(limit, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
 
 
 if __name__ == "__main__":

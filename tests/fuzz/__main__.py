@@ -12,16 +12,13 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
-from fuzz import files, values
-from fuzz.campaign import Failure, Target, run, watch_writes
+from fuzz import files, models, values
+from fuzz.campaign import Failure, Target, limit_memory, run, watch_writes
 
 _TURN_S = 10.0
 """Time of one turn of a target; targets take turns, so that a run that is stopped has seen all of them."""
-_MAY_CRASH = {"onnx-models"}
-"""Targets that long runs leave out unless they are named: native code reads their inputs, and may crash on one."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -42,18 +39,16 @@ def main(words: Sequence[str] | None = None) -> int:
         "--tally", type=Path, help="a file that keeps the counts; where it exists, a campaign goes on from them"
     )
     chosen = parser.parse_args(words)
-    known = {target.name: target for target in (*files.targets(), *values.targets())}
+    known = {target.name: target for target in (*files.targets(), *values.targets(), *models.targets())}
     unknown = set(chosen.target or ()) - set(known)
     if unknown:
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     warnings.simplefilter("ignore")  # libraries warn of files that are damaged
-    with suppress(ImportError):
-        import_module("openvino")  # its import notes something in the home directory, whatever it is given later
+    limit_memory()
     watch_writes()
     ended = _Ended(chosen.tally, random.randrange(10**12) if chosen.seed is None else chosen.seed)
     with suppress(KeyboardInterrupt):
-        names = chosen.target or [name for name in known if chosen.inputs is not None or name not in _MAY_CRASH]
-        _campaign([known[name] for name in names], chosen.inputs, chosen.seconds, ended)
+        _campaign([known[name] for name in chosen.target or known], chosen.inputs, chosen.seconds, ended)
     print(ended, flush=True)
     return 1 if ended.kinds else 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -23,6 +24,7 @@ STANDS_S = 300.0
 """Time of one input after which the target hangs though it computes nothing: it waits for what never comes."""
 MOST_WORDS = 8000
 """Longest message, in characters; it may hold a path, which has at most 4,096."""
+_MOST_BYTES = 4 << 30
 _WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 
 
@@ -69,6 +71,12 @@ class Failure:
 
 _outside: list[str] = []
 _inside: str | None = None
+
+
+def limit_memory() -> None:
+    """Let this process and its children have 4 GiB each, so that an input that asks for more is refused in time."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES if hard < 0 else min(_MOST_BYTES, hard), hard))
 
 
 def watch_writes() -> None:

@@ -56,7 +56,9 @@ def test_a_campaign_goes_on_where_its_tally_ends(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("fuzz.__main__.run", run)
     monkeypatch.setattr("fuzz.__main__.files.targets", lambda: [target])
     monkeypatch.setattr("fuzz.__main__.values.targets", lambda: [])
+    monkeypatch.setattr("fuzz.__main__.models.targets", lambda: [])
     monkeypatch.setattr("fuzz.__main__.watch_writes", lambda: None)
+    monkeypatch.setattr("fuzz.__main__.limit_memory", lambda: None)
     words = ["--tally", str(tmp_path / "tally.json"), "--seed"]
     assert main([*words, "100", "--inputs", "6"]) == 1
     assert main([*words, "7", "--inputs", "9"]) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GEARSHIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(profiling, "_SAMPLES", 5)
     return tmp_path / "cache"
-
-
-@pytest.fixture(autouse=True)
-def one_process(trials: Trials, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All models of these tests are tried in one process."""
-    monkeypatch.setattr("supernets.engines.Trials", lambda: nullcontext(trials))
 
 
 @pytest.fixture
