@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from helpers.worker_reports import report
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.manager import Manager
@@ -224,18 +225,8 @@ class World:
 
     def report(self, app: str, **changes: object) -> AppTelemetry:
         worker = self.workers[app]
-        report = AppTelemetry(
-            app=app,
-            arrived=1,
-            finished=1,
-            on_time=1,
-            queue_len=0,
-            latencies_ms=(10.0,),
-            service_ratio=1.0,
-            gear=worker.gear,
-            plan=worker.plan,
-        )
-        return replace(report, **changes)
+        did = {"arrived": 1, "finished": 1, "on_time": 1, "latencies_ms": (10.0,), "service_ratio": 1.0}
+        return report(app, **{**did, "gear": worker.gear, "plan": worker.plan, **changes})
 
     def _unit_reports(self) -> tuple[UnitTelemetry, ...]:
         return tuple(
