@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.control.loop import ControlLoop, LostError
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from helpers.fake_world import BOARD, EPOCH_S, make_spec, retarget
+from helpers.scripted import Scripted
 from helpers.virtual_clock import VirtualClock
 from helpers.worker_reports import report
 from scheduler.manager import Manager
