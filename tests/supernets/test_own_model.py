@@ -183,6 +183,18 @@ def test_a_model_behind_links_finds_its_weights_as_the_links_are_named(tmp_path:
     np.testing.assert_array_equal(engines.prepare(artifact)(np.ones((1, 4), np.float32)), np.full((1, 4), 2.0))
 
 
+@pytest.mark.parametrize(("whole", "weights"), [(b"scores", None), (b"weights", "weights")])
+def test_names_that_are_no_text(path: Path, whole: bytes, weights: str | None) -> None:
+    made = brightest(path) if weights is None else scaled(path, weights=weights)
+    made.write_bytes(made.read_bytes().replace(whole, whole[:-1] + b"\xec"))
+    assert "is damaged: the name b'" in refusal(path)
+
+
+def test_a_size_whose_name_is_no_text(path: Path) -> None:
+    path.write_bytes(brightest(path, (1, 3, "rows", 5)).read_bytes().replace(b"rows", b"row\xec"))
+    assert "must take one input of a fixed shape" in refusal(path)
+
+
 # ---------------------------------------------------------------- what the engines make of it
 
 
