@@ -118,7 +118,7 @@ class Trials:
             return 0
         # One whose output has ended is dying already, and its exit code is settled.
         process.kill()
-        with process, suppress(BrokenPipeError):  # closes the pipes
+        with suppress(BrokenPipeError), process:  # closes the pipes, of which one may hold what was never read
             pass
         return process.returncode
 

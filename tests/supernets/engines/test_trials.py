@@ -89,11 +89,19 @@ def test_a_process_that_does_not_start_is_said(tmp_path: Path) -> None:
         tried(model(tmp_path, "m"), trials)
 
 
-def test_the_process_ends_with_its_block(dying: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_was_killed_meanwhile_is_started_again(dying: Trials, tmp_path: Path) -> None:
+    artifact = model(tmp_path, "m")
+    tried(artifact, dying)
+    assert dying._process is not None
+    os.kill(dying._process.pid, signal.SIGINT)  # Ctrl-C reaches it too, and it answers on
+    assert tried(artifact, dying)[0].unable == ()
+    dying._process.kill()
+    assert tried(artifact, dying)[0].unable == ()
+
+
+def test_the_process_ends_with_its_block(dying: Trials, tmp_path: Path) -> None:
     tried(model(tmp_path, "m"), dying)
     assert dying._process is not None
     pid = dying._process.pid
-    os.kill(pid, signal.SIGINT)  # Ctrl-C reaches it too, and it answers on
-    assert tried(model(tmp_path, "m"), dying)[0].unable == ()
     dying.__exit__(None, None, None)
     assert not Path(f"/proc/{pid}").exists()
