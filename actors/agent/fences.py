@@ -15,6 +15,7 @@ _WORDS = {
     FenceReason.HELD: "it held its cores past the bound",
     FenceReason.STOPPED: "its process was stopped while it held cores",
     FenceReason.LOCKED: "it held the unit's lock",
+    FenceReason.HUNG: "its network hung in the executor",
 }
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import Clock
+from actors.executor.client import ExecutorHungError
+from actors.executor.underway import Hang
 from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
@@ -92,7 +94,8 @@ class Engaged:
     def most_ms(self) -> float:
         """The slowest inference of the profile, by which the ledger bounds how long cores may be held.
 
-        There is none on a GPU: the executor runs the request there, and waiting for it has a time-out of its own.
+        There is none on a GPU, whose executor has a bound of its own (`actors.executor.underway`): it counts from when
+        the executor begins with the request, and the executor has to be ended besides.
         """
         return self.samples_ms[-1] if self.board_unit.kind == "cpu" else math.inf
 
@@ -170,12 +173,14 @@ class Served:
         lease: the lease by which it held its cores.
         output: output of the network; None if it failed.
         error: what its inference raised, as text; None if it succeeded.
+        hang: what was seen of its executor, which was killed since this request hung there; None otherwise.
     """
 
     service: Service
     lease: Lease
     output: Output | None
     error: str | None
+    hang: Hang | None = None
 
 
 class RequestServer:
@@ -247,9 +252,11 @@ class RequestServer:
             lease: its cores.
             give_up: asked now and then while the cores are only kept; True ends that early.
         """
-        output, error = None, None
+        output, error, hang = None, None, None
         try:
             output = engaged.ready.run(x)
+        except ExecutorHungError as raised:
+            error, hang = self._tally.error("network", raised, request), raised.hang
         except Exception as raised:  # an engine may raise anything, and it costs this request only
             error = self._tally.error("network", raised, request)
         if output is None or not engaged.board_unit.emulated:
@@ -263,13 +270,19 @@ class RequestServer:
             unit=engaged.unit,
             cores=engaged.gear.cores,
         )
-        return Served(service=service, lease=lease, output=output, error=error)
+        return Served(service=service, lease=lease, output=output, error=error, hang=hang)
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
-        """Score and record a request that ran, and hand its result to its client and to `on_result`."""
+        """Score and record a request that ran, and hand its result to its client and to `on_result`.
+
+        Raises:
+            FencedError: if it hung in its executor: the worker is to end, as one that holds its cores for too long.
+        """
         if served.output is None:
             self._tally.failed(request, served.service.end_s, served.service)
             refuse(request, RequestFailedError(str(served.error)))
+            if served.hang is not None:
+                self._ledger.give_up_process(served.lease, served.hang.held_s, served.hang.bound_s)
             return
         latency_ms = self._tally.completed(
             request,

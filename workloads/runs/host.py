@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from actors.clock import BoardClock
+from scheduler.board import Board
+from supernets.cpus import usable
 from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
 
@@ -45,6 +47,16 @@ class Gap:
     lost_ms: float
 
 
+def cpus_to_watch(board: Board) -> list[int]:
+    """Return the cores on which a run has its processes: those of this process's mask, and isolated ones of the board.
+
+    Args:
+        board: the board that this machine is.
+    """
+    theirs = {cpu for unit in board.units for cpu in unit.cpus}
+    return sorted(os.sched_getaffinity(0) | (theirs & usable()))
+
+
 class HostSentinel:
     """A watch over cores between `start` and `stop`; usable as a context manager.
 
@@ -67,7 +79,7 @@ class HostSentinel:
         Raises:
             ValueError: A core does not exist or is not allowed to this process.
         """
-        allowed = os.sched_getaffinity(0)
+        allowed = usable()
         if strange := [cpu for cpu in self.cpus if cpu not in allowed]:
             raise ValueError(f"cpus {strange!r} cannot be watched; this process may use {sorted(allowed)}.")
         # -P: nothing beside the script may stand in for a module of the standard library.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -40,7 +39,7 @@ from workloads.results.trace import record_run
 from workloads.runs.answers import ANSWER_WALL_S, answer
 from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
-from workloads.runs.host import HostSentinel
+from workloads.runs.host import HostSentinel, cpus_to_watch
 from workloads.runs.manager_lives import ManagerLives, manager_task
 from workloads.runs.plan import AppPlan, RunPlan
 from workloads.runs.result_files import ResultFiles, header_of
@@ -91,7 +90,7 @@ class LiveRun:
         self._directory = session.directory / f"run-{time.monotonic_ns()}"
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
-        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
         self._results = ResultFiles(out, header_of(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._troubles = TroubleBook()
@@ -148,7 +147,7 @@ class LiveRun:
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
         answer(self._manager.begin.remote(self._workers, self._agent, self._pids), "the manager")
-        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
         self._sentinel.start()
         self._agent.mark.remote(0.0)
         self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
