@@ -60,7 +60,7 @@ def _model(rng: Random) -> bytes:
     if rng.random() < 0.2:
         return damaged(rng, _models())
     model = onnx.load_model_from_string(rng.choice(_models()))
-    texts = [*_OPERATORS, *(str(found) for found in _texts(model))]
+    texts = [*_OPERATORS, *_texts(model)]
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         _change(rng, *rng.choice(list(_fields(model))), texts)
     return bytes(model.SerializeToString())
@@ -79,7 +79,8 @@ def _texts(message: Message) -> Iterator[str]:
     for holder, field in _fields(message):
         if field.type == FieldDescriptor.TYPE_STRING:
             held = getattr(holder, field.name)
-            yield from [held] if isinstance(held, str) else held
+            # protobuf gives bytes for what is no text
+            yield from (text for text in ([held] if isinstance(held, str | bytes) else held) if isinstance(text, str))
 
 
 def _change(rng: Random, message: Message, field: FieldDescriptor, texts: list[str]) -> None:
@@ -104,9 +105,9 @@ def _change(rng: Random, message: Message, field: FieldDescriptor, texts: list[s
 
 
 def _other(rng: Random, field: FieldDescriptor, held: Any, texts: list[str]) -> Any:
+    if field.type == FieldDescriptor.TYPE_STRING:
+        return rng.choice(texts)
     match held:
-        case str():
-            return rng.choice(texts)
         case bytes():
             return damaged(rng, [held])
         case float():
