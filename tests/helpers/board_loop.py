@@ -19,6 +19,7 @@ from actors.agent.devices.hand_back import HandedBack
 from actors.clock import BoardClock
 from actors.control.loop import ControlLoop
 from helpers.board_bed import BoardBed
+from helpers.worker_reports import report
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.manager import Manager
@@ -99,17 +100,7 @@ class _Transport:
 
     def _report(self, app: str) -> AppTelemetry:
         gear, plan = self._gears[app]
-        return AppTelemetry(
-            app=app,
-            arrived=1,
-            finished=1,
-            on_time=1,
-            queue_len=0,
-            latencies_ms=(),
-            service_ratio=None,
-            gear=gear,
-            plan=plan,
-        )
+        return report(app, arrived=1, finished=1, on_time=1, gear=gear, plan=plan)
 
     def ended(self, apps: Collection[str]) -> list[str]:
         return []  # these workers are no processes

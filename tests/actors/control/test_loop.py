@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.control.loop import ControlLoop, LostError
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from helpers.fake_world import BOARD, EPOCH_S, make_spec, retarget
+from helpers.scripted import Scripted
 from helpers.virtual_clock import VirtualClock
+from helpers.worker_reports import report
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
     Activated,
     AppLeft,
-    AppTelemetry,
     BoardEvent,
     ClockSet,
     Effect,
@@ -117,21 +118,7 @@ class World:
         return self._call(None, error or LostError("the board agent is gone"), 0.0 if error else math.inf)
 
     def reports(self, apps: Collection[str]) -> Telemetry:
-        reports = [
-            AppTelemetry(
-                app=app,
-                arrived=0,
-                finished=0,
-                on_time=0,
-                queue_len=0,
-                latencies_ms=(),
-                service_ratio=None,
-                gear=None,
-                plan=-1,
-            )
-            for app in apps
-            if app not in self.silent | self.dead
-        ]
+        reports = [report(app) for app in apps if app not in self.silent | self.dead]
         units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
         host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
         return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host)
