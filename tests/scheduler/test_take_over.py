@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, Watchful, World, gear, make_spec, make_world, retarget
+from helpers.fake_world import BOARD, EPOCH_S, World, gear, make_spec, make_world, retarget
+from helpers.scripted import Watchful
 from scheduler.manager import Manager
 from scheduler.messages import Effect, Message, Standing
 from scheduler.views import Gear

@@ -283,7 +283,7 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
             maps = msgpack.Unpacker(file)
             header = _header(path, next(maps, None))
             for number, entry in enumerate(maps, start=1):
-                if not (isinstance(entry, dict) and {"kind", "now_s"} <= entry.keys()):
+                if not _is_entry(entry):
                     raise EpochLogError(f"{path}: entry {number} is damaged; {_FIX}")
                 entries.append(entry)
     except OSError as error:
@@ -293,6 +293,12 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
     except (msgpack.UnpackException, ValueError) as error:
         raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_FIX}") from error
     return header, entries
+
+
+def _is_entry(value: object) -> bool:
+    return (
+        isinstance(value, dict) and isinstance(value.get("kind"), str) and isinstance(value.get("now_s"), int | float)
+    )
 
 
 _HEADER = TypeAdapter(LogHeader)

@@ -89,6 +89,8 @@ def salvage(
         raise SalvageError("its log is of an earlier version, which does not say what was asked of the apps")
     if not header.targets.keys() == header.accuracies.keys() == header.ladders.keys():
         raise SalvageError("the header of its log names other apps in one place than in another")
+    if any(len(ladder) != len(header.accuracies[name]) for name, ladder in header.ladders.items()):
+        raise SalvageError("the header of its log has accuracies of other sub-networks than it names")
     end_s = end_of(remains) if now_s is None else min(now_s, header.duration_s)
     epochs = [entry for entry in remains.entries if entry["kind"] == "epoch" and 0 <= entry["now_s"] <= end_s]
     if not epochs or end_s <= 0:

@@ -15,7 +15,8 @@ from typing import Literal
 
 from actors.agent.devices.caps import passing_cap
 from actors.agent.devices.gpu_lock import gpu_of, lock_of
-from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, check_private, read_journals
+from actors.agent.devices.journal import Turnable
+from actors.agent.devices.journal_files import Found, JournalRead, Kind, check_private, read_journals
 from actors.agent.devices.limits import due
 from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, NvmlError, open_nvml
 from actors.agent.devices.sysfs import AwayError, KnobError, Tree
@@ -61,7 +62,12 @@ class HandedBack:
 
 
 def hand_back(
-    tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml, *, dry_run: bool = False
+    tree: Tree,
+    state: Path,
+    nvml: Callable[[], Nvml | None] = open_nvml,
+    *,
+    but: JournalRead | None = None,
+    dry_run: bool = False,
 ) -> HandedBack:
     """Give the board back as the journals say, and delete them.
 
@@ -72,6 +78,7 @@ def hand_back(
         tree: the files of the board.
         state: directory of the journals.
         nvml: gives the board's NVML, or None; asked only where a GPU's lock has to be taken off.
+        but: a journal that is left, since somebody goes on with it.
         dry_run: say what would be done, and do nothing.
 
     Raises:
@@ -83,6 +90,8 @@ def hand_back(
     if journals:
         check_private(state)
     for journal in journals:
+        if journal == but:
+            continue
         if journal.same_boot:
             result += _undo(tree, journal, nvml, dry_run=dry_run)
         elif not dry_run:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -176,6 +178,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], None],
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return MADE.write_killed(tmp_path_factory.mktemp("killed"), 1.0)
+
+
+def test_accuracies_of_other_sub_networks_make_no_summary(killed: Path, tmp_path: Path) -> None:
+    shutil.copytree(killed, tmp_path / "run")
+    log = tmp_path / "run" / EPOCHS_FILE
+    header, *entries = msgpack.Unpacker(io.BytesIO(log.read_bytes()))
+    header["accuracies"]["garage"].append((0.5, "published"))
+    log.write_bytes(b"".join(map(msgpack.packb, [header, *entries])))
+    with pytest.raises(RunDirError, match="none can be made: the header of its log has accuracies of other sub-netw"):
+        read_run(tmp_path / "run")
 
 
 @given(raw=st.binary(max_size=3 * RECORD.itemsize))
