@@ -79,14 +79,15 @@ def _targets(app: str) -> tuple[Target, ...]:
     return tuple(MIX.targets_of(app)[:1])
 
 
-_MADE = _shortened()
+MADE = _shortened()
+"""A run of 3 s of two applications, and all that it wrote."""
 
 
 def _summary(records: Mapping[str, Any]) -> Summary:
     apps = {
         app: summarize_app(
             AppRecords(
-                arrivals_s=_MADE.arrivals_s[app],
+                arrivals_s=MADE.arrivals_s[app],
                 records=records[app],
                 targets=_targets(app),
                 ladder=LADDER,
@@ -94,15 +95,15 @@ def _summary(records: Mapping[str, Any]) -> Summary:
                 end_s=_DURATION_S + _DRAIN_S,
             )
         )
-        for app in _MADE.records
+        for app in MADE.records
     }
-    return replace(_MADE.summary, apps=apps, duration_s=_DURATION_S)
+    return replace(MADE.summary, apps=apps, duration_s=_DURATION_S)
 
 
 def _happenings() -> list[tuple[float, str, Any]]:
     """Return the log's entries and the ends of requests in order of time: (time, app or nothing, entry or record)."""
-    found = [(now_s, "", {"kind": kind, "now_s": now_s, **fields}) for kind, now_s, fields in _MADE.entries]
-    found += [(float(one["end_s"]), app, one) for app, records in _MADE.records.items() for one in records]
+    found = [(now_s, "", {"kind": kind, "now_s": now_s, **fields}) for kind, now_s, fields in MADE.entries]
+    found += [(float(one["end_s"]), app, one) for app, records in MADE.records.items() for one in records]
     return sorted(found, key=lambda happening: happening[:2])
 
 
@@ -111,12 +112,12 @@ _HAPPENINGS = _happenings()
 
 def _live(out: Path, shared: Path, rng: random.Random, truth: _Truth) -> Iterator[None]:
     """Write a run's files as a run does; yields where its end may come too early."""
-    files = ResultFiles(out, _MADE.header, _MADE.arrivals_s)
+    files = ResultFiles(out, MADE.header, MADE.arrivals_s)
     writers: dict[str, RecordWriter] = {}
     try:
         files.begin(shared)
         try:
-            writers |= {app: RecordWriter(files.link(app)) for app in _MADE.records}
+            writers |= {app: RecordWriter(files.link(app)) for app in MADE.records}
             restart, removal = rng.randrange(len(_HAPPENINGS)), rng.randrange(4 * len(_HAPPENINGS))
             for number, (_, app, what) in enumerate(_HAPPENINGS):
                 if number == removal:
@@ -130,11 +131,11 @@ def _live(out: Path, shared: Path, rng: random.Random, truth: _Truth) -> Iterato
                 else:
                     files.log.append(what)
                 yield
-            records = {app: files.records(app) for app in _MADE.records}
-            files.write(_summary(records), records, _MADE.arrivals_s, lambda: record_run(out, _BOARD, ()))
+            records = {app: files.records(app) for app in MADE.records}
+            files.write(_summary(records), records, MADE.arrivals_s, lambda: record_run(out, _BOARD, ()))
         except (OSError, KeyboardInterrupt) as error:
             truth.cut_short = True
-            gears: Mapping[str, Any] = {app: [] for app in _MADE.records}
+            gears: Mapping[str, Any] = {app: [] for app in MADE.records}
             failure = files.cut_short(f"{type(error).__name__}: {error}", error, _DURATION_S, gears, NO_ENERGY, _HOST)
             raise RunError(failure) from error
     finally:
@@ -147,7 +148,7 @@ def _run(points: Points, directory: Path, rng: random.Random) -> None:
     out, shared = directory / "out", directory / "shared"
     out.mkdir()
     shared.mkdir()
-    truth = _Truth(records={app: [] for app in _MADE.records})
+    truth = _Truth(records={app: [] for app in MADE.records})
     interrupted = rng.randrange(2 * len(_HAPPENINGS))
     with under_faults(points, directory):
         try:
@@ -179,12 +180,9 @@ def _check(out: Path, truth: _Truth, points: Points) -> None:
         assert truth.dead or truth.error is not None
         return
     _check_whole(out, truth, points)
-    try:
-        run = read_run(out)
-    except RunDirError as error:
-        assert str(error).startswith(str(out)), error
-        assert any(reason in str(error) for reason in _TOO_LITTLE), error
-        assert truth.dead or truth.error is not None, f"nothing was said, but: {error}"
+    run = read_if_enough(out)
+    if run is None:
+        assert truth.dead or truth.error is not None, "nothing was said, but it can't be read"
         return
     check_claims(run, truth.records)
     if truth.dead or truth.error is not None:
@@ -210,10 +208,21 @@ def _check_whole(out: Path, truth: _Truth, points: Points) -> None:
     if (out / REQUESTS_FILE).exists():
         with np.load(out / REQUESTS_FILE) as arrays:
             assert {name.partition(":")[0] for name in arrays} == {"records", "arrivals"}
-    known = {SUMMARY_FILE, EPOCHS_FILE, REQUESTS_FILE, "trace.msgpack"} | {f"records-{app}.bin" for app in _MADE.records}
+    known = {SUMMARY_FILE, EPOCHS_FILE, REQUESTS_FILE, "trace.msgpack"} | {f"records-{app}.bin" for app in MADE.records}
     others = {path.name for path in out.iterdir()} - known
     removal_failed = truth.dead or points.kind.lasts
     assert removal_failed or not others, f"left over: {others}"
+
+
+def read_if_enough(out: Path) -> StoredRun | None:
+    """Return a run as its directory has it; None where it is refused for a good reason: there is too little."""
+    try:
+        return read_run(out)
+    except RunDirError as error:
+        words = str(error)
+    assert words.startswith(str(out)), words
+    assert any(reason in words for reason in _TOO_LITTLE), words
+    return None
 
 
 def check_claims(run: StoredRun, truth: Mapping[str, list[Any]]) -> None:
@@ -227,7 +236,7 @@ def check_claims(run: StoredRun, truth: Mapping[str, list[Any]]) -> None:
         assert app.submitted == app.completed + app.dropped + app.failed + app.in_flight
         assert sum(app.subnets.values()) == app.completed
         assert app.submitted - app.in_flight <= app.counted <= app.submitted
-        happened = np.array(truth[name], dtype=_MADE.records[name].dtype)
+        happened = np.array(truth[name], dtype=MADE.records[name].dtype)
         ends = run.records[name][run.records[name]["status"] != Status.ARRIVED]
         assert len(set(ends["end_s"].tolist())) == ends.size, f"{name}: a request ended twice"
         assert set(ends["end_s"].tolist()) <= set(happened["end_s"].tolist()), f"{name}: a record of nothing"
