@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from faults.points import Kind, Points, Subject
+from faults.points import Killed, Kind, Points, Subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ def inject(subject: Subject, kind: Kind, nth: int, seed: int) -> tuple[Result, i
     with tempfile.TemporaryDirectory(prefix="gearshift-faults-") as directory:
         try:
             subject.run(points, Path(directory), random.Random(seed))
-        except Exception as error:  # any error is one that the scenario does not expect
+        except (Exception, Killed) as error:  # any error is one that the scenario does not expect
             last = traceback.extract_tb(error.__traceback__)[-1]
             broken = f"{type(error).__name__}: {error} at {Path(last.filename).name}:{last.lineno}"
     case = Case(subject=subject.name, kind=kind.name, nth=nth, seed=seed)

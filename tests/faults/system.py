@@ -68,10 +68,15 @@ _TARGET_SECOND = {"symlink"}
 class _Watch:
     """The points of the calls on files below a directory."""
 
-    def __init__(self, points: Points, directory: Path) -> None:
+    def __init__(self, points: Points, directory: Path, end: Callable[[], None] | None) -> None:
         self._points = points
         self._below = os.path.realpath(directory)
+        self._end = end or self._die
         self.dead = False
+
+    def _die(self) -> None:
+        self.dead = True
+        raise Killed
 
     def watches(self, place: object) -> bool:
         """Return True if a path or a descriptor is below the directory."""
@@ -92,11 +97,10 @@ class _Watch:
             raise Killed
         if not self._points.strikes(operation):
             return False
-        if self._points.kind.name == "killed":
-            self.dead = True
-            raise Killed
-        if self._points.kind.error is None:
+        if self._points.kind.name == "short write":
             return True
+        if self._points.kind.error is None:
+            self._end()
         raise self._points.kind.raised(None if isinstance(place, int) else place)
 
     # ------------------------------------------------------------ in place of the system's calls
@@ -204,12 +208,16 @@ _mmap, _flock, _pidfd_open = mmap.mmap, fcntl.flock, os.pidfd_open
 
 
 @contextmanager
-def under_faults(points: Points, directory: Path) -> Iterator[None]:
+def under_faults(points: Points, directory: Path, end: Callable[[], None] | None = None) -> Iterator[None]:
     """Count the calls on files below a directory within the block, and have the fault strike at its n-th.
 
-    One process dies at most once: after `Killed` every further call raises it again, and what lies in buffers is lost.
+    Args:
+        points: the points, and the fault.
+        directory: the directory.
+        end: raises what ends the process where the fault is no error; None for `Killed`, after which every further call
+            raises it again, and what lies in buffers is lost.
     """
-    watch = _Watch(points, directory)
+    watch = _Watch(points, directory, end)
     of_os: dict[str, Any] = {name: watch.called(name, operation) for name, operation in _OF_OS.items()}
     of_os |= {"open": watch.os_open, "write": watch.os_write, "pidfd_open": watch.pidfd_open}
     with (

@@ -3,38 +3,29 @@
 import pytest
 
 from actors.ledger.ledger import BoardLedger
-from actors.ledger.shared import SharedRecords
+from helpers.kill_points import Killed
+from helpers.mortal_records import MortalRecords
 from helpers.small_ledger import BOARD, Request, waits
-
-
-class Killed(BaseException):
-    """The process dies here."""
-
-
-class MortalRecords(SharedRecords):
-    """Records whose process dies at the n-th store: before it, or between writing the copy and making it count."""
-
-    def __init__(self, path, at, half):
-        super().__init__(path)
-        self.at, self.half, self.stores = at, half, 0
-
-    def put(self, place, values):
-        self.stores += 1
-        if self.stores == self.at:
-            if self.half:
-                counts = self._cells[place]
-                super().put(place, values)
-                self._cells[place] = counts
-            raise Killed
-        super().put(place, values)
 
 
 def dying_at(ledger, store, *, half):
     """Return the same ledger, of a process that dies at that store."""
+
+    def at_store():
+        nonlocal store
+        store -= 1
+        if store == 0 and not half:
+            die()
+        return store == 0
+
     mortal = BoardLedger.attach(ledger.path, BOARD, ledger._clock)
     mortal._file.records.close()
-    mortal._file.records = MortalRecords(ledger.path / "ledger", store, half)
+    mortal._file.records = MortalRecords(ledger.path / "ledger", at_store, die)
     return mortal
+
+
+def die():
+    raise Killed
 
 
 @pytest.mark.parametrize("half", [False, True])
