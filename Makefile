@@ -6,9 +6,10 @@ STAMP := $(VENV)/.installed
 
 RUNS ?= runs
 FUZZ_SECONDS ?= 3600
+FAULTS ?= 10000
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test kernel-test lint fuzz bench mutants weights clean
+.PHONY: run test kernel-test lint fuzz faults bench mutants weights clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -28,6 +29,9 @@ lint: $(STAMP)
 
 fuzz: $(STAMP)  ## damages inputs of every parser for FUZZ_SECONDS, an hour by default, and prints what is not taken well
 	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
+
+faults: $(STAMP)  ## makes every operation of small scenarios fail in turn, FAULTS times, and prints what did not hold, by kind
+	PYTHONPATH=tests $(BIN)/python -m faults --faults $(FAULTS)
 
 bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to build/bench
 	$(BIN)/python -m benchmarks --out build/bench

@@ -102,10 +102,9 @@ class _Gate(Points):
     def strikes(self, operation: str) -> bool:
         if threading.current_thread() is not self.thread:
             return False
-        self._in_lock &= operation != "unlock"
         # One that is stopped within a lock is killed by whoever waits, by the wall's clock: `test_fencing.py`.
         struck = not (self._in_lock and self.kind.name == "stopped") and self._points.strikes(operation)
-        self._in_lock |= operation == "lock"
+        self._in_lock = (self._in_lock or operation == "lock") and operation != "unlock"
         return struck
 
 

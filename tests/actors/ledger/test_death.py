@@ -1,8 +1,12 @@
 """A process may die at any store of the ledger, and the ledger stays sound."""
 
+import errno
+import fcntl
+
 import pytest
 
 from actors.ledger.ledger import BoardLedger
+from actors.ledger.lock import SharedLock
 from helpers.kill_points import Killed
 from helpers.mortal_records import MortalRecords
 from helpers.small_ledger import BOARD, Request, waits
@@ -90,3 +94,17 @@ def test_the_agent_may_die_while_it_changes_a_clock(ledger, half):
         mortal.set_unit("big", mhz=2000.0)
     assert ledger.read("big") == before
     mortal.close()
+
+
+def test_a_lock_that_the_system_refuses_is_not_kept_from_the_other_threads(tmp_path, monkeypatch):
+    lock = SharedLock(tmp_path / "lock")
+
+    def refuse(file, operation):
+        monkeypatch.undo()
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks available"), lock:
+        pass
+    assert not lock._threads.locked()
+    lock.close()
