@@ -113,6 +113,7 @@ class _Scene:
 
     Attributes:
         held: by slot, the cores that a living application believes to have.
+        bodies: by slot, the process that others take an application for.
         strike: what the fault does to its victim where it is no error.
     """
 
@@ -123,6 +124,7 @@ class _Scene:
         self.clock = VirtualClock()
         self.witness = BoardLedger.create(directory / "ledger", BOARD, slots=_SLOTS, clock=self.clock)
         self.held: dict[int, tuple[str, Collection[int]]] = {}
+        self.bodies: dict[int, _Body] = {}
         self.turns = Turns(rng, self._between)
         self.victim = rng.randrange(_SLOTS - 1)
         self._got_s: dict[int, float] = {}
@@ -148,6 +150,8 @@ class _Scene:
     def got(self, slot: int, unit: str, cpus: Collection[int]) -> None:
         """Note that an application has its cores, which nobody else may have."""
         for other, (where, theirs) in self.held.items():
+            if not self.bodies[other].alive:  # it was stopped on its cores, fenced off and killed
+                continue
             taken = where == unit and (unit == "gpu" or set(theirs) & set(cpus))
             assert not taken, f"{unit} {cpus} is given to {slot}, and {other} has {theirs}"
         self.held[slot] = (unit, cpus)
@@ -176,7 +180,7 @@ class _Application:
 
     def __init__(self, scene: _Scene, slot: int) -> None:
         self._scene, self._slot = scene, slot
-        self._body = _Body(slot)
+        self._body = scene.bodies[slot] = _Body(slot)
         self._is_victim = slot == scene.victim
         self._dead = False
         scene.turns.add(self._live)
@@ -211,8 +215,11 @@ class _Application:
             self._end()
             return
         except FencedError:
+            assert self._is_victim
             self._end()
             return
+        except AssertionError:
+            raise
         except Exception:  # its inference thread has ended; the watch-dog ends its process for it
             assert self._is_victim
             scene.gate.thread = None
