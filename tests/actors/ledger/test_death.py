@@ -7,6 +7,7 @@ import pytest
 
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.lock import SharedLock
+from actors.ledger.processes import ProcessKey, Sight
 from helpers.kill_points import Killed
 from helpers.mortal_records import MortalRecords
 from helpers.small_ledger import BOARD, Request, waits
@@ -108,3 +109,12 @@ def test_a_lock_that_the_system_refuses_is_not_kept_from_the_other_threads(tmp_p
         pass
     assert not lock._threads.locked()
     lock.close()
+
+
+def test_a_process_that_dies_on_another_unit_than_it_was_seen_on_loses_its_cores_there(ledger):
+    nobody = ProcessKey(2.0**23, 1.0)  # more than the kernel's highest number of a process
+    ledger._process = nobody
+    assert ledger.take(1, "gpu", [], 5.0)
+    ledger._referee.judge(0, ledger._unit(0), Sight(ended={1: nobody}, stopped=frozenset(), wall_s=0.0))
+    ledger.enforce()
+    assert ledger.holders("gpu") == (None,)
