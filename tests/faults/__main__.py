@@ -1,4 +1,4 @@
-"""`make faults`: injects faults for as long as it is told, prints each that did not hold, and a table of all by kind."""
+"""`make faults`: injects as many faults as it is told, and prints each that did not hold, and a table by kind."""
 
 from __future__ import annotations
 

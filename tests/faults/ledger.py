@@ -1,8 +1,8 @@
 """The ledger under faults: applications take, hold and release cores on virtual time, and one of them fails or dies.
 
-Each application has a process of its own as far as the others can see: a child that only sleeps, whose number and start
-are in its tickets, and which is killed or stopped when the application is. What happens in the ledger happens in threads
-that take turns. Whoever is left gets all cores in the end, no core is given twice, and no total runs backwards.
+Each application has a process of its own as far as the others can see: a child that only sleeps, whose number and
+start are in its tickets, and which is killed or stopped when the application is. What happens in the ledger happens in
+threads that take turns. Whoever is left gets all cores in the end, no core is given twice, and no total runs backwards.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 from unittest.mock import patch
 
 from actors.ledger import processes
@@ -53,7 +54,7 @@ _WATCHED_S = 1.0
 class _Body:
     """A process that others see, and that does nothing."""
 
-    _pool: dict[int, subprocess.Popen[bytes]] = {}
+    _pool: ClassVar[dict[int, subprocess.Popen[bytes]]] = {}
 
     def __init__(self, slot: int) -> None:
         self._slot = slot
@@ -167,7 +168,9 @@ class _Scene:
         """Check that all cores are to be had, and that the time for which they were held was counted."""
         for unit in BOARD.units:
             looks = iter(range(5))
-            lease = self.witness.take(_SLOTS - 1, unit.name, unit.cpus, 0.0, lambda: next(looks, None) is None)
+            lease = self.witness.take(
+                _SLOTS - 1, unit.name, unit.cpus, 0.0, lambda looks=looks: next(looks, None) is None
+            )
             assert lease is not None, f"{unit.name}: cores are lost, {self.witness.holders(unit.name)} have them"
             busy_s = self.witness.read(unit.name).busy_s
             for index, cpu in enumerate(unit.cpus):

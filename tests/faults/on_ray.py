@@ -1,4 +1,4 @@
-"""Whole runs on Ray under faults: many in each run, from outside and from the user's code inside, and all is checked at its end.
+"""Whole runs on Ray under faults: many in each, from outside and from the user's code inside, and a check at its end.
 
 A fault that can end a run comes last in it: a signal to the command, the death of Ray's own processes.
 """
@@ -88,9 +88,8 @@ def runs_under_faults(
         except AssertionError as error:
             broken = str(error)
             (directory / "stderr").write_text(run.err)
-        say(
-            f"seed {seed}: {len(run.faults)} faults, {run.last or 'to its end'}, exit code {run.process.returncode}: {broken or 'held'}"
-        )
+        ended = f"{run.last or 'to its end'}, exit code {run.process.returncode}"
+        say(f"seed {seed}: {len(run.faults)} faults, {ended}: {broken or 'held'}")
         yield from ((kind, broken) for kind in run.faults)
         struck += len(run.faults)
         if not run.faults:

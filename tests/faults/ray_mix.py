@@ -22,7 +22,13 @@ import numpy as np
 from workloads import App, Family, Mix, Periodic
 
 _ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EINTR)
-_EACH_S = {"os.write fails": 4.0, "os.open fails": 8.0, "a lock fails": 25.0, "the process ends": 25.0, "the process stops itself": 40.0}
+_EACH_S = {
+    "os.write fails": 4.0,
+    "os.open fails": 8.0,
+    "a lock fails": 25.0,
+    "the process ends": 25.0,
+    "the process stops itself": 40.0,
+}
 """Mean time between two faults of a kind in one application; other kinds come each `_OFTEN_S`."""
 _OFTEN_S = 3.0
 KINDS = (

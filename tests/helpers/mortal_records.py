@@ -1,4 +1,4 @@
-"""The ledger's records of a process that may die at a store: before it, or between writing the copy and making it count."""
+"""The ledger's records of a process that may die at a store: before it, or before what it has written counts."""
 
 from __future__ import annotations
 
