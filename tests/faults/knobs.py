@@ -143,7 +143,7 @@ def _check_said(bed: BoardBed, before: dict[str, str], faults: list[str]) -> Non
     """Check that each knob that is not as it was found is named."""
     for path, shown in bed.knobs().items():
         hangs_on_governor = path.endswith("_us") or path.endswith("scaling_setspeed")
-        # One limit hides the other: of 300 and 400 MHz the lowest shows 200 where the highest could not be raised from it.
+        # One limit hides the other: a lowest clock of 300 MHz shows 200 until the highest can be raised from there.
         domain = path.rsplit("/", 1)[0]
         said = any(domain in line or (hangs_on_governor and "scaling_governor" in line) for line in faults)
         assert shown == before[path] or said, f"{path}: {before[path]}, now {shown}, and not a word: {faults}"
