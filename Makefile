@@ -8,9 +8,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :
 RUNS ?= runs
 FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 3600
+FAULTS ?= 10000
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test kernel-test lint fuzz soak bench mutants weights lock clean
+.PHONY: run test kernel-test lint fuzz faults soak bench mutants weights lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -33,6 +34,9 @@ fuzz: $(STAMP)  ## damages inputs of every parser for FUZZ_SECONDS, an hour by d
 
 soak: $(STAMP)  ## a mix on Ray for SOAK_SECONDS, an hour by default; fails where a process grows; figures go to build/soak
 	PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SOAK_SECONDS)
+
+faults: $(STAMP)  ## makes every operation of small scenarios fail in turn, FAULTS times, and prints what did not hold, by kind
+	PYTHONPATH=tests $(BIN)/python -m faults --faults $(FAULTS)
 
 bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to build/bench
 	$(BIN)/python -m benchmarks --out build/bench

@@ -59,8 +59,10 @@ class UnitClock:
         if self.goal is None or isinstance(self.goal, str):
             return True
         # Another clock may be on its way, or be in force although its acknowledgement was lost.
-        if self.asked is not None or self.clock is None:
+        if self.asked is not None:
             return False
+        if self.clock is None:  # a manager that has taken over knows the clock from the board's report alone
+            return self.mhz is not None and reaches(self.mhz, self.goal)
         if isinstance(self.clock, str):
             return True
         return self.clock >= self.goal and (self.denied_mhz is None or reaches(self.denied_mhz, self.goal))

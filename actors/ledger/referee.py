@@ -78,8 +78,12 @@ class Referee:
 
     def _void(self, number: int, unit: UnitState, slot: int) -> None:
         """Free what a slot holds of a unit, and take it out of the unit's queue."""
+        entry = self._file.entry(slot)
+        holds = any(core.holder == entry.ticket for core in self._file.cores(number))
         self._tokens.free(number, unit, lambda holder: holder > 0 and holder % self._file.slots == slot)
-        if self._file.entry(slot).queue in (0, number + 1):
+        # A slot that was seen here may have gone on to another unit since. Its entry names the process that holds cores
+        # there, so it stays until whoever waits for those has freed them.
+        if entry.queue == number + 1 or (not entry.queue and holds):
             self._tokens.withdraw(slot)
 
     def _fence(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, held: Held) -> FenceEntry:

@@ -9,6 +9,7 @@ from html import escape
 from os import PathLike
 from pathlib import Path
 
+from actors.whole_file import whole
 from scheduler.errors import InputError
 from scheduler.views import Gear
 from workloads.report.page import page, plot, section, table
@@ -69,7 +70,8 @@ def write_page(run: StoredRun) -> Path:
     """
     path = run.path / REPORT_FILE
     try:
-        path.write_text(render(run), encoding="utf-8")
+        with whole(path) as fresh:
+            fresh.write_text(render(run), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{path}: cannot be written: {error.strerror}.") from error
     return path

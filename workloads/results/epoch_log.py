@@ -271,6 +271,21 @@ def _kept(maps: msgpack.Unpacker, old_bytes: int, every_s: float) -> Iterator[li
         yield [entry]
 
 
+def begun_log(path: Path) -> bool:
+    """Return True if a file may be a log; False where it is missing, or ends within its header.
+
+    A run leaves such a file that was killed, or whose disk was full, before it could write more.
+    """
+    try:
+        with path.open("rb") as file:
+            next(msgpack.Unpacker(file))
+    except (StopIteration, FileNotFoundError):
+        return False
+    except (OSError, msgpack.UnpackException, ValueError):
+        return True  # `read_epoch_log` says what is wrong with it
+    return True
+
+
 def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
     """Read a log; a last entry that is cut short, as a killed run leaves it, is left out.
 

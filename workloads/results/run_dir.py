@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from scheduler.messages import RequestFault
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
-from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, begun_log, read_epoch_log
 from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
 from workloads.results.stored_requests import (
     EPOCHS_FILE,
@@ -273,7 +273,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
     path = Path(run_dir)
     if not path.is_dir():
         raise RunDirError(f"{path}: there is no such directory; give what `gearshift run --out DIR` wrote.")
-    has_summary, has_log = (path / SUMMARY_FILE).is_file(), (path / EPOCHS_FILE).is_file()
+    has_summary, has_log = (path / SUMMARY_FILE).is_file(), begun_log(path / EPOCHS_FILE)
     if not has_log and not has_summary:
         raise RunDirError(
             f"{path}: holds neither {SUMMARY_FILE} nor {EPOCHS_FILE}; give what `gearshift run --out DIR` wrote."

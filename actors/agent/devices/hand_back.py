@@ -6,7 +6,7 @@ the driver after the agent's death, the next start, or `gearshift restore`. Doin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -24,6 +24,8 @@ from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 # A clock domain without CPUs takes nothing, so CPUs come first. A governor starts within the limits that it finds. The
 # set speed and the tunables are there only once their governor is. A GPU's lock hangs together with none of them.
 _ORDER: tuple[Kind, ...] = ("online", "limit", "governor", "speed", "tunable", "gpu-lock")
+
+_GOVERNOR = "/scaling_governor"
 
 Outcome = Literal["as found", "put back", "left alone"]
 
@@ -110,6 +112,7 @@ def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, 
         for found, values in entries:
             if found.kind == kind:
                 with _failing(found, failed):
+                    _check_governor_is_back(found, failed)
                     turns.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
         for _, found, outcome in sorted(turns, key=itemgetter(0)):
             with _failing(found, failed):
@@ -122,6 +125,18 @@ def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, 
     return HandedBack(
         put_back=tuple(words["put back"]), left_alone=tuple(words["left alone"]), failed=tuple(failed.values())
     )
+
+
+def _check_governor_is_back(found: Found, failed: Mapping[str, str]) -> None:
+    """Check that a figure of a governor is not looked at before its governor is back, which a later pass may do.
+
+    Raises:
+        KnobError: if its governor could not be put back.
+    """
+    if found.kind in ("speed", "tunable"):
+        domain = f"{found.path.rsplit('/', 1)[0]}/" if found.kind == "speed" else ""
+        if any(path.startswith(domain) and path.endswith(_GOVERNOR) for path in failed):
+            raise KnobError(found.path, "its governor is not back")
 
 
 def _turn_of_limit(tree: Tree, found: Found) -> int:

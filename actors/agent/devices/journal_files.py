@@ -125,7 +125,8 @@ def _read(tree: Tree, directory: Path) -> JournalRead:
             directory=directory,
             pid=int(header["pid"]),
             owner=str(header.get("owner", "")),
-            same_boot=header["boot_id"] == boot_id(tree),
+            # A boot that is not known, then or now, is no other boot: what was turned then may still be.
+            same_boot=header["boot_id"] == (now := boot_id(tree)) or not (header["boot_id"] and now),
             whole=len(entries) == len(rest),
             entries=tuple(entries.values()),
         )

@@ -221,9 +221,10 @@ def due(tree: Tree, found: Found) -> Found:
         tree: the files of the board.
         found: the knob as it was found.
     """
-    if found.kind not in ("limit", "online") or mode_number(tree) == found.mode:
+    # A mode that could not be read, now or then, says nothing of one that was set meanwhile.
+    if found.kind not in ("limit", "online") or None in (found.mode, number := mode_number(tree)):
         return found
-    mode = power_mode(tree)
+    mode = power_mode(tree) if number != found.mode else None
     value = None if mode is None else mode.value_of(tree, found.path)
     if value is not None and value < 0:
         value = _no_limit(tree, found.path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -242,6 +244,27 @@ def result_files(tmp_path: Path, made: Made) -> ResultFiles:
     for kind, now_s, fields in made.entries:
         files.log.append({"kind": kind, "now_s": now_s, **fields})
     return files
+
+
+@pytest.mark.parametrize("length", [0, 1, 40])
+def test_a_log_that_ends_within_its_header_is_none(tmp_path: Path, length: int) -> None:
+    run_dir = MADE.write(tmp_path)
+    log = (run_dir / EPOCHS_FILE).read_bytes()
+    (run_dir / EPOCHS_FILE).write_bytes(log[:length])
+    run = read_run(run_dir)
+    assert run.missing == ("epochs.msgpack: no gears, clocks and events are known",)
+    assert run.summary.to_dict() == MADE.summary.to_dict()
+
+
+def test_records_that_cannot_be_begun_leave_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: int, length: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "ftruncate", fail)
+        before = len(os.listdir("/proc/self/fd"))
+        RecordWriter(tmp_path / "records")
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def gears(made: Made) -> dict[str, list[Gear]]:
