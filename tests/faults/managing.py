@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faults.points import Points, Subject, kind
-from helpers.fake_world import BOARD, EPOCH_S, Watchful, World, gear, make_spec, retarget
+from helpers.fake_world import BOARD, EPOCH_S, World, gear, make_spec, retarget
+from helpers.scripted import Watchful
 from scheduler.manager import Manager
 from scheduler.messages import (
     Effect,

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from actors.control.agent_orders import AgentOrder, AgentOrders
-from helpers.fake_world import BOARD, EPOCH_S, Watchful, World, make_spec
+from helpers.fake_world import BOARD, EPOCH_S, World, make_spec
+from helpers.scripted import Watchful
 from scheduler.manager import Manager
 from scheduler.messages import ClockSet, Effect, Message, Pin, Pinned, SetClock
 from scheduler.views import Gear
