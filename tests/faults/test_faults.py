@@ -54,7 +54,7 @@ def test_the_nth_call_below_the_directory_fails_and_no_other(tmp_path: Path) -> 
             (inside / "second").write_text("2")
         (inside / "third").write_text("3")
     assert (inside / "first").read_text() + (outside / "second").read_text() + (inside / "third").read_text() == "123"
-    assert (inside / "second").read_text() == ""
+    # What "second" holds is Python's affair: a buffer that could not be written may be written again at its end.
     assert left_open(tmp_path) == []
 
 
