@@ -151,8 +151,8 @@ class _Scene:
     def got(self, slot: int, unit: str, cpus: Collection[int]) -> None:
         """Note that an application has its cores, which nobody else may have."""
         for other, (where, theirs) in self.held.items():
-            if not self.bodies[other].alive:  # it was stopped on its cores, fenced off and killed
-                continue
+            if self.witness.fences()[other].process == self.bodies[other].key:
+                continue  # it was stopped on its cores and fenced off, and is about to be killed
             taken = where == unit and (unit == "gpu" or set(theirs) & set(cpus))
             assert not taken, f"{unit} {cpus} is given to {slot}, and {other} has {theirs}"
         self.held[slot] = (unit, cpus)
