@@ -316,7 +316,7 @@ def other_units(run_dir: Path) -> None:
     ("change", "message"),
     [
         (cut(SUMMARY_FILE, 500), r"summary\.json: this is not whole JSON"),
-        (cut(EPOCHS_FILE, 20), r"epochs\.msgpack: this is no epoch log"),
+        (lambda run_dir: (run_dir / EPOCHS_FILE).write_bytes(b"\xc0"), r"epochs\.msgpack: this is no epoch log"),
         (cut(REQUESTS_FILE, 2000), r"requests\.npz: is cut short or damaged"),
         (cut(REQUESTS_FILE, 0), r"requests\.npz: is cut short or damaged"),
         (replaced(SUMMARY_FILE, '"schema": 1', '"schema": 9'), r"summary\.json: schema must be 1, not 9"),
