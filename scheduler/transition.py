@@ -385,12 +385,14 @@ class Transition:
         # A governor moves the clock by itself, so does a cap, and a manager that has taken over has set none yet: the
         # clock before is the one last seen.
         old = standing if isinstance(standing, int | float) and unit.denied_mhz is None else unit.mhz
-        if not isinstance(clock, str) and (old is None or clock >= old):
+        leaves = any(app.leaves(name) for app in self._apps.values())
+        # One that was not even seen yet may be a way down.
+        if not isinstance(clock, str) and (clock >= old if old is not None else not leaves):
             # Step 1, or step 2: up as soon as one of the applications that it is for is ready, or at once for none.
             heading_here = [app for app in self._apps.values() if app.heads_for(name)]
             return clock != unit.goal or not heading_here or any(app.ready for app in heading_here)
         # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.
-        return not any(app.leaves(name) for app in self._apps.values())
+        return not leaves
 
 
 def _logged(log: Log | None) -> list[Effect]:
