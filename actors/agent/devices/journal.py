@@ -176,8 +176,11 @@ class Journal:
         return self._found.get(path)
 
     def values(self, path: str) -> tuple[str, ...]:
-        """Return the value that a knob was set to last, and the one that it shows for it; none if it was not turned."""
-        return self._set.get(path, ())
+        """Return the value that a knob was set to last, and the one that it shows for it.
+
+        There are none if it was not turned, or once the board is given back.
+        """
+        return () if self._closed else self._set.get(path, ())
 
     @contextmanager
     def closing(self) -> Iterator[None]:

@@ -208,7 +208,7 @@ def test_a_board_that_is_not_packaged_is_not_profiled(here, command):
     ("options", "says"),
     [
         (["--policy", "jiont"], ["policy 'jiont'", "Did you mean 'joint'?"]),
-        (["--policy", "floor+schedutill"], ["policy 'floor+schedutill'", "Did you mean 'schedutil'?"]),
+        (["--policy", "floor+schedutill"], ["governor 'schedutill'", "Did you mean 'schedutil'?"]),
         (["--policy", "joint", "--policy", "flor"], ["policy 'flor'", "Did you mean 'floor'?"]),
         (["--policy", "joint", "--policy", "floor", "--json"], ["--json", "2 policies"]),
         (["--epoch-ms", "nan"], ["epoch_ms", "nan"]),
