@@ -159,7 +159,7 @@ def _hurt(run: _Run, rng: random.Random, end_s: float) -> None:
     losses: Counter[str] = Counter()
     while time.monotonic() < end_s - 3.0 and run.process.poll() is None:
         time.sleep(rng.uniform(0.2, 1.2))
-        what = rng.choice(("stop", "stop", "stop", "kill", "kill manager", "kill helper", "remove out"))
+        what = rng.choice(("stop", "stop", "stop", "kill", "kill manager", "kill agent", "kill helper", "remove out"))
         match what:
             case "stop":
                 _stop_for_a_while(run, rng)
@@ -172,6 +172,9 @@ def _hurt(run: _Run, rng: random.Random, end_s: float) -> None:
             case "kill manager" if losses["manager"] < _MOST_MANAGERS and end_s - time.monotonic() > 8:
                 losses["manager"] += 1
                 _send(_found(run, "ManagerActor")[:1], signal.SIGKILL, run, "kill the manager")
+            case "kill agent" if not losses["agent"] and end_s - time.monotonic() > 8:
+                losses["agent"] += 1
+                _send(_found(run, "AgentActor")[:1], signal.SIGKILL, run, "kill the board agent")
             case "kill helper" if not losses["helper"]:
                 losses["helper"] += 1
                 _send(_helpers(run)[:1], signal.SIGKILL, run, "kill the stall watch")

@@ -196,6 +196,8 @@ def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
                 if knob.text() == found.shown:
                     return "as found"
             except AwayError:
+                if tree.exists(found.path):  # it can't be read for now
+                    raise
                 return "left alone"  # its governor was left alone, and is another one now
         case "gpu-lock":
             # Nobody can tell whose lock is in force, so one that may be ours goes. With the driver every lock has gone.

@@ -14,7 +14,7 @@ import pytest
 from actors.agent.checks import check_clocks
 from actors.agent.devices import journal
 from actors.agent.devices.cpufreq import CpufreqClock
-from actors.agent.devices.sysfs import DeviceError
+from actors.agent.devices.sysfs import AwayError, DeviceError, Knob
 from actors.agent.hold import Hold, recover
 from helpers.board_bed import BoardBed, fake_bed
 from helpers.board_loop import board_of
@@ -191,6 +191,33 @@ def test_a_governors_figure_waits_in_the_journal_until_its_governor_is_back(xavi
     governor = f"{xavier.policy(unit)}/scaling_governor"
     xavier.tree.kernel.fail(governor, errno.EIO, times=1)
     assert [line for line in hold.give_back().faults() if governor in line]
+    assert xavier.knobs() != before
+    recovered = recover(xavier.machine)
+    assert recovered is not None
+    assert xavier.knobs() == before
+
+
+def test_a_tunable_that_cannot_be_read_for_once_is_put_back_by_the_next_start(
+    xavier: BoardBed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for unit in xavier.units:
+        xavier.write(f"{xavier.policy(unit)}/scaling_governor", "schedutil")
+    tunable = "sys/devices/system/cpu/cpufreq/schedutil/rate_limit_us"
+    xavier.write(tunable, 3905)
+    before = xavier.knobs()
+    _killed(xavier)
+    real_text, struck = Knob.text, []
+
+    def text(knob: Knob) -> str:
+        if knob.path == tunable and not struck:
+            struck.append(knob)
+            raise AwayError(tunable, "Input/output error")
+        return real_text(knob)
+
+    monkeypatch.setattr(Knob, "text", text)
+    recovered = recover(xavier.machine)
+    assert recovered is not None
+    assert recovered.failed == (f"/{tunable}: Input/output error",)
     assert xavier.knobs() != before
     recovered = recover(xavier.machine)
     assert recovered is not None
