@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actors.ledger.meters import UnitReading
+from actors.whole_file import whole
 from scheduler.messages import Hints
 
 
@@ -140,13 +141,11 @@ class Memory:
             self._write()
 
     def _write(self) -> None:
-        """Write all under another name, and rename it: whoever is killed here leaves the one before."""
-        fresh = self._path.with_suffix(".new")
         try:
-            file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(file, "wb") as out:
-                out.write(pickle.dumps(self._content))
-            os.replace(fresh, self._path)
+            with whole(self._path) as fresh:  # whoever is killed here leaves the one before
+                file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+                with open(file, "wb") as out:
+                    out.write(pickle.dumps(self._content))
         except OSError:
             # No room, or the directory is gone. What is out of date must not be gone on from.
             with suppress(OSError):
