@@ -14,6 +14,8 @@ from actors.requests.queue import DROP_RULES
 from actors.requests.records import Status
 from helpers.naive_simulator import NaiveApp, simulate_naively
 from helpers.simulator_bench import AlertClock
+from helpers.sized import by_size
+from helpers.tiny_networks import Numbers, SizedNumbers
 from helpers.tiny_networks import board as tiny_board
 from helpers.tiny_networks import profile as tiny_profile
 from helpers.worker_rig import CPUS, LARGE, LITTLE, SMALL, WIDE, Rig
@@ -159,14 +161,16 @@ class TestAgainstTheWorker:
         st.lists(st.tuples(st.sampled_from(["big", "little", "pair"]), st.sampled_from([500.0, 1000.0])), max_size=5),
         st.sampled_from(DROP_RULES),
         st.integers(1, 4),
+        st.none() | st.lists(st.floats(0.2, 5), min_size=1, max_size=7),
     )
     def test_the_same_arrivals_gears_and_clocks_make_the_same_records(
-        self, tmp_path_factory, seed, gears, clocks, drop, bound
+        self, tmp_path_factory, seed, gears, clocks, drop, bound, sizes
     ):
         random = np.random.default_rng(seed)
         arrivals_s = np.sort(random.uniform(0, 1, 25))
         samples_ms = tuple(np.sort(random.uniform(2, 30, 6)).tolist())
         times = tiny_profile(small_ms=samples_ms, large_ms=tuple(3 * ms for ms in samples_ms))
+        times = times if sizes is None else by_size(times, sizes)
         gear_times_s = [0.0, *np.sort(random.uniform(0, 1, len(gears) - 1))]
         clock_times_s = random.uniform(0, 1, len(clocks))
 
@@ -175,6 +179,7 @@ class TestAgainstTheWorker:
             clock=AlertClock(),
             arrivals_s=arrivals_s,
             profile=times,
+            source=Numbers() if sizes is None else SizedNumbers(sizes=tuple(sizes)),
             segments=((0.0, 60.0),),
             queue_bound=bound,
             drop=drop,
