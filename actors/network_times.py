@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.sizes import size_of, work_of
 from actors.undisturbed import Timed, Undisturbed, undisturbed
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.outputs import Output
+from supernets.pictures.sources import Source
 from supernets.search.latency import timed_output
 
 ROUNDS_AT_MOST = 4
@@ -46,6 +48,25 @@ class Examples:
 
 
 NOISE = Examples()
+
+
+def examples_of(source: Source, artifact: Artifact, count: int) -> Examples:
+    """Return the first requests of a source's stream as examples; noise where its requests are all of size 1.
+
+    Args:
+        source: the stream.
+        artifact: one of the networks, to tell sizes by; they are the same for all.
+        count: how many requests; after so many the stream is to begin anew, so that sizes by number are right for ever.
+    """
+    of_stream = source.inputs(artifact)
+    sizes = tuple(size_of(source, of_stream(index)) for index in range(count))
+    if set(sizes) == {1.0}:
+        return NOISE
+
+    def inputs(artifacts: Sequence[Artifact]) -> list[list[Any]]:
+        return [[of_network(index) for index in range(count)] for of_network in map(source.inputs, artifacts)]
+
+    return Examples(inputs=inputs, sizes=sizes, work=lambda output: work_of(source, output))
 
 
 def measure(

@@ -21,8 +21,8 @@ from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
 from actors.requests.queue import Request
+from actors.sizes import size_of, work_of
 from actors.worker.gearbox import Gearbox, Ready
-from actors.worker.sizes import size_of, work_of
 from actors.worker.spec import WorkerSpec
 from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit

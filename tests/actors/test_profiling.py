@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from actors import network_times, profiling
 from actors.agent.devices.sysfs import Tree
-from actors.network_times import Examples
+from actors.network_times import NOISE, examples_of
 from actors.profiling import profile_gpu, profile_ladder
+from helpers.tiny_networks import Numbers, SizedNumbers, with_program
 from helpers.tiny_networks import ladder as tiny_ladder
-from helpers.tiny_networks import with_program
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import SupernetError
 
@@ -262,48 +263,53 @@ def test_a_corrupt_file_is_measured_anew(cache, ladder, content):
     assert measured.counts
 
 
-SIZES = (1.0, 3.0, 7.0, 2.0)
+SIZES = (1.0, 2.0, 3.0, 4.0)
 
 
-class Enlarged:
-    """A stream whose requests are pictures of other numbers, and whose work is what the network makes of them."""
+class Watched(SizedNumbers):
+    """A stream of pictures of 0, 1, 2 and so on, of these sizes; work is as its network's output says."""
 
-    def __init__(self) -> None:
-        self.examples = Examples(
-            inputs=lambda artifacts: [[self.full(artifact, size) for size in SIZES] for artifact in artifacts],
-            sizes=SIZES,
-            work=lambda output: float(output[0]),
-        )
-        self.asked: list[str] = []
+    asked: ClassVar[list[str]] = []
 
-    def full(self, artifact, size):
+    def inputs(self, artifact):
         self.asked.append(artifact.subnet)
-        return np.full(artifact.input_shape, size, np.float32)
+        return super().inputs(artifact)
+
+    def work(self, output):
+        return 1 + float(output[0])
 
 
 def test_a_profile_by_size_is_kept_with_its_sizes(cache, ladder, monkeypatch):
-    """Real networks, whose work is read off their outputs; their times depend on nothing, so a table has them here."""
-    monkeypatch.setattr(network_times, "timed_output", lambda run, x: (5 + 2 * float(x.mean()), True, run(x)))
-    stream = Enlarged()
+    """Real networks, whose work is read off their outputs; how long they take is a matter of their input here."""
+    monkeypatch.setattr(network_times, "timed_output", lambda run, x: (5 + 2 * (1 + float(x.mean())), True, run(x)))
+    stream = Watched(sizes=SIZES)
+    examples = examples_of(stream, ladder[0][0], len(SIZES))
 
     def profile(**how):
         return profile_ladder("tiny", ladder, {1: (min(os.sched_getaffinity(0)),)}, engine="onnxruntime", **how)
 
-    measured = profile(examples=stream.examples)
-    assert set(stream.asked) == {"small", "large"}
+    stream.asked.clear()
+    measured = profile(examples=examples)
+    assert stream.asked == ["small", "large"]
     assert measured.sizes == SIZES
     small, large = (rung.times[0] for rung in measured.rungs)
+    assert small.samples_ms == pytest.approx(sorted([7, 9, 11, 13] * 5))
     assert (small.base_ms, small.per_size_ms) == pytest.approx((5, 2))
-    assert small.samples_ms == pytest.approx(sorted([7, 11, 19, 9] * 5))
-    # The large one makes twice the number, so each unit of its work takes half the time, and sizes foretell too little.
+    # The large one makes twice the number, so a unit of its work takes half the time, and sizes foretell too little.
     assert large.per_size_ms == pytest.approx(1)
     assert [warning.partition(":")[0] for warning in measured.warnings] == ["large, 1 core(s)"]
+    assert "than their sizes foretell" in measured.warnings[0]
     stream.asked.clear()
-    assert profile(examples=stream.examples) == measured
+    assert profile(examples=examples) == measured
     assert not stream.asked
     # Another stream, and none, are other profiles.
-    assert profile(examples=replace(stream.examples, sizes=SIZES[::-1])).sizes == SIZES[::-1]
+    assert profile(examples=replace(examples, sizes=SIZES[::-1])).sizes == SIZES[::-1]
     assert profile().sizes == (1.0,)
+
+
+def test_a_stream_of_one_size_is_timed_by_noise(ladder):
+    assert examples_of(SizedNumbers(), ladder[0][0], 10) is NOISE
+    assert examples_of(Numbers(), ladder[0][0], 10) is NOISE
 
 
 def test_a_gpus_times_are_measured_through_an_executor_and_once(cache, ladder, monkeypatch):
