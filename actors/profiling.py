@@ -3,7 +3,8 @@
 - A stored profile is found again by what its figures depend on: the machine, the engine and its version, the weights,
   the sub-networks, and for each number of cores their kinds (`actors.core_kinds`): big or little, P or E.
 - Only undisturbed samples are kept: those during which the kernel did not take the core away, and which are not far
-  above the rest. (Time that a hypervisor takes away shows in no other way.)
+  above the rest (`actors.undisturbed`). Time that a hypervisor takes away shows in no other way.
+- Where requests differ in size, a network is timed by requests of its stream, one after another.
 """
 
 from __future__ import annotations
@@ -13,15 +14,12 @@ import json
 import os
 import platform
 import threading
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from actors.affinity import Affinity, SystemAffinity
@@ -29,29 +27,23 @@ from actors.agent.devices.cuda import device_name
 from actors.agent.devices.sysfs import Tree
 from actors.core_kinds import core_kinds
 from actors.executor.client import own_executor
+from actors.network_times import NOISE, ROUNDS_AT_MOST, Examples, measure
 from actors.paths import cache_dir
+from actors.profile_schema import SizedTime, Sizes
+from actors.undisturbed import Undisturbed
 from actors.whole_file import whole
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.search.latency import timed
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _SAMPLES = 200
 """Undisturbed samples of each network that are wanted."""
-_ROUNDS_AT_MOST = 4
-"""Most inferences of a network for each undisturbed sample that is wanted."""
-
-_SETTLE_S = 0.002
-"""Pause before the turn of another engine, in which the threads of the one before go to sleep."""
-_FAR = 1.4
-"""A sample above this multiple of the median of the faster half was disturbed."""
-
 Ladder = Sequence[tuple[Artifact, float | None, str]]
 """Sub-networks, smallest first, each with its exported file, its accuracy and the source of the accuracy."""
 
 
-class _StoredTime(BaseModel):
+class _StoredTime(SizedTime):
     model_config = ConfigDict(extra="forbid")
     kind: Literal["cpu", "gpu"]
     cores: int
@@ -71,6 +63,8 @@ class _StoredProfile(BaseModel):
     schema_version: int = _SCHEMA_VERSION
     supernet: str
     machine: str
+    sizes: Sizes = (1.0,)
+    warnings: tuple[str, ...] = ()
     rungs: list[_StoredRung]
 
 
@@ -94,6 +88,7 @@ def profile_ladder(
     apart: str = "",
     affinity: Affinity | None = None,
     tree: Tree | None = None,
+    examples: Examples = NOISE,
 ) -> Profile:
     """Return the profile of a ladder on this machine's CPUs, from the cache or measured now.
 
@@ -109,6 +104,7 @@ def profile_ladder(
             the board whose clocks it was measured at; then the CPUs set it apart too.
         affinity: the kernel's masks of threads; None for this machine's.
         tree: the machine's files, which say of what kind its cores are; None for this machine's.
+        examples: requests by which the networks are timed.
 
     Returns:
         The profile. On a machine with cores of several kinds its `machine` says on which of them it was measured.
@@ -122,12 +118,17 @@ def profile_ladder(
     measured_with: list[object] = [engines.engine_version(engine), on_kinds]
     if apart:
         measured_with += [apart, sorted(cpus_by_cores.items())]
+    if examples is not NOISE:
+        measured_with.append(examples.sizes)
     path = _cache_path(supernet, ladder, measured_with)
     machine = machine_name()
     if len(set(kinds.values())) > 1:
         machine += f"; {_kinds_measured(on_kinds)}"
     return _found_or(
-        lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample, affinity, machine), path, ladder, fresh
+        lambda: _measure(supernet, ladder, cpus_by_cores, engine, on_sample, affinity, machine, examples),
+        path,
+        ladder,
+        fresh,
     )
 
 
@@ -185,11 +186,25 @@ def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Lad
     rungs = []
     for rung, (_, accuracy, source) in zip(stored.rungs, ladder, strict=True):
         times = tuple(
-            ServiceTime(kind=time_.kind, cores=time_.cores, samples_ms=tuple(time_.samples_ms), engine=time_.engine)
+            ServiceTime(
+                kind=time_.kind,
+                cores=time_.cores,
+                samples_ms=tuple(time_.samples_ms),
+                engine=time_.engine,
+                base_ms=time_.base_ms,
+                per_size_ms=time_.per_size_ms,
+                residuals=time_.residuals,
+            )
             for time_ in rung.times
         )
         rungs.append(RungProfile(subnet=rung.subnet, accuracy=accuracy, accuracy_source=source, times=times))
-    return Profile(supernet=stored.supernet, machine=stored.machine, rungs=tuple(rungs))
+    return Profile(
+        supernet=stored.supernet,
+        machine=stored.machine,
+        rungs=tuple(rungs),
+        sizes=stored.sizes,
+        warnings=stored.warnings,
+    )
 
 
 def _cache_path(supernet: str, ladder: Ladder, measured_with: list[object]) -> Path:
@@ -218,46 +233,6 @@ def _read(path: Path) -> _StoredProfile | None:
     return stored if stored.schema_version == _SCHEMA_VERSION else None
 
 
-def measure(
-    prepared: Sequence[engines.PreparedNetwork],
-    inputs: Sequence[NDArray[np.float32]],
-    on_sample: Callable[[], None] = lambda: None,
-    *,
-    samples: int = _SAMPLES,
-    patience: int = _ROUNDS_AT_MOST,
-    settle_before: Collection[int] = (),
-) -> list[tuple[list[float], int]]:
-    """Time networks in turns on the calling thread, so that a stall hits all of them.
-
-    Args:
-        prepared: networks to run.
-        inputs: one input for each network.
-        on_sample: called after each sample.
-        samples: number of undisturbed samples of each network that are wanted.
-        patience: most turns for each wanted sample, after which the machine counts as never calm.
-        settle_before: places of the networks before whose turn nothing runs for a moment. They are the first networks
-            of an engine: threads of the engine before may still look for work.
-
-    Returns:
-        For each network its undisturbed times in ms, rising, and the number of disturbed ones.
-    """
-    calm: list[list[float]] = [[] for _ in prepared]
-    taken_away: list[list[float]] = [[] for _ in prepared]
-    for _ in range(patience * samples):
-        if all(len(times_ms) >= samples for times_ms in calm):
-            break
-        for number, (network, x) in enumerate(zip(prepared, inputs, strict=True)):
-            if number in settle_before:
-                time.sleep(_SETTLE_S)
-            # A network runs twice in its turn, and the second time counts. The first brings its weights back into the
-            # caches that the others filled; how long that takes depends on the order and not on the network.
-            network(x)
-            took_ms, undisturbed = timed(network, x)
-            (calm if undisturbed else taken_away)[number].append(took_ms)
-            on_sample()
-    return [_kept(*times_ms, enough=samples // 10) for times_ms in zip(calm, taken_away, strict=True)]
-
-
 def _measure(
     supernet: str,
     ladder: Ladder,
@@ -266,6 +241,7 @@ def _measure(
     on_sample: Callable[[int, int], None],
     affinity: Affinity,
     machine: str,
+    examples: Examples,
 ) -> _StoredProfile:
     """Measure a ladder on each number of cores with each engine, and keep the best engine's times."""
     artifacts = [artifact for artifact, _, _ in ladder]
@@ -289,11 +265,11 @@ def _measure(
         done += 1
         on_sample(min(done, total), total)
 
-    measured: dict[tuple[str, int], dict[str, tuple[list[float], int]]] = {}
+    measured: dict[tuple[str, int], dict[str, Undisturbed]] = {}
     for cores, cpus in sorted(cpus_by_cores.items()):
         # On a thread of its own: affinity belongs to the thread, and the threads that the engine starts inherit it.
         with ThreadPoolExecutor(1) as pool:
-            measuring = pool.submit(_measure_on, pairs, cpus, count, affinity)
+            measuring = pool.submit(_measure_on, pairs, cpus, count, affinity, examples)
             try:
                 times = measuring.result()
             except BaseException:  # an interrupt reaches only this thread, and the pool waits for the other one
@@ -302,40 +278,47 @@ def _measure(
         for (name, artifact), taken in zip(pairs, times, strict=True):
             measured.setdefault((artifact.subnet, cores), {})[name] = taken
     chosen = fastest_engines(
-        {form: {name: median(samples) for name, (samples, _) in times.items()} for form, times in measured.items()}
+        {form: {name: median(taken.samples_ms) for name, taken in times.items()} for form, times in measured.items()}
     )
     rungs = [_StoredRung(subnet=artifact.subnet, times=[]) for artifact in artifacts]
+    warnings = []
     for rung in rungs:
         for cores in sorted(cpus_by_cores):
             name = chosen[rung.subnet, cores]
-            samples_ms, disturbed = measured[rung.subnet, cores][name]
-            rung.times.append(
-                _StoredTime(kind="cpu", cores=cores, engine=name, samples_ms=samples_ms, disturbed=disturbed)
-            )
-    return _StoredProfile(supernet=supernet, machine=machine, rungs=rungs)
+            taken = measured[rung.subnet, cores][name]
+            rung.times.append(_stored(taken, kind="cpu", cores=cores, engine=name))
+            warnings += [f"{rung.subnet}, {cores} core(s): {complaint}" for complaint in taken.complaints()]
+    return _StoredProfile(
+        supernet=supernet, machine=machine, sizes=examples.sizes, warnings=tuple(warnings), rungs=rungs
+    )
+
+
+def _stored(taken: Undisturbed, *, kind: Literal["cpu", "gpu"], cores: int, engine: str) -> _StoredTime:
+    return _StoredTime(
+        kind=kind,
+        cores=cores,
+        engine=engine,
+        samples_ms=list(taken.samples_ms),
+        disturbed=taken.disturbed,
+        base_ms=taken.base_ms,
+        per_size_ms=taken.per_size_ms,
+        residuals=taken.residuals,
+    )
 
 
 def _measure_gpu(supernet: str, ladder: Ladder, device: str, on_sample: Callable[[int, int], None]) -> _StoredProfile:
     artifacts = [artifact for artifact, _, _ in ladder]
     total = len(artifacts) * _SAMPLES
-    taken = iter(range(1, _ROUNDS_AT_MOST * total + 1))
+    taken = iter(range(1, ROUNDS_AT_MOST * total + 1))
     with own_executor(device) as executor:
         networks = [executor.prepare(artifact) for artifact in artifacts]
-        times = measure(networks, noise(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES)
-    rungs = [
-        _StoredRung(
-            subnet=artifact.subnet,
-            times=[
-                _StoredTime(
-                    kind="gpu",
-                    cores=1,
-                    engine=f"torch ({device.partition(':')[0]})",
-                    samples_ms=samples_ms,
-                    disturbed=disturbed,
-                )
-            ],
+        times = measure(
+            networks, NOISE.inputs(artifacts), lambda: on_sample(min(next(taken), total), total), samples=_SAMPLES
         )
-        for artifact, (samples_ms, disturbed) in zip(artifacts, times, strict=True)
+    engine = f"torch ({device.partition(':')[0]})"
+    rungs = [
+        _StoredRung(subnet=artifact.subnet, times=[_stored(kept, kind="gpu", cores=1, engine=engine)])
+        for artifact, kept in zip(artifacts, times, strict=True)
     ]
     return _StoredProfile(supernet=supernet, machine=f"{machine_name()}, {device_name(device)}", rungs=rungs)
 
@@ -345,7 +328,8 @@ def _measure_on(
     cpus: tuple[int, ...],
     count: Callable[[], None],
     affinity: Affinity,
-) -> list[tuple[list[float], int]]:
+    examples: Examples,
+) -> list[Undisturbed]:
     """Measure on the given CPUs, each artifact in its engine: all of the first engine, then all of the next.
 
     It pins the calling thread.
@@ -354,27 +338,12 @@ def _measure_on(
     networks = [engines.prepare(artifact, name, threads=len(cpus)) for name, artifact in pairs]
     names = [name for name, _ in pairs]
     turns = [names.index(name) for name in dict.fromkeys(names)] if len(set(names)) > 1 else ()
-    inputs = noise([artifact for _, artifact in pairs])
-    return measure(networks, inputs, count, samples=_SAMPLES, settle_before=turns)
-
-
-def noise(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
-    """Return an input of noise for each artifact."""
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal(artifact.input_shape, dtype=np.float32) for artifact in artifacts]
-
-
-def _kept(calm: list[float], taken_away: list[float], enough: int = _SAMPLES // 10) -> tuple[list[float], int]:
-    """Return the undisturbed samples, rising, and the number of the others.
-
-    For example, of calm samples of 10, 10, 11, 12 and 20 ms the first four are kept, and one was disturbed.
-
-    Args:
-        calm: samples during which the kernel left the core to the thread, in ms.
-        taken_away: the other samples, in ms.
-        enough: least number of calm samples; with fewer, all samples are looked at.
-    """
-    ordered = sorted(calm if len(calm) >= max(enough, 1) else calm + taken_away)
-    typical = ordered[len(ordered) // 4]  # the median of the faster half
-    kept = [round(ms, 4) for ms in ordered if ms <= _FAR * typical]
-    return kept, len(calm) + len(taken_away) - len(kept)
+    return measure(
+        networks,
+        examples.inputs([artifact for _, artifact in pairs]),
+        count,
+        sizes=examples.sizes,
+        work=examples.work,
+        samples=_SAMPLES,
+        settle_before=turns,
+    )

@@ -10,11 +10,22 @@ import os
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from actors.profile_schema import SizedTime, Sizes
 from scheduler.errors import InputError
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
@@ -24,6 +35,9 @@ Mark = Literal["measured", "published", "digitised", "assumed"]
 _DATA = Path(__file__).parent / "profiles"
 _QUANTILES = 50
 """Most samples kept of each entry. A quantile above 98 % is then the mean of the slowest 2 % of the samples."""
+_QUANTILES_SIZED = 200
+"""Most samples and residuals kept of an entry whose times depend on the size, which have a long tail: a quantile up to
+99.5 % is still a figure of its own."""
 
 PACKAGED = tuple(sorted(path.stem for path in _DATA.glob("*.json")))
 """Names of the supernets that come with a profile."""
@@ -39,7 +53,7 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class _Time(_Stored):
+class _Time(_Stored, SizedTime):
     kind: Literal["cpu", "gpu"]
     cores: PositiveInt
     engine: str
@@ -71,6 +85,13 @@ class _File(_Stored):
     source: str
     assumed: list[str]
     rungs: Annotated[list[_Rung], Field(min_length=1)]
+    sizes: Sizes = (1.0,)
+
+    @model_serializer(mode="wrap")
+    def _without_one_size(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the sizes out where all are alike."""
+        kept: dict[str, Any] = handler(self)
+        return kept if self.sizes != (1.0,) else {key: value for key, value in kept.items() if key != "sizes"}
 
 
 def packaged_profile(supernet: str) -> Profile | None:
@@ -90,7 +111,9 @@ def packaged_profile(supernet: str) -> Profile | None:
         )
         for rung in stored.rungs
     )
-    return Profile(supernet=stored.supernet, machine=stored.machine, rungs=rungs, speed_of=stored.speed_of)
+    return Profile(
+        supernet=stored.supernet, machine=stored.machine, rungs=rungs, speed_of=stored.speed_of, sizes=stored.sizes
+    )
 
 
 def is_executable(supernet: str) -> bool:
@@ -107,7 +130,9 @@ def write_packaged_profile(
     assumed: tuple[str, ...] = (),
     executable: bool = True,
 ) -> None:
-    """Write a profile as a packaged one, each entry thinned to at most 50 samples of the same distribution.
+    """Write a profile as a packaged one, each entry thinned to fewer samples of the same distribution.
+
+    At most 50 are kept, or 200 and as many residuals where times depend on the size.
 
     Args:
         profile: the profile.
@@ -135,6 +160,7 @@ def write_packaged_profile(
         source=source,
         assumed=list(assumed),
         rungs=rungs,
+        sizes=profile.sizes,
     )
     Path(path).write_text(stored.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
@@ -142,19 +168,26 @@ def write_packaged_profile(
 def _packaged_time(time: ServiceTime) -> _Time:
     # Power is measured on one board, and a packaged profile is of many: how far off its activity is there is not known.
     kept = {key: figure for key, figure in asdict(time).items() if key != "activity_error"}
-    return _Time(**{**kept, "samples_ms": thinned(time.samples_ms)})
+    at_most = _QUANTILES if time.base_ms is None else _QUANTILES_SIZED
+    residuals = tuple(thinned(time.residuals, at_most, digits=6))
+    return _Time(**{**kept, "samples_ms": thinned(time.samples_ms, at_most), "residuals": residuals})
 
 
-def thinned(samples_ms: tuple[float, ...]) -> list[float]:
-    """Return at most 50 samples of the same distribution, rising.
+def thinned(samples: tuple[float, ...], at_most: int = _QUANTILES, *, digits: int = 4) -> list[float]:
+    """Return at most so many samples of the same distribution and mean, rising.
 
-    Of 100 samples, the first is the mean of the two fastest, the second that of the next two, and so on.
+    Of 100 samples, the first of 50 is the mean of the two fastest, the second that of the next two, and so on.
+
+    Args:
+        samples: the samples, rising.
+        at_most: how many to return at most.
+        digits: decimals of the means.
     """
-    if len(samples_ms) <= _QUANTILES:
-        return list(samples_ms)
-    # Each sample is repeated 50 times, so that any number of samples divides into 50 equal shares.
-    fine = np.repeat(np.sort(samples_ms), _QUANTILES)
-    return [round(float(mean), 4) for mean in fine.reshape(_QUANTILES, -1).mean(axis=1)]
+    if len(samples) <= at_most:
+        return list(samples)
+    # Each sample is repeated so often that any number of samples divides into equal shares.
+    fine = np.repeat(np.sort(samples), at_most)
+    return [round(float(mean), digits) for mean in fine.reshape(at_most, -1).mean(axis=1)]
 
 
 @cache

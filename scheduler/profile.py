@@ -63,14 +63,20 @@ def quantile(samples_ms: Sequence[float], share: float) -> float:
 class ServiceTime:
     """The undisturbed inference times of one sub-network on some cores of one kind.
 
+    Where a request's time depends on its size, it is base + per size · size, times a residual. With a base of 10 ms,
+    2 ms for each unit of size and residuals of 0.9, 1 and 1.1, a request of size 20 takes 45, 50 or 55 ms.
+
     Attributes:
         kind: `cpu` or `gpu`.
         cores: number of cores, and of threads.
-        samples_ms: the times measured, in ms, rising.
+        samples_ms: the times measured, in ms, rising: those of the stream's requests, whatever their sizes.
         engine: the execution engine of the measurement; `auto` where it was not chosen by measurement.
         activity: factor on `BoardUnit.dynamic_w` while the sub-network runs: on a core of 1 W, 0.8 makes 0.8 W.
         activity_source: `measured`, `published` or `assumed`.
         activity_error: standard error of a measured activity; None of another.
+        base_ms: the part that does not depend on the size; None where nothing does, so that it is the mean.
+        per_size_ms: what each unit of size adds; 0 where the time does not depend on the size.
+        residuals: observed time over base + per size · size, rising, of mean 1; none where there is no base.
     """
 
     kind: str
@@ -80,11 +86,25 @@ class ServiceTime:
     activity: float = 1.0
     activity_source: str = "assumed"
     activity_error: float | None = None
+    base_ms: float | None = None
+    per_size_ms: float = 0.0
+    residuals: tuple[float, ...] = ()
 
     @property
     def mean_ms(self) -> float:
         """Mean of the samples."""
         return math.fsum(self.samples_ms) / len(self.samples_ms)
+
+    def expected_ms(self, size: float = 1.0) -> float:
+        """Return the mean time of a request of a size; the mean of the samples where it does not depend on the size."""
+        return self.mean_ms if self.base_ms is None else self.base_ms + self.per_size_ms * size
+
+    def samples_at_ms(self, size: float = 1.0) -> tuple[float, ...]:
+        """Return the times of a request of a size, rising; the samples where they do not depend on the size."""
+        if self.base_ms is None:
+            return self.samples_ms
+        expected_ms = self.expected_ms(size)
+        return tuple(expected_ms * residual for residual in self.residuals)
 
     def quantile_ms(self, share: float) -> float:
         """Return a quantile of the samples; see `quantile`."""
@@ -117,12 +137,20 @@ class Profile:
         machine: name of the machine that measured.
         rungs: its sub-networks, the smallest first.
         speed_of: the machine whose core the times are of, as in `Board.speed_of`: `host` for one that runs gearshift.
+        sizes: sizes of the stream's requests by their number, and from the first again after the last.
+        warnings: sentences on what a reader of the figures has to know, such as times that no line fits.
     """
 
     supernet: str
     machine: str
     rungs: tuple[RungProfile, ...]
     speed_of: str = "host"
+    sizes: tuple[float, ...] = (1.0,)
+    warnings: tuple[str, ...] = ()
+
+    def size(self, index: int) -> float:
+        """Return the size of the stream's request of that number."""
+        return self.sizes[index % len(self.sizes)]
 
     def rung(self, subnet: str) -> RungProfile:
         """Return the rung of that sub-network.
@@ -181,4 +209,9 @@ def _at_speed(time: ServiceTime, speeds: Mapping[int, float]) -> ServiceTime:
     speed = speeds.get(time.cores, 1.0)
     if time.kind == "gpu" or speed == 1:
         return time
-    return replace(time, samples_ms=tuple(speed * sample_ms for sample_ms in time.samples_ms))
+    return replace(
+        time,
+        samples_ms=tuple(speed * sample_ms for sample_ms in time.samples_ms),
+        base_ms=None if time.base_ms is None else speed * time.base_ms,
+        per_size_ms=speed * time.per_size_ms,
+    )

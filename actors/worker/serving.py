@@ -21,11 +21,13 @@ from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
 from actors.requests.queue import Request
+from actors.sizes import size_of, work_of
 from actors.worker.gearbox import Gearbox, Ready
 from actors.worker.spec import WorkerSpec
 from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit
 from scheduler.messages import Activate
+from scheduler.profile import ServiceTime
 from scheduler.request_clock import Timing
 from scheduler.views import Gear
 from supernets.outputs import Output
@@ -74,9 +76,7 @@ class Engaged:
         subnet: place of its sub-network in the ladder, from 0.
         unit: place of its unit on the board, from 0.
         board_unit: the unit.
-        samples_ms: undisturbed inference times of the profile, rising.
-        mean_ms: mean of `samples_ms`.
-        activity: factor on the unit's `dynamic_w` while it runs.
+        time: undisturbed inference times of the profile.
     """
 
     gear: Gear
@@ -86,23 +86,25 @@ class Engaged:
     subnet: int
     unit: int
     board_unit: BoardUnit
-    samples_ms: tuple[float, ...]
-    mean_ms: float
-    activity: float
+    time: ServiceTime
 
-    @property
-    def most_ms(self) -> float:
-        """The slowest inference of the profile, by which the ledger bounds how long cores may be held.
+    def most_ms(self, size: float) -> float:
+        """Return the slowest inference of the profile, by which the ledger bounds how long cores may be held.
+
+        For a request that is larger than all that were profiled it is the slowest of its size. A small one has the
+        bound of all, since its work may turn out to be more than its size foretold.
 
         There is none on a GPU, whose executor has a bound of its own (`actors.executor.underway`): it counts from when
         the executor begins with the request, and the executor has to be ended besides.
         """
-        return self.samples_ms[-1] if self.board_unit.kind == "cpu" else math.inf
+        if self.board_unit.kind != "cpu":
+            return math.inf
+        return max(self.time.samples_ms[-1], self.time.samples_at_ms(size)[-1])
 
-    def timing(self, request: Request, *, behind: Request | None) -> Timing:
-        """Return what the clock of a request depends on, with the request behind it."""
+    def timing(self, request: Request, size: float, *, behind: Request | None) -> Timing:
+        """Return what the clock of a request of a size depends on, with the request behind it."""
         return Timing(
-            samples_ms=self.samples_ms,
+            samples_ms=self.time.samples_at_ms(size),
             arrival_s=request.arrival_s,
             deadline_s=request.deadline_s,
             next_deadline_s=math.inf if behind is None else behind.deadline_s,
@@ -137,9 +139,7 @@ def engage(message: Activate, spec: WorkerSpec, gearbox: Gearbox) -> Engaged:
         subnet=list(spec.artifacts).index(gear.subnet),
         unit=spec.board.units.index(unit),
         board_unit=unit,
-        samples_ms=time.samples_ms,
-        mean_ms=time.mean_ms,
-        activity=time.activity,
+        time=time,
     )
 
 
@@ -152,12 +152,14 @@ class Fetched:
         input_shape: shape of the input that its network takes.
         x: the input; None if there is none.
         error: what the source raised, as text; None if it did not.
+        size: the request's size, in units of the profile's.
     """
 
     request: Request
     input_shape: tuple[int, ...]
     x: NDArray[np.float32] | None
     error: str | None
+    size: float = 1.0
 
     def fits(self, request: Request, ready: Ready) -> bool:
         """Return True if it is the input of that request for that network."""
@@ -172,6 +174,7 @@ class Served:
         service: when and where it ran.
         lease: the lease by which it held its cores.
         progress_ms: its unit's progress while it ran, as the ledger counts it; None where clocks can't be set.
+        size: the request's size.
         output: output of the network; None if it failed.
         error: what its inference raised, as text; None if it succeeded.
         hang: what was seen of its executor, which was killed since this request hung there; None otherwise.
@@ -180,6 +183,7 @@ class Served:
     service: Service
     lease: Lease
     progress_ms: float | None
+    size: float
     output: Output | None
     error: str | None
     hang: Hang | None = None
@@ -216,15 +220,16 @@ class RequestServer:
 
     def fetch(self, request: Request, ready: Ready) -> Fetched:
         """Return a request with its input for a network: the user's source, or a client's picture, may be asked."""
-        x, error = None, None
+        x, error, size = None, None, 1.0
         try:
             if request.picture is None:
-                x = ready.inputs(request.index)
+                given = ready.inputs(request.index)
             else:
-                x = self._source.adapt(request.picture, ready.artifact)
+                given = self._source.adapt(request.picture, ready.artifact)
+            size, x = size_of(self._source, given), given
         except Exception as raised:  # an input may raise anything, and it costs this request only
             error = self._tally.error("source" if request.picture is None else "input", raised, request)
-        return Fetched(request=request, input_shape=ready.artifact.input_shape, x=x, error=error)
+        return Fetched(request=request, input_shape=ready.artifact.input_shape, x=x, error=error, size=size)
 
     def fail(self, fetched: Fetched, at_s: float) -> None:
         """Record a request that has no input as failed, and tell its client."""
@@ -233,30 +238,29 @@ class RequestServer:
 
     def serve(
         self,
-        request: Request,
-        x: NDArray[np.float32],
+        fetched: Fetched,
         engaged: Engaged,
         lease: Lease,
         give_up: Callable[[], bool],
     ) -> Served:
         """Run the network, and keep the cores until the service time is over.
 
-        On an emulated unit the service time is the request's draw from the profile's undisturbed times, stretched by
-        the clocks in force meanwhile; a real inference that took longer ends when it ends. On any other unit the
-        service time is the time of the inference.
+        On an emulated unit the service time is the request's draw from the profile's undisturbed times of its size,
+        stretched by the clocks in force meanwhile; a real inference that took longer ends when it ends. On any other
+        unit the service time is the time of the inference.
 
         For example, a draw of 20 ms at half the top clock keeps the cores for 40 ms.
 
         Args:
-            request: the request.
-            x: its input.
+            fetched: the request with its input.
             engaged: the gear in which it runs.
             lease: its cores.
             give_up: asked now and then while the cores are only kept; True ends that early.
         """
-        output, error, hang = None, None, None
+        assert fetched.x is not None
+        request, output, error, hang = fetched.request, None, None, None
         try:
-            output = engaged.ready.run(x)
+            output = engaged.ready.run(fetched.x)
         except ExecutorHungError as raised:
             error, hang = self._tally.error("network", raised, request), raised.hang
         except Exception as raised:  # an engine may raise anything, and it costs this request only
@@ -264,7 +268,8 @@ class RequestServer:
         if output is None or not engaged.board_unit.emulated:
             end_s = self._clock.now_s()
         else:
-            end_s = self._ledger.stretch(lease, self._draws.of(engaged.samples_ms, request.index), give_up)
+            draw_ms = self._draws.of(engaged.time.samples_at_ms(fetched.size), request.index)
+            end_s = self._ledger.stretch(lease, draw_ms, give_up)
         service = Service(
             start_s=lease.start_s,
             end_s=end_s,
@@ -273,7 +278,15 @@ class RequestServer:
             cores=engaged.gear.cores,
         )
         progress_ms = self._progress_ms(engaged, lease, end_s)
-        return Served(service=service, lease=lease, progress_ms=progress_ms, output=output, error=error, hang=hang)
+        return Served(
+            service=service,
+            lease=lease,
+            progress_ms=progress_ms,
+            size=fetched.size,
+            output=output,
+            error=error,
+            hang=hang,
+        )
 
     def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
         """Return a unit's progress from a lease's begin to a moment just now; None where clocks can't be set."""
@@ -299,7 +312,7 @@ class RequestServer:
             request,
             served.service,
             right=self._score(request, served.output),
-            service_ratio=self._service_ratio(served, engaged),
+            service_ratio=self._service_ratio(served, engaged, self._work(request, served, engaged)),
         )
         if request.future is not None and request.future.set_running_or_notify_cancel():
             result = Result(output=served.output, subnet=engaged.gear.subnet, latency_ms=latency_ms)
@@ -317,16 +330,29 @@ class RequestServer:
             self._tally.error("score", error, request)
             return None
 
-    def _service_ratio(self, served: Served, engaged: Engaged) -> float:
-        """Return the observed service time, converted to the profiled core, over the profile's mean.
+    def _work(self, request: Request, served: Served, engaged: Engaged) -> float:
+        """Return the work by which a request's time is to be judged: what it did; on an emulated unit its size."""
+        assert served.output is not None
+        # An emulated time follows the size, whatever the network made of it.
+        if engaged.board_unit.emulated or engaged.time.base_ms is None:
+            return served.size
+        try:
+            return work_of(self._source, served.output)
+        except Exception as error:  # a task of a user's own; the result stands
+            self._tally.error("work", error, request)
+            return served.size
+
+    def _service_ratio(self, served: Served, engaged: Engaged, work: float) -> float:
+        """Return the observed service time, converted to the profiled core, over what the profile expects for the work.
 
         The part that the clocks and the other load in force explain is taken out, so that only a slowdown that the
-        board does not know of is left. For example, 48 ms at half the profiled pace are 24 ms of progress; over a mean
-        of 20 ms that is 1.2.
+        board does not know of is left. For example, 48 ms at half the profiled pace are 24 ms of progress; over 20 ms
+        expected that is 1.2.
         """
+        expected_ms = engaged.time.expected_ms(work)
         if served.progress_ms is None:  # there is one clock, and a real load shows in what was observed
-            return served.service.service_ms * engaged.board_unit.speed / engaged.mean_ms
-        return served.progress_ms / engaged.mean_ms
+            return served.service.service_ms * engaged.board_unit.speed / expected_ms
+        return served.progress_ms / expected_ms
 
 
 def refuse(request: Request, error: Exception) -> None:

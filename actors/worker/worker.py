@@ -315,8 +315,8 @@ class Worker:
 
     def _serve(self, request: Request, engaged: Engaged) -> None:
         """Serve a request once its cores are free, unless something changes while it waits for them."""
-        x = self._input(request, engaged)
-        if x is None:
+        fetched = self._input(request, engaged)
+        if fetched.x is None:
             return
         # The wait for cores can last. It is given up when the request was dropped, the gear changed or the worker ends;
         # the next step then begins with what is true by then.
@@ -326,17 +326,17 @@ class Worker:
             engaged.cpus,
             request.deadline_s,
             give_up=lambda: self._has_changed(request, engaged),
-            activity=engaged.activity,
-            most_ms=engaged.most_ms,
+            activity=engaged.time.activity,
+            most_ms=engaged.most_ms(fetched.size),
         )
         if lease is None:
             return
         try:
-            if (timing := self._claim(request, engaged)) is None:
+            if (timing := self._claim(fetched, engaged)) is None:
                 return
             self._pulse.beat("run")
             self._ledger.ask(lease, timing)
-            served = self._server.serve(request, x, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
+            served = self._server.serve(fetched, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
         finally:
             self._ledger.release(lease)
         self._fetched = None
@@ -346,29 +346,29 @@ class Worker:
         else:
             refuse(request, self._closed_error())
 
-    def _input(self, request: Request, engaged: Engaged) -> NDArray[np.float32] | None:
-        """Return a request's input, which is fetched before it asks for cores; None if there is none, and it failed."""
+    def _input(self, request: Request, engaged: Engaged) -> Fetched:
+        """Return a request with its input, which is fetched before it asks for cores; if there is none, it failed."""
         fetched = self._fetched
         if fetched is None or not fetched.fits(request, engaged.ready):
             self._pulse.beat("input")
             self._fetched = fetched = self._server.fetch(request, engaged.ready)
-        if fetched.x is None and self._claim(request, engaged) is not None:
+        if fetched.x is None and self._claim(fetched, engaged) is not None:
             self._server.fail(fetched, self._clock.now_s())
-        return fetched.x
+        return fetched
 
     def _has_changed(self, request: Request, engaged: Engaged) -> bool:
         """Return True if a request that waits for cores is not to be served so any more."""
         self._pulse.beat("cores")
         return self._look() != (request, engaged) or self._ends(request)
 
-    def _claim(self, request: Request, engaged: Engaged) -> Timing | None:
+    def _claim(self, fetched: Fetched, engaged: Engaged) -> Timing | None:
         """Take the request out of the queue; return None if it or the gear changed during the wait for it."""
-        timing = None
+        request, timing = fetched.request, None
         with self._lock:
             drops = self._admit()
             if self._intake.queue.head is request and self._engaged is engaged and not self._ends(request):
                 self._intake.queue.pop()
-                timing = engaged.timing(request, behind=self._intake.queue.head)
+                timing = engaged.timing(request, fetched.size, behind=self._intake.queue.head)
         self._settle(drops)
         return timing
 

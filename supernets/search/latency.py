@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from supernets.engines.common import Run
 from supernets.ofa.space import Space, make_divisible
+from supernets.outputs import Output
 from supernets.search.evolution import Encoding, Genes
 
 _WINDOW = 8
@@ -41,11 +42,17 @@ FloatArray = NDArray[np.float64]
 
 def timed(run: Run, x: NDArray[np.float32]) -> tuple[float, bool]:
     """Run one inference; return its milliseconds, and True if the kernel did not preempt the thread meanwhile."""
+    took_ms, undisturbed, _ = timed_output(run, x)
+    return took_ms, undisturbed
+
+
+def timed_output(run: Run, x: NDArray[np.float32]) -> tuple[float, bool, Output]:
+    """Run one inference as `timed` does, and return its output besides."""
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
     start = time.perf_counter()
-    run(x)
+    output = run(x)
     took_ms = (time.perf_counter() - start) * 1e3
-    return took_ms, resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw == before
+    return took_ms, resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw == before, output
 
 
 @contextmanager

@@ -7,17 +7,19 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import profiling
+from actors import network_times, profiling
 from actors.agent.devices.sysfs import Tree
+from actors.network_times import NOISE, examples_of
 from actors.profiling import profile_gpu, profile_ladder
+from helpers.tiny_networks import Numbers, SizedNumbers, with_program
 from helpers.tiny_networks import ladder as tiny_ladder
-from helpers.tiny_networks import with_program
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import SupernetError
 
@@ -88,7 +90,6 @@ def test_progress_is_counted_to_its_end(cache, ladder):
 
 def test_an_interrupt_ends_a_measurement(cache, ladder, monkeypatch):
     monkeypatch.setattr(profiling, "_SAMPLES", 50_000)
-    monkeypatch.setattr(profiling, "_ROUNDS_AT_MOST", 50_000)
     measured = Measured(ladder)
 
     class Interrupting(list):
@@ -171,19 +172,19 @@ class Timed:
 
 
 def test_networks_are_measured_in_turns(monkeypatch):
-    monkeypatch.setattr(profiling, "_SAMPLES", 20)
     slept: list[int] = []
     ran: list[str] = []
-    monkeypatch.setattr(profiling.time, "sleep", lambda _: slept.append(len(ran)))
+    monkeypatch.setattr(network_times.time, "sleep", lambda _: slept.append(len(ran)))
     samples = []
-    results = profiling.measure(
+    results = network_times.measure(
         [Timed(name, ran) for name in "abc"],
-        [np.zeros(1, np.float32)] * 3,
+        [[np.zeros(1, np.float32)]] * 3,
         lambda: samples.append(1),
+        samples=200,
         settle_before={2},
     )
     assert ran[:12] == list("aabbccaabbcc")  # the second of two counts
-    assert len(ran) == 2 * len(samples) == 2 * sum(len(kept) + disturbed for kept, disturbed in results)
+    assert len(ran) == 2 * len(samples) == 2 * sum(len(one.samples_ms) + one.disturbed for one in results)
     assert slept == list(range(4, len(ran), 6))
 
 
@@ -231,11 +232,16 @@ def _without_samples(stored: dict) -> dict:
     return stored
 
 
+def _of_half_a_line(stored: dict) -> dict:
+    stored["rungs"][0]["times"][0] |= {"base_ms": 1.0, "per_size_ms": 2.0}
+    return stored
+
+
 def _of_another_schema(stored: dict) -> dict:
     return {**stored, "schema_version": 99}
 
 
-@pytest.mark.parametrize("spoil", [_without_a_rung, _without_samples, _of_another_schema])
+@pytest.mark.parametrize("spoil", [_without_a_rung, _without_samples, _of_half_a_line, _of_another_schema])
 def test_a_stored_profile_of_another_shape_is_measured_anew(cache, ladder, spoil):
     measured = Measured(ladder)
     measured.profile()
@@ -257,22 +263,53 @@ def test_a_corrupt_file_is_measured_anew(cache, ladder, content):
     assert measured.counts
 
 
-@given(st.lists(SAMPLE_MS, max_size=60), st.lists(SAMPLE_MS, max_size=60))
-def test_what_is_kept_is_undisturbed_and_all_is_counted(calm, taken_away):
-    if not calm and not taken_away:
-        return
-    kept, disturbed = profiling._kept(calm, taken_away)
-    assert kept == sorted(kept)
-    assert len(kept) + disturbed == len(calm) + len(taken_away)
-    # A machine that is never calm still gives its fastest; else nothing counts during which the core was taken away.
-    allowed = calm if len(calm) >= 20 else calm + taken_away
-    assert set(kept) <= {round(ms, 4) for ms in allowed}
-    assert kept[0] == round(min(allowed), 4)
+SIZES = (1.0, 2.0, 3.0, 4.0)
 
 
-def test_a_stall_is_not_kept():
-    kept, disturbed = profiling._kept([1.0] * 95 + [1.3] * 3 + [50.0] * 2, [9.0])
-    assert (kept, disturbed) == ([1.0] * 95 + [1.3] * 3, 3)
+class Watched(SizedNumbers):
+    """A stream of pictures of 0, 1, 2 and so on, of these sizes; work is as its network's output says."""
+
+    asked: ClassVar[list[str]] = []
+
+    def inputs(self, artifact):
+        self.asked.append(artifact.subnet)
+        return super().inputs(artifact)
+
+    def work(self, output):
+        return 1 + float(output[0])
+
+
+def test_a_profile_by_size_is_kept_with_its_sizes(cache, ladder, monkeypatch):
+    """Real networks, whose work is read off their outputs; how long they take is a matter of their input here."""
+    monkeypatch.setattr(network_times, "timed_output", lambda run, x: (5 + 2 * (1 + float(x.mean())), True, run(x)))
+    stream = Watched(sizes=SIZES)
+    examples = examples_of(stream, ladder[0][0], len(SIZES))
+
+    def profile(**how):
+        return profile_ladder("tiny", ladder, {1: (min(os.sched_getaffinity(0)),)}, engine="onnxruntime", **how)
+
+    stream.asked.clear()
+    measured = profile(examples=examples)
+    assert stream.asked == ["small", "large"]
+    assert measured.sizes == SIZES
+    small, large = (rung.times[0] for rung in measured.rungs)
+    assert small.samples_ms == pytest.approx(sorted([7, 9, 11, 13] * 5))
+    assert (small.base_ms, small.per_size_ms) == pytest.approx((5, 2))
+    # The large one makes twice the number, so a unit of its work takes half the time, and sizes foretell too little.
+    assert large.per_size_ms == pytest.approx(1)
+    assert [warning.partition(":")[0] for warning in measured.warnings] == ["large, 1 core(s)"]
+    assert "than their sizes foretell" in measured.warnings[0]
+    stream.asked.clear()
+    assert profile(examples=examples) == measured
+    assert not stream.asked
+    # Another stream, and none, are other profiles.
+    assert profile(examples=replace(examples, sizes=SIZES[::-1])).sizes == SIZES[::-1]
+    assert profile().sizes == (1.0,)
+
+
+def test_a_stream_of_one_size_is_timed_by_noise(ladder):
+    assert examples_of(SizedNumbers(), ladder[0][0], 10) is NOISE
+    assert examples_of(Numbers(), ladder[0][0], 10) is NOISE
 
 
 def test_a_gpus_times_are_measured_through_an_executor_and_once(cache, ladder, monkeypatch):

@@ -1,7 +1,9 @@
 """Stored profiles are read as they were written, and the published ones name their origin."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import supernets
@@ -16,6 +18,7 @@ from actors.stored_profiles import (
     write_packaged_profile,
 )
 from actors.wall_power import LADDERS
+from helpers.sized import sized_time
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
@@ -109,6 +112,71 @@ def test_samples_are_rising_times(folder, samples_ms):
     path.write_text(json.dumps(content))
     with pytest.raises(StoredProfileError, match=r"rungs\.0\.times\.0"):
         packaged_profile("mine")
+
+
+BY_SIZE = replace(
+    PROFILE,
+    sizes=(3.0, 4.5, 20.0),
+    rungs=(replace(PROFILE.rungs[1], times=(sized_time(10.0, 2.0, (3.0, 4.5, 20.0)),)),),
+)
+
+
+def test_a_profile_by_size_reads_as_written(folder):
+    write_packaged_profile(BY_SIZE, folder / "mine.json", source="my bench")
+    assert packaged_profile("mine") == BY_SIZE
+
+
+def test_a_profile_by_size_keeps_its_line_its_mean_and_quantiles_above_98_percent(folder):
+    rng = np.random.default_rng(0)
+    raw = np.sort(rng.lognormal(0, 0.3, 999))
+    residuals = tuple((raw / raw.mean()).tolist())
+    time = sized_time(10.0, 2.0, BY_SIZE.sizes, residuals)
+    long = replace(BY_SIZE, rungs=(replace(BY_SIZE.rungs[0], times=(time,)),))
+    write_packaged_profile(long, folder / "mine.json", source="my bench")
+    read = packaged_profile("mine").rungs[0].times[0]
+    assert (read.base_ms, read.per_size_ms, len(read.samples_ms), len(read.residuals)) == (10.0, 2.0, 200, 200)
+    assert read.mean_ms == pytest.approx(time.mean_ms, rel=1e-5)
+    assert np.mean(read.samples_at_ms(7.0)) == pytest.approx(24.0, rel=1e-5)
+    assert read.quantile_ms(0.98) < read.quantile_ms(0.99) < read.quantile_ms(0.995) < read.quantile_ms(1.0)
+    assert read.quantile_ms(0.99) == pytest.approx(time.quantile_ms(0.99), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"base_ms": -1.0}, r"base_ms: Input should be greater than or equal to 0"),
+        ({"base_ms": None}, r"base_ms is None, per_size_ms is 2\.0 and there are 3 residuals"),
+        (
+            {"per_size_ms": 0.0},
+            r"per_size_ms is 0\.0 and there are 3 residuals; where times depend on the size all three",
+        ),
+        ({"per_size_ms": float("nan")}, "per_size_ms: "),
+        ({"residuals": []}, "there are 0 residuals"),
+        ({"residuals": [1.5, 0.5]}, "residuals must not fall"),
+        ({"residuals": [0.0, 2.0]}, "residuals.0: Input should be greater than 0"),
+        ({"residuals": [1.0, 1.5]}, r"the mean of residuals is 1\.25; it must be 1"),
+    ],
+)
+def test_half_a_line_is_refused(folder, change, message):
+    path = folder / "mine.json"
+    write_packaged_profile(BY_SIZE, path, source="my bench")
+    content = json.loads(path.read_text())
+    content["rungs"][0]["times"][0] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoredProfileError, match=message):
+        packaged_profile("mine")
+
+
+@pytest.mark.parametrize("sizes", [[], [0.0], [1.0, -3.0], [float("inf")]])
+def test_sizes_are_above_0(folder, sizes):
+    path = folder / "mine.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sizes": sizes}))
+    with pytest.raises(StoredProfileError, match="sizes"):
+        packaged_profile("mine")
+
+
+def test_what_has_no_sizes_is_written_without_a_word_of_them(folder):
+    assert not any(key in (folder / "mine.json").read_text() for key in ("size", "residual", "base_ms"))
 
 
 def test_thinning_keeps_the_mean_and_the_shape():

@@ -11,18 +11,22 @@ _SHOWN = 3
 
 
 def profile_lines(profile: Profile) -> list[str]:
-    """Return a line for each network in each form, such as `small  1 core(s)  onnxruntime  p50 1.2  p95 1.4 ms  …`."""
+    """Return a line for each network in each form, such as `small  1 core(s)  onnxruntime  p50 1.2  p95 1.4 ms  …`.
+
+    What makes figures doubtful follows, a line each.
+    """
     lines = []
     for rung in profile.rungs:
         accuracy = "unknown" if rung.accuracy is None else f"{rung.accuracy:.4f} ({rung.accuracy_source})"
         for time in rung.times:
             quantiles = "  ".join(f"p{100 * share:.0f} {time.quantile_ms(share):.3f}" for share in (0.5, 0.95))
+            by_size = "" if time.base_ms is None else f"   {time.base_ms:.4g} + {time.per_size_ms:.4g} · size ms"
             where = "GPU" if time.kind == "gpu" else f"{time.cores} core(s)"
             lines.append(
-                f"{rung.subnet:20} {where:9}  {time.engine:12}  {quantiles} ms   accuracy {accuracy}   "
+                f"{rung.subnet:20} {where:9}  {time.engine:12}  {quantiles} ms{by_size}   accuracy {accuracy}   "
                 f"activity {_activity(time)}"
             )
-    return lines
+    return [*lines, *(f"- warning: {warning}" for warning in profile.warnings)]
 
 
 def reason_lines(reasons: Mapping[str, Sequence[str]]) -> list[str]:

@@ -42,22 +42,19 @@ from types import MappingProxyType
 
 import numpy as np
 
-from actors.requests.draws import Draws, at_share
+from actors.requests.draws import Draws
 from scheduler.board import Board, BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged
 from scheduler.profile import Profile, ServiceTime
 from workloads.hindsight.intervals import Interval, intervals_of
 from workloads.hindsight.linear_program import LinearProgram
+from workloads.hindsight.request_work import Draw, least_work_s, most_work_s, parts_of, work_ms
 from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
 from workloads.simulator.unit import MAX_OTHER_LOAD_SIMULATED
-
-_QUANTILE_GROUPS = 12
-"""Most parts into which similar requests are cut by their share of the distribution of service times. All requests of a
-part count as its fastest one, which can only lower the bound; more parts make it tighter and the program larger."""
 
 _Terms = dict[int, float]
 """Factors by variable of the linear program."""
@@ -114,14 +111,14 @@ class _RequestGroup:
         intervals: numbers of the intervals from arrival to deadline.
         target_s: the latency target.
         min_accuracy: the lowest floor in that time.
-        shares: the share of each request in the distribution of service times, rising, shape (n,).
+        draws: the share in the distribution of service times and the size of each request, rising.
         last_due_s: the latest of their deadlines.
     """
 
     intervals: range
     target_s: float
     min_accuracy: float
-    shares: FloatArray
+    draws: Sequence[Draw]
     last_due_s: float
 
 
@@ -204,8 +201,8 @@ class _Bound:
         app = presence.app
         profile = self._plan.profiles[app.name]
         arrivals_s = self._plan.mix.arrivals_s(self._plan.seed)[app.name]
-        groups = self._groups(presence, arrivals_s)
-        due = sum(len(group.shares) for group in groups)
+        groups = self._groups(presence, profile, arrivals_s)
+        due = sum(len(group.draws) for group in groups)
         # Requests on time ≥ slo · all requests; those that are due after the end count as on time at no cost.
         on_time = math.ceil(presence.targets[-1].slo * len(arrivals_s) - 1e-9) - (len(arrivals_s) - due)
         served = due - self._dropped.get(app.name, 0) - self._most_unfinished(presence, profile, groups)
@@ -219,14 +216,14 @@ class _Bound:
         for (number, unit, mhz), taken in own_time.items():
             self._program.at_most({**taken, self._units[number][unit].active[mhz]: -1.0}, 0.0)
 
-    def _groups(self, presence: Presence, arrivals_s: FloatArray) -> list[_RequestGroup]:
+    def _groups(self, presence: Presence, profile: Profile, arrivals_s: FloatArray) -> list[_RequestGroup]:
         """Return an application's requests in groups, but for those that are due after the run.
 
-        Requests of a group differ in their share of the service times only, so the program need not tell them apart.
+        Requests of a group differ in their service times only, so the program need not tell them apart.
         """
         targets = presence.targets
         draws = Draws(self._plan.seed, presence.app.name)
-        found: dict[tuple[int, int, float, float], list[tuple[float, float]]] = {}
+        found: dict[tuple[int, int, float, float], list[tuple[Draw, float]]] = {}
         for index, arrival_s in enumerate(arrivals_s.tolist()):
             target = [one for one in targets if one.from_s <= arrival_s][-1]
             due_s = arrival_s + target.latency_ms / 1000
@@ -234,13 +231,15 @@ class _Bound:
                 continue
             floors = [target.min_accuracy, *(one.min_accuracy for one in targets if arrival_s < one.from_s <= due_s)]
             key = (self._number_at(arrival_s), self._number_at(due_s), target.latency_ms / 1000, min(floors))
-            found.setdefault(key, []).append((draws.share(index), due_s))
+            found.setdefault(key, []).append(((draws.share(index), profile.size(index)), due_s))
+        # By the work of one network, so that the parts of a group are of similar requests; others differ little in it.
+        of_all = profile.rungs[0].times[0]
         return [
             _RequestGroup(
                 intervals=range(first, last + 1),
                 target_s=target_s,
                 min_accuracy=min_accuracy,
-                shares=np.sort([share for share, _ in of_group]),
+                draws=sorted((draw for draw, _ in of_group), key=lambda draw: (work_ms(of_all, draw), draw)),
                 last_due_s=max(due_s for _, due_s in of_group),
             )
             for (first, last, target_s, min_accuracy), of_group in found.items()
@@ -257,7 +256,7 @@ class _Bound:
             return app.queue_bound(presence.length_s) + 1
         for group in groups:
             for unit, _, _, times in _gears(self._plan.board, profile, group.min_accuracy):
-                work_s = _least_work_s(times, float(group.shares[-1]))
+                work_s = most_work_s(times, group.draws)
                 if self._over_s(app, unit, group, work_s) > self._plan.mix.duration_s:
                     return 1
         return 0
@@ -282,12 +281,11 @@ class _Bound:
             some_late: False if enough are served where no more are than have to be on time.
         """
         program = self._program
-        # The shares rise, so the first of each part is its least, and its request the fastest in every network.
-        parts = np.array_split(group.shares, min(_QUANTILE_GROUPS, len(group.shares)))
+        parts = parts_of(group.draws)
         counts: list[_Terms] = [{} for _ in parts]
         served = _Served({}, {})
         for unit, cores, activity, times in _gears(self._plan.board, profile, group.min_accuracy):
-            work_s = [_least_work_s(times, float(part[0])) for part in parts]
+            work_s = [least_work_s(times, part) for part in parts]
             # A request that takes longer than the target at the fastest clock of all can't be on time in this gear.
             reach_s = self._fastest_pace(unit, group.intervals) * group.target_s * (1 + 1e-9)
             ways = [(served.on_time, group.intervals, [place for place, work in enumerate(work_s) if work <= reach_s])]
@@ -379,8 +377,3 @@ def _least_activity(profiles: Iterable[Profile], kind: str) -> float:
     """Return the least activity of any network on a kind of unit; infinite where none runs there."""
     times = (time for profile in profiles for rung in profile.rungs for time in rung.times if time.kind == kind)
     return min((time.activity for time in times), default=math.inf)
-
-
-def _least_work_s(times: Sequence[ServiceTime], share: float) -> float:
-    """Return the profiled seconds of a request of that share in the network that is fastest for it."""
-    return min(at_share(time.samples_ms, share) for time in times) / 1000

@@ -14,7 +14,8 @@ from actors.board_commands.network_load import NetworkLoad
 from actors.board_commands.network_power import CorePower, Work, network_powers
 from actors.board_schema import BoardError
 from actors.executor.client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
-from actors.profiling import Ladder, noise
+from actors.network_times import noise
+from actors.profiling import Ladder
 from actors.stored_powers import store_powers, with_measured_activity
 from scheduler.board import Board
 from scheduler.profile import Profile

@@ -13,6 +13,7 @@ from actors.affinity import Affinity
 from actors.board_schema import BoardError
 from actors.core_kinds import fastest_first
 from actors.executor.client import ExecutorError, ExecutorLostError
+from actors.network_times import NOISE, Examples
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
@@ -93,6 +94,7 @@ def profile_board(
     devices: Mapping[str, str] | None = None,
     clocks_mhz: Mapping[str, float] = NO_CLOCKS,
     affinity: Affinity | None = None,
+    examples: Examples = NOISE,
 ) -> Profile:
     """Measure the profile of a ladder for every number of cores that the board's CPU units offer, and for its GPU.
 
@@ -109,6 +111,7 @@ def profile_board(
         devices: by GPU unit, the torch device; None takes them in order.
         clocks_mhz: by unit, the clock that it has meanwhile, in MHz; left out where that is its highest.
         affinity: the kernel's masks of threads; None for this machine's.
+        examples: requests by which the networks are timed on CPUs.
 
     Returns:
         The times of each network on CPUs and on the GPU, with the activities that `gearshift profile` has measured on
@@ -131,6 +134,7 @@ def profile_board(
             on_sample=lambda done, total: on_progress(f"profile {name}", done, total),
             apart="" if board.emulated else f"{board.name} {sorted(clocks_mhz.items())}",
             affinity=affinity,
+            examples=examples,
         )
         # A profile is of a core of speed 1 at its top clock. An emulated unit is measured on whatever core there is.
         speeds = {
@@ -157,7 +161,12 @@ def profile_board(
     }
     # The last one: a GPU's profile names both processors as its machine.
     last = profiles[-1]
-    whole = replace(last, rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs))
+    whole = replace(
+        last,
+        rungs=tuple(replace(rung, times=times[rung.subnet]) for rung in last.rungs),
+        sizes=profiles[0].sizes,
+        warnings=tuple(warning for profile in profiles for warning in profile.warnings),
+    )
     return with_measured_activity(whole, ladder, board)
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from actors import profiling
+from actors import network_times
 from actors.agent.load import HostMeter
 from actors.clock import BoardClock
-from actors.profiling import Ladder
+from actors.profiling import Ladder, machine_name
 from supernets import engines
 from supernets.errors import SupernetError, known_options
 from supernets.search.latency import on_cpus
@@ -142,7 +142,7 @@ def measure(
         others = meter.read().others
     return Measurement(
         points=points,
-        machine=profiling.machine_name(),
+        machine=machine_name(),
         engine=engine,
         engine_version=engines.engine_version(engine),
         samples=samples,
@@ -162,7 +162,7 @@ def _measure_on(
     rng = np.random.default_rng(0)
     for done, (_, artifact, _, _) in enumerate(networks, start=1):
         prepared.append(engines.prepare(artifact, engine, threads=cores))
-        inputs.append(rng.standard_normal(artifact.input_shape, dtype=np.float32))
+        inputs.append([rng.standard_normal(artifact.input_shape, dtype=np.float32)])
         on_progress(f"prepare for {where}", done, len(networks))
     total, done = samples * len(prepared), 0
 
@@ -171,10 +171,10 @@ def _measure_on(
         done += 1
         on_progress(f"measure on {where}", min(done, total), total)
 
-    taken = profiling.measure(prepared, inputs, count, samples=samples, patience=_PATIENCE)
+    taken = network_times.measure(prepared, inputs, count, samples=samples, patience=_PATIENCE)
     points = []
-    for (system, artifact, top1, source), (samples_ms, _) in zip(networks, taken, strict=True):
-        p10_ms, p50_ms, p90_ms = (round(float(ms), 4) for ms in np.percentile(samples_ms, (10, 50, 90)))
+    for (system, artifact, top1, source), kept in zip(networks, taken, strict=True):
+        p10_ms, p50_ms, p90_ms = (round(float(ms), 4) for ms in np.percentile(kept.samples_ms, (10, 50, 90)))
         points.append(
             Point(
                 system=system,
@@ -184,10 +184,10 @@ def _measure_on(
                 latency_ms=p50_ms,
                 p10_ms=p10_ms,
                 p90_ms=p90_ms,
-                n=len(samples_ms),
+                n=len(kept.samples_ms),
                 top1=top1,
                 latency_source="measured",
                 accuracy_source=source,
             )
         )
-    return points, sum(disturbed for _, disturbed in taken)
+    return points, sum(kept.disturbed for kept in taken)

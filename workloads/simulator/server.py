@@ -25,7 +25,7 @@ from actors.requests.queue import Intake, Request, RequestQueue
 from actors.requests.records import RECORD, Status, record
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
-from scheduler.profile import Profile
+from scheduler.profile import Profile, ServiceTime
 from scheduler.views import Gear
 from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
@@ -46,8 +46,7 @@ class _SimulatedGear:
         unit: the unit.
         unit_number: place of the unit on the board.
         subnet: place of the sub-network in the ladder.
-        samples_ms: service times of the profile, rising.
-        mean_ms: their mean.
+        time: service times of the profile.
         active: its cores times the factor on the unit's `dynamic_w`.
     """
 
@@ -57,8 +56,7 @@ class _SimulatedGear:
     unit: SimulatedUnit
     unit_number: int
     subnet: int
-    samples_ms: tuple[float, ...]
-    mean_ms: float
+    time: ServiceTime
     active: float
 
 
@@ -81,10 +79,17 @@ class _Luck:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _ServerClaim(CoreClaim):
-    """A request's claim to the cores of a gear."""
+    """A request's claim to the cores of a gear.
+
+    Attributes:
+        request: the request.
+        engaged: the gear.
+        expected_ms: profiled time that a request of its size takes on average.
+    """
 
     request: Request
     engaged: _SimulatedGear
+    expected_ms: float
 
 
 class SimulatedServer:
@@ -169,8 +174,7 @@ class SimulatedServer:
             unit=unit,
             unit_number=list(self._units).index(gear.unit),
             subnet=[rung.subnet for rung in self._profile.rungs].index(gear.subnet),
-            samples_ms=time.samples_ms,
-            mean_ms=time.mean_ms,
+            time=time,
             active=time.activity * len(cores),
         )
         if not self._running:
@@ -274,19 +278,21 @@ class SimulatedServer:
         self._quiet_until_s = min(self._intake.next_s, self._intake.queue.expires_s)
 
     def _take(self, request: Request, engaged: _SimulatedGear) -> None:
-        draw_ms = at_share(engaged.samples_ms, self._luck.share(request.index))
+        size = self._profile.size(request.index)
+        samples_ms = engaged.time.samples_at_ms(size)
         self._serving = _ServerClaim(
             claimant=self,
             cores=engaged.cores,
             mask=engaged.mask,
             deadline_s=request.deadline_s,
             slot=self._slot,
-            work_ms=draw_ms,
+            work_ms=at_share(samples_ms, self._luck.share(request.index)),
             active=engaged.active,
             arrival_s=request.arrival_s,
-            samples_ms=engaged.samples_ms,
+            samples_ms=samples_ms,
             request=request,
             engaged=engaged,
+            expected_ms=engaged.time.expected_ms(size),
         )
         engaged.unit.take(self._serving)
 
@@ -331,7 +337,7 @@ class SimulatedServer:
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
         # A worker measures from when its thread runs, so waking up is no part of it.
-        self._ratios.append((served.work_ms - served.woke_ms) / served.engaged.mean_ms)
+        self._ratios.append((served.work_ms - served.woke_ms) / served.expected_ms)
         self._turn()
 
     def _stop(self, _: object) -> None:

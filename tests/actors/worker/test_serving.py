@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from actors.clock import BoardClock
 from actors.requests.records import Status
 from actors.worker.gearbox import Form
 from actors.worker.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
-from helpers.tiny_networks import Numbers, profile
+from helpers.sized import by_size
+from helpers.tiny_networks import Numbers, SizedNumbers, profile
 from helpers.virtual_clock import ScriptedClock
 from helpers.worker_rig import LARGE, PATIENCE_S, SMALL, WIDE, Rig
 
@@ -106,6 +108,82 @@ class TestService:
         lease = one.ledger.take(1, "big", (0,), 2.0, give_up=lambda: True)
         assert lease is not None
         assert one.ledger.read("big").busy_s[0] == pytest.approx(0.040)
+
+
+class TestSizes:
+    """Times are 3 ms and 7 ms for each unit of size on the profiled core: the board's takes twice as long."""
+
+    SIZES = (1.0, 2.0, 0.5, 10.0)
+    PROFILE = by_size(profile(small_ms=(10.0,)), SIZES, base_share=0.3)
+
+    def expected_ms(self, size: float) -> float:
+        return self.PROFILE.service("small", "cpu", 1).expected_ms(size)
+
+    def test_an_emulated_request_takes_the_time_of_its_size(self, rig):
+        one = rig(arrivals_s=np.arange(6), profile=self.PROFILE, source=SizedNumbers(sizes=self.SIZES))
+        one.shift(SMALL)
+        one.run_until(10)
+        expected_ms = [2 * self.expected_ms(self.SIZES[index % 4]) for index in range(6)]
+        assert [one.ends[index]["service_ms"] for index in range(6)] == pytest.approx(expected_ms)
+        assert len(set(expected_ms)) == 4
+        assert one.telemetry().service_ratio == pytest.approx(1.0)
+
+    def test_a_client_s_request_has_the_size_of_its_payload(self, rig):
+        one = rig(profile=self.PROFILE, source=SizedNumbers(sizes=self.SIZES), clock=ScriptedClock(2.0))
+        one.shift(SMALL)
+        future = one.worker.submit(np.full(3, 3))
+        one.run_until(3)
+        assert future.result(0).latency_ms == pytest.approx(2 * self.expected_ms(10.0))
+
+    @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
+    def test_a_size_that_is_none_costs_its_request_only(self, rig, size):
+        one = rig(arrivals_s=[0.1, 0.2], profile=self.PROFILE, source=SizedNumbers(sizes=(1.0, size)))
+        one.shift(SMALL)
+        one.run_until(1)
+        assert one.statuses() == {0: Status.COMPLETED, 1: Status.FAILED}
+        assert faults(one) == [
+            ("source", f"ValueError: the size is {size}; it must be a finite number above 0", 1, 1),
+        ]
+
+    @pytest.mark.parametrize("twice", [True, False])
+    def test_on_a_fixed_unit_time_is_judged_by_the_work_that_was_done(self, rig, twice):
+        """A request of size 10 takes as long as one of size 20, for twice the work, or because something is wrong."""
+        one = rig(
+            dvfs="fixed",
+            profile=self.PROFILE,
+            source=SizedNumbers(sizes=self.SIZES, work_of=(lambda _: 20.0) if twice else None),
+        )
+        one.shift(SMALL)
+        engaged = one.worker._engaged
+
+        def run(x):
+            one.clock.sleep_until(one.clock.now_s() + 2 * self.expected_ms(20.0) / 1000)
+            return engaged.ready.run(x)
+
+        one.worker._engaged = replace(engaged, ready=replace(engaged.ready, run=run))
+        one.worker.submit(np.full(3, 3))
+        one.run_until(1)
+        ratio = 1.0 if twice else self.expected_ms(20.0) / self.expected_ms(10.0)
+        assert one.telemetry().service_ratio == pytest.approx(ratio)
+
+    def test_work_that_is_none_is_reported_and_the_size_counts(self, rig):
+        one = rig(
+            arrivals_s=[0.5],
+            dvfs="fixed",
+            profile=self.PROFILE,
+            source=SizedNumbers(sizes=self.SIZES, work_of=lambda _: 0.0),
+        )
+        one.shift(SMALL)
+        one.run_until(1)
+        assert one.statuses() == {0: Status.COMPLETED}
+        assert faults(one) == [("work", "ValueError: the work is 0.0; it must be a finite number above 0", 1, 0)]
+
+    def test_only_a_request_larger_than_all_profiled_may_hold_its_cores_for_longer(self, rig):
+        one = rig(profile=self.PROFILE, source=SizedNumbers(sizes=self.SIZES))
+        one.shift(SMALL)
+        engaged = one.worker._engaged
+        assert engaged.most_ms(0.5) == engaged.most_ms(10.0) == pytest.approx(self.expected_ms(10.0))
+        assert engaged.most_ms(50.0) == pytest.approx(self.expected_ms(50.0))
 
 
 class TestFailures:

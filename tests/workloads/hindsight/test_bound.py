@@ -20,6 +20,7 @@ from helpers.hindsight_mixes import (
     unit,
     units_j,
 )
+from helpers.sized import by_size
 from scheduler.thermal import Thermal
 from workloads import App, Mix, Poisson, Saturate, at
 from workloads.hindsight import lower_bound_j
@@ -118,6 +119,14 @@ class TestByHand:
         mix = one_second(app(slo=0.6, latency_ms=99.0))
         assert bound(mix, unit(), ladder, seed=3, app=4) == pytest.approx(1.0 + 2 * sum(drawn_ms[:6]) / 1000)
 
+    def test_each_request_takes_the_time_of_its_size(self):
+        sizes = (1.0, 9.0, 4.0)
+        ladder = by_size(profile(("net", 0.9, (8.0, 10.0, 12.0))), sizes)
+        time = ladder.rungs[0].times[0]
+        taken_ms = sorted(Draws(3, "app").of(time.samples_at_ms(sizes[index % 3]), index) for index in range(10))
+        mix = one_second(app(slo=0.6, latency_ms=99.0))
+        assert bound(mix, unit(), ladder, seed=3, app=4) == pytest.approx(1.0 + 2 * sum(taken_ms[:6]) / 1000)
+
     def test_a_floor_rules_out_small_networks(self):
         ladder = profile(("small", 0.7, (5.0,)), ("large", 0.9, (10.0,)))
         assert bound(one_second(app(slo=1.0, min_accuracy=0.8)), unit(), ladder) == pytest.approx(1.18)
@@ -172,18 +181,20 @@ def dropped(simulated):
     return {name: one.dropped for name, one in simulated.summary.apps.items()}
 
 
-def bounded_runs(mix, on, seed):
+def bounded_runs(mix, on, seed, ladder=LADDER):
     """Return the runs of several policies that meet every slo, each with the bound for as many dropped."""
-    runs = [simulate(planned(mix, on, policy=policy, seed=seed), log=False) for policy in POLICIES]
+    runs = [simulate(planned(mix, on, ladder, policy=policy, seed=seed), log=False) for policy in POLICIES]
     met = [run for run in runs if meets_every_slo(run)]
-    return [(run, lower_bound_j(planned(mix, on, seed=seed), dropped(run))) for run in met]
+    return [(run, lower_bound_j(planned(mix, on, ladder, seed=seed), dropped(run))) for run in met]
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_policy_that_meets_every_slo_goes_below(seed):
     rng = random.Random(seed)
     on = random_board(rng)
-    for run, least_j in bounded_runs(random_mix(rng, on), on, seed):
+    # Every other time a request's size says how long it takes, in some ladders more than in others.
+    ladder = LADDER if seed % 2 else by_size(LADDER, (1.0, 0.3, 2.5, 1.2), base_share=rng.choice([0.1, 0.6]))
+    for run, least_j in bounded_runs(random_mix(rng, on), on, seed, ladder):
         assert least_j is not None
         assert least_j <= units_j(run) * (1 + 1e-9)
 

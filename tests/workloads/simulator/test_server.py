@@ -14,11 +14,14 @@ from actors.requests.queue import DROP_RULES
 from actors.requests.records import Status
 from helpers.naive_simulator import NaiveApp, simulate_naively
 from helpers.simulator_bench import AlertClock
+from helpers.sized import by_size
+from helpers.tiny_networks import Numbers, SizedNumbers
 from helpers.tiny_networks import board as tiny_board
 from helpers.tiny_networks import profile as tiny_profile
 from helpers.worker_rig import CPUS, LARGE, LITTLE, SMALL, WIDE, Rig
 from scheduler.board import BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
+from scheduler.request_clock import Pace
 from scheduler.views import Gear
 from workloads import App, Periodic, Poisson, Saturate
 from workloads.mix.mix import Target
@@ -159,14 +162,16 @@ class TestAgainstTheWorker:
         st.lists(st.tuples(st.sampled_from(["big", "little", "pair"]), st.sampled_from([500.0, 1000.0])), max_size=5),
         st.sampled_from(DROP_RULES),
         st.integers(1, 4),
+        st.none() | st.lists(st.floats(0.2, 5), min_size=1, max_size=7),
     )
     def test_the_same_arrivals_gears_and_clocks_make_the_same_records(
-        self, tmp_path_factory, seed, gears, clocks, drop, bound
+        self, tmp_path_factory, seed, gears, clocks, drop, bound, sizes
     ):
         random = np.random.default_rng(seed)
         arrivals_s = np.sort(random.uniform(0, 1, 25))
         samples_ms = tuple(np.sort(random.uniform(2, 30, 6)).tolist())
         times = tiny_profile(small_ms=samples_ms, large_ms=tuple(3 * ms for ms in samples_ms))
+        times = times if sizes is None else by_size(times, sizes)
         gear_times_s = [0.0, *np.sort(random.uniform(0, 1, len(gears) - 1))]
         clock_times_s = random.uniform(0, 1, len(clocks))
 
@@ -175,6 +180,7 @@ class TestAgainstTheWorker:
             clock=AlertClock(),
             arrivals_s=arrivals_s,
             profile=times,
+            source=Numbers() if sizes is None else SizedNumbers(sizes=tuple(sizes)),
             segments=((0.0, 60.0),),
             queue_bound=bound,
             drop=drop,
@@ -223,6 +229,40 @@ class TestAgainstTheWorker:
         finally:
             rig.worker.stop()
             rig.ledger.close()
+
+    def test_a_request_s_own_clock_is_that_for_its_size(self, tmp_path):
+        """Within 60 ms, one of twice the mean size needs the top clock, and the others half of it."""
+        sizes = (0.2, 2.0, 0.5, 1.0)
+        times = by_size(tiny_profile(small_ms=(9.0, 10.0, 11.0)), sizes)
+        rule = Pace(rest_mhz=500.0, least_mhz=500.0, share=0.975)
+        arrivals_s = np.arange(1, 9) * 0.2
+        rig = Rig(
+            tmp_path,
+            clock=AlertClock(),
+            arrivals_s=arrivals_s,
+            profile=times,
+            source=SizedNumbers(sizes=sizes),
+            segments=((0.0, 60.0),),
+        )
+        rig.ledger.pace("big", 1000.0, {0: rule})
+        stage = Stage(*tiny_board().units)
+        stage.units["big"].set_clock(1000.0, None, paces={0: rule})
+        stage.agenda.run(0.0)
+        server = stage.server(arrivals_s, profile=times, target_ms=60.0, gear=SMALL)
+        rig.shift(SMALL)
+        rig.run_until(9.0)
+        stage.agenda.run(9.0)
+        try:
+            ends_s = [float(row["end_s"]) for row in rig.ends.values()]
+            assert [end_s for _, _, end_s in ends(server).values()] == pytest.approx(ends_s, abs=1e-6)
+        finally:
+            rig.worker.stop()
+            rig.ledger.close()
+        # The board's core has half the speed: twice the time at the top clock, and four times at half of it.
+        drawn_ms = [end_s - arrival_s for end_s, arrival_s in zip(ends_s, arrivals_s, strict=True)]
+        expected_ms = [times.service("small", "cpu", 1).expected_ms(sizes[index % 4]) for index in range(8)]
+        stretch = [1000 * drawn / expected for drawn, expected in zip(drawn_ms, expected_ms, strict=True)]
+        assert stretch == pytest.approx([4, 2, 4, 4] * 2, rel=0.12)
 
 
 class TestQueueingTheory:

@@ -1,0 +1,70 @@
+"""Times that depend on a request's size, and those that do not, which have no size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.stored_profiles import thinned
+from helpers.sized import sized_time
+from scheduler.profile import Profile, RungProfile, ServiceTime
+
+MS = st.floats(0.01, 1e4)
+SIZE = st.floats(0.1, 1e3)
+SPEED = st.floats(0.1, 10)
+
+
+@st.composite
+def sized(draw) -> ServiceTime:
+    raw = sorted(draw(st.lists(st.floats(0.5, 2), min_size=1, max_size=80)))
+    mean = math.fsum(raw) / len(raw)
+    residuals = tuple(one / mean for one in raw)
+    return sized_time(draw(st.floats(0, 1e3)), draw(MS), draw(st.lists(SIZE, min_size=1, max_size=5)), residuals)
+
+
+def profile_of(time: ServiceTime, sizes: tuple[float, ...] = (1.0,)) -> Profile:
+    rung = RungProfile(subnet="s", accuracy=None, accuracy_source="unknown", times=(time,))
+    return Profile(supernet="net", machine="m", rungs=(rung,), sizes=sizes)
+
+
+@given(st.lists(MS, min_size=1, max_size=20), SIZE)
+def test_without_sizes_all_requests_have_the_same_times(samples_ms, size):
+    time = ServiceTime(kind="cpu", cores=1, samples_ms=tuple(sorted(samples_ms)))
+    assert time.samples_at_ms() is time.samples_at_ms(size) is time.samples_ms
+    assert time.expected_ms(size) == time.mean_ms
+
+
+@given(sized(), SIZE)
+def test_the_mean_of_a_size_is_what_is_expected(time, size):
+    samples_ms = time.samples_at_ms(size)
+    assert list(samples_ms) == sorted(samples_ms)
+    assert math.fsum(samples_ms) / len(samples_ms) == pytest.approx(time.expected_ms(size))
+    assert time.expected_ms(size) == pytest.approx(time.base_ms + time.per_size_ms * size)
+
+
+@given(sized(), SIZE, SPEED)
+def test_speeds_and_sizes_commute(time, size, speed):
+    scaled = profile_of(time).at_speeds({1: speed}).service("s", "cpu", 1)
+    assert scaled.samples_at_ms(size) == pytest.approx([speed * ms for ms in time.samples_at_ms(size)])
+    assert scaled.samples_ms == pytest.approx([speed * ms for ms in time.samples_ms])
+    assert scaled.expected_ms(size) == pytest.approx(speed * time.expected_ms(size))
+    assert profile_of(replace(time, kind="gpu")).at_speeds({1: speed}).service("s", "gpu", 1).base_ms == time.base_ms
+
+
+@given(sized(), SIZE, st.integers(1, 30))
+def test_fewer_residuals_have_the_same_mean(time, size, at_most):
+    fewer = replace(time, residuals=tuple(thinned(time.residuals, at_most, digits=6)))
+    assert len(fewer.residuals) <= at_most or fewer == time
+    samples_ms = fewer.samples_at_ms(size)
+    assert math.fsum(samples_ms) / len(samples_ms) == pytest.approx(time.expected_ms(size), rel=2e-6)
+
+
+def test_sizes_are_those_of_requests_in_turn():
+    profile = profile_of(sized_time(1, 1, [3.0, 5.0]), (3.0, 5.0))
+    assert [profile.size(index) for index in range(5)] == [3, 5, 3, 5, 3]
+    assert profile.only(["s"]).at_speeds({1: 2.0}).above(0.5).sizes == (3.0, 5.0)
+    assert profile_of(ServiceTime(kind="cpu", cores=1, samples_ms=(2.0,))).size(7) == 1
