@@ -188,7 +188,9 @@ def read(path: Path) -> list[Pair]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         fields = line.split("\t")
         if len(fields) != 3:
-            raise SupernetError(f"{path}, line {number}: {len(fields)} fields between tabs, not 3 (file, English, German)")
+            raise SupernetError(
+                f"{path}, line {number}: {len(fields)} fields between tabs, not 3 (file, English, German)"
+            )
         pairs.append(Pair(*fields))
     return pairs
 

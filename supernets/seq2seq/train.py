@@ -1,8 +1,8 @@
 """The command that trains the translator supernet, a piece at a time.
 
-Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`. It goes on from its
-checkpoint, which it writes every few minutes and at the end; SIGTERM ends it as the end of its time does. Last of all,
-`--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the checkpoint
+Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`. It goes on from
+its checkpoint, which it writes every few minutes and at the end; SIGTERM ends it as the end of its time does. Last of
+all, `--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the checkpoint
 as it is, so that a longer training can go on from there.
 """
 
@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from supernets.errors import SupernetError
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.elastic import ElasticSeq2Seq
-from supernets.seq2seq.space import TRANSLATOR
-from supernets.seq2seq.training import Cooling, Progress, Recipe, Trainer
+from supernets.seq2seq.space import TRANSLATOR, Transformer
+from supernets.seq2seq.training import Cooling, Recipe, Trainer
 
 _SAVE_EVERY_S = 240
 _LOG_EVERY = 25
@@ -159,7 +159,7 @@ def _append(path: Path, columns: str, row: str) -> None:
 
 
 @torch.no_grad()
-def mean_loss(net: ElasticSeq2Seq, coded: Sequence[tuple[list[int], list[int]]], architecture: object) -> float:
+def mean_loss(net: ElasticSeq2Seq, coded: Sequence[tuple[list[int], list[int]]], architecture: Transformer) -> float:
     """Return the cross-entropy of pairs in nats a sub-word, without smoothing."""
     net.eval()
     total, words = 0.0, 0

@@ -64,4 +64,6 @@ def load(path: Path) -> SentencePieceProcessor:
     try:
         return sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
     except (OSError, RuntimeError) as error:
-        raise SupernetError(f"vocabulary {str(path)!r} can't be read ({error}); give a model of sentencepiece") from None
+        raise SupernetError(
+            f"vocabulary {str(path)!r} can't be read ({error}); give a model of sentencepiece"
+        ) from None

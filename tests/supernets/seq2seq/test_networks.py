@@ -1,0 +1,133 @@
+"""The elastic network against networks of fixed sizes, and decoding step by step against decoding as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from supernets.seq2seq.decoding import beam, cap, greedy
+from supernets.seq2seq.elastic import ElasticSeq2Seq
+from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
+from supernets.seq2seq.static import CAPACITIES, StaticSeq2Seq
+from supernets.seq2seq.vocabulary import BEGIN, END, PAD
+
+SMALL = replace(
+    TRANSLATOR,
+    vocabulary=60,
+    encoder_layers=3,
+    head_width=4,
+    attention_width=16,
+    widths=(8, 12, 16),
+    ffns=(8, 16, 24),
+    cross_layers=(1, 2, 3),
+)
+AS_HAT = replace(SMALL, head_width=None, heads=(2, 4))
+
+
+def elastic(space: Space) -> ElasticSeq2Seq:
+    torch.manual_seed(1)
+    net = ElasticSeq2Seq(space).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():  # biases and scales that a slice could miss unseen
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        # A random network would repeat its last word for ever: turned round, it never does. The score of END varies
+        # most, so that some sentences end before their cap and some at it.
+        net.decoder_norm.weight.neg_()
+        net.embedding[END] *= 2
+    return net
+
+
+def sentences(space: Space, lengths: tuple[int, ...], seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    words = torch.randint(END + 1, space.vocabulary, (len(lengths), max(lengths)), generator=generator)
+    for row, length in enumerate(lengths):
+        words[row, length - 1] = END
+        words[row, length:] = PAD
+    return words
+
+
+def stepped(net: StaticSeq2Seq, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    memory, cache = net.encode(source), net.cache(len(source))
+    return torch.stack([net.step(words, memory, cache) for words in target.T], dim=1)
+
+
+@pytest.mark.parametrize("space", [SMALL, AS_HAT], ids=["heads-of-fixed-width", "as-hat"])
+@torch.no_grad()
+def test_fifty_random_sub_networks_compute_what_static_networks_with_their_weights_compute(space: Space) -> None:
+    net, rng = elastic(space), np.random.default_rng(2)
+    source = sentences(space, (9, 4), 3)
+    target = torch.cat([torch.full((2, 1), BEGIN), sentences(space, (6, 6), 4)], dim=1)
+    for architecture in (space.smallest, space.largest, *(space.random(rng) for _ in range(25))):
+        static = StaticSeq2Seq(space, architecture, net.state_dict())
+        torch.testing.assert_close(
+            stepped(static, source, target), net(source, target, architecture), rtol=0, atol=1e-5
+        )
+
+
+@torch.no_grad()
+def whole(net: ElasticSeq2Seq, source: torch.Tensor, architecture: Transformer) -> list[int]:
+    """Decode greedily, computing every sub-word anew in each step."""
+    made = [BEGIN]
+    while len(made) <= cap(source.shape[1]) and made[-1] != END:
+        made.append(int(net(source, torch.tensor([made]), architecture)[0, -1].argmax()))
+    return made[1:]
+
+
+@torch.no_grad()
+def test_decoding_step_by_step_makes_the_words_of_decoding_as_a_whole() -> None:
+    net, rng = elastic(SMALL), np.random.default_rng(5)
+    ends, different = 0, set[int]()
+    for seed in range(12):
+        architecture = SMALL.random(rng)
+        source = sentences(SMALL, (3 + seed,), seed)
+        decoded = greedy(StaticSeq2Seq(SMALL, architecture, net.state_dict()), source)[0]
+        words = whole(net, source, architecture)
+        assert decoded.words == [word for word in words if word != END]
+        assert decoded.capped == (words[-1] != END)
+        assert not decoded.capped or len(words) == cap(source.shape[1])
+        ends += not decoded.capped
+        different |= set(words)
+    assert 0 < ends < 12
+    assert len(different) > 20
+
+
+def test_a_sentence_is_translated_alone_as_it_is_beside_longer_ones() -> None:
+    net = StaticSeq2Seq(SMALL, SMALL.largest, elastic(SMALL).state_dict())
+    lengths = (5, 12, 30)
+    together = sentences(SMALL, lengths, 6)
+    alone = [greedy(net, together[row : row + 1, :length])[0] for row, length in enumerate(lengths)]
+    assert greedy(net, together) == alone
+
+
+def test_a_cache_that_is_full_moves_to_the_next_capacity_and_computes_the_same() -> None:
+    net = elastic(SMALL)
+    static = StaticSeq2Seq(SMALL, SMALL.largest, net.state_dict())
+    target = torch.randint(4, SMALL.vocabulary, (2, CAPACITIES[1] + 2))
+    source = sentences(SMALL, (7, 7), 7)
+    memory, cache = static.encode(source), static.cache(2)
+    capacities = []
+    logits = []
+    for words in target.T:
+        logits.append(static.step(words, memory, cache))
+        capacities.append(cache.capacity)
+    assert [capacities[place] for place in (0, CAPACITIES[0] - 1, CAPACITIES[0], CAPACITIES[1])] == [
+        CAPACITIES[0],
+        CAPACITIES[0],
+        CAPACITIES[1],
+        CAPACITIES[2],
+    ]
+    with torch.no_grad():
+        expected = net(source, target, SMALL.largest)
+    torch.testing.assert_close(torch.stack(logits, dim=1), expected, rtol=0, atol=1e-5)
+
+
+def test_a_beam_of_one_is_greedy_and_a_wider_beam_finds_no_worse_translation() -> None:
+    net = StaticSeq2Seq(SMALL, SMALL.largest, elastic(SMALL).state_dict())
+    for seed in range(6):
+        source = sentences(SMALL, (5,), seed)
+        assert beam(net, source, width=1, penalty=0.0).words == greedy(net, source)[0].words
+        narrow, wide = (beam(net, source, width=width, penalty=0.0) for width in (1, 60))
+        assert wide.score >= narrow.score - 1e-4
