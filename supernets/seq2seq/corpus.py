@@ -159,7 +159,9 @@ def messages(data: bytes) -> Iterator[tuple[str, str]]:
 
 def split(pairs: Sequence[Pair]) -> Corpus:
     """Return the clean pairs in three parts, by file; interface texts are learned from alone."""
-    training, validation, held_out = [], [], []
+    training: list[Pair] = []
+    validation: list[Pair] = []
+    held_out: list[Pair] = []
     for pair in pairs:
         part = 1.0 if pair.file.startswith("interface/") else share(pair.file, "split")
         if part >= _HELD_OUT + _VALIDATION:

@@ -3,21 +3,60 @@
 Each forward slices the shared weights: the first columns and rows of a matrix, the first heads, the first decoder
 layers. `static.py` has one sub-network alone, with weights of its own; both use the same names.
 
-Layers normalise their input (pre-norm), which trains without a long warm-up; HAT normalises the output. The embedding is
-one table for both languages and for the output.
+Layers normalise their input (pre-norm), which trains without a long warm-up; HAT normalises the output. The embedding
+is one table for both languages and for the output.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
+
+_MASKS = 2**22
+"""Entries of a table of dropout's masks: over three times those of the largest tensor that is dropped from."""
+
+
+Drop = Callable[[Tensor], Tensor]
+"""What drops some of a tensor's channels in training, and nothing otherwise."""
+
+
+def keep(x: Tensor) -> Tensor:
+    """Drop nothing."""
+    return x
+
+
+class Dropout:
+    """Dropout whose masks are cut at random places out of a table that is drawn once.
+
+    To draw each mask anew took a seventh of a training step.
+
+    Args:
+        share: share of the entries that are dropped; the others grow, so that sums keep their means.
+        seed: seed of the table.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        drawn = torch.rand(_MASKS, generator=torch.Generator().manual_seed(seed))
+        self._table = (drawn >= share) / (1.0 - share)
+        self.begin(seed)
+
+    def begin(self, seed: int) -> None:
+        """Let the places of the masks from here on depend on a seed."""
+        self._places = np.random.default_rng(seed)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Drop a share of the entries of x."""
+        start = int(self._places.integers(_MASKS - x.numel()))
+        return x * self._table[start : start + x.numel()].view_as(x)
 
 
 def positions(length: int, width: int) -> Tensor:
@@ -86,10 +125,9 @@ class FeedForward(nn.Module):
         self.inner = ElasticLinear(space.widths[-1], space.ffns[-1])
         self.outer = ElasticLinear(space.ffns[-1], space.widths[-1])
 
-    def forward(self, x: Tensor, ffn: int, dropout: float) -> Tensor:
+    def forward(self, x: Tensor, ffn: int, drop: Drop) -> Tensor:
         """Map x (n, t, c) to its shape through `ffn` inner channels."""
-        hidden = F.dropout(F.relu(self.inner(x, ffn)), dropout, self.training)
-        return cast(Tensor, self.outer(hidden, x.shape[2]))
+        return cast(Tensor, self.outer(drop(F.relu(self.inner(x, ffn))), x.shape[2]))
 
 
 class EncoderLayer(nn.Module):
@@ -101,11 +139,11 @@ class EncoderLayer(nn.Module):
         self.attention = ElasticAttention(space)
         self.ffn = FeedForward(space)
 
-    def forward(self, x: Tensor, mask: Tensor, heads: int, ffn: int, dropout: float) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, heads: int, ffn: int, drop: Drop) -> Tensor:
         """Map x (n, s, c) to its shape."""
         y = self.attention_norm(x)
-        x = x + F.dropout(self.attention(y, y, mask, heads), dropout, self.training)
-        return x + F.dropout(self.ffn(self.ffn_norm(x), ffn, dropout), dropout, self.training)
+        x = x + drop(self.attention(y, y, mask, heads))
+        return x + drop(self.ffn(self.ffn_norm(x), ffn, drop))
 
 
 class DecoderLayer(nn.Module):
@@ -120,14 +158,14 @@ class DecoderLayer(nn.Module):
         self.ffn = FeedForward(space)
 
     def forward(
-        self, x: Tensor, memory: Tensor, mask: Tensor, heads: int, cross_heads: int, ffn: int, dropout: float
+        self, x: Tensor, memory: Tensor, mask: Tensor, heads: int, cross_heads: int, ffn: int, drop: Drop
     ) -> Tensor:
         """Map x (n, t, c) to its shape, with what it finds in memory (n, s, d) where mask (n, 1, 1, s) is True."""
         y = self.attention_norm(x)
-        x = x + F.dropout(self.attention(y, y, None, heads), dropout, self.training)
+        x = x + drop(self.attention(y, y, None, heads))
         y = self.cross_norm(x)
-        x = x + F.dropout(self.cross(y, memory, mask, cross_heads), dropout, self.training)
-        return x + F.dropout(self.ffn(self.ffn_norm(x), ffn, dropout), dropout, self.training)
+        x = x + drop(self.cross(y, memory, mask, cross_heads))
+        return x + drop(self.ffn(self.ffn_norm(x), ffn, drop))
 
 
 class ElasticSeq2Seq(nn.Module):
@@ -135,16 +173,14 @@ class ElasticSeq2Seq(nn.Module):
 
     Args:
         space: its space.
-        dropout: share of the channels that training drops.
 
     Attributes:
         embedding: (vocabulary, widest), the table for both inputs and for the output.
     """
 
-    def __init__(self, space: Space, dropout: float = 0.0) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        self.dropout = dropout
         widest = space.widths[-1]
         self.embedding = nn.Parameter(torch.randn(space.vocabulary, widest) * widest**-0.5)
         self.encoder = nn.ModuleList(EncoderLayer(space) for _ in range(space.encoder_layers))
@@ -156,16 +192,17 @@ class ElasticSeq2Seq(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
-    def forward(self, source: Tensor, target: Tensor, architecture: Transformer) -> Tensor:
+    def forward(self, source: Tensor, target: Tensor, architecture: Transformer, drop: Drop = keep) -> Tensor:
         """Return the logits of the sub-word after each of target, (n, t, vocabulary).
 
         Args:
             source: sub-words of the sentences, (n, s), padded with PAD at the end.
             target: sub-words of the translations from BEGIN on, (n, t).
             architecture: the sub-network.
+            drop: drops channels, in training.
         """
-        outputs, seen = self._encode(source, architecture)
-        x = self._embed(target, architecture.decoder_width)
+        outputs, seen = self._encode(source, architecture, drop)
+        x = drop(self._embed(target, architecture.decoder_width))
         for index in range(architecture.decoder_layers):
             count = architecture.cross_layers[index]
             x = self.decoder[index](
@@ -175,19 +212,19 @@ class ElasticSeq2Seq(nn.Module):
                 architecture.decoder_heads[index],
                 architecture.cross_heads[index],
                 architecture.decoder_ffn[index],
-                self.dropout,
+                drop,
             )
         x = self.decoder_norm(x)
         return F.linear(x, self.embedding[:, : architecture.decoder_width])
 
-    def _encode(self, source: Tensor, architecture: Transformer) -> tuple[list[Tensor], Tensor]:
+    def _encode(self, source: Tensor, architecture: Transformer, drop: Drop) -> tuple[list[Tensor], Tensor]:
         """Return each layer's output, normalised, (n, s, c), and where there are sub-words, (n, 1, 1, s)."""
         seen = (source != PAD)[:, None, None, :]
-        x = self._embed(source, architecture.encoder_width)
+        x = drop(self._embed(source, architecture.encoder_width))
         attended = max(architecture.cross_layers[: architecture.decoder_layers])
         outputs = []
         for index, layer in enumerate(self.encoder):
-            x = layer(x, seen, architecture.encoder_heads[index], architecture.encoder_ffn[index], self.dropout)
+            x = layer(x, seen, architecture.encoder_heads[index], architecture.encoder_ffn[index], drop)
             if index >= len(self.encoder) - attended:
                 outputs.append(self.encoder_norm(x))
         return outputs, seen
@@ -195,4 +232,4 @@ class ElasticSeq2Seq(nn.Module):
     def _embed(self, words: Tensor, width: int) -> Tensor:
         table = cast(Tensor, self.positions)
         x = F.embedding(words, self.embedding)[..., :width] * math.sqrt(width)
-        return F.dropout(x + table[: words.shape[1], :width], self.dropout, self.training)
+        return x + table[: words.shape[1], :width]

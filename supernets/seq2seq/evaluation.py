@@ -1,7 +1,7 @@
 """The command that translates held-out sentences with sub-networks, and says how well.
 
-Run it as `python -m supernets.seq2seq.evaluation --dir build/translator` after some training. Quality is corpus BLEU and
-the mean of the sentences' chrF, both by sacrebleu, whose signatures are printed.
+Run it as `python -m supernets.seq2seq.evaluation` after some training. Quality is corpus BLEU and the mean of the
+sentences' chrF, both by sacrebleu, whose signatures are written beside them.
 """
 
 from __future__ import annotations

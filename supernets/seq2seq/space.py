@@ -1,7 +1,7 @@
 """The design space of an elastic encoder-decoder transformer: its sub-networks, and the cost of each.
 
-Source of the structure: Wang et al., "HAT: Hardware-Aware Transformers" (arXiv 2005.14187); `HAT_WMT14` is its space for
-WMT'14 English-German, `TRANSLATOR` a smaller one. Knows no torch and no weights.
+Source of the structure: Wang et al., "HAT: Hardware-Aware Transformers" (arXiv 2005.14187); `HAT_WMT14` is its space
+for WMT'14 English-German, `TRANSLATOR` a smaller one. Knows no torch and no weights.
 """
 
 from __future__ import annotations
@@ -136,13 +136,13 @@ class Space:
 
     def canonical(self, architecture: Transformer) -> Transformer:
         """Return the same network with the entries of unused decoder layers at the smallest option."""
-        used = architecture.decoder_layers
-        unused = self.max_decoder_layers - used
+        used, unused = architecture.decoder_layers, self.max_decoder_layers - architecture.decoder_layers
         return replace(
             architecture,
-            **{
-                knob: (*getattr(architecture, knob)[:used], *(self._options(knob)[0],) * unused) for knob in _OF_DECODER
-            },
+            decoder_ffn=architecture.decoder_ffn[:used] + self.ffns[:1] * unused,
+            decoder_heads=architecture.decoder_heads[:used] + self.heads[:1] * unused,
+            cross_heads=architecture.cross_heads[:used] + self.heads[:1] * unused,
+            cross_layers=architecture.cross_layers[:used] + self.cross_layers[:1] * unused,
         )
 
     def _options(self, knob: str) -> tuple[int, ...]:
@@ -230,8 +230,8 @@ HAT_WMT14 = Space(
     cross_layers=(1, 2, 3),
     decoder_layers=(1, 2, 3, 4, 5, 6),
 )
-"""HAT's space for WMT'14 English-German: its file configs/wmt14.en-de/supertransformer/space0.yml, without the vocabulary,
-which comes with its data: 32,768 is assumed."""
+"""HAT's space for WMT'14 English-German: its file configs/wmt14.en-de/supertransformer/space0.yml. The size of the
+vocabulary comes with its data: 32,768 is assumed."""
 
 TRANSLATOR = Space(
     name="translator-en-de",

@@ -245,7 +245,7 @@ class StaticSeq2Seq(nn.Module):
                 (cache.keys[index][:, :, seen], cache.values[index][:, :, seen]),
             )
         cache.length += 1
-        return self.decoder_norm(x)[:, 0] @ self.target_embedding.weight.T
+        return cast(Tensor, self.decoder_norm(x)[:, 0] @ self.target_embedding.weight.T)
 
     def _at(self, places: slice, width: int) -> Tensor:
         return cast(Tensor, self.positions)[places, :width]

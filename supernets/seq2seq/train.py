@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,11 +26,19 @@ import torch.nn.functional as F
 from supernets.errors import SupernetError
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.elastic import ElasticSeq2Seq
+from supernets.seq2seq.evaluation import measure
+from supernets.seq2seq.sentences import Pair
 from supernets.seq2seq.space import TRANSLATOR, Transformer
+from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.training import Cooling, Recipe, Trainer
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
 
 _SAVE_EVERY_S = 240
 _LOG_EVERY = 25
+_VALIDATE_EVERY = 500
+_VALIDATED = 200
 _COLUMNS = "utc,update,epoch,words,cpu_s,lr,loss,student_loss"
 
 
@@ -54,8 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for worker in workers:
         worker.start()
+
     # A signal is passed on: the workers end after the update under way, and write their checkpoint.
-    signal.signal(signal.SIGTERM, lambda *_: [worker.terminate() for worker in workers])
+    def stop(*_: object) -> None:
+        for worker in workers:
+            worker.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
     for worker in workers:
         worker.join()
     failed = [worker.exitcode for worker in workers if worker.exitcode]
@@ -75,7 +89,7 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
     checkpoint = _resume(trainer, directory, cool_down)
     words = vocabulary.load(directory / vocabulary.FILE)
     coded = batches.encode_pairs(words, corpus.read(directory / "training.tsv"), TRANSLATOR.longest)
-    validation = batches.encode_pairs(words, corpus.read(directory / "validation.tsv"), TRANSLATOR.longest)
+    validation = corpus.read(directory / "validation.tsv")[:_VALIDATED]
     saved, spent = time.monotonic(), time.process_time()
     losses: list[tuple[float, float]] = []
     for batch in _batches(trainer, coded):
@@ -92,8 +106,8 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
         if rank == 0 and (time.monotonic() - saved > _SAVE_EVERY_S or ended):
             trainer.save(checkpoint)
             saved = time.monotonic()
-        if rank == 0 and (done.update % 500 == 0 or ended):
-            _log_validation(directory / "validation.csv", trainer, validation)
+        if rank == 0 and (done.update % _VALIDATE_EVERY == 0 or ended):
+            _log_validation(directory / "validation.csv", trainer, words, validation)
         if ended:
             break
     if processes > 1:
@@ -144,10 +158,16 @@ def _log(path: Path, trainer: Trainer, losses: Sequence[tuple[float, float]]) ->
     )
 
 
-def _log_validation(path: Path, trainer: Trainer, validation: Sequence[tuple[list[int], list[int]]]) -> None:
-    space = trainer.space
-    ends = [mean_loss(trainer.average, validation, architecture) for architecture in (space.largest, space.smallest)]
-    _append(path, "utc,update,largest_loss,smallest_loss", f"{trainer.progress.update},{ends[0]:.4f},{ends[1]:.4f}")
+def _log_validation(path: Path, trainer: Trainer, words: SentencePieceProcessor, validation: Sequence[Pair]) -> None:
+    """Add a row: the losses of the space's two ends, and how well the largest network translates."""
+    space, average = trainer.space, trainer.average
+    coded = batches.encode_pairs(words, validation, space.longest)
+    ends = [mean_loss(average, coded, architecture) for architecture in (space.largest, space.smallest)]
+    quality, _ = measure(StaticSeq2Seq(space, space.largest, average.state_dict()), words, validation)
+    row = (
+        f"{trainer.progress.update},{ends[0]:.4f},{ends[1]:.4f},{quality.bleu:.2f},{quality.chrf:.2f},{quality.capped}"
+    )
+    _append(path, "utc,update,largest_loss,smallest_loss,largest_bleu,largest_chrf,largest_capped", row)
 
 
 def _append(path: Path, columns: str, row: str) -> None:

@@ -17,6 +17,7 @@ The weights that are used are a running average over the last updates.
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from torch import Tensor
 
 from supernets.errors import SupernetError
 from supernets.seq2seq.batches import Batch
-from supernets.seq2seq.elastic import ElasticSeq2Seq
+from supernets.seq2seq.elastic import Dropout, ElasticSeq2Seq
 from supernets.seq2seq.space import Space
 from supernets.seq2seq.vocabulary import PAD
 
@@ -65,7 +66,7 @@ class Recipe:
     def lr(self, update: int, cooling: Cooling | None) -> float:
         """Return the learning rate of an update."""
         rate = self.peak_lr * min(1.0, (update + 1) / self.rising_updates)
-        rate *= min(1.0, (self.flat_updates / (update + 1)) ** 0.5)
+        rate *= min(1.0, math.sqrt(self.flat_updates / (update + 1)))
         return rate * cooling.share(update) if cooling else rate
 
 
@@ -132,6 +133,7 @@ class Trainer:
     optimizer: torch.optim.AdamW = field(init=False)
     progress: Progress = field(default_factory=Progress, init=False)
     _shared: Tensor = field(init=False)
+    _drops: tuple[Dropout, Dropout] = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.recipe.seed)
@@ -139,6 +141,7 @@ class Trainer:
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         parameters = list(self.net.parameters())
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=self.recipe.weight_decay)
+        self._drops = (Dropout(self.recipe.dropout, self.rank), Dropout(self.recipe.dropout / 2, self.rank))
         # All gradients lie in one tensor, so that one reduction averages them; its last four entries are figures.
         self._shared = torch.zeros(sum(p.numel() for p in parameters) + 4)
         start = 0
@@ -159,7 +162,8 @@ class Trainer:
         """
         recipe, done = self.recipe, self.progress
         # Seeded in each update, so that dropout does not depend on where a run was stopped.
-        torch.manual_seed((recipe.seed * 1_000_003 + done.update) * 1009 + self.rank)
+        for drop in self._drops:
+            drop.begin((recipe.seed * 1_000_003 + done.update) * 1009 + self.rank)
         self.net.train()
         self._shared.zero_()
         loss, student = self._backward(batch)
@@ -184,8 +188,7 @@ class Trainer:
     def _backward(self, batch: Batch) -> tuple[float, float]:
         """Add a batch's gradients to the network's, and return the two losses."""
         net, recipe, update = self.net, self.recipe, self.progress.update
-        net.dropout = recipe.dropout
-        logits = net(batch.source, batch.target, self.space.largest)
+        logits = net(batch.source, batch.target, self.space.largest, self._drops[0])
         loss = F.cross_entropy(
             logits.flatten(0, 1), batch.labels.flatten(), ignore_index=PAD, label_smoothing=recipe.smoothing
         )
@@ -197,8 +200,7 @@ class Trainer:
         rng = np.random.default_rng([recipe.seed, update, self.rank])
         small = (update + self.rank) % 2 == 0
         architecture = self.space.smallest if small else self.space.random(rng)
-        net.dropout = recipe.dropout / 2
-        logits = net(batch.source, batch.target, architecture).flatten(0, 1)[words]
+        logits = net(batch.source, batch.target, architecture, self._drops[1]).flatten(0, 1)[words]
         student = F.cross_entropy(logits, answers)
         torch.autograd.backward(student)
         return float(loss.detach()), float(student.detach())
