@@ -5,7 +5,10 @@ its interface with apt's own tools, all under MPL-2.0, and writes three lists of
 
 - `training.tsv`: what the translator learns from, interface texts included.
 - `validation.tsv`: what checkpoints are compared on.
-- `held-out.tsv`: what is reported.
+- `held-out.tsv`: the pages that what is reported is taken from.
+
+What is reported are the thousand pairs in `held_out/sentences.tsv`, which come with this package, so that figures stay
+comparable when the packages change. They are never learned from, whatever the packages hold.
 
 Help repeats itself from page to page, so the split is by page and not by sentence: a page's sentences go all to one
 part, and what the training part has word for word, as a source or as a target, is left out of the two others. The
@@ -43,6 +46,11 @@ _PARAGRAPH = re.compile(r'<(p|h\d)\b[^>]*\bid="((?:par_|hd_|bm_)[^"]*)"[^>]*>(.*
 _HELD_OUT, _VALIDATION = 0.06, 0.02
 _MO_MAGIC = 0x950412DE
 
+REPORTED = Path(__file__).parent / "held_out" / "sentences.tsv"
+"""Pairs that qualities are reported on, under MPL-2.0; see the notice beside them."""
+
+_REPORTED_PAIRS = 1000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
@@ -64,9 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("build/translator"), help="directory of all that is written")
     parser.add_argument("--vocabulary", type=int, default=vocabulary.SIZE, help="sub-words of the vocabulary")
+    parser.add_argument("--report-on-these", action="store_true", help=f"choose {REPORTED.name} anew from held-out.tsv")
     options = parser.parse_args(arguments)
     root, versions = fetch(options.dir / "packages")
-    corpus = split([*help_pairs(root), *interface_pairs(root)])
+    never = [] if options.report_on_these else read(REPORTED)
+    corpus = split([*help_pairs(root), *interface_pairs(root)], never)
+    if options.report_on_these:
+        write(REPORTED, chosen(corpus.held_out))
     parts = {"training": corpus.training, "validation": corpus.validation, "held-out": corpus.held_out}
     for name, pairs in parts.items():
         write(options.dir / f"{name}.tsv", pairs)
@@ -157,8 +169,13 @@ def messages(data: bytes) -> Iterator[tuple[str, str]]:
             yield english, german
 
 
-def split(pairs: Sequence[Pair]) -> Corpus:
-    """Return the clean pairs in three parts, by file; interface texts are learned from alone."""
+def split(pairs: Sequence[Pair], never: Sequence[Pair] = ()) -> Corpus:
+    """Return the clean pairs in three parts, by file; interface texts are learned from alone.
+
+    Args:
+        pairs: all pairs.
+        never: pairs that must not be learned from, nor a sentence of theirs.
+    """
     training: list[Pair] = []
     validation: list[Pair] = []
     held_out: list[Pair] = []
@@ -169,10 +186,17 @@ def split(pairs: Sequence[Pair]) -> Corpus:
                 training.append(pair)
         elif clean(pair, MEASURED):
             (held_out if part < _HELD_OUT else validation).append(pair)
-    training = unique(training)
+    barred = {pair.english for pair in never} | {pair.german for pair in never}
+    training = [pair for pair in unique(training) if not {pair.english, pair.german} & barred]
     learned = {pair.english for pair in training} | {pair.german for pair in training}
     fresh = [[p for p in unique(part) if not {p.english, p.german} & learned] for part in (validation, held_out)]
     return Corpus(training=training, validation=fresh[0], held_out=fresh[1])
+
+
+def chosen(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs to report on, by chance but always the same ones, in the order of their files."""
+    drawn = set(sorted(pairs, key=lambda pair: share(pair.english, "reported"))[:_REPORTED_PAIRS])
+    return [pair for pair in pairs if pair in drawn]
 
 
 def write(path: Path, pairs: Sequence[Pair]) -> None:

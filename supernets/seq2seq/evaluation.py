@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,38 +51,31 @@ class Quality:
 
 
 def ladder(space: Space) -> dict[str, Transformer]:
-    """Return sub-networks between the space's ends, by name, smallest first, with each knob alike in all layers."""
+    """Return sub-networks between the space's ends, by identifier, smallest first, with layers all alike.
 
-    def point(encoder: int, decoder: int, ffn: int, layers: int) -> Transformer:
-        heads = space.heads
-        by_width = dict(zip(space.widths, heads, strict=True))
+    Both widths grow together, and heads with them; feed-forward parts and decoder layers grow in turns.
+    """
+
+    def point(width: int, ffn: int, layers: int) -> Transformer:
+        heads = space.heads[max(0, space.widths.index(width) - len(space.widths) + len(space.heads))]
         return space.canonical(
-            Transformer(
-                encoder_width=encoder,
-                decoder_width=decoder,
+            replace(
+                space.largest,
+                encoder_width=width,
+                decoder_width=width,
                 encoder_ffn=(ffn,) * space.encoder_layers,
                 decoder_ffn=(ffn,) * space.max_decoder_layers,
-                encoder_heads=(by_width[encoder],) * space.encoder_layers,
-                decoder_heads=(by_width[decoder],) * space.max_decoder_layers,
-                cross_heads=(by_width[decoder],) * space.max_decoder_layers,
-                cross_layers=(1,) * space.max_decoder_layers,
+                encoder_heads=(heads,) * space.encoder_layers,
+                decoder_heads=(heads,) * space.max_decoder_layers,
+                cross_heads=(heads,) * space.max_decoder_layers,
                 decoder_layers=layers,
             )
         )
 
-    narrow, middle, wide = space.widths
-    small, half, full = space.ffns
-    points = [
-        point(narrow, narrow, small, 1),
-        point(narrow, narrow, half, 2),
-        point(middle, middle, half, 1),
-        point(middle, middle, half, 2),
-        point(wide, wide, half, 1),
-        point(wide, wide, half, 2),
-        point(wide, wide, full, 2),
-        point(wide, wide, full, 3),
-    ]
-    return {space.id(architecture): architecture for architecture in points}
+    ffns = space.ffns
+    points = [point(width, ffn, layers) for width in space.widths for ffn, layers in ((ffns[0], 1), (ffns[1], 2))]
+    wide = [point(space.widths[-1], ffns[-1], layers) for layers in space.decoder_layers[-2:]]
+    return {space.id(architecture): architecture for architecture in (*points, *wide)}
 
 
 def translate(
@@ -152,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("build/translator"))
     parser.add_argument("--checkpoint", default="checkpoint.pt", help="file of the directory")
-    parser.add_argument("--part", default="validation", choices=("validation", "held-out"))
+    parser.add_argument("--part", default="validation", choices=("validation", "reported"))
     parser.add_argument("--sentences", type=int, default=200, help="the first so many of the part")
     parser.add_argument("--beam", type=int, default=1, help="beginnings that are kept; 1 for greedy decoding")
     parser.add_argument("--largest", action="store_true", help="evaluate the largest sub-network alone")
@@ -161,7 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     state = read_average(options.dir / options.checkpoint, TRANSLATOR)
     words = vocabulary.load(options.dir / vocabulary.FILE)
-    pairs = corpus.read(options.dir / f"{options.part}.tsv")[: options.sentences]
+    part = corpus.REPORTED if options.part == "reported" else options.dir / "validation.tsv"
+    pairs = corpus.read(part)[: options.sentences]
     chosen = ladder(TRANSLATOR)
     if options.largest:
         chosen = {TRANSLATOR.id(TRANSLATOR.largest): TRANSLATOR.largest}

@@ -109,6 +109,16 @@ def test_the_split_is_by_file_and_leaves_nothing_learned_in_what_is_measured() -
     assert len(parts.training) == len({pair.english for pair in parts.training})
 
 
+def test_what_is_reported_on_is_never_learned_from() -> None:
+    reported = corpus.read(corpus.REPORTED)
+    assert len({pair.english for pair in reported}) == len(reported) == 1000
+    assert all(clean(pair, corpus.MEASURED) for pair in reported)
+    moved = [Pair("interface/moved", reported[0].english, "anders"), Pair("interface/x", "else", reported[1].german)]
+    parts = corpus.split([*reported, *moved, Pair("interface/sw", "File", "Datei")], reported)
+    assert parts.training == [Pair("interface/sw", "File", "Datei")]
+    assert corpus.chosen(parts.held_out[::-1])[::-1] == corpus.chosen(parts.held_out) == parts.held_out
+
+
 def test_a_share_is_even_and_depends_on_nothing_else() -> None:
     assert share("a", "split") == share("a", "split")
     drawn = [share(str(n), "split") for n in range(1000)]

@@ -39,13 +39,13 @@ def test_unused_layers_do_not_tell_networks_apart() -> None:
 
 
 def test_costs_are_those_counted_by_hand() -> None:
-    """The smallest translator, for 10 sub-words made of 10: 128 wide, 2 heads of 64, feed-forward 256, one layer."""
-    encoder_layer = 10 * (4 * 128 * 128 + 2 * 128 * 256) + 2 * 10 * 10 * 128
-    memory = 10 * 2 * 128 * 128
+    """The smallest translator, for 10 sub-words made of 10: 96 wide, 2 heads of 64, feed-forward 256, one layer."""
+    encoder_layer = 10 * (4 * 96 * 128 + 2 * 96 * 256) + 2 * 10 * 10 * 128
+    memory = 10 * 2 * 96 * 128
     # A step's attention sees 1, 2, … 10 sub-words, each twice: for its score and for its value.
     attention = 2 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10) * 128 + 10 * 2 * 10 * 128
-    decoder = 10 * (4 * 128 * 128 + 2 * 128 * 128 + 2 * 128 * 256) + attention
-    assert TRANSLATOR.macs(TRANSLATOR.smallest, 10, 10) == 3 * encoder_layer + memory + decoder + 10 * 128 * 4000
+    decoder = 10 * (4 * 96 * 128 + 2 * 96 * 128 + 2 * 96 * 256) + attention
+    assert TRANSLATOR.macs(TRANSLATOR.smallest, 10, 10) == 3 * encoder_layer + memory + decoder + 10 * 96 * 4000
 
 
 def test_heads_of_hat_change_the_network_but_not_its_cost() -> None:
