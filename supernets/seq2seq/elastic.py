@@ -21,10 +21,6 @@ from torch import Tensor, nn
 from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
 
-_MASKS = 2**22
-"""Entries of a table of dropout's masks: over three times those of the largest tensor that is dropped from."""
-
-
 Drop = Callable[[Tensor], Tensor]
 """What drops some of a tensor's channels in training, and nothing otherwise."""
 
@@ -42,10 +38,11 @@ class Dropout:
     Args:
         share: share of the entries that are dropped; the others grow, so that sums keep their means.
         seed: seed of the table.
+        entries: size of the table, some times the largest tensor that is dropped from.
     """
 
-    def __init__(self, share: float, seed: int) -> None:
-        drawn = torch.rand(_MASKS, generator=torch.Generator().manual_seed(seed))
+    def __init__(self, share: float, seed: int, entries: int) -> None:
+        drawn = torch.rand(entries, generator=torch.Generator().manual_seed(seed))
         self._table = (drawn >= share) / (1.0 - share)
         self.begin(seed)
 
@@ -55,7 +52,7 @@ class Dropout:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Drop a share of the entries of x."""
-        start = int(self._places.integers(_MASKS - x.numel()))
+        start = int(self._places.integers(len(self._table) - x.numel()))
         return x * self._table[start : start + x.numel()].view_as(x)
 
 

@@ -106,7 +106,8 @@ def measure(
     net: StaticSeq2Seq, words: SentencePieceProcessor, pairs: Sequence[Pair], beam_width: int = 1
 ) -> tuple[Quality, list[str]]:
     """Return how well a network translates pairs, and its translations."""
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     translated = translate(net, words, [pair.english for pair in pairs], beam_width)
     texts, right = [text for text, _ in translated], [pair.german for pair in pairs]

@@ -133,7 +133,7 @@ class Trainer:
     optimizer: torch.optim.AdamW = field(init=False)
     progress: Progress = field(default_factory=Progress, init=False)
     _shared: Tensor = field(init=False)
-    _drops: tuple[Dropout, Dropout] = field(init=False)
+    _drops: tuple[Dropout, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.recipe.seed)
@@ -141,7 +141,8 @@ class Trainer:
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         parameters = list(self.net.parameters())
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=self.recipe.weight_decay)
-        self._drops = (Dropout(self.recipe.dropout, self.rank), Dropout(self.recipe.dropout / 2, self.rank))
+        entries = 4 * self.recipe.batch_words * self.space.ffns[-1]
+        self._drops = tuple(Dropout(self.recipe.dropout / part, self.rank, entries) for part in (1, 2))
         # All gradients lie in one tensor, so that one reduction averages them; its last four entries are figures.
         self._shared = torch.zeros(sum(p.numel() for p in parameters) + 4)
         start = 0

@@ -59,7 +59,7 @@ def stepped(net: StaticSeq2Seq, source: torch.Tensor, target: torch.Tensor) -> t
 def test_fifty_random_sub_networks_compute_what_static_networks_with_their_weights_compute(space: Space) -> None:
     net, rng = elastic(space), np.random.default_rng(2)
     source = sentences(space, (9, 4), 3)
-    target = torch.cat([torch.full((2, 1), BEGIN), sentences(space, (6, 6), 4)], dim=1)
+    target = torch.cat([torch.full((2, 1), BEGIN), sentences(space, (3, 3), 4)], dim=1)
     for architecture in (space.smallest, space.largest, *(space.random(rng) for _ in range(25))):
         static = StaticSeq2Seq(space, architecture, net.state_dict())
         torch.testing.assert_close(
@@ -80,7 +80,7 @@ def whole(net: ElasticSeq2Seq, source: torch.Tensor, architecture: Transformer) 
 def test_decoding_step_by_step_makes_the_words_of_decoding_as_a_whole() -> None:
     net, rng = elastic(SMALL), np.random.default_rng(5)
     ends, different = 0, set[int]()
-    for seed in range(12):
+    for seed in range(8):
         architecture = SMALL.random(rng)
         source = sentences(SMALL, (3 + seed,), seed)
         decoded = greedy(StaticSeq2Seq(SMALL, architecture, net.state_dict()), source)[0]
@@ -90,7 +90,7 @@ def test_decoding_step_by_step_makes_the_words_of_decoding_as_a_whole() -> None:
         assert not decoded.capped or len(words) == cap(source.shape[1])
         ends += not decoded.capped
         different |= set(words)
-    assert 0 < ends < 12
+    assert 0 < ends < 8
     assert len(different) > 20
 
 
