@@ -125,6 +125,22 @@ def measure(
     return quality, texts
 
 
+def cpu_ms(nets: Sequence[StaticSeq2Seq], words: SentencePieceProcessor, texts: Sequence[str]) -> list[float]:
+    """Return the mean CPU time of each network's greedy translation of a sentence alone, in milliseconds.
+
+    The networks take turns, sentence by sentence, so that a disturbance meets all of them. It is torch's time, on one
+    thread; an engine's is shorter.
+    """
+    spent = [0.0] * len(nets)
+    for text in texts:
+        source = torch.tensor([batches.encode(words, text)[-nets[0].space.longest :]])
+        for index, net in enumerate(nets):
+            started = time.process_time()
+            greedy(net, source)
+            spent[index] += time.process_time() - started
+    return [1000 * each / len(texts) for each in spent]
+
+
 def read_average(path: Path, space: Space) -> dict[str, torch.Tensor]:
     """Return the averaged weights of a checkpoint.
 
@@ -150,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, default=200, help="the first so many of the part")
     parser.add_argument("--beam", type=int, default=1, help="beginnings that are kept; 1 for greedy decoding")
     parser.add_argument("--largest", action="store_true", help="evaluate the largest sub-network alone")
+    parser.add_argument("--timed", type=int, default=0, help="measure CPU time on the first so many sentences alone")
     parser.add_argument("--show", type=int, default=0, help="print so many translations of each sub-network")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -160,8 +177,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = ladder(TRANSLATOR)
     if options.largest:
         chosen = {TRANSLATOR.id(TRANSLATOR.largest): TRANSLATOR.largest}
-    for name, architecture in chosen.items():
-        net = StaticSeq2Seq(TRANSLATOR, architecture, state)
+    nets = {name: StaticSeq2Seq(TRANSLATOR, architecture, state) for name, architecture in chosen.items()}
+    if options.timed:
+        times = cpu_ms(list(nets.values()), words, [pair.english for pair in pairs[: options.timed]])
+        for name, each in zip(nets, times, strict=True):
+            print(f"{name:28} {each:6.1f} ms of CPU a sentence")
+    for name, net in nets.items():
         started = time.process_time()
         quality, texts = measure(net, words, pairs, options.beam)
         took = time.process_time() - started

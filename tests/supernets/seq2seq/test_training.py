@@ -11,7 +11,9 @@ import torch
 
 from supernets.errors import SupernetError
 from supernets.seq2seq import batches
+from supernets.seq2seq.finetuning import finetune
 from supernets.seq2seq.space import TRANSLATOR
+from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.training import Cooling, Recipe, Trainer
 from supernets.seq2seq.vocabulary import BEGIN, END, PAD
 
@@ -58,6 +60,23 @@ def test_students_begin_after_the_warm_phase_and_all_learn() -> None:
     assert losses[3:, 1].all()
     assert losses[-5:, 0].mean() < losses[:3, 0].mean() - 0.5
     assert losses[-5:, 1].mean() < losses[3:8, 1].mean()
+
+
+def test_a_finetuned_network_fits_the_sentences_better_than_with_shared_weights() -> None:
+    trainer = Trainer(SMALL, RECIPE)
+    run(trainer, 3)
+    state = trainer.average.state_dict()
+    given = [batches.batch(group) for group in batches.epoch(pairs(40), 100, np.random.default_rng(2))]
+    tuned = finetune(SMALL, state, SMALL.smallest, RECIPE, given * 2)
+    shared = StaticSeq2Seq(SMALL, SMALL.smallest, state)
+    assert loss(tuned, given[0]) < loss(shared, given[0])
+    assert torch.equal(state["embedding"], trainer.average.state_dict()["embedding"])
+
+
+def loss(net: StaticSeq2Seq, batch: batches.Batch) -> float:
+    memory, cache = net.encode(batch.source), net.cache(len(batch.source))
+    logits = torch.stack([net.step(words, memory, cache) for words in batch.target.T], dim=2)
+    return float(torch.nn.functional.cross_entropy(logits, batch.labels, ignore_index=PAD))
 
 
 def test_a_checkpoint_of_another_space_is_refused(tmp_path: Path) -> None:
