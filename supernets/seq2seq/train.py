@@ -1,9 +1,10 @@
 """The command that trains the translator supernet, a piece at a time.
 
 Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`. It goes on from
-its checkpoint, which it writes every few minutes and at the end; SIGTERM ends it as the end of its time does. Last of
-all, `--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the checkpoint
-as it is, so that a longer training can go on from there.
+its checkpoint, which it writes every few minutes and at the end; SIGTERM and Ctrl-C end it as the end of its time does.
+Last of all, `--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the
+checkpoint as it is, so that a longer training can go on from there. Losses and qualities are added to CSV files beside
+the file that is written.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,6 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
-from supernets.errors import SupernetError
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.elastic import ElasticSeq2Seq
 from supernets.seq2seq.evaluation import measure
@@ -35,6 +36,7 @@ from supernets.seq2seq.training import Cooling, Recipe, Trainer
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
+_CHECKPOINT, _COOLED = "checkpoint.pt", "cooled.pt"
 _SAVE_EVERY_S = 240
 _LOG_EVERY = 25
 _VALIDATE_EVERY = 500
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not (options.dir / vocabulary.FILE).exists():
         raise SystemExit(f"{options.dir} holds no corpus; run `python -m supernets.seq2seq.corpus` first")
+    if options.cool_down is not None and not any((options.dir / name).exists() for name in (_CHECKPOINT, _COOLED)):
+        raise SystemExit(f"{options.dir} holds no {_CHECKPOINT} to cool down from; train without --cool-down first")
     (options.dir / "rendezvous").unlink(missing_ok=True)
     # Processes of one machine find each other without a network.
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -69,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for worker in workers:
             worker.terminate()
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     for worker in workers:
         worker.join()
     failed = [worker.exitcode for worker in workers if worker.exitcode]
@@ -80,13 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train(rank: int, processes: int, directory: Path, until: float, cool_down: int | None) -> None:
     """Be one of the training's processes."""
     torch.set_num_threads(1)
+    parent = parent_process()
+    assert parent is not None
     asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda number, _: asked.append(number))
     if processes > 1:
         store = f"file://{(directory / 'rendezvous').absolute()}"
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=processes)
     trainer = Trainer(TRANSLATOR, Recipe(), rank, processes)
     checkpoint = _resume(trainer, directory, cool_down)
+    if trainer.progress.cooled:
+        print(f"{checkpoint} has cooled down already; remove it to cool down from {_CHECKPOINT} anew")
+        return
     words = vocabulary.load(directory / vocabulary.FILE)
     coded = batches.encode_pairs(words, corpus.read(directory / "training.tsv"), TRANSLATOR.longest)
     validation = corpus.read(directory / "validation.tsv")[:_VALIDATED]
@@ -95,19 +106,20 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
     for batch in _batches(trainer, coded):
         now, last_spent = time.process_time(), spent
         spent = now
-        stop = bool(asked) or time.monotonic() > until
+        # A process whose parent was killed ends as well, before another training begins in the same directory.
+        stop = bool(asked) or time.monotonic() > until or not parent.is_alive()
         loss, student, stopping = trainer.update(batch, now - last_spent, stop)
         losses.append((loss, student))
         done = trainer.progress
-        ended = stopping or (done.cooling is not None and done.update >= done.cooling.first + done.cooling.updates)
+        ended = stopping or done.cooled
         if rank == 0 and (done.update % _LOG_EVERY == 0 or ended):
-            _log(directory / "curve.csv", trainer, losses)
+            _log(checkpoint.with_name(f"{checkpoint.stem}-curve.csv"), trainer, losses)
             losses = []
         if rank == 0 and (time.monotonic() - saved > _SAVE_EVERY_S or ended):
             trainer.save(checkpoint)
             saved = time.monotonic()
         if rank == 0 and (done.update % _VALIDATE_EVERY == 0 or ended):
-            _log_validation(directory / "validation.csv", trainer, words, validation)
+            _log_validation(checkpoint.with_name(f"{checkpoint.stem}-validation.csv"), trainer, words, validation)
         if ended:
             break
     if processes > 1:
@@ -115,12 +127,8 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
 
 
 def _resume(trainer: Trainer, directory: Path, cool_down: int | None) -> Path:
-    """Load the checkpoint to go on from, if any, and return the file to write.
-
-    Raises:
-        SupernetError: if a cool-down has nothing to begin from.
-    """
-    checkpoint, cooled = directory / "checkpoint.pt", directory / "cooled.pt"
+    """Load the checkpoint to go on from, if any, and return the file to write."""
+    checkpoint, cooled = directory / _CHECKPOINT, directory / _COOLED
     if cool_down is None:
         if checkpoint.exists():
             trainer.load(checkpoint)
@@ -128,8 +136,6 @@ def _resume(trainer: Trainer, directory: Path, cool_down: int | None) -> Path:
     if cooled.exists():
         trainer.load(cooled)
         return cooled
-    if not checkpoint.exists():
-        raise SupernetError(f"{directory} holds no checkpoint to cool down from; train first, without --cool-down")
     trainer.load(checkpoint)
     trainer.progress.cooling = Cooling(trainer.progress.update, cool_down)
     return cooled

@@ -107,6 +107,11 @@ class Progress:
     cpu_s: float = 0.0
     cooling: Cooling | None = None
 
+    @property
+    def cooled(self) -> bool:
+        """True if the training has come to its end."""
+        return self.cooling is not None and self.update >= self.cooling.first + self.cooling.updates
+
 
 @dataclass(slots=True)
 class Trainer:
