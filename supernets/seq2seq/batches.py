@@ -81,8 +81,8 @@ def epoch(
         rng: source of the order.
     """
     lengths = np.array([(len(target), len(source)) for source, target in coded], dtype=float)
-    # Lengths are blurred by a tenth, so that a batch's pairs are not the same in each epoch.
-    blurred = lengths * rng.uniform(0.9, 1.1, lengths.shape)
+    # Lengths are blurred by a twentieth, so that a batch's pairs are not the same in each epoch; 5 % is padding.
+    blurred = lengths * rng.uniform(0.95, 1.05, lengths.shape)
     order = np.lexsort((blurred[:, 1], blurred[:, 0].round()))
     batches: list[list[tuple[list[int], list[int]]]] = [[]]
     longest = 0

@@ -145,7 +145,8 @@ class Trainer:
         self.net = ElasticSeq2Seq(self.space)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         parameters = list(self.net.parameters())
-        self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=self.recipe.weight_decay)
+        decay = self.recipe.weight_decay
+        self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=decay, fused=True)
         entries = 4 * self.recipe.batch_words * self.space.ffns[-1]
         self._drops = tuple(Dropout(self.recipe.dropout / part, self.rank, entries) for part in (1, 2))
         # All gradients lie in one tensor, so that one reduction averages them; its last four entries are figures.
@@ -179,8 +180,9 @@ class Trainer:
             dist.all_reduce(self._shared)
             dist.all_reduce(words)
         loss, student, stops, spent = self._shared[-4:].tolist()
-        self._shared /= self.processes
-        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        # The mean of the processes' gradients, cut to a norm of 1.
+        gradients = self._shared[:-4]
+        gradients /= max(float(self.processes), float(gradients.norm()))
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr(done.update, done.cooling)
         self.optimizer.step()
