@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _TAG = re.compile(r"<[^>]+>")
 _SPACE = re.compile(r"\s+")
+# Soft hyphens, and spaces and joints of no width.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-ZÄÖÜ\"„(])")
 _PLACEHOLDER = re.compile(r"[%{}<>\\|#]|https?:|\$\(|\$\[")
 # Interface texts mark the letter of a shortcut with one of these.
@@ -45,13 +47,17 @@ class Limits:
 
 
 def plain(markup: str) -> str:
-    """Return the text of an HTML fragment in one line, without its tags."""
-    return _SPACE.sub(" ", html.unescape(_TAG.sub("", markup))).strip()
+    """Return the text of an HTML fragment in one line, without its tags and without characters that nobody sees."""
+    return _in_one_line(html.unescape(_TAG.sub("", markup)))
 
 
 def without_shortcuts(text: str) -> str:
     """Return an interface text without the marks of its shortcut, in one line: `~Save as...` gives `Save as...`."""
-    return _SPACE.sub(" ", _SHORTCUT.sub("", text)).strip()
+    return _in_one_line(_SHORTCUT.sub("", text))
+
+
+def _in_one_line(text: str) -> str:
+    return _SPACE.sub(" ", _INVISIBLE.sub("", text)).strip()
 
 
 def sentences(file: str, english: str, german: str) -> Iterator[Pair]:

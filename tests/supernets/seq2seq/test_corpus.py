@@ -55,7 +55,7 @@ def test_only_translations_of_text_are_clean(english: str, german: str, kept: bo
 
 
 def test_markup_and_the_marks_of_shortcuts_go() -> None:
-    assert plain("a <span class='x'>b</span>\n  &lt;c&gt;") == "a b <c>"
+    assert plain("a <span class='x'>b</span>\n  &lt;c&gt;&shy;d") == "a b <c>d"
     assert without_shortcuts("~Save _as...") == "Save as..."
 
 
