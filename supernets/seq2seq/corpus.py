@@ -35,10 +35,10 @@ PACKAGES = ("libreoffice-help-en-us", "libreoffice-help-de", "libreoffice-l10n-d
 """Debian packages of the corpus; their copyright files say MPL-2.0 of the texts."""
 
 LEARNED = Limits(lowest=1, highest=45)
-"""What is learned from: short interface texts too, which teach words."""
+"""Lengths that are learned from: short interface texts too, which teach words."""
 
 MEASURED = Limits(lowest=4, highest=30)
-"""What is measured on: sentences."""
+"""Lengths that are measured on: those of sentences."""
 
 _HELP = "usr/share/libreoffice/help"
 _INTERFACE = "usr/lib/libreoffice/program/resource/de/LC_MESSAGES"

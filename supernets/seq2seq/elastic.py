@@ -22,7 +22,7 @@ from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
 
 Drop = Callable[[Tensor], Tensor]
-"""What drops some of a tensor's channels in training, and nothing otherwise."""
+"""A function that drops some of a tensor's channels in training, and none otherwise."""
 
 
 def keep(x: Tensor) -> Tensor:

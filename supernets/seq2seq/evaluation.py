@@ -1,4 +1,4 @@
-"""The command that translates held-out sentences with sub-networks, and says how well.
+"""The command that translates held-out sentences with sub-networks, and measures how well.
 
 Run it as `python -m supernets.seq2seq.evaluation` after some training. Quality is corpus BLEU and the mean of the
 sentences' chrF, both by sacrebleu, whose signatures are written beside them.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
-    """How well sentences were translated.
+    """The quality of translations.
 
     Attributes:
         sentences: their number.

@@ -1,7 +1,8 @@
 """One sub-network of an elastic transformer, of standard layers with weights of their own.
 
 It is what is evaluated, exported and served. A sentence is encoded once; then each step makes the scores of the next
-sub-word out of the last one and a cache. It shares no code with `elastic.py`, so that each can check the other.
+sub-word out of the last one and a cache. It shares no code with `elastic.py` but the table of positions, so that each
+can check the other.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CAPACITIES = (32, 64, 128)
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a decoder attends to of encoded sentences, for each of its layers.
+    """Encoded sentences as a decoder attends to them, for each of its layers.
 
     Attributes:
         keys: (n, heads, s, width) for each layer.

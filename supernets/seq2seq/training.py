@@ -37,7 +37,7 @@ from supernets.seq2seq.vocabulary import PAD
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How fast a training learns, and from when on the small networks do; the defaults made the shipped weights.
+    """The speed of a training, and the update from which small networks learn; the defaults made the shipped weights.
 
     Attributes:
         seed: seed of everything random.
