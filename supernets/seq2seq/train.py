@@ -10,6 +10,7 @@ the file that is written.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
 import time
@@ -112,6 +113,8 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
         losses.append((loss, student))
         done = trainer.progress
         ended = stopping or done.cooled
+        if done.update % _LOG_EVERY == 0:
+            _give_back_memory()
         if rank == 0 and (done.update % _LOG_EVERY == 0 or ended):
             _log(checkpoint.with_name(f"{checkpoint.stem}-curve.csv"), trainer, losses)
             losses = []
@@ -124,6 +127,16 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
             break
     if processes > 1:
         dist.destroy_process_group()
+
+
+def _give_back_memory() -> None:
+    """Hand freed memory back to the system.
+
+    Tensors of ever other sizes leave glibc's heap full of holes, 6 MB more with each update: 10 GB in 1,500 updates.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _resume(trainer: Trainer, directory: Path, cool_down: int | None) -> Path:
