@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
 
 RUNS ?= runs
 FUZZ_SECONDS ?= 3600
+SOAK_SECONDS ?= 3600
+FAULTS ?= 10000
 POLICIES := joint schedutil floor+schedutil
 
-.PHONY: run test kernel-test lint fuzz bench mutants weights clean
+.PHONY: run test kernel-test lint fuzz faults soak bench mutants weights lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -29,6 +32,12 @@ lint: $(STAMP)
 fuzz: $(STAMP)  ## damages inputs of every parser for FUZZ_SECONDS, an hour by default, and prints what is not taken well
 	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)
 
+soak: $(STAMP)  ## a mix on Ray for SOAK_SECONDS, an hour by default; fails where a process grows; figures go to build/soak
+	PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SOAK_SECONDS)
+
+faults: $(STAMP)  ## makes every operation of small scenarios fail in turn, FAULTS times, and prints what did not hold, by kind
+	PYTHONPATH=tests $(BIN)/python -m faults --faults $(FAULTS)
+
 bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to build/bench
 	$(BIN)/python -m benchmarks --out build/bench
 
@@ -38,10 +47,18 @@ mutants: $(STAMP)  ## changes the core modules in 100 small ways and counts whic
 weights: $(STAMP)  ## trains ofa-plates again from nothing, in at most two hours on two cores; resumable
 	MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
 
-$(STAMP): pyproject.toml constraints.txt
+lock: $(STAMP)  ## writes requirements.lock: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+
+# Each file that is fetched has its hash in requirements.lock, so nothing may be built by tools fetched for that alone:
+# pip and setuptools come first, and build the one package of which there is no wheel.
+$(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	sed -n '/^pip==/,/[^\\]$$/p; /^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/tools.lock
+	$(INSTALL) --requirement $(VENV)/tools.lock
+	$(INSTALL) --no-binary font-roboto --no-build-isolation --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean:

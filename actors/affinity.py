@@ -10,7 +10,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from actors.agent.devices.sysfs import KnobError, Tree, cpu_list
-from actors.agent.devices.topology import CPU
+from actors.agent.devices.topology import CPU, cpu_ranges, cpus_named, isolated_cpus
+from actors.control_groups import cpuset
 from supernets import cpus
 
 
@@ -35,6 +36,10 @@ class Affinity(Protocol):
 
     def online(self) -> frozenset[int]:
         """Return the CPUs that are online."""
+        ...
+
+    def granted(self) -> frozenset[int]:
+        """Return the CPUs online on which the kernel would let a thread of this process run, whatever its mask."""
         ...
 
 
@@ -68,23 +73,52 @@ class SystemAffinity:
             listed = frozenset()
         return listed if listed.issuperset(self.get(0)) else cpus.usable()
 
+    def granted(self) -> frozenset[int]:
+        """See `Affinity.granted`."""
+        return cpus.usable()
 
-def why_not(cpu: int, affinity: Affinity, tree: Tree) -> str | None:
-    """Return why this process cannot run on a CPU, in words that follow "CPU 4"; None if it can.
+
+def why_not(cpus: Collection[int], affinity: Affinity, tree: Tree) -> str | None:
+    """Return why this process cannot run on some CPUs, as a sentence without its stop; None if it can run on all.
+
+    An isolated CPU is left out of every mask, so that only those run there who ask for it; so may a board.
 
     Args:
-        cpu: the kernel's number of the CPU.
+        cpus: the kernel's numbers of the CPUs.
         affinity: the kernel's masks.
         tree: the kernel's files.
     """
-    if cpu in affinity.get(0):
+    mask = frozenset(affinity.get(0))
+    lacking = frozenset(cpus) - mask
+    if not lacking:
         return None
     present = tree.text_or_none(f"{CPU}/present")
-    if present is not None and cpu not in cpu_list(present):
-        return f"is not there (this machine has {present})"
-    if cpu not in affinity.online():
+    if present is not None and (absent := lacking.difference(cpu_list(present))):
+        return f"{cpus_named(absent)} {_be(absent)} not there (this machine has {present})"
+    if away := lacking - affinity.online():
         return (
-            f"is offline: a power mode (nvpmodel) or hotplug took it away. Choose another mode, or write 1 to "
-            f"/{CPU}/cpu{cpu}/online"
+            f"{cpus_named(away)} {_be(away)} offline: a power mode (nvpmodel) or hotplug took {_them(away)} away. "
+            f"Choose another mode, or write 1 to /{CPU}/cpu{min(away)}/online"
         )
-    return "is not allowed to this process: a cpuset or taskset leaves it out"
+    granted = affinity.granted()
+    if barred := lacking - granted:
+        seen = cpuset(tree)
+        where = f" ({seen.path} has {cpu_ranges(seen.cpus)})" if seen else ""
+        return (
+            f"{cpus_named(barred)} {_be(barred)} not allowed to this process: its cpuset leaves {_them(barred)} out"
+            f"{where}. Widen it (--cpuset-cpus of a container, AllowedCPUs of a service)"
+        )
+    if masked := lacking.difference(isolated_cpus(tree)):
+        return (
+            f"{cpus_named(masked)} {_be(masked)} not allowed to this process: its mask, {cpu_ranges(mask)}, leaves "
+            f"{_them(masked)} out. Start it without taskset (or CPUAffinity of a service)"
+        )
+    return None
+
+
+def _be(cpus: Collection[int]) -> str:
+    return "is" if len(cpus) == 1 else "are"
+
+
+def _them(cpus: Collection[int]) -> str:
+    return "it" if len(cpus) == 1 else "them"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from actors.whole_file import whole
+
 _FILE = "clock.json"
 
 
@@ -58,9 +60,8 @@ class BoardClock:
 
 def write_clock(directory: Path, clock: BoardClock) -> None:
     """Write a run's clock into its directory; actors read it when they begin, and again when they are restarted."""
-    fresh = directory / f"{_FILE}.new"  # renamed when it is whole, so that no actor reads half of it
-    fresh.write_text(json.dumps([clock.zero_s, clock.time_scale]))
-    fresh.replace(directory / _FILE)
+    with whole(directory / _FILE) as fresh:  # no actor reads half of it
+        fresh.write_text(json.dumps([clock.zero_s, clock.time_scale]))
 
 
 def read_clock(directory: Path) -> BoardClock:

@@ -142,12 +142,9 @@ def check_host(board: Board, machine: Machine | None = None) -> None:
         where = f"Board {board.name!r}, unit {unit.name!r}"
         elsewhere = "simulate it with --backend sim"
         _check_emulated(unit, where, elsewhere)
-        for cpu in unit.cpus:
-            reason = why_not(cpu, machine.affinity, machine.tree)
-            if reason is not None:
-                raise BoardError(
-                    f"{where}: CPU {cpu} {reason}. Or use some of {sorted(machine.affinity.get(0))}, or {elsewhere}."
-                )
+        reason = why_not(unit.cpus, machine.affinity, machine.tree)
+        if reason is not None:
+            raise BoardError(f"{where}: {reason}. Or use some of {sorted(machine.affinity.get(0))}, or {elsewhere}.")
     check_gpus(board)
     try:
         check_clocks(board, machine)

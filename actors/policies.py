@@ -47,7 +47,7 @@ def load_policy(name: str) -> Policy:
     if not callable(getattr(policy, "decide", None)):
         raise PolicyError(f"{path}: {kind} has no method decide; write `def decide(self, snapshot) -> Plan:`.")
     loaded: Policy = policy
-    return under_governor(loaded, match["governor"], name=name) if match["clocks"] else loaded
+    return under_governor(loaded, match["governor"], name=f"{path}:{kind}") if match["clocks"] else loaded
 
 
 def check_policy(name: str, board: Board, *, simulated: bool = False) -> None:
@@ -97,7 +97,7 @@ def _class(module: ModuleType, kind: str | None) -> type:
     found = getattr(module, kind, None)
     if found is None:
         there = f"; there {'are' if len(own) > 1 else 'is'} {', '.join(own)}" if own else ""
-        raise PolicyError(f"there is no class {kind!r}{there}.{did_you_mean(kind, own)}")
+        raise PolicyError(f"there is no class {shown(kind)}{there}.{did_you_mean(kind, own)}")
     if not isinstance(found, type):
         raise PolicyError(f"{kind} must be a class with a method decide, not {found!r}.")
     return found

@@ -30,6 +30,7 @@ from actors.agent.devices.sysfs import Tree
 from actors.core_kinds import core_kinds
 from actors.executor.client import own_executor
 from actors.paths import cache_dir
+from actors.whole_file import whole
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import engines
 from supernets.artifact import Artifact
@@ -179,9 +180,8 @@ def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Lad
     if stored is None or [rung.subnet for rung in stored.rungs] != [artifact.subnet for artifact, _, _ in ladder]:
         stored = measure_now()
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(f".{os.getpid()}")  # another run may measure the same ladder now
-        new.write_text(stored.model_dump_json())
-        new.replace(path)
+        with whole(path) as file:
+            file.write_text(stored.model_dump_json())
     rungs = []
     for rung, (_, accuracy, source) in zip(stored.rungs, ladder, strict=True):
         times = tuple(

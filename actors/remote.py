@@ -24,6 +24,7 @@ from actors.agent.devices.hand_back import HandedBack
 from actors.agent.machine import Machine
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, read_clock
+from actors.collecting import collect_every_minute
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
 from actors.reaping import watch_driver
@@ -172,8 +173,15 @@ class AgentActor:
         watch_driver(self._restore)
 
     @ray.method(concurrency_group="control")
-    def begin(self) -> None:
-        """Make the ledger, so that workers can attach to it."""
+    def begin(self, resumes: bool) -> int:
+        """Make the ledger, so that workers can attach to it, or go on in place of an agent that died.
+
+        Args:
+            resumes: true if an agent of this run has been there and has died.
+
+        Returns:
+            The number of this process.
+        """
         self._clock = read_clock(self._directory)
         self._agent = BoardAgent(
             self._board,
@@ -181,8 +189,12 @@ class AgentActor:
             path=ledger_path(self._directory),
             clock=self._clock,
             machine=self._machine,
+            owner=str(self._directory),
+            resumes=resumes,
         )
+        collect_every_minute()
         self._agent.start()
+        return os.getpid()
 
     @ray.method(concurrency_group="control")
     def obey(self, effect: bytes, pid: int) -> bytes:
@@ -241,10 +253,11 @@ class AgentActor:
 
     @ray.method(concurrency_group="totals")
     def mark(self, at_s: float) -> None:
-        """Wait until `at_s`, board time, and have `totals` count from then on."""
+        """Wait until `at_s`, board time, and have `totals` count from then on, unless an agent before has done so."""
         assert self._clock is not None
         self._clock.sleep_until(at_s)
-        self._running().mark()
+        if not self._running().is_marked:
+            self._running().mark()
 
     @ray.method(concurrency_group="totals")
     def totals(self, at_s: float) -> BoardTotals:

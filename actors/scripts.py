@@ -5,6 +5,7 @@ A file is run as it is, like any Python program: load only files that you trust.
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -32,7 +33,9 @@ def compiled(path: Path, error: type[ValueError]) -> CodeType:
     except IsADirectoryError as fault:
         raise error(f"{path}: cannot be read: this is a directory; give the script in it.") from fault
     except OSError as fault:
-        raise error(f"{path}: cannot be read: {fault.strerror}.") from fault
+        # A name that no file can have is longer than a message should be.
+        named = shown(str(path)) if fault.errno == errno.ENAMETOOLONG else path
+        raise error(f"{named}: cannot be read: {fault.strerror}.") from fault
     except ValueError as fault:
         raise error(f"{shown(str(path))}: no file has such a name ({fault}); give the path of one.") from fault
     try:

@@ -31,6 +31,20 @@ _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 3.0
 """Time that Ray's processes get to end by themselves."""
 
+_BOUNDED = {
+    # Of each log the file and one before it, 1 MB each.
+    "RAY_ROTATION_MAX_BYTES": str(10**6),
+    "RAY_ROTATION_BACKUP_COUNT": "1",
+    # What Ray writes about itself every ten seconds and every minute.
+    "RAY_debug_dump_period_milliseconds": "0",
+    "RAY_event_stats": "0",
+    "RAY_event_stats_print_interval_ms": "0",
+    # Ray keeps the history of 100,000 calls in memory, for a dashboard that is off.
+    "RAY_task_events_report_interval_ms": "0",
+    "RAY_enable_metrics_collection": "0",
+}
+"""Settings that keep the memory and the logs of Ray's own processes from growing with a run."""
+
 
 class RaySession:
     """A local Ray for one driver, as a context manager.
@@ -137,6 +151,7 @@ class RaySession:
             "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # see `_on_loopback`
+            **_BOUNDED,
         }
 
     def _stop(self, killing: bool = False) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, Pos
 from actors.board_commands.network_power import CorePower, Work
 from actors.paths import cache_dir
 from actors.profiling import Ladder, machine_name
+from actors.whole_file import whole
 from scheduler.board import Board
 from scheduler.profile import Profile, ServiceTime
 from supernets import engines
@@ -78,9 +79,8 @@ def store_powers(supernet: str, ladder: Ladder, board: Board, powers: Mapping[Wo
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}")  # another process may measure the same ladder now
-    new.write_text(_StoredPowers(powers=kept).model_dump_json())
-    new.replace(path)
+    with whole(path) as fresh:
+        fresh.write_text(_StoredPowers(powers=kept).model_dump_json())
 
 
 def with_measured_activity(profile: Profile, ladder: Ladder, board: Board) -> Profile:

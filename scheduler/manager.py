@@ -28,6 +28,7 @@ from scheduler.messages import (
     Event,
     Log,
     Message,
+    Pin,
     Pinned,
     PowerCapped,
     Prepared,
@@ -147,6 +148,13 @@ class Manager:
     def settled(self) -> bool:
         """True if the latest plan is carried out and acknowledged."""
         return self._transition.at_rest
+
+    def awaits(self, pin: Pin) -> bool:
+        """Return True if an answer to this pin still counts.
+
+        One that was lost may be asked for again only then: somebody else may have been given its CPUs meanwhile.
+        """
+        return self._transition.awaits(pin)
 
     # ------------------------------------------------------------ messages
 

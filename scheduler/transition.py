@@ -50,7 +50,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from scheduler.app_transition import AppGoal, AppTransition
-from scheduler.board import Board, reaches
+from scheduler.board import Board
 from scheduler.messages import (
     Ack,
     Activated,
@@ -72,11 +72,6 @@ from scheduler.views import Gear, Plan
 
 ACK_TIMEOUT_S = 2.0
 """Time without an answer to an effect after which a worker counts as unhealthy."""
-
-DENIED_EPOCHS = 2
-"""Epochs for which a plan waits for a clock that the board did not grant.
-
-A cap is in the report after it, or in the one after that, if it came as that report was made."""
 
 
 class Transition:
@@ -117,6 +112,10 @@ class Transition:
         """True if every application that is planned and runs, and every unit, is where the latest plan wants it."""
         arrived = all(app.settled for app in self._apps.values() if app.running and not app.waits)
         return arrived and all(unit.arrived for name, unit in self._units.items() if self._switches[name].heads_on)
+
+    def awaits(self, pin: Pin) -> bool:
+        """Return True if an application's next step is the answer to this pin."""
+        return pin.app in self._apps and self._apps[pin.app].asked == pin
 
     # ------------------------------------------------------------ what happens
 
@@ -190,13 +189,8 @@ class Transition:
 
     def clock_seen(self, unit: str, mhz: float) -> None:
         """Take in the clock at which a unit was seen; it need not be one of the unit's."""
-        seen = self._units[unit]
-        if seen.mhz != mhz:
-            seen.mhz = mhz
+        if self._units[unit].on_seen(mhz):
             self._still = False
-        # A cap that is lifted gives the clock that was asked for back by itself. On a paced unit that does not show.
-        if seen.denied_mhz is not None and isinstance(seen.clock, int | float) and not seen.hints.paces:
-            seen.denied_mhz = None if reaches(mhz, seen.clock) else mhz
 
     def leave_waiting(self, apps: Collection[str]) -> None:
         """Take in which applications are not planned for. They stay as they are, and nobody waits for them to move.
@@ -234,13 +228,11 @@ class Transition:
         # A unit that goes away forgets its clock: the kernel brings it back at another one (its highest, as a rule).
         self._units = {name: unit if name in plan.clocks else UnitClock() for name, unit in self._units.items()}
         for name, clock in plan.clocks.items():
-            unit = self._units[name]
             hints = Hints(
                 clamps_mhz={app: mhz for app, mhz in plan.clamps_mhz.items() if plan.gears[app].unit == name},
                 paces={app: pace for app, pace in plan.paces.items() if plan.gears[app].unit == name},
             )
-            if (unit.goal, unit.goal_hints) != (clock, hints):
-                unit.goal, unit.goal_hints, unit.plan = clock, hints, number
+            self._units[name].aim(clock, hints, number)
 
     def acknowledge(self, ack: Ack) -> list[Effect]:
         """Take an answer in; one that answers nothing, or comes too late to matter, changes nothing.
@@ -292,11 +284,9 @@ class Transition:
             if unit.asked and now_s - unit.asked_s >= ACK_TIMEOUT_S:
                 effects += [Log(kind="unhealthy", fields={"unit": name, "waiting_for": "SetClock"}), unit.asked]
                 unit.asked_s = now_s
-            unit.denied_epochs += unit.denied_mhz is not None
-            if unit.denied_epochs > DENIED_EPOCHS:
-                fields = {"unit": name, "asked": unit.clock, "granted": unit.denied_mhz}
-                effects.append(Log(kind="denied", fields=fields))
-                self._still, unit.denied_mhz, unit.denied_epochs = False, None, 0
+            if denied := unit.denied_for_long(name):
+                effects.append(denied)
+                self._still = False
         return effects
 
     # ------------------------------------------------------------ next effects
@@ -392,14 +382,17 @@ class Transition:
 
     def _may_change(self, name: str, unit: UnitClock, clock: float | str, standing: float | str | None) -> bool:
         """Return True if a unit may go to another clock now."""
-        # A governor moves the clock by itself, and so does a cap: the clock before is the one last seen.
-        old = unit.mhz if isinstance(standing, str) or unit.denied_mhz is not None else standing
-        if not isinstance(clock, str) and (old is None or clock >= old):
+        # A governor moves the clock by itself, so does a cap, and a manager that has taken over has set none yet: the
+        # clock before is the one last seen.
+        old = standing if isinstance(standing, int | float) and unit.denied_mhz is None else unit.mhz
+        leaves = any(app.leaves(name) for app in self._apps.values())
+        # One that was not even seen yet may be a way down.
+        if not isinstance(clock, str) and (clock >= old if old is not None else not leaves):
             # Step 1, or step 2: up as soon as one of the applications that it is for is ready, or at once for none.
             heading_here = [app for app in self._apps.values() if app.heads_for(name)]
             return clock != unit.goal or not heading_here or any(app.ready for app in heading_here)
         # Step 6: down, or to a governor, once no application there is in a gear that it is to leave.
-        return standing is None or not any(app.leaves(name) for app in self._apps.values())
+        return not leaves
 
 
 def _logged(log: Log | None) -> list[Effect]:

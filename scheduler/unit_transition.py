@@ -19,6 +19,11 @@ REST_PER_SWITCH = 100.0
 So at most 1 % of a unit's time goes by in switching, however often plans change their mind.
 """
 
+DENIED_EPOCHS = 2
+"""Epochs for which a plan waits for a clock that the board did not grant.
+
+A cap is in the report after it, or in the one after that, if it came as that report was made."""
+
 
 @dataclass(slots=True)
 class UnitClock:
@@ -54,8 +59,10 @@ class UnitClock:
         if self.goal is None or isinstance(self.goal, str):
             return True
         # Another clock may be on its way, or be in force although its acknowledgement was lost.
-        if self.asked is not None or self.clock is None:
+        if self.asked is not None:
             return False
+        if self.clock is None:  # a manager that has taken over knows the clock from the board's report alone
+            return self.mhz is not None and reaches(self.mhz, self.goal)
         if isinstance(self.clock, str):
             return True
         return self.clock >= self.goal and (self.denied_mhz is None or reaches(self.denied_mhz, self.goal))
@@ -68,6 +75,35 @@ class UnitClock:
     def forgotten(self) -> UnitClock:
         """Return the clock of a unit that is switched off: the goal is left, and has to be asked for anew."""
         return UnitClock(goal=self.goal, goal_hints=self.goal_hints, plan=self.plan)
+
+    def aim(self, clock: float | str, hints: Hints, plan: int) -> None:
+        """Take a plan's clock and hints as the goal; where they are the goal already, its number stays as it is."""
+        if (self.goal, self.goal_hints) != (clock, hints):
+            self.goal, self.goal_hints, self.plan = clock, hints, plan
+
+    def on_seen(self, mhz: float) -> bool:
+        """Take in the clock at which the unit was seen; return True if that is another one than the last time."""
+        moved, self.mhz = self.mhz != mhz, mhz
+        # A cap that is lifted gives the clock that was asked for back by itself. On a paced unit that does not show.
+        if self.denied_mhz is not None and isinstance(self.clock, int | float) and not self.hints.paces:
+            self.denied_mhz = None if reaches(mhz, self.clock) else mhz
+        return moved
+
+    def denied_for_long(self, unit: str) -> Log | None:
+        """Count an epoch; go on with the clock that the board gives if it has denied the other one for too many.
+
+        Args:
+            unit: name of the unit.
+
+        Returns:
+            The log entry of that, if so.
+        """
+        self.denied_epochs += self.denied_mhz is not None
+        if self.denied_epochs <= DENIED_EPOCHS:
+            return None
+        log = Log(kind="denied", fields={"unit": unit, "asked": self.clock, "granted": self.denied_mhz})
+        self.denied_mhz, self.denied_epochs = None, 0
+        return log
 
     def on_set(self, ack: ClockSet) -> Log | None:
         """Take in the clock that was granted.

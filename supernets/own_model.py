@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernets.artifact import Artifact
-from supernets.errors import SupernetError, known_options
+from supernets.errors import SupernetError, known_options, shown
 
 if TYPE_CHECKING:
     import onnx
@@ -157,7 +157,7 @@ def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, ...]]:
 
 
 def _outputs(path: Path, graph: onnx.GraphProto, output: str | None) -> tuple[str, ...]:
-    names = tuple(entry.name for entry in graph.output)
+    names = tuple(_text(path, entry.name) for entry in graph.output)
     if output is None:
         return names
     if output not in names:
@@ -165,12 +165,19 @@ def _outputs(path: Path, graph: onnx.GraphProto, output: str | None) -> tuple[st
     return (output,)
 
 
+def _text(path: Path, name: str | bytes) -> str:
+    """Return a name; protobuf gives bytes for one that is no text."""
+    if isinstance(name, bytes):
+        raise SupernetError(f"{path} is damaged: the name {shown(name)} in it is no text; download or export it again")
+    return name
+
+
 def _in_words(kind: onnx.TypeProto) -> str:
     """Return a type as users write it: `float (batch, 3, 224, 224)`."""
     if not kind.HasField("tensor_type"):
         return (kind.WhichOneof("value") or "unknown").removesuffix("_type")
     tensor = kind.tensor_type
-    sizes = [str(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?" for dim in tensor.shape.dim]
+    sizes = [str(dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?") for dim in tensor.shape.dim]
     if not tensor.HasField("shape"):
         return f"{_kind(tensor.elem_type).lower()} of any shape"
     return f"{_kind(tensor.elem_type).lower()} ({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
@@ -191,7 +198,7 @@ def _weight_files(path: Path, model: onnx.ModelProto) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for tensor in _tensors(model):
         place = {entry.key: entry.value for entry in tensor.external_data}
-        name = place.get("location", "")
+        name = _text(path, place.get("location", ""))
         file = path.parent / name
         if not name or name.startswith("*"):  # an engine's own marks; the engine says what they are
             continue

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from actors.session import RaySession
+from supernets.engines import Trials
 
 # Assertions of the helpers say as much as those of the tests.
 pytest.register_assert_rewrite("helpers")
@@ -31,6 +33,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         # Ray, once imported, would turn authentication on by itself, and warn that it did.
         environment.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "token"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trials() -> Iterator[Trials]:
+    """Users' own models are tried in one process for all tests, which starts with the first of them."""
+    with Trials() as shared, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supernets.engines.Trials", lambda: nullcontext(shared))
+        yield shared
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,14 @@ worker's process. It is a plain class, which an actor or a test calls.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from actors import pinning
 from actors.agent.clock_threads import ClockThreads
-from actors.agent.devices import Device, DeviceError, open_device
+from actors.agent.devices import Device, DeviceError, open_device, put_online
 from actors.agent.devices.common import UnitCondition
 from actors.agent.devices.hand_back import HandedBack
 from actors.agent.energy import RailFigure, of_all_units, of_each_unit
@@ -21,15 +21,22 @@ from actors.agent.fences import FenceReports
 from actors.agent.hold import Hold, real_units
 from actors.agent.load import HostMeter
 from actors.agent.machine import Machine
+from actors.agent.memory import Limit, Memory, Remembered
+from actors.agent.pins import Pins
 from actors.agent.sensors import Sampler
-from actors.agent.totals import BoardTotals, board_totals, busy, modelled_w
+from actors.agent.totals import BoardTotals, board_totals, modelled_w, unit_telemetry
 from actors.agent.watch import BoardWatch
 from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from actors.ledger.meters import UnitReading
-from actors.pinning import GoneError, PinError
 from scheduler.board import Board
 from scheduler.messages import Hints, HostTelemetry, Repinned, SwitchUnit, Telemetry, UnitSwitched, UnitTelemetry
+
+_MEMORY = "agent"
+"""Name of the file of the agent's memory, in the ledger's directory."""
+
+_REMEMBER_S = 1.0
+"""Board time between two notes of what the rails have counted."""
 
 
 class BoardAgent:
@@ -41,11 +48,20 @@ class BoardAgent:
     """
 
     def __init__(
-        self, board: Board, *, apps: Sequence[str], path: Path, clock: Clock, machine: Machine | None = None
+        self,
+        board: Board,
+        *,
+        apps: Sequence[str],
+        path: Path,
+        clock: Clock,
+        machine: Machine | None = None,
+        owner: str = "",
+        resumes: bool = False,
     ) -> None:
         """Take hold of the board if it has real clocks, make the ledger, and open devices and sensors.
 
-        Governors run, and sensors are read, from `start` on.
+        Governors run, and sensors are read, from `start` on. An agent that resumes goes on in place of one that died:
+        it attaches to the ledger, keeps the journal, and carries out the orders in force again.
 
         Args:
             board: the board; `check_host` has passed it.
@@ -53,49 +69,77 @@ class BoardAgent:
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
             machine: the machine that the board is; None for this one.
+            owner: name of the run, by which an agent that resumes finds its journal; no other run ever has it.
+            resumes: true if an agent of this run has been there and has died.
 
         Raises:
-            LedgerError: if the ledger cannot be made there.
+            LedgerError: if the ledger cannot be made there, or is not there any more.
+            MemoryLostError: if it is to resume, and what the other one knew is lost.
             BoardBusyError: if another process has a hold on the board.
             DeviceError: if a unit can't be driven as described.
             SensorError: if the board has sensors and its time is not the wall's.
         """
         machine = machine or Machine()
         self.board = board
-        self._hold = Hold(machine) if real_units(board) else None
+        self._hold = Hold(machine, owner) if real_units(board) else None
         self._slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
         with ExitStack() as undo:
             if self._hold:
                 undo.callback(self._hold.give_back)
-            self.ledger = BoardLedger.create(path, board, slots=len(apps), clock=clock)
-            undo.callback(self.ledger.remove)
+            self.ledger = (
+                BoardLedger.attach(path, board, clock)
+                if resumes
+                else BoardLedger.create(path, board, slots=len(apps), clock=clock)
+            )
+            undo.callback(self.ledger.close if resumes else self.ledger.remove)
+            memory = Memory.of(path / _MEMORY) if resumes else Memory(path / _MEMORY)
             journal = self._hold.journal if self._hold else None
+            if journal is not None:
+                put_online(board, memory.content.off, journal)
             self._devices = {unit.name: open_device(unit, self.ledger, clock, journal) for unit in board.units}
             self._sampler = Sampler(board, machine.tree, clock, self._read)
             undo.pop_all()
+        self._memory = memory
         self._watch = BoardWatch(board, machine.tree, machine.affinity)
         self._watch_lock = threading.Lock()  # one thread looks at the CPUs while another switches them
         self._units_w: float | None = None  # as the rails measured it up to the last telemetry
         self._rails_w: dict[str, float] = {}
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
-        self._affinity = machine.affinity
-        self._pinned: dict[str, tuple[int, tuple[int, ...]]] = {}  # by application, process and CPUs as read back
-        self._pin_faults: dict[str, str] = {}  # by application, why its worker could not be pinned again, told once
-        self._online = self._affinity.online()
-        self._pin_lock = threading.Lock()
-        self._fences = FenceReports(self.ledger, apps)
-        self._marked = self._read()
-        self._reported = self._marked
+        self._pins = Pins(machine.affinity, memory)
+        self._fences = FenceReports(self.ledger, apps, memory.content.fenced)
+        self._reported = self._read()
+        self._marked = memory.content.marked or self._reported
         self._turning = ClockThreads(self._devices.values(), self.ledger, clock)
+        self._remembered_s = -math.inf
         self._closed = False
+        if resumes:
+            self._go_on(memory.content)
 
     def __enter__(self) -> BoardAgent:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _go_on(self, content: Remembered) -> None:
+        """Carry out again what an agent before was asked for last."""
+        for unit, limit in content.limits.items():
+            device = self._devices[unit]
+            device.limit(max_mhz=limit.max_mhz, cpus_online=limit.cpus_online, other_load=limit.other_load)
+        for unit in content.off:
+            if self._devices[unit].unit.emulated:
+                self._devices[unit].found_off()
+            else:
+                self.switch(SwitchUnit(unit=unit, on=False, plan=0))
+        for unit, (clock, hints) in content.clocks.items():
+            with suppress(DeviceError):  # whoever ordered it asks again if he has had no answer
+                self.set_clock(unit, clock, hints)
+        for pinning in content.pins.values():
+            self.watch(pinning.pid)
+        self._pins.go_on()
+        self._sampler.go_on(content.rails)
 
     # ------------------------------------------------------------ workers
 
@@ -126,48 +170,15 @@ class BoardAgent:
         if app not in self._slots:
             raise KeyError(app)
         self.watch(pid)
-        with self._pin_lock:
-            pinned = pinning.pin(pid, cpus, self._affinity)
-            self._pinned[app] = pid, pinned
-        return pinned
+        return self._pins.pin(app, pid, cpus)
 
     def pinned(self) -> dict[str, tuple[int, tuple[int, ...]]]:
         """Return the process of each application that was pinned, and its CPUs as read back."""
-        with self._pin_lock:
-            return dict(self._pinned)
+        return self._pins.pinned()
 
     def repin(self) -> tuple[Repinned, ...]:
-        """Put workers back where they were pinned, if CPUs have gone or come, or a worker's main thread has been moved.
-
-        The kernel lets threads run anywhere once none of their CPUs is online, and gives nothing back when they return:
-        CPU 3 may have gone and come between two calls, and a worker that was pinned there runs on all others too. The
-        main thread shows it; a worker's other threads may be elsewhere on purpose (`pinning.aside`).
-
-        Returns:
-            The workers that were moved, or that could not be; the same fault is told once.
-        """
-        with self._pin_lock:
-            before, self._online = self._online, self._affinity.online()
-            moved = [
-                self._repin(app, pid, cpus)
-                for app, (pid, cpus) in [*self._pinned.items()]
-                if self._online != before or pinning.has_strayed(pid, self._online.intersection(cpus), self._affinity)
-            ]
-        return tuple(one for one in moved if one is not None)
-
-    def _repin(self, app: str, pid: int, cpus: tuple[int, ...]) -> Repinned | None:
-        try:
-            before = pinning.repin(pid, cpus, self._affinity)
-        except GoneError:  # whoever takes its place is pinned anew
-            del self._pinned[app]
-            return None
-        except PinError as error:
-            told, self._pin_faults[app] = self._pin_faults.get(app), str(error)
-            return None if told == str(error) else Repinned(app=app, before=(), cpus=(), fault=str(error))
-        self._pin_faults.pop(app, None)
-        if before is None:
-            return None
-        return Repinned(app=app, before=before, cpus=tuple(cpu for cpu in cpus if cpu in self._online))
+        """Put workers back that are not where they were pinned; see `Pins.repin`."""
+        return self._pins.repin()
 
     def reap(self, app: str) -> None:
         """Free the cores that an application's worker held or waited for when it died."""
@@ -192,7 +203,8 @@ class BoardAgent:
         hints = hints or Hints()
         clamps_mhz = {self._slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
         paces = {self._slots[app]: pace for app, pace in hints.paces.items()}
-        granted = self._devices[unit].set_clock(clock, clamps_mhz, paces)
+        with self._memory.ordering("clocks", unit, (clock, hints)):
+            granted = self._devices[unit].set_clock(clock, clamps_mhz, paces)
         self._turning.look_again()
         return granted
 
@@ -215,7 +227,8 @@ class BoardAgent:
         Raises:
             DeviceError: if the unit cannot be limited so.
         """
-        self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
+        with self._memory.ordering("limits", unit, Limit(max_mhz, cpus_online, other_load)):
+            self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
     def switch(self, order: SwitchUnit) -> UnitSwitched:
         """Take a unit's CPUs offline, or put them online again, and return what came of it."""
@@ -223,10 +236,12 @@ class BoardAgent:
         with self._watch_lock:
             self._look()
             before = self._watch.cpus_online(device.unit) or ()
+            self._remember_off(order.unit, off=not order.on)
             try:
                 took_ms = device.switch(order.on)
             except DeviceError as error:
                 fault = str(error)
+                self._remember_off(order.unit, off=device.is_off)
             # Seen at once, so that no report takes what was done here for somebody else's doing.
             self._look()
             if not order.on and fault is None:
@@ -234,6 +249,10 @@ class BoardAgent:
             else:
                 self._watch.switched_on(device.unit, fault)
         return UnitSwitched(unit=order.unit, on=order.on, took_ms=took_ms, plan=order.plan, fault=fault)
+
+    def _remember_off(self, unit: str, *, off: bool) -> None:
+        others = self._memory.content.off - {unit}
+        self._memory.note(off=others | {unit} if off else others)
 
     def start(self) -> None:
         """Start threads that turn clocks and read the sensors; else `tick` and `sample` have to be called."""
@@ -254,7 +273,8 @@ class BoardAgent:
     def report(self) -> Telemetry:
         """Return all that there is to say of the board since the last call; applications are left out."""
         self.ledger.enforce()
-        units, host, repinned = self.telemetry(), self.host_load(), self.repin()
+        units, host, repinned, fenced = self.telemetry(), self.host_load(), self.repin(), self._fences.new()
+        self._remember()
         return Telemetry(
             apps=(),
             units=units,
@@ -262,7 +282,7 @@ class BoardAgent:
             host=host,
             rails_w=self._rails_w,
             repinned=repinned,
-            fenced=self._fences.new(),
+            fenced=fenced,
         )
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:
@@ -274,7 +294,7 @@ class BoardAgent:
         old, self._reported = self._reported, self._read()
         powers_w = self._powers_w({name: modelled_w(old[name], now) for name, now in self._reported.items()})
         return tuple(
-            _unit_telemetry(
+            unit_telemetry(
                 old[name],
                 now,
                 conditions[name],
@@ -318,10 +338,25 @@ class BoardAgent:
         """Read all sensors once."""
         self._sampler.sample()
 
+    def _remember(self) -> None:
+        """Note what changes by itself: who was reported as fenced off and, once a second, what the rails counted."""
+        now_s, before = self._clock.now_s(), self._memory.content
+        if self._sampler.covers and now_s >= self._remembered_s + _REMEMBER_S:
+            self._remembered_s = now_s
+            self._memory.note(fenced=self._fences.told, rails=self._sampler.state())
+        elif self._fences.told != before.fenced:
+            self._memory.note(fenced=self._fences.told)
+
+    @property
+    def is_marked(self) -> bool:
+        """True if the window of `totals` has begun, perhaps under an agent before."""
+        return self._memory.content.marked is not None
+
     def mark(self) -> None:
         """Begin the window of `totals`, and that of the next `telemetry`."""
         self._sampler.mark()
         self._marked = self._reported = self._read()
+        self._memory.note(marked=self._marked, rails=self._sampler.state())
 
     def totals(self) -> BoardTotals:
         """Return what the units did since the mark, up to now."""
@@ -352,26 +387,3 @@ class BoardAgent:
             finally:
                 self._sampler.close()
                 self.ledger.remove()
-
-
-def _unit_telemetry(
-    old: UnitReading,
-    now: UnitReading,
-    condition: UnitCondition,
-    *,
-    cpus_online: tuple[int, ...] | None,
-    offline_by: str | None,
-    temp_c: float | None,
-    power_w: float | None,
-) -> UnitTelemetry:
-    return UnitTelemetry(
-        name=now.name,
-        mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
-        busy=busy(old, now, len(now.cpus_online)),
-        temp_c=temp_c,
-        power_w=power_w,
-        max_mhz=condition.max_mhz,
-        cpus_online=cpus_online,
-        held_by=condition.held_by,
-        offline_by=offline_by,
-    )

@@ -8,7 +8,8 @@ from dataclasses import replace
 from actors.agent.devices import open_clock
 from actors.agent.devices.cpufreq import policies_of, set_by_speed
 from actors.agent.devices.hotplug import UnitSwitch
-from actors.agent.devices.journal import Journal, check_state
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.journal_files import check_state
 from actors.agent.devices.real import RealClock
 from actors.agent.hold import check_free, real_units
 from actors.agent.machine import Machine

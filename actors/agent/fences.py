@@ -15,6 +15,7 @@ _WORDS = {
     FenceReason.HELD: "it held its cores past the bound",
     FenceReason.STOPPED: "its process was stopped while it held cores",
     FenceReason.LOCKED: "it held the unit's lock",
+    FenceReason.HUNG: "its network hung in the executor",
 }
 
 
@@ -24,18 +25,22 @@ class FenceReports:
     Args:
         ledger: the board's ledger.
         apps: names of all applications, in the order of their slots.
+        told: by slot, how many have been told, as `told` says; none for nobody yet.
+
+    Attributes:
+        told: by slot, how many workers that were fenced off have been told of.
     """
 
-    def __init__(self, ledger: BoardLedger, apps: Sequence[str]) -> None:
+    def __init__(self, ledger: BoardLedger, apps: Sequence[str], told: Sequence[float] = ()) -> None:
         self._ledger = ledger
         self._apps = tuple(apps)
-        self._told = [0.0] * len(self._apps)
+        self.told = tuple(told) or (0.0,) * len(self._apps)
 
     def new(self) -> tuple[Fenced, ...]:
         """Return the workers that were fenced off since the last call; of one application the latest."""
         fences = self._ledger.fences()
-        found = [self._report(slot, fence) for slot, fence in enumerate(fences) if fence.times > self._told[slot]]
-        self._told = [fence.times for fence in fences]
+        found = [self._report(slot, fence) for slot, fence in enumerate(fences) if fence.times > self.told[slot]]
+        self.told = tuple(fence.times for fence in fences)
         return tuple(found)
 
     def _report(self, slot: int, fence: FenceEntry) -> Fenced:

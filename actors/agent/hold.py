@@ -1,24 +1,30 @@
 """The hold of a process on a board: while it lasts, the process alone turns the board's knobs.
 
 A hold is the board's lock and a journal. It begins by giving back what a dead run has left, and ends by giving the
-board back as it was found then.
+board back as it was found then. A process that takes the place of one of its own run goes on with that one's journal:
+the board is as the run wants it, and in the end it is given back as the first of them found it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from actors.agent.devices import REAL_CLOCKS, open_clock
 from actors.agent.devices.hand_back import HandedBack, hand_back
-from actors.agent.devices.journal import Journal, read_journals
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.journal_files import JournalRead, read_journals
 from actors.agent.devices.lock import lock_board, owner_of_board
 from actors.agent.devices.real import RealClock
 from actors.agent.devices.sysfs import DeviceError
 from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from scheduler.board import Board, BoardUnit
+
+_DYING_S = 2.0
+"""Longest wait on the wall for the lock of a process that was killed."""
 
 
 class BoardBusyError(DeviceError):
@@ -30,10 +36,11 @@ class Hold:
 
     Args:
         machine: the machine.
+        owner: name of the run, if another process may go on with the hold when this one dies; no other run ever has it.
 
     Attributes:
         journal: the journal that every turn of a knob goes through.
-        recovered: what came of giving back what a dead run had left.
+        recovered: what came of giving back what dead runs had left.
 
     Raises:
         BoardBusyError: if another process has a hold.
@@ -41,16 +48,19 @@ class Hold:
         OSError: if a journal of a dead run may not be read.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, owner: str = "") -> None:
         self._machine = machine
-        self._unlock = unlock = lock_or_refuse(machine)
+        self._unlock = unlock = _lock_after(machine, owner)
         self._given_back: HandedBack | None = None
         try:
-            self.recovered = hand_back(machine.tree, machine.state, machine.nvml)
+            own = _journal_of(machine, owner)
+            self.recovered = hand_back(machine.tree, machine.state, machine.nvml, but=own)
+            self.journal = Journal(machine.tree, machine.state, machine.nvml, owner)
+            if own is not None:
+                self.journal.go_on(own)
         except BaseException:
             unlock()
             raise
-        self.journal = Journal(machine.tree, machine.state, machine.nvml)
 
     def give_back(self) -> HandedBack:
         """Give the board back, and end the hold. A second call returns what came of the first."""
@@ -60,6 +70,28 @@ class Hold:
                 self._given_back = hand_back(self._machine.tree, self._machine.state, self._machine.nvml)
                 self._unlock()
         return self._given_back
+
+
+def _lock_after(machine: Machine, owner: str) -> Callable[[], None]:
+    """Lock a board, perhaps in place of a process of the same run, which may still be on its way out."""
+    until_s = time.monotonic() + (_DYING_S if _journal_of(machine, owner) else 0.0)
+    while True:
+        try:
+            return lock_or_refuse(machine)
+        except BoardBusyError:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(0.02)
+
+
+def _journal_of(machine: Machine, owner: str) -> JournalRead | None:
+    """Return the journal of a dead process of the same run.
+
+    It is none where somebody has begun to give it back meanwhile: then the board is as found, but for what he could
+    not put back.
+    """
+    journals = read_journals(machine.tree, machine.state) if owner else []
+    return next((one for one in journals if one.owner == owner and one.same_boot and one.whole), None)
 
 
 def check_free(machine: Machine) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from actors.agent.devices.common import UnitCondition
 from actors.agent.energy import RailFigure, Source, UnitFigure, UnitSource, of_all_units, of_board, of_each_unit
 from actors.agent.sensors import RailTotals
 from actors.ledger.meters import UnitReading
 from scheduler.board import Board
+from scheduler.messages import UnitTelemetry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,40 @@ def modelled_w(old: UnitReading, now: UnitReading) -> float | None:
     """Return a unit's mean power between two readings as the board's power figures say; None where unknown."""
     spent_j, span_s = _spent_j(old, now), now.now_s - old.now_s
     return None if spent_j is None or span_s <= 0 else spent_j / span_s
+
+
+def unit_telemetry(
+    old: UnitReading,
+    now: UnitReading,
+    condition: UnitCondition,
+    *,
+    cpus_online: tuple[int, ...] | None,
+    offline_by: str | None,
+    temp_c: float | None,
+    power_w: float | None,
+) -> UnitTelemetry:
+    """Return the report of a unit on the time between two readings.
+
+    Args:
+        old: the earlier reading.
+        now: the later one.
+        condition: what the board grants the unit now.
+        cpus_online: see `UnitTelemetry`, as the following.
+        offline_by: reason why CPUs are offline.
+        temp_c: its temperature.
+        power_w: its mean power.
+    """
+    return UnitTelemetry(
+        name=now.name,
+        mhz_now=now.mhz if condition.mhz_now is None else condition.mhz_now,
+        busy=busy(old, now, len(now.cpus_online)),
+        temp_c=temp_c,
+        power_w=power_w,
+        max_mhz=condition.max_mhz,
+        cpus_online=cpus_online,
+        held_by=condition.held_by,
+        offline_by=offline_by,
+    )
 
 
 def _unit_totals(old: UnitReading, now: UnitReading, energy: UnitFigure) -> UnitTotals:

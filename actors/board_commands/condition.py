@@ -10,7 +10,15 @@ from actors.agent.devices import devfreq
 from actors.agent.devices.caps import cap
 from actors.agent.devices.nvpmodel import PowerMode, power_mode, power_modes
 from actors.agent.devices.sysfs import Tree
-from actors.agent.devices.topology import allowed_cpus, clusters, cpu_ranges, offline_cpus, online_cpus
+from actors.agent.devices.topology import (
+    allowed_cpus,
+    clusters,
+    cpu_ranges,
+    cpus_named,
+    isolated_cpus,
+    offline_cpus,
+    online_cpus,
+)
 from actors.board_commands.identity import kernel, l4t, model
 
 _CPUFREQ = "sys/devices/system/cpu/cpufreq"
@@ -76,7 +84,11 @@ def _cpus(tree: Tree) -> list[Note]:
     if away:
         said.append(_away(tree, away))
     allowed = allowed_cpus(tree)
-    barred = [cpu for cpu in online_cpus(tree) if allowed is not None and cpu not in allowed]
+    barred = {cpu for cpu in online_cpus(tree) if allowed is not None and cpu not in allowed}
+    apart = barred.intersection(isolated_cpus(tree))
+    if apart:
+        said.append(Note(text=f"isolated (isolcpus), for a board's file to list: {cpus_named(apart)}"))
+    barred -= apart
     if barred:
         text = f"CPUs {cpu_ranges(barred)} may not be used by this process: its CPU mask or its cpuset leaves them out"
         everything = cpu_ranges(online_cpus(tree))

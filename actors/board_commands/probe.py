@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from actors.agent.devices import devfreq
 from actors.agent.devices.nvpmodel import power_mode
 from actors.agent.devices.sysfs import DeviceError, Tree
-from actors.agent.devices.topology import clusters, offline_cpus
+from actors.agent.devices.topology import clusters, cpus_named, isolated_cpus, offline_cpus, usable_cpus
 from actors.agent.sensors import covers, found
 from actors.board_commands.identity import board_name
-from actors.board_commands.probe_cpus import cpu_unit, cpus_named
+from actors.board_commands.probe_cpus import cpu_unit
 from actors.board_commands.probe_gpus import CudaDevice, cuda_here, gpu_units
 from actors.board_commands.probe_modes import board_modes
 from actors.board_commands.probed import Probed, Remark, joint_sources
@@ -66,6 +66,10 @@ def probe(tree: Tree, *, cuda: Sequence[CudaDevice] | None = None, all_clocks: b
     remarks = [*left_out, *on_sensors, *(remark for one in (*cpus, *gpus) for remark in one.remarks)]
     if away:
         remarks.append(Remark(text=f"without {cpus_named(away)}, offline now", matters=True))
+    apart = sorted({*isolated_cpus(tree)} - {*usable_cpus(tree), *away})
+    if apart:
+        text = f"without {cpus_named(apart)}, isolated (isolcpus); a unit of your own board file may have them"
+        remarks.append(Remark(text=text, matters=True))
     mode = power_mode(tree)
     if mode is not None:
         remarks.append(Remark(text=f"probed in mode {mode.name} ({mode.number})"))

@@ -11,7 +11,7 @@ from actors.agent.devices import REAL_CLOCKS
 from actors.agent.devices.cpufreq import Policy, set_by_speed
 from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError, Tree
-from actors.agent.devices.topology import Cluster, cpu_ranges
+from actors.agent.devices.topology import Cluster, cpus_named
 from actors.board_commands.probed import STAND_IN_MHZ, FoundUnit, Remark
 from scheduler.board import BoardUnit, IdleState
 
@@ -108,11 +108,6 @@ def fixed(found: FoundUnit) -> FoundUnit:
     if sources["mhz"].startswith("assumed"):  # of a grid, only what lies between its ends is
         sources["mhz"] = "published: the kernel's cpuinfo_max_freq"
     return replace(found, unit=unit, sources=sources)
-
-
-def cpus_named(cpus: Sequence[int]) -> str:
-    """Return CPUs in words: `CPU 5`, `CPUs 1,3-5`."""
-    return f"CPU{'s' if len(cpus) > 1 else ''} {cpu_ranges(cpus)}"
 
 
 def _on_cpus(cluster: Cluster) -> list[Remark]:

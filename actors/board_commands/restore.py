@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.agent.devices.hand_back import HandedBack, hand_back
-from actors.agent.devices.journal import read_journals
+from actors.agent.devices.journal_files import read_journals
 from actors.agent.devices.sysfs import DeviceError, KnobError
 from actors.agent.hold import BoardBusyError, lock_or_refuse
 from actors.agent.machine import Machine, other_states

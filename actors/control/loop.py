@@ -2,7 +2,8 @@
 
 Epochs begin at the multiples of their length. At each beginning the loop tells the manager what has been reported
 since the last, and lets it decide. Between epochs it tells events when they are due, and answers as they come. A
-worker that is gone is reported lost; nothing that a worker does ends the loop.
+worker that is gone is reported lost; nothing that a worker does ends the loop. Orders that the board agent died over
+are given again, to the one that takes its place.
 
 It does not know Ray: a `Transport` carries calls and reports.
 """
@@ -10,12 +11,14 @@ It does not know Ray: a `Transport` carries calls and reports.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, assert_never
+from queue import SimpleQueue
+from typing import Any, Protocol, assert_never
 
 from actors.clock import Clock
+from actors.control.agent_orders import AgentOrder, AgentOrders
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
@@ -41,6 +44,9 @@ from scheduler.messages import (
 _LONGEST_WAIT_S = 0.1
 """Longest wait on the wall between two looks at whether the loop was told to stop."""
 
+
+_MOST_TIMES = 10_000
+"""Most times of decisions that are kept, the latest; a run that goes on for days has millions."""
 
 _BACK_WALL_S = 60.0
 """Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
@@ -77,14 +83,21 @@ class Transport(Protocol):
         """Kill a worker's process, if it still runs; that it is gone is told as of any other."""
         ...
 
-    def change_board(self, change: BoardEvent) -> None:
-        """Have the board agent apply a change that the mix does to the board."""
+    def change_board(self, change: BoardEvent) -> Hashable | None:
+        """Have the board agent apply a change that the mix does to the board; return a token for the answer.
+
+        It is None where there is nothing to do.
+        """
         ...
 
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def use_agent(self, agent: Any) -> None:
+        """Make all calls to the board agent to this one from now on."""
+        ...
+
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         """Wait until some calls are answered, and return their tokens and answers.
 
-        A call to a process that is gone is answered by `LostError`.
+        A call to a process that is gone is answered by `LostError`, one that changed the board by None.
 
         Args:
             timeout_s: longest wait, in seconds on the wall.
@@ -99,15 +112,15 @@ class LoopFigures:
     Attributes:
         epochs: number of epochs that the loop ran.
         overruns: number of epochs that were skipped because the one before had not ended.
-        solve_ms: for each decision, how long it took, in milliseconds on the wall.
-        apply_ms: for each decision that changed something, time until the last answer that it was carried out, in
-            milliseconds on the wall.
+        solve_ms: for each of the latest 10,000 decisions, how long it took, in milliseconds on the wall.
+        apply_ms: for each of the latest 10,000 that changed something, time until the last answer that it was carried
+            out, in milliseconds on the wall.
     """
 
     epochs: int = 0
     overruns: int = 0
-    solve_ms: list[float] = field(default_factory=list)
-    apply_ms: list[float] = field(default_factory=list)
+    solve_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
+    apply_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,14 +128,21 @@ class _Call:
     """A call that is under way.
 
     Attributes:
-        app: application whose worker was called; None for the board agent.
-        effect: effect to carry out; None for a call to report.
-        life: number of the worker that was called, from 0: how many of its predecessors were lost.
+        app: application whose worker was called, or is pinned; None for others.
+        effect: effect to carry out, or change to the board; None for a call to report.
+        life: number of the worker, from 0: how many of its predecessors were lost.
+        order: number of an order to the board agent; None for calls to workers.
     """
 
     app: str | None
-    effect: Effect | None = None
+    effect: Effect | BoardEvent | None = None
     life: int = 0
+    order: int | None = None
+
+    @property
+    def is_to_agent(self) -> bool:
+        """True if the board agent was called."""
+        return self.app is None or self.order is not None
 
 
 class ControlLoop:
@@ -164,7 +184,8 @@ class ControlLoop:
         self._restarts: list[StartWorker] = []
         self._starting_s: dict[str, float] = {}
         self._lives: Counter[str | None] = Counter()
-        self._agent_lost = False
+        self._orders = AgentOrders()
+        self._new_agents: SimpleQueue[Any] = SimpleQueue()
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
 
@@ -177,6 +198,8 @@ class ControlLoop:
         """
         next_tick_s = math.ceil(self._clock.now_s() / self._epoch_s) * self._epoch_s
         while (now_s := self._clock.now_s()) < until_s and not stopped():
+            while not self._new_agents.empty():
+                self._go_on_with(self._new_agents.get())
             while self._events and self._events[0][0] <= now_s:
                 self._happens(self._events.pop(0)[1])
             if now_s >= next_tick_s:
@@ -185,6 +208,14 @@ class ControlLoop:
             due_s = [until_s, next_tick_s, *(at_s for at_s, _ in self._events[:1])]
             wait_s = self._clock.wall_s(min(due_s) - self._clock.now_s())
             self._take_answers(min(_LONGEST_WAIT_S, max(0.0, wait_s)))
+
+    def use_agent(self, agent: Any) -> None:
+        """Go on with another board agent, since the one before has died. Any thread may call it."""
+        self._new_agents.put(agent)
+
+    def change_board(self, change: BoardEvent) -> None:
+        """Have the board agent apply a change to the board."""
+        self._order(change)
 
     def _following_tick(self, tick_s: float) -> float:
         """Return when the next epoch begins; epochs that begin before now are skipped and count as overruns."""
@@ -204,6 +235,7 @@ class ControlLoop:
         # After the reports, which may say why. Ray tells of the end of a process up to two seconds later.
         for app in self._transport.ended(sorted(self._running)):
             self._lost(app, "its process ended")
+        self._order_again()
         restarts, self._restarts = self._restarts, []
         for restart in restarts:
             self._carry_out(restart)
@@ -215,7 +247,7 @@ class ControlLoop:
     def _happens(self, event: Event) -> None:
         """Do to the board what an event of the mix says, if it is the board's, and tell it to the manager."""
         if isinstance(event.change, BoardEvent):
-            self._transport.change_board(event.change)
+            self._order(event.change)
         elif isinstance(event.change, AppLeft):
             self._running.discard(event.change.app)
         self._tell(event)
@@ -247,33 +279,73 @@ class ControlLoop:
             case StartWorker(app=app):
                 self._running.discard(app)
                 self._send(effect, app)
-            case Prepare(app=app) | Pin(app=app) | Activate(app=app):
+            case Prepare(app=app) | Activate(app=app):
                 self._send(effect, app)
             case StopWorker(app=app):
                 self._transport.end(app)
-            case SetClock() | SwitchUnit():
-                self._send(effect, None)
+            case Pin() | SetClock() | SwitchUnit():
+                self._order(effect)
             case _:
                 assert_never(effect)
 
-    def _send(self, effect: Effect, app: str | None) -> None:
+    def _send(self, effect: Effect, app: str) -> None:
         self._calls[self._transport.send(effect)] = _Call(app=app, effect=effect, life=self._lives[app])
+
+    # ------------------------------------------------------------ the board agent
+
+    def _order(self, order: AgentOrder) -> None:
+        number, app = self._orders.given(order), order.app if isinstance(order, Pin) else None
+        token = (
+            self._transport.send(order)
+            if isinstance(order, Pin | SetClock | SwitchUnit)
+            else self._transport.change_board(order)
+        )
+        if token is not None:
+            self._calls[token] = _Call(app=app, effect=order, life=self._lives[app], order=number)
+
+    def _order_again(self) -> None:
+        for order in self._orders.take():
+            if not isinstance(order, Pin) or self._manager.awaits(order):
+                self._order(order)
+
+    def _go_on_with(self, agent: Any) -> None:
+        """Call another board agent from now on; what the one before has not answered it will not answer."""
+        self._transport.use_agent(agent)
+        for token, call in [*self._calls.items()]:
+            if call.is_to_agent:
+                del self._calls[token]
+                self._unanswered(call)
+        self._order_again()
+
+    def _unanswered(self, call: _Call) -> None:
+        """Keep an order that the agent died over; one on a worker that is lost since has no sense any more."""
+        effect = call.effect
+        if call.order is None or call.life < self._lives[call.app]:
+            return
+        if isinstance(effect, AgentOrder):
+            self._orders.lost(call.order, effect)
+
+    # ------------------------------------------------------------ answers
 
     def _take_answers(self, timeout_s: float) -> None:
         for token, answer in self._transport.answered(timeout_s):
-            call = self._calls.pop(token)
+            call = self._calls.pop(token, None)
+            if call is None:  # of an agent in whose place there is another one
+                continue
             if isinstance(answer, Exception):
                 self._failed(call, answer)
             elif isinstance(answer, WorkerStarted):
                 self._running.add(answer.app)
                 self._starting_s.pop(answer.app, None)
                 self._tell(answer)
-            else:
+            elif answer is not None:
                 self._tell(answer)
 
     def _failed(self, call: _Call, error: Exception) -> None:
         """Deal with a call that failed: report a lost worker once, log any other error."""
-        if isinstance(call.effect, StartWorker):
+        if call.is_to_agent and isinstance(error, LostError):
+            self._unanswered(call)  # whoever starts another agent says that this one died
+        elif isinstance(call.effect, StartWorker):
             self._not_started(call.effect, error)
         elif call.app is not None and call.life < self._lives[call.app]:
             pass  # a dead worker fails every call that is under way to it, and its loss is known
@@ -281,9 +353,6 @@ class ControlLoop:
             self._lost(call.app, str(error))
         elif not isinstance(error, LostError):
             self._write({"kind": "error", "now_s": self._clock.now_s(), "app": call.app, "text": str(error)})
-        elif call.app is None and not self._agent_lost:
-            self._agent_lost = True
-            self._write({"kind": "part_lost", "now_s": self._clock.now_s(), "part": "agent", "reason": str(error)})
 
     def _lost(self, app: str, reason: str) -> None:
         self._running.discard(app)

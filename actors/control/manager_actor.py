@@ -13,13 +13,14 @@ from typing import Any
 import ray
 
 from actors.clock import read_clock
+from actors.collecting import collect_every_minute
 from actors.control.loop import ControlLoop, LoopFigures
 from actors.control.ray_transport import RayTransport
 from actors.policies import load_policy, located
 from actors.reaping import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
-from scheduler.messages import AppLeft, Event, Standing
+from scheduler.messages import AppLeft, Event, Standing, UnitLimited
 from scheduler.objectives import ObjectiveName
 
 
@@ -75,6 +76,7 @@ class ManagerActor:
         self._stop = threading.Event()
         self._fault: str | None = None
         self._figures = LoopFigures()
+        self._loop: ControlLoop | None = None
         self._thread: threading.Thread | None = None
 
     @ray.method(concurrency_group="control")
@@ -114,7 +116,13 @@ class ManagerActor:
             log=self._log.append,
         )
         loop.figures.epochs = take_over.epoch if take_over is not None else 0
-        self._figures = loop.figures
+        # The agent may have died together with the other manager, and before it had done what that one told it.
+        for change in {
+            event.change.unit: event.change for _, event in past if isinstance(event.change, UnitLimited)
+        }.values():
+            loop.change_board(change)
+        self._loop, self._figures = loop, loop.figures
+        collect_every_minute()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="control-loop", daemon=True)
         self._thread.start()
 
@@ -123,6 +131,12 @@ class ManagerActor:
             loop.run(self._task.until_s, self._stop.is_set)
         except Exception:
             self._fault = traceback.format_exc()
+
+    @ray.method(concurrency_group="control")
+    def use_agent(self, agent: Any) -> None:
+        """Go on with another board agent, since the one before has died."""
+        if self._loop is not None:
+            self._loop.use_agent(agent)
 
     @ray.method(concurrency_group="control")
     def take_log(self) -> list[dict[str, object]]:

@@ -114,19 +114,23 @@ class RayTransport:
             case _:
                 assert_never(effect)
 
-    def change_board(self, change: BoardEvent) -> None:
+    def use_agent(self, agent: Any) -> None:
+        """Make all calls to the board agent to this one from now on."""
+        self._agent = agent
+
+    def change_board(self, change: BoardEvent) -> Hashable | None:
         """Have the board agent apply a change to the board."""
         match change:
             case UnitLimited():
-                self._agent.limit.remote(encode(change))
+                return self._call(self._agent.limit.remote(encode(change)))
             case AmbientChanged():
-                pass  # a real board feels the temperature around it; the emulated one has no heat
+                return None  # a real board feels the temperature around it; the emulated one has no heat
             case _:
                 assert_never(change)
 
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         """Wait until at least one call is answered or `timeout_s` has passed; return what is answered."""
-        answers: list[tuple[Hashable, Message | Exception]] = []
+        answers: list[tuple[Hashable, Message | Exception | None]] = []
         try:
             while True:
                 future = self._answers.get(timeout=0.0 if answers else timeout_s)
@@ -140,7 +144,7 @@ class RayTransport:
         future.add_done_callback(self._answers.put)
         return future
 
-    def _answer(self, future: Future[Any]) -> Message | Exception:
+    def _answer(self, future: Future[Any]) -> Message | Exception | None:
         app = self._starting.pop(future, None)
         try:
             raw = future.result()
@@ -148,8 +152,10 @@ class RayTransport:
             return LostError(str(error).splitlines()[0])
         except ray.exceptions.RayTaskError as error:
             cause = getattr(error, "cause", error)
+            if isinstance(cause, ray.exceptions.RayActorError):  # the agent died that was to free a worker's cores
+                return LostError(str(cause).splitlines()[0])
             return RuntimeError(f"{type(cause).__name__}: {cause}")
         if app is not None:
             self._processes[app] = ProcessIdentity.of(raw.pid)
             return WorkerStarted(app=app)
-        return decode_message(raw)
+        return None if raw is None else decode_message(raw)

@@ -1,13 +1,17 @@
 """A worker's end of the executors: networks that run in another process, used as if they ran in this one.
 
 When an executor dies, the request that it was running fails, and so do those that come before it is back. As soon as
-it is back, each network is held again in the background, so a gear on a GPU recovers by itself.
+it is back, each network is held again in the background, so a gear on a GPU recovers by itself. An executor that hangs
+is killed by whoever waits for it, so that it comes back.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,22 +21,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actors.executor.packets import Held, Infer, Inferred, TensorMemory, open_socket, receive, send
+from actors.executor.underway import ANSWER_WALL_S, Hang, InferenceWatch, Underway
+from actors.process_identity import ProcessIdentity, read_stat
 from actors.wire import WireError
 from supernets.artifact import Artifact
 
 _HOLD_WALL_S = 300.0
 """Longest wait for a network to be prepared, also on a machine that stalls."""
-_RUN_WALL_S = 30.0
-"""Longest wait for one inference."""
+_LOOK_WALL_S = 0.1
+"""Time between two looks at an executor that does not answer yet."""
 _START_WALL_S = 60.0
 """Longest wait for an executor that is being started or restarted."""
 _AGAIN_WALL_S = 0.1
 """Time between two attempts to connect."""
+
+
+_Answer = TypeVar("_Answer", Held, Inferred)
 
 
 class ExecutorError(RuntimeError):
@@ -41,6 +51,26 @@ class ExecutorError(RuntimeError):
 
 class ExecutorLostError(RuntimeError):
     """The process of the executor ended, or does not answer."""
+
+
+class ExecutorHungError(ExecutorLostError):
+    """The executor was killed, since this network's inference took longer than it may.
+
+    Attributes:
+        hang: what was seen.
+    """
+
+    def __init__(self, message: str, hang: Hang) -> None:
+        super().__init__(message)
+        self.hang = hang
+
+
+class _StuckError(OSError):
+    """The executor got no further, and was killed."""
+
+    def __init__(self, hang: Hang) -> None:
+        super().__init__(hang.why)
+        self.hang = hang
 
 
 class ExecutorClient:
@@ -59,14 +89,18 @@ class ExecutorClient:
         self._reconnecting = False
         self._closed = threading.Event()
 
-    def prepare(self, artifact: Artifact) -> RemoteNetwork:
+    def prepare(self, artifact: Artifact, bound_s: float = ANSWER_WALL_S) -> RemoteNetwork:
         """Have the executor hold a network as long as the returned object exists.
+
+        Args:
+            artifact: the network.
+            bound_s: how long an inference may take on the wall, in seconds, before the executor is taken for hung.
 
         Raises:
             ExecutorError: if it can't be prepared.
             ExecutorLostError: if there is no executor, and none comes.
         """
-        network = RemoteNetwork(self, artifact, self._connect(artifact, time.monotonic() + _START_WALL_S))
+        network = RemoteNetwork(self, artifact, self._connect(artifact, time.monotonic() + _START_WALL_S), bound_s)
         with self._lock:
             self._networks.add(network)
         return network
@@ -128,12 +162,13 @@ class RemoteNetwork:
         refused: why a restarted executor refused it; None otherwise.
     """
 
-    def __init__(self, client: ExecutorClient, artifact: Artifact, link: Link) -> None:
+    def __init__(self, client: ExecutorClient, artifact: Artifact, link: Link, bound_s: float) -> None:
         self.artifact = artifact
         self.memory_mb = link.held.memory_mb
         self.link: Link | None = link
         self.refused: str | None = None
         self._client = client
+        self._bound_s = bound_s
 
     def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the network's output for one input of `artifact.input_shape`.
@@ -141,7 +176,8 @@ class RemoteNetwork:
         Raises:
             ValueError: if the input has another shape.
             ExecutorError: if the request failed in the executor.
-            ExecutorLostError: if the executor ended meanwhile, or is not back yet.
+            ExecutorHungError: if the inference took longer than its bound; the executor was killed.
+            ExecutorLostError: if the executor ended meanwhile, is not back yet, or got no further for another reason.
         """
         if x.shape != self.artifact.input_shape:
             raise ValueError(f"{self.artifact.subnet} takes an input of {self.artifact.input_shape}, not {x.shape}")
@@ -149,7 +185,11 @@ class RemoteNetwork:
         if link is None:
             raise ExecutorLostError(self.refused or f"{where} is being started again")
         try:
-            return link.run(x)
+            return link.run(x, self._bound_s)
+        except _StuckError as error:
+            self._client.lost(self)
+            said = f"{where} {error}, and is started again"
+            raise (ExecutorHungError(said, error.hang) if error.hang.own else ExecutorLostError(said)) from None
         except (OSError, WireError) as error:
             self._client.lost(self)
             raise ExecutorLostError(f"{where} ended, or does not answer: {error}") from None
@@ -174,31 +214,70 @@ class Link:
         # The end of the connection gives the network back: it does when the last user of this object is gone.
         weakref.finalize(self, self._socket.close)
         self._socket.connect(str(path))
-        self._socket.settimeout(_HOLD_WALL_S)
+        self._executor = _peer(self._socket)
+        self._underway: Underway | None = None
+        self._socket.settimeout(_LOOK_WALL_S)
         send(self._socket, artifact)
-        self.held, files = receive(self._socket, Held, files_at_most=1)
-        if self.held.error is not None:
-            raise ExecutorError(self.held.error)
+        self.held, files = self._receive(Held, files_at_most=2)
         try:
+            if self.held.error is not None:
+                raise ExecutorError(self.held.error)
             self._memory = TensorMemory(files[0], artifact.input_shape, self.held.output_shape)
+            self._underway = Underway(files[1])
         finally:
-            os.close(files[0])
-        self._socket.settimeout(_RUN_WALL_S)
+            for file in files:
+                os.close(file)
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(self, x: NDArray[np.float32], bound_s: float) -> NDArray[np.float32]:
         """Return the output for an input, as a copy that later calls do not change.
 
+        Args:
+            x: the input.
+            bound_s: how long it may take on the wall, in seconds, from when the executor begins with it.
+
         Raises:
-            OSError: if the executor is gone, or does not answer.
+            OSError: if the executor is gone, or got no further and was killed.
             WireError: if its answer makes no sense.
             ExecutorError: if the network raised.
         """
         self._memory.input[...] = x
-        send(self._socket, Infer())
-        answer, _ = receive(self._socket, Inferred)
+        send(self._socket, Infer(bound_s=bound_s))
+        answer, _ = self._receive(Inferred)
         if answer.error is not None:
             raise ExecutorError(answer.error)
         return self._memory.output.copy()
+
+    def _receive(self, expected: type[_Answer], files_at_most: int = 0) -> tuple[_Answer, list[int]]:
+        """Wait for an answer, and watch the executor meanwhile; one that gets no further is killed."""
+        underway = self._underway
+        until_s = time.monotonic() + _HOLD_WALL_S
+        watch = InferenceWatch(0 if underway is None else self.held.holder, time.monotonic())
+        while True:
+            try:
+                return receive(self._socket, expected, files_at_most)
+            except TimeoutError:
+                now_s = time.monotonic()
+                hang = watch.look(None if underway is None else underway.read(), self._is_stopped(), now_s)
+                if hang is not None:
+                    self._kill()
+                    raise _StuckError(hang) from None
+                if now_s > until_s:
+                    raise
+
+    def _is_stopped(self) -> bool:
+        stat = read_stat(self._executor.pid) if self._executor is not None else None
+        return stat is not None and stat.stopped
+
+    def _kill(self) -> None:
+        # Never this process, in which tests may have an executor; and none that has the number of one that ended.
+        if self._executor is not None and self._executor.pid != os.getpid():
+            self._executor.send(signal.SIGKILL)
+
+
+def _peer(connected: socket.socket) -> ProcessIdentity | None:
+    """Return the process at the other end; None if it can't be seen from here."""
+    pid, _, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return ProcessIdentity.of(pid) if pid > 0 else None
 
 
 @contextmanager

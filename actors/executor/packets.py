@@ -1,8 +1,8 @@
 """The protocol between a worker and a GPU's executor: packets on a Unix socket, tensors in memory that both map.
 
 - A connection stands for one network that the worker holds. Its first packet is the `Artifact`; the answer is a
-  `Held`, with the file of the memory for input and output, one behind the other. From then on each `Infer` is
-  answered by an `Inferred`.
+  `Held`, with two files: the memory for input and output, one behind the other, and the record of what is under way
+  (`actors.executor.underway`). From then on each `Infer` is answered by an `Inferred`.
 - The end of the connection gives the network back, however it comes. So a worker that is killed leaves no network
   behind, and after the executor is killed no worker waits.
 - Packets are `actors.wire` messages with its schema version and hold no pickles, so the two sides may run different
@@ -37,17 +37,25 @@ class Held:
     Attributes:
         output_shape: shape of the network's output.
         memory_mb: memory that the network takes in the executor, in MB.
+        holder: number of the connection, from 1, by which the record of what is under way names it.
         error: why the network can't be held; None if it is held.
     """
 
     output_shape: tuple[int, ...] = ()
     memory_mb: float = 0.0
+    holder: int = 0
     error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Infer:
-    """Order to run the network; the input is in its place."""
+    """Order to run the network; the input is in its place.
+
+    Attributes:
+        bound_s: how long the inference may take on the wall, in seconds; infinite if it may last.
+    """
+
+    bound_s: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

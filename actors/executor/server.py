@@ -4,7 +4,8 @@
   hold the same one, and runs one request at a time.
 - It knows no applications, deadlines or gears. Which request is next is decided in one place, the board's ledger: a
   worker holds the GPU's token from before its request until after its result (`actors.ledger.ledger`). A request waits
-  here only behind one whose worker was killed while it ran.
+  here only behind one whose worker was killed while it ran, or behind the trial of a network that is being prepared.
+- What it computes stands in a record that its clients map (`actors.executor.underway`): they end it when it hangs.
 - Run as a program (`python -m actors.executor.server SOCKET DEVICE`) it serves until its standard input ends.
 """
 
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
+import math
 import os
 import socket
 import sys
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.executor.packets import Held, Infer, Inferred, TensorMemory, open_socket, receive, send
+from actors.executor.underway import InferenceWatch, Underway
 from actors.wire import WireError
 from supernets.artifact import Artifact
 from supernets.outputs import Output
@@ -43,6 +48,17 @@ everything else on the board."""
 
 _SWITCH_INTERVAL_S = 1e-4
 """Longest time that a thread which prepares in Python keeps the running request waiting; no other work runs here."""
+
+
+_TRIAL_S = 20.0
+"""Longest first run of a network, for which a device's driver may compile; a longer one is refused."""
+
+_TRIAL_BOUND_S = 25.0
+"""Time after which clients end an executor that can't even refuse it; less than they wait for any answer."""
+
+
+_LOOK_WALL_S = 0.1
+"""Time between two looks at what a network that is prepared waits for."""
 
 
 class DeviceLostError(RuntimeError):
@@ -71,10 +87,14 @@ class Executor:
         load: makes a network ready.
         bound_mb: memory of all networks, in MB, above which those without a holder are dropped, the least recently
             held first. A network that is held stays whatever it takes: it may serve the next request.
+
+    Attributes:
+        underway: the record of what the device computes.
     """
 
     def __init__(self, load: Load, bound_mb: float = _BOUND_MB) -> None:
         self._load = load
+        self.underway = Underway.create()
         self._bound_mb = bound_mb
         self._networks: OrderedDict[Artifact, _Network] = OrderedDict()  # least recently held first
         # Three locks, so that preparing a network, which takes seconds, keeps no request waiting.
@@ -82,17 +102,22 @@ class Executor:
         self._preparing = threading.Lock()  # one network is prepared at a time, while others run
         self._running = threading.Lock()  # the device runs one request at a time
 
-    def hold(self, artifact: Artifact) -> Held:
+    def hold(self, artifact: Artifact, on_hang: Callable[[], object] = lambda: None) -> Held:
         """Make a network ready, unless it is, and keep it until it is released as often as it was held.
 
+        Args:
+            artifact: the network.
+            on_hang: called on another thread if its first run takes too long; it is to end this process.
+
         Raises:
-            Exception: whatever the engine raises for a file or a device that it can't use.
+            DeviceLostError: if the device hangs; the process should end and be restarted.
+            Exception: whatever else the engine raises for a file or a device that it can't use.
         """
         network = self._held(artifact)
         if network is None:
             with self._preparing:
                 # Asked again: another connection may have prepared it during the wait for the lock.
-                network = self._held(artifact) or self._prepare(artifact)
+                network = self._held(artifact) or self._prepare(artifact, on_hang)
         return Held(output_shape=network.output_shape, memory_mb=network.run.memory_mb)
 
     def release(self, artifact: Artifact) -> None:
@@ -101,15 +126,23 @@ class Executor:
             self._networks[artifact].holders -= 1
             self._evict()
 
-    def run(self, artifact: Artifact, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(
+        self, artifact: Artifact, x: NDArray[np.float32], *, holder: int = 0, bound_s: float = math.inf
+    ) -> NDArray[np.float32]:
         """Return the output of a network that is held.
+
+        Args:
+            artifact: the network.
+            x: its input.
+            holder: number of the connection that it is for.
+            bound_s: how long it may take, in seconds, before a client ends this process.
 
         Raises:
             DeviceLostError: if the device is broken; the process should end and be restarted.
             Exception: whatever else the engine raises, which costs this request only.
         """
         network = self._networks[artifact]
-        with self._running:
+        with self._running, self.underway.running(holder, bound_s):
             try:
                 return _one(network.run(x))
             except Exception as error:
@@ -131,15 +164,32 @@ class Executor:
                 self._networks.move_to_end(artifact)
             return network
 
-    def _prepare(self, artifact: Artifact) -> _Network:
+    def _prepare(self, artifact: Artifact, on_hang: Callable[[], object]) -> _Network:
         prepared = self._load(artifact)
-        with self._running:
-            output = _one(prepared(_blank(artifact)))  # tells the shape of the output
+        self._await_turn()
+        guard = threading.Timer(_TRIAL_S, on_hang)
+        guard.daemon = True
+        guard.start()
+        try:
+            with self.underway.running(0, _TRIAL_BOUND_S):
+                output = _one(prepared(_blank(artifact)))  # tells the shape of the output
+        finally:
+            guard.cancel()
+            self._running.release()
         network = _Network(run=prepared, output_shape=output.shape)
         with self._table:
             self._networks[artifact] = network
             self._evict()
         return network
+
+    def _await_turn(self) -> None:
+        """Take the device for a trial, and find it lost if what it computes lasts past its bound."""
+        # Clients watch their own requests. Where nobody has one, since its worker was killed, this is who waits.
+        watch = InferenceWatch(-1, time.monotonic(), math.inf)
+        while not self._running.acquire(timeout=_LOOK_WALL_S):
+            hang = watch.look(self.underway.read(), False, time.monotonic())
+            if hang is not None:
+                raise DeviceLostError(f"the executor {hang.why}")
 
     def _evict(self) -> None:
         """Drop networks without a holder until the rest is within the bound (table locked)."""
@@ -185,6 +235,7 @@ class ExecutorServer:
         self._executor = executor
         self._on_lost = on_lost
         self._connections: set[socket.socket] = set()
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         path.unlink(missing_ok=True)
         self._listener = open_socket()
@@ -232,8 +283,17 @@ class ExecutorServer:
         except WireError as error:
             send(connection, Held(error=_text(error)))
             return
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                send(connection, Held(error=f"its first run on the device did not end within {_TRIAL_S:.0f} s"))
+            self._on_lost()
+
         try:
-            held = self._executor.hold(artifact)
+            held = replace(self._executor.hold(artifact, refuse), holder=next(self._numbers))
+        except DeviceLostError:
+            self._on_lost()  # no answer: the worker asks the next executor
+            return
         except Exception as error:  # an engine may raise anything, and it costs this network only
             send(connection, Held(error=_text(error)))
             return
@@ -241,23 +301,24 @@ class ExecutorServer:
             file = TensorMemory.create(artifact.input_shape, held.output_shape)
             try:
                 memory = TensorMemory(file, artifact.input_shape, held.output_shape)
-                send(connection, held, file)  # the worker gets the file itself, and maps the same memory
+                # The worker gets the files themselves, and maps the same memory.
+                send(connection, held, file, self._executor.underway.file)
             finally:
                 os.close(file)
-            self._run(connection, artifact, memory)
+            self._run(connection, artifact, memory, held.holder)
         finally:
             self._executor.release(artifact)
 
-    def _run(self, connection: socket.socket, artifact: Artifact, memory: TensorMemory) -> None:
+    def _run(self, connection: socket.socket, artifact: Artifact, memory: TensorMemory, holder: int) -> None:
         """Run the network on each order, until the connection ends, which `receive` raises."""
         while True:
             try:
-                receive(connection, Infer)
+                order, _ = receive(connection, Infer)
             except WireError as error:
                 send(connection, Inferred(error=_text(error)))
                 continue
             try:
-                memory.output[...] = self._executor.run(artifact, memory.input)
+                memory.output[...] = self._executor.run(artifact, memory.input, holder=holder, bound_s=order.bound_s)
             except DeviceLostError as error:
                 send(connection, Inferred(error=_text(error)))
                 self._on_lost()

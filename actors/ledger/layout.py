@@ -88,6 +88,7 @@ class FenceReason(IntEnum):
     HELD = 1  # it held its cores past the bound
     STOPPED = 2  # it held cores, and was stopped
     LOCKED = 3  # it held a unit's lock, within which nothing lasts
+    HUNG = 4  # its network hung in the executor of a GPU; it gave itself up
 
 
 class PaceEntry(NamedTuple):

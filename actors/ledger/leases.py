@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from actors.clock import BoardClock, Clock
 from actors.ledger.layout import LedgerFile, SlotEntry
@@ -217,6 +218,22 @@ class Leases:
             self._follow(number, unit.since_s)
         self._wake_all(served)
         return unit.since_s
+
+    def give_up_process(self, lease: Lease, held_wall_s: float, bound_wall_s: float) -> NoReturn:
+        """Fence this process off by itself, since its network hung in the unit's executor; it gets no more cores.
+
+        Args:
+            lease: the tokens of the request that hung.
+            held_wall_s: how long it was under way, in seconds on the wall.
+            bound_wall_s: how long it might have been.
+
+        Raises:
+            FencedError: always.
+        """
+        number = self._numbers[lease.unit]
+        with self._locks[number]:
+            self._referee.hung(number, self._process, held_wall_s, bound_wall_s)
+        raise FencedError(f"process {os.getpid()} gave itself up: its network hung on {lease.unit}")
 
     def stretch(self, lease: Lease, service_ms: float, give_up: Callable[[], bool] = _never) -> float:
         """Sleep until the clocks in force since a request's start have covered its service time.

@@ -70,13 +70,11 @@ class SharedLock:
         if not self._threads.acquire(timeout=2 * _HOPELESS_WALL_S):
             raise LockError(f"a thread of this process does not give {self._path} back")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            try:
+            if not self._taken():
                 self._wait()
-            except BaseException:
-                self._threads.release()
-                raise
+        except BaseException:
+            self._threads.release()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

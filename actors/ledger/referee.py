@@ -78,8 +78,12 @@ class Referee:
 
     def _void(self, number: int, unit: UnitState, slot: int) -> None:
         """Free what a slot holds of a unit, and take it out of the unit's queue."""
+        entry = self._file.entry(slot)
+        holds = any(core.holder == entry.ticket for core in self._file.cores(number))
         self._tokens.free(number, unit, lambda holder: holder > 0 and holder % self._file.slots == slot)
-        if self._file.entry(slot).queue in (0, number + 1):
+        # A slot that was seen here may have gone on to another unit since. Its entry names the process that holds cores
+        # there, so it stays until whoever waits for those has freed them.
+        if entry.queue == number + 1 or (not entry.queue and holds):
             self._tokens.withdraw(slot)
 
     def _fence(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, held: Held) -> FenceEntry:
@@ -99,13 +103,22 @@ class Referee:
 
     def lock_broken(self, number: int, process: ProcessKey, waited_wall_s: float, bound_wall_s: float) -> None:
         """Note that the holder of a unit's lock was killed (lock held)."""
+        self._note(FenceReason.LOCKED, number, process, waited_wall_s, bound_wall_s)
+
+    def hung(self, number: int, process: ProcessKey, held_wall_s: float, bound_wall_s: float) -> None:
+        """Note that the network of a process hung in a unit's executor (lock held)."""
+        self._note(FenceReason.HUNG, number, process, held_wall_s, bound_wall_s)
+
+    def _note(
+        self, why: FenceReason, number: int, process: ProcessKey, held_wall_s: float, bound_wall_s: float
+    ) -> None:
         for slot in range(self._file.slots):
             if self._file.entry(slot).process == process:
                 fence = FenceEntry(
                     times=self._file.fence(slot).times + 1,
-                    why=float(FenceReason.LOCKED),
+                    why=float(why),
                     unit=float(number),
-                    held_ms=1e3 * waited_wall_s / self._scale,
+                    held_ms=1e3 * held_wall_s / self._scale,
                     bound_ms=1e3 * bound_wall_s / self._scale,
                     pid=process.pid,
                     start_ticks=process.start_ticks,

@@ -133,8 +133,12 @@ class RecordWriter:
         while self._places and self._file is None:
             with contextlib.suppress(OSError):
                 file = os.open(self._places.pop(0), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-                # A predecessor may have been killed, or run out of space, within a record.
-                os.ftruncate(file, os.fstat(file).st_size // RECORD.itemsize * RECORD.itemsize)
+                try:
+                    # A predecessor may have been killed, or run out of space, within a record.
+                    os.ftruncate(file, os.fstat(file).st_size // RECORD.itemsize * RECORD.itemsize)
+                except OSError:
+                    os.close(file)
+                    raise
                 self._file = file
 
 

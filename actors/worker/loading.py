@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.executor.client import ExecutorClient
+from actors.ledger.holding import LEAST_WALL_S, MULTIPLE
 from actors.worker.gearbox import CPU, Form
 from actors.worker.spec import WorkerSpec
 from scheduler.views import Gear
@@ -35,9 +36,20 @@ class NetworkLoader:
     def load(self, artifact: Artifact, form: Form) -> engines.PreparedNetwork:
         """Prepare a network: on a CPU with the engine that the profile has for the form, else by the executor."""
         if form.where != CPU:
-            return self._executors[form.where].prepare(artifact)
+            return self._executors[form.where].prepare(artifact, self._bound_s(form))
         time = self._profile.service(form.subnet, "cpu", form.threads)
         return engines.prepare(artifact, time.engine, form.threads)
+
+    def _bound_s(self, form: Form) -> float:
+        """Return how long an inference of a network may take in an executor, on the wall; see `actors.ledger.holding`.
+
+        For example, at 300 ms for the slowest of the profile and a lowest clock of half the top one: 4 · 0.3 / 0.5 s.
+        """
+        unit = self._board.unit(form.where)
+        slowest_ms = self._profile.service(form.subnet, unit.kind, form.threads).samples_ms[-1]
+        # On an emulated unit the real inference does not get slower with the clock.
+        pace = 1.0 if unit.emulated else unit.pace(unit.mhz[0])
+        return max(LEAST_WALL_S, MULTIPLE * slowest_ms / 1e3 / pace)
 
     def close(self) -> None:
         """Give all networks back to the executors."""

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.clock import Clock
+from actors.executor.client import ExecutorHungError
+from actors.executor.underway import Hang
 from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
@@ -92,7 +94,8 @@ class Engaged:
     def most_ms(self) -> float:
         """The slowest inference of the profile, by which the ledger bounds how long cores may be held.
 
-        There is none on a GPU: the executor runs the request there, and waiting for it has a time-out of its own.
+        There is none on a GPU, whose executor has a bound of its own (`actors.executor.underway`): it counts from when
+        the executor begins with the request, and the executor has to be ended besides.
         """
         return self.samples_ms[-1] if self.board_unit.kind == "cpu" else math.inf
 
@@ -168,14 +171,18 @@ class Served:
     Attributes:
         service: when and where it ran.
         lease: the lease by which it held its cores.
+        progress_ms: its unit's progress while it ran, as the ledger counts it; None where clocks can't be set.
         output: output of the network; None if it failed.
         error: what its inference raised, as text; None if it succeeded.
+        hang: what was seen of its executor, which was killed since this request hung there; None otherwise.
     """
 
     service: Service
     lease: Lease
+    progress_ms: float | None
     output: Output | None
     error: str | None
+    hang: Hang | None = None
 
 
 class RequestServer:
@@ -247,9 +254,11 @@ class RequestServer:
             lease: its cores.
             give_up: asked now and then while the cores are only kept; True ends that early.
         """
-        output, error = None, None
+        output, error, hang = None, None, None
         try:
             output = engaged.ready.run(x)
+        except ExecutorHungError as raised:
+            error, hang = self._tally.error("network", raised, request), raised.hang
         except Exception as raised:  # an engine may raise anything, and it costs this request only
             error = self._tally.error("network", raised, request)
         if output is None or not engaged.board_unit.emulated:
@@ -263,13 +272,28 @@ class RequestServer:
             unit=engaged.unit,
             cores=engaged.gear.cores,
         )
-        return Served(service=service, lease=lease, output=output, error=error)
+        progress_ms = self._progress_ms(engaged, lease, end_s)
+        return Served(service=service, lease=lease, progress_ms=progress_ms, output=output, error=error, hang=hang)
+
+    def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
+        """Return a unit's progress from a lease's begin to a moment just now; None where clocks can't be set."""
+        if not engaged.board_unit.settable:
+            return None
+        # Read at once. The clock may change when the cores are given back, and what it was before is then unknown.
+        now = self._ledger.read(lease.unit)
+        return now.progress_ms - (now.now_s - end_s) * 1e3 * now.pace - lease.start_progress_ms
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
-        """Score and record a request that ran, and hand its result to its client and to `on_result`."""
+        """Score and record a request that ran, and hand its result to its client and to `on_result`.
+
+        Raises:
+            FencedError: if it hung in its executor: the worker is to end, as one that holds its cores for too long.
+        """
         if served.output is None:
             self._tally.failed(request, served.service.end_s, served.service)
             refuse(request, RequestFailedError(str(served.error)))
+            if served.hang is not None:
+                self._ledger.give_up_process(served.lease, served.hang.held_s, served.hang.bound_s)
             return
         latency_ms = self._tally.completed(
             request,
@@ -300,14 +324,9 @@ class RequestServer:
         board does not know of is left. For example, 48 ms at half the profiled pace are 24 ms of progress; over a mean
         of 20 ms that is 1.2.
         """
-        unit, service = engaged.board_unit, served.service
-        if not unit.settable:  # there is one clock, and a real load shows in what was observed
-            return service.service_ms * unit.speed / engaged.mean_ms
-        # The ledger counts a unit's progress: time weighted by the pace of each moment. The difference since the lease
-        # began is the service on the profiled core; the progress since the result was there does not belong to it.
-        now = self._ledger.read(unit.name)
-        since_end_ms = (now.now_s - service.end_s) * 1e3 * now.pace
-        return (now.progress_ms - since_end_ms - served.lease.start_progress_ms) / engaged.mean_ms
+        if served.progress_ms is None:  # there is one clock, and a real load shows in what was observed
+            return served.service.service_ms * engaged.board_unit.speed / engaged.mean_ms
+        return served.progress_ms / engaged.mean_ms
 
 
 def refuse(request: Request, error: Exception) -> None:

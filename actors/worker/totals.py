@@ -55,6 +55,7 @@ class WorkerTotals:
         if earlier is None or earlier.started_ns != self.started_ns:
             earlier = WorkerTotals(started_ns=self.started_ns)
         completed = self.completed - earlier.completed
+        ratio = (self.service_ratios - earlier.service_ratios) / completed if completed else 0.0
         return AppTelemetry(
             app=app,
             arrived=self.arrived - earlier.arrived,
@@ -62,7 +63,8 @@ class WorkerTotals:
             on_time=self.on_time - earlier.on_time,
             queue_len=self.queue_len,
             latencies_ms=self.latencies_ms[max(0, len(self.latencies_ms) - completed) :],
-            service_ratio=(self.service_ratios - earlier.service_ratios) / completed if completed else None,
+            # A process that stood still between a result and its look at the unit's progress has taken too much off.
+            service_ratio=ratio if ratio > 0 else None,
             gear=self.gear,
             plan=self.plan,
             worker=self.started_ns,

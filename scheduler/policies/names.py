@@ -106,7 +106,7 @@ def make_policy(name: str) -> Policy:
             )
         case row:
             assert_never(row)
-    return under_governor(policy, governor, name=name) if plus else policy
+    return under_governor(policy, governor, name=networks) if plus else policy
 
 
 def under_governor(policy: Policy, governor: str, *, name: str) -> Policy:
@@ -115,7 +115,7 @@ def under_governor(policy: Policy, governor: str, *, name: str) -> Policy:
     Args:
         policy: chooses gears.
         governor: the governor's name.
-        name: the name of the whole, for messages.
+        name: the name of that policy, for messages.
 
     Raises:
         PolicyError: no governor has that name.

@@ -17,13 +17,15 @@ from supernets.engines.common import (
     return_large_blocks,
 )
 from supernets.engines.onnxruntime_engine import open_model
-from supernets.engines.registry import able, candidates, engine_version, names, prepare, tried, unusable
+from supernets.engines.registry import able, candidates, engine_version, names, prepare, unusable
+from supernets.engines.trials import Trials, tried
 
 __all__ = [
     "Loaded",
     "Mapped",
     "Network",
     "PreparedNetwork",
+    "Trials",
     "able",
     "candidates",
     "engine_version",

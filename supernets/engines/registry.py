@@ -5,7 +5,6 @@ A new engine is a module with an `Engine`, and one line in `_ENGINES`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +26,7 @@ _SETTINGS = 2
 """Raise this when an engine's settings change in a way that changes its speed: stored profiles depend on it."""
 
 
-class _CannotRunError(SupernetError):
+class CannotRunError(SupernetError):
     """A network that was loaded raised when it was run on zeros."""
 
 
@@ -59,7 +58,7 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
             loaded.run(blank)
     except Exception as error:  # the engines raise classes of their own, for models that load and can't run
         reason = " ".join(str(error).split())[:400]
-        raise _CannotRunError(f"{artifact.path} is loaded by {name}, but can't be run: {reason}") from error
+        raise CannotRunError(f"{artifact.path} is loaded by {name}, but can't be run: {reason}") from error
     if loaded.device_mb is not None:
         memory_mb = loaded.device_mb()
     else:
@@ -108,28 +107,6 @@ def able(artifact: Artifact) -> tuple[str, ...]:
     """Return the engines that `auto` chooses from for a file: those `candidates` that can run it."""
     unable = {name for name, _ in artifact.unable}
     return tuple(name for name in candidates(artifact.precision) if name not in unable)
-
-
-def tried(artifact: Artifact) -> Artifact:
-    """Run a user's own model in each engine that `auto` chooses from; return it with those that can't run it.
-
-    Raises:
-        SupernetError: if none can, and the message has each one's reason; or if one finds out when it runs the model
-            that the model contradicts itself.
-    """
-    unable = []
-    for name in candidates(artifact.precision):
-        try:
-            prepare(artifact, name)
-        except _CannotRunError:
-            # Not left to the next engine: OpenVINO checks no shapes while it runs, and reads and writes elsewhere in
-            # this process's memory.
-            raise
-        except SupernetError as error:
-            unable.append((name, str(error)))
-    if len(unable) == len(candidates(artifact.precision)):
-        raise SupernetError("; ".join(reason for _, reason in unable))
-    return replace(artifact, unable=tuple(unable))
 
 
 def engine_version(engine: str = "auto") -> str:

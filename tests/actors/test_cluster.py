@@ -96,7 +96,7 @@ def test_a_cpu_that_this_process_may_not_use_is_as_good_as_absent():
         pytest.skip("one CPU is all there is")
     try:
         os.sched_setaffinity(0, away)
-        with pytest.raises(BoardError, match="not allowed to this process"):
+        with pytest.raises(BoardError, match=r"not allowed to this process: its mask, .* without taskset"):
             check_host(board)
     finally:
         os.sched_setaffinity(0, home)
@@ -109,6 +109,34 @@ def test_a_cpu_that_is_offline_is_named_with_what_may_have_taken_it():
     board = small(cpus=(2, 3))
     with pytest.raises(BoardError, match=r"unit 'big': CPU 3 is offline: .*nvpmodel.*hotplug.*some of \[0, 1, 2\]"):
         check_host(board, Machine(tree=tree, affinity=FakeAffinity(kernel)))
+
+
+def test_cpus_that_a_cpuset_leaves_out_are_named_with_the_file_that_says_so():
+    kernel = boards.bed_amd64()
+    kernel.text("proc/self/cgroup", "0::/box")
+    kernel.text("proc/self/mountinfo", "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw")
+    kernel.text("sys/fs/cgroup/box/cpuset.cpus.effective", "0-1")
+    machine = Machine(tree=FakeTree(kernel), affinity=FakeAffinity(kernel, cpuset={0, 1}))
+    check_host(small(cpus=(0, 1)), machine)
+    with pytest.raises(BoardError) as caught:
+        check_host(small(cpus=(1, 2, 3)), machine)
+    assert (
+        "unit 'big': CPUs 2-3 are not allowed to this process: its cpuset leaves them out (/sys/fs/cgroup/box/"
+        "cpuset.cpus.effective has 0-1). Widen it (--cpuset-cpus of a container, AllowedCPUs of a service). Or use "
+        "some of [0, 1], or simulate it with --backend sim."
+    ) in str(caught.value)
+
+
+def test_isolated_cpus_may_be_used_though_no_mask_has_them():
+    kernel = boards.bed_amd64()
+    kernel.text("sys/devices/system/cpu/isolated", "2-3")
+    affinity = FakeAffinity(kernel, isolated={2, 3})
+    machine = Machine(tree=FakeTree(kernel), affinity=affinity)
+    assert affinity.get(0) == {0, 1}
+    check_host(small(cpus=(1, 2, 3)), machine)
+    narrow = Machine(tree=FakeTree(kernel), affinity=FakeAffinity(kernel, cpuset={0, 1, 2}, isolated={2, 3}))
+    with pytest.raises(BoardError, match="CPU 3 is not allowed to this process: its cpuset leaves it out"):
+        check_host(small(cpus=(2, 3)), narrow)
 
 
 def test_units_that_share_a_clock_are_not_driven_yet():

@@ -195,19 +195,23 @@ def test_a_cpu_outside_of_the_cpuset_is_blamed_on_it(child):
 
 
 @pytest.mark.parametrize(
-    ("cpu", "reason"),
+    ("cpus", "reason"),
     [
-        (0, None),
-        (1, r"is offline: a power mode \(nvpmodel\) or hotplug .* write 1 to /sys/devices/system/cpu/cpu1/online"),
-        (2, "is not allowed to this process: a cpuset or taskset leaves it out"),
-        (7, r"is not there \(this machine has 0-3\)"),
+        ((0, 3), None),
+        (
+            (0, 1),
+            r"CPU 1 is offline: a power mode \(nvpmodel\) or hotplug .* write 1 to /sys/devices/system/cpu/cpu1/online",
+        ),
+        ((1, 2, 3), "CPU 1 is offline"),
+        ((2, 3), "CPU 2 is not allowed to this process: its cpuset leaves it out. Widen it"),
+        ((1, 2, 6, 7), r"CPUs 6-7 are not there \(this machine has 0-3\)"),
     ],
 )
-def test_why_a_cpu_cannot_be_used_is_told_apart(cpu, reason):
+def test_why_cpus_cannot_be_used_is_told_apart(cpus, reason):
     kernel = boards.bed_amd64()
     tree, affinity = FakeTree(kernel), FakeAffinity(kernel, cpuset={0, 1, 3})
     tree.knob("sys/devices/system/cpu/cpu1/online").write(0)
-    said = why_not(cpu, affinity, tree)
+    said = why_not(cpus, affinity, tree)
     assert said is None if reason is None else re.search(reason, said)
 
 

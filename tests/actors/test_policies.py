@@ -152,6 +152,8 @@ def test_a_path_without_a_file_says_so(tmp_path):
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(PolicyError, match=r"folder\.py: cannot be read"):
         load_policy(f"{tmp_path / 'folder.py'}:Mine")
+    with pytest.raises(PolicyError, match=r"^'xxx.{,60}x\.py': cannot be read: File name too long\.$"):
+        load_policy("x" * 10_000 + ".py:Mine")
 
 
 def test_the_example_decides_and_its_plan_can_be_carried_out():

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from actors import wire
 from actors.wire import SCHEMA, WireError
 from actors.worker.spec import WorkerSpec
-from helpers.tiny_networks import board, ladder, profile
+from helpers.tiny_networks import board, profile
+from helpers.wire_values import PREPARE, SPEC
 from scheduler.board import Board
 from scheduler.messages import (
     Activate,
@@ -26,7 +27,6 @@ from scheduler.messages import (
     Log,
     Message,
     PowerCapped,
-    Prepare,
     SetClock,
     Tick,
 )
@@ -80,31 +80,15 @@ def test_boards_and_profiles_come_back_equal(value: Board | Profile):
     assert wire.decode(wire.encode(value), type(value)) == value
 
 
-def test_a_spec_comes_back_field_by_field(tmp_path):
-    spec = WorkerSpec(
-        app="entrance",
-        board=board(),
-        ledger_path="/dev/shm/ledger",
-        slot=3,
-        arrivals_s=np.array([0.5, 1.25]),
-        saturate=False,
-        segments=((0.0, 60.0), (10.0, 30.0)),
-        until_s=40.0,
-        queue_bound=2,
-        drop="late",
-        artifacts=ladder(tmp_path),
-        profile=profile(),
-        seed=7,
-        records_path="records",
-    )
-    back = wire.decode(wire.encode(spec), WorkerSpec)
-    np.testing.assert_array_equal(back.arrivals_s, spec.arrivals_s)
+def test_a_spec_comes_back_field_by_field():
+    back = wire.decode(wire.encode(SPEC), WorkerSpec)
+    np.testing.assert_array_equal(back.arrivals_s, SPEC.arrivals_s)
     assert back.arrivals_s.dtype == np.float64
     assert back.arrivals_s.flags.writeable
     assert list(back.artifacts) == ["small", "large"]
     for name in WorkerSpec.__slots__:
         if name != "arrivals_s":
-            assert getattr(back, name) == getattr(spec, name), name
+            assert getattr(back, name) == getattr(SPEC, name), name
 
 
 def test_messages_of_one_shape_keep_their_class():
@@ -123,9 +107,6 @@ def test_whole_numbers_become_the_floats_they_stand_for():
 def test_numpy_scalars_travel_as_plain_numbers():
     back = wire.decode_effect(wire.encode(Log(kind="epoch", fields={"n": np.int64(3), "cores": (1, 2)})))
     assert back.fields == {"n": 3, "cores": [1, 2]}
-
-
-PREPARE = Prepare(app="a", gear=Gear(subnet="s", unit="big", cores=1), plan=4)
 
 
 def changed(**changes) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
 import sys
 import time
@@ -10,15 +12,13 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib import import_module
+from pathlib import Path
 
-from fuzz import files, values
-from fuzz.campaign import Failure, Target, run, watch_writes
+from fuzz import files, models, values
+from fuzz.campaign import Failure, Target, limit_memory, run, watch_writes
 
 _TURN_S = 10.0
 """Time of one turn of a target; targets take turns, so that a run that is stopped has seen all of them."""
-_MAY_CRASH = {"onnx-models"}
-"""Targets that long runs leave out unless they are named: native code reads their inputs, and may crash on one."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -35,32 +35,50 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, help="inputs of each target, in place of a time")
     parser.add_argument("--target", action="append", help="a target; the default is all")
     parser.add_argument("--seed", type=int, help="the first seed; the default is another one each time")
+    parser.add_argument(
+        "--tally", type=Path, help="a file that keeps the counts; where it exists, a campaign goes on from them"
+    )
     chosen = parser.parse_args(words)
-    known = {target.name: target for target in (*files.targets(), *values.targets())}
+    known = {target.name: target for target in (*files.targets(), *values.targets(), *models.targets())}
     unknown = set(chosen.target or ()) - set(known)
     if unknown:
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     warnings.simplefilter("ignore")  # libraries warn of files that are damaged
-    with suppress(ImportError):
-        import_module("openvino")  # its import notes something in the home directory, whatever it is given later
+    limit_memory()
     watch_writes()
-    first = random.randrange(10**12) if chosen.seed is None else chosen.seed
-    ended = _Ended()
+    ended = _Ended(chosen.tally, random.randrange(10**12) if chosen.seed is None else chosen.seed)
     with suppress(KeyboardInterrupt):
-        names = chosen.target or [name for name in known if chosen.inputs is not None or name not in _MAY_CRASH]
-        _campaign([known[name] for name in names], first, chosen.inputs, chosen.seconds, ended)
+        _campaign([known[name] for name in chosen.target or known], chosen.inputs, chosen.seconds, ended)
     print(ended, flush=True)
     return 1 if ended.kinds else 0
 
 
 class _Ended:
-    """Inputs and failures so far; of each kind of failure the first is printed."""
+    """Inputs and failures so far; of each kind of failure the first is printed.
 
-    def __init__(self) -> None:
-        self.inputs: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
+    Args:
+        file: keeps them for the next process, which goes on from there; None keeps nothing.
+        first: the first seed, if the file does not know it.
+    """
 
-    def add(self, failure: Failure) -> None:
+    def __init__(self, file: Path | None, first: int) -> None:
+        kept = json.loads(file.read_text()) if file is not None and file.exists() else {}
+        self._file = file
+        self.first: int = kept.get("first", first)
+        self.inputs: Counter[str] = Counter(kept.get("inputs"))
+        self.kinds: Counter[str] = Counter(kept.get("kinds"))
+
+    def run(self, target: Target, inputs: int | None, seconds: float | None) -> None:
+        """Run a target on inputs that it has not had, for one turn, and keep the counts."""
+        begin = self.first + self.inputs[target.name]
+        self.inputs[target.name] += run(target, first=begin, inputs=inputs, seconds=seconds, on_failure=self._add)
+        if self._file is not None:
+            kept = {"first": self.first, "inputs": self.inputs, "kinds": self.kinds}
+            new = self._file.with_suffix(".new")
+            new.write_text(json.dumps(kept, indent=1))
+            os.replace(new, self._file)
+
+    def _add(self, failure: Failure) -> None:
         """Count a failure, and print it if it is the first at its place."""
         kind = f"{failure.target} {failure.what.partition(':')[0]} {failure.what.rpartition(' at ')[2]}"
         self.kinds[kind] += 1
@@ -73,17 +91,17 @@ class _Ended:
         return f"{self.inputs.total():,} inputs, {bad} ({counts})"
 
 
-def _campaign(targets: Sequence[Target], first: int, inputs: int | None, seconds: float, ended: _Ended) -> None:
+def _campaign(targets: Sequence[Target], inputs: int | None, seconds: float, ended: _Ended) -> None:
+    """Let targets take turns until each has had so many inputs, or for so long."""
     if inputs is not None:
-        for target in targets:
-            ended.inputs[target.name] += run(target, first=first, inputs=inputs, seconds=None, on_failure=ended.add)
+        while behind := [target for target in targets if ended.inputs[target.name] < inputs]:
+            for target in behind:
+                ended.run(target, inputs - ended.inputs[target.name], _TURN_S)
         return
     end_s = time.monotonic() + seconds
     while (left_s := end_s - time.monotonic()) > 0:
         for target in targets:
-            begin = first + ended.inputs[target.name]
-            turn_s = min(_TURN_S, left_s / len(targets))
-            ended.inputs[target.name] += run(target, first=begin, inputs=None, seconds=turn_s, on_failure=ended.add)
+            ended.run(target, None, min(_TURN_S, left_s / len(targets)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -19,13 +20,16 @@ from fuzz.mutation import Maker
 
 HANG_S = 20.0
 """CPU time of one input above which the target hangs; the slowest input of a day's fuzzing took a quarter of that."""
+STANDS_S = 300.0
+"""Time of one input after which the target hangs though it computes nothing: it waits for what never comes."""
 MOST_WORDS = 8000
 """Longest message, in characters; it may hold a path, which has at most 4,096."""
+_MOST_BYTES = 4 << 30
 _WRITES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 
 
 class HangError(BaseException):
-    """An input took more CPU time than any may; no `Exception`, so that no parser takes it for one of its own."""
+    """An input took longer than any may; no `Exception`, so that no parser takes it for one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +73,12 @@ _outside: list[str] = []
 _inside: str | None = None
 
 
+def limit_memory() -> None:
+    """Let this process and its children have 4 GiB each, so that an input that asks for more is refused in time."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES if hard < 0 else min(_MOST_BYTES, hard), hard))
+
+
 def watch_writes() -> None:
     """Note from now on whatever is opened for writing, made or removed outside the directory of the input."""
 
@@ -92,22 +102,26 @@ def watch_writes() -> None:
 
 @contextmanager
 def _limited(directory: Path) -> Iterator[None]:
-    """Watch CPU time and writes while one input is read."""
+    """Watch CPU time, time and writes while one input is read."""
     global _inside
 
     def hangs(number: int, frame: object) -> None:
-        raise HangError
+        what = f"{HANG_S:g} s of CPU time" if number == signal.SIGVTALRM else f"{STANDS_S:g} s"
+        raise HangError(f"more than {what}")
 
+    timers = ((signal.ITIMER_VIRTUAL, signal.SIGVTALRM, HANG_S), (signal.ITIMER_REAL, signal.SIGALRM, STANDS_S))
     _outside.clear()
-    before = signal.signal(signal.SIGVTALRM, hangs)
-    signal.setitimer(signal.ITIMER_VIRTUAL, HANG_S)
+    before = [signal.signal(number, hangs) for _, number, _ in timers]
+    for timer, _, limit_s in timers:
+        signal.setitimer(timer, limit_s)
     _inside = str(directory)
     try:
         yield
     finally:
         _inside = None
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        for (timer, number, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def run_one(target: Target, seed: int, directory: Path) -> Failure | None:
@@ -120,8 +134,8 @@ def run_one(target: Target, seed: int, directory: Path) -> Failure | None:
     except target.clean as error:
         message = _said(error)
         what = "" if message and len(message) < MOST_WORDS else f"a message of {len(message)} characters"
-    except HangError:
-        what = f"hangs: more than {HANG_S:g} s of CPU time{_place(sys.exc_info()[2])}"
+    except HangError as error:
+        what = f"hangs: {error}{_place(error.__traceback__)}"
     except Exception as error:
         what = f"{type(error).__name__}: {_said(error):.200}{_place(error.__traceback__)}"
     if _outside:

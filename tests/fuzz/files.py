@@ -1,4 +1,4 @@
-"""The targets that read files: boards, traces, logs, runs, tables, profiles, weights, dumps, models."""
+"""The targets that read files: boards, traces, logs, runs, tables, profiles, weights, dumps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ from helpers.small_mixes import app
 from scheduler.errors import InputError
 from supernets import weights_file
 from workloads.bench.store import Store, read_results
-from workloads.ladder.ladders import ladders_of
-from workloads.mix.app import Family
 from workloads.mix.mix import Mix
-from workloads.progress import no_progress
 from workloads.report.run_report import write_report
 from workloads.results.epoch_log import read_epoch_log
 from workloads.results.run_dir import read_run
@@ -272,15 +269,6 @@ def _dump(rng: Random) -> bytes:
     return damaged(rng, [archive.getvalue()]) if rng.random() < 0.5 else archive.getvalue()
 
 
-def _model(rng: Random) -> bytes:
-    return damaged(rng, corpus("onnx"))
-
-
-def _open_model(path: Path) -> None:
-    mix = Mix("own", duration_s=1, apps=[app("a", supernet=Family([(path, 0.5)]))])
-    ladders_of(mix, {}, no_progress)
-
-
 def targets() -> Sequence[Target]:
     """Return the targets that read files."""
     board, recording = _text("boards", "actors/boards/*.yaml"), _text("recordings")
@@ -303,6 +291,5 @@ def targets() -> Sequence[Target]:
         ("power-tables", table, _file("table.csv", _power_table)),
         ("recordings", recording, _file("rail.csv", lambda path: read_recording(str(path)))),
         ("dumps", _dump, _file("dump.tar", read_dump)),
-        ("onnx-models", _model, _file("model.onnx", _open_model)),
     )
     return [Target(name=name, make=make, parse=parse, clean=_CLEAN) for name, make, parse in rows]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from fuzz.campaign import HANG_S, Target, run_one
+from fuzz.__main__ import main
+from fuzz.campaign import HANG_S, Failure, Target, run_one
 from fuzz.mutation import changed, damaged
 from scheduler.errors import InputError
 
@@ -41,11 +44,38 @@ def test_an_input_depends_on_its_seed_alone() -> None:
     assert len({damaged(random.Random(number), seeds) for number in range(200)}) > 100
 
 
+def test_a_campaign_goes_on_where_its_tally_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+    target = Target(name="one", make=lambda rng: None, parse=raises(KeyError("x")), clean=(InputError,))
+
+    def run(target: Target, *, first: int, inputs: int | None, seconds: float | None, on_failure) -> int:
+        seeds.extend(range(first, first + 3))
+        on_failure(Failure(target=target.name, seed=first, what="KeyError: x at a.py:1 f", shown=""))
+        return 3
+
+    monkeypatch.setattr("fuzz.__main__.run", run)
+    monkeypatch.setattr("fuzz.__main__.files.targets", lambda: [target])
+    monkeypatch.setattr("fuzz.__main__.values.targets", lambda: [])
+    monkeypatch.setattr("fuzz.__main__.models.targets", lambda: [])
+    monkeypatch.setattr("fuzz.__main__.watch_writes", lambda: None)
+    monkeypatch.setattr("fuzz.__main__.limit_memory", lambda: None)
+    words = ["--tally", str(tmp_path / "tally.json"), "--seed"]
+    assert main([*words, "100", "--inputs", "6"]) == 1
+    assert main([*words, "7", "--inputs", "9"]) == 1
+    assert seeds == list(range(100, 109))
+    kept = json.loads((tmp_path / "tally.json").read_text())
+    assert kept == {"first": 100, "inputs": {"one": 9}, "kinds": {"one KeyError a.py:1 f": 3}}
+
+
 def raises(error: BaseException):
     def parse(given: object, directory: Path) -> None:
         raise error
 
     return parse
+
+
+def waits(given: object, directory: Path) -> None:
+    threading.Event().wait()
 
 
 def loops(given: object, directory: Path) -> None:
@@ -61,12 +91,15 @@ def loops(given: object, directory: Path) -> None:
         (raises(InputError("")), "a message of 0 characters"),
         (raises(InputError("x" * 10_000)), "a message of 10000 characters"),
         (loops, "hangs: more than 0.05 s of CPU time"),
+        (waits, "hangs: more than 0.1 s at"),
     ],
 )
 def test_what_is_not_taken_well_is_told_with_its_seed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parse, said: str
 ) -> None:
     monkeypatch.setattr("fuzz.campaign.HANG_S", 0.05)
+    if parse is waits:
+        monkeypatch.setattr("fuzz.campaign.STANDS_S", 0.1)
     target = Target(name="one", make=lambda rng: rng.random(), parse=parse, clean=(InputError,))
     failure = run_one(target, 7, tmp_path)
     assert failure is not None

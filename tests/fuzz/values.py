@@ -18,29 +18,17 @@ from actors.worker.spec import WorkerSpec
 from fuzz.campaign import Target
 from fuzz.files import corpus
 from fuzz.mutation import PLAIN, Wordless, changed, damaged
-from helpers.tiny_networks import board, profile
+from helpers.tiny_networks import board
+from helpers.wire_values import MESSAGES, SPEC
 from scheduler.errors import InputError
-from scheduler.messages import Activate, AppJoined, Event, PowerCapped, Prepare, SetClock, Tick
-from scheduler.views import Gear
-from supernets.artifact import Artifact
 from workloads.mix.app import App, Family
 from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
 from workloads.mix.events import at
 from workloads.mix.mix import Mix
 
-_GEAR = Gear(subnet="small", unit="big", cores=1)
-_MESSAGES = (
-    Prepare(app="a", gear=_GEAR, plan=1),
-    Activate(app="a", gear=_GEAR, cpus=(0,), plan=1),
-    SetClock(unit="big", clock=800.0, plan=1),
-    Event(change=AppJoined(app="a"), text="a joins"),
-    Event(change=PowerCapped(power_cap_w=2.0), text="cap"),
-    Tick(epoch=1),
-)
-
 
 def _message(rng: Random) -> bytes:
-    whole = rng.choice(_packed_messages())
+    whole = wire.encode(rng.choice(MESSAGES))
     if rng.random() < 0.3:
         return damaged(rng, [whole])
     try:
@@ -49,36 +37,14 @@ def _message(rng: Random) -> bytes:
         return b""
 
 
-def _packed_messages() -> list[bytes]:
-    return [wire.encode(message) for message in _MESSAGES]
-
-
 def _decode(given: bytes, directory: Path) -> None:
     with suppress(WireError):
         wire.decode_message(given)
     wire.decode_effect(given)
 
 
-_SPEC = WorkerSpec(
-    app="a",
-    board=board(),
-    ledger_path="l",
-    slot=0,
-    arrivals_s=np.array([0.5, 1.25]),
-    saturate=False,
-    segments=((0.0, 60.0),),
-    until_s=40.0,
-    queue_bound=2,
-    drop="late",
-    artifacts={"small": Artifact(subnet="small", path="s.onnx", input_shape=(1, 3, 8, 8), weights_hash="0")},
-    profile=profile(),
-    seed=7,
-    records_path="r",
-)
-
-
 def _spec(rng: Random) -> bytes:
-    packed = wire.encode(_SPEC)
+    packed = wire.encode(SPEC)
     try:
         return msgpack.packb(changed(rng, msgpack.unpackb(packed)))
     except (OverflowError, ValueError, TypeError):

@@ -19,6 +19,7 @@ from actors.agent.devices.hand_back import HandedBack
 from actors.clock import BoardClock
 from actors.control.loop import ControlLoop
 from helpers.board_bed import BoardBed
+from helpers.worker_reports import report
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.manager import Manager
@@ -85,7 +86,7 @@ class _Transport:
     def __init__(self, agent: BoardAgent, pids: dict[str, int]) -> None:
         self._agent, self._pids = agent, pids
         self._tokens = count()
-        self._answers: list[tuple[Hashable, Message | Exception]] = []
+        self._answers: list[tuple[Hashable, Message | Exception | None]] = []
         self._gears: dict[str, tuple[Gear | None, int]] = dict.fromkeys(pids, (None, -1))
 
     def follow_app(self, app: str) -> Hashable:
@@ -99,17 +100,7 @@ class _Transport:
 
     def _report(self, app: str) -> AppTelemetry:
         gear, plan = self._gears[app]
-        return AppTelemetry(
-            app=app,
-            arrived=1,
-            finished=1,
-            on_time=1,
-            queue_len=0,
-            latencies_ms=(),
-            service_ratio=None,
-            gear=gear,
-            plan=plan,
-        )
+        return report(app, arrived=1, finished=1, on_time=1, gear=gear, plan=plan)
 
     def ended(self, apps: Collection[str]) -> list[str]:
         return []  # these workers are no processes
@@ -143,7 +134,10 @@ class _Transport:
             change.unit, max_mhz=change.max_mhz, cpus_online=change.cpus_online, other_load=change.other_load
         )
 
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
+    def use_agent(self, agent: BoardAgent) -> None:
+        self._agent = agent
+
+    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         if not self._answers:
             time.sleep(timeout_s)
         answers, self._answers = self._answers, []

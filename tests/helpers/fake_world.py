@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from helpers.worker_reports import report
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.manager import Manager
@@ -43,7 +44,7 @@ from scheduler.messages import (
 from scheduler.points import ArrivalModel
 from scheduler.policies import Policy
 from scheduler.profile import Profile, RungProfile, ServiceTime
-from scheduler.views import Gear, Plan, Snapshot
+from scheduler.views import Gear
 
 EPOCH_S = 0.1
 RESTART_S = 0.7
@@ -94,28 +95,6 @@ def make_spec(app: str, **changes: object) -> AppSpec:
 def retarget(app: str = "a", **changes: float) -> Event:
     targets = {"target_ms": 100.0, "min_accuracy": 0.0, "weight": 1.0, "slo": 0.95, **changes}
     return Event(change=TargetChanged(app=app, **targets), text=f"{app}: {changes}")
-
-
-class Scripted:
-    """A policy that plans as it is told: gears by application, clocks by unit (the lowest if not given)."""
-
-    def __init__(self, gears: Mapping[str, Gear], clocks: Mapping[str, float | str] | None = None) -> None:
-        self.gears = dict(gears)
-        self.clocks = dict(clocks or {})
-        self.snapshots: list[Snapshot] = []
-
-    def decide(self, snapshot: Snapshot) -> Plan:
-        self.snapshots.append(snapshot)
-        return Plan(
-            gears={view.app: self.gears[view.app] for view in snapshot.apps},
-            clocks={unit.name: self.clocks.get(unit.name, unit.mhz_allowed[0]) for unit in snapshot.units},
-        )
-
-
-class Watchful(Scripted):
-    """A scripted policy that is asked every epoch."""
-
-    every_epoch = True
 
 
 @dataclass
@@ -224,18 +203,8 @@ class World:
 
     def report(self, app: str, **changes: object) -> AppTelemetry:
         worker = self.workers[app]
-        report = AppTelemetry(
-            app=app,
-            arrived=1,
-            finished=1,
-            on_time=1,
-            queue_len=0,
-            latencies_ms=(10.0,),
-            service_ratio=1.0,
-            gear=worker.gear,
-            plan=worker.plan,
-        )
-        return replace(report, **changes)
+        did = {"arrived": 1, "finished": 1, "on_time": 1, "latencies_ms": (10.0,), "service_ratio": 1.0}
+        return report(app, **{**did, "gear": worker.gear, "plan": worker.plan, **changes})
 
     def _unit_reports(self) -> tuple[UnitTelemetry, ...]:
         return tuple(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from helpers.fake_world import EPOCH_S, Scripted, World, gear, make_spec, make_world
+from helpers.fake_world import EPOCH_S, World, gear, make_spec, make_world
+from helpers.scripted import Scripted
 from scheduler.messages import Telemetry, Tick
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from helpers.lock_file import LOCK, read_lock
 from kernel import boards, firmware, images, modules
 from kernel.boards import Board
 from kernel.boot import MACHINES, PROGRAMS, command
@@ -19,8 +20,12 @@ REPO = HERE.parent.parent
 TOOLS = ("qemu-system-x86", "qemu-system-arm", "device-tree-compiler", "acpica-tools", "make")
 # numpy's wheels bring no C++ library; busybox is what the guest starts with.
 ROOT = ("python3", "libstdc++6", "busybox-static")
-# For what `actors.agent`, `actors.cluster` and `scheduler` import, and for their tests.
-WHEELS = ("numpy", "pydantic", "PyYAML", "msgpack", "psutil", "pytest", "hypothesis")
+# For what `actors.agent`, `actors.cluster` and `scheduler` import, and for their tests; below, what those need in turn.
+WHEELS = (
+    *("numpy", "pydantic", "pyyaml", "msgpack", "psutil", "pytest", "hypothesis"),
+    *("annotated-types", "pydantic-core", "typing-extensions", "typing-inspection"),
+    *("iniconfig", "packaging", "pluggy", "pygments", "sortedcontainers"),
+)
 GOVERNORS = ("cpufreq_userspace", "cpufreq_powersave", "cpufreq_ondemand", "cpufreq_conservative")
 SHARED_FOLDERS = ("virtio_pci", "9pnet_virtio", "9p")
 BUILT = ("ina3221", "ina2xx", "gsboard")
@@ -55,9 +60,9 @@ class Bed:
         """
         made_once(self._tools, " ".join(TOOLS), self._fetch_tools)
         made_once(self._kernel(board), " ".join(modules.DRIVERS), lambda folder: self._fetch_kernel(board, folder))
-        constraints = REPO / "constraints.txt"
-        wanted = f"{ROOT} {WHEELS} {hashlib.sha256(constraints.read_bytes()).hexdigest()}"
-        made_once(self.root(board), wanted, lambda folder: self._fetch_root(board, constraints, folder))
+        locked = read_lock(LOCK.read_text())
+        wheels = "\n".join(locked[name].text for name in WHEELS)
+        made_once(self.root(board), f"{ROOT} {wheels}", lambda folder: self._fetch_root(board, wheels, folder))
 
     @property
     def _tools(self) -> Path:
@@ -97,9 +102,9 @@ class Bed:
         modules.extract_drivers(archive, folder)
         shutil.rmtree(folder / "source")
 
-    def _fetch_root(self, board: Board, constraints: Path, folder: Path) -> None:
+    def _fetch_root(self, board: Board, wheels: str, folder: Path) -> None:
         self._apt(board.name).unpack_whole(ROOT, folder)
-        install_wheels(WHEELS, constraints, folder, board.machine)
+        install_wheels(wheels, folder, board.machine)
         # The guest has this folder read-only: what it mounts over must be there.
         for name in ("proc", "sys", "dev", "tmp", "run", "repo", "out"):
             (folder / name).mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
 """Fetches what the bed is made of: programs, kernels and their sources, a Python for the guests. It installs nothing.
 
 Debian's packages come through apt with lists and a cache of its own, so that neither the machine's nor another
-architecture's are touched and no root is needed. Wheels come through pip, in the versions that the project's
-constraints name. Whatever has been fetched stays in the bed's folder until it is asked for differently.
+architecture's are touched and no root is needed. Wheels come through pip, in the versions and with the hashes that the
+project's lock file has. Whatever has been fetched stays in the bed's folder until it is asked for differently.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 FETCH_TIMEOUT_S = 400
 
@@ -155,12 +156,11 @@ class Apt:
         self._apt("apt-get", "clean")
 
 
-def install_wheels(requirements: Sequence[str], constraints: Path, root: Path, machine: str) -> None:
+def install_wheels(locked: str, root: Path, machine: str) -> None:
     """Install wheels for a guest's Python, which this machine's processor need not be able to run.
 
     Args:
-        requirements: names of packages.
-        constraints: pip's file of versions.
+        locked: lines of the lock file.
         root: the guest's root, with Debian's python3 in it.
         machine: the guest's machine as wheels name it, `x86_64` or `aarch64`.
 
@@ -173,4 +173,7 @@ def install_wheels(requirements: Sequence[str], constraints: Path, root: Path, m
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-compile"]
     choice = ["--only-binary=:all:", f"--python-version={version}", *(f"--platform={tag}" for tag in tags)]
     target = root / "usr" / "lib" / "python3" / "dist-packages"
-    _fetch([*pip, *choice, f"--constraint={constraints}", f"--target={target}", *requirements], root)
+    with NamedTemporaryFile("w", suffix=".lock") as requirements:
+        requirements.write(locked)
+        requirements.flush()
+        _fetch([*pip, *choice, "--require-hashes", f"--target={target}", f"--requirement={requirements.name}"], root)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from helpers.fake_world import BOARD, make_spec
+from helpers.worker_reports import report
 from scheduler.app_knowledge import AppKnowledge, planned_share
 from scheduler.feedback import Caution
-from scheduler.messages import AppTelemetry
 from scheduler.points import ArrivalModel
 
 
@@ -15,23 +15,9 @@ def begun(rate_hz: float) -> AppKnowledge:
     return AppKnowledge.begin(make_spec("a", arrivals=ArrivalModel(kind="poisson", rate_hz=rate_hz)), BOARD, now_s=0.0)
 
 
-def report(arrived: int) -> AppTelemetry:
-    return AppTelemetry(
-        app="a",
-        arrived=arrived,
-        finished=0,
-        on_time=0,
-        queue_len=0,
-        latencies_ms=(),
-        service_ratio=None,
-        gear=None,
-        plan=-1,
-    )
-
-
 def test_a_rate_that_moved_far_by_chance_is_no_other_rate() -> None:
     known = begun(1.0)
-    known.observe(report(3), 1.0)
+    known.observe(report(arrived=3), 1.0)
     assert known.rate.rate_hz == pytest.approx(1.36, abs=0.01)
     assert known.rate_hz == 1.0
 
@@ -39,7 +25,7 @@ def test_a_rate_that_moved_far_by_chance_is_no_other_rate() -> None:
 def test_a_rate_that_certainly_moved_but_a_little_is_no_other_rate() -> None:
     known = begun(1000.0)
     for epoch in range(1, 201):
-        known.observe(report(110), 0.1 * epoch)
+        known.observe(report(arrived=110), 0.1 * epoch)
     assert known.rate.rate_hz == pytest.approx(1100, abs=5)
     assert known.rate.differs_from(1000.0)
     assert known.rate_hz == 1000.0
@@ -48,7 +34,7 @@ def test_a_rate_that_certainly_moved_but_a_little_is_no_other_rate() -> None:
 def test_a_rate_that_certainly_moved_far_is_another() -> None:
     known = begun(1000.0)
     for epoch in range(1, 201):
-        known.observe(report(130), 0.1 * epoch)
+        known.observe(report(arrived=130), 0.1 * epoch)
     assert known.rate_hz > 1200
 
 

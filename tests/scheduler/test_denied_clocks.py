@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, gear, make_spec, quiet
+from helpers.fake_world import BOARD, EPOCH_S, gear, make_spec, quiet
+from helpers.scripted import Scripted
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
@@ -23,7 +24,8 @@ from scheduler.messages import (
     UnitTelemetry,
 )
 from scheduler.request_clock import Pace
-from scheduler.transition import DENIED_EPOCHS, Transition
+from scheduler.transition import Transition
+from scheduler.unit_transition import DENIED_EPOCHS
 from scheduler.views import Plan, Snapshot
 
 FAST = gear("l", "big", 2)

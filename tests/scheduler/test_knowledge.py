@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, Watchful, World, gear, make_spec, make_world, retarget
+from helpers.fake_world import BOARD, EPOCH_S, World, gear, make_spec, make_world, retarget
+from helpers.scripted import Scripted, Watchful
 from helpers.settled_world import observed, settled_world
 from scheduler.app_knowledge import MARGIN
 from scheduler.feedback import Caution

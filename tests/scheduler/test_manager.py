@@ -7,18 +7,8 @@ from dataclasses import replace
 import msgpack
 import pytest
 
-from helpers.fake_world import (
-    BOARD,
-    EPOCH_S,
-    Scripted,
-    Watchful,
-    gear,
-    make_profile,
-    make_spec,
-    make_world,
-    quiet,
-    retarget,
-)
+from helpers.fake_world import BOARD, EPOCH_S, gear, make_profile, make_spec, make_world, quiet, retarget
+from helpers.scripted import Scripted, Watchful
 from helpers.settled_world import observed, settled_world
 from scheduler.manager import Manager
 from scheduler.messages import (

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.fake_world import BOARD, Scripted, gear, make_world, retarget
+from helpers.fake_world import BOARD, gear, make_world, retarget
+from helpers.scripted import Scripted
 from helpers.snapshots import BIG
 from scheduler.messages import Activate, ClockSet, Prepare, Prepared, SetClock
 from scheduler.request_clock import Pace

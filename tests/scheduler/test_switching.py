@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.fake_world import Scripted, gear, quiet, retarget
+from helpers.fake_world import gear, quiet, retarget
+from helpers.scripted import Scripted
 from helpers.switching_world import SWITCHING_BOARD, TOOK_MS, SwitchingWorld
 from scheduler.messages import (
     Activate,

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, Watchful, World, gear, make_spec, make_world, retarget
+from helpers.fake_world import BOARD, EPOCH_S, World, gear, make_spec, make_world, retarget
+from helpers.scripted import Watchful
 from scheduler.manager import Manager
 from scheduler.messages import Effect, Message, Standing
 from scheduler.views import Gear
@@ -30,6 +31,10 @@ def gears_of(rnd: random.Random) -> dict[str, Gear]:
     }
 
 
+def clocks_of(rnd: random.Random) -> dict[str, float | str]:
+    return {unit.name: rnd.choice(unit.mhz) for unit in BOARD.units}
+
+
 def stands(world: World) -> dict[str, Standing]:
     return {
         app: Standing(gear=worker.gear, plan=worker.plan, cpus=tuple(sorted(worker.pinned)))
@@ -47,15 +52,16 @@ def successor(world: World, policy: Watchful, past: tuple = ()) -> Manager:
 @pytest.mark.parametrize("seed", range(60))
 def test_a_successor_brings_the_board_to_its_plan_without_an_unsafe_moment(seed: int) -> None:
     rnd = random.Random(seed)
-    policy = Watchful(gears_of(rnd))
+    policy = Watchful(gears_of(rnd), clocks_of(rnd))
     world = make_world(policy, APPS, seed=seed, delay_s=0.15)
     world.run(1.0)
-    policy.gears = gears_of(rnd)
+    policy.gears, policy.clocks = gears_of(rnd), clocks_of(rnd)
     world.run(rnd.uniform(0, 0.6))  # the world asserts at each step that nobody takes what another holds
     world.manager = Dead()
     world.run(0.3)
+    # The clocks too: it lowers none before those whom it serves have left.
     wanted = gears_of(rnd)
-    world.manager = successor(world, Watchful(wanted))
+    world.manager = successor(world, Watchful(wanted, clocks_of(rnd)))
     world.run(5.0)
     assert {app: worker.gear for app, worker in world.workers.items()} == wanted
     assert world.manager.decisions > 0

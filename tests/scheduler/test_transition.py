@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, gear, make_spec, make_world, quiet, retarget
+from helpers.fake_world import BOARD, EPOCH_S, gear, make_spec, make_world, quiet, retarget
+from helpers.scripted import Scripted
 from scheduler.manager import Manager
 from scheduler.messages import Activate, Activated, ClockSet, Log, Pin, Pinned, Prepare, Prepared, SetClock, Tick
 from scheduler.rings import ring_breakers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, gear, make_spec, make_world, quiet, retarget
+from helpers.fake_world import BOARD, EPOCH_S, gear, make_spec, make_world, quiet, retarget
+from helpers.scripted import Scripted
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.fake_world import BOARD, PROFILE, Scripted, World, gear, make_spec
+from helpers.fake_world import BOARD, PROFILE, World, gear, make_spec
+from helpers.scripted import Scripted
 from scheduler.manager import Manager
 from scheduler.messages import AppJoined, Event, UnitLimited
 from scheduler.policies import make_policy

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.worker_reports import report
+from helpers.worker_reports import in_phase
 from scheduler.messages import Fenced, Log, RequestFault, StartWorker, StopWorker, Telemetry
 from scheduler.restarts import FIRST_PAUSE_S, MOST_LOSSES, WITHIN_S, Restarts
 from scheduler.workers import Workers
@@ -70,7 +70,7 @@ def test_an_application_that_is_out_stays_out():
 def test_a_hung_worker_is_ended_once_and_its_loss_says_why():
     workers, ends, logs = Workers(EPOCH_S), [], []
     for epoch in range(100):
-        workers.hear(telemetry(report("result")))
+        workers.hear(telemetry(in_phase("result")))
         effects = workers.look({"a": 0.1}, (), EPOCH_S * epoch)
         ends += [effect for effect in effects if isinstance(effect, StopWorker)]
         logs += [effect for effect in effects if isinstance(effect, Log)]
@@ -103,11 +103,11 @@ def test_errors_are_logged_at_powers_of_ten_by_worker():
     fault = RequestFault(where="source", text="RuntimeError: gone", times=0, first=7)
     logged = []
     for times in range(1, 250):
-        for log in workers.hear(telemetry(replace(report(), faults=(replace(fault, times=times),)))):
+        for log in workers.hear(telemetry(in_phase(faults=(replace(fault, times=times),)))):
             logged.append(log.fields["times"])
     assert logged == [1, 10, 100]
-    (log,) = workers.hear(telemetry(replace(report(worker=2), faults=(replace(fault, times=35),))))
+    (log,) = workers.hear(telemetry(in_phase(worker=2, faults=(replace(fault, times=35),))))
     assert log.fields == {
         **{"app": "a", "worker": 2, "where": "source", "text": "RuntimeError: gone", "times": 35, "first": 7}
     }
-    assert workers.hear(telemetry(replace(report(worker=2), faults=(replace(fault, times=99),)))) == []
+    assert workers.hear(telemetry(in_phase(worker=2, faults=(replace(fault, times=99),)))) == []

@@ -17,12 +17,19 @@ from supernets import SupernetError, engines, own_model
 from supernets.artifact import Artifact
 from supernets.outputs import Outputs
 
+Tried = Callable[[Artifact], Artifact]
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "model.onnx"
+
+
+@pytest.fixture
+def tried(trials: engines.Trials) -> Tried:
+    """Return a function that returns a model with the engines that can't run it."""
+    return lambda artifact: engines.tried(artifact, trials)[0]
 
 
 def summed(path: Path, *inputs: onnx.ValueInfoProto) -> Path:
@@ -164,7 +171,7 @@ def test_weights_of_a_branch_count(path: Path) -> None:
     assert "keeps its weights in 'elsewhere'" in refusal(path)
 
 
-def test_a_model_behind_links_finds_its_weights_as_the_links_are_named(tmp_path: Path) -> None:
+def test_a_model_behind_links_finds_its_weights_as_the_links_are_named(tmp_path: Path, tried: Tried) -> None:
     """As Hugging Face's cache has them: the files are named by their hashes, the links as the model expects."""
     scaled(tmp_path / "model.onnx", 2.0, "model.onnx_data")
     (tmp_path / "blobs").mkdir()
@@ -172,23 +179,40 @@ def test_a_model_behind_links_finds_its_weights_as_the_links_are_named(tmp_path:
     for name, blob in (("model.onnx", "1111"), ("model.onnx_data", "2222")):
         shutil.move(tmp_path / name, tmp_path / "blobs" / blob)
         (tmp_path / "links" / name).symlink_to(f"../blobs/{blob}")
-    artifact = engines.tried(own_model.read("m", tmp_path / "links" / "model.onnx"))
+    artifact = tried(own_model.read("m", tmp_path / "links" / "model.onnx"))
     np.testing.assert_array_equal(engines.prepare(artifact)(np.ones((1, 4), np.float32)), np.full((1, 4), 2.0))
+
+
+@pytest.mark.parametrize(("whole", "weights"), [(b"scores", None), (b"weights", "weights")])
+def test_names_that_are_no_text(path: Path, whole: bytes, weights: str | None) -> None:
+    made = brightest(path) if weights is None else scaled(path, weights=weights)
+    made.write_bytes(made.read_bytes().replace(whole, whole[:-1] + b"\xec"))
+    assert "is damaged: the name b'" in refusal(path)
+
+
+def test_a_size_whose_name_is_no_text(path: Path) -> None:
+    path.write_bytes(brightest(path, (1, 3, "rows", 5)).read_bytes().replace(b"rows", b"row\xec"))
+    assert "must take one input of a fixed shape" in refusal(path)
 
 
 # ---------------------------------------------------------------- what the engines make of it
 
 
-def in_each(artifact: Artifact, x: np.ndarray) -> list[object]:
-    """Return what each engine gives that can run the model."""
-    tried = engines.tried(artifact)
-    assert engines.able(tried)
-    return [engines.prepare(tried, name)(x) for name in engines.able(tried)]
+@pytest.fixture
+def in_each(tried: Tried) -> Callable[[Artifact, np.ndarray], list[object]]:
+    """Return a function that returns what each engine gives that can run the model."""
+
+    def run(artifact: Artifact, x: np.ndarray) -> list[object]:
+        able = tried(artifact)
+        assert engines.able(able)
+        return [engines.prepare(able, name)(x) for name in engines.able(able)]
+
+    return run
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE])
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), ("batch", 3, 4, 5)])
-def test_floats_of_any_width_and_outputs_by_name(path: Path, kind: int, shape: tuple[object, ...]) -> None:
+def test_floats_of_any_width_and_outputs_by_name(path: Path, kind: int, shape: tuple[object, ...], in_each) -> None:
     artifact = own_model.read("m", brightest(path, shape, kind))
     assert artifact.input_shape == (1, 3, 4, 5)
     x = np.zeros((1, 3, 4, 5), np.float32)
@@ -202,8 +226,8 @@ def test_floats_of_any_width_and_outputs_by_name(path: Path, kind: int, shape: t
         np.testing.assert_allclose(made, [[0, 0, 1]])
 
 
-def test_a_model_that_one_engine_can_not_load_runs_in_the_other(path: Path) -> None:
-    artifact = engines.tried(own_model.read("m", zip_map(path)))
+def test_a_model_that_one_engine_can_not_load_runs_in_the_other(path: Path, tried: Tried) -> None:
+    artifact = tried(own_model.read("m", zip_map(path)))
     ((engine, reason),) = artifact.unable
     assert (engine, engines.able(artifact)) == ("openvino", ("onnxruntime",))
     assert "is not a model that OpenVINO can load: " in reason
@@ -214,7 +238,7 @@ def test_a_model_that_one_engine_can_not_load_runs_in_the_other(path: Path) -> N
     assert max(made["probabilities"][0].items(), key=lambda item: item[1])[0] == 1
 
 
-def test_an_output_without_numbers_and_a_scalar(path: Path) -> None:
+def test_an_output_without_numbers_and_a_scalar(path: Path, in_each) -> None:
     nodes = [
         helper.make_node("ReduceSum", ["x"], ["scalar"], keepdims=0),
         helper.make_node("TopK", ["x", "none"], ["best", "places"], axis=1),
@@ -225,11 +249,11 @@ def test_an_output_without_numbers_and_a_scalar(path: Path) -> None:
         assert [np.shape(one) for one in made] == [(), (1, 0)]
 
 
-def test_a_model_that_no_engine_can_load(path: Path) -> None:
+def test_a_model_that_no_engine_can_load(path: Path, tried: Tried) -> None:
     node = helper.make_node("Fancy", ["x"], ["y"], domain="mine.ops")
     write(path, [node], [value("x", (1, 4))], [value("y", (1, 4))], domains=["mine.ops"])
     with pytest.raises(SupernetError, match=r"that ONNX Runtime can load: .*; .* that OpenVINO can load: "):
-        engines.tried(own_model.read("m", path))
+        tried(own_model.read("m", path))
     assert "operators that are not ONNX's, mine.ops::Fancy" in own_model.suspicion(path)
 
 
@@ -237,20 +261,20 @@ def test_a_model_that_no_engine_can_load(path: Path) -> None:
     ("how", "says"),
     [({"ir": 99}, "It is of IR version 99, newer than"), ({"opset": 999}, "It is of opset 999, newer than")],
 )
-def test_a_model_newer_than_the_engines(path: Path, how: dict[str, int], says: str) -> None:
+def test_a_model_newer_than_the_engines(path: Path, how: dict[str, int], says: str, tried: Tried) -> None:
     write(path, [helper.make_node("Relu", ["x"], ["y"])], [value("x", (1, 4))], [value("y", (1, 4))], **how)
     assert says in own_model.suspicion(path)
-    unable = dict(engines.tried(own_model.read("m", path)).unable)
+    unable = dict(tried(own_model.read("m", path)).unable)
     assert "that ONNX Runtime can load: " in unable["onnxruntime"]
 
 
-def test_a_model_that_contradicts_itself_gets_no_further_engine(path: Path) -> None:
+def test_a_model_that_contradicts_itself_gets_no_further_engine(path: Path, tried: Tried) -> None:
     node = helper.make_node("Reshape", ["x", "c"], ["y"])
     shape = helper.make_node("Cast", ["five"], ["c"], to=TensorProto.INT64)
     constants = {"five": np.array([5.0], np.float32)}
     artifact = own_model.read("m", write(path, [shape, node], [value("x", ("n", 4))], [value("y", None)], constants))
     with pytest.raises(SupernetError, match=r"model\.onnx is loaded by onnxruntime, but can't be run: .* Reshape node"):
-        engines.tried(artifact)
+        tried(artifact)
 
 
 def test_nothing_is_suspicious_of_a_plain_model(path: Path) -> None:

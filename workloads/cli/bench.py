@@ -15,6 +15,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from actors.whole_file import whole
 from scheduler.errors import InputError, did_you_mean
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, USUAL_BASELINES, Command, usual_baselines
@@ -98,7 +99,8 @@ def bench(
             results = run_bench(command, cases, store, processes, progress.update, share=share or None)
     done = Bench(command=command, boards=cases.boards, results=results, left_out=cases.left_out)
     write_tables(results, directory)
-    (directory / REPORT_FILE).write_text(to_html(done), encoding="utf-8")
+    with whole(directory / REPORT_FILE) as fresh:
+        fresh.write_text(to_html(done), encoding="utf-8")
     for sheet in policy_sheets(done):
         print_result(_table(sheet, sheet.heads))
     for sheet in energy_sheets(done):

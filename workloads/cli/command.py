@@ -22,7 +22,7 @@ from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
 from workloads.report.run_report import write_page
-from workloads.results.run_dir import read_run
+from workloads.results.run_dir import EPOCHS_FILE, read_run
 
 app = typer.Typer(
     name="gearshift",
@@ -58,6 +58,8 @@ def report(
         run = read_run(run_dir)
         for line in run.missing:
             complain(f"{run.path / line}")
+        if run.thinned is not None:
+            complain(f"{run.path / EPOCHS_FILE}: {run.thinned}")
         if run.cut_short is not None:
             complain(f"{run.path}: ended after {run.summary.duration_s:.2f} s: {run.cut_short}")
         if json:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from actors.whole_file import whole
 from scheduler.errors import InputError
 from workloads.cli.output import complain, print_json
 from workloads.ladder.ladders import base_name
@@ -79,7 +80,8 @@ def write_text(file: Path, text: str) -> None:
         InputError: if it can't be written.
     """
     try:
-        file.write_text(text, encoding="utf-8")
+        with whole(file) as fresh:
+            fresh.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InputError(f"{str(file)!r} can't be written ({error.strerror}); name another file") from None
 

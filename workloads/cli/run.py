@@ -32,7 +32,7 @@ from workloads.results.environment import with_environment
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import BACKENDS, host_notices, open_board
-from workloads.runs.failure import Failure
+from workloads.runs.failure import Failure, RunError
 from workloads.runs.options import check_options
 from workloads.runs.plan import RunPlan, notices, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
@@ -177,8 +177,13 @@ class _Runs:
             raise typer.Exit(1) from None
         for entry in simulated.entries:
             shown.entry(entry)
-        write_simulated(plan, simulated, self.directory_of(plan.policy))
-        self._results.add(simulated.summary, self.directory_of(plan.policy))
+        out = self.directory_of(plan.policy)
+        try:
+            write_simulated(plan, simulated, out)
+        except RunError as error:
+            self._results.failed(error.failure, out, self._board.emulated)
+            raise
+        self._results.add(simulated.summary, out)
 
     def real(self, weights: dict[str, Path], time_scale: float, claim: Claim) -> Callable[[], None]:
         """Plan runs on this machine, whose CPUs are claimed, and return the call that starts Ray and runs them."""

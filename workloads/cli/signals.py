@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -24,6 +25,9 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CLEAN_UP_S = 15.0
 """Time in which a further signal changes nothing: the board is given back and the run's processes are ended, which
 takes up to 5 s on a machine that does not stall. After that a signal is obeyed again: what hangs can be ended."""
+
+_AGAIN_S = 0.02
+"""Time after which a signal that Python could not obey is sent again."""
 
 
 class Signals:
@@ -55,6 +59,7 @@ class Signals:
         """Raise KeyboardInterrupt with a signal, so that the command can clean up."""
         for number in self._wanted:
             signal.signal(number, self._interrupt)
+        sys.unraisablehook = self._unraised
 
     def _leave(self, number: int, frame: FrameType | None) -> NoReturn:
         if self.number is None:
@@ -71,3 +76,14 @@ class Signals:
         self._obeyed_s = now_s
         self.number = self.number or number
         raise KeyboardInterrupt
+
+    def _unraised(self, what: sys.UnraisableHookArgs) -> None:
+        """Take an exception that was raised where Python can only print it, as in a finaliser or while it forks."""
+        if not issubclass(what.exc_type, KeyboardInterrupt) or self.number is None:
+            sys.__unraisablehook__(what)
+            return
+        # It would be lost, and later signals with it. Sent from here it would come within the same finaliser.
+        import threading
+
+        self._obeyed_s = -_CLEAN_UP_S
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), self.number)).start()

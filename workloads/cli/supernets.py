@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -13,49 +13,100 @@ import supernets
 from actors.agent.hold import at_top_clocks
 from actors.agent.machine import Machine
 from actors.board_commands.bench import real_bench
-from workloads.cli.options import BoardOption, WeightsOption, bad_input, numbers, print_result, weights_of
+from actors.profiling import Ladder
+from scheduler.board import Board
+from workloads.cli.options import (
+    BoardOption,
+    WeightsOption,
+    bad_input,
+    numbers,
+    own_weights,
+    print_result,
+    weights_of,
+)
 from workloads.cli.profile_table import profile_lines, reason_lines
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.activities import measure_activities
-from workloads.ladder.ladders import ladder_of, supernet_label
+from workloads.ladder.checks import check_app
+from workloads.ladder.ladders import ladder_of, ladders_of, supernet_label
+from workloads.ladder.own_models import left_out_lines
 from workloads.ladder.profiles import profile_board
+from workloads.mix.errors import MixError
+from workloads.mix.loader import load_mix
 from workloads.runs.boards import open_board
 from workloads.runs.plan import recovered_lines
 
 
+class _Named(NamedTuple):
+    """A ladder: what it is called in the output and in stored profiles, and its networks."""
+
+    heading: str
+    label: str
+    ladder: Ladder
+
+
 def profile(
-    supernet: Annotated[str, typer.Argument(help="Name of a built-in supernet.")],
+    of: Annotated[str, typer.Argument(metavar="SUPERNET|MIX.py", help="A built-in supernet, or a mix script.")],
     board: BoardOption = None,
     weights: WeightsOption = None,
     engine: Annotated[str, typer.Option(help="Execution engine; auto takes the fastest.")] = "auto",
 ) -> None:
-    """Measure the latency of a supernet's ladder on this machine, and store the profile.
+    """Measure the latency of a supernet's ladder on this machine, or of all ladders of a mix, and store the profiles.
 
-    Where rails of the board cover its units, the power of each network is measured too.
+    A run of the mix on the same board then begins at once. Where rails of the board cover its units, the power of each
+    network is measured too.
     Real clocks of the board are at their highest meanwhile, and as they were after it.
     """
     machine = Machine()
     with ProgressLines() as progress, bad_input():
         opened = open_board(board, machine=machine)
-        ladder = ladder_of(supernet, weights_of(supernet, weights), progress.update)
+        ladders = _ladders(of, weights, opened, progress)
         progress.lines(recovered_lines(machine))
+        found = []
         with at_top_clocks(opened, machine, progress.lines) as top:
             progress.lines(
                 f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in top.mhz.items()
             )
-            measured = profile_board(
-                supernet_label(supernet),
-                ladder,
-                opened,
-                progress.update,
-                engine,
-                fresh=True,
-                clocks_mhz=top.mhz,
-                affinity=machine.affinity,
-            )
-            measured, reasons = measure_activities(measured, ladder, opened, real_bench(machine), top, progress.update)
-    for line in (*profile_lines(measured), *reason_lines(reasons)):
-        print(line)
+            for _, label, ladder in ladders:
+                measured = profile_board(
+                    label,
+                    ladder,
+                    opened,
+                    progress.update,
+                    engine,
+                    fresh=True,
+                    clocks_mhz=top.mhz,
+                    affinity=machine.affinity,
+                )
+                bench = real_bench(machine)
+                measured, reasons = measure_activities(measured, ladder, opened, bench, top, progress.update)
+                found.append([*profile_lines(measured), *reason_lines(reasons)])
+    for (heading, *_), lines in zip(ladders, found, strict=True):
+        if len(ladders) > 1:
+            print(f"{heading}:")
+        print(*lines, sep="\n")
+
+
+def _ladders(of: str, weights: list[str] | None, board: Board, progress: ProgressLines) -> list[_Named]:
+    """Return the ladder of a supernet, or those of all apps of a mix, which is checked as for a run."""
+    if not of.endswith(".py"):
+        return [_Named(of, supernet_label(of), ladder_of(of, weights_of(of, weights), progress.update))]
+    mix = load_mix(of)
+    apps = [presence.app for presence in mix.all_apps()]
+    try:
+        mix.check_board(board.units)
+        ladders = ladders_of(mix, own_weights(weights), progress.update)
+        for presence in mix.all_apps():
+            check_app(presence, ladders[presence.app.supernet], board)
+    except MixError as error:
+        raise MixError(f"{of}: {error}") from None
+    progress.lines(left_out_lines(ladders.values()))
+    named = []
+    for supernet, ladder in ladders.items():
+        users = ", ".join(app.name for app in apps if app.supernet == supernet)
+        heading = supernet if isinstance(supernet, str) else f"models of {users}"
+        named.append(_Named(heading, supernet_label(supernet), ladder))
+    return named
 
 
 def accuracy(

@@ -50,11 +50,12 @@ def ladders_of(
             raise MixError(f"weights are given for {name!r}, which no app uses. {suggestion(name, used)}")
     # A ladder's name or a file can be wrong too, and an export takes long: load all before the first export.
     families: dict[Family, Ladder] = {}
-    for supernet in supernets_:
-        if isinstance(supernet, Family):
-            families[supernet] = family_ladder(supernet)
-        else:
-            supernets.load(supernet, weights.get(base_name(supernet))).ladder()
+    with supernets.engines.Trials() as trials:
+        for supernet in supernets_:
+            if isinstance(supernet, Family):
+                families[supernet] = family_ladder(supernet, trials)
+            else:
+                supernets.load(supernet, weights.get(base_name(supernet))).ladder()
     return {
         supernet: families[supernet]
         if isinstance(supernet, Family)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from actors.paths import cache_dir
 from actors.profiling import Ladder
+from scheduler.errors import BROKEN
 from supernets import SupernetError, engines, own_model
 from supernets.artifact import Artifact
 from workloads.mix.app import Family
 
 
-def family_ladder(family: Family) -> Ladder:
+def family_ladder(family: Family, trials: engines.Trials) -> Ladder:
     """Return the ladder of a family, each model with the engines that can't run it.
+
+    Args:
+        family: the models.
+        trials: the process in which those are tried that were never seen before.
 
     Raises:
         SupernetError: for a model that no engine can run, or whose input can't be served; and for models that give
@@ -28,7 +37,7 @@ def family_ladder(family: Family) -> Ladder:
         fix = f"name one: Family([...], output={min(shared)!r})" if shared else "export them with the same ones"
         raise SupernetError(f"models of one Family must give the same outputs, but {differing}; {fix}")
     return [
-        (_tried(artifact), rung.accuracy, "unknown" if rung.accuracy is None else "published")
+        (_tried(artifact, trials), rung.accuracy, "unknown" if rung.accuracy is None else "published")
         for artifact, rung in zip(read, family.rungs, strict=True)
     ]
 
@@ -43,19 +52,21 @@ def left_out_lines(ladders: Iterable[Ladder]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _tried(artifact: Artifact) -> Artifact:
-    """Return the model with the engines that can't run it; one that runs in all is tried once, and remembered."""
+def _tried(artifact: Artifact, trials: engines.Trials) -> Artifact:
+    """Return the model with the engines that can't run it; that is found out once, and remembered."""
     # The path counts too: an engine may refuse weights behind a link that it takes beside the file.
     depends_on = (artifact.path, artifact.weights_hash, artifact.outputs, engines.engine_version())
-    seen = cache_dir() / "tried" / hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]
-    if seen.exists():
-        return artifact
+    seen = cache_dir() / "trials" / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]}.json"
+    with suppress(OSError, *BROKEN):
+        return replace(artifact, unable=tuple((str(name), str(why)) for name, why in json.loads(seen.read_text())))
     try:
-        tried = engines.tried(artifact)
+        tried, lasting = engines.tried(artifact, trials)
     except SupernetError as error:
         suspicion = own_model.suspicion(Path(artifact.path))
         raise SupernetError(f"{error}. {suspicion}" if suspicion else str(error)) from None
-    if not tried.unable:
+    if lasting:
         seen.parent.mkdir(parents=True, exist_ok=True)
-        seen.touch()
+        new = seen.with_suffix(f".{os.getpid()}")  # another run may try the same model now
+        new.write_text(json.dumps(tried.unable))
+        new.replace(seen)
     return tried

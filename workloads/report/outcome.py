@@ -18,6 +18,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from actors.whole_file import whole
 from workloads.report import page
 
 RESULTS_CSV, RESULTS_JSON, REPORT_FILE = "results.csv", "results.json", "report.html"
@@ -100,12 +101,13 @@ class Outcome:
     def write(self, directory: Path) -> None:
         """Write results.csv, results.json and report.html into a directory, made if missing."""
         directory.mkdir(parents=True, exist_ok=True)
-        with open(directory / RESULTS_CSV, "w", encoding="utf-8", newline="") as stream:
+        with whole(directory / RESULTS_CSV) as fresh, fresh.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, self.rows[0])
             writer.writeheader()
             writer.writerows(self.rows)
-        (directory / RESULTS_JSON).write_text(self.to_json() + "\n", encoding="utf-8")
-        (directory / REPORT_FILE).write_text(self.to_html(), encoding="utf-8")
+        for name, text in ((RESULTS_JSON, self.to_json() + "\n"), (REPORT_FILE, self.to_html())):
+            with whole(directory / name) as fresh:
+                fresh.write_text(text, encoding="utf-8")
 
     def to_html(self) -> str:
         """Return the whole page."""

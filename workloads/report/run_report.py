@@ -9,6 +9,7 @@ from html import escape
 from os import PathLike
 from pathlib import Path
 
+from actors.whole_file import whole
 from scheduler.errors import InputError
 from scheduler.views import Gear
 from workloads.report.page import page, plot, section, table
@@ -26,7 +27,7 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
-from workloads.results.run_dir import GearChange, RunDirError, StoredRun, read_run
+from workloads.results.run_dir import EPOCHS_FILE, GearChange, RunDirError, StoredRun, read_run
 from workloads.results.summary import AppSummary, Summary, Tail
 
 REPORT_FILE = "report.html"
@@ -69,7 +70,8 @@ def write_page(run: StoredRun) -> Path:
     """
     path = run.path / REPORT_FILE
     try:
-        path.write_text(render(run), encoding="utf-8")
+        with whole(path) as fresh:
+            fresh.write_text(render(run), encoding="utf-8")
     except OSError as error:
         raise ReportError(f"{path}: cannot be written: {error.strerror}.") from error
     return path
@@ -117,6 +119,7 @@ def _header(run: StoredRun) -> str:
     if run.cut_short is not None:
         said.append(f"This run is void: it ended after {summary.duration_s:.2f} s. {run.cut_short}")
     said += [f"Missing: {line}." for line in run.missing]
+    said += [f"{EPOCHS_FILE}: {run.thinned}."] if run.thinned else []
     return (
         f"<header><h1>{escape(summary.mix)}</h1>"
         f"<p>Policy <b>{escape(summary.policy)}</b> on board <b>{escape(summary.board)}</b>; "

@@ -27,6 +27,12 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
   source is `measured`, `attributed` (a share of a rail of several units), `modelled` or `unknown`
 - `cut_short`: {reason, details}, the last entry of a run that did not come to its end
 - `stall`: {cpu, lost_ms}, a gap of the host sentinel that begins at `now_s`
+- `thinned`: {every_s}, the entries before it are thinned so that one epoch in so many seconds is left
+
+A log has a bound, 32 MB by default, which a run of three applications and ten epochs a second reaches in about an hour.
+Then its first three quarters are thinned (`workloads.results.thinning`), to an epoch a second at first and to ever
+fewer later, down to one an hour. Gears, events and troubles are all kept: where these alone take more than the bound,
+so does the log.
 
 A gear is [subnet, unit, cores], or None for no gear. This module does not know what the entries mean;
 `workloads.results.run_dir` parses them.
@@ -34,13 +40,14 @@ A gear is [subnet, unit, cores], or None for no gear. This module does not know 
 
 import contextlib
 import errno
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
@@ -49,10 +56,20 @@ from scheduler.errors import InputError
 from scheduler.profile import RungProfile
 from workloads.mix.mix import Target
 from workloads.results.planned import Planned
+from workloads.results.thinning import Entry, Thinner
+
+__all__ = ["Entry", "EpochLogError", "EpochLogWriter", "LogHeader", "log_header", "read_epoch_log"]
 
 SCHEMA = 1
 
-Entry: TypeAlias = dict[str, Any]
+BOUND_BYTES = 32 * 2**20
+"""Length of a log at which it is thinned. To read one of 23 MB took 135 MB of memory."""
+
+_COARSEST_S = 3600.0
+"""Most board time for which one epoch is left."""
+
+_STEP = 20
+"""Entries that are gone through for each that is appended, while a log is thinned: that takes less than 1 ms."""
 
 
 class EpochLogError(InputError):
@@ -130,14 +147,28 @@ class EpochLogWriter:
 
     A log that can't be written to any more ends there: the run that it is about goes on.
 
+    A log that has reached its bound is thinned: what it is to keep is written to a file beside it, a few entries with
+    each that is appended, and that file takes the log's place once it has all. So no append takes long, and a run that
+    is killed leaves a whole log, thinned or not. Where that can't be done, it is tried again later.
+
     Attributes:
         fault: The system's words for why the log ended early; None if it did not.
     """
 
-    def __init__(self, path: Path, header: LogHeader) -> None:
-        """Begin a new log; a file that is there is overwritten."""
+    def __init__(self, path: Path, header: LogHeader, *, bound_bytes: int = BOUND_BYTES) -> None:
+        """Begin a new log; a file that is there is overwritten.
+
+        Args:
+            path: The file.
+            header: What the log begins with.
+            bound_bytes: Length at which the log is thinned.
+        """
         self.fault: str | None = None
         self._path = path
+        self._bound = bound_bytes
+        self._next_bound = bound_bytes
+        self._every_s = 1.0
+        self._thinning: Generator[None, None, None] | None = None
         self._pack = msgpack.Packer().pack
         self._length = 0
         # Unbuffered: each entry is one write, and survives this process.
@@ -155,18 +186,47 @@ class EpochLogWriter:
             TypeError: A field is not a plain value.
         """
         self._write(self._pack({"kind": entry["kind"], "now_s": entry["now_s"], **entry}))
+        if self._thinning is None and self._length >= self._next_bound:
+            self._thinning = self._thin()
+        for _ in itertools.islice(self._thinning or (), _STEP):
+            pass
 
     def _write(self, packed: bytes) -> None:
         if self._file is None or self.fault is not None:
             return
         try:
-            if self._file.write(packed) != len(packed):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            _write_whole(self._file, packed)
             self._length += len(packed)
         except OSError as error:
             self.fault = error.strerror
             with contextlib.suppress(OSError):
                 self._file.truncate(self._length)  # no half of an entry at the end
+
+    def _thin(self) -> Generator[None, None, None]:
+        """Write what the log keeps to a file beside it, an entry a step, and put that file in the log's place."""
+        beside = self._path.with_name(f".{self._path.name}.new")
+        fresh: FileIO | None = None
+        try:
+            with self._path.open("rb") as log:
+                fresh = beside.open("w+b", buffering=0)
+                for kept in _kept(msgpack.Unpacker(log), self._length * 3 // 4, self._every_s):
+                    _write_whole(fresh, b"".join(map(self._pack, kept)))
+                    yield
+            os.replace(beside, self._path)
+            fresh, self._file = self._file, fresh
+            assert self._file is not None
+            self._length = self._file.tell()
+            if self._length > self._bound // 2:
+                self._every_s = min(2 * self._every_s, _COARSEST_S)
+            self._next_bound = max(self._bound, self._length + self._bound // 4)
+        except OSError:
+            self._next_bound = self._length + self._bound // 4
+        finally:
+            self._thinning = None
+            if fresh is not None:  # the file that was replaced, or the one that was to replace it
+                fresh.close()
+            with contextlib.suppress(OSError):
+                beside.unlink()
 
     def restore(self) -> None:
         """Write the log again where its file was removed meanwhile.
@@ -181,6 +241,8 @@ class EpochLogWriter:
 
     def close(self) -> None:
         """Close the file."""
+        if self._thinning is not None:
+            self._thinning.close()
         if self._file is not None:
             self._file.close()
 
@@ -191,6 +253,37 @@ class EpochLogWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _write_whole(file: FileIO, packed: bytes) -> None:
+    if file.write(packed) != len(packed):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _kept(maps: msgpack.Unpacker, old_bytes: int, every_s: float) -> Iterator[list[Entry]]:
+    """Yield, for each map of a log, those that are to be kept; epochs within its first `old_bytes` are merged."""
+    yield [next(maps)]  # the header
+    thinner = Thinner(every_s)
+    while maps.tell() < old_bytes:
+        yield thinner.take(next(maps))
+    yield thinner.end()
+    for entry in maps:
+        yield [entry]
+
+
+def begun_log(path: Path) -> bool:
+    """Return True if a file may be a log; False where it is missing, or ends within its header.
+
+    A run leaves such a file that was killed, or whose disk was full, before it could write more.
+    """
+    try:
+        with path.open("rb") as file:
+            next(msgpack.Unpacker(file))
+    except (StopIteration, FileNotFoundError):
+        return False
+    except (OSError, msgpack.UnpackException, ValueError):
+        return True  # `read_epoch_log` says what is wrong with it
+    return True
 
 
 def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
@@ -205,7 +298,7 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
             maps = msgpack.Unpacker(file)
             header = _header(path, next(maps, None))
             for number, entry in enumerate(maps, start=1):
-                if not (isinstance(entry, dict) and {"kind", "now_s"} <= entry.keys()):
+                if not _is_entry(entry):
                     raise EpochLogError(f"{path}: entry {number} is damaged; {_FIX}")
                 entries.append(entry)
     except OSError as error:
@@ -215,6 +308,12 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
     except (msgpack.UnpackException, ValueError) as error:
         raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_FIX}") from error
     return header, entries
+
+
+def _is_entry(value: object) -> bool:
+    return (
+        isinstance(value, dict) and isinstance(value.get("kind"), str) and isinstance(value.get("now_s"), int | float)
+    )
 
 
 _HEADER = TypeAdapter(LogHeader)

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from scheduler.messages import RequestFault
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
-from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, read_epoch_log
+from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, begun_log, read_epoch_log
 from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
 from workloads.results.stored_requests import (
     EPOCHS_FILE,
@@ -29,6 +29,7 @@ from workloads.results.stored_requests import (
     write_run,
 )
 from workloads.results.summary import Summary, SummaryError, read_summary
+from workloads.results.thinning import THINNED, Thinned
 
 __all__ = [
     "EPOCHS_FILE",
@@ -242,6 +243,7 @@ class StoredRun:
         arrivals_s: Arrivals of all requests of each app, shape (m,).
         cut_short: Reason why the run did not come to its end; None if it did, or if nothing was left to say it.
         missing: Lines on what the directory lacks.
+        thinned: The part of the log that is thinned; None if it has every epoch.
     """
 
     path: Path
@@ -259,6 +261,7 @@ class StoredRun:
     arrivals_s: dict[str, FloatArray]
     cut_short: str | None = None
     missing: tuple[str, ...] = ()
+    thinned: Thinned | None = None
 
 
 def read_run(run_dir: str | PathLike[str]) -> StoredRun:
@@ -270,7 +273,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
     path = Path(run_dir)
     if not path.is_dir():
         raise RunDirError(f"{path}: there is no such directory; give what `gearshift run --out DIR` wrote.")
-    has_summary, has_log = (path / SUMMARY_FILE).is_file(), (path / EPOCHS_FILE).is_file()
+    has_summary, has_log = (path / SUMMARY_FILE).is_file(), begun_log(path / EPOCHS_FILE)
     if not has_log and not has_summary:
         raise RunDirError(
             f"{path}: holds neither {SUMMARY_FILE} nor {EPOCHS_FILE}; give what `gearshift run --out DIR` wrote."
@@ -320,6 +323,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         arrivals_s=arrivals_s,
         cut_short=cuts[-1].reason if cuts else None,
         missing=tuple(missing),
+        thinned=next(iter(of_kind(THINNED, Thinned)), None),
     )
 
 

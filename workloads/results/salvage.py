@@ -21,6 +21,7 @@ from workloads.mix.mix import Target
 from workloads.results.epoch_log import Entry, LogHeader
 from workloads.results.summarize import AppRecords, summarize_app, summarize_manager
 from workloads.results.summary import EnergySummary, HostSummary, Summary, UnitSummary, energy_summary
+from workloads.results.thinning import changes_of, stood_for
 
 CUT_SHORT = "cut_short"
 """Kind of the log's entry on a run that did not come to its end."""
@@ -88,6 +89,8 @@ def salvage(
         raise SalvageError("its log is of an earlier version, which does not say what was asked of the apps")
     if not header.targets.keys() == header.accuracies.keys() == header.ladders.keys():
         raise SalvageError("the header of its log names other apps in one place than in another")
+    if any(len(ladder) != len(header.accuracies[name]) for name, ladder in header.ladders.items()):
+        raise SalvageError("the header of its log has accuracies of other sub-networks than it names")
     end_s = end_of(remains) if now_s is None else min(now_s, header.duration_s)
     epochs = [entry for entry in remains.entries if entry["kind"] == "epoch" and 0 <= entry["now_s"] <= end_s]
     if not epochs or end_s <= 0:
@@ -122,7 +125,7 @@ def salvage(
         units={unit: _unit(unit, remains.entries, epochs) for unit in header.units_mhz},
         energy=energy,
         manager=summarize_manager(
-            epochs=len(epochs),
+            epochs=sum(stood_for(epochs)),
             overruns=_overruns(epochs, header.epoch_ms / 1000),
             solve_ms=[entry["solve_ms"] for entry in epochs if entry.get("solve_ms") is not None],
         ),
@@ -157,15 +160,24 @@ def _logged_gears(entries: Sequence[Entry], app: str) -> list[Gear]:
 
 def _unit(unit: str, entries: Sequence[Entry], epochs: Sequence[Entry]) -> UnitSummary:
     """Return the use of a unit as the epochs saw it."""
-    points = [epoch["units"][unit] for epoch in epochs if unit in epoch["units"]]
+    points = [
+        (epoch["units"][unit], times)
+        for epoch, times in zip(epochs, stood_for(epochs), strict=True)
+        if unit in epoch["units"]
+    ] or [({"busy": 0.0, "mhz": 0.0}, 1)]
+    times = [float(times) for _, times in points]
     return UnitSummary(
-        busy=float(np.clip(np.mean([point["busy"] for point in points] or [0.0]), 0.0, 1.0)),
-        clock_changes=sum(entry["kind"] == "clock" and entry.get("unit") == unit for entry in entries),
-        mean_mhz=float(np.mean([point["mhz"] for point in points] or [0.0])),
+        busy=float(np.clip(np.average([point["busy"] for point, _ in points], weights=times), 0.0, 1.0)),
+        clock_changes=sum(
+            changes_of(entry) for entry in entries if entry["kind"] == "clock" and entry.get("unit") == unit
+        ),
+        mean_mhz=float(np.average([point["mhz"] for point, _ in points], weights=times)),
     )
 
 
 def _overruns(epochs: Sequence[Entry], epoch_s: float) -> int:
     """Return how many epochs are missing between those that were noted."""
     gaps_s = np.diff([entry["now_s"] for entry in epochs])
-    return int(sum(max(0, round(gap_s / epoch_s) - 1) for gap_s in gaps_s)) if epoch_s > 0 else 0
+    noted = stood_for(epochs)[1:]
+    missing = (round(gap_s / epoch_s) - times for gap_s, times in zip(gaps_s, noted, strict=True))
+    return int(sum(max(0, times) for times in missing)) if epoch_s > 0 else 0

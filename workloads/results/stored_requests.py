@@ -6,8 +6,6 @@ records are in a file of their own, to which its worker appends; a run that was 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.records import RECORD, Status, read_records
+from actors.whole_file import whole
 from scheduler.errors import InputError
 from workloads.mix.arrivals import FloatArray
 from workloads.results.requests import first_ends
@@ -59,7 +58,7 @@ def write_run(
         OSError: One of the files can't be written; no half of it is left.
     """
     # The summary first: it is small, and where a disk is full it may still fit.
-    with _whole(run_dir / SUMMARY_FILE) as fresh:
+    with whole(run_dir / SUMMARY_FILE) as fresh:
         fresh.write_text(summary.to_json() + "\n", encoding="utf-8")
     write_requests(run_dir, records, arrivals_s)
 
@@ -81,22 +80,9 @@ def write_requests(run_dir: Path, records: Mapping[str, Records], arrivals_s: Ma
     path = run_dir / REQUESTS_FILE
     arrays: dict[str, NDArray[Any]] = {_RECORDS + app: array for app, array in records.items()}
     arrays.update({_ARRIVALS + app: times_s for app, times_s in arrivals_s.items()})
-    with _whole(path) as fresh, fresh.open("wb") as file:
+    with whole(path) as fresh, fresh.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     return path
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Any:
-    """Give a name to write a file under, which takes the file's own name once it is whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        yield fresh
-        os.replace(fresh, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
-        raise
 
 
 def read_requests(

@@ -28,6 +28,7 @@ from typing import Any, Literal
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from actors.whole_file import whole
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError
 from scheduler.messages import Event, UnitLimited
@@ -167,10 +168,14 @@ def _check_sample(number: int, sample: Sample, board: Board) -> None:
 
 
 def write_trace(path: Path, trace: BoardTrace) -> None:
-    """Write a trace; a file that is there is overwritten."""
+    """Write a trace; a file that is there is overwritten.
+
+    Raises:
+        OSError: it can't be written; no half of it is left.
+    """
     pack = msgpack.Packer().pack
     header = {name: getattr(trace, name) for name in ("mix", "policy", "seed", "source", "period_ms")}
-    with path.open("wb") as file:
+    with whole(path) as fresh, fresh.open("wb") as file:
         file.write(pack({"format": _FORMAT, "schema": SCHEMA, "board": asdict(trace.board), **header}))
         for sample in trace.samples:
             file.write(pack(asdict(sample)))

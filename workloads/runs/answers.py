@@ -12,6 +12,11 @@ ANSWER_WALL_S = 60.0
 """Longest wait for an actor to start or to stop; a stalled machine gets this long."""
 
 
+def has_died(error: RunError) -> bool:
+    """Return True if what was called is a process that has died."""
+    return isinstance(error.__cause__, ray.exceptions.RayActorError)
+
+
 def answer(call: Any, who: str, timeout_s: float = ANSWER_WALL_S) -> Any:
     """Wait for the answer to a call, and return it.
 

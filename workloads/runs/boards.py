@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.agent.checks import with_known_transitions
+from actors.agent.devices.topology import cpus_named, isolated_cpus
 from actors.agent.machine import Machine
 from actors.agent.sensors import SensorError, check_sensors
 from actors.board_schema import BoardError
 from actors.cluster import HOST, check_host, default_board_path, find_board, find_sources, host
+from actors.control_groups import quota
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.mix.errors import choice
@@ -26,6 +28,32 @@ def host_notices(board: Board | str | Path | None, machine: Machine | None = Non
     if isinstance(board, Board) or str(board).partition(":")[0] != HOST or Path(HOST).exists():
         return []
     return [f"{remark.unit or HOST}: {remark.text}" for remark in host(machine).remarks if remark.matters]
+
+
+def cpu_notices(board: Board, machine: Machine) -> list[str]:
+    """Return what a user must know of a board's CPUs before a run: isolated ones, and a quota on CPU time.
+
+    Args:
+        board: the board.
+        machine: the machine that is the board.
+    """
+    said = []
+    for unit in board.units:
+        apart = {*unit.cpus}.intersection(isolated_cpus(machine.tree))
+        if apart:
+            text = f"{unit.name}: networks run on {cpus_named(apart)}, isolated (isolcpus), and all else elsewhere"
+            if len(apart) > 1:
+                text += ". The kernel spreads no threads over isolated CPUs: several may be no faster than one"
+            said.append(text)
+    bound = quota(machine.tree)
+    usable = len(machine.affinity.granted())
+    if bound is not None and bound.cores < usable:
+        said.append(
+            f"a quota holds this process to {bound.cores:.0%} of one core's time ({bound.path}): once it is used up, "
+            "everything stands still for a moment, and requests are late; lift it (--cpus of a container, CPUQuota "
+            "of a service)"
+        )
+    return said
 
 
 def open_board(board: Board | str | Path | None, backend: str = "ray", machine: Machine | None = None) -> Board:

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from actors.clock import BoardClock
+from scheduler.board import Board
+from supernets.cpus import usable
 from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
 
@@ -45,12 +47,22 @@ class Gap:
     lost_ms: float
 
 
+def cpus_to_watch(board: Board) -> list[int]:
+    """Return the cores on which a run has its processes: those of this process's mask, and isolated ones of the board.
+
+    Args:
+        board: the board that this machine is.
+    """
+    theirs = {cpu for unit in board.units for cpu in unit.cpus}
+    return sorted(os.sched_getaffinity(0) | (theirs & usable()))
+
+
 class HostSentinel:
     """A watch over cores between `start` and `stop`; usable as a context manager.
 
     Attributes:
         cpus: The kernel's numbers of the cores watched.
-        gaps: The gaps found, in order of time; empty until `stop`.
+        gaps: The longest gaps, at most 256, in order of time; empty until `stop`.
     """
 
     def __init__(self, cpus: Sequence[int], clock: BoardClock) -> None:
@@ -67,7 +79,7 @@ class HostSentinel:
         Raises:
             ValueError: A core does not exist or is not allowed to this process.
         """
-        allowed = os.sched_getaffinity(0)
+        allowed = usable()
         if strange := [cpu for cpu in self.cpus if cpu not in allowed]:
             raise ValueError(f"cpus {strange!r} cannot be watched; this process may use {sorted(allowed)}.")
         # -P: nothing beside the script may stand in for a module of the standard library.
@@ -95,13 +107,16 @@ class HostSentinel:
         if not said:
             # It was killed, so nothing is known.
             return
-        self.gaps = tuple(Gap(cpu=cpu, at_s=at_s, lost_ms=lost_ms) for cpu, at_s, lost_ms in json.loads(said))
+        found = json.loads(said)
+        self.gaps = tuple(Gap(cpu=cpu, at_s=at_s, lost_ms=lost_ms) for cpu, at_s, lost_ms in found["gaps"])
         stolen_s = (
             None
             if self._steal_at_start_s is None or steal_at_stop_s is None
             else steal_at_stop_s - self._steal_at_start_s
         )
-        self._result = summarize(self.gaps, cores=len(self.cpus), elapsed_s=elapsed_s, steal_s=stolen_s)
+        self._result = summarize(
+            self.gaps, found["lost_ms"], cores=len(self.cpus), elapsed_s=elapsed_s, steal_s=stolen_s
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,13 +132,16 @@ class HostSentinel:
         return self._result
 
 
-def summarize(gaps: Sequence[Gap], *, cores: int, elapsed_s: float, steal_s: float | None) -> HostSummary:
+def summarize(
+    gaps: Sequence[Gap], lost_ms: float, *, cores: int, elapsed_s: float, steal_s: float | None
+) -> HostSummary:
     """Sum gaps up.
 
     Gaps of 30 and 10 ms on two cores that were watched for 1 s make a share of 0.02, and a void run.
 
     Args:
-        gaps: Gaps of all cores.
+        gaps: The longest gaps of all cores.
+        lost_ms: Length of all gaps together, board time.
         cores: Number of cores that were watched.
         elapsed_s: Time of the watch, board time.
         steal_s: Time that a hypervisor took, as the kernel counts it; None where it does not say.
@@ -132,8 +150,7 @@ def summarize(gaps: Sequence[Gap], *, cores: int, elapsed_s: float, steal_s: flo
         The longest gap (0 where there was none) and the share of time lost in gaps, mean over the cores; void
         where that is more than `VOID_SHARE`.
     """
-    lost_s = sum(gap.lost_ms for gap in gaps) / 1000
-    share = min(1.0, lost_s / (cores * elapsed_s)) if elapsed_s > 0 else None
+    share = min(1.0, lost_ms / 1000 / (cores * elapsed_s)) if elapsed_s > 0 else None
     return HostSummary(
         steal_s=steal_s,
         stall_ms_max=max((gap.lost_ms for gap in gaps), default=0.0),

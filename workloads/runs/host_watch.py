@@ -4,13 +4,14 @@ It runs as a script, uses the standard library and `actors.clock` alone, and has
 own process a thread that is preempted while it holds the interpreter's lock would look like a stall of the machine.
 
 Arguments: `zero_s` and `time_scale` of the run's `BoardClock`, then the cores. It writes a line `ready` once it
-watches. It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON list of
-gaps, [cpu, at_s, lost_ms] each.
+watches. It ends when its standard input ends, as it also does when the run is killed; then it writes one JSON map:
+`gaps`, the 256 longest, [cpu, at_s, lost_ms] each in order of time, and `lost_ms`, the length of all together.
 
 When a core goes offline (nvpmodel, hotplug), the kernel lets its thread run anywhere, and leaves it so when the core is
 back; the thread is then put back onto it.
 """
 
+import heapq
 import json
 import os
 import select
@@ -30,14 +31,49 @@ GAP_S = 0.005
 REPIN_S = 0.1
 """Wall time between two looks whether the threads are still where they should be."""
 
+MOST_GAPS = 256
+"""Gaps that are kept: a machine that stalls for weeks has any number."""
 
-def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping: threading.Event) -> None:
-    """Look at the clock every `PERIOD_S` and append every gap of more than `GAP_S`, until told to stop.
+
+class Gaps:
+    """The longest gaps of all cores, and the length of all. Safe to use from several threads.
+
+    Attributes:
+        lost_ms: Length of all gaps together, board time.
+    """
+
+    def __init__(self) -> None:
+        self.lost_ms = 0.0
+        self._longest: list[tuple[float, float, int]] = []  # a heap: the shortest comes first
+        self._lock = threading.Lock()
+
+    def add(self, cpu: int, at_s: float, lost_ms: float) -> None:
+        """Add one gap."""
+        with self._lock:
+            self.lost_ms += lost_ms
+            heapq.heappush(self._longest, (lost_ms, at_s, cpu))
+            if len(self._longest) > MOST_GAPS:
+                heapq.heappop(self._longest)
+
+    def in_time(self) -> list[tuple[int, float, float]]:
+        """Return the longest gaps in order of time, as (cpu, begin in s, length in ms)."""
+        with self._lock:
+            return sorted(((cpu, at_s, lost_ms) for lost_ms, at_s, cpu in self._longest), key=lambda gap: gap[1])
+
+    def clear(self) -> None:
+        """Forget all gaps."""
+        with self._lock:
+            self.lost_ms = 0.0
+            self._longest.clear()
+
+
+def watch(cpu: int, clock: Clock, gaps: Gaps, stopping: threading.Event) -> None:
+    """Look at the clock every `PERIOD_S` and note every gap of more than `GAP_S`, until told to stop.
 
     Args:
         cpu: The kernel's number of the core that the thread is on.
         clock: Board time.
-        gaps: List that each gap is appended to, as (cpu, begin in s, length in ms), board time.
+        gaps: What each gap is added to, in board time.
         stopping: Event that ends the watch.
     """
     looked_s = clock.now_s()
@@ -45,7 +81,7 @@ def watch(cpu: int, clock: Clock, gaps: list[tuple[int, float, float]], stopping
         clock.sleep_until(looked_s + PERIOD_S)
         now_s = clock.now_s()
         if now_s - looked_s > GAP_S:
-            gaps.append((cpu, looked_s, (now_s - looked_s) * 1000))
+            gaps.add(cpu, looked_s, (now_s - looked_s) * 1000)
         looked_s = now_s
 
 
@@ -55,7 +91,7 @@ def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     clock = BoardClock(zero_s, time_scale)
     stopping = threading.Event()
-    gaps: list[tuple[int, float, float]] = []
+    gaps = Gaps()
     threads = []
     places: dict[int, int] = {}  # by the kernel's number of a thread, its core
     for cpu in cpus:
@@ -82,7 +118,7 @@ def main(zero_s: float, time_scale: float, cpus: list[int]) -> None:
         thread.join()
     # Nobody listens any more if the run was killed.
     with suppress(BrokenPipeError):
-        print(json.dumps(sorted(gaps, key=lambda gap: gap[1])), flush=True)
+        print(json.dumps({"gaps": gaps.in_time(), "lost_ms": gaps.lost_ms}), flush=True)
 
 
 if __name__ == "__main__":

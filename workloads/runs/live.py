@@ -8,43 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 
-from actors.agent.devices import DeviceError
-from actors.agent.hold import recover
 from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
 from actors.control.loop import LoopFigures
 from actors.control.manager_actor import manager_actor
-from actors.remote import agent_actor, executor_actor, ledger_path, worker_actor
+from actors.remote import executor_actor, worker_actor
 from actors.session import RaySession
-from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from scheduler.views import Gear
-from workloads.mix.arrivals import Saturate
 from workloads.mix.briefing import DRAIN_S, drained_s
 from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
 from workloads.results.summary import Summary, UnitSummary
 from workloads.results.trace import record_run
-from workloads.runs.answers import ANSWER_WALL_S, answer
+from workloads.runs.agent_lives import AgentLives
+from workloads.runs.answers import ANSWER_WALL_S, answer, has_died
 from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
-from workloads.runs.host import HostSentinel
+from workloads.runs.host import HostSentinel, cpus_to_watch
 from workloads.runs.manager_lives import ManagerLives, manager_task
-from workloads.runs.plan import AppPlan, RunPlan
+from workloads.runs.plan import RunPlan
 from workloads.runs.result_files import ResultFiles, header_of
 from workloads.runs.troubles import TroubleBook
+from workloads.runs.worker_specs import executor_path, worker_spec
 
 _LEAD_WALL_S = 2.5
 """Wall time from the start of board time to t = 0: the first gears are prepared, pinned and active by then."""
@@ -57,9 +52,6 @@ _LAST_WORD_WALL_S = 1.0
 
 _DRAINED_WALL_S = 10.0
 """Longest wait for a worker's last word after its end: one whose process is stopped has none."""
-
-_RESTORE_WALL_S = 2.0
-"""Longest wait for the board to be given back when a run is cut short."""
 
 Entry = dict[str, Any]
 
@@ -91,7 +83,7 @@ class LiveRun:
         self._directory = session.directory / f"run-{time.monotonic_ns()}"
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
-        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
         self._results = ResultFiles(out, header_of(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._troubles = TroubleBook()
@@ -100,9 +92,8 @@ class LiveRun:
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
         self._ends_s: dict[str, float] = {}
-        self._agent: Any = None
+        self._agents = AgentLives(plan, self._directory)
         self._manager: Any = None
-        self._totals: Any = None
         self._until_s = math.inf if endless else plan.mix.duration_s + DRAIN_S
         self._lives = ManagerLives()
 
@@ -129,29 +120,31 @@ class LiveRun:
         plan, directory = self.plan, self._directory
         directory.mkdir(mode=0o700)
         self._results.begin(directory)
-        self._agent = agent_actor(plan.board, tuple(plan.apps), directory, plan.machine)
+        self._agents.start()
         for unit, device in plan.devices.items():
-            self._executors[unit] = executor_actor(self._executor_path(unit), device)
-        for slot, (name, app) in enumerate(plan.apps.items()):
-            spec = self._spec(app, slot, self._arrivals_s[name])
+            self._executors[unit] = executor_actor(executor_path(plan, unit, directory), device)
+        for name, app in plan.apps.items():
+            records, arrivals_s = self._results.link(name), self._arrivals_s[name]
+            spec = worker_spec(plan, name, directory, arrivals_s=arrivals_s, records=records, endless=self._endless)
             self._workers[name] = worker_actor(spec, app.source, app.app.on_result, directory)
         self._manager = manager_actor(manager_task(plan, self._until_s), directory)
         answer([actor.__ray_ready__.remote() for actor in self._actors()], "a process of the run")
         # Board time begins only when every process is there, so that none of them starts late into the run.
         self._clock = BoardClock(time.monotonic() + _LEAD_WALL_S, plan.time_scale)
         write_clock(directory, self._clock)
-        answer(self._agent.begin.remote(), "the board agent")
-        for executor in self._executors.values():
-            self._agent.watch.remote(executor.pid.remote())
+        self._agents.begin(self._clock, math.inf if self._endless else plan.mix.duration_s)
+        self._watch_executors()
         first = {name: worker.begin.remote() for name, worker in self._workers.items()}
         begun = [self._begun(name, call) for name, call in first.items()]
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
-        answer(self._manager.begin.remote(self._workers, self._agent, self._pids), "the manager")
-        self._sentinel = HostSentinel(sorted(os.sched_getaffinity(0)), self._clock)
+        answer(self._manager.begin.remote(self._workers, self._agents.handle, self._pids), "the manager")
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
         self._sentinel.start()
-        self._agent.mark.remote(0.0)
-        self._totals = None if self._endless else self._agent.totals.remote(plan.mix.duration_s)
+
+    def _watch_executors(self) -> None:
+        for executor in self._executors.values():
+            self._agents.handle.watch.remote(executor.pid.remote())
 
     def _begun(self, name: str, call: Any) -> WorkerStatus:
         """Return the status of a worker that begins; one that dies meanwhile is asked again when Ray has it back."""
@@ -169,13 +162,13 @@ class LiveRun:
     def watch(self, listener: Listener) -> None:
         """Keep the log until the mix is over; applications that end earlier are drained on the way."""
         end_s = self.plan.mix.duration_s
-        self._clock.sleep_until(0.0)
         while self._clock.now_s() < end_s:
             self.poll(listener)
             time.sleep(min(_POLL_WALL_S, max(0.0, self._clock.wall_s(end_s - self._clock.now_s()))))
 
     def poll(self, listener: Listener) -> None:
         """Take new log entries, and drain applications whose time in the mix is over."""
+        self._tend_agent(listener)
         now_s = self._clock.now_s()
         try:
             entries = answer(self._manager.take_log.remote(), "the manager")
@@ -189,8 +182,6 @@ class LiveRun:
         for entry in entries:
             self._keep(entry)
             listener.on_entry(entry)
-        if self._totals is not None and ray.wait([self._totals], timeout=0)[0]:
-            answer(self._totals, "the board agent")  # a call that waits on the agent, and fails at once when it dies
         listener.on_time(now_s)
         if self._claim is not None and self._claim.look() and not self._shared:
             self._shared = True
@@ -201,13 +192,37 @@ class LiveRun:
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
 
+    def _tend_agent(self, listener: Listener) -> None:
+        """Start a board agent in place of one that died; nobody sets clocks or pins workers until it is there."""
+        if not self._agents.lost():
+            return
+        self._say(listener, "part_lost", part="agent", reason="died")
+        if not self._agents.is_wanted(self._clock.now_s()):
+            return
+        self._agents.replace()
+        self._watch_executors()
+        with contextlib.suppress(RunError):  # a manager that is dead too is found so, and another is told
+            answer(self._manager.use_agent.remote(self._agents.handle), "the manager")
+        self._say(listener, "part_back", part="agent")
+
     def _replace_manager(self, listener: Listener) -> None:
         """Start a manager in place of one that died; workers serve on meanwhile in the gears that they have."""
         self._manager = manager_actor(manager_task(self.plan, self._until_s), self._directory)
-        answer(self._manager.__ray_ready__.remote(), "the new manager")
-        told, self._pids = self._lives.take_over(self._workers, self._agent, self._pids)
-        answer(self._manager.begin.remote(self._workers, self._agent, self._pids, told), "the new manager")
-        self._say(listener, "part_back", part="manager")
+        while True:
+            self._tend_agent(listener)
+            agent = self._agents.handle
+            try:
+                answer(self._manager.__ray_ready__.remote(), "the new manager")
+                told, self._pids = self._lives.take_over(self._workers, agent, self._pids)
+                answer(self._manager.begin.remote(self._workers, agent, self._pids, told), "the new manager")
+            except RunError as error:
+                if not has_died(error):
+                    raise
+                if self._agents.has_died:
+                    continue
+                return  # the manager died once more, as the next look at it will tell
+            self._say(listener, "part_back", part="manager")
+            return
 
     def finish(self, listener: Listener) -> Summary:
         """End what still runs, add everything up, and write the run directory.
@@ -222,11 +237,11 @@ class LiveRun:
                 end_s = min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
                 self._drains[name] = self._drain(name, end_s)
         statuses = self._drained()
-        figures = answer(self._manager.finish.remote(), "the manager")
-        self.poll(listener)
+        figures = self._figures(listener)
+        self._tend_agent(listener)
         self._sentinel.stop()
-        totals = answer(self._totals or self._agent.totals.remote(now_s), "the board agent")
-        handed_back = answer(self._agent.restore.remote(), "the board agent")
+        totals = self._agents.totals(now_s)
+        handed_back = self._agents.hand_back()
         if handed_back.left_alone or handed_back.failed:
             entry = {"kind": "handed_back", "now_s": now_s, "lines": handed_back.lines()}
             self._keep(entry)
@@ -248,6 +263,21 @@ class LiveRun:
         )
         return summary
 
+    def _figures(self, listener: Listener) -> LoopFigures:
+        """End the manager's loop, take the rest of its log, and return its measurements of itself.
+
+        One that died at the very end leaves nothing undone, but what it has measured of itself.
+        """
+        try:
+            figures: LoopFigures = answer(self._manager.finish.remote(), "the manager")
+            self.poll(listener)
+            return figures
+        except RunError as error:
+            if not has_died(error) or self._endless:
+                raise
+            self._say(listener, "part_lost", part="manager", reason="died")
+            return LoopFigures(epochs=self._lives.epochs)
+
     def cut_short(self, error: BaseException) -> Failure:
         """Make and write a summary of a run that did not come to its end, of what there is of it.
 
@@ -260,13 +290,12 @@ class LiveRun:
         if now_s <= 0.0:
             return Failure(reason=reason)
         until_s = time.monotonic() + _LAST_WORD_WALL_S
-        log, totals = self._manager.take_log.remote(), self._agent.totals_now.remote()
+        log = self._manager.take_log.remote()
         with contextlib.suppress(RunError):
             for entry in answer(log, "the manager", _LAST_WORD_WALL_S):
                 self._keep(entry)
-        energy = NO_ENERGY
-        with contextlib.suppress(RunError):
-            energy = energy_of(answer(totals, "the board agent", max(0.0, until_s - time.monotonic())))
+        totals = self._agents.totals_now(now_s, max(0.0, until_s - time.monotonic()))
+        energy = NO_ENERGY if totals is None else energy_of(totals)
         self._sentinel.stop()
         failure = self._results.cut_short(reason, error, now_s, self._gears, energy, self._sentinel.result())
         for entry in self._troubles.end({}, failure.summary, now_s) if failure.summary is not None else ():
@@ -275,24 +304,14 @@ class LiveRun:
 
     def kill(self) -> None:
         """Give the board back and end all actors that have started, so that the same Ray can take another run."""
-        with contextlib.suppress(ray.exceptions.RayError):
-            if self._agent is not None:
-                ray.get(self._agent.restore.remote(), timeout=_RESTORE_WALL_S)
+        self._agents.kill()
         for actor in self._actors():
             ray.kill(actor)
         self._results.close()
-        self._give_back()
         self._sentinel.stop()
 
-    def _give_back(self) -> None:
-        """Give the board back in place of an agent that died or hung; its hold ends with its process."""
-        until_s = time.monotonic() + _RESTORE_WALL_S
-        with contextlib.suppress(DeviceError, OSError):  # the journal stays, and the next start reports it
-            while recover(self.plan.machine) is None and time.monotonic() < until_s:
-                time.sleep(0.05)
-
     def _actors(self) -> list[Any]:
-        actors = [self._agent, *self._executors.values(), *self._workers.values(), self._manager]
+        actors = [self._agents.handle, *self._executors.values(), *self._workers.values(), self._manager]
         return [actor for actor in actors if actor is not None]
 
     def _drain(self, name: str, end_s: float) -> Any:
@@ -323,33 +342,6 @@ class LiveRun:
         self._lives.note(entry)
         self._troubles.note(entry)
         self._results.log.append(entry)
-
-    # ------------------------------------------------------------ what actors are told
-
-    def _spec(self, plan: AppPlan, slot: int, arrivals_s: NDArray[np.float64]) -> WorkerSpec:
-        app = plan.app
-        return WorkerSpec(
-            app=app.name,
-            board=self.plan.board,
-            ledger_path=str(ledger_path(self._directory)),
-            slot=slot,
-            arrivals_s=arrivals_s,
-            saturate=isinstance(app.arrivals, Saturate),
-            segments=tuple((t.from_s, t.latency_ms) for t in plan.presence.targets),
-            floors=tuple((t.from_s, t.min_accuracy) for t in plan.presence.targets),
-            until_s=math.inf if self._endless else plan.presence.to_s,
-            queue_bound=app.queue_bound(plan.presence.length_s),
-            drop=app.drop,
-            artifacts=plan.artifacts,
-            profile=plan.profile,
-            seed=self.plan.seed,
-            records_path=str(self._results.link(app.name)),
-            executors={unit: str(self._executor_path(unit)) for unit in self.plan.devices},
-        )
-
-    def _executor_path(self, unit: str) -> Path:
-        # By number: a socket's path has at most 107 characters, and a unit's name may be long.
-        return self._directory / f"executor-{list(self.plan.devices).index(unit)}"
 
     # ------------------------------------------------------------ what came of it
 

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-import ray
-
 from actors.control.manager_actor import ManagerTask, TakeOver
 from actors.worker.status import WorkerStatus
 from scheduler.messages import Standing
 from workloads.mix.briefing import app_spec
-from workloads.runs.answers import answer
+from workloads.runs.answers import answer, has_died
 from workloads.runs.failure import RunError
 from workloads.runs.plan import RunPlan
 
@@ -57,6 +55,11 @@ class ManagerLives:
         if entry["kind"] == "epoch":
             self._epoch, self._epoch_s = entry["epoch"], entry["now_s"]
 
+    @property
+    def epochs(self) -> int:
+        """Number of the last epoch that was logged."""
+        return self._epoch
+
     def manager_lost(self, error: RunError) -> bool:
         """Count a lost manager; return True if another one is to take over.
 
@@ -64,7 +67,7 @@ class ManagerLives:
         another would fail likewise.
         """
         self._managers += 1
-        return self._managers <= MOST_MANAGERS and isinstance(error.__cause__, ray.exceptions.RayActorError)
+        return self._managers <= MOST_MANAGERS and has_died(error)
 
     def take_over(
         self, workers: Mapping[str, Any], agent: Any, pids: Mapping[str, int]

@@ -34,6 +34,7 @@ from workloads.mix.mix import Mix, Presence
 from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
 from workloads.runs.app_sources import source_of
+from workloads.runs.boards import cpu_notices
 from workloads.runs.options import check_options
 
 
@@ -206,13 +207,14 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
 
     Returns:
         Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
-        since a sensor cannot be read, which units were measured where they differ, that an engine can't run a model of
-        one's own, that weights are random, what was left out of a folder of pictures, or that an app gets noise as its
-        inputs.
+        since a sensor cannot be read, which CPUs are isolated, that a quota holds CPU time, which units were measured
+        where they differ, that an engine can't run a model of one's own, that weights are random, what was left out of
+        a folder of pictures, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
     said = [*plan.given_back, *plan.mix.notices(), *check_sensors(plan.board, plan.machine.tree)]
+    said += cpu_notices(plan.board, plan.machine)
     measured = where_measured(plan.board)
     said += [measured] if measured else []
     said += left_out_lines(app.ladder for app in plan.apps.values())

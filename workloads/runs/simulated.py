@@ -16,9 +16,10 @@ from workloads.mix.arrivals import External
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
 from workloads.mix.timeline import timeline
-from workloads.results.epoch_log import EpochLogWriter, log_header
+from workloads.results.epoch_log import EpochLogError, EpochLogWriter, log_header
 from workloads.results.run_dir import EPOCHS_FILE, write_run
 from workloads.results.trace import record_run
+from workloads.runs.failure import Failure, RunError
 from workloads.runs.options import check_options
 from workloads.simulator import Costs, Simulated, SimulationPlan
 
@@ -99,12 +100,25 @@ def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> No
     """Write the summary, the epoch log, the requests and the trace into a directory that is made if missing.
 
     The simulation must have kept its log.
+
+    Raises:
+        RunError: if a part of it can't be written; its failure has the summary.
     """
-    out.mkdir(parents=True, exist_ok=True)
     ladders = {app: profile.rungs for app, profile in plan.profiles.items()}
     header = log_header(plan, time_scale=1.0, emulated=False, ladders=ladders)
-    with EpochLogWriter(out / EPOCHS_FILE, header) as log:
-        for entry in simulated.entries:
-            log.append(entry)
-    write_run(out, simulated.summary, simulated.records, simulated.arrivals_s)
-    record_run(out, plan.board, plan.events, simulated=True)
+    fault, file = None, out / EPOCHS_FILE
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with EpochLogWriter(file, header) as log:
+            for entry in simulated.entries:
+                log.append(entry)
+        fault = log.fault
+        write_run(out, simulated.summary, simulated.records, simulated.arrivals_s)
+        if fault is None:
+            record_run(out, plan.board, plan.events, simulated=True)
+    except (OSError, EpochLogError) as error:
+        fault = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        file = Path(error.filename) if isinstance(error, OSError) and error.filename else out
+    if fault is not None:
+        reason = f"{file}: not all results could be written ({fault})"
+        raise RunError(Failure(reason=reason, summary=simulated.summary, is_whole=True))

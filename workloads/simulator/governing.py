@@ -13,6 +13,7 @@ from typing import Protocol
 from scheduler.governors import EdgeGovernor, Governor, HintedGovernor, next_sample_s
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.claim import CoreClaim
+from workloads.simulator.coming_clock import ComingClock
 
 _TICK_S = 1e-9
 """Times closer together than this are equal."""
@@ -24,12 +25,12 @@ class Governed(Protocol):
     Attributes:
         mhz: the clock in force.
         allowed: the clocks that it may take now, rising.
-        asked_s: when a change of clock was last asked for.
+        coming: the change of clock that was asked for last.
     """
 
     mhz: float
     allowed: tuple[float, ...]
-    asked_s: float
+    coming: ComingClock
 
     def core_busy_s(self) -> list[float]:
         """Return the time so far that each core was busy."""
@@ -114,7 +115,7 @@ class WorkingGovernor:
         for core in claim.cores:
             edges.edge(now_us, core, busy, self._unit.mhz, claim.slot)
         # The kernel's rate limit counts from the last change of clock (`sugov_should_update_freq`).
-        if edges.hooked and now_us - 1e6 * self._unit.asked_s >= edges.period_us:
+        if edges.hooked and now_us - 1e6 * self._unit.coming.asked_s >= edges.period_us:
             self.step()
 
     def _due_s(self) -> float:

@@ -26,7 +26,8 @@ from scheduler.request_clock import NO_PACES, Pace, clock_for
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.aside import AsideWork
 from workloads.simulator.claim import CoreClaim
-from workloads.simulator.core import SimulatedCore
+from workloads.simulator.coming_clock import ComingClock
+from workloads.simulator.core import SimulatedCore, UnitCores
 from workloads.simulator.governing import WorkingGovernor
 from workloads.simulator.residency import UnitMeters
 
@@ -49,7 +50,7 @@ class SimulatedUnit:
         spec: as given.
         mhz: the clock in force.
         allowed: the clocks that it may take now, rising.
-        asked_s: when a change of clock was last asked for.
+        coming: the change of clock that was asked for last.
         clock_changes: how often the clock changed so far.
         meters: where its time and energy went so far; `settle` brings them up to now.
         cpus_online: the CPUs in use, some of `BoardUnit.all_cpus`.
@@ -64,8 +65,7 @@ class SimulatedUnit:
         self.cpus_online = spec.all_cpus
         self._agenda = agenda
         self._on_request_clock = on_request_clock
-        self._cores = [SimulatedCore(agenda.now_s) for _ in range(spec.cores)]
-        self._online = self._cores
+        self._cores = UnitCores(spec, agenda.now_s)
         self._waiting: list[CoreClaim] = []
         """The most urgent first."""
         self._running: list[CoreClaim] = []
@@ -82,10 +82,7 @@ class SimulatedUnit:
         self._progress_ms = 0.0
         """Profiled time that a core taken since the start would have got through: the integral of the pace."""
         self._asked_mhz = spec.mhz[0]
-        self.asked_s = agenda.now_s
-        self._coming_mhz: float | None = None
-        """The clock under way, in force from `_comes_s`; None where there is none."""
-        self._comes_s = 0.0
+        self.coming = ComingClock(agenda, spec.transition_us, self._change)
         self._governor: WorkingGovernor | None = None
         self._request_paces: Mapping[int, Pace] = {}
         self._rest_mhz = spec.mhz[0]
@@ -106,7 +103,7 @@ class SimulatedUnit:
         if self._agenda.next_s - now_s <= _AT_ONCE_S:
             # Something else is due at this very moment and comes first: it may be a request with an earlier deadline.
             insort(self._waiting, claim, key=urgency)
-            self._agenda.at(now_s + _AT_ONCE_S, self._serve_due)
+            self._agenda.at(now_s + _AT_ONCE_S, self._serve)
         elif not self._waiting and not self._held & claim.mask:
             # The common case: nobody waits and the cores are free, so there is no queue to look through.
             self._begin(claim)
@@ -126,12 +123,9 @@ class SimulatedUnit:
 
     def claims(self) -> list[CoreClaim | None]:
         """Return the claim that has each core; None for a core that no request has."""
-        return [core.claim for core in self._cores]
+        return [core.claim for core in self._cores.all]
 
-    def _serve_due(self, _: object) -> None:
-        self._serve()
-
-    def _serve(self) -> None:
+    def _serve(self, _: object = None) -> None:
         """Give free cores to the claims that wait for them, one after another: each may let its cores go again."""
         while self._waiting and (claim := next_turn(self._waiting, self._held)) is not None:
             self._waiting.remove(claim)
@@ -144,7 +138,7 @@ class SimulatedUnit:
         now_s = self._agenda.now_s
         exit_us = 0.0
         for place in claim.cores:
-            core = self._cores[place]
+            core = self._cores.all[place]
             core.claim, core.since_s = claim, now_s
             for state in self.spec.idle_states:
                 if now_s - core.idle_since_s >= 1e-6 * state.residency_us:
@@ -185,7 +179,7 @@ class SimulatedUnit:
         now_s = self._agenda.now_s
         claim.end_s = -1.0
         for place in claim.cores:
-            core = self._cores[place]
+            core = self._cores.all[place]
             core.busy_s += now_s - core.since_s
             core.claim, core.idle_since_s = None, now_s
         self._held &= ~claim.mask
@@ -224,17 +218,11 @@ class SimulatedUnit:
 
     def _book(self, took_s: float, *, managing: bool) -> SimulatedCore:
         """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
-        (core,) = self._idlest(1)
+        (core,) = self._cores.idlest(1)
         core.busy_s += took_s
         idle = not (self._held or self._other_load or self.aside)
         self.meters.book(took_s, self._place, idle=idle, managing=managing)
         return core
-
-    def _idlest(self, count: int) -> list[SimulatedCore]:
-        """Return so many cores online for work that is no request: idle ones, then the last online again and again."""
-        online = self._online or self._cores[:1]
-        idle = [core for core in online if core.claim is None][:count]
-        return idle + [online[-1]] * (count - len(idle))
 
     def switch(self, on: bool) -> float:
         """Begin to take all CPUs offline, or to put them online again, while no request is here.
@@ -260,8 +248,7 @@ class SimulatedUnit:
         self._re_online()
 
     def _re_online(self) -> None:
-        there = self.cpus_online if self._is_on else ()
-        self._online = [core for core, cpu in zip(self._cores, self.spec.numbers, strict=True) if cpu in there]
+        self._cores.use(self.cpus_online if self._is_on else ())
 
     # ------------------------------------------------------------ clocks
 
@@ -356,17 +343,9 @@ class SimulatedUnit:
 
     def ask(self, mhz: float) -> None:
         """Have the lowest allowed clock of at least that in force after the transition latency."""
-        granted = at_least(mhz, self.allowed)
-        if granted == (self.mhz if self._coming_mhz is None else self._coming_mhz):
-            return
-        self._coming_mhz, self.asked_s = granted, self._agenda.now_s
-        self._comes_s = self._agenda.now_s + 1e-6 * self.spec.transition_us
-        self._agenda.at(self._comes_s, self._change, granted)
+        self.coming.ask(at_least(mhz, self.allowed), self.mhz)
 
     def _change(self, mhz: float) -> None:
-        if mhz != self._coming_mhz or self._agenda.now_s != self._comes_s:  # another one has been asked for meanwhile
-            return
-        self._coming_mhz = None
         if mhz == self.mhz:
             return
         self.settle()
@@ -390,8 +369,7 @@ class SimulatedUnit:
     def core_busy_s(self) -> list[float]:
         """Return the time so far that each core was taken, or used by others while it was not."""
         self.settle()
-        now_s = self._agenda.now_s
-        return [core.busy_s + (now_s - core.since_s if core.claim is not None else 0.0) for core in self._cores]
+        return self._cores.busy_s(self._agenda.now_s)
 
     def settle(self) -> None:
         """Bring progress and meters up to now.
@@ -406,17 +384,14 @@ class SimulatedUnit:
         self._progress_ms += span_s * self._pace
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
-            # Others use their share of every core online that no request has.
-            free = [core for core in self._online if core.claim is None]
-            for core in free:
-                core.busy_s += span_s * self._other_load
-            busy += self._other_load * len(free)
-            active += self._other_load * len(free)
+            others = self._other_load * self._cores.pass_others_time(span_s, self._other_load)
+            busy += others
+            active += others
         aside = len(self.aside)
         if aside:
             self.aside.pass_time(span_s)
-            for core in self._idlest(aside):
+            for core in self._cores.idlest(aside):
                 core.busy_s += span_s
         self.meters.pass_time(
-            span_s, self._place, busy=busy + aside, active=active + aside, managing=aside, on=bool(self._online)
+            span_s, self._place, busy=busy + aside, active=active + aside, managing=aside, on=bool(self._cores.online)
         )

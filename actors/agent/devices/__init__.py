@@ -6,7 +6,7 @@ on any machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from actors.agent.devices.common import Device, DeviceError
 from actors.agent.devices.cpufreq import CpufreqClock
@@ -21,7 +21,7 @@ from actors.clock import Clock
 from actors.ledger.ledger import BoardLedger
 from scheduler.board import Board, BoardUnit
 
-__all__ = ["REAL_CLOCKS", "Device", "DeviceError", "open_clock", "open_device"]
+__all__ = ["REAL_CLOCKS", "Device", "DeviceError", "open_clock", "open_device", "put_online"]
 
 REAL_CLOCKS: Mapping[str, Callable[[BoardUnit, Journal], RealClock]] = {
     "cpufreq": CpufreqClock,
@@ -47,6 +47,22 @@ def open_clock(board: Board, unit: BoardUnit, journal: Journal) -> RealClock:
     if unit.dvfs == "nvml":  # several cards are told apart by their units' places
         return NvmlClock(unit, journal, board.cuda_number(unit.name))
     return REAL_CLOCKS[unit.dvfs](unit, journal)
+
+
+def put_online(board: Board, units: Collection[str], journal: Journal) -> None:
+    """Put units online that a process before has switched off: the clock of one that is off shows nothing.
+
+    Args:
+        board: the board.
+        units: names of the units; emulated ones are left out.
+        journal: the board's journal, which that process has kept.
+
+    Raises:
+        DeviceError: if a CPU does not come.
+    """
+    for unit in board.units:
+        if unit.name in units and unit.may_switch_off and not unit.emulated:
+            UnitSwitch(unit, journal).on()
 
 
 def open_device(unit: BoardUnit, ledger: BoardLedger, clock: Clock, journal: Journal | None = None) -> Device:

@@ -97,6 +97,16 @@ class Device(ABC):
         self._enter_cpus()
         return took_ms
 
+    @property
+    def is_off(self) -> bool:
+        """True if it was switched off, and not on again."""
+        return not self._is_on
+
+    def found_off(self) -> None:
+        """Take in that the unit is switched off already: the agent that has done so is gone."""
+        self._is_on = False
+        self._enter_cpus()
+
     def _switch(self, on: bool) -> float:
         """Switch the CPUs themselves; see `switch`."""
         return 0.0

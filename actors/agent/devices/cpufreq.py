@@ -97,7 +97,10 @@ class CpufreqClock(RealClock):
             for policy in self._policies
         }
         self._by_speed = set_by_speed(self._policies)
-        self._governors: dict[str, str] = {}  # by name of the policy, the governor that it was given
+        # By name of the policy, the governor that it was given, perhaps by a process whose journal is gone on with.
+        self._governors = {
+            policy.name: given[0] for policy in self._policies if (given := journal.values(policy.governor.path))
+        }
         self._asked: float | str | None = None  # the clock in MHz, or the governor that has it
         self._limit_mhz: float | None = None  # the highest that the governor may choose, where that is held down
         self._away: set[str] = set()

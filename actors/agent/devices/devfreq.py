@@ -89,7 +89,9 @@ class DevfreqClock(RealClock):
         self._limits = Limits(journal, self._directory, "min_freq", "max_freq", self._table_hz[-1])
         self._governor = tree.knob(f"{self._directory}/governor")
         self._now = tree.knob(f"{self._directory}/cur_freq")
-        self._given: str | None = None  # the governor that it was given; None while it has the one that was found
+        # The governor that it was given, perhaps by a process whose journal is gone on with; None while it has the one
+        # that was found.
+        self._given: str | None = next(iter(journal.values(self._governor.path)), None)
         self._set_hz: int | None = None
         self._limit_hz: int | None = None  # the highest clock that a governor may take, where the run holds it down
         for mhz in unit.mhz:

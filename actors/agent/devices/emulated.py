@@ -25,6 +25,7 @@ class EmulatedDevice(Device):
         super().__init__(unit, ledger, clock)
         self._lock = threading.RLock()
         self._start()
+        self._asked_mhz = self.read().mhz  # that of an agent before, if there was one
 
     def _start(self) -> None:
         self._asked_mhz = self.unit.mhz[0]

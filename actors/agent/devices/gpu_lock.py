@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actors.agent.devices.journal import Found
+from actors.agent.devices.journal_files import Found
 from actors.agent.devices.nvml_library import Nvml, NvmlError
 from actors.agent.devices.sysfs import AwayError
 

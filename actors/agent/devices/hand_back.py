@@ -6,7 +6,7 @@ the driver after the agent's death, the next start, or `gearshift restore`. Doin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -15,7 +15,8 @@ from typing import Literal
 
 from actors.agent.devices.caps import passing_cap
 from actors.agent.devices.gpu_lock import gpu_of, lock_of
-from actors.agent.devices.journal import Found, JournalRead, Kind, Turnable, check_private, read_journals
+from actors.agent.devices.journal import Turnable
+from actors.agent.devices.journal_files import Found, JournalRead, Kind, check_private, read_journals
 from actors.agent.devices.limits import due
 from actors.agent.devices.nvml_library import NVIDIA_DRIVER, Nvml, NvmlError, open_nvml
 from actors.agent.devices.sysfs import AwayError, KnobError, Tree
@@ -23,6 +24,8 @@ from actors.agent.devices.sysfs import AwayError, KnobError, Tree
 # A clock domain without CPUs takes nothing, so CPUs come first. A governor starts within the limits that it finds. The
 # set speed and the tunables are there only once their governor is. A GPU's lock hangs together with none of them.
 _ORDER: tuple[Kind, ...] = ("online", "limit", "governor", "speed", "tunable", "gpu-lock")
+
+_GOVERNOR = "/scaling_governor"
 
 Outcome = Literal["as found", "put back", "left alone"]
 
@@ -61,7 +64,12 @@ class HandedBack:
 
 
 def hand_back(
-    tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml, *, dry_run: bool = False
+    tree: Tree,
+    state: Path,
+    nvml: Callable[[], Nvml | None] = open_nvml,
+    *,
+    but: JournalRead | None = None,
+    dry_run: bool = False,
 ) -> HandedBack:
     """Give the board back as the journals say, and delete them.
 
@@ -72,6 +80,7 @@ def hand_back(
         tree: the files of the board.
         state: directory of the journals.
         nvml: gives the board's NVML, or None; asked only where a GPU's lock has to be taken off.
+        but: a journal that is left, since somebody goes on with it.
         dry_run: say what would be done, and do nothing.
 
     Raises:
@@ -83,6 +92,8 @@ def hand_back(
     if journals:
         check_private(state)
     for journal in journals:
+        if journal == but:
+            continue
         if journal.same_boot:
             result += _undo(tree, journal, nvml, dry_run=dry_run)
         elif not dry_run:
@@ -101,6 +112,7 @@ def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, 
         for found, values in entries:
             if found.kind == kind:
                 with _failing(found, failed):
+                    _check_governor_is_back(found, failed)
                     turns.append((_turn_of_limit(tree, found), found, _outcome(tree, found, values)))
         for _, found, outcome in sorted(turns, key=itemgetter(0)):
             with _failing(found, failed):
@@ -113,6 +125,18 @@ def _undo(tree: Tree, journal: JournalRead, nvml: Callable[[], Nvml | None], *, 
     return HandedBack(
         put_back=tuple(words["put back"]), left_alone=tuple(words["left alone"]), failed=tuple(failed.values())
     )
+
+
+def _check_governor_is_back(found: Found, failed: Mapping[str, str]) -> None:
+    """Check that a figure of a governor is not looked at before its governor is back, which a later pass may do.
+
+    Raises:
+        KnobError: if its governor could not be put back.
+    """
+    if found.kind in ("speed", "tunable"):
+        domain = f"{found.path.rsplit('/', 1)[0]}/" if found.kind == "speed" else ""
+        if any(path.startswith(domain) and path.endswith(_GOVERNOR) for path in failed):
+            raise KnobError(found.path, "its governor is not back")
 
 
 def _turn_of_limit(tree: Tree, found: Found) -> int:
@@ -172,6 +196,8 @@ def _outcome(tree: Tree, found: Found, values: tuple[str, ...]) -> Outcome:
                 if knob.text() == found.shown:
                     return "as found"
             except AwayError:
+                if tree.exists(found.path):  # it can't be read for now
+                    raise
                 return "left alone"  # its governor was left alone, and is another one now
         case "gpu-lock":
             # Nobody can tell whose lock is in force, so one that may be ours goes. With the driver every lock has gone.

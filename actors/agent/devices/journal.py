@@ -17,61 +17,35 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from actors.agent.devices.journal_files import (
+    FOUND,
+    PREFIX,
+    RECORD_BYTES,
+    SET,
+    Found,
+    JournalRead,
+    Kind,
+    boot_id,
+    check_private,
+    cut,
+    line_of,
+    make_private,
+)
 from actors.agent.devices.nvml_library import Nvml, open_nvml
 from actors.agent.devices.nvpmodel import mode_number
 from actors.agent.devices.sysfs import DeviceError, Knob, Tree
-from scheduler.errors import BROKEN
 
-Kind = Literal["online", "limit", "governor", "speed", "tunable", "gpu-lock"]
-"""Kinds of knobs.
-
-- `online`: a CPU's switch.
-- `limit`: a lowest or highest clock. It shows what all who ask agree to, so under a cap it shows the cap.
-- `governor`: which rule has the clock.
-- `speed`: the clock under the governor `userspace`.
-- `tunable`: a figure of a governor, which is lost when the last clock domain leaves that governor.
-- `gpu-lock`: the lock of a GPU's clocks; no file, but a call of NVML's, and it can't be read.
-"""
-
-_BOOT_ID = "proc/sys/kernel/random/boot_id"
-_PREFIX = "journal-"
-_FOUND, _SET = "found", "set"
-_RECORD_BYTES = 256
 _WAIT_S = 1.0
 """Longest wait for a turn that is under way in another thread, before the board is given back regardless."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """One knob as it was found.
-
-    Attributes:
-        path: its file, from the root of the tree; of a GPU's lock, `nvml/` and its UUID.
-        kind: its kind.
-        shown: its content before gearshift turned it; nothing where it can't be read.
-        give_back: the value to put back. It is not `shown` where that was a cap of the kernel's: to write a cap back
-            would keep the board down after the cap is lifted.
-        note: words for the user where `give_back` is not `shown`.
-        mode: number of the board's power mode at that time; None where it has none. The tool that sets a mode turns
-            the same knobs.
-    """
-
-    path: str
-    kind: Kind
-    shown: str
-    give_back: str
-    note: str = ""
-    mode: int | None = None
 
 
 class Turnable(Protocol):
@@ -112,16 +86,18 @@ class Journal:
         tree: the files of the board.
         state: directory of the journals; made at the first turn of a knob.
         nvml: gives the board's NVML, or None.
+        owner: name of whoever holds the board, which a later process of his goes on with; empty for none.
 
     Attributes:
         tree: the files of the board.
         nvml: gives the board's NVML, or None where it has no NVIDIA driver.
     """
 
-    def __init__(self, tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml) -> None:
+    def __init__(self, tree: Tree, state: Path, nvml: Callable[[], Nvml | None] = open_nvml, owner: str = "") -> None:
         self.tree = tree
         self.nvml = nvml
         self._state = state
+        self._owner = owner
         self._found: dict[str, Found] = {}
         self._numbers: dict[str, int] = {}
         self._set: dict[str, tuple[str, ...]] = {}
@@ -200,8 +176,11 @@ class Journal:
         return self._found.get(path)
 
     def values(self, path: str) -> tuple[str, ...]:
-        """Return the value that a knob was set to last, and the one that it shows for it; none if it was not turned."""
-        return self._set.get(path, ())
+        """Return the value that a knob was set to last, and the one that it shows for it.
+
+        There are none if it was not turned, or once the board is given back.
+        """
+        return () if self._closed else self._set.get(path, ())
 
     @contextmanager
     def closing(self) -> Iterator[None]:
@@ -226,21 +205,42 @@ class Journal:
         self._found[found.path] = noted
 
     def _record(self, path: str, values: tuple[str, ...]) -> None:
-        record = json.dumps(values).encode().ljust(_RECORD_BYTES)
+        record = json.dumps(values).encode().ljust(RECORD_BYTES)
         with self._telling():
-            os.pwrite(self._set_file, record, self._numbers[path] * _RECORD_BYTES)
+            os.pwrite(self._set_file, record, self._numbers[path] * RECORD_BYTES)
 
     def _begin(self) -> None:
         make_private(self._state)
-        directory = self._state / f"{_PREFIX}{time.monotonic_ns():020}"
+        directory = self._state / f"{PREFIX}{time.monotonic_ns():020}"
         directory.mkdir()
+        set_file, found_file = self._open(directory)
+        _append(found_file, {"boot_id": boot_id(self.tree), "pid": os.getpid(), "owner": self._owner})
+        self._set_file, self._found_file = set_file, found_file
+
+    def _open(self, directory: Path) -> tuple[int, int]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         files = []
-        for name, how in ((_SET, flags), (_FOUND, flags | os.O_APPEND)):
+        for name, how in ((SET, flags), (FOUND, flags | os.O_APPEND)):
             files.append(os.open(directory / name, how, 0o644))
             weakref.finalize(self, os.close, files[-1])
-        _append(files[1], {"boot_id": boot_id(self.tree), "pid": os.getpid()})
-        self._set_file, self._found_file = files
+        return files[0], files[1]
+
+    def go_on(self, journal: JournalRead) -> None:
+        """Go on with the journal of a process that died, before the first turn of a knob.
+
+        Args:
+            journal: the journal, of which nothing has been put back.
+        """
+        check_private(self._state)
+        cut(journal.directory / FOUND)
+        self._set_file, self._found_file = self._open(journal.directory)
+        for number, (found, values) in enumerate(journal.entries):
+            self._found[found.path], self._numbers[found.path] = found, number
+            left = _left_at(self.tree, found, values)
+            if left:
+                self._set[found.path] = left
+            if len(left) < len(values):  # it is known now how the latest turn ended
+                self._record(found.path, left)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -254,76 +254,20 @@ class Journal:
             ) from None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class JournalRead:
-    """What a journal says.
+def _left_at(tree: Tree, found: Found, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a knob was set to last, and shows; of a turn that was under way when its process died, as it ended.
 
-    Attributes:
-        directory: its directory.
-        pid: number of the process that wrote it; None where it does not say.
-        same_boot: False if it is of another boot, whose knobs the reboot has put back.
-        entries: each knob that is not yet put back, as it was found, with the values that it may have been left at.
+    Killed between 1,200 and 800 MHz, the journal has both, and the knob shows one of them. Where it still shows what
+    was found, it was not turned yet. Where it shows neither, as a knob of CPUs offline that shows nothing, the latest
+    value counts, and the others are known too.
     """
-
-    directory: Path
-    pid: int | None
-    same_boot: bool
-    entries: tuple[tuple[Found, tuple[str, ...]], ...]
-
-    def done(self, paths: Collection[str]) -> None:
-        """Note that knobs have been put back; the journal is deleted once all have."""
-        if {found.path for found, _ in self.entries} <= {*paths}:
-            # The list of knobs goes first: without it the rest means nothing.
-            (self.directory / _FOUND).unlink(missing_ok=True)
-            shutil.rmtree(self.directory, ignore_errors=True)
-            return
-        with (self.directory / _FOUND).open("r+b", buffering=0) as file:
-            # A line that its writer did not come to finish would spoil the one that is put behind it.
-            file.truncate(file.read().rfind(b"\n") + 1)
-            file.seek(0, os.SEEK_END)
-            file.write(_line({"done": sorted(paths)}))
-
-
-def read_journals(tree: Tree, state: Path) -> list[JournalRead]:
-    """Return the journals in a directory, the latest first, which is the order to undo them in.
-
-    There is more than one if a run before could not put back a knob, such as one of a clock domain without CPUs.
-
-    Raises:
-        OSError: if one may not be read.
-        DeviceError: if one is something else.
-    """
-    directories = sorted(state.glob(f"{_PREFIX}*"), reverse=True) if state.is_dir() else []
-    return [_read(tree, directory) for directory in directories]
-
-
-def _read(tree: Tree, directory: Path) -> JournalRead:
-    try:
-        # A line that was cut off by a kill is of a knob that was not turned.
-        lines = [line for line in (directory / _FOUND).read_bytes().split(b"\n")[:-1] if line]
-        records = (directory / _SET).read_bytes()
-    except FileNotFoundError:
-        lines = []
-    if not lines:  # its writer was killed when it began
-        return JournalRead(directory=directory, pid=None, same_boot=True, entries=())
-    entries: dict[str, tuple[Found, tuple[str, ...]]] = {}
-    try:
-        header, *rest = (json.loads(line) for line in lines)
-        for number, line in enumerate(rest):
-            if "done" in line:
-                for path in line["done"]:
-                    entries.pop(path, None)
-            else:
-                record = records[number * _RECORD_BYTES : (number + 1) * _RECORD_BYTES].strip(b"\0 ")
-                entries[line["path"]] = (Found(**line), tuple(json.loads(record)) if record else ())
-        return JournalRead(
-            directory=directory,
-            pid=int(header["pid"]),
-            same_boot=header["boot_id"] == boot_id(tree),
-            entries=tuple(entries.values()),
-        )
-    except BROKEN as error:
-        raise DeviceError(f"{directory} is no journal of gearshift ({error}); delete it") from None
+    latest_first = values[::-1]
+    if found.kind == "gpu-lock" and values:  # which lock is in force can't be read, so none is taken for granted
+        return (*latest_first, "")
+    shown = tree.text_or_none(found.path)
+    if shown in values:
+        return (shown,)
+    return () if shown == found.shown else latest_first
 
 
 def as_shown(knob: Turnable, kind: Kind) -> Found:
@@ -336,52 +280,9 @@ def as_shown(knob: Turnable, kind: Kind) -> Found:
     return Found(path=knob.path, kind=kind, shown=shown, give_back=shown)
 
 
-def boot_id(tree: Tree) -> str:
-    """Return the number of this boot; nothing where the kernel does not say."""
-    return tree.text_or_none(_BOOT_ID) or ""
-
-
-def make_private(directory: Path) -> None:
-    """Make a directory that only this user writes to.
-
-    Raises:
-        DeviceError: if it is not; see `check_private`.
-    """
-    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    check_private(directory)
-
-
-def check_private(directory: Path) -> None:
-    """Check that a directory is one that only this user writes to.
-
-    Raises:
-        DeviceError: if another user has made it, who could then have any file written by whoever trusts it.
-    """
-    status = os.lstat(directory)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022 or directory.is_symlink():
-        raise DeviceError(f"{directory} belongs to another user, or others may write to it; remove it")
-
-
-def check_state(directory: Path) -> None:
-    """Check that a journal can be begun in a directory, which need not be there yet.
-
-    Raises:
-        DeviceError: if not.
-    """
-    there = next(place for place in (directory, *directory.parents) if os.path.lexists(place))
-    if there == directory:
-        check_private(directory)
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise DeviceError(f"this process may not write to {there}, where the journal of what was found has to be kept")
-
-
 def _append(file: int, content: object) -> None:
     """Write a line to a file that is appended to: all of it or, where there is no room for that, none."""
-    line, before = _line(content), os.fstat(file).st_size
+    line, before = line_of(content), os.fstat(file).st_size
     if os.write(file, line) < len(line):
         os.ftruncate(file, before)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _line(content: object) -> bytes:
-    return json.dumps(content).encode() + b"\n"

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from actors.agent.devices.caps import cap, passing_cap
-from actors.agent.devices.journal import Found, Journal
+from actors.agent.devices.journal import Journal
+from actors.agent.devices.journal_files import Found
 from actors.agent.devices.nvpmodel import PowerMode, mode_number, power_mode
 from actors.agent.devices.sysfs import DeviceError, Knob, KnobError, Tree
 from scheduler.board import BoardUnit
@@ -53,6 +54,8 @@ class Limits:
     @property
     def locked(self) -> bool:
         """True if both limits are the highest clock that there is, or that the power mode has, and not by the mode."""
+        if self._journal.found(self.lowest.path) is not None:  # they are as gearshift itself has set them
+            return False
         return self.lowest.number() == self.highest.number() == self._modes_highest() != self._modes_lowest()
 
     def pin(self, clock: int) -> None:
@@ -218,9 +221,10 @@ def due(tree: Tree, found: Found) -> Found:
         tree: the files of the board.
         found: the knob as it was found.
     """
-    if found.kind not in ("limit", "online") or mode_number(tree) == found.mode:
+    # A mode that could not be read, now or then, says nothing of one that was set meanwhile.
+    if found.kind not in ("limit", "online") or None in (found.mode, number := mode_number(tree)):
         return found
-    mode = power_mode(tree)
+    mode = power_mode(tree) if number != found.mode else None
     value = None if mode is None else mode.value_of(tree, found.path)
     if value is not None and value < 0:
         value = _no_limit(tree, found.path)

@@ -160,6 +160,11 @@ def allowed_cpus(tree: Tree) -> tuple[int, ...] | None:
     return cpu_list(found[1]) if found is not None else _cpus(tree, _CPUSET) or None
 
 
+def isolated_cpus(tree: Tree) -> tuple[int, ...]:
+    """Return the CPUs that are left to those who ask for them: isolcpus=, or an isolated partition of cpusets."""
+    return _cpus(tree, f"{CPU}/isolated")
+
+
 def cpu_ranges(cpus: Iterable[int]) -> str:
     """Return CPUs as the kernel lists them: (0, 1, 2, 5) gives "0-2,5"."""
     runs: list[list[int]] = []
@@ -169,6 +174,11 @@ def cpu_ranges(cpus: Iterable[int]) -> str:
         else:
             runs.append([cpu, cpu])
     return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def cpus_named(cpus: Collection[int]) -> str:
+    """Return CPUs in words: `CPU 5`, `CPUs 1,3-5`."""
+    return f"CPU{'s' if len(cpus) > 1 else ''} {cpu_ranges(cpus)}"
 
 
 def core_cpus(tree: Tree, cpu: int) -> tuple[int, ...]:

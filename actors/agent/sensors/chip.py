@@ -170,6 +170,18 @@ class Chip:
             for rail in self.rails:
                 rail.mark(now_s)
 
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Return what the meter of each rail knows, by the rail's name."""
+        with self._lock:
+            self._add_up()
+            return {rail.sensor.rail: rail.meter.state() for rail in self.rails}
+
+    def go_on(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Have the meters go on from what others knew, before the first reading; a rail without a state begins anew."""
+        with self._lock:
+            for rail in self.rails:
+                rail.meter.go_on(states.get(rail.sensor.rail, {}))
+
     def totals(self) -> list[RailTotals]:
         """Return the totals since the mark."""
         with self._lock:

@@ -7,7 +7,9 @@ no file: it is told what was read, and when.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 GAP_PERIODS = 5
 """A power rail that shows nothing for longer than this many of its periods has an unknown energy: what it drew in
@@ -71,6 +73,14 @@ class Meter(ABC):
     def failing(self) -> bool:
         """True if the latest attempt to read it failed."""
         return self._failure is not None
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows, for a meter of the same rail that goes on in its place."""
+        return dict(vars(self))
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Go on from what another meter knew; the time since its last reading is one without a reading."""
+        vars(self).update(state)
 
     def mark(self, at_ns: int) -> None:
         """Begin the window at a moment; a reading just before it counts as one of that moment."""

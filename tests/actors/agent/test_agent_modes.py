@@ -12,8 +12,9 @@ from actors.agent.hold import Hold, recover
 from helpers.board_bed import CPU, BoardBed, fake_bed
 from helpers.board_loop import BoardLoop
 from helpers.fake_kernel import FakeKernel, boards
-from helpers.fake_world import Watchful, gear, make_spec
+from helpers.fake_world import gear, make_spec
 from helpers.gpu_bed import GpuBed
+from helpers.scripted import Watchful
 
 pytestmark = pytest.mark.usefixtures("fake_boards")
 

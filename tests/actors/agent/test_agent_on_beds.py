@@ -10,7 +10,8 @@ import pytest
 from actors import pinning
 from helpers.board_bed import CPU, BoardBed
 from helpers.board_loop import BoardLoop
-from helpers.fake_world import Watchful, gear, make_spec
+from helpers.fake_world import gear, make_spec
+from helpers.scripted import Watchful
 from scheduler import unit_transition
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import BoardUnit

@@ -121,7 +121,7 @@ def test_a_worker_that_is_gone_is_forgotten(tmp_path, worker):
         worker.wait()
         switch(2, False)
         assert agent.repin() == ()
-        assert agent._pinned == {}
+        assert agent.pinned() == {}
 
 
 def test_a_worker_that_cannot_be_put_back_is_told_of(tmp_path, worker, monkeypatch):

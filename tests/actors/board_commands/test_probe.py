@@ -15,6 +15,7 @@ from actors.agent.devices.nvml_library import Nvml
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.machine import Machine
 from actors.board_commands.board_text import board_text
+from actors.board_commands.condition import notes
 from actors.board_commands.probe import probe, probe_host
 from actors.board_commands.probe_cpus import grid
 from actors.board_commands.probe_gpus import CudaDevice, cuda_here
@@ -288,3 +289,17 @@ def test_this_machine_is_the_board_that_it_is_probed_as(tmp_path: Path) -> None:
     check_host(found.board)
     assert {cpu for unit in found.board.units for cpu in unit.cpus} <= os.sched_getaffinity(0)
     assert find_board("host") == found.board
+
+
+def test_isolated_cpus_are_left_alone_and_named():
+    kernel = boards.bed_amd64()
+    kernel.text("sys/devices/system/cpu/isolated", "2-3")
+    kernel.text("proc/self/status", "Cpus_allowed_list:\t0")
+    tree = FakeTree(kernel)
+    found = probe(tree)
+    assert [cpu for unit in found.board.units for cpu in unit.cpus] == [0]
+    matters = [remark.text for remark in found.remarks if remark.matters]
+    assert "without CPUs 2-3, isolated (isolcpus); a unit of your own board file may have them" in matters
+    told = [note.text for note in notes(tree)]
+    assert "isolated (isolcpus), for a board's file to list: CPUs 2-3" in told
+    assert "CPUs 1 may not be used by this process: its CPU mask or its cpuset leaves them out" in told

@@ -2,193 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Hashable, Iterator, Sequence
-from itertools import count, pairwise
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.control.loop import ControlLoop, LostError
-from helpers.fake_world import BOARD, EPOCH_S, Scripted, make_spec, retarget
+from helpers.fake_world import BOARD, EPOCH_S, retarget
+from helpers.loop_world import SMALL, World
 from helpers.virtual_clock import VirtualClock
-from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
     Activated,
     AppLeft,
-    AppTelemetry,
-    BoardEvent,
-    ClockSet,
-    Effect,
     Event,
-    HostTelemetry,
-    Message,
     Pin,
-    Pinned,
     Prepare,
-    Prepared,
-    SetClock,
     StartWorker,
     StopWorker,
     Telemetry,
     Tick,
     UnitLimited,
-    UnitTelemetry,
     WorkerLost,
     WorkerStarted,
 )
 from scheduler.views import Gear
 
-SMALL = Gear(subnet="s", unit="big", cores=1)
 LARGE = Gear(subnet="l", unit="little", cores=2)
-
-
-class Told(Manager):
-    """The real manager, with a journal of what it was told and when."""
-
-    def __init__(self, journal: list[tuple[float, object]], policy: Scripted, apps: Sequence[str]) -> None:
-        super().__init__(board=BOARD, apps=[make_spec(app) for app in apps], policy=policy, epoch_s=EPOCH_S)
-        self._journal = journal
-
-    def on(self, message: Message, now_s: float) -> list[Effect]:
-        self._journal.append((now_s, message))
-        return super().on(message, now_s)
-
-
-class World:
-    """Workers and a board behind a transport in memory; each answers after a delay, and time passes meanwhile.
-
-    Attributes:
-        journal: (board time, message told, effect sent or limit applied), in the order in which it happened.
-        silent: applications that report nothing.
-        effect_s: until an effect is answered.
-        dead: applications whose process is gone, as their calls tell.
-        seen_dead: applications whose process is seen to have ended, though no call has told yet.
-        cannot_report: by application, or None for the board agent, what it answers when it is to report.
-        errors: by kind of effect, how many are still to be answered by an error of the worker's own.
-        stalls_s: (from, to) in which the machine stands still.
-    """
-
-    def __init__(self, *apps: str, gears: dict[str, Gear] | None = None) -> None:
-        self.clock = VirtualClock()
-        self.journal: list[tuple[float, object]] = []
-        self.log: list[dict[str, object]] = []
-        self.policy = Scripted(gears or dict.fromkeys(apps, SMALL))
-        self.manager = Told(self.journal, self.policy, apps)
-        self.silent: set[str] = set()
-        self.effect_s = 0.0
-        self.dead: set[str] = set()
-        self.seen_dead: set[str] = set()
-        self.cannot_report: dict[str | None, Exception] = {}
-        self.errors: dict[type[Effect], int] = {}
-        self.stalls_s: list[tuple[float, float]] = []
-        self._apps = apps
-        self._tokens: Iterator[int] = count()
-        self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception]] = {}
-
-    def loop(self, *events: tuple[float, Event]) -> ControlLoop:
-        return ControlLoop(
-            self.manager,
-            self,
-            self.clock,
-            events=events,
-            apps=self._apps,
-            epoch_s=EPOCH_S,
-            log=self.log.append,
-        )
-
-    def of(self, *kinds: type) -> list[tuple[float, object]]:
-        """The journal's entries of these classes."""
-        return [(at_s, what) for at_s, what in self.journal if isinstance(what, kinds)]
-
-    # ------------------------------------------------------------ as a Transport
-
-    def follow_app(self, app: str) -> Hashable:
-        error = self.cannot_report.pop(app, None)
-        return self._call(app, error or LostError(f"{app} is gone"), 0.0 if error else math.inf)
-
-    def follow_board(self) -> Hashable:
-        self.journal.append((self.clock.now_s(), "follow the board"))
-        error = self.cannot_report.pop(None, None)
-        return self._call(None, error or LostError("the board agent is gone"), 0.0 if error else math.inf)
-
-    def reports(self, apps: Collection[str]) -> Telemetry:
-        reports = [
-            AppTelemetry(
-                app=app,
-                arrived=0,
-                finished=0,
-                on_time=0,
-                queue_len=0,
-                latencies_ms=(),
-                service_ratio=None,
-                gear=None,
-                plan=-1,
-            )
-            for app in apps
-            if app not in self.silent | self.dead
-        ]
-        units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
-        host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
-        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host)
-
-    def send(self, effect: Effect) -> Hashable:
-        self.journal.append((self.clock.now_s(), effect))
-        answer: Message | Exception
-        match effect:
-            case Prepare(app=app, gear=gear, plan=plan):
-                answer = Prepared(app=app, gear=gear, plan=plan)
-            case Pin(app=app, unit=unit, cpus=cpus, plan=plan):
-                answer = Pinned(app=app, unit=unit, cpus=cpus, plan=plan)
-            case Activate(app=app, gear=gear, plan=plan):
-                answer = Activated(app=app, gear=gear, plan=plan)
-            case StartWorker(app=app):
-                answer = WorkerStarted(app=app)
-            case SetClock(unit=unit, clock=clock, plan=plan):
-                app = None
-                answer = ClockSet(unit=unit, clock=clock, plan=plan)
-            case _:
-                raise AssertionError(f"{effect} is not for a transport")
-        if self.errors.get(type(effect), 0) > 0:
-            self.errors[type(effect)] -= 1
-            answer = RuntimeError(f"no {type(effect).__name__} today")
-        return self._call(app, answer, self.effect_s)
-
-    def ended(self, apps: Collection[str]) -> list[str]:
-        return [app for app in apps if app in self.seen_dead]
-
-    def end(self, app: str) -> None:
-        self.journal.append((self.clock.now_s(), StopWorker(app=app)))
-        self.dead.add(app)
-
-    def change_board(self, change: BoardEvent) -> None:
-        self.journal.append((self.clock.now_s(), change))
-
-    def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception]]:
-        dying = [token for token, (app, _, _) in self._under_way.items() if app in self.dead]
-        if not dying:
-            until_s = self.clock.now_s() + timeout_s
-            self._sleep(min([until_s, *(at_s for _, at_s, _ in self._under_way.values())]))
-        now_s = self.clock.now_s()
-        due = dying or [token for token, (_, at_s, _) in self._under_way.items() if at_s <= now_s]
-        return [(token, self._answer(token)) for token in due]
-
-    def _answer(self, token: Hashable) -> Message | Exception:
-        app, _, answer = self._under_way.pop(token)
-        return LostError(f"{app} is gone") if app in self.dead else answer
-
-    def _call(self, app: str | None, answer: Message | Exception, delay_s: float) -> Hashable:
-        token = next(self._tokens)
-        self._under_way[token] = (app, self.clock.now_s() + delay_s, answer)
-        return token
-
-    def _sleep(self, until_s: float) -> None:
-        for from_s, to_s in self.stalls_s:
-            if from_s <= until_s < to_s:
-                until_s = to_s
-        self.clock.sleep_until(until_s)
 
 
 def times(entries: list[tuple[float, object]]) -> list[float]:
@@ -383,15 +223,46 @@ def test_a_worker_whose_start_fails_again_and_again_is_given_up():
     assert world.manager.settled
 
 
-def test_a_dead_board_agent_is_said_once():
+@pytest.mark.parametrize("told", [True, False])
+@settings(max_examples=25, deadline=None)
+@given(at_s=st.floats(0.0, 0.9), for_s=st.floats(0.0, 3.0), effect_s=st.floats(0.0, 0.1))
+def test_what_the_board_agent_died_over_is_given_to_the_next(told, at_s, for_s, effect_s):
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.effect_s = effect_s
+    limit = UnitLimited(unit="little", max_mhz=1000.0, cpus_online=(2, 3), other_load=0.0)
+    loop = world.loop((0.5, Event(change=limit, text="little")))
+    loop.run(until_s=at_s)
+    if told:
+        world.dead.add(None)
+    else:
+        world.hang()
+    loop.run(until_s=at_s + for_s)
+    loop.use_agent("another")
+    loop.run(until_s=at_s + for_s + 4.0)
+    assert not world.of(WorkerLost), "a worker is not lost with the agent"
+    assert world.manager.settled
+    assert {what.app: what.gear for _, what in world.of(Activated)} == {"a": SMALL, "b": LARGE}
+    back_s = next(when_s for when_s, what in world.journal if what == "another")
+    assert "follow the board" in [what for when_s, what in world.journal if when_s >= back_s]
+    limits_s = times(world.of(UnitLimited))
+    done_s = at_s if told else at_s - effect_s
+    assert limits_s[0] < done_s or limits_s[-1] >= back_s, "the limit is done by one of them"
+
+
+def test_a_worker_that_dies_while_there_is_no_agent_comes_back_with_it():
     world = World("a")
     loop = world.loop()
     loop.run(until_s=0.45)
-    world.dead.add(None)
-    loop.run(until_s=1.95)
-    assert [(entry["part"], entry["reason"]) for entry in world.log if entry["kind"] == "part_lost"] == [
-        ("agent", "None is gone")
-    ]
+    world.hang()
+    world.dead |= {"a", None}
+    loop.run(until_s=1.05)
+    world.dead.discard("a")
+    loop.use_agent("another")
+    loop.run(until_s=2.95)
+    assert len(world.of(WorkerLost)) == 1
+    pins = [what for _, what in world.of(Pin)]
+    assert [what.app for _, what in world.of(Activated)] == ["a", "a"]
+    assert len(pins) == len(set(pins)), "no pin of the dead worker is given to its successor"
 
 
 def test_a_board_agent_s_error_is_logged_and_it_is_asked_to_report_again():

@@ -1,40 +1,36 @@
 """A process may die at any store of the ledger, and the ledger stays sound."""
 
+import errno
+import fcntl
+
 import pytest
 
 from actors.ledger.ledger import BoardLedger
-from actors.ledger.shared import SharedRecords
+from actors.ledger.lock import SharedLock
+from actors.ledger.processes import ProcessKey, Sight
+from helpers.kill_points import Killed
+from helpers.mortal_records import MortalRecords
 from helpers.small_ledger import BOARD, Request, waits
-
-
-class Killed(BaseException):
-    """The process dies here."""
-
-
-class MortalRecords(SharedRecords):
-    """Records whose process dies at the n-th store: before it, or between writing the copy and making it count."""
-
-    def __init__(self, path, at, half):
-        super().__init__(path)
-        self.at, self.half, self.stores = at, half, 0
-
-    def put(self, place, values):
-        self.stores += 1
-        if self.stores == self.at:
-            if self.half:
-                counts = self._cells[place]
-                super().put(place, values)
-                self._cells[place] = counts
-            raise Killed
-        super().put(place, values)
 
 
 def dying_at(ledger, store, *, half):
     """Return the same ledger, of a process that dies at that store."""
+
+    def at_store():
+        nonlocal store
+        store -= 1
+        if store == 0 and not half:
+            die()
+        return store == 0
+
     mortal = BoardLedger.attach(ledger.path, BOARD, ledger._clock)
     mortal._file.records.close()
-    mortal._file.records = MortalRecords(ledger.path / "ledger", store, half)
+    mortal._file.records = MortalRecords(ledger.path / "ledger", at_store, die)
     return mortal
+
+
+def die():
+    raise Killed
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -99,3 +95,26 @@ def test_the_agent_may_die_while_it_changes_a_clock(ledger, half):
         mortal.set_unit("big", mhz=2000.0)
     assert ledger.read("big") == before
     mortal.close()
+
+
+def test_a_lock_that_the_system_refuses_is_not_kept_from_the_other_threads(tmp_path, monkeypatch):
+    lock = SharedLock(tmp_path / "lock")
+
+    def refuse(file, operation):
+        monkeypatch.undo()
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match="No locks available"), lock:
+        pass
+    assert not lock._threads.locked()
+    lock.close()
+
+
+def test_a_process_that_dies_on_another_unit_than_it_was_seen_on_loses_its_cores_there(ledger):
+    nobody = ProcessKey(2.0**23, 1.0)  # more than the kernel's highest number of a process
+    ledger._process = nobody
+    assert ledger.take(1, "gpu", [], 5.0)
+    ledger._referee.judge(0, ledger._unit(0), Sight(ended={1: nobody}, stopped=frozenset(), wall_s=0.0))
+    ledger.enforce()
+    assert ledger.holders("gpu") == (None,)

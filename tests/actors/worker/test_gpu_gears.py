@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
+from actors.agent.fences import FenceReports
+from actors.executor.client import ExecutorHungError, RemoteNetwork
 from actors.executor.server import Executor, ExecutorServer
+from actors.executor.underway import Hang
+from actors.ledger.leases import FencedError
 from actors.requests.records import Status
-from actors.worker.gearbox import GearboxError
+from actors.worker.gearbox import Form, GearboxError
+from actors.worker.loading import NetworkLoader
 from helpers.tiny_networks import Numbers, board, gpu_times, profile, with_gpu
 from helpers.worker_rig import PATIENCE_S, SMALL
 from scheduler.views import Gear
@@ -76,6 +82,34 @@ class TestGpu:
         one.run_until(1)
         assert list(one.statuses().values()) == [Status.COMPLETED, Status.FAILED, Status.COMPLETED]
         assert "takes an input of (1, 1, 4, 4), not (2, 3)" in one.worker.totals().faults[0].text
+
+    def test_a_worker_whose_network_hung_records_the_request_reports_itself_and_ends(self, on_gpu, monkeypatch):
+        hang = Hang(why="hung", own=True, held_s=2.5, bound_s=2.0)
+
+        def run(network, x):
+            raise ExecutorHungError("the executor of unit 'gpu' hung", hang)
+
+        monkeypatch.setattr(RemoteNetwork, "__call__", run)
+        one = on_gpu(arrivals_s=[0.1, 0.2])
+        one.shift(self.GPU)
+        with pytest.raises(FencedError, match="its network hung on gpu"):
+            one.run_until(1)
+        assert one.statuses() == {0: Status.FAILED}
+        assert "ExecutorHungError: the executor of unit 'gpu' hung" in one.worker.totals().faults[0].text
+        assert one.ledger.holders("gpu") == (None,)
+        (told,) = FenceReports(one.ledger, ("a", "b")).new()
+        assert (told.app, told.unit, told.why) == ("a", "gpu", "its network hung in the executor")
+        assert (told.held_ms, told.bound_ms) == (2500.0, 2000.0)
+        with pytest.raises(FencedError, match="was fenced off"):
+            one.run_until(2)
+
+    def test_an_inference_may_last_four_times_the_slowest_of_the_profile_at_the_lowest_clock(self, on_gpu):
+        one = on_gpu(dvfs="devfreq")
+        loader = NetworkLoader(replace(one.spec, profile=gpu_times(profile(), small=600.0, large=4.0)))
+        gpu = one.board.unit("gpu")
+        assert loader._bound_s(Form("large", "gpu", 1)) == 2.0
+        assert loader._bound_s(Form("small", "gpu", 1)) == pytest.approx(2.4 / gpu.pace(gpu.mhz[0]))
+        loader.close()
 
     def test_an_unknown_gpu_or_network_is_refused(self, on_gpu):
         one = on_gpu()

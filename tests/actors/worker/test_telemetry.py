@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from actors.requests.records import Status
+from actors.worker.totals import WorkerTotals
 from helpers.tiny_networks import Numbers, profile
 from helpers.worker_rig import SMALL
+
+
+class ScoresLate(Numbers):
+    """A source during whose score something happens."""
+
+    def score(self, index, output):
+        self.meanwhile()
+        return super().score(index, output)
 
 
 class TestTelemetry:
@@ -52,3 +61,17 @@ class TestTelemetry:
         one.run_until(1)
         assert one.ends[0]["service_ms"] == pytest.approx(80.0)
         assert one.telemetry().service_ratio == pytest.approx(1.0)
+
+    def test_a_clock_that_rises_while_a_result_is_scored_is_not_taken_for_the_service(self, rig):
+        source = ScoresLate()
+        one = rig(arrivals_s=[0.0], source=source)
+        one.ledger.set_unit("big", mhz=500.0)
+        source.meanwhile = lambda: (one.clock.sleep_until(0.2), one.ledger.set_unit("big", mhz=1000.0))
+        one.shift(SMALL)
+        one.run_until(1)
+        assert one.telemetry().service_ratio == pytest.approx(1.0)
+
+
+def test_a_ratio_that_cannot_be_is_unknown():
+    telemetry = WorkerTotals(started_ns=1, completed=2, service_ratios=-0.1).since(None, "gate")
+    assert telemetry.service_ratio is None

@@ -27,12 +27,20 @@ class FakeAffinity:
         asleep: threads that sleep: they notice that their CPU has gone when they wake, and have no CPU until then.
     """
 
-    def __init__(self, kernel: FakeKernel, *, cpuset: Collection[int] | None = None, real: bool = False) -> None:
+    def __init__(
+        self,
+        kernel: FakeKernel,
+        *,
+        cpuset: Collection[int] | None = None,
+        isolated: Collection[int] = (),
+        real: bool = False,
+    ) -> None:
         """Add masks to a kernel.
 
         Args:
             kernel: the kernel; it has CPUs.
             cpuset: the CPUs of the threads' cpuset; None if they are in the root.
+            isolated: CPUs that are left out of masks that nobody has set, as with isolcpus=.
             real: True to pin the real threads of that number as well: to CPU `n % CPUs of this machine` for CPU n.
         """
         self.asleep: set[int] = set()
@@ -40,6 +48,7 @@ class FakeAffinity:
         self._cpus = kernel.cpus
         self._cpuset = None if cpuset is None else frozenset(cpuset)
         self._effective = self._effective_now()
+        self._isolated = frozenset(isolated)
         self._real = real
         self._here = sorted(os.sched_getaffinity(0))
         self._masks: dict[int, frozenset[int]] = {}
@@ -76,6 +85,11 @@ class FakeAffinity:
         with self.kernel.lock:
             return frozenset(self._cpus.online)
 
+    def granted(self) -> frozenset[int]:
+        """Return the CPUs online that the cpuset grants."""
+        with self.kernel.lock:
+            return self._effective & self._cpus.online
+
     def wake(self, tid: int) -> None:
         """Have a thread that slept wake up."""
         with self.kernel.lock:
@@ -87,7 +101,7 @@ class FakeAffinity:
         known = self._masks.get(tid)
         if known is None and self._real:
             known = self._masks.get(_leader(tid))
-        return self._effective if known is None else known
+        return self._effective - self._isolated if known is None else known
 
     def _put(self, tid: int, mask: frozenset[int]) -> None:
         if self._real:

@@ -126,6 +126,9 @@ class RemoteAffinity:
     def online(self) -> frozenset[int]:
         return frozenset(self.tree.call("online"))
 
+    def granted(self) -> frozenset[int]:
+        return frozenset(self.tree.call("granted"))
+
 
 class RemoteFile:
     """An open file of a fake kernel in another process."""
@@ -194,6 +197,8 @@ class _Server:
                 return kernel.affinity.set(tid, cpus)
             case "online", ():
                 return kernel.affinity.online()
+            case "granted", ():
+                return kernel.affinity.granted()
             case (("names" | "exists" | "real"), (path,)):
                 return getattr(kernel, what)(path)
         raise ValueError(f"{what} {arguments}")

@@ -309,7 +309,7 @@ def test_policies_are_made_fresh():
     [
         ("jiont", ["'jiont'", "joint, steady, largest, floor", "Did you mean 'joint'?"]),
         ("schedutl", ["'schedutl'", "Did you mean 'schedutil'?"]),
-        ("joint+schedutl", ["'joint+schedutl'", "'schedutl'", "Did you mean 'schedutil'?"]),
+        ("joint+schedutl", ["policy 'joint'", "'schedutl'", "Did you mean 'schedutil'?"]),
         ("larges+schedutil", ["'larges'", "Did you mean 'largest'?"]),
         ("schedutil+joint", ["'schedutil+joint'", "'schedutil' is unknown"]),
         ("joint+", ["governor ''"]),
@@ -326,6 +326,13 @@ def test_an_unknown_name_says_what_there_is(name, said):
     for text in said:
         assert text in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "joint+" + "\udc91" * 10_000, "oracle+" + "x" * 10_000])
+def test_a_name_that_is_too_long_is_cut(name):
+    with pytest.raises(PolicyError) as caught:
+        make_policy(name)
+    assert len(str(caught.value)) < 1000
 
 
 GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": "schedutil"})

@@ -70,12 +70,12 @@ def test_where_it_lives_it_is_used(online: Path, monkeypatch: pytest.MonkeyPatch
     assert openvino_engine.why_not() is None
 
 
-def test_auto_chooses_from_the_rest(without_openvino: None, tmp_path: Path) -> None:
+def test_auto_chooses_from_the_rest(without_openvino: None, trials: engines.Trials, tmp_path: Path) -> None:
     assert engines.candidates() == ("onnxruntime",)
     assert engines.unusable() == {"openvino": "it dies"}
     assert "openvino" not in engines.engine_version()
     artifact = own_model.read("m", scaled(tmp_path / "m.onnx"))
-    assert engines.tried(artifact) == artifact
+    assert engines.tried(artifact, trials) == (artifact, True)
     with pytest.raises(SupernetError, match="engine 'openvino' can't be used here: it dies"):
         engines.prepare(artifact, "openvino")
 

@@ -208,7 +208,7 @@ def test_a_board_that_is_not_packaged_is_not_profiled(here, command):
     ("options", "says"),
     [
         (["--policy", "jiont"], ["policy 'jiont'", "Did you mean 'joint'?"]),
-        (["--policy", "floor+schedutill"], ["policy 'floor+schedutill'", "Did you mean 'schedutil'?"]),
+        (["--policy", "floor+schedutill"], ["governor 'schedutill'", "Did you mean 'schedutil'?"]),
         (["--policy", "joint", "--policy", "flor"], ["policy 'flor'", "Did you mean 'floor'?"]),
         (["--policy", "joint", "--policy", "floor", "--json"], ["--json", "2 policies"]),
         (["--epoch-ms", "nan"], ["epoch_ms", "nan"]),
@@ -303,6 +303,23 @@ def test_bad_input_leaves_no_directory_behind(here):
 
 def test_a_profile_of_an_unknown_supernet(here):
     assert_refused(gearshift("profile", "ofa-plate"), "'ofa-plate'", "Did you mean 'ofa-plates'?")
+
+
+@pytest.mark.parametrize(
+    ("apps", "options", "says"),
+    [
+        (GATE.replace("ofa-plates", "ofa-plate"), [], ["mix.py", "app 'gate'", "Did you mean 'ofa-plates'?"]),
+        (GATE, ["--weights", "other=w.pth"], ["mix.py", "'other'", "no app uses"]),
+        (GATE.replace("hz=5", "hz=-5"), [], ["mix.py, line", "hz"]),
+    ],
+)
+def test_a_profile_of_a_mix_is_refused_in_the_mixs_words(here, apps, options, says):
+    Path("w.pth").touch()
+    assert_refused(gearshift("profile", write_mix(apps), *options), *says)
+
+
+def test_a_profile_of_a_mix_that_is_not_there(here):
+    assert_refused(gearshift("profile", "nowhere.py"), "nowhere.py")
 
 
 def test_a_report_of_no_run(here):

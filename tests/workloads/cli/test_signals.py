@@ -15,12 +15,14 @@ from helpers.live_runs import wait_for
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+AS_FROM_A_TERMINAL = ("env", "--default-signal=INT,TERM,HUP")
+"""Under nohup, or in a shell's background, the tests themselves ignore signals, and what they start would too."""
 BEGIN = "import time; from workloads.cli.signals import Signals; signals = Signals()\n"
 
 
 def begin(script: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", BEGIN + script],
+        [*AS_FROM_A_TERMINAL, sys.executable, "-c", BEGIN + script],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,6 +56,19 @@ def test_a_second_signal_does_not_stop_the_clean_up():
     assert process.returncode == 0
 
 
+def test_a_signal_that_comes_in_a_finaliser_is_not_lost():
+    """Python prints what a finaliser raises, and goes on."""
+    process = begin(
+        "import os, signal\nsignals.interrupt()\n"
+        "class Late:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); sum(range(1000))\n"
+        "print('ready', flush=True)\n"
+        "try: Late(); time.sleep(600)\n"
+        "except KeyboardInterrupt: print(signals.name)"
+    )
+    assert process.communicate(timeout=60) == ("SIGTERM\n", "")
+
+
 def test_a_signal_that_was_ignored_stays_ignored():
     process = begin(
         "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN); signals = Signals(); signals.leave_at_once()\n"
@@ -68,7 +83,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_command_ends_without_a_traceback_while_it_is_imported(tmp_path, number, code):
     process = subprocess.Popen(
-        [COMMAND, "run", ROOT / "examples" / "one_app.py", "--backend", "sim", "--out", tmp_path / "out"],
+        [*AS_FROM_A_TERMINAL, COMMAND, "run", ROOT / "examples/one_app.py", "--backend=sim", "--out", tmp_path / "o"],
         env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
 
 from actors import profiling
+from actors.profiling import Ladder
 from helpers.own_models import brightest, scaled, value, write, zip_map
 from helpers.tiny_networks import board
 from scheduler.errors import InputError
 from supernets import SupernetError, engines
+from supernets.engines import Trials
 from workloads import App, Family, Mix, Periodic
 from workloads.ladder.own_models import family_ladder, left_out_lines
 from workloads.ladder.profiles import profiles_for
@@ -19,12 +22,20 @@ from workloads.mix.errors import MixError
 from workloads.runs.app_sources import check_sources
 from workloads.runs.plan import notices, plan_run
 
+Ladders = Callable[[Family], Ladder]
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GEARSHIFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(profiling, "_SAMPLES", 5)
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def ladder(trials: Trials) -> Ladders:
+    """Return the ladder of a family."""
+    return lambda family: family_ladder(family, trials)
 
 
 def mix(family: Family, **fields: object) -> Mix:
@@ -38,11 +49,11 @@ def alike(path: Path) -> Path:
     return write(path, nodes, [value("x", (1, 4))], [value("left", (1, 4)), value("scores", (1, 4))])
 
 
-def test_all_outputs_are_wanted_or_the_one_that_is_named(tmp_path: Path) -> None:
+def test_all_outputs_are_wanted_or_the_one_that_is_named(tmp_path: Path, ladder: Ladders) -> None:
     path = brightest(tmp_path / "small.onnx")
-    ((every, accuracy, source),) = family_ladder(Family([(path, 0.5)]))
+    ((every, accuracy, source),) = ladder(Family([(path, 0.5)]))
     assert (every.outputs, accuracy, source) == (("class", "scores"), 0.5, "published")
-    ((one, accuracy, source),) = family_ladder(Family([(path, None)], output="scores"))
+    ((one, accuracy, source),) = ladder(Family([(path, None)], output="scores"))
     assert (one.outputs, accuracy, source) == (("scores",), None, "unknown")
 
 
@@ -58,21 +69,21 @@ def test_a_directory_is_no_model(tmp_path: Path) -> None:
         Family([(tmp_path / "model.onnx", 0.5)])
 
 
-def test_models_that_give_other_outputs_than_each_other(tmp_path: Path) -> None:
+def test_models_that_give_other_outputs_than_each_other(tmp_path: Path, ladder: Ladders) -> None:
     models = [(brightest(tmp_path / "small.onnx"), 0.5), (alike(tmp_path / "large.onnx"), 0.6)]
     with pytest.raises(SupernetError) as refused:
-        family_ladder(Family(models))
+        ladder(Family(models))
     said = str(refused.value)
     assert f"{tmp_path}/small.onnx gives class, scores and {tmp_path}/large.onnx gives left, scores" in said
     assert said.endswith("name one: Family([...], output='scores')")
-    assert len(family_ladder(Family(models, output="scores"))) == 2
+    assert len(ladder(Family(models, output="scores"))) == 2
     with pytest.raises(SupernetError, match=r"large.onnx has no output 'class'.*Known: left, scores"):
-        family_ladder(Family(models, output="class"))
+        ladder(Family(models, output="class"))
 
 
-def test_one_output_may_have_another_name_in_each_model(tmp_path: Path) -> None:
+def test_one_output_may_have_another_name_in_each_model(tmp_path: Path, ladder: Ladders) -> None:
     write(tmp_path / "other.onnx", [helper.make_node("Relu", ["x"], ["z"])], [value("x", (1, 4))], [value("z", (1, 4))])
-    assert len(family_ladder(Family([(scaled(tmp_path / "y.onnx"), None), (tmp_path / "other.onnx", None)]))) == 2
+    assert len(ladder(Family([(scaled(tmp_path / "y.onnx"), None), (tmp_path / "other.onnx", None)]))) == 2
 
 
 def test_an_engine_that_can_not_run_a_model_is_left_out_and_said(tmp_path: Path) -> None:
@@ -95,16 +106,26 @@ def test_a_ladder_of_which_each_engine_can_run_a_part_is_measured(tmp_path: Path
     assert {time.engine for time in plain.times} <= {"onnxruntime", "openvino"}
 
 
-def test_a_model_that_all_engines_can_run_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    family = Family([(scaled(tmp_path / "model.onnx", weights="weights"), 0.5)])
-    tried = []
-    monkeypatch.setattr("supernets.engines.tried", lambda artifact: tried.append(artifact) or artifact)
-    first = family_ladder(family)
-    assert family_ladder(family) == first
-    assert len(tried) == 1
-    scaled(tmp_path / "model.onnx", 3.0, weights="weights")  # the same file, and other weights beside it
-    assert family_ladder(family) != first
-    assert len(tried) == 2
+def test_the_end_of_a_trial_is_remembered_unless_the_next_may_end_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("die-9", "die-11", "sound")
+    weights = {name: f"{name}.weights" for name in names}
+    families = [Family([(scaled(tmp_path / f"{name}.onnx", weights=weights[name]), 0.5)]) for name in names]
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with Trials(server="helpers.dying_trials") as dying:
+        _, crashes, sound = [family_ladder(family, dying) for family in families]
+        assert left_out_lines([crashes, sound]) == [
+            f"die-11 runs in onnxruntime alone: openvino crashes on {tmp_path}/die-11.onnx (signal 11, SIGSEGV); "
+            "download or export it again"
+        ]
+    with Trials(server="no.such.module") as nobody:
+        assert [family_ladder(family, nobody) for family in families[1:]] == [crashes, sound]
+        with pytest.raises(SupernetError, match="does not start"):
+            family_ladder(families[0], nobody)
+        scaled(tmp_path / "sound.onnx", 3.0, weights["sound"])  # the same file, and other weights beside it
+        with pytest.raises(SupernetError, match="does not start"):
+            family_ladder(families[2], nobody)
 
 
 def test_other_weights_beside_the_model_are_another_profile(tmp_path: Path, cache: Path) -> None:
@@ -115,11 +136,11 @@ def test_other_weights_beside_the_model_are_another_profile(tmp_path: Path, cach
     assert len(list((cache / "profiles").iterdir())) == 2
 
 
-def test_what_no_engine_can_run_is_refused_with_the_fix(tmp_path: Path) -> None:
+def test_what_no_engine_can_run_is_refused_with_the_fix(tmp_path: Path, ladder: Ladders) -> None:
     node = helper.make_node("Fancy", ["x"], ["y"], domain="mine.ops")
     path = write(tmp_path / "m.onnx", [node], [value("x", (1, 4))], [value("y", (1, 4))], domains=["mine.ops"])
     with pytest.raises(SupernetError, match=r"ONNX Runtime can load.*OpenVINO can load.*mine\.ops::Fancy.*export it"):
-        family_ladder(Family([(path, 0.5)]))
+        ladder(Family([(path, 0.5)]))
 
 
 def test_an_engine_that_can_not_be_used_here_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,8 @@ GOOD = {"schema": 1, **asdict(HEADER)}
         (packed(GOOD | {"seed": "x"}), "header: seed: "),
         (packed(GOOD, {"kind": "epoch", "now_s": 0.0}, 7), "entry 2 is damaged"),
         (packed(GOOD, {"kind": "epoch"}), "entry 1 is damaged"),
+        (packed(GOOD, {"kind": {}, "now_s": 0.0}), "entry 1 is damaged"),
+        (packed(GOOD, {"kind": "epoch", "now_s": "1"}), "entry 1 is damaged"),
         (packed(GOOD, {"kind": "epoch", "now_s": 0.0}) + b"\xc1\xc1", "damaged after 1 entries"),
         (packed(GOOD) + b"\xa2\xff\xff", "damaged after 0 entries"),
     ],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
+import msgpack
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -178,6 +182,16 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return MADE.write_killed(tmp_path_factory.mktemp("killed"), 1.0)
 
 
+def test_accuracies_of_other_sub_networks_make_no_summary(killed: Path, tmp_path: Path) -> None:
+    shutil.copytree(killed, tmp_path / "run")
+    log = tmp_path / "run" / EPOCHS_FILE
+    header, *entries = msgpack.Unpacker(io.BytesIO(log.read_bytes()))
+    header["accuracies"]["garage"].append((0.5, "published"))
+    log.write_bytes(b"".join(map(msgpack.packb, [header, *entries])))
+    with pytest.raises(RunDirError, match="none can be made: the header of its log has accuracies of other sub-netw"):
+        read_run(tmp_path / "run")
+
+
 @given(raw=st.binary(max_size=3 * RECORD.itemsize))
 @settings(max_examples=20)
 def test_any_bytes_in_place_of_records_are_read_or_refused(killed: Path, raw: bytes) -> None:
@@ -230,6 +244,27 @@ def result_files(tmp_path: Path, made: Made) -> ResultFiles:
     for kind, now_s, fields in made.entries:
         files.log.append({"kind": kind, "now_s": now_s, **fields})
     return files
+
+
+@pytest.mark.parametrize("length", [0, 1, 40])
+def test_a_log_that_ends_within_its_header_is_none(tmp_path: Path, length: int) -> None:
+    run_dir = MADE.write(tmp_path)
+    log = (run_dir / EPOCHS_FILE).read_bytes()
+    (run_dir / EPOCHS_FILE).write_bytes(log[:length])
+    run = read_run(run_dir)
+    assert run.missing == ("epochs.msgpack: no gears, clocks and events are known",)
+    assert run.summary.to_dict() == MADE.summary.to_dict()
+
+
+def test_records_that_cannot_be_begun_leave_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: int, length: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "ftruncate", fail)
+        before = len(os.listdir("/proc/self/fd"))
+        RecordWriter(tmp_path / "records")
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def gears(made: Made) -> dict[str, list[Gear]]:

@@ -154,27 +154,33 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing_behind(mix_file
     assert write_report(out).is_file()
 
 
-def kill_manager() -> None:
+def kill_actors(*actors: str) -> None:
     for process in tagged_processes(os.getpid()):
-        if "ManagerActor" in process.name():
+        if any(actor in process.name() for actor in actors):
             process.kill()
 
 
-def test_a_manager_that_dies_is_replaced_and_the_run_goes_on(mix_file, tmp_path, session):
-    plan = plan_run(load_mix(mix_file(6)), open_board(ROOT / "cluster.yaml"))
+def test_a_manager_and_a_board_agent_that_die_at_once_are_replaced_and_the_run_goes_on(mix_file, tmp_path, session):
+    board = open_board(ROOT / "cluster.yaml")
+    plan = plan_run(load_mix(mix_file(6)), board)
     deaths = []
 
     def kill_once(now_s: float) -> None:
         if now_s > 0.5 and not deaths:
             deaths.append(now_s)
-            kill_manager()
+            kill_actors("ManagerActor", "AgentActor")
 
     entries = []
     summary = run_plan(plan, session, tmp_path / "out", on_entry=entries.append, on_time=kill_once)
     assert_sound(summary)
     assert summary.apps["gate"].submitted == 60
-    kinds = [entry["kind"] for entry in entries]
-    assert kinds.index("part_lost") < kinds.index("part_back")
+    for part in ("manager", "agent"):
+        told = [entry["kind"] for entry in entries if entry.get("part") == part]
+        assert told == ["part_lost", "part_back"], part
+    # All of the run's time is counted: 6 s of both units at rest at the least, and of both at their highest at most.
+    least_w = sum(unit.static_w[0] for unit in board.units)
+    most_w = sum(unit.static_w[-1] + unit.cores * unit.dynamic_w[-1] for unit in board.units)
+    assert 6 * least_w * 0.99 <= summary.energy.units_j <= 6 * most_w
     run = read_run(tmp_path / "out")
     assert run.cut_short is None
     # It decides again, and numbers its epochs on; the app never left its gear.
@@ -189,8 +195,8 @@ def test_a_run_whose_managers_keep_dying_keeps_what_it_has(mix_file, tmp_path, s
     failures = []
 
     def kill(now_s: float) -> None:
-        if now_s > 0.5:
-            kill_manager()
+        if read_records(records_file(tmp_path / "out", "gate")).size:
+            kill_actors("ManagerActor")
 
     with pytest.raises(RunError, match=r"^the manager died$") as caught:
         run_plan(plan, session, tmp_path / "out", on_time=kill, on_failure=failures.append)

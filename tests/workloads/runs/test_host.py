@@ -20,7 +20,7 @@ from helpers.virtual_clock import VirtualClock
 from workloads.results.summary import HostSummary
 from workloads.runs import host_watch
 from workloads.runs.host import Gap, HostSentinel, read_steal_s, summarize
-from workloads.runs.host_watch import GAP_S, PERIOD_S, watch
+from workloads.runs.host_watch import GAP_S, MOST_GAPS, PERIOD_S, Gaps, watch
 
 
 def watchers() -> list[psutil.Process]:
@@ -45,10 +45,11 @@ class StallingClock(VirtualClock):
 
 
 def watched(late_s: list[float]) -> tuple[list[tuple[int, float, float]], float]:
-    stopping, gaps = threading.Event(), list[tuple[int, float, float]]()
+    stopping, gaps = threading.Event(), Gaps()
     clock = StallingClock(late_s, stopping)
     watch(1, clock, gaps, stopping)
-    return gaps, clock.now_s()
+    assert gaps.lost_ms == pytest.approx(sum(lost_ms for _, _, lost_ms in gaps.in_time()))
+    return gaps.in_time(), clock.now_s()
 
 
 def test_gaps_over_five_milliseconds_are_recorded_with_their_time_and_length() -> None:
@@ -67,13 +68,24 @@ def test_lost_time_is_what_passed_between_distant_looks(late_s: list[float]) -> 
     assert sum(lost_ms for _, _, lost_ms in gaps) == pytest.approx(expected_ms)
 
 
+def test_of_many_gaps_the_longest_are_kept_and_all_are_summed() -> None:
+    gaps = Gaps()
+    for number in range(1000):
+        gaps.add(number % 2, float(number), 10.0 + number * 7 % 1000)
+    kept = gaps.in_time()
+    assert len(kept) == MOST_GAPS
+    assert min(lost_ms for _, _, lost_ms in kept) == 10.0 + 1000 - MOST_GAPS
+    assert [at_s for _, at_s, _ in kept] == sorted(at_s for _, at_s, _ in kept)
+    assert gaps.lost_ms == sum(10.0 + number for number in range(1000))
+
+
 def test_stalled_share_is_the_mean_over_the_cores_and_voids_above_one_per_cent() -> None:
     gaps = [Gap(cpu=0, at_s=1.0, lost_ms=150.0), Gap(cpu=1, at_s=3.0, lost_ms=50.0)]
-    at_limit = summarize(gaps, cores=2, elapsed_s=10.0, steal_s=0.25)
+    at_limit = summarize(gaps, 200.0, cores=2, elapsed_s=10.0, steal_s=0.25)
     assert at_limit.stalled_share == pytest.approx(0.01)
     assert (at_limit.steal_s, at_limit.stall_ms_max, at_limit.void) == (0.25, 150.0, False)
-    assert summarize(gaps, cores=2, elapsed_s=9.9, steal_s=None).void
-    quiet = summarize([], cores=2, elapsed_s=10.0, steal_s=0.0)
+    assert summarize(gaps, 200.0, cores=2, elapsed_s=9.9, steal_s=None).void
+    quiet = summarize([], 0.0, cores=2, elapsed_s=10.0, steal_s=0.0)
     assert (quiet.stall_ms_max, quiet.stalled_share, quiet.void) == (0.0, 0.0, False)
 
 

@@ -222,12 +222,18 @@ def test_the_clocks_follow_each_request(session: RaySession, tmp_path: Path) -> 
         assert snapshot(board.kernel) == before
 
 
-def test_an_agent_that_is_killed_leaves_the_board_to_the_driver(session: RaySession, tmp_path: Path) -> None:
+def test_a_killed_agent_s_successor_keeps_the_board_and_a_killed_successor_leaves_it_to_the_driver(
+    session: RaySession, tmp_path: Path
+) -> None:
     with bench("odroid-xu3", tmp_path) as board:
         before = snapshot(board.kernel)
         run = _Live(_plan(board, tmp_path, 60), session, tmp_path / "out")
         wait_for(lambda: snapshot(board.kernel) != before)
         (agent,) = _processes("AgentActor")
+        agent.kill()
+        wait_for(lambda: run.logged("part_back"))
+        assert snapshot(board.kernel) != before
+        (agent,) = [process for process in _processes("AgentActor") if process != agent]
         agent.kill()
         run.live.kill()
         assert snapshot(board.kernel) == before

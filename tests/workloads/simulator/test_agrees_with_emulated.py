@@ -29,8 +29,8 @@ CHANGES = st.one_of(
         st.just("limit"), st.sampled_from([None, 500.0, 1000.0]), st.sampled_from([(4,), (5,), (4, 5)]), OTHER_LOADS
     ),
 )
-# Odd times, so that no request, change or governor's step coincides with another.
-TIMES = st.integers(1, 997).map(lambda place: place / 997 * 0.7)
+# Odd times, so that no request, change or governor's step coincides with another: 0.7 s itself would be a step's.
+TIMES = st.integers(1, 996).map(lambda place: place / 997 * 0.7)
 CHANGE_TIMES = st.integers(1, 990).map(lambda place: (place + 0.37) / 991 * 0.7)
 WORK = st.lists(
     st.tuples(TIMES, st.floats(1, 40), st.sampled_from([(4,), (4, 5)])), max_size=8, unique_by=lambda job: job[0]

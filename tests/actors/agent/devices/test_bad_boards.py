@@ -14,7 +14,7 @@ from actors.agent.agent import BoardAgent
 from actors.agent.checks import check_clocks, check_governor
 from actors.agent.devices import REAL_CLOCKS
 from actors.agent.devices.cpufreq import CpufreqClock
-from actors.agent.devices.journal import read_journals
+from actors.agent.devices.journal_files import read_journals
 from actors.agent.devices.sysfs import DeniedError, DeviceError, GarbageError
 from actors.agent.hold import BoardBusyError, Hold, recover
 from helpers.board_bed import BoardBed, fake_bed

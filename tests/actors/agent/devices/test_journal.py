@@ -14,11 +14,11 @@ import pytest
 from actors.agent.checks import check_clocks
 from actors.agent.devices import journal
 from actors.agent.devices.cpufreq import CpufreqClock
-from actors.agent.devices.sysfs import DeviceError
+from actors.agent.devices.sysfs import AwayError, DeviceError, Knob
 from actors.agent.hold import Hold, recover
 from helpers.board_bed import BoardBed, fake_bed
 from helpers.board_loop import board_of
-from helpers.fake_kernel import boards
+from helpers.fake_kernel import FakeTree, boards
 
 pytestmark = pytest.mark.usefixtures("fake_boards")
 
@@ -166,3 +166,57 @@ def test_what_another_thread_turns_meanwhile_is_not_undone(xavier: BoardBed) -> 
     assert [xavier.khz(unit) for unit in xavier.units[:2]] == [round(unit.mhz[0] * 1000) for unit in xavier.units[:2]]
     hold.give_back()
     assert xavier.knobs() == before
+
+
+@pytest.mark.parametrize("path", ["proc/sys/kernel/random/boot_id", "var/lib/nvpmodel/status"])
+def test_a_figure_that_cannot_be_read_for_once_does_not_leave_the_board_turned(xavier: BoardBed, path: str) -> None:
+    before = xavier.knobs()
+    _killed(xavier)
+    assert isinstance(xavier.tree, FakeTree)
+    xavier.tree.kernel.fail(path, errno.EIO, times=1)
+    recovered = recover(xavier.machine)
+    assert recovered is not None
+    assert recovered.faults() == []
+    assert xavier.knobs() == before
+
+
+def test_a_governors_figure_waits_in_the_journal_until_its_governor_is_back(xavier: BoardBed) -> None:
+    unit = xavier.units[0]
+    xavier.write(f"{xavier.policy(unit)}/scaling_governor", "userspace")
+    xavier.write(f"{xavier.policy(unit)}/scaling_setspeed", round(unit.mhz[1] * 1000))
+    before = xavier.knobs()
+    hold = Hold(xavier.machine)
+    CpufreqClock(unit, hold.journal).govern("performance", None)
+    assert isinstance(xavier.tree, FakeTree)
+    governor = f"{xavier.policy(unit)}/scaling_governor"
+    xavier.tree.kernel.fail(governor, errno.EIO, times=1)
+    assert [line for line in hold.give_back().faults() if governor in line]
+    assert xavier.knobs() != before
+    recovered = recover(xavier.machine)
+    assert recovered is not None
+    assert xavier.knobs() == before
+
+
+def test_a_tunable_that_cannot_be_read_for_once_is_put_back_by_the_next_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = fake_bed(boards.ALL["odroid-xu3"](), tmp_path / "state")
+    for unit in board.units:
+        board.write(f"{board.policy(unit)}/scaling_governor", "schedutil")
+    tunable = "sys/devices/system/cpu/cpufreq/schedutil/rate_limit_us"
+    board.write(tunable, 3905)
+    before = board.knobs()
+    _killed(board)
+    real_text, struck = Knob.text, []
+
+    def text(knob: Knob) -> str:
+        if knob.path == tunable and not struck:
+            struck.append(knob)
+            raise AwayError(tunable, "Input/output error")
+        return real_text(knob)
+
+    monkeypatch.setattr(Knob, "text", text)
+    recovered = recover(board.machine)
+    assert recovered is not None
+    assert recovered.failed == (f"/{tunable}: Input/output error",)
+    assert board.knobs() == before  # whoever recovers a board gives it back once more at the end
