@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from supernets.seq2seq.static import CAPACITIES, StaticSeq2Seq
+from supernets.seq2seq.lengths import cap
+from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.vocabulary import BEGIN, END, PAD
 
 
@@ -27,18 +28,6 @@ class Decoded:
     words: list[int]
     capped: bool
     score: float = 0.0
-
-
-def cap(source: int) -> int:
-    """Return the most sub-words that a translation may have, its end included.
-
-    A German sentence has 0.9 + 1.05 times the English sub-words on average, with 4 more or less (2,269 held-out pairs,
-    of which none has more than this cap).
-
-    Args:
-        source: sub-words of the sentence, its end included.
-    """
-    return min(CAPACITIES[-1], 2 * source + 10)
 
 
 def greedy(net: StaticSeq2Seq, source: Tensor) -> list[Decoded]:

@@ -16,11 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from supernets.seq2seq.elastic import positions
+from supernets.seq2seq.lengths import CAPACITIES
 from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
-
-CAPACITIES = (32, 64, 128)
-"""Sub-words that a cache may have room for. Few sizes, since an engine prepares a network for each of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from supernets.seq2seq.decoding import beam, cap, greedy
+from supernets.seq2seq.decoding import beam, greedy
 from supernets.seq2seq.elastic import ElasticSeq2Seq
+from supernets.seq2seq.lengths import CAPACITIES, cap
 from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
-from supernets.seq2seq.static import CAPACITIES, StaticSeq2Seq
+from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.vocabulary import BEGIN, END, PAD
 
 SMALL = replace(
