@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,9 @@ import torch
 from supernets.errors import SupernetError
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.decoding import Decoded, beam, greedy
+from supernets.seq2seq.rungs import ladder
 from supernets.seq2seq.sentences import Pair
-from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
+from supernets.seq2seq.space import TRANSLATOR, Space
 from supernets.seq2seq.static import StaticSeq2Seq
 
 if TYPE_CHECKING:
@@ -48,34 +49,6 @@ class Quality:
     words: int
     bleu_signature: str
     chrf_signature: str
-
-
-def ladder(space: Space) -> dict[str, Transformer]:
-    """Return sub-networks between the space's ends, by identifier, smallest first, with layers all alike.
-
-    Both widths grow together, and heads with them; feed-forward parts and decoder layers grow in turns.
-    """
-
-    def point(width: int, ffn: int, layers: int) -> Transformer:
-        heads = space.heads[max(0, space.widths.index(width) - len(space.widths) + len(space.heads))]
-        return space.canonical(
-            replace(
-                space.largest,
-                encoder_width=width,
-                decoder_width=width,
-                encoder_ffn=(ffn,) * space.encoder_layers,
-                decoder_ffn=(ffn,) * space.max_decoder_layers,
-                encoder_heads=(heads,) * space.encoder_layers,
-                decoder_heads=(heads,) * space.max_decoder_layers,
-                cross_heads=(heads,) * space.max_decoder_layers,
-                decoder_layers=layers,
-            )
-        )
-
-    ffns = space.ffns
-    points = [point(width, ffn, layers) for width in space.widths for ffn, layers in ((ffns[0], 1), (ffns[1], 2))]
-    wide = [point(space.widths[-1], ffns[-1], layers) for layers in space.decoder_layers[-2:]]
-    return {space.id(architecture): architecture for architecture in (*points, *wide)}
 
 
 def translate(

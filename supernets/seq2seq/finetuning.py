@@ -20,7 +20,8 @@ from torch import Tensor
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.batches import Batch
 from supernets.seq2seq.elastic import Dropout, ElasticSeq2Seq
-from supernets.seq2seq.evaluation import ladder, measure, read_average
+from supernets.seq2seq.evaluation import measure, read_average
+from supernets.seq2seq.rungs import ladder
 from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
 from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.training import Recipe
