@@ -37,7 +37,6 @@ class RunInSteps(Protocol):
         ...
 
 
-
 class PreparedNetwork(Protocol):
     """A sub-network ready to run, on a fixed number of threads, for one request at a time."""
 

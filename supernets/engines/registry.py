@@ -85,7 +85,8 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
     if artifact.parts and not engine.takes_parts:
         able = ", ".join(other.name for other in _ENGINES.values() if other.takes_parts)
         raise SupernetError(
-            f"engine {engine.name!r} can't run {artifact.subnet}, which makes its output step by step; these can: {able}"
+            f"engine {engine.name!r} can't run {artifact.subnet}, which makes its output step by step; "
+            f"these can: {able}"
         )
     if artifact.file(engine.format) is None:
         raise SupernetError(

@@ -36,9 +36,7 @@ def export_module(net: StaticSeq2Seq, subnet: str, path: Path) -> Artifact:
     return artifact(subnet, path, net.space.longest)
 
 
-def artifact(
-    subnet: str, path: Path, longest: int, weights_hash: str = "", vocabulary: Path | None = None
-) -> Artifact:
+def artifact(subnet: str, path: Path, longest: int, weights_hash: str = "", vocabulary: Path | None = None) -> Artifact:
     """Return an exported sub-network.
 
     Args:

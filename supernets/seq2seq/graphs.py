@@ -1,9 +1,9 @@
 """A sub-network of an elastic transformer as two ONNX models: its encoder, and one step of its decoder.
 
-They are written node by node, so that a step has the few nodes that it needs: products of single rows with their weights
-as they lie, one for query, key and value, and the number of the next sub-word in place of its scores. The models hold for
-all lengths: `s` is the number of sub-words of the sentence times the encoder layers that are attended to, `t` the
-capacity of the cache. So a network is two sessions, and not one for each pair of capacities.
+They are written node by node, so that a step has the few nodes that it needs: products of single rows with weights as
+they lie in training, one for query, key and value, and the next sub-word in place of scores. The models hold for all
+lengths: `s` is the number of sub-words of the sentence (`2s` where a layer attends to two encoder layers), `t` the
+capacity of the cache. So a network is two sessions, not one for each pair of lengths, and no sentence is padded.
 
 The encoder takes `source` (1, s). The step takes
 
@@ -12,8 +12,8 @@ The encoder takes `source` (1, s). The step takes
 - `keys.L` (heads, width, s) and `values.L` (heads, s, width) of each layer, as the encoder gives them;
 - `own_keys.L` (heads, width, t) and `own_values.L` (heads, t, width), the cache,
 
-and gives `next_word` (1,) and the cache with this sub-word in it, as `new_keys.L` and `new_values.L`. Whoever binds these
-to the memory of the old cache has it written in place.
+and gives `next_word` (1,) and the cache with this sub-word in it, as `new_keys.L` and `new_values.L`. Whoever binds
+these to the memory of the old cache has it written in place.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from supernets import weights_file
 from supernets.artifact import Artifact
 from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError
-from supernets.seq2seq import exporting, weights
+from supernets.seq2seq import exporting, vocabulary
 from supernets.seq2seq.rungs import ladder
 from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
 from supernets.subnet import SubNet
@@ -36,7 +36,7 @@ class Translator(Supernet):
 
     Args:
         space: the space.
-        weights: file of the shared weights and the vocabulary, as `supernets.seq2seq.weights` writes it; None for
+        weights: file of the shared weights and the vocabulary, as `supernets.seq2seq.packing` writes it; None for
             random weights, which have no vocabulary.
         source: where that file comes from, `shipped` or `given`.
         ladder_file: ladder file made with those weights; None for the ladder that the weights bring.
@@ -112,17 +112,15 @@ class Translator(Supernet):
         Raises:
             SupernetError: if the weights don't fit, or have no vocabulary.
         """
-        vocabulary = None
-        if self.weights is not None:
-            vocabulary = path.with_name(f"{self.name}-{self.base_hash[:12]}.vocabulary")
-            if not vocabulary.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                fresh = vocabulary.with_suffix(f".{os.getpid()}")  # another run may write the same file now
-                fresh.write_bytes(weights.read_vocabulary(self.weights))
-                fresh.replace(vocabulary)
+        words = None if self.weights is None else path.with_name(f"{self.name}-{self.base_hash[:12]}.vocabulary")
+        if self.weights is not None and words is not None and not words.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = words.with_suffix(f".{os.getpid()}")  # another run may write the same file now
+            fresh.write_bytes(vocabulary.of_weights(self.weights))
+            fresh.replace(words)
         if not (path.exists() and exporting.step_of(path).exists()):
             exporting.export_module(self.module(subnet), subnet.id, path)
-        return exporting.artifact(subnet.id, path, self.space.longest, self.weights_hash, vocabulary)
+        return exporting.artifact(subnet.id, path, self.space.longest, self.weights_hash, words)
 
     @cached_property
     def state(self) -> dict[str, Tensor]:

@@ -12,6 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError, safe_open
+
 from supernets.errors import SupernetError
 from supernets.seq2seq.sentences import Pair
 
@@ -23,6 +25,8 @@ PAD, UNKNOWN, BEGIN, END = range(4)
 
 SIZE = 4000
 FILE = "vocabulary.model"
+TENSOR = "vocabulary"
+"""The tensor of a weights file that holds the file's bytes."""
 
 
 def train(pairs: Sequence[Pair], path: Path, size: int = SIZE) -> None:
@@ -70,3 +74,21 @@ def load(path: Path) -> SentencePieceProcessor:
         raise SupernetError(
             f"vocabulary {str(path)!r} can't be read ({error}); give a model of sentencepiece"
         ) from None
+
+
+def of_weights(path: Path) -> bytes:
+    """Return the vocabulary that a weights file brings, as its file's bytes.
+
+    Raises:
+        SupernetError: if it brings none.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            content: bytes = file.get_tensor(TENSOR).tobytes()
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise SupernetError(
+            f"weights {str(path)!r} bring no vocabulary ({reason}); give a file that "
+            "`python -m supernets.seq2seq.packing` wrote"
+        ) from None
+    return content

@@ -1,4 +1,4 @@
-"""Exported sub-networks in an engine against torch: the same sub-words, in all lengths, and nothing left of other calls."""
+"""Exported sub-networks in an engine against torch: the same sub-words in all lengths, and nothing of other calls."""
 
 from __future__ import annotations
 

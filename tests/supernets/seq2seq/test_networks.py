@@ -14,6 +14,7 @@ from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.static import StaticSeq2Seq
 from supernets.seq2seq.vocabulary import BEGIN, END
 
+
 def stepped(net: StaticSeq2Seq, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     memory, cache = net.encode(source), net.cache(len(source))
     return torch.stack([net.step(words, memory, cache) for words in target.T], dim=1)
