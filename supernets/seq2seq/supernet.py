@@ -78,9 +78,9 @@ class Translator(Supernet):
         )
 
     def _parsed(self, rung: dict[str, Any]) -> SubNet:
-        knobs = {name: rung[name] for name in Transformer.__dataclass_fields__}
-        frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in knobs.items()}
-        subnet = self.subnet(Transformer(**frozen))
+        stored = {name: rung[name] for name in Transformer.__dataclass_fields__}
+        knobs: dict[str, Any] = {key: tuple(each) if isinstance(each, list) else each for key, each in stored.items()}
+        subnet = self.subnet(Transformer(**knobs))
         return replace(subnet, accuracy=rung["accuracy"], accuracy_source=rung["accuracy_source"])
 
     def calibrated(self, subnet: SubNet) -> bool:

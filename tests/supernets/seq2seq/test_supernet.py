@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,7 +42,7 @@ def test_its_ladder_has_six_to_eight_rungs_each_costlier_than_the_one_below() ->
     net = supernets.load("translator-en-de")
     macs = [rung.macs_m for rung in net.ladder()]
     assert 6 <= len(macs) <= 8
-    assert all(above > 1.15 * below for below, above in zip(macs, macs[1:], strict=False))
+    assert all(above > 1.15 * below for below, above in itertools.pairwise(macs))
     assert net.ladder()[0].knobs == TRANSLATOR.smallest
     assert net.ladder()[-1].knobs == TRANSLATOR.largest
     assert {(rung.accuracy, rung.resolution) for rung in net.ladder()} == {(None, None)}
