@@ -87,7 +87,7 @@ class Translation:
 
     def size(self, sample: Words) -> float:
         """Return the sub-words that a translation is expected to have, its end included."""
-        source = sample.shape[1]
+        source = int(sample.shape[1])
         return min(float(cap(source)), _BASE + _FOR_EACH * source)
 
     def work(self, output: Output) -> float:

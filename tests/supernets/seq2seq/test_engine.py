@@ -86,6 +86,23 @@ def test_random_networks_make_what_torch_makes(space: Space, networks: int, tmp_
     assert ended > 0
 
 
+@pytest.mark.parametrize("cross", [(1, 2, 3), (2, 1, 2), (3, 3, 1)])
+def test_an_encoder_gives_what_each_layer_attends_to(cross: tuple[int, ...], tmp_path: Path) -> None:
+    """Which words come out depends little on it in random networks, so the numbers are compared."""
+    net = static(SMALL, replace(SMALL.random(np.random.default_rng(5)), cross_layers=cross, decoder_layers=3))
+    artifact = export_module(net, "net", tmp_path / "net.onnx")
+    session, source = engines.open_model(artifact.path), sentences(SMALL, (9,), 1)
+    made = dict(
+        zip([entry.name for entry in session.get_outputs()], session.run(None, {"source": source.numpy()}), strict=True)
+    )
+    memory = net.encode(source)
+    for layer in range(3):
+        keys, values = made[f"keys.{layer}"], made[f"values.{layer}"]
+        assert values.shape[1] == 9 * cross[layer]
+        np.testing.assert_allclose(keys, memory.keys[layer][0].transpose(1, 2).numpy(), atol=1e-5)
+        np.testing.assert_allclose(values, memory.values[layer][0].numpy(), atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("space", [SMALL, AS_HAT, TRANSLATOR], ids=["small", "as-hat", "translator"])
 def test_many_random_networks_make_what_torch_makes(space: Space, tmp_path: Path) -> None:
