@@ -22,7 +22,7 @@ class Fixed(Knobs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubNet:
-    """A sub-network at a resolution.
+    """A sub-network, and the resolution of the pictures that it takes.
 
     Attributes:
         id: identifier, unique in its supernet.
