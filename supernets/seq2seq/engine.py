@@ -96,7 +96,7 @@ class Translation:
             stop: asked before each sub-word; True ends the call.
 
         Raises:
-            SupernetError: for a sentence of no sub-word or too many.
+            SupernetError: for a sentence of no sub-word or too many, and for fractions.
             StoppedError: if `stop` ended it. What was made until then is no translation, and nobody gets it.
         """
         if x.ndim != 2 or x.shape[0] != 1 or not 1 <= x.shape[1] <= self._longest:
@@ -104,6 +104,8 @@ class Translation:
                 f"{self._subnet} takes one sentence of 1 to {self._longest} sub-words, its end included, in an array "
                 f"of shape (1, n), not {tuple(x.shape)}; a translation has {CAPACITIES[-1]} at the most"
             )
+        if x.dtype.kind not in "iu":
+            raise SupernetError(f"{self._subnet} takes numbers of sub-words, which are whole, not {x.dtype}")
         memory, full = self._encoded(x), None
         most = cap(x.shape[1])
         made: list[int] = []

@@ -160,6 +160,11 @@ def test_what_is_no_sentence_or_too_long_is_refused(
         prepared(np.full(shape, 5))
 
 
+def test_fractions_are_refused(largest: tuple[StaticSeq2Seq, Artifact]) -> None:
+    with pytest.raises(SupernetError, match="takes numbers of sub-words, which are whole, not float32"):
+        engines.prepare(largest[1])(np.full((1, 5), 7, dtype=np.float32))
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
 def test_sub_words_may_be_whole_numbers_of_any_type_and_lie_anyhow(
     largest: tuple[StaticSeq2Seq, Artifact], kind: type
