@@ -4,10 +4,13 @@ The sentences are held-out ones, one at a time, in float32, greedily. All conten
 sentence as the network itself does, and take turns sentence by sentence. A contender's time of one sub-word is that of
 the whole sentence less that of its first sub-word, shared out among the others; so it has no part of the encoder.
 
+Memory is what a process's unique set grows by when it loads the whole ladder and translates with each network.
+
 `--wide` adds a network 512 wide, 6 + 6 layers, vocabulary of 32,000, with random weights; it makes 24 sub-words of
 sentences of 20.
 
-`python -m benchmarks.bench_translation --weights FILE [--rounds N] [--wide] [--json FILE]`, with the extra `peers`.
+`python -m benchmarks.bench_translation --weights FILE [--rounds N] [--wide] [--memory] [--json FILE]`, with the extra
+`peers`.
 """
 
 from __future__ import annotations
@@ -17,12 +20,15 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 import supernets
@@ -88,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2], help="numbers of threads")
     parser.add_argument("--rungs", type=int, nargs="*", default=[1, 4, -1], help="places on the ladder, from 0")
     parser.add_argument("--wide", action="store_true", help="add a network 512 wide with random weights")
+    parser.add_argument("--memory", action="store_true", help="measure memory too")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     clock = start_clock()
@@ -99,7 +106,8 @@ def main(argv: list[str] | None = None) -> int:
                     same, stopwatch = _compare(subject, Path(name), threads, options.rounds, clock)
                 cases.append(_case(subject, threads, same, stopwatch.spreads(sentinel.gaps)))
                 print(f"{subject.artifact.subnet}, threads: {threads}", file=sys.stderr, flush=True)
-    figures = {"cases": cases, "load": os.getloadavg(), "host": asdict(sentinel.result())}
+        memory = _memory(options.weights, Path(name)) if options.memory else {}
+    figures = {"cases": cases, "memory_mb": memory, "load": os.getloadavg(), "host": asdict(sentinel.result())}
     _show(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
@@ -133,12 +141,11 @@ def _compare(
     subject: Subject, directory: Path, threads: int, rounds: int, clock: BoardClock
 ) -> tuple[dict[str, int], Stopwatch]:
     """Return for how many sentences each contender makes the network's sub-words, and all times."""
-    converted = directory / f"{Path(subject.artifact.path).stem}-ctranslate2"
-    converted.mkdir(exist_ok=True)
+    converted = peers.convert(subject.net, directory / f"{Path(subject.artifact.path).stem}-ctranslate2")
     contenders = {
         OURS: peers.prepared(subject.artifact, threads),
         BARE: peers.bare(subject.artifact, threads),
-        CTRANSLATE2: peers.in_ctranslate2(subject.net, converted, threads),
+        CTRANSLATE2: peers.in_ctranslate2(converted, threads),
         MARIAN: peers.in_marian(subject.net, threads),
     }
     stopwatch, same = Stopwatch(clock), dict.fromkeys(contenders, 0)
@@ -153,6 +160,29 @@ def _compare(
                 stopwatch.time(f"{name}/{index}/first", make, source, 1)
                 stopwatch.time(f"{name}/{index}/whole", make, source, count)
     return same, stopwatch
+
+
+def _memory(weights: Path | None, directory: Path) -> dict[str, float]:
+    """Return the memory in 10⁶ bytes of the whole ladder on one thread, prepared here and in CTranslate2."""
+    rungs = range(len(supernets.load(TRANSLATOR.name, weights).ladder()))
+    subjects = list(_subjects(weights, rungs, False, directory))
+    places = [peers.convert(each.net, directory / f"{Path(each.artifact.path).stem}-ctranslate2") for each in subjects]
+    artifacts = [each.artifact for each in subjects]
+    made = {}
+    for name, open_one, what in ((OURS, peers.prepared, artifacts), (CTRANSLATE2, peers.in_ctranslate2, places)):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            made[name] = round(pool.submit(_grown_mb, open_one, what, subjects[0].sources[-1]).result(), 1)
+    return made
+
+
+def _grown_mb(open_one: Callable[[Any, int], peers.Make], what: Sequence[Any], source: NDArray[np.int64]) -> float:
+    """Return what this process grows by, in 10⁶ bytes."""
+    process = psutil.Process()
+    before = process.memory_full_info().uss
+    kept = [open_one(each, 1) for each in what]
+    for make in kept:
+        make(source, _WIDE_SUB_WORDS)
+    return float(process.memory_full_info().uss - before) / 1e6
 
 
 def _case(subject: Subject, threads: int, same: Mapping[str, int], spreads: Mapping[str, Spread]) -> dict[str, Any]:
@@ -197,6 +227,8 @@ def _show(figures: dict[str, Any]) -> None:
             table.add_row(f"  {name}", *(f"{row[key]:.3g}" for key in keys), f"{row['same']} of {case['sentences']}")
         table.add_section()
     print_table(table)
+    if memory := figures["memory_mb"]:
+        print("memory of the whole ladder: " + ", ".join(f"{name} {mb:.0f} MB" for name, mb in memory.items()))
     print(f"load average {figures['load'][0]:.1f}")
     print_stalls(figures["host"])
 

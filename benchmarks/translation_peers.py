@@ -92,13 +92,19 @@ def bare(artifact: Artifact, threads: int) -> Make:
     return make
 
 
-def in_ctranslate2(net: StaticSeq2Seq, directory: Path, threads: int) -> Make:
-    """Return CTranslate2 with the weights of a network, for which it writes a file into an empty directory."""
+def convert(net: StaticSeq2Seq, directory: Path) -> Path:
+    """Write a network for CTranslate2 into a directory, if it isn't there, and return the directory."""
     if not (directory / "model.bin").exists():
+        directory.mkdir(exist_ok=True)
         spec = _spec(net)
         spec.validate()
         spec.optimize(quantization=None)
         spec.save(str(directory))
+    return directory
+
+
+def in_ctranslate2(directory: Path, threads: int) -> Make:
+    """Return CTranslate2 with a network that was written for it."""
     translator = ctranslate2.Translator(
         str(directory), device="cpu", inter_threads=1, intra_threads=threads, compute_type="float32"
     )
