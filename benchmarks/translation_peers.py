@@ -53,15 +53,20 @@ def bare(artifact: Artifact, threads: int) -> Make:
         onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"]) for file in artifact.files
     )
     tensor = onnxruntime.OrtValue.ortvalue_from_numpy
-    word, place = np.zeros(1, np.int64), np.zeros((1, 1), np.int64)
+    word, place = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    heads = {entry.name: np.zeros(entry.shape, np.int64) for entry in step.get_inputs() if "places" in entry.name}
+    for array in heads.values():
+        array[0, :, 0, 1] = range(array.shape[1])
     rooms = {}
     for capacity in (32, 64, 128):
-        binding, unseen = step.io_binding(), np.zeros((1, 1, capacity), np.float32)
+        binding, unseen = step.io_binding(), np.zeros((1, 1, 1, capacity), np.float32)
         binding.bind_ortvalue_input("word", tensor(word))
         binding.bind_ortvalue_input("place", tensor(place))
         binding.bind_ortvalue_input("unseen", tensor(unseen))
         binding.bind_ortvalue_output("next_word", tensor(word))
         held = []
+        for name, array in heads.items():
+            binding.bind_ortvalue_input(name, tensor(array))
         for entry in step.get_inputs():
             if entry.name.startswith("own_"):
                 cache = np.zeros([size if isinstance(size, int) else capacity for size in entry.shape], np.float32)
@@ -83,8 +88,10 @@ def bare(artifact: Artifact, threads: int) -> Make:
         word[0] = BEGIN
         made = []
         for index in range(count):
-            place[0, 0] = index
-            unseen[0, 0, index] = 0
+            place[0] = index
+            unseen[..., index] = 0
+            for array in heads.values():
+                array[..., 2] = index
             step.run_with_iobinding(binding)
             made.append(int(word[0]))
         return made

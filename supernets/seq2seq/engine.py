@@ -6,7 +6,7 @@ the memory of its inputs: a row into the cache, and the next sub-word over the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,22 +29,23 @@ class _Room:
     Args:
         step: the session of the step.
         capacity: number of sub-words.
-        word: memory of the last sub-word, and of the next one.
-        place: memory of the number of sub-words before it.
+        state: memory of the last sub-word and its place, by the step's names.
     """
 
-    def __init__(self, step: onnxruntime.InferenceSession, capacity: int, word: Any, place: Any) -> None:
+    def __init__(
+        self, step: onnxruntime.InferenceSession, capacity: int, state: Mapping[str, NDArray[np.int64]]
+    ) -> None:
         self.capacity = capacity
         self.binding = step.io_binding()
-        self._unseen = np.empty((1, 1, capacity), dtype=np.float32)
-        self._caches: list[tuple[int, NDArray[np.float32]]] = []
-        for name, tensor in (("word", word), ("place", place), ("unseen", _shared(self._unseen))):
-            self.binding.bind_ortvalue_input(name, tensor)
-        self.binding.bind_ortvalue_output("next_word", word)
+        self._unseen = np.empty((1, 1, 1, capacity), dtype=np.float32)
+        self._caches: list[NDArray[np.float32]] = []
+        for name, array in (*state.items(), ("unseen", self._unseen)):
+            self.binding.bind_ortvalue_input(name, _shared(array))
+        self.binding.bind_ortvalue_output("next_word", _shared(state["word"]))
         for entry in step.get_inputs():
             if entry.name.startswith("own_"):
                 cache = np.zeros([size if isinstance(size, int) else capacity for size in entry.shape], np.float32)
-                self._caches.append((entry.shape.index("t"), cache))
+                self._caches.append(cache)
                 tensor = _shared(cache)
                 self.binding.bind_ortvalue_input(entry.name, tensor)
                 self.binding.bind_ortvalue_output(entry.name.replace("own_", "new_"), tensor)
@@ -61,12 +62,12 @@ class _Room:
         self._unseen.fill(-np.inf)
         if full is not None:
             self._unseen[..., : full.capacity] = 0
-            for (axis, mine), (_, old) in zip(self._caches, full._caches, strict=True):
-                mine[(slice(None),) * axis + (slice(full.capacity),)] = old
+            for mine, old in zip(self._caches, full._caches, strict=True):
+                mine[:, :, : full.capacity] = old
 
     def show(self, place: int) -> None:
         """Let the next step see a place, which it is about to write."""
-        self._unseen[0, 0, place] = 0
+        self._unseen[..., place] = 0
 
 
 class Translation:
@@ -83,9 +84,15 @@ class Translation:
     ) -> None:
         self._encoder, self._step = encoder, step
         self._subnet, self._longest = artifact.subnet, artifact.input_shape[1]
-        self._word, self._place = np.zeros(1, dtype=np.int64), np.zeros((1, 1), dtype=np.int64)
-        word, place = _shared(self._word), _shared(self._place)
-        self._rooms = [_Room(step, capacity, word, place) for capacity in CAPACITIES]
+        self._word, self._place = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        state = {"word": self._word, "place": self._place}
+        self._places = []  # where the place stands for each head
+        for entry in step.get_inputs():
+            if entry.name.startswith("places."):
+                state[entry.name] = np.zeros(entry.shape, dtype=np.int64)
+                state[entry.name][0, :, 0, 1] = np.arange(entry.shape[1])
+                self._places.append(state[entry.name][..., 2])
+        self._rooms = [_Room(step, capacity, state) for capacity in CAPACITIES]
         self._memory_names = [entry.name for entry in encoder.get_outputs()]
 
     def __call__(self, x: NDArray[Any], stop: Stop | None = None) -> NDArray[np.int64]:
@@ -141,7 +148,9 @@ class Translation:
         return list(zip(self._memory_names, binding.get_outputs(), strict=True))
 
     def _next(self, room: _Room, place: int) -> int:
-        self._place[0, 0] = place
+        self._place[0] = place
+        for places in self._places:
+            places.fill(place)
         room.show(place)
         self._step.run_with_iobinding(room.binding)
         return int(self._word[0])

@@ -7,10 +7,11 @@ capacity of the cache. So a network is two sessions, not one for each pair of le
 
 The encoder takes `source` (1, s). The step takes
 
-- `word` (1,), the last sub-word, and `place` (1, 1), the number of those before it;
-- `unseen` (1, 1, t), 0 for the places up to this one and minus infinity for those behind;
+- `word` (1,), the last sub-word, and `place` (1,), the number of those before it;
+- `places.H` (1, H, 1, 3) for each number of heads H: 0, the head and the place, where a row of the cache is written;
+- `unseen` (1, 1, 1, t), 0 for the places up to this one and minus infinity for those behind;
 - `keys.L` (heads, width, s) and `values.L` (heads, s, width) of each layer, as the encoder gives them;
-- `own_keys.L` (heads, width, t) and `own_values.L` (heads, t, width), the cache,
+- `own_keys.L` and `own_values.L` (1, heads, t, width), the cache,
 
 and gives `next_word` (1,) and the cache with this sub-word in it, as `new_keys.L` and `new_values.L`. Whoever binds
 these to the memory of the old cache has it written in place.
@@ -50,7 +51,8 @@ class _Graph:
         self._outputs: list[onnx.ValueInfoProto] = []
 
     def input(self, name: Name, kind: int, shape: Sequence[int | str]) -> Name:
-        self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
+        if name not in (entry.name for entry in self._inputs):
+            self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
     def output(self, name: Name, kind: int, shape: Sequence[int | str]) -> Name:
@@ -89,14 +91,17 @@ class _Graph:
         """Map rows to queries, divided by the root of the heads' width as attention asks for."""
         return self._linear(x, f"{layer}.query", *self._scaled(f"{layer}.query", width))
 
-    def query_key_value(self, x: Name, layer: str, width: int) -> tuple[Name, Name, Name]:
-        """Map rows to queries, divided as above, keys and values, by one product."""
+    def query_key_value(self, x: Name, layer: str, width: int) -> Name:
+        """Map rows to queries, divided as above, keys and values, side by side, by one product."""
         parts = [self._scaled(f"{layer}.query", width)]
         parts += [(self.weight(f"{layer}.{p}.weight"), self.weight(f"{layer}.{p}.bias")) for p in ("key", "value")]
         weights, biases = zip(*parts, strict=True)
-        joined = self._linear(x, f"{layer}.joined", np.concatenate(weights), np.concatenate(biases))
-        names = tuple(f"{layer}.{part}.out" for part in ("query", "key", "value"))
-        self.add("Split", joined, to=names, axis=1, num_outputs=3)
+        return self._linear(x, f"{layer}.joined", np.concatenate(weights), np.concatenate(biases))
+
+    def split(self, x: Name, name: str) -> tuple[Name, Name, Name]:
+        """Return the thirds of x along its second axis."""
+        names = tuple(f"{name}.{part}.out" for part in ("query", "key", "value"))
+        self.add("Split", x, to=names, axis=1, num_outputs=3)
         return names[0], names[1], names[2]
 
     def feed_forward(self, x: Name, layer: str) -> Name:
@@ -151,8 +156,8 @@ def encoder(net: StaticSeq2Seq) -> onnx.ModelProto:
 
 def _encoder_layer(graph: _Graph, x: Name, name: str, attention: Attention) -> Name:
     heads, width = attention.heads, attention.head_width
-    parts = graph.query_key_value(graph.norm(x, f"{name}.attention_norm"), f"{name}.attention", width)
-    query, key, value = (graph.shaped(part, -1, heads, width) for part in parts)
+    joined = graph.query_key_value(graph.norm(x, f"{name}.attention_norm"), f"{name}.attention", width)
+    query, key, value = graph.split(graph.shaped(joined, -1, 3 * heads, width), name)
     query, value = (graph.add("Transpose", part, perm=[1, 0, 2]) for part in (query, value))
     scores = graph.add("MatMul", query, graph.add("Transpose", key, perm=[1, 2, 0]))
     found = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), value)
@@ -165,16 +170,15 @@ def step(net: StaticSeq2Seq) -> onnx.ModelProto:
     """Return the model that maps the last sub-word and a cache to the next sub-word."""
     graph, width = _Graph(net), net.architecture.decoder_width
     word = graph.input("word", TensorProto.INT64, (1,))
-    place = graph.input("place", TensorProto.INT64, (1, 1))
-    unseen = graph.input("unseen", TensorProto.FLOAT, (1, 1, "t"))
-    # The table is that of the output too, so its rows are scaled when they are read.
-    table = graph.constant("target_table", graph.weight("target_embedding.weight"))
-    root = graph.constant("root", np.array(math.sqrt(width), dtype=np.float32))
-    here = graph.add("Gather", graph.constant("places", _positions(net, width)), graph.shaped(place, 1))
-    x = graph.add("Add", graph.add("Mul", graph.add("Gather", table, word), root), here)
+    place = graph.input("place", TensorProto.INT64, (1,))
+    unseen = graph.input("unseen", TensorProto.FLOAT, (1, 1, 1, "t"))
+    # The table is that of the output too, whose scores it scales: which one is the largest stays the same.
+    table = graph.constant("target_table", graph.weight("target_embedding.weight") * np.float32(math.sqrt(width)))
+    here = graph.add("Gather", graph.constant("places", _positions(net, width)), place)
+    x = graph.add("Add", graph.add("Gather", table, word), here)
     for index, layer in enumerate(net.decoder):
         assert isinstance(layer, DecoderLayer)
-        x = _own_attention(graph, x, index, layer.attention, place, unseen)
+        x = _own_attention(graph, x, index, layer.attention, unseen)
         attended = "s" if net.architecture.cross_layers[index] == 1 else f"{net.architecture.cross_layers[index]}s"
         x = _cross_attention(graph, x, index, layer.cross, attended)
         x = graph.feed_forward(x, f"decoder.{index}")
@@ -183,26 +187,24 @@ def step(net: StaticSeq2Seq) -> onnx.ModelProto:
     return graph.model("step")
 
 
-def _own_attention(graph: _Graph, x: Name, index: int, attention: Attention, place: Name, unseen: Name) -> Name:
+def _own_attention(graph: _Graph, x: Name, index: int, attention: Attention, unseen: Name) -> Name:
     heads, width, name = attention.heads, attention.head_width, f"decoder.{index}"
-    y = graph.norm(x, f"{name}.attention_norm")
-    query, key, value = graph.query_key_value(y, f"{name}.attention", width)
-    keys = _written(graph, f"keys.{index}", key, place, (heads, width, 1), axis=2)
-    values = _written(graph, f"values.{index}", value, place, (heads, 1, width), axis=1)
-    scores = graph.add("Add", graph.add("MatMul", graph.shaped(query, heads, 1, width), keys), unseen)
-    found = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), values)
+    joined = graph.query_key_value(graph.norm(x, f"{name}.attention_norm"), f"{name}.attention", width)
+    query, key, value = graph.split(graph.shaped(joined, 1, 3 * heads, 1, width), name)
+    keys, values = (_written(graph, part, index, row, attention) for part, row in (("keys", key), ("values", value)))
+    scores = graph.add("MatMul", query, graph.add("Transpose", keys, perm=[0, 1, 3, 2]))
+    found = graph.add("MatMul", graph.add("Softmax", graph.add("Add", scores, unseen), axis=-1), values)
     rows = graph.shaped(found, 1, heads * width)
     return graph.add("Add", x, graph.linear(rows, f"{name}.attention.out"))
 
 
-def _written(graph: _Graph, name: str, row: Name, place: Name, shape: tuple[int, int, int], axis: int) -> Name:
+def _written(graph: _Graph, part: str, index: int, row: Name, attention: Attention) -> Name:
     """Write a row of keys or values into its place of the cache."""
-    room: list[int | str] = list(shape)
-    room[axis] = "t"
-    cache = graph.input(f"own_{name}", TensorProto.FLOAT, room)
-    new = graph.output(f"new_{name}", TensorProto.FLOAT, room)
-    indices = graph.add("Expand", place, graph.integers(*shape))
-    return graph.add("ScatterElements", cache, indices, graph.shaped(row, *shape), to=[new], axis=axis)
+    room = (1, attention.heads, "t", attention.head_width)
+    cache = graph.input(f"own_{part}.{index}", TensorProto.FLOAT, room)
+    new = graph.output(f"new_{part}.{index}", TensorProto.FLOAT, room)
+    places = graph.input(f"places.{attention.heads}", TensorProto.INT64, (1, attention.heads, 1, 3))
+    return graph.add("ScatterND", cache, places, row, to=[new])
 
 
 def _cross_attention(graph: _Graph, x: Name, index: int, attention: Attention, attended: str) -> Name:
