@@ -20,7 +20,8 @@ class Artifact:
     Attributes:
         subnet: identifier of the sub-network.
         path: ONNX file; those exported here have their batch norm folded, and one input and one output, float32.
-        input_shape: shape of one input, (1, channels, height, width); a user's own model may have other axes.
+        input_shape: shape of one input, (1, channels, height, width); a user's own model may have other axes. For a
+            network of sequences it is (1, most items), and an input may have fewer.
         weights_hash: SHA-256 of the weights that the sub-network was exported from; for a user's own model, of the
             file itself and the files that hold its weights.
         program: the same network as a `torch.export` program (.pt2), for the torch engine; None for a user's own
@@ -29,6 +30,8 @@ class Artifact:
         input_type: type of the numbers that the file takes; an engine is given float32, and turns them into these.
         outputs: names of the outputs that are wanted; none for the first one alone.
         unable: engines that can't run this file though they compute in its precision, each with the reason.
+        parts: further files by name. A network that makes its output step by step has `path` for what runs once and
+            the part `step`; what else it has is its task's.
     """
 
     subnet: str
@@ -40,6 +43,16 @@ class Artifact:
     input_type: str = "float32"
     outputs: tuple[str, ...] = ()
     unable: tuple[tuple[str, str], ...] = ()
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The paths of the ONNX files."""
+        return (self.path, self.part("step")) if self.parts else (self.path,)
+
+    def part(self, name: str) -> str:
+        """Return the path of one of `parts`."""
+        return dict(self.parts)[name]
 
     def file(self, kind: Format) -> str | None:
         """Return the path of the network in a format; None where it was not exported in it."""

@@ -11,6 +11,7 @@ from supernets import static
 from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError, known_options
 from supernets.ofa import elastic
+from supernets.seq2seq import supernet as seq2seq
 from supernets.slimmable import supernet as slimmable
 from supernets.supernet import Supernet
 
@@ -22,6 +23,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         elastic.BUILT_IN,
         slimmable.BUILT_IN,
         static.BUILT_IN,
+        seq2seq.BUILT_IN,
     )
     for entry in family
 }

@@ -1,5 +1,7 @@
 """Export of a sub-network to an ONNX file and a torch program, with its batch norms folded in.
 
+Networks that make sequences have an export of their own (`supernets.seq2seq.exporting`).
+
 Making a file needs torch; finding one that was made before does not.
 """
 
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernets.artifact import Artifact
+from supernets.seq2seq.supernet import Translator
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
@@ -25,7 +28,7 @@ _OPSET = 18
 
 
 def export(net: Supernet, subnet: SubNet, directory: Path) -> Artifact:
-    """Export a sub-network to an ONNX file and a torch program, once for the same weights.
+    """Export a sub-network to files, once for the same weights.
 
     Args:
         net: the supernet that holds the weights.
@@ -33,6 +36,8 @@ def export(net: Supernet, subnet: SubNet, directory: Path) -> Artifact:
         directory: directory that keeps the files; made if missing.
     """
     path = directory / f"{net.name}-{subnet.id}-{net.weights_hash[:12]}.onnx"
+    if isinstance(net, Translator):
+        return net.exported(subnet, path)
     shape = net.input_shape(subnet)
     if not (path.exists() and path.with_suffix(".pt2").exists()):
         export_module(net.module(subnet), subnet, shape, path)

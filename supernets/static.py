@@ -72,7 +72,7 @@ class TorchvisionMobileNetV3(Supernet):
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
         """Return (1, 3, 224, 224)."""
-        return 1, 3, subnet.resolution, subnet.resolution
+        return 1, 3, _RESOLUTION, _RESOLUTION
 
     def module(self, subnet: SubNet) -> nn.Module:
         """Return a network in eval mode.

@@ -22,14 +22,15 @@ class Fixed(Knobs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubNet:
-    """A sub-network at a resolution.
+    """A sub-network, and the resolution of the pictures that it takes.
 
     Attributes:
         id: identifier, unique in its supernet.
         knobs: the settings that tell it from the others.
-        resolution: input height in pixels.
-        macs_m: 10⁶ multiply-accumulates of one inference.
-        accuracy: top-1 or exact match as a fraction (0 to 1); None where it is not known.
+        resolution: input height in pixels; None where inputs are no pictures.
+        macs_m: 10⁶ multiply-accumulates of one inference; of networks of sequences, of a sentence of 20 sub-words
+            translated into 20.
+        accuracy: the task's metric as a fraction (0 to 1), such as top-1 or exact match; None where it is not known.
         accuracy_source: `measured`, `predicted`, `published` or `unknown`.
         precision: number format that it computes in, one of `supernets.artifact.PRECISIONS`; `accuracy` is at that
             precision.
@@ -37,7 +38,7 @@ class SubNet:
 
     id: str
     knobs: Knobs
-    resolution: int
+    resolution: int | None
     macs_m: float
     accuracy: float | None
     accuracy_source: str

@@ -129,8 +129,8 @@ class Supernet(ABC):
         return self._ladder_file is not None and bool(weights_file.read_statistics(self._ladder_file, subnet))
 
     @abstractmethod
-    def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
-        """Return the shape of one input, (1, channels, height, width)."""
+    def input_shape(self, subnet: SubNet) -> tuple[int, ...]:
+        """Return the shape of one input, (1, channels, height, width) or (1, most sub-words)."""
 
     @abstractmethod
     def _random_hash(self) -> str:

@@ -11,12 +11,13 @@ from supernets.engines.common import (
     Mapped,
     Network,
     PreparedNetwork,
+    StoppedError,
     footprint_mb,
     private_mb,
     release_memory,
     return_large_blocks,
 )
-from supernets.engines.onnxruntime_engine import open_model
+from supernets.engines.onnxruntime_sessions import open_model
 from supernets.engines.registry import able, candidates, engine_version, names, prepare, unusable
 from supernets.engines.trials import Trials, tried
 
@@ -25,6 +26,7 @@ __all__ = [
     "Mapped",
     "Network",
     "PreparedNetwork",
+    "StoppedError",
     "Trials",
     "able",
     "candidates",

@@ -19,8 +19,22 @@ _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BYTES = 4 << 20
 """More than a request allocates: a picture of 224 pixels is 0.6 MB."""
 
-Run = Callable[[NDArray[np.float32]], Output]
-"""Maps an input of `Artifact.input_shape` to an output that nothing overwrites later."""
+Run = Callable[[NDArray[Any]], Output]
+"""Maps an input that fits `Artifact.input_shape` to an output that nothing overwrites later."""
+Stop = Callable[[], bool]
+"""Returns True if a run is to end before it is done."""
+
+
+class StoppedError(Exception):
+    """A run that was ended before it was done; it has no output."""
+
+
+class RunInSteps(Protocol):
+    """Runs a network that makes its output step by step."""
+
+    def __call__(self, x: NDArray[Any], stop: Stop | None = None) -> Output:
+        """Return the output; `stop` is asked before each step, and ends the run by a `StoppedError`."""
+        ...
 
 
 class PreparedNetwork(Protocol):
@@ -31,8 +45,8 @@ class PreparedNetwork(Protocol):
         """Memory in 10⁶ bytes that it takes and that no other prepared network shares."""
         ...
 
-    def __call__(self, x: NDArray[np.float32]) -> Output:
-        """Return the network's output for one input of `Artifact.input_shape`."""
+    def __call__(self, x: NDArray[Any]) -> Output:
+        """Return the network's output for one input that fits `Artifact.input_shape`."""
         ...
 
 
@@ -55,11 +69,15 @@ class Loaded:
 
     Attributes:
         run: runs the network.
-        mapped: the file of its weights, where the engine maps them.
+        until: the same, for a network that makes its output step by step; None for others.
+        warm_up: runs the network as all later inputs will; None where zeros of `Artifact.input_shape` do.
+        mapped: the files of its weights, where the engine maps them.
         device_mb: returns its memory on a device in 10⁶ bytes; None where it computes in this process's memory.
     """
 
     run: Run
+    until: RunInSteps | None = None
+    warm_up: Callable[[], object] | None = None
     mapped: Mapped | None = None
     device_mb: Callable[[], float] | None = None
 
@@ -79,6 +97,7 @@ class Engine:
             for a file or device that it can't use.
         why_not: returns why it can't be used on this machine, in words that follow "can't be used here"; None if it
             can. Asked before `start`.
+        takes_parts: True if it loads networks that are more files than one (`Artifact.parts`).
     """
 
     name: str
@@ -89,6 +108,7 @@ class Engine:
     start: Callable[[], None]
     load: Callable[[Artifact, int, str], Loaded]
     why_not: Callable[[], str | None] = lambda: None
+    takes_parts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -100,16 +120,26 @@ class Network:
         run: runs the network.
         memory_mb: memory in 10⁶ bytes, measured around loading and warming up; without mapped weights.
         mapped: weights that it shares with others; None where it has none.
+        until: runs a network that makes its output step by step; None for others.
     """
 
     engine: str
     run: Run
     memory_mb: float
     mapped: Mapped | None
+    until: RunInSteps | None = None
 
-    def __call__(self, x: NDArray[np.float32]) -> Output:
-        """Return the network's output for one input."""
-        return self.run(x)
+    def __call__(self, x: NDArray[Any], stop: Stop | None = None) -> Output:
+        """Return the network's output for one input.
+
+        Args:
+            x: the input.
+            stop: asked before each step of a network that makes its output step by step; others run to their end.
+
+        Raises:
+            StoppedError: if `stop` ended the run.
+        """
+        return self.run(x) if stop is None or self.until is None else self.until(x, stop)
 
 
 def as_taken(x: NDArray[np.float32], artifact: Artifact) -> NDArray[Any]:

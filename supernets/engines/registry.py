@@ -53,9 +53,10 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
     before_mb = private_mb()
     loaded = chosen.load(artifact, threads, device)
     blank = np.zeros(artifact.input_shape, dtype=np.float32)
+    warm_up = loaded.warm_up or (lambda: loaded.run(blank))
     try:
         for _ in range(_WARM_UP_RUNS):
-            loaded.run(blank)
+            warm_up()
     except Exception as error:  # the engines raise classes of their own, for models that load and can't run
         reason = " ".join(str(error).split())[:400]
         raise CannotRunError(f"{artifact.path} is loaded by {name}, but can't be run: {reason}") from error
@@ -64,9 +65,9 @@ def prepare(artifact: Artifact, engine: str = "auto", threads: int = 1, device: 
     else:
         release_memory()
         # Memory is reused before the system is asked for more, so a network can seem to cost nothing.
-        least_mb = Path(artifact.path).stat().st_size / 1e6 if loaded.mapped is None else 0.0
+        least_mb = sum(Path(file).stat().st_size for file in artifact.files) / 1e6 if loaded.mapped is None else 0.0
         memory_mb = max(private_mb() - before_mb, least_mb)
-    return Network(engine=name, run=loaded.run, memory_mb=memory_mb, mapped=loaded.mapped)
+    return Network(engine=name, run=loaded.run, memory_mb=memory_mb, mapped=loaded.mapped, until=loaded.until)
 
 
 def _check(engine: Engine, artifact: Artifact, device: str) -> None:
@@ -81,6 +82,12 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
         raise SupernetError(f"engine {engine.name!r} has no device {device!r}, only {', '.join(engine.devices)}")
     if reason := engine.why_not():
         raise SupernetError(f"engine {engine.name!r} can't be used here: {reason}")
+    if artifact.parts and not engine.takes_parts:
+        able = ", ".join(other.name for other in _ENGINES.values() if other.takes_parts)
+        raise SupernetError(
+            f"engine {engine.name!r} can't run {artifact.subnet}, which makes its output step by step; "
+            f"these can: {able}"
+        )
     if artifact.file(engine.format) is None:
         raise SupernetError(
             f"{artifact.path} has no {engine.format}, so the {engine.name} engine can't run it; use another engine"
@@ -106,6 +113,8 @@ def unusable() -> dict[str, str]:
 def able(artifact: Artifact) -> tuple[str, ...]:
     """Return the engines that `auto` chooses from for a file: those `candidates` that can run it."""
     unable = {name for name, _ in artifact.unable}
+    if artifact.parts:
+        unable |= {name for name, engine in _ENGINES.items() if not engine.takes_parts}
     return tuple(name for name in candidates(artifact.precision) if name not in unable)
 
 

@@ -113,6 +113,7 @@ class ElasticSupernet(Supernet):
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
         """Return the shape of one input, (1, channels, resolution, aspect · resolution)."""
+        assert subnet.resolution is not None  # those of this family take pictures
         return self.space.input_shape(subnet.resolution)
 
     def module(self, subnet: SubNet) -> StaticMobileNetV3:

@@ -154,7 +154,7 @@ class Predictor(AccuracySource):
 
     def final(self, subnet: SubNet) -> SubNet:
         """Return a chosen sub-network with its predicted accuracy."""
-        predicted = self.scores(self.encoding.encoded(_architecture(subnet), subnet.resolution)[None])[0]
+        predicted = self.scores(self.encoding.encoded(*_point(subnet))[None])[0]
         return replace(subnet, accuracy=round(float(predicted), 4), accuracy_source="predicted")
 
 
@@ -205,7 +205,7 @@ class AccuracyTable(AccuracySource):
         listed = _read_table(path, space)
         self.encoding = Encoding(space)
         self._listed = {subnet.id: subnet for subnet in listed}
-        self._genes = np.array([self.encoding.encoded(_architecture(s), s.resolution) for s in self._listed.values()])
+        self._genes = np.array([self.encoding.encoded(*_point(subnet)) for subnet in self._listed.values()])
 
     def extremes(self) -> Genes:
         """Return all sub-networks of the table."""
@@ -236,9 +236,10 @@ class AccuracyTable(AccuracySource):
         return self._listed[subnet.id]
 
 
-def _architecture(subnet: SubNet) -> Architecture:
+def _point(subnet: SubNet) -> tuple[Architecture, int]:
     assert isinstance(subnet.knobs, Architecture)
-    return subnet.knobs
+    assert subnet.resolution is not None
+    return subnet.knobs, subnet.resolution
 
 
 def _read_table(path: Path, space: Space) -> list[SubNet]:

@@ -83,7 +83,7 @@ class SlimmableSupernet(Supernet):
 
     def input_shape(self, subnet: SubNet) -> tuple[int, int, int, int]:
         """Return (1, 3, 224, 224)."""
-        return 1, 3, subnet.resolution, subnet.resolution
+        return 1, 3, RESOLUTION, RESOLUTION
 
     def module(self, subnet: SubNet) -> StaticMobileNet:
         """Return a network in eval mode; its weights are views of the supernet's.

@@ -6,9 +6,10 @@ from supernets import static
 from supernets.catalog import BUILT_IN, names
 from supernets.ofa import elastic
 from supernets.pictures.sources import TASKS
+from supernets.seq2seq import supernet as seq2seq
 from supernets.slimmable import supernet as slimmable
 
-FAMILIES = (elastic.BUILT_IN, slimmable.BUILT_IN, static.BUILT_IN)
+FAMILIES = (elastic.BUILT_IN, slimmable.BUILT_IN, static.BUILT_IN, seq2seq.BUILT_IN)
 
 
 def test_no_two_supernets_have_one_name() -> None:
@@ -16,7 +17,7 @@ def test_no_two_supernets_have_one_name() -> None:
 
 
 def test_every_task_is_known() -> None:
-    assert {entry.task for entry in BUILT_IN.values()} <= set(TASKS)
+    assert {entry.task for entry in BUILT_IN.values()} <= {*TASKS, seq2seq.TASK}
 
 
 def test_every_named_ladder_opens() -> None:

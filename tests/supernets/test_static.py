@@ -210,7 +210,7 @@ def test_reading_any_ladder_needs_neither_torch_nor_torchvision() -> None:
     code = (
         "import sys, supernets;"
         "ladders = [supernets.load(name).ladder() for name in supernets.names()];"
-        "assert len(ladders) == 12 and all(ladders);"
+        "assert len(ladders) == 13 and all(ladders);"
         "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -220,7 +220,9 @@ def test_reading_any_ladder_needs_neither_torch_nor_torchvision() -> None:
 def test_every_supernet_says_its_name_and_its_task(name: str) -> None:
     net = load(name)
     assert net.name == name
-    assert net.task == task_of(name) == ("plates" if name == "ofa-plates" else "imagenet")
+    assert (
+        net.task == task_of(name) == {"ofa-plates": "plates", "translator-en-de": "translation"}.get(name, "imagenet")
+    )
 
 
 def test_a_ladder_file_of_the_supernet_and_of_the_static_network_is_the_same_thing(tmp_path: Path) -> None:

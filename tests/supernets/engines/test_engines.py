@@ -21,7 +21,7 @@ from onnx.reference import ReferenceEvaluator
 from helpers.tiny_space import TINY, lived_in, pictures
 from supernets import SupernetError, engines
 from supernets.artifact import Artifact
-from supernets.engines import onnxruntime_engine
+from supernets.engines import onnxruntime_sessions
 from supernets.engines.torch_engine import OnBuffers, Step
 from supernets.exporting import export_module
 
@@ -224,7 +224,7 @@ class TestKeptForm:
         def refused(**_: object) -> None:
             raise PermissionError("read-only")
 
-        monkeypatch.setattr(onnxruntime_engine, "TemporaryDirectory", refused)
+        monkeypatch.setattr(onnxruntime_sessions, "TemporaryDirectory", refused)
         assert engines.prepare(copied).mapped is None
         assert self.same(copied, artifact)
 

@@ -1,0 +1,61 @@
+"""Export of a sub-network of an elastic transformer to two ONNX files.
+
+Making the files needs torch; finding ones that were made before does not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from supernets.artifact import Artifact
+
+if TYPE_CHECKING:
+    from supernets.seq2seq.static import StaticSeq2Seq
+
+
+def export_module(net: StaticSeq2Seq, subnet: str, path: Path) -> Artifact:
+    """Write a sub-network's encoder to an ONNX file, and its step to another beside it, over older files.
+
+    Args:
+        net: the sub-network.
+        subnet: its identifier.
+        path: of the encoder; its directory is made if missing.
+    """
+    import onnx
+
+    from supernets.seq2seq import graphs
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The encoder comes last: whoever finds it finds the step too.
+    for model, file in ((graphs.step(net), step_of(path)), (graphs.encoder(net), path)):
+        fresh = file.with_suffix(f".{os.getpid()}.onnx")  # another run may export the same sub-network now
+        onnx.save(model, str(fresh))
+        fresh.replace(file)
+    return artifact(subnet, path, net.space.longest)
+
+
+def artifact(subnet: str, path: Path, longest: int, weights_hash: str = "", vocabulary: Path | None = None) -> Artifact:
+    """Return an exported sub-network.
+
+    Args:
+        subnet: its identifier.
+        path: of its encoder.
+        longest: most sub-words of a sentence, its end included.
+        weights_hash: hash of the weights that it was made from.
+        vocabulary: file of its vocabulary, which its task needs; None where its weights have none.
+    """
+    parts = {"step": step_of(path), "vocabulary": vocabulary}
+    return Artifact(
+        subnet=subnet,
+        path=str(path),
+        input_shape=(1, longest),
+        weights_hash=weights_hash,
+        parts=tuple((name, str(file)) for name, file in parts.items() if file is not None),
+    )
+
+
+def step_of(path: Path) -> Path:
+    """Return the path of the step that belongs to an encoder."""
+    return path.with_suffix(".step.onnx")

@@ -1,0 +1,35 @@
+"""The sub-networks of a space that a user chooses from. Knows no torch and no weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from supernets.seq2seq.space import Space, Transformer
+
+
+def ladder(space: Space) -> dict[str, Transformer]:
+    """Return sub-networks between the space's ends, by identifier, smallest first, with layers all alike.
+
+    Both widths grow together, and heads with them; feed-forward parts and decoder layers grow in turns.
+    """
+
+    def point(width: int, ffn: int, layers: int) -> Transformer:
+        heads = space.heads[max(0, space.widths.index(width) - len(space.widths) + len(space.heads))]
+        return space.canonical(
+            replace(
+                space.largest,
+                encoder_width=width,
+                decoder_width=width,
+                encoder_ffn=(ffn,) * space.encoder_layers,
+                decoder_ffn=(ffn,) * space.max_decoder_layers,
+                encoder_heads=(heads,) * space.encoder_layers,
+                decoder_heads=(heads,) * space.max_decoder_layers,
+                cross_heads=(heads,) * space.max_decoder_layers,
+                decoder_layers=layers,
+            )
+        )
+
+    ffns = space.ffns
+    points = [point(width, ffn, layers) for width in space.widths for ffn, layers in ((ffns[0], 1), (ffns[1], 2))]
+    wide = [point(space.widths[-1], ffns[-1], layers) for layers in space.decoder_layers[-2:]]
+    return {space.id(architecture): architecture for architecture in (*points, *wide)}
