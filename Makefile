@@ -48,8 +48,8 @@ weights: $(STAMP)  ## trains ofa-plates again from nothing, in at most two hours
 	MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
 
 lock: $(STAMP)  ## writes requirements.lock: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+	$(BIN)/uv pip compile pyproject.toml --extra camera --extra images --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
 # Each file that is fetched has its hash in requirements.lock, so nothing may be built by tools fetched for that alone:
 # pip and setuptools come first, and build the one package of which there is no wheel.

@@ -15,7 +15,12 @@ DESCRIBED = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ASKED = [
     *DESCRIBED["build-system"]["requires"],
     *DESCRIBED["project"]["dependencies"],
-    *(one for extra in DESCRIBED["project"]["optional-dependencies"].values() for one in extra),
+    *(
+        one
+        for name, extra in DESCRIBED["project"]["optional-dependencies"].items()
+        if name != "peers"  # large, and for one benchmark alone
+        for one in extra
+    ),
 ]
 
 
