@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from helpers.sized import by_size
 from helpers.tiny_networks import profile
 from workloads.cli.profile_table import profile_lines, reason_lines
 
@@ -35,6 +36,13 @@ def test_each_form_has_a_line_with_its_activity_and_source() -> None:
     ]
     assert "accuracy 0.5000 (measured)" in lines[0]
     assert "accuracy unknown" in lines[2]
+
+
+def test_a_network_whose_time_depends_on_the_request_shows_its_line_and_what_is_doubtful() -> None:
+    tiny = replace(by_size(profile(), (1.0, 3.0)), warnings=("small, 1 core(s): times are no line over work",))
+    small, *_, warning = profile_lines(tiny)
+    assert "ms   3 + 3.5 · size ms   accuracy" in small
+    assert warning == "- warning: small, 1 core(s): times are no line over work"
 
 
 def test_a_reason_names_the_first_networks_and_counts_the_others() -> None:

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from actors.cluster import packaged_board
-from workloads.ladder.profiles import units_to_measure, where_measured
+from actors.network_times import Examples
+from helpers.sized import by_size
+from helpers.tiny_networks import SCALES, board, profile
+from scheduler.profile import Profile
+from supernets.artifact import Artifact
+from workloads.ladder.profiles import profile_board, units_to_measure, where_measured
 
 
 def test_the_fastest_unit_that_has_so_many_cores_is_measured() -> None:
@@ -27,3 +34,20 @@ def test_nothing_is_said_where_units_are_alike_or_emulated() -> None:
     assert where_measured(packaged_board("two-core-host")) is None
     alike = tuple(replace(unit, dvfs="fixed", mhz=unit.mhz[-1:], speed=1.0) for unit in played.units)
     assert where_measured(replace(played, units=alike)) is None
+
+
+def test_a_board_s_profile_has_the_sizes_and_warnings_of_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    sized = replace(by_size(profile(), (1.0, 3.0)), warnings=("small: doubtful",))
+    asked = []
+
+    def measure(*_: object, examples: Examples, **__: object) -> Profile:
+        asked.append(examples)
+        return sized
+
+    monkeypatch.setattr("workloads.ladder.profiles.profile_ladder", measure)
+    ladder = [(Artifact(subnet=subnet, path="", input_shape=(1,), weights_hash=""), None, "") for subnet in SCALES]
+    examples = Examples(sizes=(1.0, 3.0))
+    whole = profile_board("tiny", ladder, board(), lambda *_: None, examples=examples)
+    assert asked == [examples]
+    assert (whole.sizes, whole.warnings) == (sized.sizes, sized.warnings)
+    assert whole.rungs[0].times[0].samples_at_ms(2.0) == sized.rungs[0].times[0].samples_at_ms(2.0)
