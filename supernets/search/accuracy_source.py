@@ -21,7 +21,7 @@ from supernets import engines, weights_file
 from supernets.errors import BROKEN, SupernetError, shown
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Architecture, Space
-from supernets.pictures.evaluation import LabelledData, accuracy
+from supernets.evaluation import BatchedData, LabelledData, accuracy
 from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, Scoring, evolve
 from supernets.subnet import SubNet
 
@@ -287,7 +287,7 @@ class Calibration:
         seed: seed of the choice.
     """
 
-    data: LabelledData
+    data: BatchedData
     pictures: int
     seed: int
 
@@ -375,5 +375,5 @@ class MeasuredAccuracy(AccuracySource):
             with TemporaryDirectory() as directory:
                 artifact = export_module(module, subnet, shape, Path(directory) / "candidate.onnx")
                 run = engines.prepare(artifact, self._engine, self._threads)
-                self._known[key] = accuracy(run, self._data, shape, pictures, seed).accuracy
+                self._known[key] = accuracy(run, self._data, artifact, pictures, seed).accuracy
         return self._known[key]
