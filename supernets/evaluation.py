@@ -1,4 +1,4 @@
-"""The accuracy of a prepared sub-network on labelled data: a mean of credits. Knows no torch, and no task in particular."""
+"""The accuracy of a prepared sub-network on labelled data: a mean of credits. Knows no torch and no task."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def batched(data: LabelledData, option: str) -> BatchedData:
         SupernetError: if they come in no batches, since networks of their task have no batch norm.
     """
     if not isinstance(data, BatchedData):
-        raise SupernetError(f"{option} has no use with {data}: these networks have no batch-norm statistics; leave it out")
+        raise SupernetError(
+            f"{option} has no use with {data}: these networks have no batch-norm statistics; leave it out"
+        )
     return data
 
 

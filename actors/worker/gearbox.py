@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-
 from actors import pinning
 from scheduler.views import Gear
 from supernets import engines

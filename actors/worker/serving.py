@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-
 from actors.clock import Clock
 from actors.executor.client import ExecutorHungError
 from actors.executor.underway import Hang
@@ -218,7 +217,7 @@ class RequestServer:
         self._draws = Draws(spec.seed, spec.app)
 
     def fetch(self, request: Request, ready: Ready) -> Fetched:
-        """Return a request with its input for a network: the user's source may be asked, or a client's payload adapted."""
+        """Return a request with its input for a network, of the user's source or a client's payload."""
         x, error = None, None
         try:
             if request.is_clients:

@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-
 from actors.clock import BoardClock, Clock
 from actors.ledger.ledger import BoardLedger
 from actors.requests.floors import Floors

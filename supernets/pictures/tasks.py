@@ -54,7 +54,9 @@ class PictureTask(ABC):
         try:
             picture = np.asarray(payload)
         except ValueError as error:
-            raise SupernetError(f"an input must be an array of numbers; got a {type(payload).__name__}: {error}") from None
+            raise SupernetError(
+                f"an input must be an array of numbers; got a {type(payload).__name__}: {error}"
+            ) from None
         return self.adapt(picture[None], artifact.input_shape)
 
     def size(self, sample: Tensor) -> float:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from supernets import engines, weights_file
 from supernets.errors import BROKEN, SupernetError, shown
+from supernets.evaluation import BatchedData, LabelledData, accuracy
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Architecture, Space
-from supernets.evaluation import BatchedData, LabelledData, accuracy
 from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, Scoring, evolve
 from supernets.subnet import SubNet
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets.artifact import Artifact
+from supernets.pictures.tasks import ClassTask
 
 SCALES = {"small": 1.0, "large": 2.0}
 RESOLUTIONS = {"small": 4, "large": 8}
@@ -165,10 +166,18 @@ class Numbers:
 
         return of
 
-    def score(self, index: int, output: np.ndarray) -> bool | None:
+    @property
+    def task(self) -> ClassTask:
+        return ClassTask()
+
+    @property
+    def notice(self) -> str:
+        return ""
+
+    def score(self, index: int, output: np.ndarray) -> float | None:
         if index in self.unlabelled:
             raise LookupError(f"request {index} has no label")
         return bool(output[0] == index)
 
-    def adapt(self, picture: np.ndarray, artifact: Artifact) -> np.ndarray:
-        return np.resize(picture.astype(np.float32), artifact.input_shape)
+    def adapt(self, payload: object, artifact: Artifact) -> np.ndarray:
+        return np.resize(np.asarray(payload).astype(np.float32), artifact.input_shape)

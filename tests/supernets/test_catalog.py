@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from supernets import static
 from supernets.catalog import BUILT_IN, names
+from supernets.inputs import INPUTS
 from supernets.ofa import elastic
-from supernets.pictures.sources import TASKS
 from supernets.slimmable import supernet as slimmable
 
 FAMILIES = (elastic.BUILT_IN, slimmable.BUILT_IN, static.BUILT_IN)
@@ -16,7 +16,7 @@ def test_no_two_supernets_have_one_name() -> None:
 
 
 def test_every_task_is_known() -> None:
-    assert {entry.task for entry in BUILT_IN.values()} <= set(TASKS)
+    assert {entry.task for entry in BUILT_IN.values()} <= set(INPUTS)
 
 
 def test_every_named_ladder_opens() -> None:

@@ -57,7 +57,7 @@ def source_of(app: App, seed: int) -> Source:
     try:
         return inputs.stored(Path(app.source), own)
     except supernets.SupernetError as error:
-        raise MixError(f"app {app.name!r}: {error}.") from None
+        raise MixError(f"app {app.name!r}: {error}") from None
 
 
 def _check_callables(app: App) -> None:
