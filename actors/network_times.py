@@ -15,8 +15,8 @@ from actors.undisturbed import Timed, Undisturbed, undisturbed
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.outputs import Output
-from supernets.pictures.sources import Source
 from supernets.search.latency import timed_output
+from supernets.task import Source
 
 ROUNDS_AT_MOST = 4
 """Most inferences of a network for each undisturbed sample that is wanted."""
@@ -59,14 +59,14 @@ def examples_of(source: Source, artifact: Artifact, count: int) -> Examples:
         count: how many requests; after so many the stream is to begin anew, so that sizes by number are right for ever.
     """
     of_stream = source.inputs(artifact)
-    sizes = tuple(size_of(source, of_stream(index)) for index in range(count))
+    sizes = tuple(size_of(source.task, of_stream(index)) for index in range(count))
     if set(sizes) == {1.0}:
         return NOISE
 
     def inputs(artifacts: Sequence[Artifact]) -> list[list[Any]]:
         return [[of_network(index) for index in range(count)] for of_network in map(source.inputs, artifacts)]
 
-    return Examples(inputs=inputs, sizes=sizes, work=lambda output: work_of(source, output))
+    return Examples(inputs=inputs, sizes=sizes, work=lambda output: work_of(source.task, output))
 
 
 def measure(

@@ -14,9 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray import cloudpickle
 
 from actors.agent.agent import BoardAgent
@@ -48,7 +46,7 @@ from scheduler.messages import (
     SwitchUnit,
     UnitLimited,
 )
-from supernets.pictures.sources import Source
+from supernets.task import Source
 
 _CLIENTS = 32
 """Most requests of clients that a worker's actor holds at once."""
@@ -125,9 +123,9 @@ class WorkerActor:
             os._exit(1)
 
     @ray.method(concurrency_group="clients")
-    def infer(self, picture: NDArray[np.generic]) -> Result:
+    def infer(self, payload: object) -> Result:
         """Serve a client's request, and return its result."""
-        return self._serving().submit(picture).result()
+        return self._serving().submit(payload).result()
 
     @ray.method(concurrency_group="control")
     def drain(self, until_s: float, timeout_s: float) -> WorkerStatus:

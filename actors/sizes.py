@@ -1,31 +1,29 @@
-"""The size and the work of a request, as the task of its source tells them; 1 where a source has no task."""
+"""The size and the work of a request, as its task tells them, checked."""
 
 from __future__ import annotations
 
 import math
 
 from supernets.outputs import Output
-from supernets.pictures.sources import Source
+from supernets.task import Sample, Task
 
 
-def size_of(source: Source, sample: object) -> float:
+def size_of(task: Task, sample: Sample) -> float:
     """Return the size of an input: the work that is expected for it.
 
     Raises:
         ValueError: for a size that is no finite number above 0.
     """
-    task = getattr(source, "task", None)
-    return 1.0 if task is None else _above_0(task.size(sample), "size")
+    return _above_0(task.size(sample), "size")
 
 
-def work_of(source: Source, output: Output) -> float:
+def work_of(task: Task, output: Output) -> float:
     """Return the work that was done for an output.
 
     Raises:
         ValueError: for work that is no finite number above 0.
     """
-    task = getattr(source, "task", None)
-    return 1.0 if task is None else _above_0(task.work(output), "work")
+    return _above_0(task.work(output), "work")
 
 
 def _above_0(value: float, what: str) -> float:

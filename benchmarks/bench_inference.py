@@ -54,9 +54,9 @@ from supernets.artifact import Artifact
 from supernets.ofa.space import Architecture
 from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.pictures import sources
-from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
 from supernets.subnet import SubNet
+from supernets.task import Source
 from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 6

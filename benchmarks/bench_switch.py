@@ -43,8 +43,8 @@ from supernets.exporting import export
 from supernets.ofa.space import Architecture
 from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.pictures import sources
-from supernets.pictures.sources import Source
 from supernets.search.latency import on_cpus
+from supernets.task import Source
 from tests.helpers.ofa_peer import activate, make_peer
 
 _BLOCKS = 5

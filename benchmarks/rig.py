@@ -32,7 +32,7 @@ from scheduler.messages import Activate, Prepare
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear
 from supernets.artifact import Artifact
-from supernets.pictures.sources import Source
+from supernets.task import Source
 from workloads.runs.host import Gap, HostSentinel
 
 APP = "bench"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.catalog import check_name, load, names, task_of
+from supernets.catalog import check_name, inputs_of, load, names, task_of
 from supernets.engines import PreparedNetwork
 from supernets.errors import SupernetError
 from supernets.exporting import export
@@ -26,6 +26,7 @@ __all__ = [
     "check_name",
     "engines",
     "export",
+    "inputs_of",
     "load",
     "names",
     "task_of",

@@ -36,7 +36,7 @@ class BuiltIn:
 
     Attributes:
         name: its name, unique in the catalog.
-        task: what its sub-networks do, one of `supernets.pictures.sources.TASKS`.
+        task: what its sub-networks do, one of `supernets.inputs.INPUTS`.
         open: opens it.
         named_ladders: returns the names of its ladders; called only when a user asks for a ladder.
     """

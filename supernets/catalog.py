@@ -10,10 +10,12 @@ from pathlib import Path
 from supernets import static
 from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError, known_options
+from supernets.inputs import INPUTS, OWN
 from supernets.ofa import elastic
 from supernets.seq2seq import supernet as seq2seq
 from supernets.slimmable import supernet as slimmable
 from supernets.supernet import Supernet
+from supernets.task_inputs import TaskInputs
 
 _SHIPPED = Path(__file__).parent / "weights"
 
@@ -47,7 +49,7 @@ def check_name(name: str) -> None:
 
 
 def task_of(name: str) -> str:
-    """Return the task of a supernet's sub-networks, one of `supernets.pictures.sources.TASKS`.
+    """Return the task of a supernet's sub-networks, one of `supernets.inputs.INPUTS`.
 
     Args:
         name: `NAME` or `NAME:LADDER`.
@@ -57,6 +59,18 @@ def task_of(name: str) -> str:
     """
     check_name(name)
     return BUILT_IN[name.partition(":")[0]].task
+
+
+def inputs_of(name: str | None) -> TaskInputs:
+    """Return the inputs that applications of a supernet have or take.
+
+    Args:
+        name: `NAME` or `NAME:LADDER`; None for users' own models.
+
+    Raises:
+        SupernetError: if the supernet is not known.
+    """
+    return OWN if name is None else INPUTS[task_of(name)]
 
 
 def load(name: str, weights: str | Path | None = None, ladder: str | Path | None = None) -> Supernet:

@@ -26,7 +26,7 @@ class Supernet(ABC):
 
     Args:
         name: its name in the catalog.
-        task: what its sub-networks do, one of `supernets.pictures.sources.TASKS`.
+        task: what its sub-networks do, one of `supernets.inputs.INPUTS`.
         weights: file of the state dict; None for random weights.
         source: where that file comes from, `shipped` or `given`.
         ladder_file: file of sub-networks and their batch-norm statistics, made with those weights; None for what the

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 import gearshift
 
@@ -56,3 +59,27 @@ def test_the_front_door_loads_neither_ray_nor_torch_nor_matplotlib() -> None:
 def test_the_front_door_has_every_name_that_it_promises() -> None:
     for name in gearshift.__all__:
         assert getattr(gearshift, name) is not None
+
+
+# Files outside `supernets` that are about pictures, and why; and what users already type or read.
+ABOUT_PICTURES = {
+    "actors.wall_power": "measured figures of others, who measured one picture at a time",
+    "workloads.make_profiles": "the same figures as packaged profiles",
+    "workloads.reproduce": "published results on ImageNet",
+    "workloads.suite": "prose on mixes of cameras",
+}
+PUBLIC_NAMES = re.compile(r"(calibration|search|test)[-_]pictures|\bpictures=|\"pictures\":|ImageNet")
+WORDS = re.compile(r"picture|image|pixel|logit|\b(sub-?word|vocabular|encoder|decoder)", re.IGNORECASE)
+OF_TEXT = re.compile(
+    r"(text|word|input|output|source|target|first|next|each|per|generated)[ -]tokens?\b", re.IGNORECASE
+)
+
+
+@pytest.mark.parametrize("package", ["actors", "scheduler", "workloads"])
+def test_nobody_outside_supernets_knows_what_a_task_is_about(package: str) -> None:
+    for module, path in FILES.items():
+        if module.partition(".")[0] != package or module.startswith(tuple(ABOUT_PICTURES)):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            found = WORDS.search(PUBLIC_NAMES.sub("", line)) or OF_TEXT.search(line)
+            assert not found, f"{path}:{number}: {found[0]!r} is a word of `supernets`: {line.strip()}"

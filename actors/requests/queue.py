@@ -1,4 +1,4 @@
-"""Requests that arrive and wait: scheduled arrivals, clients' pictures, a bounded queue and its drop rules.
+"""Requests that arrive and wait: scheduled arrivals, clients' payloads, a bounded queue and its drop rules.
 
 Arrivals are admitted when somebody looks, not when they happen. That changes nothing in the outcome: while the server
 is busy only arrivals change the queue, and each is dealt with at its own scheduled time, however late. Nothing here
@@ -35,19 +35,24 @@ class Request:
         arrival_s: scheduled arrival, board time; its latency counts from here.
         target_ms: latency target in force at its arrival.
         deadline_s: board time at which the result is due.
-        picture: a client's input; None for a request of the mix, whose input is that of its number.
-        future: where a client waits for the result.
+        payload: a client's input. A request of the mix has none: its input is that of its number.
+        future: where a client waits for the result; None for a request of the mix.
     """
 
     index: int
     arrival_s: float
     target_ms: float
-    picture: NDArray[np.generic] | None = None
+    payload: object = None
     future: Future[Any] | None = None
     deadline_s: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.deadline_s = self.arrival_s + self.target_ms / 1000
+
+    @property
+    def is_clients(self) -> bool:
+        """True for a request of a client, which brings its payload."""
+        return self.future is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +181,19 @@ class Intake:
         return drops + self.queue.expire(now_s)
 
     def arrive(
-        self, now_s: float, picture: NDArray[np.generic] | None = None, future: Future[Any] | None = None
+        self, now_s: float, payload: object = None, future: Future[Any] | None = None
     ) -> tuple[Request, list[Drop]]:
         """Let in a request that was not scheduled. What was scheduled until now must have been admitted.
 
         Args:
             now_s: board time of its arrival.
-            picture: a client's input; None for a request of the mix.
-            future: where the client waits for the result.
+            payload: a client's input.
+            future: where the client waits for the result; None for a request of the mix.
 
         Returns:
             The request, and what is dropped for it.
         """
-        request = Request(self._next_index, now_s, self.target_ms(now_s), picture, future)
+        request = Request(self._next_index, now_s, self.target_ms(now_s), payload, future)
         self._next_index += 1
         return request, self._offer(request)
 

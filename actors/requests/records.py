@@ -26,12 +26,17 @@ RECORD = np.dtype(
         ("target_ms", "<f8"),  # latency target in force at its arrival
         ("service_ms", "<f8"),  # time its cores were taken, board time; NaN if never
         ("status", "u1"),  # Status
-        ("correct", "i1"),  # 1 right, 0 wrong, -1 no label
+        ("credit", "<f4"),  # how good the result is, 0 to 1; NaN for no label
         ("subnet", "i2"),  # place in the application's ladder; -1 if never served
         ("unit", "i2"),  # place in the board's units; -1 if never served
         ("cores", "i2"),  # cores it held; 0 if never served
     ]
 )
+
+EARLIER_RECORD = np.dtype(
+    [("correct", "i1") if name == "credit" else (name, RECORD[name]) for name in RECORD.names or ()]
+)
+"""A record of the versions that knew right (1) and wrong (0) results only, and -1 for no label."""
 
 
 class Status(IntEnum):
@@ -57,7 +62,7 @@ def record(
     end_s: float,
     *,
     start_s: float = math.nan,
-    correct: int = -1,
+    credit: float = math.nan,
     subnet: int = -1,
     unit: int = -1,
     cores: int = 0,
@@ -71,7 +76,7 @@ def record(
         status: how it ended.
         end_s: when it ended, board time; NaN for a request that only arrived.
         start_s: when its cores were taken, board time.
-        correct: 1 for a right result, 0 for a wrong one, -1 where there is no label.
+        credit: how good the result is, 0 to 1; NaN where there is no label.
         subnet: place of its sub-network in the application's ladder.
         unit: place of its unit on the board.
         cores: how many cores it held.
@@ -87,7 +92,7 @@ def record(
         request.target_ms,
         (end_s - start_s) * 1000,
         status,
-        correct,
+        credit,
         subnet,
         unit,
         cores,
@@ -147,15 +152,32 @@ def spare_records(path: Path) -> Path:
     return path.with_name(f"{path.name}.spare")
 
 
-def read_records(path: Path) -> NDArray[np.void]:
-    """Return all whole records of a file and of its spare one, of dtype `RECORD`; none if neither was ever written."""
+def read_records(path: Path, kind: np.dtype[np.void] = RECORD) -> NDArray[np.void]:
+    """Return all whole records of a file and of its spare one, as `RECORD`; none if neither was ever written.
+
+    Args:
+        path: the file.
+        kind: what the file holds, `RECORD` or `EARLIER_RECORD`.
+    """
     raw = b""
     for place in (path, spare_records(path)):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            raw += whole_records(place.read_bytes())
-    return np.frombuffer(raw, dtype=RECORD)
+            raw += whole_records(place.read_bytes(), kind)
+    return with_credits(np.frombuffer(raw, dtype=kind))
 
 
-def whole_records(raw: bytes) -> bytes:
+def whole_records(raw: bytes, kind: np.dtype[np.void] = RECORD) -> bytes:
     """Return what a file of records holds, less a part of one at the end, which a killed process may have left."""
-    return raw[: len(raw) // RECORD.itemsize * RECORD.itemsize]
+    return raw[: len(raw) // kind.itemsize * kind.itemsize]
+
+
+def with_credits(records: NDArray[np.void]) -> NDArray[np.void]:
+    """Return records of dtype `EARLIER_RECORD` as `RECORD`: right is a credit of 1. Others are returned as they are."""
+    if records.dtype != EARLIER_RECORD:
+        return records
+    made = np.empty(records.shape, dtype=RECORD)
+    for name in records.dtype.names or ():
+        if name != "correct":
+            made[name] = records[name]
+    made["credit"] = np.where(records["correct"] < 0, np.nan, records["correct"])
+    return made

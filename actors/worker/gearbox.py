@@ -13,14 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actors import pinning
 from scheduler.views import Gear
 from supernets import engines
 from supernets.artifact import Artifact
-from supernets.pictures.sources import Source
+from supernets.task import Sample, Source
 
 CPU = "cpu"
 """`Form.where` of every CPU unit: their cores run the same prepared network."""
@@ -54,13 +51,13 @@ class Ready:
 
     Attributes:
         artifact: exported file from which it was prepared.
-        run: computes the output for an input of `artifact.input_shape`.
+        run: computes the output for an input.
         inputs: returns the input of a request by its number.
     """
 
     artifact: Artifact
     run: engines.PreparedNetwork
-    inputs: Callable[[int], NDArray[np.float32]]
+    inputs: Callable[[int], Sample]
 
 
 class Gearbox:
@@ -237,7 +234,7 @@ class Gearbox:
             inputs=self._shared_inputs(artifact) or self._source.inputs(artifact),
         )
 
-    def _shared_inputs(self, artifact: Artifact) -> Callable[[int], NDArray[np.float32]] | None:
+    def _shared_inputs(self, artifact: Artifact) -> Callable[[int], Sample] | None:
         """Return the inputs of a ready network of the same input shape: they are the same, and they take memory."""
         with self._changed:
             for ready in self._ready.values():

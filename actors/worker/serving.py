@@ -10,9 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from actors.clock import Clock
 from actors.executor.client import ExecutorHungError
@@ -31,10 +29,13 @@ from scheduler.profile import ServiceTime
 from scheduler.request_clock import Timing
 from scheduler.views import Gear
 from supernets.outputs import Output
-from supernets.pictures.sources import Source
+from supernets.task import Sample, Source
 
-OnResult = Callable[[Request, Output], object]
-"""A user's function that gets each completed request and its output."""
+OnResult = Callable[[Request, Any], object]
+"""A user's function that gets each completed request and its result, as `Task.payload` makes it of the output."""
+
+CAPPED = "cut at its cap: a part of it is missing"
+"""The trouble of an output that its task calls capped; its request completes."""
 
 
 class WorkerClosedError(RuntimeError):
@@ -54,12 +55,13 @@ class Result:
     """The result of a client's request.
 
     Attributes:
-        output: output of the network; `Outputs` of a user's own model that has several.
+        output: the result as the task gives it: for most networks their output, `Outputs` of a user's own model that
+            has several; where outputs are made for people, what these read.
         subnet: name of the sub-network that computed it.
         latency_ms: time from the request's arrival at the worker to its result.
     """
 
-    output: Output
+    output: Any
     subnet: str
     latency_ms: float
 
@@ -157,7 +159,7 @@ class Fetched:
 
     request: Request
     input_shape: tuple[int, ...]
-    x: NDArray[np.float32] | None
+    x: Sample | None
     error: str | None
     size: float = 1.0
 
@@ -198,7 +200,7 @@ class RequestServer:
         clock: board time.
         ledger: ledger of the board.
         tally: counts and records the ends of requests.
-        on_result: called with (request, output) after each completed request; None for nothing.
+        on_result: called with (request, result) after each completed request; None for nothing.
     """
 
     def __init__(
@@ -219,16 +221,16 @@ class RequestServer:
         self._draws = Draws(spec.seed, spec.app)
 
     def fetch(self, request: Request, ready: Ready) -> Fetched:
-        """Return a request with its input for a network: the user's source, or a client's picture, may be asked."""
+        """Return a request with its input for a network, of the user's source or a client's payload."""
         x, error, size = None, None, 1.0
         try:
-            if request.picture is None:
-                given = ready.inputs(request.index)
+            if request.is_clients:
+                given = self._source.adapt(request.payload, ready.artifact)
             else:
-                given = self._source.adapt(request.picture, ready.artifact)
-            size, x = size_of(self._source, given), given
+                given = ready.inputs(request.index)
+            size, x = size_of(self._source.task, given), given
         except Exception as raised:  # an input may raise anything, and it costs this request only
-            error = self._tally.error("source" if request.picture is None else "input", raised, request)
+            error = self._tally.error("input" if request.is_clients else "source", raised, request)
         return Fetched(request=request, input_shape=ready.artifact.input_shape, x=x, error=error, size=size)
 
     def fail(self, fetched: Fetched, at_s: float) -> None:
@@ -302,33 +304,52 @@ class RequestServer:
         Raises:
             FencedError: if it hung in its executor: the worker is to end, as one that holds its cores for too long.
         """
-        if served.output is None:
+        payload, error = self._payload(request, served)
+        if error is not None:
             self._tally.failed(request, served.service.end_s, served.service)
-            refuse(request, RequestFailedError(str(served.error)))
+            refuse(request, RequestFailedError(error))
             if served.hang is not None:
                 self._ledger.give_up_process(served.lease, served.hang.held_s, served.hang.bound_s)
             return
+        assert served.output is not None
         latency_ms = self._tally.completed(
             request,
             served.service,
-            right=self._score(request, served.output),
+            credit=self._score(request, served.output),
             service_ratio=self._service_ratio(served, engaged, self._work(request, served, engaged)),
         )
         if request.future is not None and request.future.set_running_or_notify_cancel():
-            result = Result(output=served.output, subnet=engaged.gear.subnet, latency_ms=latency_ms)
-            request.future.set_result(result)
+            request.future.set_result(Result(output=payload, subnet=engaged.gear.subnet, latency_ms=latency_ms))
         try:
             if self._on_result is not None:
-                self._on_result(request, served.output)
-        except Exception as error:  # a user's code; the result stands
-            self._tally.error("on_result", error, request)
+                self._on_result(request, payload)
+        except Exception as raised:  # a user's code; the result stands
+            self._tally.error("on_result", raised, request)
 
-    def _score(self, request: Request, output: Output) -> bool | None:
+    def _payload(self, request: Request, served: Served) -> tuple[object, str | None]:
+        """Return what a client gets of a request that ran, or why it failed; an output that was cut is counted."""
+        if served.output is None:
+            return None, str(served.error)
+        task = self._source.task
         try:
-            return None if request.picture is not None else self._source.score(request.index, output)
+            if task.capped(served.output):
+                self._tally.trouble("output", CAPPED, request)
+            return task.payload(served.output), None
+        except Exception as raised:  # an output that the task can't read costs this request only
+            return None, self._tally.error("network", raised, request)
+
+    def _score(self, request: Request, output: Output) -> float | None:
+        """Return the credit of an output; None where there is no label."""
+        if request.is_clients:
+            return None
+        try:
+            credit = self._source.score(request.index, output)
+            if credit is not None and not 0 <= credit <= 1:
+                raise ValueError(f"a score must be None, a bool, or a credit from 0 to 1, not {credit!r}")
         except Exception as error:  # a user's labels; the result stands
             self._tally.error("score", error, request)
             return None
+        return None if credit is None else float(credit)
 
     def _work(self, request: Request, served: Served, engaged: Engaged) -> float:
         """Return the work by which a request's time is to be judged: what it did; on an emulated unit its size."""
@@ -337,7 +358,7 @@ class RequestServer:
         if engaged.board_unit.emulated or engaged.time.base_ms is None:
             return served.size
         try:
-            return work_of(self._source, served.output)
+            return work_of(self._source.task, served.output)
         except Exception as error:  # a task of a user's own; the result stands
             self._tally.error("work", error, request)
             return served.size

@@ -77,13 +77,13 @@ class Tally:
         with self._lock:
             self._write(request, Status.ARRIVED, end_s=math.nan)
 
-    def completed(self, request: Request, service: Service, *, right: bool | None, service_ratio: float) -> float:
+    def completed(self, request: Request, service: Service, *, credit: float | None, service_ratio: float) -> float:
         """Record a result.
 
         Args:
             request: the request.
             service: how it was served.
-            right: True if the result is correct; None where that is not known.
+            credit: how good the result is, 0 to 1; None where that is not known.
             service_ratio: observed over expected service time.
 
         Returns:
@@ -91,7 +91,7 @@ class Tally:
         """
         latency_ms = (service.end_s - request.arrival_s) * 1000
         with self._lock:
-            self._write(request, Status.COMPLETED, service.end_s, service, -1 if right is None else int(right))
+            self._write(request, Status.COMPLETED, service.end_s, service, math.nan if credit is None else credit)
             self._finished += 1
             self._on_time += latency_ms <= request.target_ms
             self._completed += 1
@@ -120,12 +120,22 @@ class Tally:
             request: the request.
         """
         text = f"{type(error).__name__}: {error}"[:_MOST_LETTERS]
+        self.trouble(where, text, request)
+        return text
+
+    def trouble(self, where: str, text: str, request: Request) -> None:
+        """Count what went wrong with a request, whether that failed for it or not.
+
+        Args:
+            where: where it went wrong; see `RequestFault`.
+            text: what went wrong.
+            request: the request.
+        """
         with self._lock:
             has_room = (where, text) in self._faults or len(self._faults) < MOST_FAULTS
             key = (where, text if has_room else _OTHERS)
             known = self._faults.get(key) or RequestFault(where=where, text=key[1], times=0, first=request.index)
             self._faults[key] = replace(known, times=known.times + 1)
-        return text
 
     def totals(self) -> WorkerTotals:
         """Return the counts since the start; those of arrivals and of what waits are the caller's to add."""
@@ -148,7 +158,12 @@ class Tally:
                 self._records.close()
 
     def _write(
-        self, request: Request, status: Status, end_s: float, service: Service | None = None, correct: int = -1
+        self,
+        request: Request,
+        status: Status,
+        end_s: float,
+        service: Service | None = None,
+        credit: float = math.nan,
     ) -> None:
         if self._closed:
             return
@@ -161,7 +176,7 @@ class Tally:
                 status,
                 end_s,
                 start_s=service.start_s,
-                correct=correct,
+                credit=credit,
                 subnet=service.subnet,
                 unit=service.unit,
                 cores=service.cores,

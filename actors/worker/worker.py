@@ -17,9 +17,6 @@ from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actors.clock import BoardClock, Clock
 from actors.ledger.ledger import BoardLedger
 from actors.requests.floors import Floors
@@ -44,7 +41,7 @@ from actors.worker.thread import InferenceThread, Pulse
 from actors.worker.totals import WorkerTotals
 from scheduler.messages import Activate, Activated, Prepare, Prepared
 from scheduler.request_clock import Timing
-from supernets.pictures.sources import Source
+from supernets.task import Source
 
 
 class Worker:
@@ -142,11 +139,11 @@ class Worker:
         assert engaged is not None
         return Activated(app=self.spec.app, gear=engaged.gear, plan=engaged.plan)
 
-    def submit(self, picture: NDArray[np.generic]) -> Future[Result]:
+    def submit(self, payload: object) -> Future[Result]:
         """Take a client's request.
 
         Args:
-            picture: input of the request, in a form that `Source.adapt` takes.
+            payload: input of the request, in a form that `Source.adapt` takes.
 
         Returns:
             A future of the `Result`, or of a `RequestDroppedError`, `RequestFailedError` or `WorkerClosedError`.
@@ -160,7 +157,7 @@ class Worker:
             if self._closed_s is not None or now_s >= self.spec.until_s:
                 raise WorkerClosedError(f"app {self.spec.app!r} takes no more requests")
             drops = self._intake.admit(now_s)
-            request, more = self._intake.arrive(now_s, picture, future)
+            request, more = self._intake.arrive(now_s, payload, future)
         self._tally.arrived(request)
         self._settle(drops + more)
         self._thread.wake()

@@ -18,8 +18,9 @@ class RequestFault:
     """Something that went wrong with requests of an application, each time in the same words.
 
     Attributes:
-        where: what raised: `source`, `input` (a client's), `network`, `score` or `on_result`.
-        text: the error.
+        where: what raised: `source`, `input` (a client's), `network`, `score` or `on_result`; `output` where nothing
+            did, but the output was cut at its cap.
+        text: the error, or what is wrong with the output.
         times: how often.
         first: number of the first request that it happened to.
     """

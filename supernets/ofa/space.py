@@ -68,7 +68,7 @@ class Space:
 
     Attributes:
         name: name of the supernet.
-        task: what its networks do, one of `supernets.pictures.sources.TASKS`.
+        task: what its networks do, one of `supernets.inputs.INPUTS`.
         in_channels: channels of the input, 1 (grey) or 3 (RGB).
         aspect: input width over input height.
         stem_width: output channels of the first convolution.

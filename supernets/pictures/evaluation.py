@@ -1,54 +1,18 @@
-"""The accuracy of a prepared sub-network on labelled data. Knows no torch."""
+"""Labelled plates, drawn by seed, to measure networks on or to calibrate them with. Knows no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
-import numpy as np
-
-from supernets.engines.common import Run
+from supernets.artifact import Artifact
+from supernets.evaluation import EVALUATED_AT_ONCE, one_by_one
 from supernets.pictures import plates
-from supernets.pictures.sources import PlateTask, Task, Tensor
+from supernets.pictures.tasks import PlateTask, Tensor
 
 PLATES = 10_560
 """Plates of a whole evaluation; a multiple of the alphabet's size, so that every character is equally frequent."""
-
-_BATCH = 64
-
-
-class LabelledData(Protocol):
-    """Pictures with known labels, for networks of any resolution."""
-
-    @property
-    def task(self) -> Task:
-        """The task that the labels belong to."""
-        ...
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        ...
-
-    def batches(
-        self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
-    ) -> Iterator[tuple[Tensor, Sequence[object]]]:
-        """Yield the pictures as a network takes them, with their labels, in batches; they are never all in memory.
-
-        Args:
-            input_shape: shape of one input, (1, channels, height, width).
-            size: pictures of a batch; the last batch may be smaller.
-            limit: at most that many pictures, with all classes in equal parts; None takes all.
-            seed: seed of that choice.
-
-        Yields:
-            Inputs (n, channels, height, width), and n labels.
-
-        Raises:
-            SupernetError: for a picture that can't be read.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +26,16 @@ class PlateData:
     held_out: bool = True
 
     @property
+    def notice(self) -> str:
+        """Nothing: all that is drawn is used."""
+        return ""
+
+    @property
+    def directory(self) -> None:
+        """None: plates are drawn."""
+        return None
+
+    @property
     def task(self) -> PlateTask:
         """The plate task: all characters must match exactly."""
         return PlateTask()
@@ -72,6 +46,10 @@ class PlateData:
     def __len__(self) -> int:
         """Return the number of plates that an evaluation without a limit draws."""
         return PLATES
+
+    def samples(self, artifact: Artifact, limit: int | None = None, seed: int = 0) -> Iterator[tuple[Tensor, object]]:
+        """Yield the plates as the network takes them, one by one, with their texts."""
+        return one_by_one(self.batches(artifact.input_shape, EVALUATED_AT_ONCE, limit, seed))
 
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
@@ -87,58 +65,3 @@ class PlateData:
 def _drawn(count: int, seed: int, held_out: bool) -> plates.Plates:
     """Draw plates, and keep them: every sub-network of a ladder is measured on the same ones (7 kB each)."""
     return plates.draw(count, seed=seed, held_out=held_out, stratified=True)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AccuracyScore:
-    """The result of an evaluation.
-
-    Attributes:
-        right: number of right answers.
-        n: number of answers.
-        top5: number of answers with the right class among the five likeliest; None where labels are no classes.
-    """
-
-    right: int
-    n: int
-    top5: int | None
-
-    @property
-    def accuracy(self) -> float:
-        """The share of right answers (0 to 1)."""
-        return self.right / self.n
-
-
-def accuracy(
-    run: Run,
-    data: LabelledData,
-    input_shape: tuple[int, ...],
-    limit: int | None = None,
-    seed: int = 0,
-    on_picture: Callable[[int], None] = lambda done: None,
-) -> AccuracyScore:
-    """Run a prepared sub-network over labelled data, one picture at a time as in serving, and count right answers.
-
-    Args:
-        run: the prepared sub-network.
-        data: the labelled pictures.
-        input_shape: shape of one input, (1, channels, height, width).
-        limit: at most that many pictures, with all classes in equal parts; None takes all.
-        seed: seed of that choice.
-        on_picture: called with the number of pictures that are done.
-
-    Raises:
-        SupernetError: for a picture that can't be read.
-    """
-    right = n = top5 = 0
-    classes = False
-    for x, labels in data.batches(input_shape, _BATCH, limit, seed):
-        for index, label in enumerate(labels):
-            output = run(x[index : index + 1])
-            assert isinstance(output, np.ndarray)  # networks of supernets have one output
-            right += data.task.right(output, label)
-            classes = isinstance(label, int)
-            top5 += classes and label in np.argsort(-output.reshape(-1), kind="stable")[:5]
-            n += 1
-            on_picture(n)
-    return AccuracyScore(right=right, n=n, top5=top5 if classes else None)

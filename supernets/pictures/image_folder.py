@@ -21,8 +21,10 @@ from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
+from supernets.evaluation import EVALUATED_AT_ONCE, one_by_one
+from supernets.outputs import Output
 from supernets.pictures import folders, images
-from supernets.pictures.sources import ImageTask, Tensor
+from supernets.pictures.tasks import ImageTask, Tensor
 
 IMAGE_POOL = 128
 """Pictures that an application uses in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
@@ -46,6 +48,7 @@ class ImageFolder:
 
     Attributes:
         task: ImageNet classification.
+        directory: DIR.
         notice: what is left out of it, since it is no picture; empty for nothing.
     """
 
@@ -94,6 +97,10 @@ class ImageFolder:
         for picture in np.lexsort((turn, rank))[:limit]:
             yield self.directory / self._files[picture], self._labels[picture]
 
+    def samples(self, artifact: Artifact, limit: int | None = None, seed: int = 0) -> Iterator[tuple[Tensor, object]]:
+        """Yield the pictures as the network takes them, one by one, with their labels."""
+        return one_by_one(self.batches(artifact.input_shape, EVALUATED_AT_ONCE, limit, seed))
+
     def batches(
         self, input_shape: tuple[int, ...], size: int, limit: int | None = None, seed: int = 0
     ) -> Iterator[tuple[Tensor, Sequence[object]]]:
@@ -125,18 +132,23 @@ class ImagePool:
     labels: Sequence[int]
     notice: str = ""
 
+    @property
+    def task(self) -> ImageTask:
+        """The task of ImageNet."""
+        return ImageTask()
+
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Crop all pictures; return a function from a request's number, modulo their count, to its input."""
         crops = np.stack(list(_ahead(lambda file: _crop(images.read(file), artifact.input_shape), self.files)))
         return lambda index: images.normalised(crops[index % len(crops)][None])
 
-    def score(self, index: int, output: Tensor) -> bool | None:
-        """Return True if the output's largest value is at the label of request `index`."""
-        return ImageTask().right(output, self.labels[index % len(self.labels)])
+    def score(self, index: int, output: Output) -> float | None:
+        """Return 1.0 if the output's largest value is at the label of request `index`, else 0.0."""
+        return self.task.credit(output, self.labels[index % len(self.labels)])
 
-    def adapt(self, picture: NDArray[np.generic], artifact: Artifact) -> Tensor:
+    def adapt(self, payload: object, artifact: Artifact) -> Tensor:
         """Return a client's own RGB picture (height, width, 3) as the network takes it."""
-        return ImageTask().adapt(np.asarray(picture)[None], artifact.input_shape)
+        return self.task.sample(payload, artifact)
 
 
 def image_pool(directory: Path, seed: int, count: int = IMAGE_POOL) -> ImagePool:

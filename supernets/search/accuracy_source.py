@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from supernets import engines, weights_file
 from supernets.errors import BROKEN, SupernetError, shown
+from supernets.evaluation import BatchedData, LabelledData, accuracy
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.space import Architecture, Space
-from supernets.pictures.evaluation import LabelledData, accuracy
 from supernets.search.evolution import Candidates, Encoding, EvolutionPlan, Genes, Scoring, evolve
 from supernets.subnet import SubNet
 
@@ -288,7 +288,7 @@ class Calibration:
         seed: seed of the choice.
     """
 
-    data: LabelledData
+    data: BatchedData
     pictures: int
     seed: int
 
@@ -376,5 +376,5 @@ class MeasuredAccuracy(AccuracySource):
             with TemporaryDirectory() as directory:
                 artifact = export_module(module, subnet, shape, Path(directory) / "candidate.onnx")
                 run = engines.prepare(artifact, self._engine, self._threads)
-                self._known[key] = accuracy(run, self._data, shape, pictures, seed).accuracy
+                self._known[key] = accuracy(run, self._data, artifact, pictures, seed).accuracy
         return self._known[key]

@@ -183,16 +183,16 @@ def _serve(app: str, times_s: Any, rng: np.random.Generator) -> Any:
             start_s, known = mine[0][0], mine[:1]
         _, _, rung, unit, cores, _ = known[-1]
         if start_s > arrival_s + target_ms / 1000:
-            rows.append((index, arrival_s, np.nan, start_s, target_ms, np.nan, Status.DROPPED, -1, -1, -1, 0))
+            rows.append((index, arrival_s, np.nan, start_s, target_ms, np.nan, Status.DROPPED, np.nan, -1, -1, 0))
             continue
         pace = _SPEED[unit] * _mhz(unit, start_s) / UNITS_MHZ[unit][-1] * cores**0.8
         service_ms = _SERVICE_MS[rung] / pace * rng.gamma(150, 1 / 150)
         failed = app == "garage" and index == 80
         free_s = start_s + service_ms / 1000
-        correct = rng.random() < LADDER[rung].accuracy
+        right = rng.random() < LADDER[rung].accuracy
         status = Status.FAILED if failed else Status.COMPLETED
         place = list(UNITS_MHZ).index(unit)
-        rows.append((index, arrival_s, start_s, free_s, target_ms, service_ms, status, correct, rung, place, cores))
+        rows.append((index, arrival_s, start_s, free_s, target_ms, service_ms, status, right, rung, place, cores))
     return np.array(rows, dtype=RECORD)
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets.artifact import Artifact
+from supernets.pictures.tasks import ClassTask
 
 SCALES = {"small": 1.0, "large": 2.0}
 RESOLUTIONS = {"small": 4, "large": 8}
@@ -165,30 +166,35 @@ class Numbers:
 
         return of
 
-    def score(self, index: int, output: np.ndarray) -> bool | None:
+    @property
+    def task(self) -> ClassTask:
+        return ClassTask()
+
+    @property
+    def notice(self) -> str:
+        return ""
+
+    def score(self, index: int, output: np.ndarray) -> float | None:
         if index in self.unlabelled:
             raise LookupError(f"request {index} has no label")
         return bool(output[0] == index)
 
-    def adapt(self, picture: np.ndarray, artifact: Artifact) -> np.ndarray:
-        return np.resize(picture.astype(np.float32), artifact.input_shape)
+    def adapt(self, payload: object, artifact: Artifact) -> np.ndarray:
+        return np.resize(np.asarray(payload).astype(np.float32), artifact.input_shape)
 
 
 @dataclass(frozen=True)
-class SizedNumbers(Numbers):
-    """A source of numbers that are of different sizes: request i, or a client's picture of i, has the size of its turn.
+class SizedTask(ClassTask):
+    """The task of numbers whose size and work follow from the number.
 
     Attributes:
-        sizes: sizes of the requests, in turn.
-        work_of: returns the work done for an output, by the number of its request in the smallest network.
+        sizes: sizes of the numbers, in turn.
+        work_of: returns the work done for an output, by the number of its request in the smallest network; None where
+            it is the size.
     """
 
-    sizes: tuple[float, ...] = (1.0,)
-    work_of: Callable[[int], float] | None = None
-
-    @property
-    def task(self) -> SizedNumbers:
-        return self
+    sizes: tuple[float, ...]
+    work_of: Callable[[int], float] | None
 
     def size(self, sample: np.ndarray) -> float:
         return self.sizes[round(float(sample.flat[0])) % len(self.sizes)]
@@ -196,3 +202,20 @@ class SizedNumbers(Numbers):
     def work(self, output: np.ndarray) -> float:
         number = round(float(output[0]))
         return self.sizes[number % len(self.sizes)] if self.work_of is None else self.work_of(number)
+
+
+@dataclass(frozen=True)
+class SizedNumbers(Numbers):
+    """A source of numbers that are of different sizes: request i, or a client's payload of i, has the size of its turn.
+
+    Attributes:
+        sizes: as in `SizedTask`.
+        work_of: as in `SizedTask`.
+    """
+
+    sizes: tuple[float, ...] = (1.0,)
+    work_of: Callable[[int], float] | None = None
+
+    @property
+    def task(self) -> SizedTask:
+        return SizedTask(self.sizes, self.work_of)

@@ -18,7 +18,8 @@ import pytest
 from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.camera import Camera
-from supernets.pictures.sources import Called, ImageTask
+from supernets.pictures.tasks import ImageTask
+from supernets.task import Called
 
 SHADES = (20, 120, 220)
 """Values of red, one for each frame; green and blue stay dark."""

@@ -24,6 +24,7 @@ from workloads.cli.options import (
 )
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run_results import RunResults
+from workloads.ladder.ladders import metrics_of
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
@@ -99,6 +100,7 @@ def run(
             directory = run_directory(out, loaded.name)
             files = own_weights(weights)
             runs = _Runs(loaded, opened, policies, directory, progress, results, seed=seed, epoch_ms=epoch_ms)
+            results.begin(metrics_of(loaded))
             with _blame(mix):
                 if backend == "sim":
                     start = runs.simulated(files, measured, read_trace(trace) if trace else None)

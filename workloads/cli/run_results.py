@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +28,7 @@ class RunResults:
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
         self._runs: list[tuple[Summary, Path]] = []
+        self._metrics: Mapping[str, str] = {}
         self._failure: Failure | None = None
         self._emulated = False
 
@@ -42,6 +44,10 @@ class RunResults:
                 self._print_troubles()
             elif not isinstance(error, RunError):
                 complain("nothing had been served yet, so there is no summary")
+
+    def begin(self, metrics: Mapping[str, str]) -> None:
+        """Take the words for the accuracy of each app, of those where they are known."""
+        self._metrics = metrics
 
     def add(self, summary: Summary, directory: Path) -> None:
         """Take a run that has come to its end."""
@@ -67,7 +73,13 @@ class RunResults:
         notes = [_note(directory) for _, directory in self._runs]
         try:
             print_result(
-                summary_table([summary for summary, _ in self._runs], emulated=emulated, notes=notes, cut_short=cut)
+                summary_table(
+                    [summary for summary, _ in self._runs],
+                    emulated=emulated,
+                    notes=notes,
+                    cut_short=cut,
+                    metrics=self._metrics,
+                )
             )
         finally:  # also where standard output is full
             print(f"gearshift report {self._runs[0][1]}  draws this run", file=sys.stderr)

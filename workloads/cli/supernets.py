@@ -15,6 +15,8 @@ from actors.agent.machine import Machine
 from actors.board_commands.bench import real_bench
 from actors.profiling import Ladder
 from scheduler.board import Board
+from supernets.evaluation import batched
+from supernets.inputs import INPUTS
 from workloads.cli.options import (
     BoardOption,
     WeightsOption,
@@ -113,7 +115,10 @@ def accuracy(
     supernet: Annotated[str, typer.Argument(help="Name of a built-in supernet, or NAME:LADDER.")],
     data: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Folder of held-out pictures as CLASS/picture.JPEG; CLASS is a WordNet id."),
+        typer.Option(
+            metavar="DIR",
+            help="Folder of held-out labelled data, as the supernet's task lays it out. Default: its own.",
+        ),
     ] = None,
     weights: WeightsOption = None,
     subnet: Annotated[
@@ -122,20 +127,23 @@ def accuracy(
     engine: Annotated[str, typer.Option(help="Execution engine.")] = "onnxruntime",
     precision: Annotated[str | None, typer.Option(help="float32 or bfloat16. Default: each sub-network's own.")] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Use at most this many pictures, equally from all classes.")
+        int | None,
+        typer.Option(min=1, help="Use at most this many inputs, equally from all classes where there are classes."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of pictures.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice of inputs.")] = 0,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Folder of training pictures to average each sub-network's batch-norm statistics over."
+            metavar="DIR", help="Folder of training data to average each sub-network's batch-norm statistics over."
         ),
     ] = None,
-    calibration_pictures: Annotated[int, typer.Option(min=2, help="Use at most this many training pictures.")] = 2000,
+    calibrate_on: Annotated[
+        int, typer.Option("--calibration-pictures", min=2, help="Use at most this many training inputs.")
+    ] = 2000,
     write: Annotated[Path | None, typer.Option(help="Ladder file to write; a run takes it as NAME:FILE.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and nothing else.")] = False,
 ) -> None:
-    """Measure how often each sub-network of a supernet is right on labelled pictures."""
+    """Measure how good the answers of each sub-network of a supernet are, on labelled data."""
     from workloads.ladder import accuracy as command
 
     with ProgressLines() as progress, bad_input():
@@ -143,16 +151,17 @@ def accuracy(
             command.check_ladder_file(write)
         net = supernets.load(supernet, weights_of(supernet, weights))
         rungs = [net.rung(name) for name in subnet] if subnet else net.ladder()
+        labelled = INPUTS[net.task].labelled
         how = command.EvaluationPlan(
-            data=command.labelled_data(net.task, data, "--data", held_out=True),
+            data=labelled(data, "--data", held_out=True),
             limit=limit,
             seed=seed,
             engine=engine,
             precision=precision,
-            calibration=command.labelled_data(net.task, calibrate, "--calibrate", held_out=False)
+            calibration=batched(labelled(calibrate, "--calibrate", held_out=False), "--calibrate")
             if calibrate
             else None,
-            calibration_pictures=calibration_pictures,
+            calibrate_on=calibrate_on,
         )
         for note in command.notes(net, rungs, how):
             progress.line(note)
@@ -184,20 +193,24 @@ def ladder(
     ] = None,
     min_accuracy: Annotated[float, typer.Option(min=0, max=1, help="Leave out rungs of a lower accuracy.")] = 0.0,
     resolutions: Annotated[
-        str | None, typer.Option(metavar="A,B,…", help="Resolutions to choose from, in pixels. Default: all.")
+        str | None, typer.Option(metavar="A,B,…", help="Resolutions to choose from. Default: all.")
     ] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Folder of training pictures to average each sub-network's batch-norm statistics over."
+            metavar="DIR", help="Folder of training data to average each sub-network's batch-norm statistics over."
         ),
     ] = None,
-    calibration_pictures: Annotated[int, typer.Option(min=2, help="Use at most this many training pictures.")] = 2000,
-    search_pictures: Annotated[
-        int, typer.Option(min=1, help="With data: pictures to measure accuracy on during the search.")
+    calibrate_on: Annotated[
+        int, typer.Option("--calibration-pictures", min=2, help="Use at most this many training inputs.")
+    ] = 2000,
+    search_on: Annotated[
+        int,
+        typer.Option("--search-pictures", min=1, help="With data: inputs to measure accuracy on during the search."),
     ] = 1000,
-    test_pictures: Annotated[
-        int | None, typer.Option(min=1, help="With data: pictures to measure the chosen rungs on. Default: all.")
+    test_on: Annotated[
+        int | None,
+        typer.Option("--test-pictures", min=1, help="With data: inputs to measure the chosen rungs on. Default: all."),
     ] = None,
     population: Annotated[
         int | None, typer.Option(min=2, help="Sub-networks of a generation, for each rung. Default: 100; with data 8.")
@@ -242,11 +255,11 @@ def ladder(
             rungs=rungs,
             limits_ms=tuple(numbers("--latency-ms", latency_ms)),
             min_accuracy=min_accuracy,
-            resolutions=tuple(int(pixels) for pixels in numbers("--resolutions", resolutions)),
+            resolutions=tuple(int(one) for one in numbers("--resolutions", resolutions)),
             calibrate=calibrate,
-            calibration_pictures=calibration_pictures,
-            search_pictures=search_pictures,
-            test_pictures=test_pictures,
+            calibrate_on=calibrate_on,
+            search_on=search_on,
+            test_on=test_on,
             population=population,
             generations=generations,
             parent_ratio=parent_ratio,

@@ -1,7 +1,7 @@
-"""`gearshift accuracy`: measures how often sub-networks are right on the user's own labelled pictures.
+"""`gearshift accuracy`: measures how good the answers of sub-networks are on the user's own labelled data.
 
-Each sub-network is measured in the engine that serves it, picture by picture. If training pictures are given, its
-batch-norm statistics are averaged over them first. The result can be written to a ladder file, for a run to use.
+Each sub-network is measured in the engine that serves it, input by input. If training data are given, its batch-norm
+statistics are averaged over them first. The result can be written to a ladder file, for a run to use.
 """
 
 from __future__ import annotations
@@ -23,38 +23,34 @@ from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
 from supernets.errors import SupernetError, known_options
-from supernets.pictures.evaluation import AccuracyScore, LabelledData, PlateData, accuracy
-from supernets.pictures.image_folder import ImageFolder
+from supernets.evaluation import AccuracyScore, BatchedData, LabelledData, accuracy
 from supernets.subnet import at_precision
 from workloads.progress import Progress, no_progress
 from workloads.report.table import UNKNOWN, share
-from workloads.results.verdict import wilson_interval
+from workloads.results.verdict import credit_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-DRAWN = "drawn"
-"""Word that stands for a folder where pictures are drawn by seed, as for `ofa-plates`."""
-
 _CALIBRATION_BATCH = 64
-"""Pictures of a batch over which statistics are averaged."""
+"""Inputs of a batch over which statistics are averaged."""
 
 _SHOWN_EVERY = 16
-"""Number of pictures after which progress is shown."""
+"""Number of inputs after which progress is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationPlan:
-    """Pictures to measure sub-networks on, and how to measure.
+    """Data to measure sub-networks on, and how to measure.
 
     Attributes:
-        data: labelled pictures.
-        limit: most pictures to use; None uses all.
-        seed: seed of the choice of pictures.
+        data: labelled data.
+        limit: most inputs to use; None uses all.
+        seed: seed of the choice of inputs.
         engine: `auto` or one of `engines.names()`.
         precision: precision to compute in, `float32` or `bfloat16`; None is each sub-network's own.
-        calibration: training pictures for batch-norm statistics; None leaves the statistics as they are.
-        calibration_pictures: most training pictures to use.
+        calibration: training data for batch-norm statistics; None leaves the statistics as they are.
+        calibrate_on: most training inputs to use.
 
     Raises:
         SupernetError: for an unknown engine or precision.
@@ -65,8 +61,8 @@ class EvaluationPlan:
     seed: int
     engine: str
     precision: str | None
-    calibration: LabelledData | None
-    calibration_pictures: int
+    calibration: BatchedData | None
+    calibrate_on: int
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *engines.names()):
@@ -77,8 +73,8 @@ class EvaluationPlan:
             )
 
     @property
-    def pictures(self) -> int:
-        """Number of pictures that are measured on."""
+    def inputs(self) -> int:
+        """Number of inputs that are measured on."""
         return min(len(self.data), self.limit or len(self.data))
 
 
@@ -88,7 +84,7 @@ class Measured:
 
     Attributes:
         subnet: the sub-network with the accuracy measured.
-        score: numbers of pictures and of right answers.
+        score: credits of its answers.
         before: the sub-network as the ladder has it, with the accuracy published or measured before.
         statistics: its own batch-norm statistics; empty where it has the supernet's.
         origin: origin of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet.
@@ -102,33 +98,8 @@ class Measured:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the accuracy."""
-        return wilson_interval(self.score.right, self.score.n)
-
-
-def labelled_data(task: str, given: str | None, option: str, *, held_out: bool) -> LabelledData:
-    """Return the pictures that an option asks for.
-
-    Args:
-        task: task of the supernet, `plates` or `imagenet`.
-        given: value of the option: a folder, or `drawn`; None is `drawn`.
-        option: name of the option, for messages.
-        held_out: True for pictures to measure on, False for training pictures.
-
-    Raises:
-        SupernetError: if there are no such pictures for that task.
-    """
-    drawn = given is None or given == DRAWN
-    if task == "plates":
-        if not drawn:
-            raise SupernetError(f"{option} {given!r}: plates are drawn by seed; take {option} {DRAWN}")
-        return PlateData(held_out=held_out)
-    if drawn:
-        raise SupernetError(
-            f"{option} must be a folder of ImageNet pictures as CLASS/picture.JPEG, where CLASS is a WordNet id: "
-            f"{option} DIR"
-        )
-    return ImageFolder(Path(str(given)))
+        """95 % interval of the accuracy."""
+        return credit_interval(self.score.credits)
 
 
 def measure(
@@ -139,11 +110,11 @@ def measure(
     Args:
         net: the supernet.
         rungs: sub-networks of its ladder.
-        how: the pictures, the engine and the precision.
-        on_progress: called as pictures are measured.
+        how: the data, the engine and the precision.
+        on_progress: called as inputs are measured.
 
     Raises:
-        SupernetError: for a picture that can't be read, or an engine that can't run the networks.
+        SupernetError: for an input that can't be read, or an engine that can't run the networks.
     """
     threads = len(os.sched_getaffinity(0))
     for rung in rungs:
@@ -153,10 +124,10 @@ def measure(
             run = engines.prepare(artifact, how.engine, threads)
 
             def shown(done: int, what: str = f"accuracy {subnet.id}") -> None:
-                if done % _SHOWN_EVERY == 0 or done == how.pictures:
-                    on_progress(what, done, how.pictures)
+                if done % _SHOWN_EVERY == 0 or done == how.inputs:
+                    on_progress(what, done, how.inputs)
 
-            score = accuracy(run, how.data, artifact.input_shape, how.limit, how.seed, shown)
+            score = accuracy(run, how.data, artifact, how.limit, how.seed, shown)
         yield Measured(
             subnet=replace(subnet, accuracy=round(score.accuracy, 4), accuracy_source="measured"),
             score=score,
@@ -187,13 +158,13 @@ def _exported(
 
 
 def _inputs(
-    how: EvaluationPlan, pictures: LabelledData, shape: tuple[int, ...], what: str, on_progress: Progress
+    how: EvaluationPlan, data: BatchedData, shape: tuple[int, ...], what: str, on_progress: Progress
 ) -> Iterator[Tensor]:
-    """Yield batches of training pictures as tensors of a network's shape."""
+    """Yield batches of training inputs as tensors of a network's shape."""
     import torch
 
-    total, done = min(len(pictures), how.calibration_pictures), 0
-    for x, _ in pictures.batches(shape, _CALIBRATION_BATCH, how.calibration_pictures, how.seed):
+    total, done = min(len(data), how.calibrate_on), 0
+    for x, _ in data.batches(shape, _CALIBRATION_BATCH, how.calibrate_on, how.seed):
         yield torch.from_numpy(x)
         done += len(x)
         on_progress(what, done, total)
@@ -206,12 +177,13 @@ def notes(net: Supernet, rungs: Sequence[SubNet], how: EvaluationPlan) -> list[s
     if inherited and how.calibration is None and net.weights_source != "random":
         said.append(
             f"{len(inherited)} of {len(rungs)} sub-networks have the supernet's batch-norm statistics, which fit "
-            "none of them exactly and cost accuracy; --calibrate DIR averages their own over training pictures"
+            "none of them exactly and cost accuracy; --calibrate averages their own over training data"
         )
-    folders = [data for data in (how.data, how.calibration) if isinstance(data, ImageFolder)]
-    said += dict.fromkeys(folder.notice for folder in folders if folder.notice)
-    if len(folders) == 2 and folders[0].directory.samefile(folders[1].directory):
-        said.append("the statistics are averaged over the very pictures that are measured on, which flatters them")
+    used = [data for data in (how.data, how.calibration) if data is not None]
+    said += dict.fromkeys(data.notice for data in used if data.notice)
+    directories = [data.directory for data in used if data.directory is not None]
+    if len(directories) == 2 and directories[0].samefile(directories[1]):
+        said.append("the statistics are averaged over the very data that are measured on, which flatters them")
     return said
 
 
@@ -242,7 +214,7 @@ def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: E
         "pictures": str(measured[0].score.n),
         "seed": str(how.seed),
         "engine": engines.engine_version(how.engine),
-        "calibration_pictures": str(how.calibration_pictures if how.calibration is not None else 0),
+        "calibration_pictures": str(how.calibrate_on if how.calibration is not None else 0),
     }
     try:
         weights_file.save(path, {}, [(rung.subnet, rung.statistics) for rung in measured], about)
@@ -259,7 +231,7 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) ->
         "data": str(how.data),
         "seed": how.seed,
         "engine": engines.engine_version(how.engine),
-        "calibration_pictures": how.calibration_pictures if how.calibration is not None else 0,
+        "calibration_pictures": how.calibrate_on if how.calibration is not None else 0,
         "notes": notes(net, [rung.before for rung in measured], how),
         "rungs": [
             {
@@ -282,11 +254,10 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) ->
 
 def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) -> Table:
     """Return a table of at most 110 columns, with one row for each sub-network."""
-    top1 = "exact match" if net.task == "plates" else "top-1"
     table = Table(
         box=box.SIMPLE_HEAD,
         title=Text(
-            f"{net.name} ({net.weights_source} weights) on {how.data}, {measured[0].score.n} pictures, {how.engine}",
+            f"{net.name} ({net.weights_source} weights) on {how.data}, {measured[0].score.n} inputs, {how.engine}",
             style="bold",
         ),
         title_justify="left",
@@ -295,7 +266,7 @@ def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationP
         pad_edge=False,
     )
     table.add_column("sub-network", overflow="fold")
-    for heading in ("px", "MMACs", top1, "95 % interval", "top-5", "on the ladder"):
+    for heading in ("px", "MMACs", how.data.task.metric, "95 % interval", "top-5", "on the ladder"):
         table.add_column(heading, justify="right")
     table.add_column("statistics")
     for rung in measured:
@@ -310,4 +281,7 @@ def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationP
             UNKNOWN if rung.before.accuracy is None else f"{share(rung.before.accuracy)} {rung.before.accuracy_source}",
             rung.origin,
         )
+    if capped := sum(rung.score.capped for rung in measured):
+        table.caption = Text(f"{capped} answers were cut at their cap, and credited as they are")
+        table.caption_justify, table.caption_style = "left", ""
     return table

@@ -91,6 +91,19 @@ def base_name(supernet: str) -> str:
     return supernet.partition(":")[0]
 
 
+def metrics_of(mix: Mix) -> dict[str, str]:
+    """Return the words for the accuracy of each app of a mix, such as `top-1`; of those that a supernet's task says.
+
+    The accuracies of a user's own models, and of networks with published figures only, are what their authors call so.
+    """
+    apps = [presence.app for presence in mix.all_apps()]
+    return {
+        app.name: supernets.inputs_of(app.supernet).task.metric
+        for app in apps
+        if isinstance(app.supernet, str) and base_name(app.supernet) in supernets.names()
+    }
+
+
 def supernet_label(supernet: str | Family) -> str:
     """Return the name that progress lines and stored profiles use: a supernet's own, or `family`."""
     return base_name(supernet) if isinstance(supernet, str) else "family"

@@ -20,12 +20,15 @@ from scheduler.board import Board
 from scheduler.errors import InputError
 from supernets import engines
 from supernets.errors import SupernetError, known_options
+from supernets.evaluation import batched
+from supernets.inputs import INPUTS
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.search.accuracy_source import AccuracySource, AccuracyTable, Calibration, MeasuredAccuracy, Predictor
 from supernets.search.evolution import EvolutionPlan
 from supernets.search.find import LatencyBench, SearchPlan, search
 from supernets.search.work_file import WorkFile
-from workloads.ladder.accuracy import DRAWN, check_ladder_file, labelled_data
+from supernets.task_inputs import DRAWN
+from workloads.ladder.accuracy import check_ladder_file
 from workloads.ladder.found_ladder import FoundLadder, Place, notes, write_ladder
 from workloads.ladder.profiles import devices_of
 from workloads.progress import Progress, no_progress
@@ -51,11 +54,11 @@ class LadderRequest:
         rungs: number of rungs, spread evenly in log latency from the fastest to the slowest.
         limits_ms: latency limits of the rungs, which replace `rungs`; empty takes `rungs`.
         min_accuracy: rungs below this fraction are left out.
-        resolutions: resolutions to choose from, in pixels; empty takes all of the supernet.
-        calibrate: folder of training pictures for batch-norm statistics; None leaves the statistics as they are.
-        calibration_pictures: most training pictures to use.
-        search_pictures: pictures on which accuracy is measured during a search on data.
-        test_pictures: pictures on which the chosen rungs are measured after a search on data; None takes all.
+        resolutions: resolutions to choose from; empty takes all of the supernet.
+        calibrate: training data for batch-norm statistics; None leaves the statistics as they are.
+        calibrate_on: most training inputs to use.
+        search_on: inputs on which accuracy is measured during a search on data.
+        test_on: inputs on which the chosen rungs are measured after a search on data; None takes all.
         population: networks in a generation; None is 100, or 8 where every accuracy has to be measured.
         generations: number of generations; None is 500, or 4 where every accuracy has to be measured.
         parent_ratio: share of a generation that becomes parents, from 0 to 1.
@@ -81,9 +84,9 @@ class LadderRequest:
     min_accuracy: float = 0.0
     resolutions: tuple[int, ...] = ()
     calibrate: str | None = None
-    calibration_pictures: int = 2000
-    search_pictures: int = 1000
-    test_pictures: int | None = None
+    calibrate_on: int = 2000
+    search_on: int = 1000
+    test_on: int | None = None
     population: int | None = None
     generations: int | None = None
     parent_ratio: float = 0.25
@@ -233,7 +236,7 @@ def _accuracy_source(
         SupernetError: if the name has another form, or the file or folder can't be used.
     """
     given, resolutions = request.accuracy, request.resolutions or None
-    kind, _, file = (given or ("data" if net.task == "plates" else "")).partition(":")
+    kind, _, file = (given or ("data" if INPUTS[net.task].has_own else "")).partition(":")
     if kind in ("predictor", "table") and file:
         if kind == "predictor":
             return Predictor(Path(file), net.space, resolutions)
@@ -243,10 +246,10 @@ def _accuracy_source(
     if kind != "data":
         what = "is needed:" if given is None else f"{given!r} must be"
         raise SupernetError(f"--accuracy {what} one of {', '.join(_ACCURACY_FORMS)}")
-    data = labelled_data(net.task, file or None, "--accuracy data:", held_out=True)
+    data = INPUTS[net.task].labelled(file or None, "--accuracy data:", held_out=True)
     if calibration is None:
-        raise SupernetError("--accuracy data needs training pictures to calibrate each sub-network on: --calibrate DIR")
-    what = f"accuracy on {file or DRAWN}, calibrated on {request.calibration_pictures} of {request.calibrate}"
+        raise SupernetError("--accuracy data needs training data to calibrate each sub-network on: --calibrate DIR")
+    what = f"accuracy on {file or DRAWN}, calibrated on {request.calibrate_on} of {request.calibrate}"
     for resolution in resolutions or ():
         if resolution not in net.space.resolutions:
             raise SupernetError(
@@ -256,8 +259,8 @@ def _accuracy_source(
         net,
         data,
         calibration,
-        pictures=request.search_pictures,
-        test_pictures=request.test_pictures,
+        pictures=request.search_on,
+        test_pictures=request.test_on,
         seed=request.seed,
         engine=bench.engine,
         threads=bench.threads,
@@ -268,11 +271,11 @@ def _accuracy_source(
 
 
 def _calibration(net: ElasticSupernet, request: LadderRequest) -> Calibration | None:
-    """Return the training pictures for batch-norm statistics: always drawn for plates, else None if none are given."""
-    if request.calibrate is None and net.task != "plates":
+    """Return the training data for batch-norm statistics; None if none are given, and the task has none of its own."""
+    if request.calibrate is None and not INPUTS[net.task].has_own:
         return None
-    data = labelled_data(net.task, request.calibrate, "--calibrate", held_out=False)
-    return Calibration(data=data, pictures=request.calibration_pictures, seed=0)
+    data = batched(INPUTS[net.task].labelled(request.calibrate, "--calibrate", held_out=False), "--calibrate")
+    return Calibration(data=data, pictures=request.calibrate_on, seed=0)
 
 
 def _search_plan(request: LadderRequest, source: AccuracySource, where: Place) -> SearchPlan:

@@ -104,7 +104,7 @@ class App:
         drop: The request that goes: the one at the head if it is `late`, its deadline passed; the `oldest`; or the
             `newest`.
         source: The inputs: a folder or a callable; None is the supernet's own labelled stream.
-        on_result: Called with (request, output) after each request; with all outputs of a `Family` that has several.
+        on_result: Called with (request, result) after each request; with all outputs of a `Family` that has several.
     """
 
     name: str

@@ -201,7 +201,7 @@ class Trace:
 class External:
     """Requests that a client sends while the mix runs.
 
-    An app with `arrivals=External()` is served through `Deployment.infer("entrance", picture)` alone; a simulation
+    An app with `arrivals=External()` is served through `Deployment.infer("entrance", payload)` alone; a simulation
     refuses it.
     """
 

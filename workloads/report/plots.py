@@ -34,7 +34,7 @@ _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f
 _WIDTH_IN, _LEFT_IN, _RIGHT_IN = 10.0, 1.2, 1.25
 
 _MOST_MARKS = 6000
-"""A plot of more dots than this holds them as one picture: as shapes they would make the page heavy."""
+"""A plot of more dots than this holds them as one bitmap: as shapes they would make the page heavy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ One page that needs nothing else: inline SVG, no script, no network. It is made 
 (`workloads.results.run_dir`); the same directory gives the same bytes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from os import PathLike
@@ -82,7 +83,7 @@ def render(run: StoredRun) -> str:
     title = f"{run.summary.mix}: {run.summary.policy} on {run.summary.board}"
     body = [
         _header(run),
-        section("Summary", _summary_table(run.summary), _segments_table(run.summary)),
+        section("Summary", _summary_table(run.summary, run.header.metrics), _segments_table(run.summary)),
         section("What changed and why", _events_table(run)),
         *([section("What went wrong", _troubles_table(run))] if run.troubles else []),
         *(section(app, plot(plot_app(run, app))) for app in run.summary.apps),
@@ -132,7 +133,7 @@ def _header(run: StoredRun) -> str:
     )
 
 
-def _summary_table(summary: Summary) -> str:
+def _summary_table(summary: Summary, metrics: Mapping[str, str]) -> str:
     rows = [
         [
             escape(name),
@@ -141,7 +142,7 @@ def _summary_table(summary: Summary) -> str:
             f"{milliseconds(app.latency_ms.p50)} · {milliseconds(app.latency_ms.p95)} · "
             f"{milliseconds(app.latency_ms.p99)}",
             targets_in_force(app),
-            f"{fraction(app.accuracy.value)} <small>{app.accuracy.source}, {app.accuracy.n}</small>",
+            f"{fraction(app.accuracy.value)} <small>{_accuracy_words(app, metrics.get(name))}</small>",
             floors_in_force(app),
             "<br>".join(f"{escape(subnet)} × {n}" for subnet, n in app.subnets.items()) or "none",
             str(app.switches),
@@ -164,6 +165,12 @@ def _summary_table(summary: Summary) -> str:
         ],
         rows,
     )
+
+
+def _accuracy_words(app: AppSummary, metric: str | None) -> str:
+    """Return what an accuracy is, where it comes from and of how many requests: `top-1, measured, 600`."""
+    words = [metric] if metric else []
+    return escape(", ".join([*words, app.accuracy.source, str(app.accuracy.n)]))
 
 
 def _counts(app: AppSummary) -> str:

@@ -4,7 +4,7 @@ The words for figures are here too, so that the table and the report say the sam
 `unknown`. The only figure computed here is the energy of a policy relative to the first.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, zip_longest
 
 from rich import box
@@ -26,6 +26,7 @@ def summary_table(
     emulated: bool = False,
     notes: Sequence[EnergyNote | None] = (),
     cut_short: Sequence[bool] = (),
+    metrics: Mapping[str, str] | None = None,
 ) -> Table:
     """Put runs of one mix side by side: the targets of each app, what each policy gave it, and the energies.
 
@@ -34,6 +35,7 @@ def summary_table(
         emulated: True if the board's clocks are emulated; the table then says so.
         notes: For each summary what the run noted of its energies, None where it had no sensors; empty for no notes.
         cut_short: For each summary True if the run did not come to its end; empty for none of them.
+        metrics: Words for the accuracy of each app, such as `top-1`, of those where they are known; None for none.
 
     Returns:
         A table of at most 110 columns.
@@ -46,7 +48,9 @@ def summary_table(
         title_style="",
         show_edge=False,
         pad_edge=False,
-        caption=Text("\n").join([Text(), *_footer(summaries, emulated, notes, cut_short)]),
+        caption=Text("\n").join(
+            [Text(), *_accuracy_lines(metrics or {}), *_footer(summaries, emulated, notes, cut_short)]
+        ),
         caption_justify="left",
         caption_style="",
     )
@@ -172,6 +176,14 @@ def host_words(summary: Summary) -> str | None:
 
 def _one_after_the_other(words: Iterable[str]) -> str:
     return "→".join(word for word, _ in groupby(words))
+
+
+def _accuracy_lines(metrics: Mapping[str, str]) -> list[Text]:
+    """Return a line on what the accuracies are, such as `Accuracy: top-1 (gate, yard); exact match (entrance)`."""
+    if not metrics:
+        return []
+    apps = {metric: [app for app, own in metrics.items() if own == metric] for metric in metrics.values()}
+    return [Text("Accuracy: " + "; ".join(f"{metric} ({', '.join(names)})" for metric, names in apps.items()))]
 
 
 def _footer(

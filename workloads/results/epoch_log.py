@@ -43,7 +43,7 @@ import errno
 import itertools
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +54,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from scheduler.errors import InputError
 from scheduler.profile import RungProfile
+from workloads.ladder.ladders import metrics_of
 from workloads.mix.mix import Target
 from workloads.results.planned import Planned
 from workloads.results.thinning import Entry, Thinner
@@ -95,6 +96,7 @@ class LogHeader:
         duration_s: Length of the mix, board time; None in a log from before it was noted.
         targets: Targets of each app, in order of time; None likewise.
         accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
+        metrics: Words for the accuracy of each app, such as `top-1`; of those where they are known.
     """
 
     mix: str
@@ -111,6 +113,7 @@ class LogHeader:
     duration_s: float | None = None
     targets: Mapping[str, tuple[Target, ...]] | None = None
     accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def log_header(
@@ -140,6 +143,7 @@ def log_header(
         accuracies={
             name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
         },
+        metrics=metrics_of(plan.mix),
     )
 
 

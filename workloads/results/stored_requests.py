@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.requests.records import RECORD, Status, read_records
+from actors.requests.records import EARLIER_RECORD, RECORD, Status, read_records, with_credits
 from actors.whole_file import whole
 from scheduler.errors import InputError
 from workloads.mix.arrivals import FloatArray
@@ -96,7 +96,8 @@ def read_requests(
         ended: True if the run came to write its summary, and its records with it.
 
     Returns:
-        The records and the arrivals of each app, and lines on what is missing.
+        The records and the arrivals of each app, and lines on what is missing. Records of a version that knew right
+        and wrong results only have credits of 1 and 0.
 
     Raises:
         RunDirError: The file is damaged, or of another run.
@@ -108,11 +109,14 @@ def read_requests(
     else:
         missing.append(f"{REQUESTS_FILE}: no arrivals are known, and no requests that never ended")
         records, arrivals_s = {app: np.empty(0, dtype=RECORD) for app in apps}, dict.fromkeys(apps, none_s)
+    # A run's `requests.npz` is written at its start, and so tells what its workers append.
+    kinds = {app: kept.dtype for app, kept in records.items()}
+    records = {app: with_credits(kept) for app, kept in records.items()}
     if ended and path.is_file():
         return records, arrivals_s, missing
     for app in apps:
         try:
-            kept = read_records(records_file(run_dir, app))
+            kept = read_records(records_file(run_dir, app), kinds[app])
         except OSError as error:
             raise RunDirError(f"{records_file(run_dir, app)}: cannot be read: {error.strerror}.") from error
         if kept.size and not path.is_file() and not np.any(kept["status"] == Status.ARRIVED):
@@ -145,7 +149,7 @@ def _read_file(path: Path, apps: Sequence[str]) -> tuple[dict[str, Records], dic
         said = str(error) or type(error).__name__
         raise RunDirError(f"{path}: is cut short or damaged: {said}. Run the mix again.") from error
     for app in apps:
-        if records[app].dtype != RECORD or records[app].ndim != 1:
+        if records[app].dtype not in (RECORD, EARLIER_RECORD) or records[app].ndim != 1:
             raise RunDirError(f"{path}: {app}: not the records of this version; run the mix again.")
         if arrivals_s[app].dtype != np.float64 or arrivals_s[app].ndim != 1:
             raise RunDirError(f"{path}: {app}: the arrivals are no list of times; run the mix again.")

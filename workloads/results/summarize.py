@@ -210,9 +210,9 @@ def _accuracy_by_request(
 ) -> tuple[FloatArray, AccuracySource]:
     """Return what each request says of the accuracy, NaN where it says nothing, and where all of it comes from."""
     unknown = np.full(ended.size, np.nan)
-    is_labelled = is_completed & (ended["correct"] >= 0)
-    if is_labelled.any():
-        return np.where(is_labelled, ended["correct"], np.nan), "measured"
+    credits = np.where(is_completed, ended["credit"].astype(np.float64), np.nan)
+    if not np.isnan(credits).all():
+        return credits, "measured"
     used = [ladder[place] for place in np.unique(ended["subnet"][is_completed])]
     # A prediction is good enough to choose by, but nobody has seen that accuracy.
     if not used or any(rung.accuracy is None or rung.accuracy_source == "predicted" for rung in used):

@@ -55,8 +55,9 @@ class Accuracy:
     Attributes:
         value: Accuracy as a fraction; None where unknown.
         n: Completed requests that the value is the mean of.
-        source: `measured` on the labels of this run's requests; else the accuracies of the sub-networks used,
-            weighted by completed requests: `profiled` on held-out data, or `published` by others.
+        source: `measured` on the labels of this run's requests, as the mean of their credits; else the accuracies of
+            the sub-networks used, weighted by completed requests: `profiled` on held-out data, or `published` by
+            others.
     """
 
     value: float | None = None

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import supernets
-from supernets.pictures import sources
-from supernets.pictures.image_folder import image_pool
-from supernets.pictures.sources import Source
+from supernets.task import Called, Source
 from workloads.ladder.ladders import base_name
 from workloads.mix.app import App, Family
 from workloads.mix.errors import MixError
@@ -25,21 +23,21 @@ def check_sources(mix: Mix, seed: int) -> None:
 
     Args:
         mix: the mix.
-        seed: seed of the run, by which pictures are chosen.
+        seed: seed of the run, by which inputs are chosen.
 
     Raises:
         MixError: as `source_of`.
     """
     for app in (presence.app for presence in mix.all_apps()):
         _check_callables(app)
-        # What has published figures only can be simulated, but takes no pictures; unknown names are refused elsewhere.
-        takes_pictures = isinstance(app.supernet, Family) or base_name(app.supernet) in supernets.names()
-        if takes_pictures and app.source is not None and not callable(app.source):
+        # What has published figures only can be simulated, but takes no inputs; unknown names are refused elsewhere.
+        takes_inputs = isinstance(app.supernet, Family) or base_name(app.supernet) in supernets.names()
+        if takes_inputs and app.source is not None and not callable(app.source):
             source_of(app, seed)
 
 
 def source_of(app: App, seed: int) -> Source:
-    """Return an application's inputs; a folder's pictures are read to check them.
+    """Return an application's inputs; those of a folder are read to check them.
 
     Args:
         app: the application.
@@ -50,27 +48,14 @@ def source_of(app: App, seed: int) -> Source:
             application's process.
     """
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    kind = supernets.task_of(app.supernet) if isinstance(app.supernet, str) else None
-    task = sources.TASKS[kind] if kind else sources.ClassTask()
+    inputs = supernets.inputs_of(app.supernet if isinstance(app.supernet, str) else None)
     _check_callables(app)
     if callable(app.source):
-        return sources.Called(task, app.source)
+        return Called(inputs.task, app.source)
     if app.source is None:
-        return sources.plate_stream(own) if kind == "plates" else sources.Noise(own, task)
-    where = f"app {app.name!r}: source {str(app.source)!r}"
-    directory = Path(app.source)
-    if not directory.is_dir():
-        raise MixError(
-            f"{where} is not a folder; give one that holds pictures, or for a camera, a video or an address "
-            f"source=Camera({str(app.source)!r})."
-        )
-    if kind is None:
-        raise MixError(
-            f"{where} is a folder, which only a built-in supernet can read; give a Camera or a function that returns "
-            "inputs."
-        )
+        return inputs.stream(own)
     try:
-        return sources.plate_folder(directory) if kind == "plates" else image_pool(directory, own)
+        return inputs.stored(Path(app.source), own)
     except supernets.SupernetError as error:
         raise MixError(f"app {app.name!r}: {error}") from None
 

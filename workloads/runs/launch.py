@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 
 from actors.ownership import Claim
 from actors.ray_in_use import refuse_ray_in_use
@@ -152,25 +150,25 @@ class Deployment:
         self._live = live
         self.summary: Summary | None = None
 
-    def infer(self, app: str, picture: NDArray[np.generic]) -> Result:
+    def infer(self, app: str, payload: object) -> Result:
         """Have an application's worker answer one request, and wait for the answer.
 
-        `deployment.infer("entrance", picture)` gives a `Result` with `output`, `subnet` (the sub-network that computed
+        `deployment.infer("entrance", payload)` gives a `Result` with `output`, `subnet` (the sub-network that computed
         it) and `latency_ms`.
 
         Args:
             app: name of the application.
-            picture: input of the network; for `ofa-plates` a grey picture, uint8, (height, width).
+            payload: an input as the supernet's task takes it, such as an array; it is handed on as it is.
 
         Raises:
             KeyError: for an unknown application.
             RequestDroppedError: if the queue was full, or its deadline had passed.
-            RequestFailedError: if its input or its inference raised, or the worker died with it.
+            RequestFailedError: if the task does not take that payload, its inference raised, or the worker died.
         """
         if app not in self._live.plan.apps:
             raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
         try:
-            result: Result = ray.get(self._live.worker(app).infer.remote(np.asarray(picture)))
+            result: Result = ray.get(self._live.worker(app).infer.remote(payload))
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except ray.exceptions.RayActorError:
@@ -194,7 +192,7 @@ def deploy(
     """Run a mix until the block ends, and let clients send requests to it.
 
         with deploy(mix) as deployment:
-            result = deployment.infer("entrance", picture)
+            result = deployment.infer("entrance", payload)
         print(deployment.summary.apps["entrance"].on_time)
 
     Applications with `External()` arrivals are served through `Deployment.infer` alone. The arguments are those of

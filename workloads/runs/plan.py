@@ -21,9 +21,7 @@ from scheduler.board import Board
 from scheduler.messages import Event
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
-from supernets.pictures import sources
-from supernets.pictures.image_folder import ImagePool
-from supernets.pictures.sources import Source
+from supernets.task import Source
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
@@ -209,7 +207,7 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
         Sentences: what a killed run had left turned, which times of a trace are not used, which energy will be unknown
         since a sensor cannot be read, which CPUs are isolated, that a quota holds CPU time, which units were measured
         where they differ, that an engine can't run a model of one's own, that weights are random, what was left out of
-        a folder of pictures, or that an app gets noise as its inputs.
+        a folder of inputs, or that an app gets noise as its inputs.
     """
     named = {app.app.supernet for app in plan.apps.values() if isinstance(app.app.supernet, str)}
     nets = [supernets.load(name, weights.get(base_name(name))) for name in sorted(named)]
@@ -219,14 +217,8 @@ def notices(plan: RunPlan, weights: Mapping[str, Path]) -> list[str]:
     said += [measured] if measured else []
     said += left_out_lines(app.ladder for app in plan.apps.values())
     said += dict.fromkeys(net.notice for net in nets if net.notice)
-    for name, app in plan.apps.items():
-        if isinstance(app.source, sources.Pool | ImagePool) and app.source.notice:
-            said.append(f"app {name!r}: {app.source.notice}")
     return said + [
-        f"app {name!r} has no source, so {app.app.supernet} gets noise, and its accuracy is not measured; give a "
-        "folder of pictures, a Camera or a function as its source"
+        f"app {name!r}: {app.source.notice}"
         for name, app in plan.apps.items()
-        if isinstance(app.source, sources.Noise)
-        and isinstance(app.app.supernet, str)
-        and not isinstance(app.app.arrivals, External)
+        if app.source.notice and not isinstance(app.app.arrivals, External)
     ]

@@ -53,7 +53,7 @@ class TestGpu:
         assert [artifact.subnet for artifact in executor.ready] == ["small"]
         one.run_until(1)
         assert [row["end_s"] for row in one.ends.values()] == pytest.approx([0.104, 0.108, 0.204])
-        assert [row["correct"] for row in one.ends.values()] == [1, 1, 1]
+        assert [row["credit"] for row in one.ends.values()] == [1, 1, 1]
         assert [row["unit"] for row in one.ends.values()] == [3, 3, 3]
         assert one.ledger.read("gpu").busy_s == pytest.approx((0.012,))
         assert one.ledger.read("big").busy_s == (0.0,)
@@ -68,7 +68,7 @@ class TestGpu:
         one.run_until(1)
         rows = one.ends
         assert [(rows[index]["subnet"], rows[index]["unit"]) for index in range(4)] == [(0, 0), (1, 3), (0, 0), (0, 3)]
-        assert [rows[index]["correct"] for index in range(4)] == [1, 0, 1, 1]
+        assert [rows[index]["credit"] for index in range(4)] == [1, 0, 1, 1]
 
     def test_on_a_fixed_gpu_the_service_is_what_it_took(self, on_gpu):
         one = on_gpu(dvfs="fixed", arrivals_s=[0.5])

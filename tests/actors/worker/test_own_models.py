@@ -10,7 +10,8 @@ from helpers.own_models import brightest
 from helpers.worker_rig import SMALL, Rig
 from supernets import own_model
 from supernets.outputs import Outputs
-from supernets.pictures.sources import Called, ClassTask
+from supernets.pictures.tasks import ClassTask
+from supernets.task import Called
 
 
 def blue(index: int) -> tuple[np.ndarray, int]:
@@ -51,13 +52,13 @@ def test_on_result_gets_all_outputs_and_the_class_is_compared(served):
     assert isinstance(result, Outputs)
     assert result["class"].tolist() == [2]
     np.testing.assert_allclose(result["scores"], [[0, 0, 255]])
-    assert one.ends[0]["correct"] == 1
+    assert one.ends[0]["credit"] == 1
 
 
 def test_on_result_gets_the_output_that_is_named(served):
     one, _, errors, (result,) = served(blue, "scores")
     np.testing.assert_allclose(result, [[0, 0, 255]])
-    assert (one.ends[0]["correct"], errors) == (1, {})
+    assert (one.ends[0]["credit"], errors) == (1, {})
 
 
 def test_a_frame_of_another_shape_fails_its_request_with_both_shapes(served):

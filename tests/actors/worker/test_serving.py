@@ -95,7 +95,7 @@ class TestService:
         one.clock.script.append((0.15, lambda: one.shift(LARGE, plan=1)))
         one.run_until(1)
         rows = one.ends
-        assert [rows[index]["correct"] for index in range(3)] == [1, 0, -1]
+        np.testing.assert_equal([rows[index]["credit"] for index in range(3)], [1.0, 0.0, np.nan])
         assert [rows[index]["subnet"] for index in range(3)] == [0, 1, 1]
         assert [rows[index]["unit"] for index in range(3)] == [0, 0, 0]
         assert [rows[index]["target_ms"] for index in range(3)] == [900.0, 900.0, 30.0]
@@ -239,7 +239,7 @@ class TestClients:
         assert result.output.tolist() == [8.0]
         assert (result.subnet, result.latency_ms) == ("large", pytest.approx(80.0))
         assert [Status(row["status"]) for row in one.records] == [Status.ARRIVED, Status.COMPLETED]
-        assert one.ends[0]["correct"] == -1
+        assert np.isnan(one.ends[0]["credit"])
 
     def test_a_bad_picture_fails_with_the_reason(self, rig):
         class Picky(Numbers):

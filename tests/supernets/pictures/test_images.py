@@ -19,7 +19,7 @@ from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.pictures import images
 from supernets.pictures.image_folder import ImageFolder, ImagePool, _synsets, image_pool
-from supernets.pictures.sources import ImageTask
+from supernets.pictures.tasks import ImageTask
 
 
 def classifier(resolution: int) -> Artifact:
@@ -190,8 +190,8 @@ def test_a_pool_scores_top_1(photos: Path) -> None:
     pool = image_pool(photos, seed=3, count=6)
     for index in (0, 4, 8):
         label = pool.labels[index % 6]
-        assert pool.score(index, answer(label)) is True
-        assert pool.score(index, answer(label ^ 1)) is False
+        assert pool.score(index, answer(label)) == 1.0
+        assert pool.score(index, answer(label ^ 1)) == 0.0
 
 
 def test_a_pool_is_by_seed_and_its_pictures_are_read_beforehand(photos: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supernets import SupernetError
-from supernets.pictures.sources import ClassTask
+from supernets.pictures.tasks import ClassTask
 
 FIRST, LAST = (1, 3, 48, 64), (1, 48, 64, 3)
 """Shapes of models with their channels first and last."""

@@ -16,17 +16,9 @@ from PIL import Image
 from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.pictures import plates
-from supernets.pictures.sources import (
-    PLATE_POOL,
-    Called,
-    ClassTask,
-    Noise,
-    PlateTask,
-    Pool,
-    Source,
-    plate_folder,
-    plate_stream,
-)
+from supernets.pictures.sources import PLATE_POOL, Noise, Pool, plate_folder, plate_stream
+from supernets.pictures.tasks import ClassTask, PlateTask
+from supernets.task import Called, Source
 
 
 def reader(resolution: int) -> Artifact:
@@ -77,9 +69,9 @@ def test_an_answer_is_right_if_all_characters_are(index: int) -> None:
     labels = ["AB12", "CD34", "EF56"]
     pool = Pool(PlateTask(), np.zeros((3, plates.HEIGHT, plates.WIDTH), dtype=np.uint8), labels)
     text = labels[index % 3]
-    assert pool.score(index, logits(text)) is True
+    assert pool.score(index, logits(text)) == 1.0
     for place in range(plates.LENGTH):
-        assert pool.score(index, logits(text[:place] + "Z" + text[place + 1 :])) is False
+        assert pool.score(index, logits(text[:place] + "Z" + text[place + 1 :])) == 0.0
 
 
 def test_without_labels_nobody_knows() -> None:
@@ -177,8 +169,8 @@ def test_a_users_function_is_called_once_a_request_and_its_label_is_of_that_call
     for shot, index in enumerate((4, 9, 9), start=1):
         x = inputs(index)
         np.testing.assert_allclose(x, shot / 127.5 - 1, atol=1e-6)
-        assert source.score(index, logits(f"AB{shot:02}")) is True
-        assert source.score(index, logits("ZZ99")) is False
+        assert source.score(index, logits(f"AB{shot:02}")) == 1.0
+        assert source.score(index, logits("ZZ99")) == 0.0
     assert camera.calls == [4, 9, 9]
     assert source.score(4, logits("AB01")) is None  # of an earlier request nothing is kept
 

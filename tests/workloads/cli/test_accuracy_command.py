@@ -140,14 +140,14 @@ def test_a_limit_takes_all_classes_alike_and_a_leak_is_warned_of() -> None:
     ended = accuracy("--subnet", largest(), "--calibrate", "./val", "--limit", "3", "--json")
     (rung,) = figures(ended)["rungs"]
     assert (rung["n"], rung["right"]) == (3, 3)
-    assert "the very pictures that are measured on, which flatters them" in ended.err
+    assert "the very data that are measured on, which flatters them" in ended.err
 
 
 def test_the_table_goes_to_stdout_and_the_progress_to_stderr(calibrated: dict) -> None:
     ended = accuracy("--subnet", largest(), name="photos:mine.safetensors")
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert lines[0].startswith("photos (given weights) on val, 30 pictures, onnxruntime")
+    assert lines[0].startswith("photos (given weights) on val, 30 inputs, onnxruntime")
     assert "100.0 %" in lines[-1]
     assert "88.6 – 100.0 %" in lines[-1]
     assert "100.0 % measured" in lines[-1]
@@ -258,7 +258,7 @@ def test_a_run_on_the_same_photos_delivers_what_was_measured(
 def test_an_app_without_a_source_gets_noise_and_is_told(calibrated: dict, home: Path) -> None:
     plan = planned(home)
     (notice,) = notices(plan, {"photos": home / "photos.pth"})
-    assert "app 'gate' has no source, so photos:mine.safetensors gets noise" in notice
+    assert "app 'gate': it has no source, so it gets noise" in notice
 
 
 def test_a_client_may_send_pictures_of_any_size(calibrated: dict, home: Path) -> None:

@@ -54,6 +54,15 @@ def test_one_run_says_what_was_asked_and_what_was_given() -> None:
     assert "car-park on two-core-host, 40 s" in out
 
 
+def test_it_says_what_the_accuracies_are_by_app() -> None:
+    console = Console(width=110, color_system=None)
+    metrics = {"entrance": "exact match", "yard": "mean sentence chrF", "garage": "exact match"}
+    with console.capture() as capture:
+        console.print(summary_table([BASE], metrics=metrics))
+    assert "Accuracy: exact match (entrance, garage); mean sentence chrF (yard)" in capture.get()
+    assert "Accuracy:" not in rendered([BASE])
+
+
 def test_policies_stand_side_by_side_and_energy_is_compared_with_the_first() -> None:
     out = rendered(THREE)
     assert [row[0] for row in rows_of(out, "garage")] == ["garage", "joint", "schedutil", "floor+schedutil"]

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.requests.records import RECORD, RecordWriter, Status, read_records, record, spare_records
+from actors.requests.records import EARLIER_RECORD, RECORD, RecordWriter, Status, read_records, record, spare_records
 from helpers.command_line import assert_refused, gearshift
 from helpers.file_limit import longest_file
 from helpers.html_page import Page
@@ -56,6 +56,30 @@ def test_the_summary_of_a_killed_run_is_of_what_there_is(tmp_path_factory: pytes
         assert app.submitted == app.completed + app.dropped + app.failed + app.in_flight
         assert app.submitted == np.count_nonzero(MADE.arrivals_s[name] <= summary.duration_s)
     assert run.missing[0].startswith("summary.json: made of the log and the records")
+
+
+def earlier(records: NDArray[np.void]) -> NDArray[np.void]:
+    """Return records as the versions wrote them that knew right and wrong results only."""
+    before = np.empty(records.shape, dtype=EARLIER_RECORD)
+    for name in set(RECORD.names or ()) - {"credit"}:
+        before[name] = records[name]
+    before["correct"] = np.where(np.isnan(records["credit"]), -1, records["credit"])
+    return before
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_of_an_earlier_version_is_read_with_its_credits(tmp_path: Path, killed: bool) -> None:
+    run_dir = MADE.write_killed(tmp_path, 45) if killed else MADE.write(tmp_path)
+    with np.load(run_dir / REQUESTS_FILE) as found:
+        arrays = {name: earlier(held) if held.dtype == RECORD else held for name, held in found.items()}
+    np.savez(run_dir / REQUESTS_FILE, **arrays)
+    for app, records in MADE.records.items() if killed else ():
+        records_file(run_dir, app).write_bytes(earlier(records).tobytes())
+    run = read_run(run_dir)
+    for name, app in run.summary.apps.items():
+        assert app.accuracy == MADE.summary.apps[name].accuracy
+        np.testing.assert_array_equal(run.records[name], MADE.records[name])
+    write_report(run_dir)
 
 
 def test_a_run_that_is_killed_after_its_last_request_has_the_same_figures(tmp_path: Path) -> None:

@@ -38,11 +38,11 @@ def record(
     latency_ms: float,
     target_ms: float = 60.0,
     status: Status = Status.COMPLETED,
-    correct: int = -1,
+    credit: float = math.nan,
     subnet: int = 0,
 ) -> tuple[Any, ...]:
     end_s = arrival_s + latency_ms / 1000
-    return (index, arrival_s, arrival_s, end_s, target_ms, latency_ms, status, correct, subnet, 0, 1)
+    return (index, arrival_s, arrival_s, end_s, target_ms, latency_ms, status, credit, subnet, 0, 1)
 
 
 def summarize(rows: list[tuple[Any, ...]], arrivals_s: list[float], **given: Any) -> AppSummary:
@@ -149,9 +149,9 @@ def test_record_of_a_request_that_never_arrived_is_refused() -> None:
 def test_a_request_belongs_to_the_segment_of_its_arrival() -> None:
     targets = [target(0, 60, min_accuracy=0.8), target(10, 30, min_accuracy=0.7, slo=0.9)]
     rows = [
-        record(0, 9.99, 50.0, 60.0, correct=1),  # ends in the second segment, within the first's target
-        record(1, 10.0, 50.0, 30.0, correct=0),
-        record(2, 11.0, 20.0, 30.0, correct=1),
+        record(0, 9.99, 50.0, 60.0, credit=1),  # ends in the second segment, within the first's target
+        record(1, 10.0, 50.0, 30.0, credit=0),
+        record(2, 11.0, 20.0, 30.0, credit=1),
     ]
     app = summarize(rows, [9.99, 10.0, 11.0], targets=targets)
     assert [(s.on_time, s.accuracy, s.n) for s in app.segments] == [(1.0, 1.0, 1), (0.5, 0.5, 2)]
@@ -171,10 +171,10 @@ def test_switches_are_changes_of_subnetwork_unit_or_cores() -> None:
 
 def test_accuracy_is_measured_on_labelled_completions() -> None:
     rows = [
-        record(0, 0.0, 1.0, correct=1),
-        record(1, 1.0, 1.0, correct=0),
-        record(2, 2.0, 1.0, correct=-1),
-        record(3, 3.0, 1.0, correct=1, status=Status.FAILED),
+        record(0, 0.0, 1.0, credit=1),
+        record(1, 1.0, 1.0, credit=0),
+        record(2, 2.0, 1.0, credit=math.nan),
+        record(3, 3.0, 1.0, credit=1, status=Status.FAILED),
     ]
     app = summarize(rows, [0.0, 1.0, 2.0, 3.0], ladder=[rung("s", 0.9, "measured"), rung("l")])
     assert (app.accuracy.value, app.accuracy.n, app.accuracy.source) == (0.5, 2, "measured")

@@ -18,7 +18,7 @@ from PIL import Image
 from helpers.command_line import assert_refused, gearshift
 from helpers.small_mixes import app, mix
 from supernets.camera import Camera
-from supernets.pictures.sources import Called
+from supernets.task import Called
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.runs.app_sources import check_sources, source_of

@@ -72,7 +72,7 @@ def record(index: int, start_s: float, end_s: float, arrival_s: float | None = N
         "target_ms": 50.0,
         "service_ms": 1000 * (end_s - start_s),
         "status": Status.COMPLETED,
-        "correct": -1,
+        "credit": np.nan,
         "subnet": 0,
         "unit": 0,
         "cores": 1,

@@ -1,0 +1,17 @@
+"""The inputs that users can give to the networks of a task, and those that come with it. Knows no torch.
+
+A new task is a row in `INPUTS`: nothing outside `supernets` has to know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supernets.pictures import inputs as pictures
+from supernets.task_inputs import LabelledInputs, TaskInputs
+
+INPUTS: Mapping[str, LabelledInputs] = {"plates": pictures.PLATES, "imagenet": pictures.IMAGENET}
+"""The inputs of the built-in supernets' tasks, by the task's name."""
+
+OWN: TaskInputs = pictures.OWN
+"""The inputs of users' own models."""
