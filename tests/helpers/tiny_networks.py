@@ -172,27 +172,3 @@ class Numbers:
 
     def adapt(self, picture: np.ndarray, artifact: Artifact) -> np.ndarray:
         return np.resize(picture.astype(np.float32), artifact.input_shape)
-
-
-@dataclass(frozen=True)
-class SizedNumbers(Numbers):
-    """A source of numbers that are of different sizes: request i, or a client's picture of i, has the size of its turn.
-
-    Attributes:
-        sizes: sizes of the requests, in turn.
-        work_of: returns the work done for an output, by the number of its request in the smallest network.
-    """
-
-    sizes: tuple[float, ...] = (1.0,)
-    work_of: Callable[[int], float] | None = None
-
-    @property
-    def task(self) -> SizedNumbers:
-        return self
-
-    def size(self, sample: np.ndarray) -> float:
-        return self.sizes[round(float(sample.flat[0])) % len(self.sizes)]
-
-    def work(self, output: np.ndarray) -> float:
-        number = round(float(output[0]))
-        return self.sizes[number % len(self.sizes)] if self.work_of is None else self.work_of(number)
