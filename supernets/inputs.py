@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from supernets.pictures import inputs as pictures
+from supernets.seq2seq.inputs import TRANSLATION
 from supernets.task_inputs import LabelledInputs, TaskInputs
 
-INPUTS: Mapping[str, LabelledInputs] = {"plates": pictures.PLATES, "imagenet": pictures.IMAGENET}
+INPUTS: Mapping[str, LabelledInputs] = {
+    "plates": pictures.PLATES,
+    "imagenet": pictures.IMAGENET,
+    "translation": TRANSLATION,
+}
 """The inputs of the built-in supernets' tasks, by the task's name."""
 
 OWN: TaskInputs = pictures.OWN

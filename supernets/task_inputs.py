@@ -40,11 +40,14 @@ class TaskInputs:
         stream: returns the inputs of an application that names none, by the seed of their choice.
         stored: returns the inputs in a folder, by the seed of their choice. Raises `SupernetError` for a path that is
             none, or that holds nothing of this task.
+        stream_length: number of requests after which the stream begins anew, whatever the seed; None where all are of
+            size 1, so that any one stands for all.
     """
 
     task: Task
     stream: Callable[[int], Source]
     stored: Callable[[Path, int], Source]
+    stream_length: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

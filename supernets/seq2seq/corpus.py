@@ -49,7 +49,7 @@ _MO_MAGIC = 0x950412DE
 REPORTED = Path(__file__).parent / "held_out" / "sentences.tsv"
 """Pairs that qualities are reported on, under MPL-2.0; see the notice beside them."""
 
-_REPORTED_PAIRS = 1000
+REPORTED_PAIRS = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,7 +195,7 @@ def split(pairs: Sequence[Pair], never: Sequence[Pair] = ()) -> Corpus:
 
 def chosen(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs to report on, by chance but always the same ones, in the order of their files."""
-    drawn = set(sorted(pairs, key=lambda pair: share(pair.english, "reported"))[:_REPORTED_PAIRS])
+    drawn = set(sorted(pairs, key=lambda pair: share(pair.english, "reported"))[:REPORTED_PAIRS])
     return [pair for pair in pairs if pair in drawn]
 
 

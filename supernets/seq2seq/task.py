@@ -5,7 +5,6 @@ Knows no torch. sentencepiece is imported when the first sentence comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +18,6 @@ from supernets.outputs import Output
 from supernets.seq2seq import vocabulary
 from supernets.seq2seq.chrf import chrf
 from supernets.seq2seq.lengths import cap
-from supernets.seq2seq.sentences import Pair
 from supernets.seq2seq.vocabulary import END, UNKNOWN
 
 if TYPE_CHECKING:
@@ -127,38 +125,6 @@ class Translation:
             )
         self._vocabulary = Path(brought)
         return _words(self._vocabulary)
-
-
-class Sentences:
-    """Sentences that are used in turn, with right translations: a source of an application's inputs.
-
-    Args:
-        pairs: sentences in both languages; `supernets.seq2seq.corpus.REPORTED` has a thousand.
-
-    Attributes:
-        task: what is done with them.
-    """
-
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self.task = Translation()
-        self._pairs = pairs
-
-    def inputs(self, artifact: Artifact) -> Callable[[int], Words]:
-        """Return a function from a request's number to its sentence."""
-        samples = [self.task.sample(pair.english, artifact) for pair in self._pairs]
-        return lambda index: samples[index % len(samples)]
-
-    def score(self, index: int, output: Output) -> float:
-        """Return the credit of the output of request `index`."""
-        return self.task.credit(output, self._pairs[index % len(self._pairs)].german)
-
-    def adapt(self, payload: object, artifact: Artifact) -> Words:
-        """Return a client's own sentence as the network takes it.
-
-        Raises:
-            SupernetError: for what is no sentence that it can take.
-        """
-        return self.task.sample(payload, artifact)
 
 
 @cache

@@ -18,7 +18,8 @@ from actors import network_times, profiling
 from actors.agent.devices.sysfs import Tree
 from actors.network_times import NOISE, examples_of
 from actors.profiling import profile_gpu, profile_ladder
-from helpers.tiny_networks import Numbers, SizedNumbers, with_program
+from helpers.sized import SizedNumbers
+from helpers.tiny_networks import Numbers, with_program
 from helpers.tiny_networks import ladder as tiny_ladder
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
 from supernets import SupernetError

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from helpers.tiny_networks import Numbers
 from scheduler.profile import Profile, ServiceTime
+from supernets.pictures.tasks import ClassTask
 
 FloatArray = NDArray[np.float64]
 
@@ -62,3 +64,41 @@ def by_size(profile: Profile, sizes: Sequence[float], base_share: float = 0.3) -
 
 
 _SIZED = ("samples_ms", "base_ms", "per_size_ms", "residuals")
+
+
+@dataclass(frozen=True)
+class SizedTask(ClassTask):
+    """The task of numbers whose size and work follow from the number.
+
+    Attributes:
+        sizes: sizes of the numbers, in turn.
+        work_of: returns the work done for an output, by the number of its request in the smallest network; None where
+            it is the size.
+    """
+
+    sizes: tuple[float, ...]
+    work_of: Callable[[int], float] | None
+
+    def size(self, sample: np.ndarray) -> float:
+        return self.sizes[round(float(sample.flat[0])) % len(self.sizes)]
+
+    def work(self, output: np.ndarray) -> float:
+        number = round(float(output[0]))
+        return self.sizes[number % len(self.sizes)] if self.work_of is None else self.work_of(number)
+
+
+@dataclass(frozen=True)
+class SizedNumbers(Numbers):
+    """A source of numbers that are of different sizes: request i, or a client's payload of i, has the size of its turn.
+
+    Attributes:
+        sizes: as in `SizedTask`.
+        work_of: as in `SizedTask`.
+    """
+
+    sizes: tuple[float, ...] = (1.0,)
+    work_of: Callable[[int], float] | None = None
+
+    @property
+    def task(self) -> SizedTask:
+        return SizedTask(self.sizes, self.work_of)

@@ -13,12 +13,13 @@ from actors.affinity import Affinity
 from actors.board_schema import BoardError
 from actors.core_kinds import fastest_first
 from actors.executor.client import ExecutorError, ExecutorLostError
-from actors.network_times import NOISE, Examples
+from actors.network_times import NOISE, Examples, examples_of
 from actors.profiling import Ladder, profile_gpu, profile_ladder
 from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
+from supernets.catalog import inputs_of
 from workloads.ladder.checks import check_app, runs_on_gpu
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
@@ -72,7 +73,11 @@ def profiles_for(
         for supernet, ladder in ladders.items():
             what = f"profile {supernet_label(supernet)}"
             here = profile_ladder(
-                supernet_label(supernet), ladder, _cpus_by_cores(board), on_sample=partial(on_progress, what)
+                supernet_label(supernet),
+                ladder,
+                _cpus_by_cores(board),
+                on_sample=partial(on_progress, what),
+                examples=examples_for(supernet, ladder),
             )
             profiles[supernet] = with_measured_activity(here, ladder, board)
     return profiles
@@ -82,6 +87,18 @@ def devices_of(board: Board) -> dict[str, str]:
     """Return by GPU unit the device as torch names it: the board's first GPU is `cuda:0`, the second `cuda:1`."""
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
     return {unit: f"cuda:{board.cuda_number(unit)}" for unit in gpus}
+
+
+def examples_for(supernet: str | Family, ladder: Ladder) -> Examples:
+    """Return the requests by which a ladder's networks are timed: those of its own stream where they differ in size.
+
+    Raises:
+        supernets.SupernetError: if the networks can't take them, as those with random weights and no vocabulary.
+    """
+    inputs = inputs_of(None if isinstance(supernet, Family) else supernet)
+    if inputs.stream_length is None:
+        return NOISE
+    return examples_of(inputs.stream(0), ladder[0][0], inputs.stream_length)
 
 
 def profile_board(

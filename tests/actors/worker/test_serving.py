@@ -14,8 +14,8 @@ from actors.clock import BoardClock
 from actors.requests.records import Status
 from actors.worker.gearbox import Form
 from actors.worker.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
-from helpers.sized import by_size
-from helpers.tiny_networks import Numbers, SizedNumbers, profile
+from helpers.sized import SizedNumbers, by_size
+from helpers.tiny_networks import Numbers, profile
 from helpers.virtual_clock import ScriptedClock
 from helpers.worker_rig import LARGE, PATIENCE_S, SMALL, WIDE, Rig
 

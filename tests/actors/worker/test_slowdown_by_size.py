@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.sized import LONGEST, sized_time, sizes_of_sentences, works_for
-from helpers.tiny_networks import SizedNumbers, profile
+from helpers.sized import LONGEST, SizedNumbers, sized_time, sizes_of_sentences, works_for
+from helpers.tiny_networks import profile
 from helpers.worker_rig import SMALL
 from scheduler.estimators import SlowdownEstimator
 

@@ -17,8 +17,9 @@ from supernets.artifact import Artifact
 from supernets.errors import SupernetError
 from supernets.seq2seq import corpus, vocabulary
 from supernets.seq2seq.chrf import chrf
+from supernets.seq2seq.inputs import Sentences
 from supernets.seq2seq.lengths import cap
-from supernets.seq2seq.task import Sentences, Translation
+from supernets.seq2seq.task import Translation
 from supernets.seq2seq.vocabulary import END
 
 PAIRS = corpus.read(corpus.REPORTED)[:200]

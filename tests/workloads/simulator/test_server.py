@@ -14,8 +14,8 @@ from actors.requests.queue import DROP_RULES
 from actors.requests.records import Status
 from helpers.naive_simulator import NaiveApp, simulate_naively
 from helpers.simulator_bench import AlertClock
-from helpers.sized import by_size
-from helpers.tiny_networks import Numbers, SizedNumbers
+from helpers.sized import SizedNumbers, by_size
+from helpers.tiny_networks import Numbers
 from helpers.tiny_networks import board as tiny_board
 from helpers.tiny_networks import profile as tiny_profile
 from helpers.worker_rig import CPUS, LARGE, LITTLE, SMALL, WIDE, Rig
