@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from supernets.evaluation import LabelledData
@@ -38,15 +37,15 @@ class TaskInputs:
     Attributes:
         task: the task.
         stream: returns the inputs of an application that names none, by the seed of their choice.
-        stored: returns the inputs in a folder, by the seed of their choice. Raises `SupernetError` for a path that is
-            none, or that holds nothing of this task.
+        stored: returns the inputs in a folder, as the user wrote it, by the seed of their choice. Raises
+            `SupernetError` for a path that is no folder, or that holds nothing of this task.
         stream_length: number of requests after which the stream begins anew, whatever the seed; None where all are of
             size 1, so that any one stands for all.
     """
 
     task: Task
     stream: Callable[[int], Source]
-    stored: Callable[[Path, int], Source]
+    stored: Callable[[str, int], Source]
     stream_length: int | None = None
 
 

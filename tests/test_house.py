@@ -70,9 +70,7 @@ ABOUT_PICTURES = {
 }
 PUBLIC_NAMES = re.compile(r"(calibration|search|test)[-_]pictures|\bpictures=|\"pictures\":|ImageNet")
 WORDS = re.compile(r"picture|image|pixel|logit|\b(sub-?word|vocabular|encoder|decoder)", re.IGNORECASE)
-OF_TEXT = re.compile(
-    r"(text|word|input|output|source|target|first|next|each|per|generated)[ -]tokens?\b", re.IGNORECASE
-)
+OF_TEXT = re.compile(r"(text|word|input|output|source|target|first|next|per|generated)[ -]tokens?\b", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("package", ["actors", "scheduler", "workloads"])

@@ -19,31 +19,29 @@ _NO_DATA = (
 )
 
 
-def _plates_in(directory: Path, seed: int) -> Pool:
+def _plates_in(folder: str, seed: int) -> Pool:
     """Return the pictures of a folder; all of them, so the seed chooses nothing."""
-    _check_folder(directory)
-    return plate_folder(directory)
+    return plate_folder(_checked(folder))
 
 
-def _images_in(directory: Path, seed: int) -> Source:
-    _check_folder(directory)
-    return image_pool(directory, seed)
+def _images_in(folder: str, seed: int) -> Source:
+    return image_pool(_checked(folder), seed)
 
 
-def _no_folder(directory: Path, seed: int) -> Source:
-    _check_folder(directory)
+def _no_folder(folder: str, seed: int) -> Source:
     raise SupernetError(
-        f"source {str(directory)!r} is a folder, which only a built-in supernet can read; give a Camera or a function "
-        "that returns inputs"
+        f"source {str(_checked(folder))!r} is a folder, which only a built-in supernet can read; give a Camera or a "
+        "function that returns inputs"
     )
 
 
-def _check_folder(directory: Path) -> None:
-    if not directory.is_dir():
+def _checked(folder: str) -> Path:
+    if not Path(folder).is_dir():
         raise SupernetError(
-            f"source {str(directory)!r} is not a folder; give one that holds pictures, or for a camera, a video or an "
-            f"address source=Camera({str(directory)!r})"
+            f"source {folder!r} is not a folder; give one that holds pictures, or for a camera, a video or an address "
+            f"source=Camera({folder!r})"
         )
+    return Path(folder)
 
 
 def _labelled_plates(given: str | None, option: str, *, held_out: bool) -> LabelledData:

@@ -110,8 +110,8 @@ def _stream(seed: int) -> Sentences:
     return Sentences(reported())
 
 
-def _stored(path: Path, seed: int) -> Source:
-    return Sentences(_own(path, f"source {str(path)!r}"))
+def _stored(given: str, seed: int) -> Source:
+    return Sentences(_own(Path(given), f"source {given!r}"))
 
 
 def _labelled(given: str | None, option: str, *, held_out: bool) -> SentenceData:

@@ -159,6 +159,7 @@ def make_run(policy: str = "joint", seed: int = 0, stalled: bool = False) -> Mad
         duration_s=MIX.duration_s,
         targets={app: tuple(MIX.targets_of(app)) for app in apps},
         accuracies=dict.fromkeys(apps, tuple((rung.accuracy, rung.accuracy_source) for rung in LADDER)),
+        metrics=dict.fromkeys(apps, "exact match"),
     )
     return Made(summary, header, entries, records, arrivals_s)
 

@@ -13,6 +13,7 @@ import supernets
 from actors.agent.hold import at_top_clocks
 from actors.agent.machine import Machine
 from actors.board_commands.bench import real_bench
+from actors.network_times import Examples
 from actors.profiling import Ladder
 from scheduler.board import Board
 from supernets.evaluation import batched
@@ -32,7 +33,7 @@ from workloads.ladder.activities import measure_activities
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import ladder_of, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
-from workloads.ladder.profiles import profile_board
+from workloads.ladder.profiles import examples_for, profile_board
 from workloads.mix.errors import MixError
 from workloads.mix.loader import load_mix
 from workloads.runs.boards import open_board
@@ -40,11 +41,12 @@ from workloads.runs.plan import recovered_lines
 
 
 class _Named(NamedTuple):
-    """A ladder: what it is called in the output and in stored profiles, and its networks."""
+    """A ladder: what it is called in the output and in stored profiles, its networks, and requests to time them by."""
 
     heading: str
     label: str
     ladder: Ladder
+    examples: Examples
 
 
 def profile(
@@ -69,7 +71,7 @@ def profile(
             progress.lines(
                 f"{unit}: measured at {mhz:g} of {opened.unit(unit).mhz[-1]:g} MHz" for unit, mhz in top.mhz.items()
             )
-            for _, label, ladder in ladders:
+            for _, label, ladder, examples in ladders:
                 measured = profile_board(
                     label,
                     ladder,
@@ -79,9 +81,12 @@ def profile(
                     fresh=True,
                     clocks_mhz=top.mhz,
                     affinity=machine.affinity,
+                    examples=examples,
                 )
                 bench = real_bench(machine)
-                measured, reasons = measure_activities(measured, ladder, opened, bench, top, progress.update)
+                measured, reasons = measure_activities(
+                    measured, ladder, opened, bench, top, progress.update, examples=examples
+                )
                 found.append([*profile_lines(measured), *reason_lines(reasons)])
     for (heading, *_), lines in zip(ladders, found, strict=True):
         if len(ladders) > 1:
@@ -92,7 +97,8 @@ def profile(
 def _ladders(of: str, weights: list[str] | None, board: Board, progress: ProgressLines) -> list[_Named]:
     """Return the ladder of a supernet, or those of all apps of a mix, which is checked as for a run."""
     if not of.endswith(".py"):
-        return [_Named(of, supernet_label(of), ladder_of(of, weights_of(of, weights), progress.update))]
+        ladder = ladder_of(of, weights_of(of, weights), progress.update)
+        return [_Named(of, supernet_label(of), ladder, examples_for(of, ladder))]
     mix = load_mix(of)
     apps = [presence.app for presence in mix.all_apps()]
     try:
@@ -107,7 +113,7 @@ def _ladders(of: str, weights: list[str] | None, board: Board, progress: Progres
     for supernet, ladder in ladders.items():
         users = ", ".join(app.name for app in apps if app.supernet == supernet)
         heading = supernet if isinstance(supernet, str) else f"models of {users}"
-        named.append(_Named(heading, supernet_label(supernet), ladder))
+        named.append(_Named(heading, supernet_label(supernet), ladder, examples_for(supernet, ladder)))
     return named
 
 

@@ -14,7 +14,7 @@ from actors.board_commands.network_load import NetworkLoad
 from actors.board_commands.network_power import CorePower, Work, network_powers
 from actors.board_schema import BoardError
 from actors.executor.client import ExecutorClient, ExecutorError, ExecutorLostError, own_executor
-from actors.network_times import noise
+from actors.network_times import NOISE, Examples
 from actors.profiling import Ladder
 from actors.stored_powers import store_powers, with_measured_activity
 from scheduler.board import Board
@@ -32,6 +32,7 @@ def measure_activities(
     top: TopClocks,
     on_progress: Progress,
     load_of: Callable[[Work], Load] | None = None,
+    examples: Examples = NOISE,
 ) -> tuple[Profile, dict[str, list[str]]]:
     """Measure the activity of each network where its times were measured, and keep it for runs and simulations.
 
@@ -43,6 +44,7 @@ def measure_activities(
         top: its clocks, which are held.
         on_progress: called as measurements go on.
         load_of: makes the load of a network; None for the network itself.
+        examples: requests by which the networks were timed; they run the first one.
 
     Returns:
         The profile with the activities, and why some are not known: by reason, the sub-networks and their cores.
@@ -58,7 +60,7 @@ def measure_activities(
                 works,
                 bench,
                 top,
-                load_of or _loads(ladder, board, bench.machine.affinity, stack),
+                load_of or _loads(ladder, board, bench.machine.affinity, examples, stack),
                 lambda done, total: on_progress(f"power {profile.supernet}", done, total),
             )
         except (DeviceError, OSError, ExecutorError, ExecutorLostError) as error:
@@ -90,7 +92,9 @@ def works_of(profile: Profile, board: Board) -> list[Work]:
     return sorted(works, key=lambda work: work.kind)
 
 
-def _loads(ladder: Ladder, board: Board, affinity: Affinity, stack: ExitStack) -> Callable[[Work], Load]:
+def _loads(
+    ladder: Ladder, board: Board, affinity: Affinity, examples: Examples, stack: ExitStack
+) -> Callable[[Work], Load]:
     """Return what makes the load of a network; executors that it starts end with the stack."""
     artifacts = {artifact.subnet: artifact for artifact, _, _ in ladder}
     devices = devices_of(board)
@@ -98,7 +102,7 @@ def _loads(ladder: Ladder, board: Board, affinity: Affinity, stack: ExitStack) -
 
     def load(work: Work) -> Load:
         artifact = artifacts[work.subnet]
-        (x,) = noise([artifact])
+        ((x, *_),) = examples.inputs([artifact])
         if work.kind == "gpu":
             if work.unit not in executors:
                 executors[work.unit] = stack.enter_context(own_executor(devices[work.unit]))

@@ -7,7 +7,6 @@ import inspect
 import io
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import supernets
@@ -55,7 +54,7 @@ def source_of(app: App, seed: int) -> Source:
     if app.source is None:
         return inputs.stream(own)
     try:
-        return inputs.stored(Path(app.source), own)
+        return inputs.stored(str(app.source), own)
     except supernets.SupernetError as error:
         raise MixError(f"app {app.name!r}: {error}") from None
 

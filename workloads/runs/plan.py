@@ -25,7 +25,7 @@ from supernets.task import Source
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
-from workloads.ladder.profiles import devices_of, profile_board, where_measured
+from workloads.ladder.profiles import devices_of, examples_for, profile_board, where_measured
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.mix import Mix, Presence
@@ -149,6 +149,7 @@ def plan_run(
         check_app(presence, ladders[app.supernet], board)
         inputs[app.name] = source_of(app, seed)
     devices = devices_of(board) if devices is None else devices
+    examples = {supernet: examples_for(supernet, ladder) for supernet, ladder in ladders.items()}
     # What takes long comes last, when nothing can be wrong any more.
     with at_top_clocks(board, machine, given_back.extend) as top:
         profiles = {
@@ -160,6 +161,7 @@ def plan_run(
                 devices=devices,
                 clocks_mhz=top.mhz,
                 affinity=machine.affinity,
+                examples=examples[supernet],
             )
             for supernet, ladder in ladders.items()
         }

@@ -81,6 +81,7 @@ def test_summary_table_says_what_the_summary_says(html: str) -> None:
         assert f"{100 * app.on_time:.1f} %" in row[1]
         assert app.verdict in row[2]
         assert row[4] == ("60→30" if name == "entrance" else f"{app.target_ms:g}")
+        assert f"exact match, {app.accuracy.source}, {app.accuracy.n}" in row[5]
         assert row[8] == str(app.switches)
         assert row[9].startswith(f"{app.submitted}")
         assert f"{app.completed} completed" in row[9]

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from actors.requests.records import EARLIER_RECORD, RECORD, RecordWriter, Status, read_records, record, spare_records
 from helpers.command_line import assert_refused, gearshift
