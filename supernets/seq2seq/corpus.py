@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     never = [] if options.report_on_these else read(REPORTED)
     corpus = split([*help_pairs(root), *interface_pairs(root)], never)
     if options.report_on_these:
-        write(REPORTED, chosen(corpus.held_out))
+        write(REPORTED, chosen(corpus.held_out, corpus.training))
     parts = {"training": corpus.training, "validation": corpus.validation, "held-out": corpus.held_out}
     for name, pairs in parts.items():
         write(options.dir / f"{name}.tsv", pairs)
@@ -193,8 +193,15 @@ def split(pairs: Sequence[Pair], never: Sequence[Pair] = ()) -> Corpus:
     return Corpus(training=training, validation=fresh[0], held_out=fresh[1])
 
 
-def chosen(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs to report on, by chance but always the same ones, in the order of their files."""
+def chosen(pairs: Sequence[Pair], learned: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs to report on, by chance but always the same ones, in the order of their files.
+
+    Args:
+        pairs: the pairs to choose from.
+        learned: what is learned from; a pair with a character that is nowhere in it can't be translated.
+    """
+    known = set().union(*(pair.english + pair.german for pair in learned))
+    pairs = [pair for pair in pairs if known.issuperset(pair.english + pair.german)]
     drawn = set(sorted(pairs, key=lambda pair: share(pair.english, "reported"))[:REPORTED_PAIRS])
     return [pair for pair in pairs if pair in drawn]
 
