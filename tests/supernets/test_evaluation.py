@@ -53,7 +53,7 @@ def test_accuracy_is_the_mean_credit_and_cut_answers_are_counted() -> None:
 def test_data_in_no_batches_calibrate_no_network() -> None:
     plates = PlateData()
     assert batched(plates, "--calibrate") is plates
-    with pytest.raises(SupernetError, match="--calibrate has no use with .* leave it out"):
+    with pytest.raises(SupernetError, match=r"--calibrate has no use with .* leave it out"):
         batched(Dictionary(), "--calibrate")
 
 
