@@ -14,7 +14,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -119,7 +119,7 @@ class RaySession:
         import ray
 
         raylet: Any = importlib.import_module("ray._raylet")
-        with _environment(self._environment()), _on_loopback(), _few_processes(), plain_command(), short_waits():
+        with _environment(self._environment()), _on_loopback(), _alone(), plain_command(), short_waits():
             # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
             # two calls make it read the environment again.
             raylet.Config.initialize("")
@@ -190,21 +190,25 @@ def _on_loopback() -> Iterator[None]:
 
 
 @contextmanager
-def _few_processes() -> Iterator[None]:
-    """Have Ray start no process within the block that one driver on one machine has no use for.
+def _alone() -> Iterator[None]:
+    """Have Ray start within the block without what one driver on one machine has no use for.
 
-    These are the monitor, which adds machines to a cluster, the log monitor, which brings the output of actors to the
-    driver's terminal, and the server of the dashboard, all three in Python.
+    - The monitor, which adds machines to a cluster, the log monitor, which brings the output of actors to the driver's
+      terminal, and the server of the dashboard: three processes of Python.
+    - The thread that prints a page for each worker that dies, on standard output. The run says that in a line.
     """
-    parameter: Any = importlib.import_module("ray._private.parameter")
-    node: Any = importlib.import_module("ray._private.node").Node
-    params, start_dashboard = parameter.RayParams, node.start_api_server
-    parameter.RayParams = partial(params, no_monitor=True, include_log_monitor=False)
-    node.start_api_server = lambda self, **about: None
-    try:
+    parameter, worker, node = (
+        importlib.import_module(f"ray._private.{name}") for name in ("parameter", "worker", "node")
+    )
+    with ExitStack() as patches:
+        for where, name, alone in (
+            (parameter, "RayParams", partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)),
+            (node.Node, "start_api_server", lambda self, **about: None),
+            (worker, "listen_error_messages", lambda worker, threads_stopped: None),
+        ):
+            patches.callback(setattr, where, name, getattr(where, name))
+            setattr(where, name, alone)
         yield
-    finally:
-        parameter.RayParams, node.start_api_server = params, start_dashboard
 
 
 @contextmanager
