@@ -177,7 +177,7 @@ def notes(net: Supernet, rungs: Sequence[SubNet], how: EvaluationPlan) -> list[s
     if inherited and how.calibration is None and net.weights_source != "random":
         said.append(
             f"{len(inherited)} of {len(rungs)} sub-networks have the supernet's batch-norm statistics, which fit "
-            "none of them exactly and cost accuracy; --calibrate averages their own over training data"
+            "none of them exactly and cost accuracy; --calibrate DIR averages their own over training data"
         )
     used = [data for data in (how.data, how.calibration) if data is not None]
     said += dict.fromkeys(data.notice for data in used if data.notice)

@@ -121,7 +121,7 @@ def notes(found: FoundLadder) -> list[str]:
     if not all(rung.statistics for rung in found.ladder.rungs):
         said.append(
             "the rungs have the supernet's batch-norm statistics, which fit no sub-network exactly; "
-            "--calibrate averages their own over training data"
+            "--calibrate DIR averages their own over training data"
         )
     return said
 

@@ -163,7 +163,7 @@ class Deployment:
         Raises:
             KeyError: for an unknown application.
             RequestDroppedError: if the queue was full, or its deadline had passed.
-            RequestFailedError: if the task does not take that payload, its inference raised, or the worker died.
+            RequestFailedError: if its payload is refused, its inference raised, or the worker died with it.
         """
         if app not in self._live.plan.apps:
             raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
