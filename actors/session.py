@@ -14,7 +14,8 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -72,6 +73,11 @@ class RaySession:
         self._tag = f"{this_process()}{secrets.token_hex(TAG_DIGITS)[:TAG_DIGITS]}"
         self.directory = Path()
 
+    @property
+    def tag(self) -> dict[str, str]:
+        """The run's tag, as the environment of each of its processes has it."""
+        return {TAG: self._tag}
+
     def __enter__(self) -> RaySession:
         """Remove what killed runs left, then start Ray.
 
@@ -113,7 +119,7 @@ class RaySession:
         import ray
 
         raylet: Any = importlib.import_module("ray._raylet")
-        with _environment(self._environment()), _on_loopback(), plain_command(), short_waits():
+        with _environment(self._environment()), _on_loopback(), _alone(), plain_command(), short_waits():
             # Ray reads its environment when it is first imported, and the caller may have imported it long ago. These
             # two calls make it read the environment again.
             raylet.Config.initialize("")
@@ -137,7 +143,7 @@ class RaySession:
         # A user's own settings of Ray are for his own Ray: an address, a hook or a limit of his would break this one.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         return kept | {
-            TAG: self._tag,
+            **self.tag,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_worker_niceness": "0",  # Ray's default is 15, which lets any other process disturb a request
@@ -181,6 +187,28 @@ def _on_loopback() -> Iterator[None]:
         yield
     finally:
         constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Have Ray start within the block without what one driver on one machine has no use for.
+
+    - The monitor, which adds machines to a cluster, the log monitor, which brings the output of actors to the driver's
+      terminal, and the server of the dashboard: three processes of Python.
+    - The thread that prints a page for each worker that dies, on standard output. The run says that in a line.
+    """
+    parameter, worker, node = (
+        importlib.import_module(f"ray._private.{name}") for name in ("parameter", "worker", "node")
+    )
+    with ExitStack() as patches:
+        for where, name, alone in (
+            (parameter, "RayParams", partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)),
+            (node.Node, "start_api_server", lambda self, **about: None),
+            (worker, "listen_error_messages", lambda worker, threads_stopped: None),
+        ):
+            patches.callback(setattr, where, name, getattr(where, name))
+            setattr(where, name, alone)
+        yield
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.worker.serving import RequestDroppedError, Result
+    from actors.worker.serving import RequestDroppedError, RequestFailedError, Result
     from scheduler.errors import InputError
     from scheduler.policies import Policy
     from scheduler.views import AppView, Gear, Plan, Snapshot, UnitView
@@ -48,6 +48,7 @@ __all__ = [
     "Poisson",
     "Policy",
     "RequestDroppedError",
+    "RequestFailedError",
     "Result",
     "RunError",
     "Saturate",
@@ -62,7 +63,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actors.worker.serving": ("RequestDroppedError", "Result"),
+    "actors.worker.serving": ("RequestDroppedError", "RequestFailedError", "Result"),
     "scheduler.errors": ("InputError",),
     "scheduler.policies": ("Policy",),
     "scheduler.views": ("AppView", "Gear", "Plan", "Snapshot", "UnitView"),

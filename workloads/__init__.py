@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.worker.serving import RequestDroppedError
+    from actors.worker.serving import RequestDroppedError, RequestFailedError
     from workloads.mix.app import App, Family
     from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
     from workloads.mix.events import at
@@ -26,6 +26,7 @@ __all__ = [
     "Periodic",
     "Poisson",
     "RequestDroppedError",
+    "RequestFailedError",
     "Saturate",
     "Trace",
     "at",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actors.worker.serving": ("RequestDroppedError",),
+    "actors.worker.serving": ("RequestDroppedError", "RequestFailedError"),
     "workloads.mix.app": ("App", "Family"),
     "workloads.mix.arrivals": ("External", "Periodic", "Poisson", "Saturate", "Trace"),
     "workloads.mix.events": ("at",),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.run_processes import listening, tagged
+from helpers.run_processes import listening, tagged, tagged_processes
 
 PATIENCE_S = 60
 """A stalled machine gets this long; nothing here takes long by itself."""
@@ -75,6 +75,8 @@ def test_a_session_in_an_unusual_environment(tmp_path):
         assert (gpus, modes) == ("3.0", ["0o700", "0o700"])
         during = tagged(process.pid)
         assert "raylet" in during
+        started = [" ".join(ray.cmdline()) for ray in tagged_processes(process.pid)]
+        assert not [words for words in started if "monitor.py" in words or "dashboard.py" in words]
         assert Path(name).is_dir()
         # Whoever reaches a port of Ray's could try tokens; from outside nobody does.
         ports = listening(process.pid)

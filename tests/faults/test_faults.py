@@ -22,7 +22,7 @@ from faults.points import Points, Subject, kind
 from faults.system import left_open, under_faults
 from scheduler.transition import Transition
 
-FAULTS = 250
+FAULTS = 150
 MOST_OF_A_MUTANT = 150
 
 

@@ -23,9 +23,6 @@ _NAMES = {
     "raylet/raylet": "Ray raylet",
     "DashboardAgent": "Ray dashboard agent",
     "RuntimeEnvAgent": "Ray runtime-env agent",
-    "log_monitor": "Ray log monitor",
-    "monitor.py": "Ray monitor",
-    "dashboard.py": "Ray dashboard",
 }
 """A part of the command line of each process, and what the process is called in a table."""
 

@@ -28,6 +28,7 @@ from workloads.ladder.profiles import profiles_for
 from workloads.mix.errors import MixError, choice
 from workloads.mix.loader import load_mix
 from workloads.mix.mix import Mix
+from workloads.results.entry_words import entry_words
 from workloads.results.environment import with_environment
 from workloads.results.trace import BoardTrace, read_trace
 from workloads.runs.app_sources import check_sources
@@ -236,56 +237,9 @@ class _Shown:
 
     def entry(self, entry: dict[str, Any]) -> None:
         """Print an entry of the epoch log, if it is one that is shown."""
-        text = _words(entry)
+        text = entry_words(entry)
         if text:
             self._progress.line(f"{entry['now_s']:8.2f} s  {text}")
-
-
-def _words(entry: dict[str, Any]) -> str | None:
-    """Return a log entry as a line; None for one that is not shown."""
-    match entry["kind"]:
-        case "event":
-            return f"event   {entry['text']}"
-        case "gear":
-            return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
-        case "lost":
-            return f"lost    {entry['app']}: {entry['reason']}"
-        case "part_lost":
-            return f"lost    the {entry['part']}: {entry['reason']}"
-        case "part_back":
-            return f"back    the {entry['part']}: another one took over"
-        case "fenced":
-            held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
-            return (
-                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
-            )
-        case "out":
-            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
-        case "stuck":
-            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
-        case "fault":
-            often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
-            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
-        case "unhealthy":
-            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
-        case "shared":
-            return f"void    {entry['text']}"
-        case "handed_back":
-            return "board   " + "; ".join(entry["lines"])
-        case "policy_failed" | "error":
-            return f"error   {entry}"
-    return None
-
-
-def _then(stuck: dict[str, Any]) -> str:
-    """Return what comes of a worker that makes no progress, where that is known."""
-    if stuck["ends"]:
-        return "; its process is ended"
-    return "" if stuck["bound_s"] is None else f"; its process is ended at {stuck['bound_s']:g} s"
-
-
-def _gear(gear: list[Any] | None) -> str:
-    return "nothing" if gear is None else f"{gear[0]} on {gear[2]} x {gear[1]}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ with as ignored stays ignored, as SIGHUP under `nohup`.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -41,6 +42,8 @@ class Signals:
         self.number: int | None = None
         self._obeyed_s = -_CLEAN_UP_S
         self._wanted = [number for number in _NUMBERS if signal.getsignal(number) is not signal.SIG_IGN]
+        # As Python ends it takes back its handlers, but for this one, and a signal would then change the exit code.
+        atexit.register(self._ignore)
 
     @property
     def name(self) -> str:
@@ -60,6 +63,10 @@ class Signals:
         for number in self._wanted:
             signal.signal(number, self._interrupt)
         sys.unraisablehook = self._unraised
+
+    def _ignore(self) -> None:
+        for number in self._wanted:
+            signal.signal(number, signal.SIG_IGN)
 
     def _leave(self, number: int, frame: FrameType | None) -> NoReturn:
         if self.number is None:

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -60,16 +60,25 @@ def cpus_to_watch(board: Board) -> list[int]:
 class HostSentinel:
     """A watch over cores between `start` and `stop`; usable as a context manager.
 
+    A run's sentinel carries the run's tag: whatever stops all processes of the run stops it too, and it sees that.
+
     Attributes:
         cpus: The kernel's numbers of the cores watched.
         gaps: The longest gaps, at most 256, in order of time; empty until `stop`.
     """
 
-    def __init__(self, cpus: Sequence[int], clock: BoardClock) -> None:
-        """Make a sentinel that does not watch yet, for at least one core."""
+    def __init__(self, cpus: Sequence[int], clock: BoardClock, tag: Mapping[str, str] | None = None) -> None:
+        """Make a sentinel that does not watch yet, for at least one core.
+
+        Args:
+            cpus: The kernel's numbers of the cores.
+            clock: Board time.
+            tag: The run's tag as its environment has it; None outside a run.
+        """
         self.cpus = tuple(cpus)
         self.gaps: tuple[Gap, ...] = ()
         self._clock = clock
+        self._environment = os.environ | (tag or {})
         self._process: subprocess.Popen[str] | None = None
         self._result = HostSummary(steal_s=None, stall_ms_max=None, stalled_share=None, void=False)
 
@@ -85,7 +94,11 @@ class HostSentinel:
         # -P: nothing beside the script may stand in for a module of the standard library.
         command = [sys.executable, "-P", host_watch.__file__, repr(self._clock.zero_s), repr(self._clock.time_scale)]
         self._process = subprocess.Popen(
-            [*command, *map(str, self.cpus)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*command, *map(str, self.cpus)],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._process.stdout is not None  # it is a pipe
         self._process.stdout.readline()

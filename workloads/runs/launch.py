@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from actors.ownership import Claim
 from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
-from actors.worker.serving import RequestDroppedError, Result
+from actors.worker.serving import RequestDroppedError, RequestFailedError, Result
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.ladder.profiles import profiles_for
 from workloads.mix.mix import Mix
 from workloads.progress import Progress, no_progress
+from workloads.results.entry_words import log_entry
 from workloads.results.summary import Summary
 from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
@@ -31,7 +32,7 @@ from workloads.runs.plan import RunPlan, plan_run
 from workloads.runs.simulated import plan_simulation, write_simulated
 from workloads.simulator import simulate
 
-__all__ = ["Deployment", "RequestDroppedError", "deploy", "deploy_plan", "run", "run_plan"]
+__all__ = ["Deployment", "RequestDroppedError", "RequestFailedError", "deploy", "deploy_plan", "run", "run_plan"]
 
 _LOG_WALL_S = 1.0
 """Wall time between two takings of a deployment's log from the manager."""
@@ -97,7 +98,7 @@ def run(
             on_progress=on_progress,
         )
         with _directory(out) as directory, RaySession(plan.gpus, claim) as session:
-            return run_plan(plan, session, directory)
+            return run_plan(plan, session, directory, log_entry)
 
 
 def run_plan(
@@ -164,6 +165,7 @@ class Deployment:
         Raises:
             KeyError: for an unknown application.
             RequestDroppedError: if the queue was full, or its deadline had passed.
+            RequestFailedError: if its input or its inference raised, or the worker died with it.
         """
         if app not in self._live.plan.apps:
             raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
@@ -171,6 +173,10 @@ class Deployment:
             result: Result = ray.get(self._live.worker(app).infer.remote(np.asarray(picture)))
         except ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        except ray.exceptions.RayActorError:
+            raise RequestFailedError(
+                f"app {app!r}: its worker died with this request; ask again, since a new one starts"
+            ) from None
         return result
 
 
@@ -217,7 +223,7 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
         live.clock.sleep_until(0.0)
         with _keeping_log(live):
             yield deployment
-        deployment.summary = live.finish(Listener())
+        deployment.summary = live.finish(Listener(log_entry))
     except BaseException as error:
         deployment.summary = live.cut_short(error).summary
         raise
@@ -233,7 +239,7 @@ def _keeping_log(live: LiveRun) -> Iterator[None]:
     def keep() -> None:
         with contextlib.suppress(RunError):  # `finish` meets the same, and says so
             while not ended.wait(_LOG_WALL_S):
-                live.poll(Listener())
+                live.poll(Listener(log_entry))
 
     thread = threading.Thread(target=keep, name="keep-log", daemon=True)
     thread.start()

@@ -79,11 +79,12 @@ class LiveRun:
         self._out = out
         self._endless = endless
         self._claim = session.claim
+        self._tag = session.tag
         self._shared = False
         self._directory = session.directory / f"run-{time.monotonic_ns()}"
         self._arrivals_s = plan.mix.arrivals_s(plan.seed)
         self._clock = BoardClock(math.inf)
-        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock, self._tag)
         self._results = ResultFiles(out, header_of(plan, endless), self._arrivals_s)
         self._gears: dict[str, list[Gear]] = {name: [] for name in plan.apps}
         self._troubles = TroubleBook()
@@ -139,7 +140,7 @@ class LiveRun:
         self._pids = {status.app: status.pid for status in begun}
         # The manager comes last: it orders gears from workers and clocks from the agent at once.
         answer(self._manager.begin.remote(self._workers, self._agents.handle, self._pids), "the manager")
-        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock)
+        self._sentinel = HostSentinel(cpus_to_watch(plan.board), self._clock, self._tag)
         self._sentinel.start()
 
     def _watch_executors(self) -> None:

@@ -16,7 +16,7 @@ def assert_equally_good(one: list[float], other: list[float], relative: float) -
 
 
 class TestAgainstOracles:
-    @pytest.mark.parametrize("block", range(10))
+    @pytest.mark.parametrize("block", [*range(5), *(pytest.param(n, marks=pytest.mark.slow) for n in range(5, 10))])
     def test_every_choice_tried(self, block: int) -> None:
         for seed in range(25 * block, 25 * block + 25):
             problem = draw_any(seed, most=3, clocks=2, subnets=2)

@@ -69,6 +69,17 @@ def test_a_signal_that_comes_in_a_finaliser_is_not_lost():
     assert process.communicate(timeout=60) == ("SIGTERM\n", "")
 
 
+def test_a_signal_while_python_itself_ends_changes_no_exit_code():
+    process = begin(
+        "import os, sys\nsignals.leave_at_once()\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, own=os.getpid()): kill(own, 2)\n"
+        "last = Last(); print('ready', flush=True); sys.exit(143)"
+    )
+    process.communicate()
+    assert process.returncode == 143
+
+
 def test_a_signal_that_was_ignored_stays_ignored():
     process = begin(
         "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN); signals = Signals(); signals.leave_at_once()\n"

@@ -72,7 +72,6 @@ def example(session: RaySession, tmp_path_factory: pytest.TempPathFactory) -> Ca
 EXAMPLES = [
     ("one_app", "joint"),
     ("car_park", "joint"),
-    ("car_park", "floor+schedutil"),
     ("six_apps", "joint"),
     ("own_models", "joint"),
 ]
@@ -92,6 +91,7 @@ def test_an_example_runs(example, name, policy):
     assert summary.apps.keys() == arrivals_s.keys()
     for name_, app in summary.apps.items():
         assert app.submitted == len(arrivals_s[name_])
+        np.testing.assert_allclose(run.arrivals_s[name_], arrivals_s[name_])  # whatever the policy, they are the mix's
         assert app.completed > 0
         assert app.failed == 0
     assert summary.units.keys() == {"big", "little"}
@@ -130,19 +130,6 @@ def test_apps_are_served_in_their_time_only(example):
     for epoch in made.run.epochs:
         gone = {name for name, at_s in left.items() if at_s < epoch.now_s}
         assert not gone & epoch.apps.keys()
-
-
-def test_the_same_seed_gives_every_policy_the_same_arrivals(example):
-    joint, floor = (example("car_park", policy).run for policy in ("joint", "floor+schedutil"))
-    assert joint.arrivals_s.keys() == floor.arrivals_s.keys()
-    for name, arrivals_s in joint.arrivals_s.items():
-        np.testing.assert_array_equal(arrivals_s, floor.arrivals_s[name])
-        assert len(arrivals_s) > 0
-
-
-def test_a_governor_sets_the_clock_where_the_policy_says_so(example):
-    assert {change.after for change in example("car_park", "floor+schedutil").run.clocks} == {"schedutil"}
-    assert all(isinstance(change.after, float) for change in example("car_park", "joint").run.clocks)
 
 
 def test_the_client_example(tmp_path):

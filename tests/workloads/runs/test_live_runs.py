@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import ray
 
@@ -30,7 +32,7 @@ from workloads.mix.events import at
 from workloads.mix.mix import Mix
 from workloads.results.run_dir import read_run
 from workloads.runs.boards import open_board
-from workloads.runs.launch import RequestDroppedError, deploy_plan, run_plan
+from workloads.runs.launch import RequestDroppedError, RequestFailedError, deploy_plan, run_plan
 from workloads.runs.live import Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
 
@@ -168,7 +170,7 @@ def test_a_change_of_gear_is_acknowledged_while_an_inference_runs(tmp_path, tiny
     assert summary.apps["a"].switches == 1
 
 
-def test_a_deployment_serves_clients(session, tmp_path):
+def test_a_deployment_serves_clients(session, tmp_path, caplog):
     mix = Mix(
         "clients",
         duration_s=600,
@@ -200,6 +202,14 @@ def test_a_deployment_serves_clients(session, tmp_path):
                 answers = list(clients.map(ask, range(flood)))
                 sent += flood
                 dropped += answers.count(False)
+            worker = psutil.Process(deployment._live.pids["narrow"])
+            worker.suspend()
+            lost = clients.submit(deployment.infer, "narrow", drawn.pictures[0])
+            time.sleep(0.5)  # Ray sends it meanwhile
+            worker.kill()
+            with pytest.raises(RequestFailedError, match="its worker died with this request"):
+                lost.result()
+        wait_for(lambda: any("lost    narrow" in record.getMessage() for record in caplog.records))
         assert deployment.summary is None
     summary = deployment.summary
     assert summary is not None

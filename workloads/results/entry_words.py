@@ -1,0 +1,67 @@
+"""Entries of the epoch log in words: what a run says while it goes on, in a terminal or through `logging`."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from workloads.results.thinning import Entry
+
+_LOG = logging.getLogger("gearshift")
+_AS_PLANNED = ("event", "gear")
+"""Kinds of entries that are no trouble."""
+
+
+def log_entry(entry: Entry) -> None:
+    """Log an entry under the name `gearshift`: trouble as a warning, an event or a change of gear as information."""
+    words = entry_words(entry)
+    if words:
+        level = logging.INFO if entry["kind"] in _AS_PLANNED else logging.WARNING
+        _LOG.log(level, "gearshift: %.2f s  %s", entry["now_s"], words)
+
+
+def entry_words(entry: Entry) -> str | None:
+    """Return a log entry as a line; None for one that is not shown."""
+    match entry["kind"]:
+        case "event":
+            return f"event   {entry['text']}"
+        case "gear":
+            return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
+        case "lost":
+            return f"lost    {entry['app']}: {entry['reason']}"
+        case "part_lost":
+            return f"lost    the {entry['part']}: {entry['reason']}"
+        case "part_back":
+            return f"back    the {entry['part']}: another one took over"
+        case "fenced":
+            held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
+            return (
+                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
+            )
+        case "out":
+            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
+        case "stuck":
+            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
+        case "fault":
+            often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
+            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
+        case "unhealthy":
+            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+        case "shared":
+            return f"void    {entry['text']}"
+        case "handed_back":
+            return "board   " + "; ".join(entry["lines"])
+        case "policy_failed" | "error":
+            return f"error   {entry}"
+    return None
+
+
+def _then(stuck: Entry) -> str:
+    """Return what comes of a worker that makes no progress, where that is known."""
+    if stuck["ends"]:
+        return "; its process is ended"
+    return "" if stuck["bound_s"] is None else f"; its process is ended at {stuck['bound_s']:g} s"
+
+
+def _gear(gear: list[Any] | None) -> str:
+    return "nothing" if gear is None else f"{gear[0]} on {gear[2]} x {gear[1]}"
