@@ -39,7 +39,8 @@ class _Room:
         self.binding = step.io_binding()
         self._unseen = np.empty((1, 1, 1, capacity), dtype=np.float32)
         self._caches: list[NDArray[np.float32]] = []
-        for name, array in (*state.items(), ("unseen", self._unseen)):
+        self.binding.bind_ortvalue_input("unseen", _shared(self._unseen))
+        for name, array in state.items():
             self.binding.bind_ortvalue_input(name, _shared(array))
         self.binding.bind_ortvalue_output("next_word", _shared(state["word"]))
         for entry in step.get_inputs():
