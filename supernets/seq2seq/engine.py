@@ -39,8 +39,8 @@ class _Room:
         self.binding = step.io_binding()
         self._unseen = np.empty((1, 1, 1, capacity), dtype=np.float32)
         self._caches: list[NDArray[np.float32]] = []
-        arrays: dict[str, NDArray[Any]] = {**state, "unseen": self._unseen}
-        for name, array in arrays.items():
+        self.binding.bind_ortvalue_input("unseen", _shared(self._unseen))
+        for name, array in state.items():
             self.binding.bind_ortvalue_input(name, _shared(array))
         self.binding.bind_ortvalue_output("next_word", _shared(state["word"]))
         for entry in step.get_inputs():
