@@ -93,7 +93,7 @@ def examples_for(supernet: str | Family, ladder: Ladder) -> Examples:
     """Return the requests by which a ladder's networks are timed: those of its own stream where they differ in size.
 
     Raises:
-        supernets.SupernetError: if the networks can't take them, as those with random weights and no vocabulary.
+        supernets.SupernetError: if the networks can't take them, as some with random weights can't.
     """
     inputs = inputs_of(None if isinstance(supernet, Family) else supernet)
     if inputs.stream_length is None:

@@ -116,7 +116,10 @@ def test_what_is_reported_on_is_never_learned_from() -> None:
     moved = [Pair("interface/moved", reported[0].english, "anders"), Pair("interface/x", "else", reported[1].german)]
     parts = corpus.split([*reported, *moved, Pair("interface/sw", "File", "Datei")], reported)
     assert parts.training == [Pair("interface/sw", "File", "Datei")]
-    assert corpus.chosen(parts.held_out[::-1])[::-1] == corpus.chosen(parts.held_out) == parts.held_out
+    assert corpus.chosen(parts.held_out[::-1], reported)[::-1] == corpus.chosen(parts.held_out, reported) == reported
+    odd = Pair("page", "Press the ⯮ key once", "Drücken Sie die Taste ⯮")
+    assert odd in corpus.chosen([odd], [odd])
+    assert corpus.chosen([odd], reported) == []
 
 
 def test_a_share_is_even_and_depends_on_nothing_else() -> None:
