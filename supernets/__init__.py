@@ -5,6 +5,11 @@ Importing this package imports no torch.
 
 from __future__ import annotations
 
+import os
+
+# Since 1.29 ONNX Runtime tells Microsoft which models it opens, on Linux too, unless this is set before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from supernets import engines
 from supernets.artifact import Artifact
 from supernets.catalog import check_name, inputs_of, load, names, task_of
