@@ -18,7 +18,7 @@ run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronge
 	$(BIN)/gearshift run examples/car_park.py $(foreach p,$(POLICIES),--policy $p) \
 		--out $(RUNS)/car-park-$$(date +%Y%m%d-%H%M%S)
 
-test: $(STAMP)  ## in two processes: tests that start Ray or run networks, and all others
+test: $(STAMP)  ## in three processes: tests that start Ray, and all others
 	$(BIN)/python tests/run_all.py
 
 kernel-test: $(STAMP)  ## boots real kernels under QEMU and tests inside; ends with 77 where Debian's packages can't be had

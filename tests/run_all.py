@@ -1,8 +1,8 @@
-"""Runs the tests in two processes at once: one begins with those that start Ray, one with all others but the networks'.
+"""Runs the tests in three processes at once: one begins with those that start Ray, two share all others.
 
-`python tests/run_all.py`. Tests that start Ray wait most of the time, so both take about as long. Whichever ends first
-goes on with a share of the networks' tests. The output of the first is shown as it comes, that of the second at its
-end. The exit status is 0 if all pass.
+`python tests/run_all.py`. Tests that start Ray wait most of the time, so three processes keep two cores busy. Whichever
+ends a share takes the next one. The output of the first process is shown as it comes, that of the others at the end.
+The exit status is 0 if all pass.
 """
 
 from __future__ import annotations
@@ -12,35 +12,44 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
 TESTS = Path(__file__).parent
 NETWORKS = TESTS / "supernets"
-PACKAGES = [str(NETWORKS / name) for name in ("engines", "ofa", "pictures", "search", "slimmable")]
+PACKAGES = [str(NETWORKS / name) for name in ("engines", "ofa", "pictures", "search", "seq2seq", "slimmable")]
 PYTEST = [sys.executable, "-m", "pytest", "-m"]
 START_RAY = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.ray" in path.read_text()]
 ON_RAY = [*PYTEST, "ray and not slow", *START_RAY]  # of those alone: to import all others takes 20 s
-OTHERS = [*PYTEST, "not ray and not slow", f"--ignore={NETWORKS}", str(TESTS)]
-SHARES_OF_NETWORKS = (
-    [*PYTEST, "not ray and not slow", *PACKAGES[:2]],
-    [*PYTEST, "not ray and not slow", *PACKAGES[2:]],
-    [*PYTEST, "not ray and not slow", *(f"--ignore={one}" for one in PACKAGES), str(NETWORKS)],
+WITHOUT = [*PYTEST, "not ray and not slow"]
+LOWER = [str(TESTS / name) for name in ("actors", "scheduler")]
+SHARES = (  # those that take longest first
+    [*WITHOUT, *(f"--ignore={path}" for path in (NETWORKS, *LOWER)), str(TESTS)],
+    [*WITHOUT, *LOWER],
+    [*WITHOUT, *PACKAGES[:2]],
+    [*WITHOUT, *(f"--ignore={one}" for one in PACKAGES), str(NETWORKS)],
+    [*WITHOUT, *PACKAGES[2:]],
 )
+BESIDE = 2
+"""Processes beside the one that is shown."""
 INTERRUPTED = 2
 """Exit status of a pytest that Ctrl-C has ended."""
 
 
 def main() -> int:
     """Run all shares and return the first exit status that is not 0."""
-    left = deque(SHARES_OF_NETWORKS)
+    left = deque(SHARES)
     statuses: list[int] = []
-    with tempfile.TemporaryFile() as said:
-        second = threading.Thread(target=_run, args=(OTHERS, left, statuses, said))
-        second.start()
+    with ExitStack() as held:
+        said = [held.enter_context(tempfile.TemporaryFile()) for _ in range(BESIDE)]
+        others = [threading.Thread(target=_run, args=(left.popleft(), left, statuses, file)) for file in said]
+        for other in others:
+            other.start()
         _run(ON_RAY, left, statuses, None)
-        second.join()
-        _show(said)
+        for other, file in zip(others, said, strict=True):
+            other.join()
+            _show(file)
     return next((status for status in statuses if status), 0)
 
 

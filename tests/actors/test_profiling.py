@@ -268,7 +268,7 @@ SIZES = (1.0, 2.0, 3.0, 4.0)
 
 
 class Watched(SizedNumbers):
-    """A stream of pictures of 0, 1, 2 and so on, of these sizes; work is as its network's output says."""
+    """A stream of inputs full of 0, 1, 2 and so on, of these sizes; work is as its network's output says."""
 
     asked: ClassVar[list[str]] = []
 
@@ -276,14 +276,11 @@ class Watched(SizedNumbers):
         self.asked.append(artifact.subnet)
         return super().inputs(artifact)
 
-    def work(self, output):
-        return 1 + float(output[0])
-
 
 def test_a_profile_by_size_is_kept_with_its_sizes(cache, ladder, monkeypatch):
     """Real networks, whose work is read off their outputs; how long they take is a matter of their input here."""
     monkeypatch.setattr(network_times, "timed_output", lambda run, x: (5 + 2 * (1 + float(x.mean())), True, run(x)))
-    stream = Watched(sizes=SIZES)
+    stream = Watched(sizes=SIZES, work_of=lambda number: 1.0 + number)
     examples = examples_of(stream, ladder[0][0], len(SIZES))
 
     def profile(**how):

@@ -60,7 +60,7 @@ def measure_activities(
                 works,
                 bench,
                 top,
-                load_of or _loads(ladder, board, bench.machine.affinity, examples, stack),
+                load_of or _loads(ladder, board, bench.machine.affinity, stack, examples),
                 lambda done, total: on_progress(f"power {profile.supernet}", done, total),
             )
         except (DeviceError, OSError, ExecutorError, ExecutorLostError) as error:
@@ -93,7 +93,7 @@ def works_of(profile: Profile, board: Board) -> list[Work]:
 
 
 def _loads(
-    ladder: Ladder, board: Board, affinity: Affinity, examples: Examples, stack: ExitStack
+    ladder: Ladder, board: Board, affinity: Affinity, stack: ExitStack, examples: Examples = NOISE
 ) -> Callable[[Work], Load]:
     """Return what makes the load of a network; executors that it starts end with the stack."""
     artifacts = {artifact.subnet: artifact for artifact, _, _ in ladder}
