@@ -37,8 +37,8 @@ class TaskInputs:
     Attributes:
         task: the task.
         stream: returns the inputs of an application that names none, by the seed of their choice.
-        stored: returns the inputs in a folder, as the user wrote it, by the seed of their choice. Raises
-            `SupernetError` for a path that is no folder, or that holds nothing of this task.
+        stored: returns the inputs in a folder or a file, whose path is as the user wrote it, by the seed of their
+            choice. Raises `SupernetError` for a path that holds nothing of this task.
         stream_length: number of requests after which the stream begins anew, whatever the seed; None where all are of
             size 1, so that any one stands for all.
     """

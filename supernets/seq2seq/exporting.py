@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from supernets.seq2seq.static import StaticSeq2Seq
 
 
+FORM = 2
+"""Number of the form of the files. It goes up where they change, so that those of before are not taken for them."""
+
+
 def export_module(net: StaticSeq2Seq, subnet: str, path: Path) -> Artifact:
     """Write a sub-network's encoder to an ONNX file, and its step to another beside it, over older files.
 

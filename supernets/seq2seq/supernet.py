@@ -46,6 +46,11 @@ class Translator(Supernet):
         self.space = space
         super().__init__(space.name, TASK, weights, source, ladder_file)
 
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of all that decides what an exported sub-network computes, and of the form of its files."""
+        return hashlib.sha256(f"{super().weights_hash}{exporting.FORM}".encode()).hexdigest()
+
     def ladder(self) -> tuple[SubNet, ...]:
         """Return the networks that a file brings, else some with layers all alike, smallest first."""
         brought = self._brought()

@@ -273,7 +273,7 @@ def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationP
         low, high = rung.interval
         table.add_row(
             rung.subnet.id,
-            str(rung.subnet.resolution),
+            "–" if rung.subnet.resolution is None else str(rung.subnet.resolution),
             f"{rung.subnet.macs_m:.3g}",
             share(rung.score.accuracy),
             f"{100 * low:.1f} – {share(high)}",

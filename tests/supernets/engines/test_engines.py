@@ -391,12 +391,3 @@ def test_memory_is_stated_and_goes_back(artifact: Artifact, tmp_path: Path, engi
     assert cost_mb >= 16
     assert grown_mb >= 16
     assert left_mb < 2 * cost_mb  # four were prepared; an engine may keep some buffers, not networks
-
-
-def test_onnx_runtime_tells_nobody_of_models(tmp_path: Path) -> None:
-    """Where it does, it begins with a file of its own for the time of the session, unless a CI is running it."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
-    subprocess.run(
-        [sys.executable, "-c", "import supernets.engines"], env=environment | {"TMPDIR": str(tmp_path)}, check=True
-    )
-    assert not list(tmp_path.iterdir())
