@@ -245,7 +245,7 @@ class Worker:
         return self._over
 
     def stop(self) -> None:
-        """End as soon as the network that runs now returns, and free everything; requests that are left get no end."""
+        """End before the next step of what runs now, or when it returns, and free all; requests left get no end."""
         if self._stopped:
             return
         self._stopped = True

@@ -156,7 +156,7 @@ class TestSizes:
         one.shift(SMALL)
         engaged = one.worker._engaged
 
-        def run(x):
+        def run(x, stop):
             one.clock.sleep_until(one.clock.now_s() + 2 * self.expected_ms(20.0) / 1000)
             return engaged.ready.run(x)
 
