@@ -18,6 +18,7 @@ from actors.executor.underway import Hang
 from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
+from actors.requests.least_time import least_service_s
 from actors.requests.queue import Request
 from actors.sizes import size_of, work_of
 from actors.worker.gearbox import Gearbox, Ready
@@ -103,6 +104,10 @@ class Engaged:
         if self.board_unit.kind != "cpu":
             return math.inf
         return max(self.time.samples_ms[-1], self.time.samples_at_ms(size)[-1])
+
+    def least_s(self, fetched: Fetched) -> float:
+        """Return the least time in which a request can be served; 0 where that is unknown, or it has no input."""
+        return 0.0 if fetched.x is None else least_service_s(self.time, self.board_unit, fetched.size)
 
     def timing(self, request: Request, size: float, *, behind: Request | None) -> Timing:
         """Return what the clock of a request of a size depends on, with the request behind it."""
