@@ -11,7 +11,7 @@ import pytest
 from actors.requests.records import Status
 from helpers.hindsight_mixes import app, board, planned, profile, unit
 from helpers.simulator_stage import ONE, UNIT, Stage, ends, same
-from helpers.sized import by_size, sized_time, sizes_of_sentences
+from helpers.sized import by_mean, by_size, sized_time, sizes_of_sentences
 from scheduler.profile import Profile, RungProfile
 from workloads import Mix
 from workloads.simulator import simulate
@@ -30,15 +30,6 @@ BOARD = board(
     unit(mhz=MHZ, static_w=tuple(0.2 + mhz / 1e4 for mhz in MHZ), dynamic_w=tuple((mhz / 1600) ** 2.5 for mhz in MHZ))
 )
 MIX = Mix("sentences", apps=[app(hz=2.0, latency_ms=160.0, slo=0.95)], duration_s=120.0, objective="accuracy")
-
-
-def by_mean(ladder: Profile) -> Profile:
-    """Return a profile whose requests take just as long, but whose planner sees their mean alone."""
-    rungs = [
-        replace(rung, times=tuple(replace(time, samples_ms=(time.mean_ms,)) for time in rung.times))
-        for rung in ladder.rungs
-    ]
-    return replace(ladder, rungs=tuple(rungs))
 
 
 @pytest.mark.parametrize("seed", range(2))
