@@ -91,7 +91,7 @@ def _soak(seconds: float, every_s: float, out: Path) -> tuple[list[Sample], int]
 def _do_without_huge_pages() -> None:
     """Have this process and those that it starts use small pages of memory alone.
 
-    Where a process has asked for huge pages, the kernel looks for parts of them in the background, and fills a huge page
+    Where a process has asked for huge pages, the kernel looks for parts of them in the background, and fills a page
     up when it finds some. So a process would take up to 2 MB at once, at any time, without having asked for anything.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0):
