@@ -20,6 +20,7 @@ NAMES = (
     "bench_executor",
     "bench_sensors",
     "bench_latency_predictor",
+    "bench_profile",
     "bench_translation",
 )
 PEERS = {"bench_translation": ("ctranslate2", "transformers")}
