@@ -1,4 +1,4 @@
-"""A camera that reads plates and an interpreter of sentences share two slow cores, while what is asked of them changes."""
+"""A camera that reads plates and an interpreter share two slow cores, while what is asked of them changes."""
 
 from gearshift import App, Mix, Periodic, Poisson, at
 
