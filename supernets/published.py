@@ -206,6 +206,53 @@ def torchvision_points() -> tuple[StaticPoint, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HatPoint:
+    """One SubTransformer of HAT, trained from scratch for one piece of hardware.
+
+    Attributes:
+        task: data set and languages, such as `WMT'14 En-De`.
+        hardware: what it was searched for and timed on.
+        latency_ms: time for a source and an output of 30 sub-words (23 for IWSLT), the mean lengths there.
+        params_m: 10⁶ parameters without the table of words and the last layer.
+        sacrebleu: BLEU of the test set by sacrebleu.
+    """
+
+    task: str
+    hardware: str
+    latency_ms: float
+    params_m: float
+    sacrebleu: float
+
+
+@cache
+def hat_points() -> tuple[HatPoint, ...]:
+    """Return the published SubTransformers of HAT, fastest first on each hardware.
+
+    Source: the table "Testing" in the README of the hardware-aware-transformers repository (Wang et al., ACL 2020).
+    """
+    return tuple(
+        HatPoint(
+            task=row["task"],
+            hardware=row["hardware"],
+            latency_ms=float(row["latency_ms"]),
+            params_m=float(row["params_m"]),
+            sacrebleu=float(row["sacrebleu"]),
+        )
+        for row in _rows("hat_subtransformers.csv")
+    )
+
+
+DYNAMIC_HAT_MS = {"CPU": (2900.0, 7310.0), "GPU": (356.0, 1526.0)}
+"""Range of latency of Dynamic-HAT's sub-networks on Jetson Nano (arXiv 2107.08199, abstract)."""
+
+DYNAMIC_HAT_SWITCH_MS = 1000.0
+"""Dynamic-HAT changes its sub-network in less than this (same abstract)."""
+
+DYNAMIC_HAT_LOSS = 1.5
+"""BLEU that sub-networks with inherited weights lose at most, against retrained ones; "<1.5%" there."""
+
+
 def _rows(file: str) -> list[dict[str, str]]:
     with open(_DATA / file, encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
