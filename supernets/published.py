@@ -224,7 +224,7 @@ class HatPoint:
 
 
 HAT_WORDS = 30
-"""Sub-words of the source and of the output that HAT times a network of WMT's space with (its repository's train.py)."""
+"""Sub-words of the source, and of the output, with which HAT times networks for WMT (train.py of its repository)."""
 
 
 @cache
