@@ -111,14 +111,14 @@ def measure(net: Supernet, *, engine: str, samples: int, on_progress: Progress) 
     Raises:
         supernets.SupernetError: if the engine can't run a network.
     """
-    inputs = INPUTS[net.task]
-    samples = min(samples, inputs.stream_length or samples)
+    source = INPUTS[net.task].stream(0)
+    assert source.period is not None  # sentences differ in size
+    samples = min(samples, source.period)
     artifacts = {rung.id: supernets.export(net, rung, cache_dir() / "exported") for rung in net.ladder()}
     cpus = host_cpus()[1]
     meter = HostMeter()
     with HostSentinel(cpus, BoardClock(time.monotonic())) as sentinel, on_cpus(cpus):
         prepared = {subnet: engines.prepare(artifact, engine, 1) for subnet, artifact in artifacts.items()}
-        source = inputs.stream(0)
         times = _latencies(artifacts, prepared, source, samples, on_progress)
         scores = _qualities(net.task, artifacts, prepared, samples, on_progress)
         switching = measure_switches(artifacts, source, engine, on_progress)
@@ -146,8 +146,9 @@ def _latencies(
     samples: int,
     on_progress: Progress,
 ) -> list[Undisturbed]:
-    """Time the first sentences of a stream in all networks."""
-    examples = network_times.examples_of(source, next(iter(artifacts.values())), samples)
+    """Time sentences of a stream in all networks, as long ones and as short ones as the whole stream has."""
+    assert source.period is not None
+    examples = network_times.examples_of(source, next(iter(artifacts.values())), source.period)
     total, done = samples * len(prepared), 0
 
     def count() -> None:
