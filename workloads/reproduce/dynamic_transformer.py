@@ -20,7 +20,7 @@ import numpy as np
 from supernets import published
 
 OURS, HAT, DYNAMIC_HAT = "translator-en-de", "HAT", "Dynamic-HAT"
-OUR_TASK = "LibreOffice's help En-De"
+OUR_TASK = "LibreOffice En-De"
 NANO, HOST = "Jetson Nano", "this machine"
 
 _LANGUAGES, _SERVER = "WMT'14 En-De", "Intel Xeon E5-2640 CPU"

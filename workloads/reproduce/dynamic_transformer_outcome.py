@@ -14,7 +14,6 @@ from workloads.reproduce.dynamic_transformer import (
     DYNAMIC_HAT,
     HAT,
     NANO,
-    OUR_TASK,
     OURS,
     Claim,
     Point,
@@ -30,7 +29,7 @@ from workloads.reproduce.dynamic_transformer_plots import plot_ranges
 from workloads.reproduce.host_doubts import host_warnings, host_words
 
 SENTENCES = 400
-"""Sentences where the user asks for no other number; they take some three minutes."""
+"""Sentences where the user asks for no other number; they take about three minutes of one core."""
 
 _TITLE = "Elastic translators: the range of one set of weights"
 
@@ -87,7 +86,8 @@ def _claims_sheet(said: Sequence[Claim], measurement: Measurement | None) -> She
     notes = [
         f"{HAT}'s share follows from its published points. Its networks are trained one by one; {DYNAMIC_HAT}'s and "
         "ours share one set of weights, which costs small networks some quality.",
-        f"No BLEU here can be compared with another's: WMT's test sets are news, ours is {OUR_TASK}. Compare ranges.",
+        "No BLEU here can be compared with another's: WMT's test sets are news, ours is LibreOffice's help. Compare "
+        "ranges.",
     ]
     if measurement is not None:
         fast_ms = min(point.latency_ms for point in measurement.points)
@@ -95,8 +95,8 @@ def _claims_sheet(said: Sequence[Claim], measurement: Measurement | None) -> She
         notes += [
             f"This machine is no {NANO}: times hold here. Of its fastest network's sentence, {DYNAMIC_HAT}'s bound of "
             f"a switch is {published.DYNAMIC_HAT_SWITCH_MS / nano_ms:.2g} on the CPU, and ours here takes "
-            f"{measurement.switching.ready.p99_ms / fast_ms:.2g} if ready, "
-            f"{measurement.switching.unready.most_ms / fast_ms:.2g} if not.",
+            f"{milliseconds(measurement.switching.ready.p99_ms / fast_ms)} if ready, "
+            f"{milliseconds(measurement.switching.unready.most_ms / fast_ms)} if not.",
             "The loss of inherited weights is measured on a checkpoint of the training, by "
             "`python -m supernets.seq2seq.finetuning SUBNET`, and not here.",
         ]

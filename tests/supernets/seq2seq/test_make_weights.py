@@ -19,6 +19,7 @@ from supernets.seq2seq.supernet import Translator
 from supernets.seq2seq.training import Cooling, Recipe, Trainer
 
 SMALL = replace(TALKER, name=TRANSLATOR.name)
+PAIRS = inputs.reported()
 
 
 class Pieces:
@@ -32,8 +33,8 @@ class Pieces:
         assert arguments == ["--dir", str(self.directory)]
         self.done.append("corpus")
         self.directory.mkdir()
-        corpus.write(self.directory / corpus.TRAINING, inputs.reported())
-        vocabulary.train(inputs.reported(), self.directory / vocabulary.FILE, SMALL.vocabulary)
+        corpus.write(self.directory / corpus.TRAINING, PAIRS)
+        vocabulary.train(PAIRS, self.directory / vocabulary.FILE, SMALL.vocabulary)
         (self.directory / corpus.ABOUT).write_text('{"packages": {"help": "1.2"}}')
 
     def train(self, arguments: Sequence[str]) -> None:
@@ -56,10 +57,10 @@ def pieces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pieces:
     def opened(weights: Path | None, source: str, ladder_file: Path | None, named_ladder: str | None) -> Translator:
         return Translator(SMALL, weights, source, ladder_file)
 
-    pieces, few = Pieces(tmp_path / "work", updates_each=2), inputs.reported()
+    pieces, few = Pieces(tmp_path / "work", updates_each=2), sorted(PAIRS, key=lambda pair: len(pair.english))[:3]
     monkeypatch.setattr(corpus, "main", pieces.corpus)
     monkeypatch.setattr(train, "main", pieces.train)
-    monkeypatch.setattr(inputs, "reported", lambda: few[:3])
+    monkeypatch.setattr(inputs, "reported", lambda: few)
     monkeypatch.setitem(catalog.BUILT_IN, SMALL.name, BuiltIn(name=SMALL.name, task="translation", open=opened))
     return pieces
 
