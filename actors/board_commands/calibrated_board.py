@@ -125,6 +125,7 @@ def _unit(
             found,
             speed=float(f"{speed:.4g}"),
             memory_share=unit.memory_share if share is None else round(share, 4),
+            shares_at_mhz=None,
         )
     fit = rail_of.get(unit.name)
     if fit is not None:
