@@ -19,6 +19,9 @@ from actors.ledger.shared import SharedRecords, cells
 from scheduler.board import Board
 from scheduler.request_clock import Pace
 
+UNITS_SHARE = -1.0
+"""The memory share of a request whose network has none of its own."""
+
 
 class SlotEntry(NamedTuple):
     """The latest request of an application for cores. All fields are plain floats.
@@ -35,6 +38,9 @@ class SlotEntry(NamedTuple):
         pid: number of the process that asks; 0 for none.
         start_ticks: the kernel's time of that process's start.
         most_ms: the slowest inference that its profile has, which bounds how long it may hold its cores.
+        memory_share: its network's own (`ServiceTime.memory_share`); `UNITS_SHARE` for the unit's.
+        own_ms: its progress as of `own_since_s`; it counts if the share is its own, else that of the unit does.
+        own_since_s: the board time since which the unit's clock and load have not changed while it runs.
     """
 
     ticket: float
@@ -48,6 +54,14 @@ class SlotEntry(NamedTuple):
     pid: float = 0.0
     start_ticks: float = 0.0
     most_ms: float = math.inf
+    memory_share: float = UNITS_SHARE
+    own_ms: float = 0.0
+    own_since_s: float = 0.0
+
+    @property
+    def has_share(self) -> bool:
+        """True if its network has a memory share of its own."""
+        return self.memory_share != UNITS_SHARE
 
     @property
     def process(self) -> ProcessKey:
@@ -160,6 +174,8 @@ _ENTRY = len(SlotEntry._fields)
 _PACE = len(PaceEntry._fields)
 _FENCE = len(FenceEntry._fields)
 _QUEUE = SlotEntry._fields.index("queue")
+_SHARE = SlotEntry._fields.index("memory_share")
+_HOLDER = Core._fields.index("holder")
 _SLOT_CELLS = cells(_ENTRY) + cells(_PACE) + cells(_FENCE)
 
 
@@ -216,6 +232,12 @@ class LedgerFile:
         """Return all cores of a unit."""
         return [Core._make(self.records.get(place, _CORE)) for place in self._core_places[number]]
 
+    def holders(self, number: int) -> set[int]:
+        """Return the slots whose requests have cores of a unit."""
+        places = self._core_places[number]
+        holders = [self.records.field(place, _CORE, _HOLDER) for place in places]
+        return {int(holder) % self.slots for holder in holders if holder > 0}
+
     def put_core(self, number: int, core: int, record: Core) -> None:
         """Write one core of a unit."""
         self.records.put(self._core_places[number][core], record)
@@ -225,6 +247,10 @@ class LedgerFile:
     def entry(self, slot: int) -> SlotEntry:
         """Return a slot's latest request for cores."""
         return SlotEntry._make(self.records.get(self._slot_places[slot], _ENTRY))
+
+    def has_share(self, slot: int) -> bool:
+        """Return True if the network of a slot's latest request has a memory share of its own."""
+        return self.records.field(self._slot_places[slot], _ENTRY, _SHARE) != UNITS_SHARE
 
     def put_entry(self, slot: int, entry: SlotEntry) -> None:
         """Write a slot's request for cores."""

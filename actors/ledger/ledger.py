@@ -126,6 +126,7 @@ class BoardLedger(Leases):
         spec = self.board.units[number]
         with self._locks[number]:
             unit = self._unit(number)
+            self._progress.settle(number, unit)
             if other_load is None and cpus_online is None:
                 self._file.put_unit(number, unit if mhz is None else unit.clocked(spec, mhz))
                 return

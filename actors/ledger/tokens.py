@@ -50,7 +50,13 @@ class Tokens:
             if winner.mask >> index & 1:
                 self._file.put_core(number, index, core.handed(winner.entry.ticket, unit, winner.entry.activity))
         self._note_taken(number, unit.since_s)
-        start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
+        start = winner.entry._replace(
+            queue=0.0,
+            start_s=unit.since_s,
+            start_progress_ms=unit.progress_ms,
+            own_ms=unit.progress_ms,
+            own_since_s=unit.since_s,
+        )
         self._file.put_entry(winner.slot, start)
 
     def free(self, number: int, unit: UnitState, whose: Callable[[float], bool]) -> None:
