@@ -68,3 +68,12 @@ def test_sizes_are_those_of_requests_in_turn():
     assert [profile.size(index) for index in range(5)] == [3, 5, 3, 5, 3]
     assert profile.only(["s"]).at_speeds({1: 2.0}).above(0.5).sizes == (3.0, 5.0)
     assert profile_of(ServiceTime(kind="cpu", cores=1, samples_ms=(2.0,))).size(7) == 1
+
+
+def test_the_shortest_times_are_apart_by_kind_and_by_memory_share():
+    times = [
+        ServiceTime(kind=kind, cores=1, samples_ms=(ms, ms + 2), memory_share=share)
+        for kind, ms, share in [("cpu", 5.0, None), ("cpu", 3.0, None), ("cpu", 8.0, 0.8), ("gpu", 1.0, None)]
+    ]
+    profile = replace(profile_of(times[0]), rungs=tuple(profile_of(time).rungs[0] for time in times))
+    assert profile.shortest_ms() == {("cpu", None): 4.0, ("cpu", 0.8): 9.0, ("gpu", None): 2.0}
