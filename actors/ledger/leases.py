@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from actors.clock import BoardClock, Clock
-from actors.ledger.layout import UNITS_SHARE, LedgerFile, SlotEntry
+from actors.ledger.layout import LedgerFile, SlotEntry
 from actors.ledger.lease import Lease
 from actors.ledger.lock import SharedLock
 from actors.ledger.meters import UnitState
 from actors.ledger.processes import ProcessFiles, ProcessKey, Sight, look
-from actors.ledger.progress import Progress, RequestProgress
+from actors.ledger.progress import Progress, RequestProgress, of_unit
 from actors.ledger.referee import Referee
 from actors.ledger.request_clocks import RequestClocks
 from actors.ledger.shared import SharedRecords
@@ -72,9 +72,9 @@ class Leases:
         self.slots = self._file.slots
         self._numbers = {unit.name: number for number, unit in enumerate(board.units)}
         self._wakers = Wakers(path)
-        self._tokens = Tokens(self._file, board)
-        self._clocks = RequestClocks(self._file, board)
         self._progress = RequestProgress(self._file, board)
+        self._tokens = Tokens(self._file, board, self._progress)
+        self._clocks = RequestClocks(self._file, board)
         self._process = ProcessKey.own()
         # Virtual time is never late: there is nothing to spin for.
         scale = clock.time_scale if isinstance(clock, BoardClock) else 1.0
@@ -145,8 +145,8 @@ class Leases:
                 pid=self._process.pid,
                 start_ticks=self._process.start_ticks,
                 most_ms=most_ms,
-                memory_share=UNITS_SHARE if memory_share is None else memory_share,
             )
+            self._progress.ask(slot, memory_share)
             self._file.put_entry(slot, wanted)
             self._tokens.serve(number, self._unit(number))
             entry = self._file.entry(slot)
@@ -162,7 +162,7 @@ class Leases:
             ticket=int(ticket),
             start_s=entry.start_s,
             start_progress_ms=entry.start_progress_ms,
-            has_share=entry.has_share,
+            has_share=memory_share is not None,
         )
 
     def _await(self, number: int, slot: int, ticket: float, give_up: Callable[[], bool]) -> SlotEntry:
@@ -275,12 +275,11 @@ class Leases:
         Of a lease that others have taken away the unit's progress counts: its process is being killed.
         """
         number = self._numbers[lease.unit]
-        entry = SlotEntry(lease.ticket)
         with self._locks[number]:
             unit = self._unit(number)
-            if lease.has_share and (latest := self._file.entry(lease.slot)).ticket == lease.ticket:
-                entry = latest
-        return self._progress.of(number, unit, entry)
+            if lease.has_share and self._file.entry(lease.slot).ticket == lease.ticket:
+                return self._progress.of(number, unit, lease.slot)
+        return of_unit(unit)
 
     def reap(self, slot: int) -> None:
         """Free all that a dead worker held or waited for. What it held counts as busy until now."""

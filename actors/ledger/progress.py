@@ -1,18 +1,18 @@
 """The progress of requests: the profiled time that they have got through at the clocks and beside the load in force.
 
 Requests whose networks have the unit's memory share all get on alike, so their progress is what the unit's has grown by
-since they began. One whose network has a share of its own gets on differently at each clock. So its entry keeps its own
-progress, and is brought up to date before the unit's clock or load changes.
+since they began. One whose network has a share of its own gets on differently at each clock. So its progress is kept
+for itself, and is brought up to date before the unit's clock or load changes.
 
-Entries are written first and the unit last. Who is killed in between has noted in the entries what was done so far, and
-the unit goes on as it was, so nothing is counted twice or lost.
+That is written first and the unit last. Who is killed in between has noted what was done so far, and the unit goes on
+as it was, so nothing is counted twice or lost.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from actors.ledger.layout import LedgerFile, SlotEntry
+from actors.ledger.layout import NO_SHARE, LedgerFile, OwnEntry
 from actors.ledger.meters import UnitState
 from scheduler.board import Board
 
@@ -43,21 +43,36 @@ class RequestProgress:
         self._file = file
         self._board = board
 
-    def of(self, number: int, unit: UnitState, entry: SlotEntry) -> Progress:
-        """Return how far a request on the board's unit of that number has got by the time of the unit's state."""
-        if not entry.has_share:
-            return Progress(now_s=unit.since_s, pace=unit.pace, done_ms=unit.progress_ms)
-        pace = self._board.units[number].pace(unit.mhz, entry.memory_share) * (1 - unit.other_load)
-        done_ms = entry.own_ms + 1e3 * pace * (unit.since_s - entry.own_since_s)
+    def ask(self, slot: int, memory_share: float | None) -> None:
+        """Note the memory share of the network of a request that asks for cores; None for the unit's."""
+        share = NO_SHARE if memory_share is None else memory_share
+        if self._file.own_share(slot) != share:
+            self._file.put_own(slot, OwnEntry(share))
+
+    def begin(self, slot: int, unit: UnitState) -> None:
+        """Begin the progress of a request that gets its cores now."""
+        if self._file.own_share(slot) != NO_SHARE:
+            begun = self._file.own(slot)._replace(done_ms=unit.progress_ms, since_s=unit.since_s)
+            self._file.put_own(slot, begun)
+
+    def of(self, number: int, unit: UnitState, slot: int) -> Progress:
+        """Return how far a slot's request on the board's unit of that number has got by the time of its state."""
+        own = self._file.own(slot)
+        if own.memory_share == NO_SHARE:
+            return of_unit(unit)
+        pace = self._board.units[number].pace(unit.mhz, own.memory_share) * (1 - unit.other_load)
+        done_ms = own.done_ms + 1e3 * pace * (unit.since_s - own.since_s)
         return Progress(now_s=unit.since_s, pace=pace, done_ms=done_ms)
 
     def settle(self, number: int, unit: UnitState) -> None:
-        """Bring the entries of requests with shares of their own up to the time of the unit's state.
-
-        To be called with the unit as it was until now, before its clock or load changes.
-        """
+        """Bring what is kept up to the time of the unit's state, as it was until now and before it changes."""
         for slot in self._file.holders(number):
-            if self._file.has_share(slot):
-                entry = self._file.entry(slot)
-                now = self.of(number, unit, entry)
-                self._file.put_entry(slot, entry._replace(own_ms=now.done_ms, own_since_s=now.now_s))
+            if self._file.own_share(slot) != NO_SHARE:
+                now = self.of(number, unit, slot)
+                settled = self._file.own(slot)._replace(done_ms=now.done_ms, since_s=now.now_s)
+                self._file.put_own(slot, settled)
+
+
+def of_unit(unit: UnitState) -> Progress:
+    """Return the progress of a request whose network has the unit's memory share."""
+    return Progress(now_s=unit.since_s, pace=unit.pace, done_ms=unit.progress_ms)

@@ -64,7 +64,7 @@ class Referee:
             if self._file.entry(slot).process == key:
                 self._void(number, unit, slot)
         holding = self._holding(number).items()
-        held = [self._held(number, unit, entry, stopped=slot in sight.stopped) for slot, entry in holding]
+        held = [self._held(number, unit, slot, entry, stopped=slot in sight.stopped) for slot, entry in holding]
         with self._lock:
             overdue = {one.ticket: one for one in self._watches[number].overdue(held, sight.wall_s)}
         fenced = []
@@ -95,7 +95,7 @@ class Referee:
     def _fence(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, held: Held) -> FenceEntry:
         bound_ms = 1e3 * STOPPED_WALL_S / self._scale
         if not held.stopped:
-            pace = self._progress.of(number, unit, entry).pace
+            pace = self._progress.of(number, unit, slot).pace
             by_work_ms = held.most_progress_ms / pace if pace else math.inf
             bound_ms = max(1e3 * LEAST_WALL_S / self._scale, by_work_ms)
         return FenceEntry(
@@ -108,11 +108,11 @@ class Referee:
             start_ticks=entry.start_ticks,
         )
 
-    def _held(self, number: int, unit: UnitState, entry: SlotEntry, *, stopped: bool) -> Held:
+    def _held(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, *, stopped: bool) -> Held:
         return Held(
             ticket=entry.ticket,
             stopped=stopped,
-            progress_ms=self._progress.of(number, unit, entry).done_ms - entry.start_progress_ms,
+            progress_ms=self._progress.of(number, unit, slot).done_ms - entry.start_progress_ms,
             most_ms=entry.most_ms,
         )
 

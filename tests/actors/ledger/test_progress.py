@@ -46,7 +46,7 @@ def test_the_bound_on_holding_cores_is_by_the_requests_own_progress(ledger, shar
     ledger._clock.sleep_until(2.0)
     ledger.set_unit("big", mhz=1000.0)
     ledger._clock.sleep_until(3.0)
-    held = ledger._referee._held(0, ledger._unit(0), ledger._file.entry(0), stopped=False)
+    held = ledger._referee._held(0, ledger._unit(0), 0, ledger._file.entry(0), stopped=False)
     assert held.progress_ms == pytest.approx(2e3 * BIG.pace(500.0, share) + 1e3 * BIG.pace(1000.0, share))
     fence = ledger._referee._fence(0, ledger._unit(0), 0, ledger._file.entry(0), held)
     assert fence.bound_ms == pytest.approx(max(2000.0, 40.0 / BIG.pace(1000.0, share)))
