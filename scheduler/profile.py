@@ -77,8 +77,8 @@ class ServiceTime:
         base_ms: the part that does not depend on the size; None where nothing does, so that it is the mean.
         per_size_ms: what each unit of size adds; 0 where the time does not depend on the size.
         residuals: observed time over base + per size · size, rising, of mean 1; none where there is no base.
-        memory_share: share of the time, at the top clock, that a lower clock does not stretch, 0 to 1; None where it is
-            not known, and then that of the unit is taken (`BoardUnit.pace`).
+        memory_share: share of the time, at a unit's top clock, that a lower clock does not stretch, 0 to 1; None where
+            it is not known, and then that of the unit is taken (`BoardUnit.pace`).
     """
 
     kind: str
