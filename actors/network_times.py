@@ -34,7 +34,9 @@ def noise(artifacts: Sequence[Artifact]) -> list[NDArray[np.float32]]:
 class Examples:
     """Requests by which networks are timed: one of noise, unless time depends on the request.
 
-    With 200 samples the first 200 requests are timed, so these are to be like all others of their stream.
+    With 200 samples of 1,000 requests, one of each five next to each other in size is timed. So the samples are as long
+    as the stream, and their 95 % quantile covers 94.8 ± 0.8 % of it; 200 taken by chance cover 94.6 ± 1.5 % (mean and
+    standard deviation of 300 draws, lengths of held-out translations, 3 % noise).
 
     Attributes:
         inputs: returns for each of some artifacts the inputs of the stream's requests, by their number.
@@ -88,7 +90,8 @@ def measure(
         on_sample: called after each sample.
         sizes: the sizes of these requests.
         work: returns the work that was done for an output.
-        samples: number of undisturbed samples of each network that are wanted.
+        samples: number of undisturbed samples of each network that are wanted, each of a request of its own where the
+            stream has as many.
         patience: most turns for each wanted sample, after which the machine counts as never calm.
         settle_before: places of the networks before whose turn nothing runs for a moment. They are the first networks
             of an engine: threads of the engine before may still look for work.
@@ -98,6 +101,7 @@ def measure(
     """
     calm: list[list[Timed]] = [[] for _ in prepared]
     taken_away: list[list[Timed]] = [[] for _ in prepared]
+    order = _spread_by_size(sizes, samples)
     requests, tries = [0] * len(prepared), [0] * len(prepared)
     for _ in range(patience * samples):
         if all(len(taken) >= samples for taken in calm):
@@ -108,15 +112,26 @@ def measure(
             # A network runs twice in its turn, and the second time counts. The first brings its weights back into the
             # caches that the others filled; how long that takes depends on the order and not on the network. It is the
             # request before, as in a stream: what an engine does anew for another input is part of a request's time.
-            request = requests[number]
-            network(of_stream[(request - 1) % len(of_stream)])
-            took_ms, calmly, output = timed_output(network, of_stream[request % len(of_stream)])
-            taken = Timed(took_ms, work(output), sizes[request % len(sizes)])
+            before, request = (order[(requests[number] + step) % samples] for step in (-1, 0))
+            network(of_stream[before])
+            took_ms, calmly, output = timed_output(network, of_stream[request])
+            taken = Timed(took_ms, work(output), sizes[request])
             (calm if calmly else taken_away)[number].append(taken)
             # A request during which the core was taken away is tried again. That happens to long ones more often, and
             # without them the samples would be of requests that are too short.
             tries[number] += 1
             if calmly or tries[number] == patience:
-                requests[number], tries[number] = request + 1, 0
+                requests[number], tries[number] = requests[number] + 1, 0
             on_sample()
     return [undisturbed(*taken, enough=samples // 10) for taken in zip(calm, taken_away, strict=True)]
+
+
+def _spread_by_size(sizes: Sequence[float], count: int) -> list[int]:
+    """Return so many requests, by their number, spread evenly over the requests in order of size.
+
+    They come in an order by chance, so that no size has more of a disturbance than others.
+    """
+    rng = np.random.default_rng(0)
+    places = (np.arange(count) + rng.random(count)) * len(sizes) / count
+    chosen: list[int] = rng.permutation(np.argsort(sizes, kind="stable")[places.astype(int)]).tolist()
+    return chosen

@@ -43,6 +43,9 @@ _BOUNDED = {
     # Ray keeps the history of 100,000 calls in memory, for a dashboard that is off.
     "RAY_task_events_report_interval_ms": "0",
     "RAY_enable_metrics_collection": "0",
+    # One arena of memory and no caches of threads: each of 30 threads keeps pages of an arena that only it fills.
+    "RAY_JEMALLOC_PROFILE": "gcs_server,raylet",
+    "RAY_JEMALLOC_CONF": "narenas:1,tcache:false",
 }
 """Settings that keep the memory and the logs of Ray's own processes from growing with a run."""
 

@@ -2,7 +2,7 @@
 
 A worker serves in a closed loop and has to change its network every few inferences. In turns with it, in blocks: the
 bare engine with both networks prepared, in the same rhythm (the first inference of a network after the other one ran,
-or nothing ran, for as long); a new read of the other network's file; and the `ofa` package's copy of a sub-network of
+or nothing ran, for as long); a new read of the other network's files; and the `ofa` package's copy of a sub-network of
 the same architecture. `python -m benchmarks.bench_switch [--switches N] [--json FILE]`.
 """
 
@@ -44,6 +44,7 @@ from supernets.ofa.space import Architecture
 from supernets.ofa.spaces import OFA_MBV3_W12
 from supernets.pictures import sources
 from supernets.search.latency import on_cpus
+from supernets.seq2seq.space import TRANSLATOR
 from supernets.task import Source
 from tests.helpers.ofa_peer import activate, make_peer
 
@@ -53,7 +54,7 @@ SWITCH = "worker.activate"
 WORKER_FIRST = "first inference after it"
 BARE_FIRST = "bare engine, first after the other network ran"
 IDLE_FIRST = "bare engine, first after an idle pause"
-RELOAD = "reading the ONNX file anew"
+RELOAD = "reading the ONNX files anew"
 COPY = "ofa package, copy of the sub-network"
 
 
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     cases: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as directory, on_cpus(cores()[:1]), watched(clock) as sentinel:
-        for pair in (_plates(Path(directory)), _once_for_all(Path(directory))):
+        for pair in (_plates(Path(directory)), _once_for_all(Path(directory)), _translator(Path(directory))):
             stopwatch = Stopwatch(clock)
             per_block = max(2, options.switches // _BLOCKS)
             failures = sum(_block(pair, per_block, clock, stopwatch) for _ in range(_BLOCKS))
@@ -129,19 +130,36 @@ def _once_for_all(directory: Path) -> Pair:
     )
 
 
+def _translator(directory: Path) -> Pair:
+    """Return the ends of the translator's ladder; its first inferences are of sentences, which differ in length."""
+    net = supernets.load(TRANSLATOR.name)
+    ladder = net.ladder()
+    return Pair(
+        name=net.name,
+        artifacts={rung.id: export(net, rung, directory) for rung in (ladder[0], ladder[-1])},
+        source=supernets.inputs_of(net.name).stream(0),
+        pause_ms=60.0,
+    )
+
+
 def _block(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:
     """Measure all contenders once in turn; return the number of the worker's lost requests."""
     failures = _switch_worker(pair, switches, clock, stopwatch)
     _switch_bare(pair, switches, clock, stopwatch)
     few = max(2, switches // 10)
     for _, artifact in zip(range(few), cycle(pair.artifacts.values()), strict=False):
-        stopwatch.time(RELOAD, engines.open_model, artifact.path)
+        stopwatch.time(RELOAD, _reopen, artifact)
     if pair.architectures:
         peer = make_peer(OFA_MBV3_W12, width=1.2).eval()
         for _, architecture in zip(range(few), cycle(pair.architectures), strict=False):
             activate(peer, architecture)
             stopwatch.time(COPY, peer.get_active_subnet)
     return failures
+
+
+def _reopen(artifact: Artifact) -> None:
+    for file in artifact.files:
+        engines.open_model(file)
 
 
 def _switch_worker(pair: Pair, switches: int, clock: BoardClock, stopwatch: Stopwatch) -> int:

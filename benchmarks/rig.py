@@ -72,15 +72,25 @@ class Stopwatch:
         """Return the spread of each name over the samples in which no core stood still."""
         return {name: _spread(samples, gaps) for name, samples in self._samples.items()}
 
+    def times_ms(self, name: str, gaps: Sequence[Gap]) -> NDArray[np.float64]:
+        """Return the times of a name during which no core stood still, in their order."""
+        return _calm_ms(self._samples[name], gaps)
 
-def _spread(samples: list[tuple[float, float]], gaps: Sequence[Gap]) -> Spread:
+
+def _calm_ms(samples: list[tuple[float, float]], gaps: Sequence[Gap]) -> NDArray[np.float64]:
     spans = np.array(samples)
     calm = np.ones(len(spans), dtype=bool)
     for gap in gaps:
         calm &= (spans[:, 1] <= gap.at_s) | (spans[:, 0] >= gap.at_s + gap.lost_ms / 1e3)
-    times_ms = (spans[calm, 1] - spans[calm, 0]) * 1e3
-    p10, p50, p90, p99 = (round(float(np.percentile(times_ms, q)), 4) if calm.any() else None for q in (10, 50, 90, 99))
-    return Spread(kept=int(calm.sum()), discarded=int((~calm).sum()), p10_ms=p10, p50_ms=p50, p90_ms=p90, p99_ms=p99)
+    times_ms: NDArray[np.float64] = (spans[calm, 1] - spans[calm, 0]) * 1e3
+    return times_ms
+
+
+def _spread(samples: list[tuple[float, float]], gaps: Sequence[Gap]) -> Spread:
+    times_ms = _calm_ms(samples, gaps)
+    kept = len(times_ms)
+    p10, p50, p90, p99 = (round(float(np.percentile(times_ms, q)), 4) if kept else None for q in (10, 50, 90, 99))
+    return Spread(kept=kept, discarded=len(samples) - kept, p10_ms=p10, p50_ms=p50, p90_ms=p90, p99_ms=p99)
 
 
 def ratio(one: Spread, other: Spread) -> float | None:

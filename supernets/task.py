@@ -79,6 +79,11 @@ class Source(Protocol):
         """A part of a sentence that a user must read before a run, such as on files left out; empty for nothing."""
         ...
 
+    @property
+    def period(self) -> int | None:
+        """The number of requests after which it begins anew; None where sizes are all 1, or not known beforehand."""
+        ...
+
     def inputs(self, artifact: Artifact) -> Callable[[int], Sample]:
         """Return a function from a request's number to its sample for a network."""
         ...
@@ -108,9 +113,11 @@ class Called:
     Attributes:
         task: as given.
         notice: nothing.
+        period: None: what the function will return is not known beforehand.
     """
 
     notice = ""
+    period = None
 
     def __init__(self, task: Task, function: Callable[[int], object]) -> None:
         self.task = task

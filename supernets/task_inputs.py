@@ -36,17 +36,15 @@ class TaskInputs:
 
     Attributes:
         task: the task.
-        stream: returns the inputs of an application that names none, by the seed of their choice.
+        stream: returns the inputs of an application that names none, by the seed of their choice. Where requests differ
+            in size they are the same for each seed, so that a profile is of all.
         stored: returns the inputs in a folder or a file, whose path is as the user wrote it, by the seed of their
             choice. Raises `SupernetError` for a path that holds nothing of this task.
-        stream_length: number of requests after which the stream begins anew, whatever the seed; None where all are of
-            size 1, so that any one stands for all.
     """
 
     task: Task
     stream: Callable[[int], Source]
     stored: Callable[[str, int], Source]
-    stream_length: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +131,7 @@ class ImagePool:
     files: Sequence[Path]
     labels: Sequence[int]
     notice: str = ""
+    period: ClassVar[None] = None
 
     @property
     def task(self) -> ImageTask:

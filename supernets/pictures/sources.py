@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Pool:
     pictures: NDArray[np.generic]
     labels: Sequence[object] | None
     notice: str = ""
+    period: ClassVar[None] = None
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Adapt all pictures; return a function from a request's number, modulo their count, to its input."""
@@ -64,6 +66,7 @@ class Noise:
     seed: int
     task: PictureTask = field(default_factory=ClassTask)
     notice: str = ""
+    period: ClassVar[None] = None
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
         """Draw some inputs; return a function from a request's number, modulo their count, to its input."""

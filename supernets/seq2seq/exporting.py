@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from supernets.seq2seq.static import StaticSeq2Seq
 
 
-FORM = 2
+FORM = 3
 """Number of the form of the files. It goes up where they change, so that those of before are not taken for them."""
 
 

@@ -30,18 +30,41 @@ class Sentences:
     Attributes:
         task: what is done with them.
         notice: nothing.
+        period: the number of sentences.
     """
 
     notice = ""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.task = Translation()
+        self.period = len(pairs)
         self._pairs = pairs
 
     def inputs(self, artifact: Artifact) -> Callable[[int], Words]:
-        """Return a function from a request's number to its sentence."""
-        samples = [self.task.sample(pair.english, artifact) for pair in self._pairs]
-        return lambda index: samples[index % len(samples)]
+        """Return a function from a request's number to its sentence. It raises for one that the network can't take.
+
+        Raises:
+            SupernetError: if the network can take none of them.
+        """
+        samples = [self._sample(pair.english, artifact) for pair in self._pairs]
+        refused = [sample for sample in samples if isinstance(sample, SupernetError)]
+        if len(refused) == len(samples):
+            raise refused[0]
+
+        def of(index: int) -> Words:
+            sample = samples[index % len(samples)]
+            if isinstance(sample, SupernetError):
+                raise sample
+            return sample
+
+        return of
+
+    def _sample(self, sentence: str, artifact: Artifact) -> Words | SupernetError:
+        # One bad sentence of many costs its own requests only.
+        try:
+            return self.task.sample(sentence, artifact)
+        except SupernetError as error:
+            return error
 
     def score(self, index: int, output: Output) -> float | None:
         """Return the credit of the output of request `index`; None where its sentence has no translation."""
@@ -148,7 +171,5 @@ def _own(path: Path, what: str) -> list[Pair]:
 
 _TASK = Translation()
 
-TRANSLATION = LabelledInputs(
-    task=_TASK, stream=_stream, stored=_stored, labelled=_labelled, has_own=True, stream_length=corpus.REPORTED_PAIRS
-)
+TRANSLATION = LabelledInputs(task=_TASK, stream=_stream, stored=_stored, labelled=_labelled, has_own=True)
 """The inputs of the task of translation: held-out sentences where the user gives none."""

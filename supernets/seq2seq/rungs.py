@@ -10,7 +10,7 @@ from supernets.seq2seq.space import Space, Transformer
 def ladder(space: Space) -> dict[str, Transformer]:
     """Return sub-networks between the space's ends, by identifier, smallest first, with layers all alike.
 
-    Both widths grow together, and heads with them; feed-forward parts and decoder layers grow in turns.
+    Both widths grow together, and heads with them. All but the smallest have two decoder layers at least.
     """
 
     def point(width: int, ffn: int, layers: int) -> Transformer:
@@ -29,7 +29,8 @@ def ladder(space: Space) -> dict[str, Transformer]:
             )
         )
 
-    ffns = space.ffns
-    points = [point(width, ffn, layers) for width in space.widths for ffn, layers in ((ffns[0], 1), (ffns[1], 2))]
-    wide = [point(space.widths[-1], ffns[-1], layers) for layers in space.decoder_layers[-2:]]
-    return {space.id(architecture): architecture for architecture in (*points, *wide)}
+    ffns, layers = space.ffns, space.decoder_layers
+    points = [point(space.widths[0], ffns[0], layers[0])]
+    points += [point(width, ffns[1], layers[1]) for width in space.widths]
+    points += [point(space.widths[-1], ffns[-1], count) for count in layers[-2:]]
+    return {space.id(architecture): architecture for architecture in points}

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from supernets.seq2seq.static import StaticSeq2Seq
 
 TASK = "translation"
-_STEP = 1.15
-"""A rung has so many times the multiply-accumulates of the one below it, or it would hardly be slower."""
 _SENTENCE = 20
 """Sub-words of the sentence, and of its translation, that `SubNet.macs_m` is of: the median of the corpus is 19."""
 
@@ -56,11 +54,7 @@ class Translator(Supernet):
         brought = self._brought()
         if brought is not None:
             return brought
-        chosen: list[SubNet] = []
-        for subnet in sorted(map(self.subnet, ladder(self.space).values()), key=lambda subnet: subnet.macs_m):
-            if not chosen or subnet.macs_m >= _STEP * chosen[-1].macs_m:
-                chosen.append(subnet)
-        return tuple(chosen)
+        return tuple(map(self.subnet, ladder(self.space).values()))
 
     def subnet(self, architecture: Transformer) -> SubNet:
         """Return a sub-network of the space, whose accuracy is not known.

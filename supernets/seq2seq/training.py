@@ -2,7 +2,8 @@
 
 - First the largest network trains alone, since nothing can learn from it before it has learned.
 - Then comes the sandwich rule with in-place distillation (US-Nets, arXiv 1903.05134): each update trains the largest
-  network on the translations, and the smallest or a random one, in turns, on the largest's answers.
+  network on the translations, and smaller ones, its *students*, on its answers. US-Nets takes the smallest and random
+  ones. Here most are rungs of the ladder, since a random network is hardly ever like one of them.
 
 Several processes of one thread each share an update: each has a batch of its own, and all take the average of their
 gradients. Two threads of one process would wait for each other at every product, which on a busy machine makes a step
@@ -31,7 +32,8 @@ from torch import Tensor
 from supernets.errors import SupernetError
 from supernets.seq2seq.batches import Batch
 from supernets.seq2seq.elastic import Dropout, ElasticSeq2Seq
-from supernets.seq2seq.space import Space
+from supernets.seq2seq.rungs import ladder
+from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
 
 
@@ -50,6 +52,8 @@ class Recipe:
         smoothing: label smoothing.
         dropout: share of channels dropped in the largest network; a student drops half as many.
         averaging: weight of the past in the running average of the weights.
+        students: students of each process in an update.
+        on_ladder: share of the students that are rungs of the ladder; the others are random networks of the space.
     """
 
     seed: int = 0
@@ -62,6 +66,8 @@ class Recipe:
     smoothing: float = 0.1
     dropout: float = 0.2
     averaging: float = 0.999
+    students: int = 2
+    on_ladder: float = 0.75
 
     def lr(self, update: int, cooling: Cooling | None) -> float:
         """Return the learning rate of an update."""
@@ -139,6 +145,7 @@ class Trainer:
     progress: Progress = field(default_factory=Progress, init=False)
     _shared: Tensor = field(init=False)
     _drops: tuple[Dropout, ...] = field(init=False)
+    _rungs: tuple[Transformer, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         torch.manual_seed(self.recipe.seed)
@@ -149,6 +156,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(parameters, betas=(0.9, 0.98), weight_decay=decay, fused=True)
         entries = 4 * self.recipe.batch_words * self.space.ffns[-1]
         self._drops = tuple(Dropout(self.recipe.dropout / part, self.rank, entries) for part in (1, 2))
+        self._rungs = tuple(ladder(self.space).values())[:-1]  # the largest teaches
         # All gradients lie in one tensor, so that one reduction averages them; its last four entries are figures.
         self._shared = torch.zeros(sum(p.numel() for p in parameters) + 4)
         start = 0
@@ -165,7 +173,8 @@ class Trainer:
             stop: True if this process is asked to stop.
 
         Returns:
-            The largest network's loss, the student's (0 while there is none), and True if any process is asked to stop.
+            The largest network's loss, the students' mean (0 while there are none), and True if any process is asked to
+            stop.
         """
         recipe, done = self.recipe, self.progress
         # Seeded in each update, so that dropout does not depend on where a run was stopped.
@@ -206,12 +215,15 @@ class Trainer:
         words = batch.labels.flatten() != PAD
         answers = logits.detach().flatten(0, 1)[words].softmax(dim=1)
         rng = np.random.default_rng([recipe.seed, update, self.rank])
-        small = (update + self.rank) % 2 == 0
-        architecture = self.space.smallest if small else self.space.random(rng)
-        logits = net(batch.source, batch.target, architecture, self._drops[1]).flatten(0, 1)[words]
-        student = F.cross_entropy(logits, answers)
-        torch.autograd.backward(student)
-        return float(loss.detach()), float(student.detach())
+        losses = []
+        for _ in range(recipe.students):
+            on_ladder = rng.random() < recipe.on_ladder
+            architecture = self._rungs[rng.integers(len(self._rungs))] if on_ladder else self.space.random(rng)
+            logits = net(batch.source, batch.target, architecture, self._drops[1]).flatten(0, 1)[words]
+            student = F.cross_entropy(logits, answers)
+            torch.autograd.backward(student)
+            losses.append(float(student.detach()))
+        return float(loss.detach()), sum(losses) / len(losses)
 
     def save(self, path: Path) -> None:
         """Write a new file and rename it, so that a kill leaves the old file whole."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -159,6 +160,7 @@ class Numbers:
 
     broken: Collection[int] = ()
     unlabelled: Collection[int] = ()
+    period: ClassVar[None] = None
 
     def inputs(self, artifact: Artifact) -> Callable[[int], np.ndarray]:
         def of(index: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class Words:
     words: Sequence[object] = ("tree", "oak")
     labels: Sequence[str] | None = ("aaaa", "aaa")
     notice: str = ""
+    period: ClassVar[None] = None
 
     @property
     def task(self) -> WordTask:

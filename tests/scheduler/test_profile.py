@@ -77,3 +77,22 @@ def test_the_shortest_times_are_apart_by_kind_and_by_memory_share():
     ]
     profile = replace(profile_of(times[0]), rungs=tuple(profile_of(time).rungs[0] for time in times))
     assert profile.shortest_ms() == {("cpu", None): 4.0, ("cpu", 0.8): 9.0, ("gpu", None): 2.0}
+
+
+def test_the_samples_of_a_stream_of_other_sizes_are_those_that_a_profile_of_it_would_have():
+    short, long = (2.0, 3.0, 4.0), tuple(20 + 0.1 * place for place in range(300))
+    residuals = tuple(0.9 + 0.002 * place for place in range(101))
+    measured = profile_of(sized_time(1.0, 2.0, short, residuals), short)
+    (time,) = measured.of_sizes(long).rungs[0].times
+    direct = sized_time(1.0, 2.0, long, residuals)
+    assert len(time.samples_ms) == len(measured.rungs[0].times[0].samples_ms)
+    assert list(time.samples_ms) == sorted(time.samples_ms)
+    for share in (0.05, 0.5, 0.95, 0.99):
+        assert time.quantile_ms(share) == pytest.approx(direct.quantile_ms(share), rel=0.01)
+    assert (time.base_ms, time.per_size_ms, time.residuals) == (direct.base_ms, direct.per_size_ms, direct.residuals)
+    assert measured.of_sizes(long).sizes == long
+
+
+def test_a_profile_without_sizes_is_the_same_for_all_streams():
+    profile = profile_of(ServiceTime(kind="cpu", cores=1, samples_ms=(1.0, 2.0)))
+    assert profile.of_sizes((3.0, 4.0)) is profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from soak.sampling import Sample, look
 
 ROOT = Path(__file__).parents[2]
 MIX = Path(__file__).with_name("soak_mix.py")
+
+_PR_SET_THP_DISABLE = 41  # linux/prctl.h
 
 _START_S = 600.0
 """Longest wait for the run to begin, on a machine that does much else."""
@@ -61,6 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
 def _soak(seconds: float, every_s: float, out: Path) -> tuple[list[Sample], int]:
     """Run the mix, and return the samples of its processes while it ran, and its exit code."""
     samples = []
+    _do_without_huge_pages()
     with (out / "stdout.json").open("w") as stdout, (out / "stderr.txt").open("w") as stderr:
         run = subprocess.Popen(
             [COMMAND, "run", MIX, "--json", "--out", out / "run", "--share"],
@@ -82,6 +86,16 @@ def _soak(seconds: float, every_s: float, out: Path) -> tuple[list[Sample], int]
             run.terminate()
             run.wait()
             raise
+
+
+def _do_without_huge_pages() -> None:
+    """Have this process and those that it starts use small pages of memory alone.
+
+    Where a process has asked for huge pages, the kernel looks for parts of them in the background, and fills a page
+    up when it finds some. So a process would take up to 2 MB at once, at any time, without having asked for anything.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_THP_DISABLE, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_THP_DISABLE)")
 
 
 def _clock_of(run: subprocess.Popen[bytes]) -> BoardClock | None:

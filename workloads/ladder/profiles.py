@@ -15,11 +15,14 @@ from actors.core_kinds import fastest_first
 from actors.executor.client import ExecutorError, ExecutorLostError
 from actors.network_times import NOISE, Examples, examples_of
 from actors.profiling import Ladder, profile_gpu, profile_ladder
+from actors.sizes import size_of
 from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
 from supernets.catalog import inputs_of
+from supernets.errors import SupernetError
+from supernets.task import Source
 from workloads.ladder.checks import check_app, runs_on_gpu
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
@@ -95,10 +98,25 @@ def examples_for(supernet: str | Family, ladder: Ladder) -> Examples:
     Raises:
         supernets.SupernetError: if the networks can't take them, as some with random weights can't.
     """
-    inputs = inputs_of(None if isinstance(supernet, Family) else supernet)
-    if inputs.stream_length is None:
-        return NOISE
-    return examples_of(inputs.stream(0), ladder[0][0], inputs.stream_length)
+    stream = inputs_of(None if isinstance(supernet, Family) else supernet).stream(0)
+    return NOISE if stream.period is None else examples_of(stream, ladder[0][0], stream.period)
+
+
+def of_source(profile: Profile, source: Source, ladder: Ladder) -> Profile:
+    """Return a ladder's profile with the sizes of a source's own requests, where they are known beforehand.
+
+    Raises:
+        supernets.SupernetError: if the networks can take none of its requests.
+    """
+    if source.period is None or profile.sizes == (1.0,):
+        return profile
+    inputs, sizes = source.inputs(ladder[0][0]), []
+    for index in range(source.period):
+        try:
+            sizes.append(size_of(source.task, inputs(index)))
+        except SupernetError:  # a request that will fail, and take hardly any time
+            sizes.append(1.0)
+    return profile.of_sizes(sizes)
 
 
 def profile_board(

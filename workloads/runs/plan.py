@@ -25,7 +25,7 @@ from supernets.task import Source
 from workloads.ladder.checks import check_app
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
-from workloads.ladder.profiles import devices_of, examples_for, profile_board, where_measured
+from workloads.ladder.profiles import devices_of, examples_for, of_source, profile_board, where_measured
 from workloads.mix.app import App
 from workloads.mix.arrivals import External
 from workloads.mix.mix import Mix, Presence
@@ -169,7 +169,9 @@ def plan_run(
         presence.app.name: AppPlan(
             presence=presence,
             ladder=ladders[presence.app.supernet],
-            profile=profiles[presence.app.supernet],
+            profile=of_source(
+                profiles[presence.app.supernet], inputs[presence.app.name], ladders[presence.app.supernet]
+            ),
             source=inputs[presence.app.name],
         )
         for presence in mix.all_apps()

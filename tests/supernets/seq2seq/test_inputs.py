@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 def test_the_stream_is_the_same_for_every_seed_and_begins_anew(artifact: Artifact) -> None:
     of, of_another = (TRANSLATION.stream(seed).inputs(artifact) for seed in (0, 7))
-    length = TRANSLATION.stream_length
+    length = TRANSLATION.stream(0).period
     assert length == len(corpus.read(corpus.REPORTED))
     for index in (0, 1, length - 1):
         np.testing.assert_array_equal(of(index), of_another(index))
@@ -46,6 +47,19 @@ def test_a_file_of_the_users_is_read_with_and_without_translations(artifact: Art
     assert source.score(1, right) is None
     with pytest.raises(SupernetError, match=r"--data .*: sentence 2 has no translation; give one sentence a line"):
         TRANSLATION.labelled(str(file), "--data", held_out=True)
+
+
+def test_a_sentence_that_can_not_be_taken_costs_its_own_requests_only(artifact: Artifact, tmp_path: Path) -> None:
+    file = tmp_path / "lines.txt"
+    file.write_text("Open the file.\n\u4e2d\n", encoding="utf-8")
+    source = TRANSLATION.stored(str(file), 0)
+    samples = source.inputs(artifact)
+    np.testing.assert_array_equal(samples(2), source.adapt("Open the file.", artifact))
+    with pytest.raises(SupernetError, match="has characters that the vocabulary lacks"):
+        samples(3)
+    # A network that can take none of them is refused at once.
+    with pytest.raises(SupernetError, match="random weights, which go with no vocabulary"):
+        source.inputs(replace(artifact, parts=()))
 
 
 @pytest.mark.parametrize(
