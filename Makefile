@@ -10,6 +10,10 @@ FUZZ_SECONDS ?= 3600
 SOAK_SECONDS ?= 3600
 FAULTS ?= 10000
 POLICIES := joint schedutil floor+schedutil
+SUPERNET ?= ofa-plates
+
+MAKE_ofa-plates := MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
+MAKE_translator-en-de := $(BIN)/python -m supernets.seq2seq.make_weights
 
 .PHONY: run test kernel-test lint fuzz faults soak bench mutants weights lock clean
 .DELETE_ON_ERROR:
@@ -44,8 +48,9 @@ bench: $(STAMP)  ## every benchmark, its peers in the same run; figures go to bu
 mutants: $(STAMP)  ## changes the core modules in 100 small ways and counts which their tests notice; about half an hour
 	$(BIN)/python -m benchmarks.mutants
 
-weights: $(STAMP)  ## trains ofa-plates again from nothing, in at most two hours on two cores; resumable
-	MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
+weights: $(STAMP)  ## trains SUPERNET again from nothing; resumable. ofa-plates, at most two hours on two cores, or translator-en-de
+	$(if $(MAKE_$(SUPERNET)),,$(error SUPERNET=$(SUPERNET) is not trained here; take ofa-plates or translator-en-de))
+	$(MAKE_$(SUPERNET)) $(ARGS)
 
 lock: $(STAMP)  ## writes requirements.lock: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
 	$(BIN)/uv pip compile pyproject.toml --extra camera --extra images --extra dev --universal --python-version 3.11 \

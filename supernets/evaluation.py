@@ -14,7 +14,7 @@ from supernets.artifact import Artifact
 from supernets.engines.common import Run
 from supernets.errors import SupernetError
 from supernets.outputs import Output
-from supernets.task import Sample, Task
+from supernets.task import CorpusFigure, CorpusTask, Sample, Task
 
 EVALUATED_AT_ONCE = 64
 """Inputs that are made ready together, though each then runs alone: several threads can read them."""
@@ -117,11 +117,13 @@ class AccuracyScore:
         credits: the credit of each answer, 0 to 1.
         top5: number of answers with the right class among the five likeliest; None where labels are no classes.
         capped: number of answers that were cut at their cap.
+        figures: figures over all answers together, where the task has some.
     """
 
     credits: tuple[float, ...]
     top5: int | None = None
     capped: int = 0
+    figures: tuple[CorpusFigure, ...] = ()
 
     @property
     def n(self) -> int:
@@ -162,14 +164,23 @@ def accuracy(
     """
     earned, top5, capped = list[float](), 0, 0
     are_classes = False
+    over_all = data.task.over_all if isinstance(data.task, CorpusTask) else None
+    answers: list[tuple[Output, object]] = []
     for sample, label in data.samples(artifact, limit, seed):
         output = run(sample)
         earned.append(data.task.credit(output, label))
         capped += data.task.capped(output)
         are_classes = isinstance(label, int)
         top5 += are_classes and _is_among_five(output, label)
+        if over_all is not None:
+            answers.append((output, label))
         on_answer(len(earned))
-    return AccuracyScore(credits=tuple(earned), top5=top5 if are_classes else None, capped=capped)
+    return AccuracyScore(
+        credits=tuple(earned),
+        top5=top5 if are_classes else None,
+        capped=capped,
+        figures=over_all(answers) if over_all is not None else (),
+    )
 
 
 def _is_among_five(output: Output, label: object) -> bool:

@@ -206,6 +206,58 @@ def torchvision_points() -> tuple[StaticPoint, ...]:
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HatPoint:
+    """One SubTransformer of HAT, trained from scratch for one piece of hardware.
+
+    Attributes:
+        task: data set and languages, such as `WMT'14 En-De`.
+        hardware: what it was searched for and timed on.
+        latency_ms: time for a source and an output of `HAT_WORDS` sub-words (23 for IWSLT), the mean lengths there.
+        sacrebleu: BLEU of the test set by sacrebleu, whose signature is not published.
+    """
+
+    task: str
+    hardware: str
+    latency_ms: float
+    sacrebleu: float
+
+
+HAT_WORDS = 30
+"""Sub-words of the source, and of the output, with which HAT times networks for WMT (train.py of its repository)."""
+
+
+@cache
+def hat_points() -> tuple[HatPoint, ...]:
+    """Return the published SubTransformers of HAT, fastest first on each hardware.
+
+    Source: the table "Testing" in the README of the hardware-aware-transformers repository (Wang et al., ACL 2020). It
+    names the Raspberry Pi for the five of WMT'14 En-Fr from 69.3 ms on; their files are called titanxp, and so are they
+    here.
+    """
+    return tuple(
+        HatPoint(
+            task=row["task"],
+            hardware=row["hardware"],
+            latency_ms=float(row["latency_ms"]),
+            sacrebleu=float(row["sacrebleu"]),
+        )
+        for row in _rows("hat_subtransformers.csv")
+    )
+
+
+DYNAMIC_HAT_MS = {"CPU": (2900.0, 7310.0), "GPU": (356.0, 1526.0)}
+"""Range of latency of Dynamic-HAT's sub-networks on Jetson Nano, in its reduced space (arXiv 2107.08199, abstract)."""
+
+DYNAMIC_HAT_SWITCH_MS = 1000.0
+"""Dynamic-HAT changes its sub-network in less than this on Jetson Nano (same abstract)."""
+
+DYNAMIC_HAT_LOSS = 0.015
+"""Share of BLEU that its sub-networks lose with inherited weights, at most, against ones that are trained again.
+
+The abstract says "<1.5%", and not whether these are per cent of the score."""
+
+
 def _rows(file: str) -> list[dict[str, str]]:
     with open(_DATA / file, encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from supernets import weights_file
+from supernets.artifact import PRECISIONS
 from supernets.errors import BROKEN, SupernetError, known_options
 from supernets.subnet import SubNet
 
@@ -34,10 +35,13 @@ class Supernet(ABC):
 
     Attributes:
         weights_source: `shipped`, `given` or `random`.
+        precisions: number formats that its sub-networks can be exported for, some of `supernets.artifact.PRECISIONS`.
 
     Raises:
         SupernetError: if a file is missing, can't be read, or the ladder was made with other weights.
     """
+
+    precisions: tuple[str, ...] = PRECISIONS
 
     def __init__(
         self, name: str, task: str, weights: Path | None, source: str, ladder_file: Path | None = None

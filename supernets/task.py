@@ -11,8 +11,9 @@ own: those of pictures are in `supernets.pictures`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from supernets.artifact import Artifact
 from supernets.outputs import Output
@@ -63,6 +64,32 @@ class Task(Protocol):
         Raises:
             SupernetError: for a label that no output can be compared with.
         """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CorpusFigure:
+    """A figure of how good all answers are together. It is no mean of credits, so no single answer has one.
+
+    Attributes:
+        name: its name, such as `corpus BLEU`.
+        value: the figure; None where it is not known.
+        signature: how it was counted, in the words of those who count it; None where it is not known.
+        why_unknown: the reason, and the fix; empty where it is known.
+    """
+
+    name: str
+    value: float | None
+    signature: str | None = None
+    why_unknown: str = ""
+
+
+@runtime_checkable
+class CorpusTask(Task, Protocol):
+    """A task with figures over all answers, beside their credits."""
+
+    def over_all(self, answers: Sequence[tuple[Output, object]]) -> tuple[CorpusFigure, ...]:
+        """Return the figures of some outputs, each with its label."""
         ...
 
 

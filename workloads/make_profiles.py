@@ -1,8 +1,9 @@
-"""Makes the packaged profiles: `python -m workloads.make_profiles [--measure]`.
+"""Makes the packaged profiles: `python -m workloads.make_profiles [--measure SUPERNET]`.
 
 Profiles of published ladders are made from published figures and from the packaged `ofa-plates`, so anyone gets the
-same files. With `--measure`, `ofa-plates` is measured instead, on this machine, which should be a quiet one; profiles
-of published ladders then have to be made anew. Nothing imports this module at run time.
+same files. With `--measure`, a supernet that comes with weights is measured instead, on this machine, which should be a
+quiet one; after `ofa-plates`, profiles of published ladders have to be made anew. Nothing imports this module at run
+time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from scheduler.profile import Profile, RungProfile, ServiceTime
 from supernets import published
 from supernets.ofa.spaces import SPACES
 from supernets.published import PublishedLadder
+from supernets.seq2seq.space import TRANSLATOR
 from workloads.ladder.ladders import ladder_of
+from workloads.ladder.profiles import examples_for
 
 PROFILES = Path(actors.__file__).parent / "profiles"
 XAVIER = "jetson-xavier-nx"
@@ -50,21 +53,21 @@ Point = tuple[str, float, float]
 def main() -> None:
     """Write the profiles of published ladders, or the measured one, into the package."""
     parser = argparse.ArgumentParser(description="Make the packaged profiles, from published figures.")
-    parser.add_argument("--measure", action="store_true", help=f"Measure {_MEASURED} on this machine instead.")
-    if parser.parse_args().measure:
-        measure_plates(PROFILES)
+    parser.add_argument("--measure", choices=(_MEASURED, TRANSLATOR.name), help="Measure it on this machine instead.")
+    if measured := parser.parse_args().measure:
+        measure_own(measured, PROFILES)
     else:
         write_published(PROFILES)
 
 
-def measure_plates(folder: Path) -> None:
-    """Measure `ofa-plates` on one and on two cores of this machine; this takes some ten seconds."""
+def measure_own(name: str, folder: Path) -> None:
+    """Measure a supernet that comes with weights on one and on two cores of this machine; this takes a minute."""
     here = sorted(os.sched_getaffinity(0))
     cpus_by_cores = {cores: tuple(here[:cores]) for cores in (1, 2)}
-    ladder = ladder_of(_MEASURED, None, lambda what, done, total: None)
-    profile = profile_ladder(_MEASURED, ladder, cpus_by_cores, fresh=True)
+    ladder = ladder_of(name, None, lambda what, done, total: None)
+    profile = profile_ladder(name, ladder, cpus_by_cores, fresh=True, examples=examples_for(name, ladder))
     source = f"gearshift on {profile.machine}, {len(here)} CPUs; undisturbed inferences, thinned to quantiles"
-    write_packaged_profile(profile, folder / f"{_MEASURED}.json", source=source)
+    write_packaged_profile(profile, folder / f"{name}.json", source=source)
 
 
 def write_published(folder: Path) -> None:

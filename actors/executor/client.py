@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -170,8 +170,12 @@ class RemoteNetwork:
         self._client = client
         self._bound_s = bound_s
 
-    def __call__(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def __call__(self, x: NDArray[np.float32], stop: Callable[[], bool] | None = None) -> NDArray[np.float32]:
         """Return the network's output for one input of `artifact.input_shape`.
+
+        Args:
+            x: the input.
+            stop: never asked; what has begun in an executor runs to its end there.
 
         Raises:
             ValueError: if the input has another shape.

@@ -67,25 +67,30 @@ class RequestQueue:
     """A queue of at most `bound` requests, first in, first out. A rule says which request is dropped.
 
     - `late`: the head, once its deadline has passed. If the queue is full and its head is not late, the newcomer is
-      turned away. This rule never drops a waiting request that can still be on time.
+      turned away. Where times depend on the size, also a head that is about to be served and could not be on time any
+      more in the least time that the profile knows for its size: with 50 ms left, one that takes 60 at least. So this
+      rule never drops a waiting request that can still be on time, as far as the profile knows.
     - `oldest`: the head of a full queue, when a newcomer arrives.
     - `newest`: a newcomer to a full queue.
 
     Args:
         bound: how many requests may wait at most, at least 1.
         rule: one of `DROP_RULES`.
+        renews: True for a closed loop. None of its requests is dropped for its size: the next one would come at once
+            and go at once, without end.
 
     Raises:
         ValueError: for another rule or a bound below 1.
     """
 
-    def __init__(self, bound: int, rule: str) -> None:
+    def __init__(self, bound: int, rule: str, *, renews: bool = False) -> None:
         if rule not in DROP_RULES:
             raise ValueError(f"drop must be one of {', '.join(DROP_RULES)}, not {rule!r}")
         if bound < 1:
             raise ValueError(f"the queue's bound must be at least 1, not {bound!r}")
         self._bound = bound
         self._rule = rule
+        self._by_size = rule == "late" and not renews
         self._waiting: deque[Request] = deque()
 
     def __len__(self) -> int:
@@ -112,6 +117,17 @@ class RequestQueue:
         while self.expires_s <= now_s:
             drops.append(Drop(self._waiting.popleft(), now_s))
         return drops
+
+    def give_up_hopeless(self, now_s: float, least_s: float) -> list[Drop]:
+        """Drop the head, which is about to be served, if the rule is `late` and its deadline comes before its end.
+
+        Args:
+            now_s: when it would get its cores, board time.
+            least_s: the least time that its service takes, 0 where that is unknown; see `actors.requests.least_time`.
+        """
+        if not (self._by_size and least_s > 0 and now_s + least_s > self._waiting[0].deadline_s):
+            return []
+        return [Drop(self._waiting.popleft(), now_s)]
 
     @property
     def expires_s(self) -> float:

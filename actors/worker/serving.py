@@ -18,6 +18,7 @@ from actors.executor.underway import Hang
 from actors.ledger.lease import Lease
 from actors.ledger.ledger import BoardLedger
 from actors.requests.draws import Draws
+from actors.requests.least_time import least_service_s
 from actors.requests.queue import Request
 from actors.sizes import size_of, work_of
 from actors.worker.gearbox import Gearbox, Ready
@@ -28,6 +29,7 @@ from scheduler.messages import Activate
 from scheduler.profile import ServiceTime
 from scheduler.request_clock import Timing
 from scheduler.views import Gear
+from supernets.engines import StoppedError
 from supernets.outputs import Output
 from supernets.task import Sample, Source
 
@@ -102,6 +104,10 @@ class Engaged:
         if self.board_unit.kind != "cpu":
             return math.inf
         return max(self.time.samples_ms[-1], self.time.samples_at_ms(size)[-1])
+
+    def least_s(self, fetched: Fetched) -> float:
+        """Return the least time in which a request can be served; 0 where that is unknown, or it has no input."""
+        return 0.0 if fetched.x is None else least_service_s(self.time, self.board_unit, fetched.size)
 
     def timing(self, request: Request, size: float, *, behind: Request | None) -> Timing:
         """Return what the clock of a request of a size depends on, with the request behind it."""
@@ -178,7 +184,7 @@ class Served:
         lease: the lease by which it held its cores.
         progress_ms: its progress while it ran, as the ledger counts it; None where clocks can't be set.
         size: the request's size.
-        output: output of the network; None if it failed.
+        output: output of the network; None if it failed or was given up.
         error: what its inference raised, as text; None if it succeeded.
         hang: what was seen of its executor, which was killed since this request hung there; None otherwise.
     """
@@ -254,16 +260,21 @@ class RequestServer:
 
         For example, a draw of 20 ms at half the top clock keeps the cores for 40 ms.
 
+        A network that makes its output step by step is given up between two steps, any other runs to its end.
+
         Args:
             fetched: the request with its input.
             engaged: the gear in which it runs.
             lease: its cores.
-            give_up: asked now and then while the cores are only kept; True ends that early.
+            give_up: asked before each step of the network, and now and then while the cores are only kept; True ends
+                the service early.
         """
         assert fetched.x is not None
         request, output, error, hang = fetched.request, None, None, None
         try:
-            output = engaged.ready.run(fetched.x)
+            output = engaged.ready.run(fetched.x, give_up)
+        except StoppedError as raised:  # nobody's fault, so none is counted
+            error = str(raised)
         except ExecutorHungError as raised:
             error, hang = self._tally.error("network", raised, request), raised.hang
         except Exception as raised:  # an engine may raise anything, and it costs this request only

@@ -21,7 +21,7 @@ def take_over(spec: WorkerSpec, resume_from_s: float | None) -> tuple[Intake, Ta
         spec: what the worker serves.
         resume_from_s: board time from which a successor goes on; None for the first worker of the application.
     """
-    queue = RequestQueue(spec.queue_bound, spec.drop)
+    queue = RequestQueue(spec.queue_bound, spec.drop, renews=spec.saturate)
     path = Path(spec.records_path)
     if resume_from_s is None:
         return Intake(arrivals_s=spec.arrivals_s, segments=spec.segments, queue=queue), Tally(path)

@@ -245,7 +245,7 @@ class Worker:
         return self._over
 
     def stop(self) -> None:
-        """End as soon as the network that runs now returns, and free everything; requests that are left get no end."""
+        """End before the next step of what runs now, or when it returns, and free all; requests left get no end."""
         if self._stopped:
             return
         self._stopped = True
@@ -360,13 +360,15 @@ class Worker:
         return self._look() != (request, engaged) or self._ends(request)
 
     def _claim(self, fetched: Fetched, engaged: Engaged) -> Timing | None:
-        """Take the request out of the queue; return None if it or the gear changed during the wait for it."""
+        """Take the request out of the queue; return None if it was dropped, or the gear changed, meanwhile or now."""
         request, timing = fetched.request, None
         with self._lock:
-            drops = self._admit()
-            if self._intake.queue.head is request and self._engaged is engaged and not self._ends(request):
-                self._intake.queue.pop()
-                timing = engaged.timing(request, fetched.size, behind=self._intake.queue.head)
+            drops, queue = self._admit(), self._intake.queue
+            if queue.head is request and self._engaged is engaged and not self._ends(request):
+                drops += queue.give_up_hopeless(self._clock.now_s(), engaged.least_s(fetched))
+                if queue.head is request:
+                    queue.pop()
+                    timing = engaged.timing(request, fetched.size, behind=queue.head)
         self._settle(drops)
         return timing
 

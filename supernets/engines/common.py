@@ -45,8 +45,17 @@ class PreparedNetwork(Protocol):
         """Memory in 10⁶ bytes that it takes and that no other prepared network shares."""
         ...
 
-    def __call__(self, x: NDArray[Any]) -> Output:
-        """Return the network's output for one input that fits `Artifact.input_shape`."""
+    def __call__(self, x: NDArray[Any], stop: Stop | None = None) -> Output:
+        """Return the network's output for one input that fits `Artifact.input_shape`.
+
+        Args:
+            x: the input.
+            stop: asked before each step of a network that makes its output step by step. Others run to their end:
+                all of a user's own models, and whatever runs in a GPU's executor.
+
+        Raises:
+            StoppedError: if `stop` ended the run.
+        """
         ...
 
 

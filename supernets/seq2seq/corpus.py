@@ -51,6 +51,9 @@ REPORTED = Path(__file__).parent / "held_out" / "sentences.tsv"
 
 REPORTED_PAIRS = 1000
 
+TRAINING, ABOUT = "training.tsv", "corpus.json"
+"""Files that are written: the pairs to learn from, and last of all the packages with their versions."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write(options.dir / f"{name}.tsv", pairs)
     vocabulary.train(corpus.training, options.dir / vocabulary.FILE, options.vocabulary)
     about = {"packages": versions, "pairs": {name: len(pairs) for name, pairs in parts.items()}}
-    (options.dir / "corpus.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    (options.dir / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     for name, pairs in parts.items():
         words = sum(len(pair.english.split()) for pair in pairs)
         print(f"{name:10} {len(pairs):6} pairs {words:7} English words {len({p.file for p in pairs}):5} files")

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -114,19 +114,29 @@ def cpu_ms(nets: Sequence[StaticSeq2Seq], words: SentencePieceProcessor, texts: 
     return [1000 * each / len(texts) for each in spent]
 
 
-def read_average(path: Path, space: Space) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of a checkpoint.
+def read_checkpoint(path: Path, space: Space) -> dict[str, Any]:
+    """Return a checkpoint: its averaged weights under `average`, and under `progress` how far the training went.
 
     Raises:
         SupernetError: if it is missing, or of another space.
     """
     if not path.exists():
         raise SupernetError(f"{path} is missing; train first")
-    saved = torch.load(path, weights_only=True)
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
     if saved["space"] != space.name:
         raise SupernetError(f"{path} is a checkpoint of {saved['space']!r}, not of {space.name!r}")
-    state: dict[str, torch.Tensor] = saved["average"]
+    return saved
+
+
+def read_average(path: Path, space: Space) -> dict[str, torch.Tensor]:
+    """Return the averaged weights of a checkpoint, and print how far the training went.
+
+    Raises:
+        SupernetError: if it is missing, or of another space.
+    """
+    saved = read_checkpoint(path, space)
     print(f"{path}: {saved['progress']}")
+    state: dict[str, torch.Tensor] = saved["average"]
     return state
 
 

@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"sub-network {options.subnet!r} is not on the ladder; take one of {', '.join(rungs)}")
     state, recipe = read_average(options.dir / options.checkpoint, TRANSLATOR), Recipe()
     words = vocabulary.load(options.dir / vocabulary.FILE)
-    coded = batches.encode_pairs(words, corpus.read(options.dir / "training.tsv"), TRANSLATOR.longest)
+    coded = batches.encode_pairs(words, corpus.read(options.dir / corpus.TRAINING), TRANSLATOR.longest)
     architecture = rungs[options.subnet]
     given = [batch for batch, _ in zip(_batches(coded, recipe), range(options.updates), strict=False)]
     tuned = finetune(TRANSLATOR, state, architecture, recipe, given)

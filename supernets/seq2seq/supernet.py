@@ -40,6 +40,8 @@ class Translator(Supernet):
         ladder_file: ladder file made with those weights; None for the ladder that the weights bring.
     """
 
+    precisions = ("float32",)
+
     def __init__(self, space: Space, weights: Path | None, source: str, ladder_file: Path | None) -> None:
         self.space = space
         super().__init__(space.name, TASK, weights, source, ladder_file)

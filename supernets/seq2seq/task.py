@@ -5,6 +5,7 @@ Knows no torch. sentencepiece is imported when the first sentence comes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from supernets.artifact import Artifact
 from supernets.errors import SupernetError, shown
 from supernets.outputs import Output
 from supernets.seq2seq import vocabulary
+from supernets.seq2seq.bleu import corpus_bleu
 from supernets.seq2seq.chrf import chrf
 from supernets.seq2seq.lengths import cap
 from supernets.seq2seq.vocabulary import END, UNKNOWN
+from supernets.task import CorpusFigure
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -115,6 +118,10 @@ class Translation:
         if not isinstance(label, str):
             raise SupernetError(f"a label must be a right translation, a text, not {shown(label)}")
         return chrf(self.payload(output), label)
+
+    def over_all(self, answers: Sequence[tuple[Output, object]]) -> tuple[CorpusFigure]:
+        """Return the corpus BLEU of some translations, each with a right one."""
+        return (corpus_bleu([self.payload(output) for output, _ in answers], [str(right) for _, right in answers]),)
 
     def _words_of(self, artifact: Artifact) -> SentencePieceProcessor:
         brought = dict(artifact.parts).get("vocabulary")

@@ -1,7 +1,8 @@
 """The command that trains the translator supernet, a piece at a time.
 
-Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`. It goes on from
-its checkpoint, which it writes every few minutes and at the end; SIGTERM and Ctrl-C end it as the end of its time does.
+Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`; or with
+`--updates N`, to end at a number of updates whatever the time. It goes on from its checkpoint, which it writes every
+few minutes and at the end; SIGTERM and Ctrl-C end it as the end of its time does.
 Last of all, `--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the
 checkpoint as it is, so that a longer training can go on from there. Losses and qualities are added to CSV files beside
 the file that is written.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import math
 import os
 import signal
 import time
@@ -37,7 +39,8 @@ from supernets.seq2seq.training import Cooling, Recipe, Trainer
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
 
-_CHECKPOINT, _COOLED = "checkpoint.pt", "cooled.pt"
+CHECKPOINT, COOLED = "checkpoint.pt", "cooled.pt"
+"""Files of the directory: where the training stands, and the end of a training that has cooled down."""
 _SAVE_EVERY_S = 240
 _LOG_EVERY = 25
 _VALIDATE_EVERY = 500
@@ -49,21 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train for some time."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir", type=Path, default=Path("build/translator"), help="the corpus and all that is written")
-    parser.add_argument("--seconds", type=float, required=True, help="length of this piece")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="length of this piece")
+    parser.add_argument("--updates", type=int, metavar="N", help="end as soon as there have been N updates in all")
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--cool-down", type=int, metavar="UPDATES", help="end the training with as many updates")
     options = parser.parse_args(arguments)
+    if options.seconds == math.inf and options.updates is None and options.cool_down is None:
+        parser.error("a training without --cool-down does not end by itself: give --seconds or --updates")
     if not (options.dir / vocabulary.FILE).exists():
         raise SystemExit(f"{options.dir} holds no corpus; run `python -m supernets.seq2seq.corpus` first")
-    if options.cool_down is not None and not any((options.dir / name).exists() for name in (_CHECKPOINT, _COOLED)):
-        raise SystemExit(f"{options.dir} holds no {_CHECKPOINT} to cool down from; train without --cool-down first")
+    if options.cool_down is not None and not any((options.dir / name).exists() for name in (CHECKPOINT, COOLED)):
+        raise SystemExit(f"{options.dir} holds no {CHECKPOINT} to cool down from; train without --cool-down first")
     (options.dir / "rendezvous").unlink(missing_ok=True)
     # Processes of one machine find each other without a network.
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     until = time.monotonic() + options.seconds
     context = mp.get_context("spawn")
     workers = [
-        context.Process(target=_train, args=(rank, options.processes, options.dir, until, options.cool_down))
+        context.Process(
+            target=_train, args=(rank, options.processes, options.dir, until, options.updates, options.cool_down)
+        )
         for rank in range(options.processes)
     ]
     for worker in workers:
@@ -74,16 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for worker in workers:
             worker.terminate()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     for worker in workers:
         worker.join()
+    for number, handler in before.items():
+        signal.signal(number, handler)
     failed = [worker.exitcode for worker in workers if worker.exitcode]
     if failed:
         raise SystemExit(f"a training process ended with code {failed[0]}; run the same command to go on")
 
 
-def _train(rank: int, processes: int, directory: Path, until: float, cool_down: int | None) -> None:
+def _train(
+    rank: int, processes: int, directory: Path, until: float, updates: int | None, cool_down: int | None
+) -> None:
     """Be one of the training's processes."""
     torch.set_num_threads(1)
     parent = parent_process()
@@ -97,10 +108,13 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
     trainer = Trainer(TRANSLATOR, Recipe(), rank, processes)
     checkpoint = _resume(trainer, directory, cool_down)
     if trainer.progress.cooled:
-        print(f"{checkpoint} has cooled down already; remove it to cool down from {_CHECKPOINT} anew")
+        print(f"{checkpoint} has cooled down already; remove it to cool down from {CHECKPOINT} anew")
+        return
+    if updates is not None and trainer.progress.update >= updates:
+        print(f"{checkpoint} has {trainer.progress.update} updates already")
         return
     words = vocabulary.load(directory / vocabulary.FILE)
-    coded = batches.encode_pairs(words, corpus.read(directory / "training.tsv"), TRANSLATOR.longest)
+    coded = batches.encode_pairs(words, corpus.read(directory / corpus.TRAINING), TRANSLATOR.longest)
     validation = corpus.read(directory / "validation.tsv")[:_VALIDATED]
     saved, spent = time.monotonic(), time.process_time()
     losses: list[tuple[float, float]] = []
@@ -112,7 +126,7 @@ def _train(rank: int, processes: int, directory: Path, until: float, cool_down: 
         loss, student, stopping = trainer.update(batch, now - last_spent, stop)
         losses.append((loss, student))
         done = trainer.progress
-        ended = stopping or done.cooled
+        ended = stopping or done.cooled or done.update == updates
         if done.update % _LOG_EVERY == 0:
             _give_back_memory()
         if rank == 0 and (done.update % _LOG_EVERY == 0 or ended):
@@ -141,7 +155,7 @@ def _give_back_memory() -> None:
 
 def _resume(trainer: Trainer, directory: Path, cool_down: int | None) -> Path:
     """Load the checkpoint to go on from, if any, and return the file to write."""
-    checkpoint, cooled = directory / _CHECKPOINT, directory / _COOLED
+    checkpoint, cooled = directory / CHECKPOINT, directory / COOLED
     if cool_down is None:
         if checkpoint.exists():
             trainer.load(checkpoint)

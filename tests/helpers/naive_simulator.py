@@ -20,6 +20,7 @@ class NaiveApp:
     Attributes:
         cores: names of its cores; the same name is the same core.
         services_ms: times that a request may take at the clock in force, rising, for `Draws` to pick from.
+        sizes: factors on them, by request, and from the first again after the last; None where there are no sizes.
         ends: by request: its status, when it got its cores (s; NaN if never) and when it ended (s).
     """
 
@@ -30,6 +31,7 @@ class NaiveApp:
     drop: str
     cores: frozenset[object]
     services_ms: Sequence[float]
+    sizes: Sequence[float] | None = None
     ends: dict[int, tuple[Status, float, float]] = field(default_factory=dict)
     queue: list[int] = field(default_factory=list)
     arrived: int = 0
@@ -51,6 +53,16 @@ class NaiveApp:
     def asks(self) -> int | None:
         """The request that waits for cores; None if none does."""
         return self.queue[0] if self.running is None and self.queue else None
+
+    def times_ms(self, request: int) -> list[float]:
+        """Return the times that a request of its size may take, rising."""
+        size = 1.0 if self.sizes is None else self.sizes[request % len(self.sizes)]
+        return [size * ms for ms in self.services_ms]
+
+    def is_hopeless(self, request: int, now_s: float) -> bool:
+        """Return True if a request is given up for its size, though it has its cores now."""
+        known = self.drop == "late" and self.sizes is not None
+        return known and now_s + self.times_ms(request)[0] / 1000 > self.deadline_s(request)
 
     def give_up(self, request: int, now_s: float) -> None:
         self.ends[request] = (Status.DROPPED, math.nan, now_s)
@@ -97,14 +109,22 @@ def simulate_naively(apps: Sequence[NaiveApp], *, seed: int, closes_s: float, un
                 closed = True
         # Whose request ends or is dropped makes way for those who wait before it asks for its next one.
         _serve(apps, [app for app, before in zip(apps, asked, strict=True) if app.asks == before], seed, now_s)
-        _serve(apps, apps, seed, now_s)
+        while _serve(apps, apps, seed, now_s):
+            pass  # the request behind one that was given up asks now
 
 
-def _serve(apps: Sequence[NaiveApp], asking: Sequence[NaiveApp], seed: int, now_s: float) -> None:
+def _serve(apps: Sequence[NaiveApp], asking: Sequence[NaiveApp], seed: int, now_s: float) -> bool:
+    """Give free cores to those who ask; return True if a request that had its cores was given up."""
+    given_up = False
     taken = {core for app in apps if app.running is not None for core in app.cores}
     waiting = [app for app in asking if app.asks is not None]
     for app in sorted(waiting, key=lambda app: app.deadline_s(app.queue[0])):
         if not taken & app.cores:
+            if app.is_hopeless(app.queue[0], now_s):
+                app.give_up(app.queue.pop(0), now_s)
+                given_up = True
+                continue
             app.running, app.start_s = app.queue.pop(0), now_s
-            app.end_s = now_s + Draws(seed, app.name).of(app.services_ms, app.running) / 1000
+            app.end_s = now_s + Draws(seed, app.name).of(app.times_ms(app.running), app.running) / 1000
         taken |= app.cores
+    return given_up

@@ -63,6 +63,15 @@ def by_size(profile: Profile, sizes: Sequence[float], base_share: float = 0.3) -
     return replace(profile, rungs=tuple(rungs), sizes=tuple(sizes))
 
 
+def by_mean(ladder: Profile) -> Profile:
+    """Return a profile whose requests take just as long, but whose planner sees their mean alone."""
+    rungs = [
+        replace(rung, times=tuple(replace(time, samples_ms=(time.mean_ms,)) for time in rung.times))
+        for rung in ladder.rungs
+    ]
+    return replace(ladder, rungs=tuple(rungs))
+
+
 _SIZED = ("samples_ms", "base_ms", "per_size_ms", "residuals")
 
 

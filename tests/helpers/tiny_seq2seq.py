@@ -1,13 +1,22 @@
-"""Small spaces of elastic transformers, random networks that do not repeat themselves, and sentences for them."""
+"""Small spaces of elastic transformers, random networks that do not repeat themselves, and sentences for them.
+
+`talker` is a whole supernet: its weights come with a vocabulary, so its networks take texts.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from supernets.built_in import BuiltIn
+from supernets.seq2seq import vocabulary
 from supernets.seq2seq.elastic import ElasticSeq2Seq
+from supernets.seq2seq.inputs import reported
+from supernets.seq2seq.packing import write
 from supernets.seq2seq.space import TRANSLATOR, Space
+from supernets.seq2seq.supernet import Translator
 from supernets.seq2seq.vocabulary import END, PAD
 
 SMALL = replace(
@@ -21,6 +30,7 @@ SMALL = replace(
     cross_layers=(1, 2, 3),
 )
 AS_HAT = replace(SMALL, head_width=None, heads=(2, 4))
+TALKER = replace(SMALL, name="talker", vocabulary=300)
 
 
 def elastic(space: Space) -> ElasticSeq2Seq:
@@ -45,3 +55,20 @@ def sentences(space: Space, lengths: tuple[int, ...], seed: int) -> torch.Tensor
         words[row, length - 1] = END
         words[row, length:] = PAD
     return words
+
+
+def talker() -> BuiltIn:
+    """Return a supernet for the catalog."""
+
+    def opened(weights: Path | None, source: str, ladder_file: Path | None, named_ladder: str | None) -> Translator:
+        return Translator(TALKER, weights, source, ladder_file)
+
+    return BuiltIn(name=TALKER.name, task="translation", open=opened)
+
+
+def talker_weights(directory: Path) -> Path:
+    """Write weights of `talker` at random, with a vocabulary for the held-out sentences; return the file."""
+    words, file = directory / "talker.vocabulary", directory / "talker.safetensors"
+    vocabulary.train(reported(), words, size=TALKER.vocabulary)
+    write(file, TALKER.name, elastic(TALKER).state_dict(), words.read_bytes())
+    return file

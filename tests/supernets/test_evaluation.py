@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from supernets.evaluation import AccuracyScore, LabelledData, accuracy, batched,
 from supernets.pictures.evaluation import PlateData
 from supernets.pictures.inputs import IMAGENET
 from supernets.pictures.tasks import ClassTask, PlateTask
+from supernets.task import CorpusFigure
 
 NETWORK = Artifact(subnet="a", path="a.onnx", input_shape=(1, 2), weights_hash="a")
 
@@ -22,7 +23,7 @@ NETWORK = Artifact(subnet="a", path="a.onnx", input_shape=(1, 2), weights_hash="
 class Dictionary:
     """Words with answers of as many letters as their labels."""
 
-    task = WordTask()
+    task: WordTask = WordTask()
     directory: Path | None = None
     notice = ""
     pairs = (("oak", "aaa"), ("tree", "aa"), ("sycamores", "aaaaaaaa"))
@@ -48,6 +49,22 @@ def test_accuracy_is_the_mean_credit_and_cut_answers_are_counted() -> None:
     assert (score.n, score.right, score.accuracy) == (3, 2, pytest.approx(2.5 / 3))
     assert done == [1, 2, 3]
     assert accuracy(echoed, data, NETWORK, limit=2).credits == (1.0, 0.5)
+
+
+class WordsOverAll(WordTask):
+    """A task with a figure over all answers: the share of distinct ones."""
+
+    def over_all(self, answers: Sequence[tuple[np.ndarray, object]]) -> tuple[CorpusFigure]:
+        said = [self.payload(output) for output, _ in answers]
+        assert [label for _, label in answers] == [label for _, label in Dictionary.pairs]
+        return (CorpusFigure(name="distinct", value=len({*said}) / len(said), signature="v1"),)
+
+
+def test_figures_over_all_answers_are_asked_for_once_where_a_task_has_some() -> None:
+    data = Dictionary()
+    assert accuracy(echoed, data, NETWORK).figures == ()
+    data.task = WordsOverAll()
+    assert accuracy(echoed, data, NETWORK).figures == (CorpusFigure(name="distinct", value=1.0, signature="v1"),)
 
 
 def test_data_in_no_batches_calibrate_no_network() -> None:

@@ -60,3 +60,13 @@ def test_torchvisions_networks_stand_smallest_first() -> None:
     assert (small.network, large.network) == ("small", "large")
     assert small.macs_m < large.macs_m
     assert 0.6 < small.top1 < large.top1 < 0.8
+
+
+def test_hats_networks_stand_fastest_first_and_the_slower_is_the_better() -> None:
+    places = Counter((point.task, point.hardware) for point in published.hat_points())
+    assert (len(places), places.total()) == (8, 44)
+    for place in places:
+        points = [point for point in published.hat_points() if (point.task, point.hardware) == place]
+        for what in ("latency_ms", "sacrebleu"):
+            values = [getattr(point, what) for point in points]
+            assert values == sorted(set(values))

@@ -122,8 +122,8 @@ def accuracy(
     data: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR",
-            help="Folder of held-out labelled data, as the supernet's task lays it out. Default: its own.",
+            metavar="PATH",
+            help="Held-out labelled data: a folder or a file, as the supernet's task has them. Default: its own.",
         ),
     ] = None,
     weights: WeightsOption = None,

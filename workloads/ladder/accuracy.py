@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -87,14 +87,15 @@ class Measured:
         score: credits of its answers.
         before: the sub-network as the ladder has it, with the accuracy published or measured before.
         statistics: its own batch-norm statistics; empty where it has the supernet's.
-        origin: origin of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet.
+        origin: origin of the statistics: `calibrated` just now, its `own`, or `inherited` from the supernet; None where
+            networks of this task have none.
     """
 
     subnet: SubNet
     score: AccuracyScore
     before: SubNet
     statistics: Mapping[str, Tensor]
-    origin: str
+    origin: str | None
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -114,9 +115,15 @@ def measure(
         on_progress: called as inputs are measured.
 
     Raises:
-        SupernetError: for an input that can't be read, or an engine that can't run the networks.
+        SupernetError: for an input that can't be read, a precision that the supernet's networks don't have, or an
+            engine that can't run them.
     """
     threads = len(os.sched_getaffinity(0))
+    if how.precision is not None and how.precision not in net.precisions:
+        raise SupernetError(
+            f"--precision {how.precision!r}: networks of {net.name} compute in {', '.join(net.precisions)}; "
+            "leave it out"
+        )
     for rung in rungs:
         subnet = at_precision(rung, how.precision or rung.precision)
         with TemporaryDirectory() as directory:
@@ -133,7 +140,7 @@ def measure(
             score=score,
             before=rung,
             statistics=statistics,
-            origin=origin,
+            origin=origin if isinstance(how.data, BatchedData) else None,
         )
 
 
@@ -211,10 +218,10 @@ def write_ladder(path: Path, net: Supernet, measured: Sequence[Measured], how: E
         "weights_hash": net.base_hash,
         "made_by": "gearshift accuracy",
         "data": str(how.data),
-        "pictures": str(measured[0].score.n),
+        "inputs": str(measured[0].score.n),
         "seed": str(how.seed),
         "engine": engines.engine_version(how.engine),
-        "calibration_pictures": str(how.calibrate_on if how.calibration is not None else 0),
+        "calibration_inputs": str(how.calibrate_on if how.calibration is not None else 0),
     }
     try:
         weights_file.save(path, {}, [(rung.subnet, rung.statistics) for rung in measured], about)
@@ -244,7 +251,8 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) ->
                 "right": rung.score.right,
                 "accuracy": rung.score.accuracy,
                 "interval_95": list(rung.interval),
-                "top5": None if rung.score.top5 is None else rung.score.top5 / rung.score.n,
+                "top5": _top5(rung),
+                "figures": [asdict(figure) for figure in rung.score.figures],
                 "before": {"value": rung.before.accuracy, "source": rung.before.accuracy_source},
             }
             for rung in measured
@@ -252,8 +260,16 @@ def as_json(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) ->
     }
 
 
+def _top5(rung: Measured) -> float | None:
+    return None if rung.score.top5 is None else rung.score.top5 / rung.score.n
+
+
 def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationPlan) -> Table:
-    """Return a table of at most 110 columns, with one row for each sub-network."""
+    """Return a table of at most 110 columns, with one row for each sub-network.
+
+    It has columns for what these networks have: a resolution, top-5, figures over all answers, batch-norm statistics.
+    """
+    columns = _columns(measured, how.data.task.metric)
     table = Table(
         box=box.SIMPLE_HEAD,
         title=Text(
@@ -264,24 +280,47 @@ def accuracy_table(net: Supernet, measured: Sequence[Measured], how: EvaluationP
         title_style="",
         show_edge=False,
         pad_edge=False,
+        caption=Text("\n").join(map(Text, _below(measured))),
+        caption_justify="left",
+        caption_style="",
     )
-    table.add_column("sub-network", overflow="fold")
-    for heading in ("px", "MMACs", how.data.task.metric, "95 % interval", "top-5", "on the ladder"):
-        table.add_column(heading, justify="right")
-    table.add_column("statistics")
-    for rung in measured:
-        low, high = rung.interval
-        table.add_row(
-            rung.subnet.id,
-            "–" if rung.subnet.resolution is None else str(rung.subnet.resolution),
-            f"{rung.subnet.macs_m:.3g}",
-            share(rung.score.accuracy),
-            f"{100 * low:.1f} – {share(high)}",
-            "" if rung.score.top5 is None else share(rung.score.top5 / rung.score.n),
-            UNKNOWN if rung.before.accuracy is None else f"{share(rung.before.accuracy)} {rung.before.accuracy_source}",
-            rung.origin,
-        )
-    if capped := sum(rung.score.capped for rung in measured):
-        table.caption = Text(f"{capped} answers were cut at their cap, and credited as they are")
-        table.caption_justify, table.caption_style = "left", ""
+    for heading in columns:
+        left = heading in ("sub-network", "statistics")
+        table.add_column(heading, justify="left" if left else "right", overflow="fold" if left else "ellipsis")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _columns(measured: Sequence[Measured], metric: str) -> dict[str, list[str]]:
+    """Return the cells of each column by its heading, without columns of which no sub-network has anything."""
+    named = enumerate(figure.name for figure in measured[0].score.figures)
+    figures = {name: [_plain(rung.score.figures[place].value) for rung in measured] for place, name in named}
+    columns = {
+        "sub-network": [rung.subnet.id for rung in measured],
+        "px": ["" if rung.subnet.resolution is None else str(rung.subnet.resolution) for rung in measured],
+        "MMACs": [f"{rung.subnet.macs_m:.3g}" for rung in measured],
+        metric: [share(rung.score.accuracy) for rung in measured],
+        "95 % interval": [f"{100 * rung.interval[0]:.1f} – {share(rung.interval[1])}" for rung in measured],
+        "top-5": ["" if rung.score.top5 is None else share(_top5(rung)) for rung in measured],
+        **figures,
+        "on the ladder": [
+            UNKNOWN if rung.before.accuracy is None else f"{share(rung.before.accuracy)} {rung.before.accuracy_source}"
+            for rung in measured
+        ],
+        "statistics": [rung.origin or "" for rung in measured],
+    }
+    return {heading: cells for heading, cells in columns.items() if any(cells)}
+
+
+def _plain(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.1f}"
+
+
+def _below(measured: Sequence[Measured]) -> list[str]:
+    """Return the sentences below the table: how figures over all answers were counted, and what was cut."""
+    figures = [figure for rung in measured for figure in rung.score.figures]
+    said = [f"{figure.name}: {figure.signature}" if figure.signature else figure.why_unknown for figure in figures]
+    if capped := sum(rung.score.capped for rung in measured):
+        said.append(f"{capped} answers were cut at their cap, and credited as they are")
+    return list(dict.fromkeys(said))

@@ -148,7 +148,9 @@ def open_supernet(name: str, weights: Path | None) -> ElasticSupernet:
     """
     net = supernets.load(name, weights)
     if not isinstance(net, ElasticSupernet):
-        raise SupernetError(f"{name} has no space to search: its ladder is all of its sub-networks")
+        raise SupernetError(
+            f"{name} has no space that can be searched; `gearshift accuracy {name}` measures the ladder that it has"
+        )
     return net
 
 

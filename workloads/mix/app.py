@@ -101,8 +101,8 @@ class App:
         weight: Importance: a violation counts this many times in the objective; above 0.
         slo: Share of the requests that must meet the latency target, above 0 and at most 1.
         queue: Most requests that may wait, at least 1; None leaves it to `queue_bound`.
-        drop: The request that goes: the one at the head if it is `late`, its deadline passed; the `oldest`; or the
-            `newest`.
+        drop: The request that goes: the one at the head if it is `late`, its deadline passed or, as far as the profile
+            knows, too close for its size; the `oldest`; or the `newest`.
         source: The inputs: a folder or a callable; None is the supernet's own labelled stream.
         on_result: Called with (request, result) after each request; with all outputs of a `Family` that has several.
     """

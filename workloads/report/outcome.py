@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,14 @@ class Options:
     Attributes:
         published_only: True to measure nothing.
         engine: execution engine of the networks that are measured.
-        samples: inferences of each network.
+        samples: inferences of each network; None for as many as the reproduction usually makes.
+        weights: by supernet, the file of the user's weights.
     """
 
     published_only: bool = False
     engine: str = "onnxruntime"
-    samples: int = 50
+    samples: int | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,9 +24,10 @@ from workloads.reproduce.dynamic_ofa import (
 )
 from workloads.reproduce.dynamic_ofa_measured import Measurement, check_engine, export_ladders, host_cpus, measure
 from workloads.reproduce.dynamic_ofa_plots import plot_comparison
+from workloads.reproduce.host_doubts import host_warnings, host_words
 
-_BUSY_CPUS = 0.2
-"""Number of CPUs kept busy by other processes from which on measured latencies are called doubtful."""
+INFERENCES = 50
+"""Inferences of each network on each number of cores, where the user asks for no other number."""
 
 _TITLE = "Dynamic-OFA against other dynamic networks"
 _PLACES = {XAVIER_GPU: "NX GPU", XAVIER_CPU: "NX CPU", HOST: "host"}
@@ -49,7 +50,7 @@ def reproduce(options: Options, on_progress: Progress) -> Outcome:
         export_ladders(on_progress),
         host_cpus(),
         engine=options.engine,
-        samples=options.samples,
+        samples=INFERENCES if options.samples is None else options.samples,
         on_progress=on_progress,
     )
     return outcome(measurement)
@@ -93,7 +94,7 @@ def outcome(measurement: Measurement | None) -> Outcome:
     return Outcome(
         title=_TITLE,
         lead=_lead(measurement),
-        warnings=_warnings(measurement),
+        warnings=[] if measurement is None else host_warnings(measurement.host, measurement.others),
         sheets=sheets,
         figures=[Figure(title="Accuracy against latency", caption=_caption(), svg=plot_comparison(panels, headlines))],
         rows=[asdict(point) for point in points],
@@ -244,36 +245,17 @@ def _published_notes(headlines: Sequence[Headline]) -> list[str]:
 
 
 def _measured_notes(measurement: Measurement, headlines: Sequence[Headline]) -> list[str]:
-    host = measurement.host
     notes = [
         f"{measurement.machine}; {measurement.engine_version}, float32, for every network; "
         f"{measurement.samples} inferences of each in turns, each after one that doesn't count.",
         "Weights are random, on which latency doesn't depend; top-1 is published for the trained ones. "
         f"{OURS} is its ladder gpu6, found for the Xavier's GPU: that of its CPU is not published.",
-        f"The host stalled {share(host.stalled_share)} of the time, "
-        f"at most {milliseconds(host.stall_ms_max)} ms at once, and other processes kept {measurement.others:.2f} CPUs "
-        f"busy; {measurement.disturbed} disturbed inferences were left out.",
+        f"{host_words(measurement.host, measurement.others)}; {measurement.disturbed} disturbed inferences were left "
+        "out.",
     ]
     if any(headline.value is None for headline in headlines):
         notes.append(f"Unknown: {RIVAL}'s network lies outside {OURS}'s ladder, which is not extrapolated.")
     return notes
-
-
-def _warnings(measurement: Measurement | None) -> list[str]:
-    if measurement is None:
-        return []
-    host, warnings = measurement.host, []
-    if host.void:
-        warnings.append(
-            f"Measured figures are void, host disturbed: it stalled {share(host.stalled_share)} of the time, "
-            f"up to {milliseconds(host.stall_ms_max)} ms."
-        )
-    if measurement.others > _BUSY_CPUS:
-        warnings.append(
-            f"Measured figures are doubtful: other processes kept {measurement.others:.1f} CPUs busy meanwhile. The "
-            "networks ran in turns, but the longer ones suffer more. Measure again at rest."
-        )
-    return warnings
 
 
 # ---------------------------------------------------------------- words

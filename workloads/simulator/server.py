@@ -2,7 +2,7 @@
 
 A worker of a real run (`actors.worker.worker`) shares these modules with it, so the rules are the same:
 
-- `actors.requests.queue`: arrivals, the queue and its drop rules.
+- `actors.requests.queue` and `least_time`: arrivals, the queue and its drop rules.
 - `actors.requests.draws`: the luck of each request.
 - `actors.requests.floors`: the sub-networks that may serve a request.
 - `actors.requests.records`: the record of a request.
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
-from actors.requests.queue import Intake, Request, RequestQueue
+from actors.requests.least_time import least_service_s
+from actors.requests.queue import Drop, Intake, Request, RequestQueue
 from actors.requests.records import RECORD, Status, record
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
@@ -85,11 +86,13 @@ class _ServerClaim(CoreClaim):
         request: the request.
         engaged: the gear.
         expected_ms: profiled time that a request of its size takes on average.
+        least_s: the least time in which it can be served.
     """
 
     request: Request
     engaged: _SimulatedGear
     expected_ms: float
+    least_s: float
 
 
 class SimulatedServer:
@@ -136,7 +139,7 @@ class SimulatedServer:
         self._intake = Intake(
             arrivals_s=arrivals_s,
             segments=tuple((target.from_s, target.latency_ms) for target in targets),
-            queue=RequestQueue(app.queue_bound(until_s - targets[0].from_s), app.drop),
+            queue=RequestQueue(app.queue_bound(until_s - targets[0].from_s), app.drop, renews=self._saturate),
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
         self._engaged: _SimulatedGear | None = None
@@ -269,10 +272,13 @@ class SimulatedServer:
         now_s = self._agenda.now_s
         if now_s < self._quiet_until_s or self._over:
             return
-        for drop in self._intake.admit(now_s):
+        self._drop(self._intake.admit(now_s))
+        self._re_quiet()
+
+    def _drop(self, drops: list[Drop]) -> None:
+        for drop in drops:
             self._record(drop.request, Status.DROPPED, drop.at_s)
             self._finished += 1
-        self._re_quiet()
 
     def _re_quiet(self) -> None:
         self._quiet_until_s = min(self._intake.next_s, self._intake.queue.expires_s)
@@ -294,6 +300,7 @@ class SimulatedServer:
             request=request,
             engaged=engaged,
             expected_ms=engaged.time.expected_ms(size),
+            least_s=least_service_s(engaged.time, engaged.unit.spec, size),
         )
         engaged.unit.take(self._serving)
 
@@ -302,17 +309,21 @@ class SimulatedServer:
         serving.engaged.unit.withdraw(serving)
 
     def accepts(self) -> bool:
-        """Take the request out of the queue, unless it was dropped while it waited for cores; see `Claimant`."""
+        """Take the request out of the queue, unless it was dropped meanwhile or is dropped now; see `Claimant`."""
         self._admit()
-        assert self._serving is not None
-        if self._intake.queue.head is not self._serving.request:
+        serving, queue = self._serving, self._intake.queue
+        assert serving is not None
+        if queue.head is serving.request:
+            self._drop(queue.give_up_hopeless(self._agenda.now_s, serving.least_s))
+        if queue.head is not serving.request:
             self._serving = None
+            self._re_quiet()
             self._look_at(self._agenda.now_s)
             return False
         self._running = True
-        self._intake.queue.pop()
-        behind = self._intake.queue.head
-        self._serving.next_deadline_s = math.inf if behind is None else behind.deadline_s
+        queue.pop()
+        behind = queue.head
+        serving.next_deadline_s = math.inf if behind is None else behind.deadline_s
         self._re_quiet()
         return True
 

@@ -72,6 +72,22 @@ class TestDropRules:
         assert taken.admit(math.nextafter(0.5, 0)) == []
         assert dropped(taken.admit(0.5)) == [(0, 0.5)]
 
+    def test_late_gives_up_a_head_that_would_end_after_its_deadline_at_best(self):
+        queue = RequestQueue(2, "late")
+        queue.offer(Request(0, 0.0, 500.0), 0.0)
+        queue.offer(Request(1, 0.0, 900.0), 0.0)
+        assert queue.give_up_hopeless(0.25, 0.25) == []  # it may end at its deadline
+        assert queue.give_up_hopeless(0.3, 0.0) == []  # nothing is known of its time
+        assert dropped(queue.give_up_hopeless(0.3, 0.25)) == [(0, 0.3)]
+        assert indices(queue) == [1]
+
+    @pytest.mark.parametrize(("rule", "renews"), [("oldest", False), ("newest", False), ("late", True)])
+    def test_other_rules_and_closed_loops_give_nothing_up_for_its_size(self, rule, renews):
+        queue = RequestQueue(2, rule, renews=renews)
+        queue.offer(Request(0, 0.0, 500.0), 0.0)
+        assert queue.give_up_hopeless(0.4, 9.0) == []
+        assert indices(queue) == [0]
+
     @pytest.mark.parametrize("rule", ["oldest", "newest"])
     def test_other_rules_keep_late_requests(self, rule):
         taken = intake([0], rule=rule, segments=((0.0, 1.0),))

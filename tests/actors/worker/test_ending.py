@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.clock import BoardClock
 from actors.requests.queue import DROP_RULES
 from actors.requests.records import RECORD, Status
+from actors.worker.serving import WorkerClosedError
 from helpers.tiny_networks import Numbers
 from helpers.virtual_clock import ScriptedClock
-from helpers.worker_rig import LARGE, LITTLE, SMALL, WIDE, Rig
+from helpers.worker_rig import LARGE, LITTLE, PATIENCE_S, SMALL, WIDE, Rig
+from supernets.engines import Network, StoppedError
 
 
 class TestEnd:
@@ -59,6 +65,109 @@ class TestEnd:
     def test_virtual_time_is_stepped(self, rig):
         with pytest.raises(TypeError, match="step it"):
             rig().worker.start()
+
+
+def in_steps(one, clock, *, step_s, steps=1000):
+    """Have the gear in force served by a network that makes its output step by step, and return when each step began.
+
+    Args:
+        one: the rig.
+        clock: passes the time of a step.
+        step_s: how long a step takes, board time.
+        steps: number of steps.
+    """
+    begun_s = []
+
+    def run(x, stop=lambda: False):
+        for number in range(steps):
+            if stop():
+                raise StoppedError(f"stopped after {number} steps")
+            begun_s.append(clock.now_s())
+            clock.sleep_until(clock.now_s() + step_s)
+        return x.mean().reshape(1)
+
+    network = Network(engine="fake", run=run, until=run, memory_mb=0.0, mapped=None)
+    engaged = one.worker._engaged
+    one.worker._engaged = replace(engaged, ready=replace(engaged.ready, run=network))
+    return begun_s
+
+
+class TestStoppingBetweenSteps:
+    @pytest.mark.parametrize("dvfs", ["fixed", "emulated"])
+    def test_at_the_end_of_the_drain_a_network_gives_its_cores_back_before_its_next_step(self, rig, dvfs):
+        one = rig(arrivals_s=[0.1], dvfs=dvfs)
+        one.shift(SMALL)
+        begun_s = in_steps(one, one.clock, step_s=0.3)
+        one.clock.script.append((1.5, lambda: futures.append(one.worker.submit(np.zeros(1)))))
+        one.clock.script.append((2.0, lambda: one.worker.drain(2.2)))
+        futures = []
+        one.run_until(9)
+        # Steps begin at 0.1, 0.4, ..., 2.2 s, where the drain is over.
+        assert begun_s == pytest.approx(np.arange(7) * 0.3 + 0.1)
+        assert one.clock.now_s() == pytest.approx(2.2)
+        assert not one.worker.status().serving
+        assert one.ledger.holders("big") == (None,)
+        assert one.ledger.read("big").busy_s[0] == pytest.approx(2.1)
+        # What was being served and what waited have no end, and nothing is learned from them.
+        told = one.telemetry()
+        assert one.statuses() == {}
+        assert (told.finished, told.service_ratio, told.faults) == (0, None, ())
+        with pytest.raises(WorkerClosedError, match="ended before"):
+            futures[0].result(0)
+
+    def test_a_client_whose_request_was_stopped_is_told_so(self, rig):
+        one = rig()
+        one.shift(SMALL)
+        begun_s = in_steps(one, one.clock, step_s=0.5)
+        future = one.worker.submit(np.zeros(1))
+        one.worker.drain(1.2)
+        one.run_until(9)
+        assert begun_s == [0.0, 0.5, 1.0]
+        with pytest.raises(WorkerClosedError, match="ended before"):
+            future.result(0)
+        assert [Status(row["status"]) for row in one.records] == [Status.ARRIVED]
+
+    def test_one_that_is_through_its_steps_by_then_completes(self, rig):
+        one = rig(arrivals_s=[0.1, 0.2], dvfs="fixed")
+        one.shift(SMALL)
+        in_steps(one, one.clock, step_s=0.3, steps=3)
+        one.clock.script.append((0.5, lambda: one.worker.drain(1.9)))
+        one.run_until(9)
+        assert one.statuses() == {0: Status.COMPLETED}
+        assert one.ends[0]["end_s"] == pytest.approx(1.0)
+        assert one.clock.now_s() == pytest.approx(1.9)
+
+    def test_a_network_without_steps_runs_to_its_end(self, rig):
+        one = rig(arrivals_s=[0.1], dvfs="fixed")
+        one.shift(SMALL)
+        engaged = one.worker._engaged
+
+        def run(x):
+            one.clock.sleep_until(5.0)
+            return x.mean().reshape(1)
+
+        network = Network(engine="fake", run=run, memory_mb=0.0, mapped=None)
+        one.worker._engaged = replace(engaged, ready=replace(engaged.ready, run=network))
+        one.clock.script.append((1.0, lambda: one.worker.drain(1.2)))
+        one.run_until(9)
+        assert one.clock.now_s() == 5.0
+        assert one.statuses() == {}
+
+    def test_stopping_a_worker_does_not_wait_for_the_rest_of_a_network_s_steps(self, rig):
+        clock = BoardClock(time.monotonic())
+        one = rig(clock=clock, dvfs="fixed")
+        one.shift(SMALL)
+        begun_s = in_steps(one, clock, step_s=0.001, steps=1000 * PATIENCE_S)
+        one.worker.start()
+        future = one.worker.submit(np.zeros(1))
+        until_s = clock.now_s() + PATIENCE_S
+        while not begun_s and clock.now_s() < until_s:
+            time.sleep(0.001)
+        one.worker.stop()
+        assert begun_s
+        assert one.ledger.holders("big") == (None,)
+        with pytest.raises(WorkerClosedError, match="ended before"):
+            future.result(0)
 
 
 class TestResuming:

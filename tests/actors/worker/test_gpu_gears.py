@@ -87,7 +87,7 @@ class TestGpu:
     def test_a_worker_whose_network_hung_records_the_request_reports_itself_and_ends(self, on_gpu, monkeypatch):
         hang = Hang(why="hung", own=True, held_s=2.5, bound_s=2.0)
 
-        def run(network, x):
+        def run(network, x, stop):
             raise ExecutorHungError("the executor of unit 'gpu' hung", hang)
 
         monkeypatch.setattr(RemoteNetwork, "__call__", run)

@@ -135,6 +135,36 @@ class TestSizes:
         one.run_until(3)
         assert future.result(0).latency_ms == pytest.approx(2 * self.expected_ms(10.0))
 
+    def test_one_too_large_to_be_on_time_is_given_up_when_it_would_be_served(self, rig):
+        """One of size 10 takes 47 ms and one of size 2 14 ms: within 40 ms two of these are done, and none of those."""
+        one = rig(
+            arrivals_s=[0.0, 0.0, 0.0, 0.1],
+            profile=self.PROFILE,
+            source=SizedNumbers(sizes=(10.0, 2.0, 2.0, 10.0)),
+            segments=((0.0, 40.0),),
+        )
+        one.shift(SMALL)
+        client = [one.worker.submit(np.zeros(1))]
+        one.run_until(1)
+        assert one.statuses() == {**dict.fromkeys((0, 3, 4), Status.DROPPED), **dict.fromkeys((1, 2), Status.COMPLETED)}
+        service_s = 2 * self.expected_ms(2.0) / 1000
+        ended_s = [0.0, service_s, 2 * service_s, 0.1, 2 * service_s]
+        assert [one.ends[index]["end_s"] for index in range(5)] == pytest.approx(ended_s)
+        assert one.ledger.read("big").busy_s == pytest.approx((2 * service_s,))
+        assert one.telemetry().finished == 5
+        with pytest.raises(RequestDroppedError):
+            client[0].result(0)
+
+    def test_a_closed_loop_serves_even_those_too_large_to_be_on_time(self, rig):
+        sizes = (10.0, 2.0)
+        source = SizedNumbers(sizes=sizes)
+        one = rig(saturate=True, segments=((0.0, 40.0),), until_s=0.3, profile=self.PROFILE, source=source)
+        one.shift(SMALL)
+        one.run_until(1)
+        assert set(one.statuses().values()) == {Status.COMPLETED}
+        services_ms = [2 * self.expected_ms(sizes[index % 2]) for index in one.ends]
+        assert [row["service_ms"] for row in one.ends.values()] == pytest.approx(services_ms)
+
     @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
     def test_a_size_that_is_none_costs_its_request_only(self, rig, size):
         one = rig(arrivals_s=[0.1, 0.2], profile=self.PROFILE, source=SizedNumbers(sizes=(1.0, size)))
@@ -156,7 +186,7 @@ class TestSizes:
         one.shift(SMALL)
         engaged = one.worker._engaged
 
-        def run(x):
+        def run(x, stop):
             one.clock.sleep_until(one.clock.now_s() + 2 * self.expected_ms(20.0) / 1000)
             return engaged.ready.run(x)
 

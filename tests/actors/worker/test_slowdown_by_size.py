@@ -44,7 +44,7 @@ def test_no_slowdown_is_learned_from_the_lengths_of_requests(rig, dvfs):
     took_s = 2 * (4.0 + 2.0 * WORKS) * RNG.normal(1, 0.03, len(WORKS)) / 1000
     turns = iter(took_s)
 
-    def run(x):
+    def run(x, stop):
         if dvfs == "fixed":
             one.clock.sleep_until(one.clock.now_s() + next(turns))
         return engaged.ready.run(x)

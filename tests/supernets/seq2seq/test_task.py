@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from supernets.artifact import Artifact
@@ -99,6 +101,21 @@ def test_credits_are_those_of_the_translation_and_labels_must_be_texts(artifact:
     assert task.credit(output(artifact, "x"), PAIRS[0].german) < 0.1
     with pytest.raises(SupernetError, match="a label must be a right translation, a text, not 3"):
         task.credit(text, 3)
+
+
+def test_the_figure_over_all_translations_is_sacrebleus(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = Translation()
+    said = [pair.german if number % 2 else PAIRS[0].german for number, pair in enumerate(PAIRS)]
+    answers = [(task.sample(text, artifact)[0], pair.german) for text, pair in zip(said, PAIRS, strict=True)]
+    (figure,) = task.over_all(answers)
+    metric = BLEU()
+    assert figure.value == pytest.approx(metric.corpus_score(said, [[pair.german for pair in PAIRS]]).score, abs=1e-4)
+    assert 0 < figure.value < 100
+    assert (figure.signature, figure.why_unknown) == (str(metric.get_signature()), "")
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)  # as where it is not installed
+    (figure,) = task.over_all(answers)
+    assert (figure.value, figure.signature) == (None, None)
+    assert "pip install 'gearshift[bleu]'" in figure.why_unknown
 
 
 def test_a_source_takes_sentences_in_turn_and_goes_to_another_process(artifact: Artifact) -> None:

@@ -15,97 +15,17 @@ from actors.requests.records import Status
 from helpers.naive_simulator import NaiveApp, simulate_naively
 from helpers.shares import with_shares
 from helpers.simulator_bench import AlertClock
+from helpers.simulator_stage import CORES, ONE, UNIT, Stage, ends, make_profile, same
 from helpers.sized import SizedNumbers, by_size
 from helpers.tiny_networks import Numbers
 from helpers.tiny_networks import board as tiny_board
 from helpers.tiny_networks import profile as tiny_profile
 from helpers.worker_rig import CPUS, LARGE, LITTLE, SMALL, WIDE, Rig
-from scheduler.board import BoardUnit
-from scheduler.profile import Profile, RungProfile, ServiceTime
+from scheduler.profile import Profile
 from scheduler.request_clock import Pace
-from scheduler.views import Gear
 from workloads import App, Periodic, Poisson, Saturate
 from workloads.mix.mix import Target
-from workloads.simulator.agenda import Agenda
 from workloads.simulator.server import SimulatedServer
-from workloads.simulator.unit import SimulatedUnit
-
-CORES = 3
-UNIT = BoardUnit(
-    name="big",
-    kind="cpu",
-    cpus=tuple(range(CORES)),
-    dvfs="emulated",
-    mhz=(1000.0, 2000.0),
-    static_w=None,
-    dynamic_w=None,
-)
-ONE = Gear(subnet="net", unit="big", cores=1)
-
-
-def make_profile(samples_ms: tuple[float, ...]) -> Profile:
-    times = tuple(ServiceTime(kind="cpu", cores=cores, samples_ms=samples_ms) for cores in (1, 2, 3))
-    rung = RungProfile(subnet="net", accuracy=None, accuracy_source="unknown", times=times)
-    return Profile(supernet="net", machine="none", rungs=(rung,))
-
-
-class Stage:
-    """Units and servers in virtual time."""
-
-    def __init__(self, *specs: BoardUnit) -> None:
-        self.agenda = Agenda(0.0)
-        self.units = {spec.name: SimulatedUnit(spec, self.agenda) for spec in specs}
-        self.servers: list[SimulatedServer] = []
-
-    def at(self, at_s: float, call) -> None:
-        self.agenda.at(at_s, lambda _: call())
-
-    def server(
-        self,
-        arrivals_s,
-        *,
-        samples_ms=(10.0,),
-        profile=None,
-        target_ms=1000.0,
-        queue=100,
-        drop="late",
-        gear=ONE,
-        cpus=(0,),
-        wake_ms=0.0,
-        seed=0,
-        arrivals=None,
-        from_s=0.0,
-        until_s=1e9,
-    ) -> SimulatedServer:
-        name = "abcdefgh"[len(self.servers)]
-        app = App(name, "net", arrivals or Periodic(hz=1), latency_ms=target_ms, queue=queue, drop=drop)
-        made = SimulatedServer(
-            app,
-            slot=len(self.servers),
-            profile=profile or make_profile(samples_ms),
-            targets=(Target(from_s=from_s, latency_ms=target_ms, min_accuracy=0.0, weight=1.0, slo=0.95),),
-            arrivals_s=np.asarray(arrivals_s, dtype=float),
-            until_s=until_s,
-            seed=seed,
-            wake_ms=wake_ms,
-            units=self.units,
-            agenda=self.agenda,
-        )
-        made.activate(gear, cpus, 0)
-        self.servers.append(made)
-        return made
-
-
-def ends(server: SimulatedServer) -> dict[int, tuple[Status, float, float]]:
-    return {
-        int(row["index"]): (Status(row["status"]), float(row["start_s"]), float(row["end_s"]))
-        for row in server.records()
-        if row["status"] != Status.ARRIVED
-    }
-
-
-def same(figures: tuple[float, ...]) -> object:
-    return pytest.approx(figures, abs=1e-7, nan_ok=True)
 
 
 @st.composite
@@ -124,9 +44,19 @@ def naive_apps(draw) -> list[NaiveApp]:
                 drop=draw(st.sampled_from(DROP_RULES)),
                 cores=frozenset(cores),
                 services_ms=np.sort(random.uniform(2, 60, 5)).tolist(),
+                sizes=draw(st.none() | st.lists(st.floats(0.2, 3), min_size=1, max_size=7)),
             )
         )
     return apps
+
+
+def profile_of(app: NaiveApp) -> Profile:
+    times = make_profile(tuple(app.services_ms))
+    if app.sizes is None:
+        return times
+    # The times of the oracle are those of size 1, and `by_size` takes them for those of the mean size.
+    mean = float(np.mean(app.sizes))
+    return by_size(make_profile(tuple(mean * ms for ms in app.services_ms)), app.sizes, base_share=0.0)
 
 
 class TestAgainstANaiveOracle:
@@ -140,7 +70,7 @@ class TestAgainstANaiveOracle:
         for app in apps:
             server = stage.server(
                 app.arrivals_s,
-                samples_ms=tuple(app.services_ms),
+                profile=profile_of(app),
                 target_ms=app.target_ms,
                 queue=app.bound,
                 drop=app.drop,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from actors.requests.records import Status
 from helpers.hindsight_mixes import app, board, planned, profile, unit
-from helpers.sized import by_size, sizes_of_sentences
-from scheduler.profile import Profile
+from helpers.simulator_stage import ONE, UNIT, Stage, ends, same
+from helpers.sized import by_mean, by_size, sized_time, sizes_of_sentences
+from scheduler.profile import Profile, RungProfile
 from workloads import Mix
 from workloads.simulator import simulate
 
@@ -29,15 +32,6 @@ BOARD = board(
 MIX = Mix("sentences", apps=[app(hz=2.0, latency_ms=160.0, slo=0.95)], duration_s=120.0, objective="accuracy")
 
 
-def by_mean(ladder: Profile) -> Profile:
-    """Return a profile whose requests take just as long, but whose planner sees their mean alone."""
-    rungs = [
-        replace(rung, times=tuple(replace(time, samples_ms=(time.mean_ms,)) for time in rung.times))
-        for rung in ladder.rungs
-    ]
-    return replace(ladder, rungs=tuple(rungs))
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_a_plan_by_quantiles_meets_the_slo_and_one_by_the_mean_does_not(seed):
     """The mean of the most accurate network, 120 ms, is within the target; a fifth of its requests is not."""
@@ -48,3 +42,19 @@ def test_a_plan_by_quantiles_meets_the_slo_and_one_by_the_mean_does_not(seed):
     assert seen["quantile"].on_time >= 0.95
     assert seen["mean"].verdict == "missed"
     assert seen["mean"].on_time < 0.93
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_one_that_waits_is_judged_by_the_gear_in_which_it_would_be_served(cores):
+    """It can be done in 40 ms on one core, which is too late for it by 10 ms, and in time in 10 on three."""
+    stage = Stage(UNIT)
+    sized = sized_time(0.0, 4.0, [10.0], residuals=(1.0,))
+    times = tuple(replace(sized, cores=count, per_size_ms=4.0 if count == 1 else 1.0) for count in (1, 2, 3))
+    rung = RungProfile(subnet="net", accuracy=None, accuracy_source="unknown", times=times)
+    ladder = Profile(supernet="net", machine="none", rungs=(rung,), sizes=(10.0,))
+    stage.server([0.0], samples_ms=(25.0,))  # has the core until 50 ms, at half of the top clock
+    waits = stage.server([0.010], profile=ladder, target_ms=70.0)
+    stage.at(0.045, lambda: waits.activate(replace(ONE, cores=cores), tuple(range(cores)), 1))
+    stage.agenda.run(1.0)
+    dropped, served = (Status.DROPPED, math.nan, 0.050), (Status.COMPLETED, 0.050, 0.070)
+    assert ends(waits)[0] == same(dropped if cores == 1 else served)
