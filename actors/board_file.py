@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from actors.board_checks import check
 from actors.board_schema import ENTRIES, BoardEntry, BoardError, Entry, ModeEntry, SensorEntry, UnitEntry
 from actors.yaml_text import YamlError, read_yaml
-from scheduler.board import Board, BoardUnit, IdleState
+from scheduler.board import Board, BoardUnit
 from scheduler.errors import did_you_mean, shown
+from scheduler.idle_state import IdleState
 from scheduler.mode import ClockRange, Mode
 from scheduler.sensor import Sensor
 from scheduler.thermal import Thermal
@@ -147,6 +148,7 @@ def _board_unit(unit: UnitEntry) -> BoardUnit:
         dynamic_w=_floats(unit.dynamic_w),
         speed=unit.speed / d,
         memory_share=unit.memory_share / d,
+        shares_at_mhz=None if unit.speed_at_mhz is None else float(unit.speed_at_mhz),
         host=unit.host,
         domain=unit.domain,
         may_switch_off=unit.may_switch_off,

@@ -29,7 +29,7 @@ from actors.core_kinds import core_kinds
 from actors.executor.client import own_executor
 from actors.network_times import NOISE, ROUNDS_AT_MOST, Examples, measure
 from actors.paths import cache_dir
-from actors.profile_schema import SizedTime, Sizes
+from actors.profile_schema import Sizes, TimeKeys
 from actors.undisturbed import Undisturbed
 from actors.whole_file import whole
 from scheduler.profile import Profile, RungProfile, ServiceTime, fastest_engines
@@ -43,7 +43,7 @@ Ladder = Sequence[tuple[Artifact, float | None, str]]
 """Sub-networks, smallest first, each with its exported file, its accuracy and the source of the accuracy."""
 
 
-class _StoredTime(SizedTime):
+class _StoredTime(TimeKeys):
     model_config = ConfigDict(extra="forbid")
     kind: Literal["cpu", "gpu"]
     cores: int
@@ -194,6 +194,7 @@ def _found_or(measure_now: Callable[[], _StoredProfile], path: Path, ladder: Lad
                 base_ms=time_.base_ms,
                 per_size_ms=time_.per_size_ms,
                 residuals=time_.residuals,
+                memory_share=time_.memory_share,
             )
             for time_ in rung.times
         )

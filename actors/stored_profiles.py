@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from actors.profile_schema import SizedTime, Sizes
+from actors.profile_schema import Sizes, TimeKeys
 from scheduler.errors import InputError
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
@@ -53,7 +53,7 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class _Time(_Stored, SizedTime):
+class _Time(_Stored, TimeKeys):
     kind: Literal["cpu", "gpu"]
     cores: PositiveInt
     engine: str

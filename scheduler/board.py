@@ -10,6 +10,7 @@ from typing import Literal
 
 from scheduler.dvfs import DVFS
 from scheduler.errors import InputError, did_you_mean
+from scheduler.idle_state import IdleState
 from scheduler.mode import Mode
 from scheduler.sensor import Sensor
 from scheduler.thermal import Thermal
@@ -31,22 +32,6 @@ def reaches(mhz: float, wanted_mhz: float) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class IdleState:
-    """A sleep state that a core falls into once it has been idle for long enough.
-
-    With `IdleState(residency_us=500, exit_us=80)` a core sleeps after 500 µs, and the next request on it begins 80 µs
-    late.
-
-    Attributes:
-        residency_us: time that the core has been idle when it falls into the state, in µs.
-        exit_us: time that it takes to wake up, in µs; the next request on the core begins so much later.
-    """
-
-    residency_us: float
-    exit_us: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class BoardUnit:
     """A unit of the board: cores, or a GPU, that share one clock.
 
@@ -59,7 +44,10 @@ class BoardUnit:
         static_w: power of the unit at each clock with no load and idle states on; None where unknown.
         dynamic_w: power of one busy core above `static_w` at each clock; None where unknown.
         speed: speed of one core at its top clock, relative to the core that profiles were measured on.
-        memory_share: share of an inference, at the top clock, that a lower clock does not stretch, 0 to 1.
+        memory_share: share of an inference, at the top clock, that a lower clock does not stretch, 0 to 1. It is that
+            of networks whose profile has none of their own (`ServiceTime.memory_share`).
+        shares_at_mhz: the clock at which the networks' own shares hold, and at which the unit has one pace for all of
+            them; None for the top clock.
         host: name of the CPU unit that serves a GPU; None for a CPU unit.
         domain: name of its frequency domain; units of one domain have one clock. None for a domain of its own.
         may_switch_off: true if its owner allows all its CPUs to be taken offline.
@@ -84,6 +72,7 @@ class BoardUnit:
     dynamic_w: tuple[float, ...] | None
     speed: float = 1.0
     memory_share: float = 0.0
+    shares_at_mhz: float | None = None
     host: str | None = None
     domain: str | None = None
     may_switch_off: bool = False
@@ -193,7 +182,7 @@ class BoardUnit:
 
         Its pace at each of them stays. `pace` is stated from the top clock, and that is now F' in place of F: with
         d = m + (1 - m) · F / F', a speed of s / d and a memory share of m / d give
-        (s / d) / (m / d + (1 - m / d) · F' / mhz) = s / (m + (1 - m) · F / mhz).
+        (s / d) / (m / d + (1 - m / d) · F' / mhz) = s / (m + (1 - m) · F / mhz). Networks' own shares still hold at F.
 
         Args:
             first: place of the lowest clock that is left.
@@ -207,6 +196,7 @@ class BoardUnit:
             dynamic_w=self.dynamic_w and self.dynamic_w[first:end],
             speed=self.speed / d,
             memory_share=self.memory_share / d,
+            shares_at_mhz=self.mhz[-1] if self.shares_at_mhz is None and end < len(self.mhz) else self.shares_at_mhz,
         )
 
     def in_mode(self, mode: Mode) -> BoardUnit | None:
@@ -246,16 +236,24 @@ class BoardUnit:
             return self.off_w
         return self.static_w[self.mhz.index(mhz)] * (1.0 if busy else self.idle_share)
 
-    def pace(self, mhz: float) -> float:
+    def pace(self, mhz: float, memory_share: float | None = None) -> float:
         """Return the profiled milliseconds of an inference that pass in one millisecond at a clock.
 
         With memory share m and top clock F it is speed / (m + (1 - m) · F / mhz). A core of speed 1 and no memory share
-        has a pace of 0.5 at half of its top clock, so an inference profiled at 20 ms takes 40 ms there.
+        has a pace of 0.5 at half of its top clock, so an inference profiled at 20 ms takes 40 ms there; one of a share
+        of 0.5 has a pace of 0.67 and takes 30 ms.
+
+        A network's own share holds at `shares_at_mhz`, so there it has the unit's pace p, and elsewhere
+        p / (m + (1 - m) · shares_at_mhz / mhz).
 
         Args:
             mhz: the clock.
+            memory_share: the network's own share (`ServiceTime.memory_share`); None for the unit's.
         """
-        return self.speed / (self.memory_share + (1 - self.memory_share) * self.mhz[-1] / mhz)
+        if memory_share is None:
+            return self.speed / (self.memory_share + (1 - self.memory_share) * self.mhz[-1] / mhz)
+        at_mhz = self.mhz[-1] if self.shares_at_mhz is None else self.shares_at_mhz
+        return self.pace(at_mhz) / (memory_share + (1 - memory_share) * at_mhz / mhz)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

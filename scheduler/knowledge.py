@@ -260,11 +260,18 @@ class Knowledge:
         """Return the units whose clock can follow each request of the applications present."""
         if not self._paces:
             return frozenset()
-        shortest_ms = {
-            kind: min((known.spec.profile.shortest_ms(kind) for known in self._apps.values()), default=math.inf)
-            for kind in ("cpu", "gpu")
-        }
-        return frozenset(unit.name for unit in units if unit.can_pace(shortest_ms[unit.kind] / unit.pace(unit.mhz[-1])))
+        shortest_ms: dict[tuple[str, float | None], float] = {}
+        for known in self._apps.values():
+            for form, least_ms in known.spec.profile.shortest_ms().items():
+                shortest_ms[form] = min(least_ms, shortest_ms.get(form, math.inf))
+
+        def shortest_on(unit: BoardUnit) -> float:
+            return min(
+                (ms / unit.pace(unit.mhz[-1], share) for (kind, share), ms in shortest_ms.items() if kind == unit.kind),
+                default=math.inf,
+            )
+
+        return frozenset(unit.name for unit in units if unit.can_pace(shortest_on(unit)))
 
     def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...], *, paced: bool) -> UnitView:
         """Return a unit, given as it is under its limits, as a policy is to see it."""

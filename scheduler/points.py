@@ -7,7 +7,7 @@ know targets, other apps or how a point is chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
@@ -81,7 +81,8 @@ def operating_points(
 ) -> Points:
     """Price every sub-network on every unit, number of cores and clock that it was profiled for.
 
-    Service time is the profiled time over `BoardUnit.pace`, times `service_ratio`. From it follow
+    Service time is the profiled time over `BoardUnit.pace`, by the network's own memory share where the profile has it,
+    times `service_ratio`. From it follow
 
     - `latency_ms`, the slo quantile of the response (see `response_quantile_ms`), times 1 + `margin`;
     - `energy_mj`, what it takes above the power of an idle unit: (dynamic_w · activity · cores + (1 - idle_share) ·
@@ -132,7 +133,7 @@ def operating_points(
             where = (time.kind, time.cores)
             # All units and clocks at once, as columns, since an app may have thousands of points.
             lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where, paced))
-            stretch = service_ratio / lane.pace
+            stretch = service_ratio / lane.pace(time.memory_share)
             mean_exit_ms, exit_ms = lane.exits_ms(time.mean_ms * stretch, arrivals, slo)
             service_ms = time.mean_ms * stretch + mean_exit_ms
             response_ms = response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo) + exit_ms
@@ -297,8 +298,9 @@ class _Lane:
     """The clocks of all units that have so many cores of a kind, one after another, as columns.
 
     Attributes:
+        units: the units.
         clocks: name of the unit and MHz.
-        pace: the pace at each clock.
+        unit_pace: the pace at each clock of networks without a memory share of their own.
         dynamic_w: power of all the cores together above static power, at each clock; 0 where unknown.
         woken_w: power of the unit's static part above that of an idle unit; 0 where unknown.
         changes_mj: energy of bringing a paced unit to the clock and back to its lowest; 0 where it stays.
@@ -306,8 +308,9 @@ class _Lane:
         exit_ms: (states, clocks): by how much waking up from it takes longer than from the state before.
     """
 
+    units: tuple[BoardUnit, ...]
     clocks: tuple[tuple[str, float], ...]
-    pace: FloatArray
+    unit_pace: FloatArray
     dynamic_w: FloatArray
     woken_w: FloatArray
     changes_mj: FloatArray
@@ -317,7 +320,7 @@ class _Lane:
     @classmethod
     def of(cls, board: Board, kind: str, cores: int, paced: Collection[str]) -> _Lane:
         """Return the clocks of the units of that kind with at least so many cores."""
-        units = [unit for unit in board.units if unit.kind == kind and unit.cores >= cores]
+        units = tuple(unit for unit in board.units if unit.kind == kind and unit.cores >= cores)
         unknown = [(0.0,) * len(unit.mhz) for unit in units]
         watts = [w for unit, zero in zip(units, unknown, strict=True) for w in unit.dynamic_w or zero]
         woken_w = [
@@ -331,8 +334,9 @@ class _Lane:
         by_clock = [_idle_states(unit, depth) for unit in units for _ in unit.mhz]
         states = np.array(by_clock).reshape(len(by_clock), depth, 2).swapaxes(0, 1)
         return cls(
+            units=units,
             clocks=tuple((unit.name, mhz) for unit in units for mhz in unit.mhz),
-            pace=np.array([unit.pace(mhz) for unit in units for mhz in unit.mhz]),
+            unit_pace=_paces(units, None),
             dynamic_w=cores * np.array(watts),
             woken_w=np.array(woken_w),
             changes_mj=np.array(
@@ -341,6 +345,10 @@ class _Lane:
             residency_ms=states[:, :, 0],
             exit_ms=states[:, :, 1],
         )
+
+    def pace(self, memory_share: float | None) -> FloatArray:
+        """Return the pace at each clock of a network with that memory share; None for the units'."""
+        return self.unit_pace if memory_share is None else _paces(self.units, memory_share)
 
     def exits_ms(self, service_ms: FloatArray, arrivals: ArrivalModel, slo: float) -> tuple[FloatArray, FloatArray]:
         """Return what waking up adds to the mean service and to the slo quantile of the response.
@@ -367,6 +375,10 @@ class _Lane:
             mean_ms += share * exit_ms
             quantile_ms += np.where(share > 1 - slo, exit_ms, 0.0)
         return mean_ms, quantile_ms
+
+
+def _paces(units: Sequence[BoardUnit], memory_share: float | None) -> FloatArray:
+    return np.array([unit.pace(mhz, memory_share) for unit in units for mhz in unit.mhz])
 
 
 def _idle_states(unit: BoardUnit, depth: int) -> list[tuple[float, float]]:

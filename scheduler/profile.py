@@ -79,6 +79,8 @@ class ServiceTime:
         base_ms: the part that does not depend on the size; None where nothing does, so that it is the mean.
         per_size_ms: what each unit of size adds; 0 where the time does not depend on the size.
         residuals: observed time over base + per size · size, rising, of mean 1; none where there is no base.
+        memory_share: share of the time, at a unit's top clock, that a lower clock does not stretch, 0 to 1; None where
+            it is not known, and then that of the unit is taken (`BoardUnit.pace`).
     """
 
     kind: str
@@ -91,6 +93,7 @@ class ServiceTime:
     base_ms: float | None = None
     per_size_ms: float = 0.0
     residuals: tuple[float, ...] = ()
+    memory_share: float | None = None
 
     @property
     def mean_ms(self) -> float:
@@ -203,10 +206,17 @@ class Profile:
         rungs = (replace(rung, times=tuple(_of_sizes(time, sizes) for time in rung.times)) for rung in self.rungs)
         return replace(self, rungs=tuple(rungs), sizes=tuple(sizes))
 
-    def shortest_ms(self, kind: str) -> float:
-        """Return the least mean service time on units of a kind, in ms; infinite where there is none."""
-        means_ms = [time.mean_ms for rung in self.rungs for time in rung.times if time.kind == kind]
-        return min(means_ms, default=math.inf)
+    def shortest_ms(self) -> dict[tuple[str, float | None], float]:
+        """Return the least mean service time in ms by kind of unit and memory share, None where that is the unit's.
+
+        It is {("cpu", None): 4, ("cpu", 0.8): 9} for networks of 4 and 6 ms, and one of 9 ms with a share of its own.
+        """
+        shortest: dict[tuple[str, float | None], float] = {}
+        for rung in self.rungs:
+            for time in rung.times:
+                form = (time.kind, time.memory_share)
+                shortest[form] = min(time.mean_ms, shortest.get(form, math.inf))
+        return shortest
 
     def service(self, subnet: str, kind: str, cores: int) -> ServiceTime:
         """Return the times of that sub-network on that many cores.

@@ -69,6 +69,7 @@ class Timing:
         deadline_s: when its result is due, board time.
         next_deadline_s: when the result of the request behind it is due; infinite where none waits.
         extra_ms: profiled time that comes on top, such as that of waking up.
+        memory_share: its network's own (`ServiceTime.memory_share`); None for the unit's.
     """
 
     samples_ms: Sequence[float]
@@ -76,6 +77,7 @@ class Timing:
     deadline_s: float
     next_deadline_s: float = math.inf
     extra_ms: float = 0.0
+    memory_share: float | None = None
 
 
 def changes_mj(units: Iterable[Clocked]) -> float:
@@ -122,13 +124,14 @@ def clock_for(
         # The limits leave nothing within the rule: the nearest clock to it.
         return allowed[0] if pace.least_mhz <= allowed[0] else allowed[-1]
     work_s = pace.slowdown * quantile(timing.samples_ms, pace.share) / 1000
-    due_s = min(timing.deadline_s, timing.next_deadline_s - work_s / unit.pace(allowed[-1]))
+    own = timing.memory_share
+    due_s = min(timing.deadline_s, timing.next_deadline_s - work_s / unit.pace(allowed[-1], own))
     if pace.period_ms is not None:
         due_s = min(due_s, timing.arrival_s + pace.period_ms / 1000)
     left_s, lag_s = due_s - now_s, 1e-6 * unit.transition_us
     need_s = (work_s + timing.extra_ms / 1000) / max(1 - other_load, _LEAST_FREE)
     for mhz in wanted:
         changing_s = 0.0 if mhz == now_mhz else lag_s
-        if changing_s * unit.pace(now_mhz) + (left_s - changing_s) * unit.pace(mhz) >= need_s:
+        if changing_s * unit.pace(now_mhz, own) + (left_s - changing_s) * unit.pace(mhz, own) >= need_s:
             return mhz
     return wanted[-1]

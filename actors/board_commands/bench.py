@@ -128,8 +128,6 @@ class Account:
                 other_load=0.0,
                 cpus_online=self._cpus[name],
                 clock_changes=0,
-                pace=0.0,
-                progress_ms=0.0,
                 busy_s=(self._busy_s[name],),
                 mhz_s=self._mhz_s[name],
                 static_j=None,

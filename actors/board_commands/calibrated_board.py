@@ -115,7 +115,14 @@ def _unit(
     kept: Mapping[str, tuple[float, ...]],
     rail_of: Mapping[str, RailFit],
 ) -> BoardUnit:
-    found = replace(unit, mhz=mhz, static_w=_kept(unit, unit.static_w, mhz), dynamic_w=_kept(unit, unit.dynamic_w, mhz))
+    found = replace(
+        unit,
+        mhz=mhz,
+        static_w=_kept(unit, unit.static_w, mhz),
+        dynamic_w=_kept(unit, unit.dynamic_w, mhz),
+        # The file that is written states speeds at the top clock that is left.
+        shares_at_mhz=None,
+    )
     if unit.name in speeds:
         top_s = {name: fit.step_s[kept[name][-1]] for name, fit in speeds.items()}
         fastest = min(top_s, key=lambda name: top_s[name])

@@ -13,7 +13,8 @@ from actors.agent.devices.journal import Journal
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.agent.devices.topology import Cluster, cpus_named
 from actors.board_commands.probed import STAND_IN_MHZ, FoundUnit, Remark
-from scheduler.board import BoardUnit, IdleState
+from scheduler.board import BoardUnit
+from scheduler.idle_state import IdleState
 
 _CPU = "sys/devices/system/cpu"
 _ENERGY_MODEL = "sys/kernel/debug/energy_model"

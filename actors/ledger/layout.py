@@ -1,8 +1,8 @@
 """The layout of the ledger's file: where the record of each unit, core and slot is.
 
 The file begins with the board's mark. The records of all units follow, then those of their cores, then those of the
-slots, then the rules for their clocks, and last who of them was fenced off. This module knows which record is where; it
-takes no lock and does not decide what is written.
+slots, then the rules for their clocks, who of them was fenced off, and last the progress that some have of their own.
+This module knows which record is where; it takes no lock and does not decide what is written.
 """
 
 from __future__ import annotations
@@ -53,6 +53,24 @@ class SlotEntry(NamedTuple):
     def process(self) -> ProcessKey:
         """The process that asks."""
         return ProcessKey(self.pid, self.start_ticks)
+
+
+NO_SHARE = -1.0
+"""The memory share of a request whose network has none of its own."""
+
+
+class OwnEntry(NamedTuple):
+    """The progress of a slot's latest request, if its network has a memory share of its own. All are plain floats.
+
+    Attributes:
+        memory_share: its network's own (`ServiceTime.memory_share`); `NO_SHARE` for the unit's, whose progress counts.
+        done_ms: its progress as of `since_s`; it begins with the unit's.
+        since_s: the board time since which the unit's clock and load have not changed while it runs.
+    """
+
+    memory_share: float = NO_SHARE
+    done_ms: float = 0.0
+    since_s: float = 0.0
 
 
 class FenceEntry(NamedTuple):
@@ -160,7 +178,10 @@ _ENTRY = len(SlotEntry._fields)
 _PACE = len(PaceEntry._fields)
 _FENCE = len(FenceEntry._fields)
 _QUEUE = SlotEntry._fields.index("queue")
-_SLOT_CELLS = cells(_ENTRY) + cells(_PACE) + cells(_FENCE)
+_OWN = len(OwnEntry._fields)
+_SHARE = OwnEntry._fields.index("memory_share")
+_HOLDER = Core._fields.index("holder")
+_SLOT_CELLS = cells(_ENTRY) + cells(_PACE) + cells(_FENCE) + cells(_OWN)
 
 
 class LedgerFile:
@@ -190,6 +211,8 @@ class LedgerFile:
         self._pace_places = [place + slot * cells(_PACE) for slot in range(self.slots)]
         place += self.slots * cells(_PACE)
         self._fence_places = [place + slot * cells(_FENCE) for slot in range(self.slots)]
+        place += self.slots * cells(_FENCE)
+        self._own_places = [place + slot * cells(_OWN) for slot in range(self.slots)]
 
     @staticmethod
     def create(path: Path, board: Board, slots: int) -> None:
@@ -216,6 +239,12 @@ class LedgerFile:
         """Return all cores of a unit."""
         return [Core._make(self.records.get(place, _CORE)) for place in self._core_places[number]]
 
+    def holders(self, number: int) -> set[int]:
+        """Return the slots whose requests have cores of a unit."""
+        places = self._core_places[number]
+        holders = [self.records.field(place, _CORE, _HOLDER) for place in places]
+        return {int(holder) % self.slots for holder in holders if holder > 0}
+
     def put_core(self, number: int, core: int, record: Core) -> None:
         """Write one core of a unit."""
         self.records.put(self._core_places[number][core], record)
@@ -229,6 +258,18 @@ class LedgerFile:
     def put_entry(self, slot: int, entry: SlotEntry) -> None:
         """Write a slot's request for cores."""
         self.records.put(self._slot_places[slot], entry)
+
+    def own(self, slot: int) -> OwnEntry:
+        """Return the progress of a slot's latest request, if it has one of its own."""
+        return OwnEntry._make(self.records.get(self._own_places[slot], _OWN))
+
+    def own_share(self, slot: int) -> float:
+        """Return the memory share of the network of a slot's latest request; `NO_SHARE` if it has none of its own."""
+        return self.records.field(self._own_places[slot], _OWN, _SHARE)
+
+    def put_own(self, slot: int, own: OwnEntry) -> None:
+        """Write the progress of a slot's latest request."""
+        self.records.put(self._own_places[slot], own)
 
     def pace(self, slot: int) -> PaceEntry:
         """Return the rule for a slot's clocks."""
@@ -258,5 +299,6 @@ class LedgerFile:
 
 def mark_of(board: Board) -> float:
     """Return the number that stands for a board and for this layout; never 0."""
-    layout = (UnitState._fields, Core._fields, SlotEntry._fields, PaceEntry._fields, FenceEntry._fields)
+    records = (UnitState, Core, SlotEntry, PaceEntry, FenceEntry, OwnEntry)
+    layout = tuple(record._fields for record in records)
     return 1.0 + zlib.crc32(repr((layout, board)).encode())

@@ -16,6 +16,7 @@ class Lease:
         ticket: number of this lease; no other lease has had it or will have it.
         start_s: board time at which the cores were taken.
         start_progress_ms: the unit's progress at that time.
+        has_share: true if its network has a memory share of its own, and so a progress of its own.
     """
 
     slot: int
@@ -24,3 +25,4 @@ class Lease:
     ticket: int
     start_s: float
     start_progress_ms: float
+    has_share: bool = False

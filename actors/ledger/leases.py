@@ -20,6 +20,7 @@ from actors.ledger.lease import Lease
 from actors.ledger.lock import SharedLock
 from actors.ledger.meters import UnitState
 from actors.ledger.processes import ProcessFiles, ProcessKey, Sight, look
+from actors.ledger.progress import Progress, RequestProgress, of_unit
 from actors.ledger.referee import Referee
 from actors.ledger.request_clocks import RequestClocks
 from actors.ledger.shared import SharedRecords
@@ -71,12 +72,13 @@ class Leases:
         self.slots = self._file.slots
         self._numbers = {unit.name: number for number, unit in enumerate(board.units)}
         self._wakers = Wakers(path)
-        self._tokens = Tokens(self._file, board)
+        self._progress = RequestProgress(self._file, board)
+        self._tokens = Tokens(self._file, board, self._progress)
         self._clocks = RequestClocks(self._file, board)
         self._process = ProcessKey.own()
         # Virtual time is never late: there is nothing to spin for.
         scale = clock.time_scale if isinstance(clock, BoardClock) else 1.0
-        self._referee = Referee(self._file, self._tokens, len(board.units), scale)
+        self._referee = Referee(self._file, self._tokens, self._progress, len(board.units), scale)
         self._locks = [
             SharedLock(path / f"lock-{number}", partial(self._referee.lock_broken, number))
             for number in range(len(board.units))
@@ -103,6 +105,7 @@ class Leases:
         *,
         activity: float = 1.0,
         most_ms: float = math.inf,
+        memory_share: float | None = None,
     ) -> Lease | None:
         """Take the tokens of all these CPUs at once, and wait for them if need be.
 
@@ -118,6 +121,7 @@ class Leases:
             give_up: asked before the wait, now and then during it, and at once after `wake`; true ends the wait.
             activity: factor on the unit's `dynamic_w` while the request runs (`ServiceTime.activity`).
             most_ms: the slowest inference that the request's profile has; it bounds how long the cores may be held.
+            memory_share: its network's own (`ServiceTime.memory_share`); None for the unit's.
 
         Returns:
             The lease, or None if it gave up or the slot was reaped meanwhile.
@@ -142,6 +146,7 @@ class Leases:
                 start_ticks=self._process.start_ticks,
                 most_ms=most_ms,
             )
+            self._progress.ask(slot, memory_share)
             self._file.put_entry(slot, wanted)
             self._tokens.serve(number, self._unit(number))
             entry = self._file.entry(slot)
@@ -157,6 +162,7 @@ class Leases:
             ticket=int(ticket),
             start_s=entry.start_s,
             start_progress_ms=entry.start_progress_ms,
+            has_share=memory_share is not None,
         )
 
     def _await(self, number: int, slot: int, ticket: float, give_up: Callable[[], bool]) -> SlotEntry:
@@ -246,24 +252,34 @@ class Leases:
         Returns:
             The board time at which it returns: at once if the service was covered before.
         """
-        number = self._numbers[lease.unit]
-        # The unit's progress is the integral of its pace. The service ends when the progress has grown by the service
-        # time, whatever the clocks were. When that will be is predicted from the present pace, and again after each
-        # slice, since the pace may have changed.
+        # Progress is the integral of the pace. The service ends when the progress has grown by the service time,
+        # whatever the clocks were. When that will be is predicted from the present pace, and again after each slice,
+        # since the pace may have changed.
         goal_ms = lease.start_progress_ms + service_ms
         while True:
-            with self._locks[number]:
-                unit = self._unit(number)
-            left_ms = goal_ms - unit.progress_ms
-            left_s = left_ms / (1e3 * unit.pace) if unit.pace else math.copysign(math.inf, left_ms)
+            now = self.progress(lease)
+            left_ms = goal_ms - now.done_ms
+            left_s = left_ms / (1e3 * now.pace) if now.pace else math.copysign(math.inf, left_ms)
             if left_s <= _TICK_S or give_up():
-                return unit.since_s
-            end_s = unit.since_s + left_s
+                return now.now_s
+            end_s = now.now_s + left_s
             if left_s > self._spin_s:
-                self._clock.sleep_until(min(end_s - self._spin_s, unit.since_s + self._slice_s))
+                self._clock.sleep_until(min(end_s - self._spin_s, now.now_s + self._slice_s))
             else:
                 while self._clock.now_s() < end_s:
                     pass
+
+    def progress(self, lease: Lease) -> Progress:
+        """Return how far a request that holds cores has got now; it began at `lease.start_progress_ms`.
+
+        Of a lease that others have taken away the unit's progress counts: its process is being killed.
+        """
+        number = self._numbers[lease.unit]
+        with self._locks[number]:
+            unit = self._unit(number)
+            if lease.has_share and self._file.entry(lease.slot).ticket == lease.ticket:
+                return self._progress.of(number, unit, lease.slot)
+        return of_unit(unit)
 
     def reap(self, slot: int) -> None:
         """Free all that a dead worker held or waited for. What it held counts as busy until now."""
@@ -292,6 +308,7 @@ class Leases:
         if mhz == unit.mhz:
             return
         if spec.emulated:
+            self._progress.settle(number, unit)
             self._file.put_unit(number, unit.clocked(spec, mhz))
         else:
             self._wakers.wake(self.slots)

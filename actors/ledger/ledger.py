@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from actors.clock import Clock
-from actors.ledger.layout import FenceEntry, LedgerFile, SlotEntry, mark_of
+from actors.ledger.layout import FenceEntry, LedgerFile, OwnEntry, SlotEntry, mark_of
 from actors.ledger.lease import Lease
 from actors.ledger.leases import Leases
 from actors.ledger.meters import UnitReading, UnitState, reading
@@ -68,6 +68,7 @@ class BoardLedger(Leases):
         for slot in range(slots):
             ledger._wakers.create(slot)
             ledger._file.put_entry(slot, SlotEntry(ticket=slot))
+            ledger._file.put_own(slot, OwnEntry())
         ledger._wakers.create(slots)  # the board agent's
         for number, unit in enumerate(board.units):
             ledger._file.put_unit(number, UnitState.first(unit, clock.now_s()))
@@ -126,6 +127,7 @@ class BoardLedger(Leases):
         spec = self.board.units[number]
         with self._locks[number]:
             unit = self._unit(number)
+            self._progress.settle(number, unit)
             if other_load is None and cpus_online is None:
                 self._file.put_unit(number, unit if mhz is None else unit.clocked(spec, mhz))
                 return

@@ -33,8 +33,6 @@ class UnitReading:
         other_load: share of each core online that others take, 0 to 1.
         cpus_online: the CPUs in use, a part of `BoardUnit.all_cpus`.
         clock_changes: how often the clock changed.
-        pace: profiled ms that a taken core gets through per ms now, beside the other load.
-        progress_ms: integral of the pace.
         busy_s: time that each core was taken, or used by others while it was not.
         mhz_s: integral of the clock.
         static_j: energy without what busy cores take on top; None where it is unknown.
@@ -48,8 +46,6 @@ class UnitReading:
     other_load: float
     cpus_online: tuple[int, ...]
     clock_changes: int
-    pace: float
-    progress_ms: float
     busy_s: tuple[float, ...]
     mhz_s: float
     static_j: float | None
@@ -65,7 +61,8 @@ class UnitState(NamedTuple):
         other_load: share of each core online that others take, 0 to 1.
         online: the cores in use, a bit for each.
         clock_changes: how often the clock changed.
-        pace: profiled ms that a taken core gets through per ms, beside the other load.
+        pace: profiled ms that a taken core gets through per ms, beside the other load; of networks that have no memory
+            share of their own.
         taken: 1 while a request has a core of it, else 0.
         paced: 1 while requests have clocks of their own, else 0.
         planned_mhz: the plan's clock of a paced unit.
@@ -243,8 +240,6 @@ def reading(spec: BoardUnit, unit: UnitState, cores: Sequence[Core]) -> UnitRead
         other_load=unit.other_load,
         cpus_online=unit.cpus_online(spec),
         clock_changes=int(unit.clock_changes),
-        pace=unit.pace,
-        progress_ms=unit.progress_ms,
         busy_s=tuple(busy_s for busy_s, _ in totals),
         mhz_s=unit.mhz_s,
         static_j=_known(unit.static_j),

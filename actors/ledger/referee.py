@@ -19,6 +19,7 @@ from actors.ledger.holding import LEAST_WALL_S, STOPPED_WALL_S, Held, HoldingWat
 from actors.ledger.layout import FenceEntry, FenceReason, LedgerFile, SlotEntry
 from actors.ledger.meters import UnitState
 from actors.ledger.processes import ProcessKey, Sight
+from actors.ledger.progress import RequestProgress
 from actors.ledger.tokens import Tokens
 
 _LONGEST_LOOK_WALL_S = 0.2
@@ -31,20 +32,24 @@ class Referee:
     Args:
         file: the ledger's records.
         tokens: its tokens.
+        progress: the progress of its requests.
         units: how many units there are.
         time_scale: wall seconds per board second.
     """
 
-    def __init__(self, file: LedgerFile, tokens: Tokens, units: int, time_scale: float) -> None:
+    def __init__(
+        self, file: LedgerFile, tokens: Tokens, progress: RequestProgress, units: int, time_scale: float
+    ) -> None:
         self._file = file
         self._tokens = tokens
+        self._progress = progress
         self._scale = time_scale
         self._watches = [HoldingWatch(_LONGEST_LOOK_WALL_S) for _ in range(units)]
         self._lock = threading.Lock()
 
     def processes(self, number: int, but: int | None = None) -> dict[int, ProcessKey]:
         """Return the processes of the slots that hold cores of a unit or wait for some, by slot; `but` is left out."""
-        slots = {int(core.holder) % self._file.slots for core in self._file.cores(number) if core.holder > 0}
+        slots = self._file.holders(number)
         slots |= {waiting.slot for waiting in self._file.waiting(number)}
         return {slot: self._file.entry(slot).process for slot in slots if slot != but}
 
@@ -58,7 +63,8 @@ class Referee:
             # Another process may have taken the slot over since the look.
             if self._file.entry(slot).process == key:
                 self._void(number, unit, slot)
-        held = [_held(entry, unit, stopped=slot in sight.stopped) for slot, entry in self._holding(number).items()]
+        holding = self._holding(number).items()
+        held = [self._held(number, unit, slot, entry, stopped=slot in sight.stopped) for slot, entry in holding]
         with self._lock:
             overdue = {one.ticket: one for one in self._watches[number].overdue(held, sight.wall_s)}
         fenced = []
@@ -89,7 +95,8 @@ class Referee:
     def _fence(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, held: Held) -> FenceEntry:
         bound_ms = 1e3 * STOPPED_WALL_S / self._scale
         if not held.stopped:
-            by_work_ms = held.most_progress_ms / unit.pace if unit.pace else math.inf
+            pace = self._progress.of(number, unit, slot).pace
+            by_work_ms = held.most_progress_ms / pace if pace else math.inf
             bound_ms = max(1e3 * LEAST_WALL_S / self._scale, by_work_ms)
         return FenceEntry(
             times=self._file.fence(slot).times + 1,
@@ -99,6 +106,14 @@ class Referee:
             bound_ms=bound_ms,
             pid=entry.pid,
             start_ticks=entry.start_ticks,
+        )
+
+    def _held(self, number: int, unit: UnitState, slot: int, entry: SlotEntry, *, stopped: bool) -> Held:
+        return Held(
+            ticket=entry.ticket,
+            stopped=stopped,
+            progress_ms=self._progress.of(number, unit, slot).done_ms - entry.start_progress_ms,
+            most_ms=entry.most_ms,
         )
 
     def lock_broken(self, number: int, process: ProcessKey, waited_wall_s: float, bound_wall_s: float) -> None:
@@ -124,12 +139,3 @@ class Referee:
                     start_ticks=process.start_ticks,
                 )
                 self._file.put_fence(slot, fence)
-
-
-def _held(entry: SlotEntry, unit: UnitState, *, stopped: bool) -> Held:
-    return Held(
-        ticket=entry.ticket,
-        stopped=stopped,
-        progress_ms=unit.progress_ms - entry.start_progress_ms,
-        most_ms=entry.most_ms,
-    )

@@ -53,7 +53,7 @@ class RequestClocks:
             unit._replace(paced=float(bool(paces)), planned_mhz=mhz, rest_mhz=rest_mhz, cap_mhz=cap_mhz),
         )
         # What runs already has used up some of its time, so it gets the clock that the plan would give it.
-        for slot in self._holders(number) if paces else ():
+        for slot in self._file.holders(number) if paces else ():
             entry = self._file.entry(slot)
             self._file.put_entry(slot, entry._replace(mhz=max(entry.mhz, mhz)))
 
@@ -77,9 +77,5 @@ class RequestClocks:
         """Return the clock at which a paced unit is to stand now."""
         allowed = self._board.units[number].allowed(unit.cap_mhz)
         # A request that has not asked yet keeps the clock as it is: it got its cores a moment ago.
-        wanted = [self._file.entry(slot).mhz or unit.mhz for slot in self._holders(number)]
+        wanted = [self._file.entry(slot).mhz or unit.mhz for slot in self._file.holders(number)]
         return at_least(max(wanted, default=unit.rest_mhz), allowed)
-
-    def _holders(self, number: int) -> set[int]:
-        """Return the slots whose requests have cores of a unit."""
-        return {int(core.holder) % self._file.slots for core in self._file.cores(number) if core.holder > 0}

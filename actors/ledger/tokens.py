@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from actors.ledger.layout import LedgerFile, SlotEntry, WaitingSlot
 from actors.ledger.meters import UnitState
+from actors.ledger.progress import RequestProgress
 from actors.requests.turns import mask_of, next_turn, urgency
 from scheduler.board import Board
 
@@ -19,11 +20,13 @@ class Tokens:
     Args:
         file: the ledger's records.
         board: its board.
+        progress: the progress of its requests.
     """
 
-    def __init__(self, file: LedgerFile, board: Board) -> None:
+    def __init__(self, file: LedgerFile, board: Board, progress: RequestProgress) -> None:
         self._file = file
         self._board = board
+        self._progress = progress
 
     def serve(self, number: int, unit: UnitState) -> list[int]:
         """Give free cores to the requests that wait for them; return the slots that got theirs."""
@@ -50,6 +53,7 @@ class Tokens:
             if winner.mask >> index & 1:
                 self._file.put_core(number, index, core.handed(winner.entry.ticket, unit, winner.entry.activity))
         self._note_taken(number, unit.since_s)
+        self._progress.begin(winner.slot, unit)
         start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
         self._file.put_entry(winner.slot, start)
 

@@ -25,4 +25,4 @@ def least_service_s(time: ServiceTime, unit: BoardUnit, size: float) -> float:
     """
     if time.base_ms is None:
         return 0.0
-    return time.expected_ms(size) * time.residuals[0] / unit.pace(unit.mhz[-1]) / 1000
+    return time.expected_ms(size) * time.residuals[0] / unit.pace(unit.mhz[-1], time.memory_share) / 1000

@@ -46,10 +46,10 @@ class NetworkLoader:
         For example, at 300 ms for the slowest of the profile and a lowest clock of half the top one: 4 · 0.3 / 0.5 s.
         """
         unit = self._board.unit(form.where)
-        slowest_ms = self._profile.service(form.subnet, unit.kind, form.threads).samples_ms[-1]
+        time = self._profile.service(form.subnet, unit.kind, form.threads)
         # On an emulated unit the real inference does not get slower with the clock.
-        pace = 1.0 if unit.emulated else unit.pace(unit.mhz[0])
-        return max(LEAST_WALL_S, MULTIPLE * slowest_ms / 1e3 / pace)
+        pace = 1.0 if unit.emulated else unit.pace(unit.mhz[0], time.memory_share)
+        return max(LEAST_WALL_S, MULTIPLE * time.samples_ms[-1] / 1e3 / pace)
 
     def close(self) -> None:
         """Give all networks back to the executors."""

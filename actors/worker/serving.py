@@ -116,6 +116,7 @@ class Engaged:
             arrival_s=request.arrival_s,
             deadline_s=request.deadline_s,
             next_deadline_s=math.inf if behind is None else behind.deadline_s,
+            memory_share=self.time.memory_share,
         )
 
 
@@ -181,7 +182,7 @@ class Served:
     Attributes:
         service: when and where it ran.
         lease: the lease by which it held its cores.
-        progress_ms: its unit's progress while it ran, as the ledger counts it; None where clocks can't be set.
+        progress_ms: its progress while it ran, as the ledger counts it; None where clocks can't be set.
         size: the request's size.
         output: output of the network; None if it failed or was given up.
         error: what its inference raised, as text; None if it succeeded.
@@ -302,12 +303,12 @@ class RequestServer:
         )
 
     def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
-        """Return a unit's progress from a lease's begin to a moment just now; None where clocks can't be set."""
+        """Return a request's progress from its begin to a moment just now; None where clocks can't be set."""
         if not engaged.board_unit.settable:
             return None
         # Read at once. The clock may change when the cores are given back, and what it was before is then unknown.
-        now = self._ledger.read(lease.unit)
-        return now.progress_ms - (now.now_s - end_s) * 1e3 * now.pace - lease.start_progress_ms
+        now = self._ledger.progress(lease)
+        return now.done_ms - (now.now_s - end_s) * 1e3 * now.pace - lease.start_progress_ms
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
         """Score and record a request that ran, and hand its result to its client and to `on_result`.
@@ -383,7 +384,8 @@ class RequestServer:
         """
         expected_ms = engaged.time.expected_ms(work)
         if served.progress_ms is None:  # there is one clock, and a real load shows in what was observed
-            return served.service.service_ms * engaged.board_unit.speed / expected_ms
+            unit = engaged.board_unit
+            return served.service.service_ms * unit.pace(unit.mhz[-1], engaged.time.memory_share) / expected_ms
         return served.progress_ms / expected_ms
 
 

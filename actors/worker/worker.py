@@ -325,6 +325,7 @@ class Worker:
             give_up=lambda: self._has_changed(request, engaged),
             activity=engaged.time.activity,
             most_ms=engaged.most_ms(fetched.size),
+            memory_share=engaged.time.memory_share,
         )
         if lease is None:
             return

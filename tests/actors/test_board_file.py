@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actors.board_schema import BoardError
 from actors.cluster import load_board
 from helpers.board_files import PLAIN, load, power, unit
-from scheduler.board import IdleState
+from scheduler.idle_state import IdleState
 from scheduler.sensor import Sensor
 from scheduler.thermal import Thermal
 

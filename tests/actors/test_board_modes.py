@@ -60,6 +60,8 @@ def test_speed_holds_at_the_clock_where_it_was_found(tmp_path):
     assert little.pace(1000) == pytest.approx(0.5)
     assert little.pace(500) == pytest.approx(0.5 / (0.2 + 0.8 * 2))
     assert little.pace(1400) == pytest.approx(0.5 / (0.2 + 0.8 / 1.4))
+    assert little.pace(1000, 0.6) == pytest.approx(0.5)
+    assert little.pace(500, 0.6) == pytest.approx(0.5 / (0.6 + 0.4 * 2))
 
 
 def test_a_board_is_named_alone_or_with_a_mode(tmp_path, monkeypatch):

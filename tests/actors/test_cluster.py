@@ -10,7 +10,8 @@ from actors.agent.machine import Machine
 from actors.board_schema import BoardError
 from actors.cluster import check_host, packaged_board
 from helpers.fake_kernel import FakeAffinity, FakeTree, boards
-from scheduler.board import BoardUnit, IdleState
+from scheduler.board import BoardUnit
+from scheduler.idle_state import IdleState
 from scheduler.thermal import Thermal
 
 

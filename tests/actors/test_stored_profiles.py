@@ -18,6 +18,7 @@ from actors.stored_profiles import (
     write_packaged_profile,
 )
 from actors.wall_power import LADDERS
+from helpers.shares import with_shares
 from helpers.sized import sized_time
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
@@ -112,6 +113,28 @@ def test_samples_are_rising_times(folder, samples_ms):
     path.write_text(json.dumps(content))
     with pytest.raises(StoredProfileError, match=r"rungs\.0\.times\.0"):
         packaged_profile("mine")
+
+
+def test_a_networks_own_memory_share_reads_as_written_and_an_unknown_one_is_left_out(folder):
+    assert "memory_share" not in (folder / "mine.json").read_text()
+    own = with_shares(PROFILE, [0.0, None])
+    write_packaged_profile(own, folder / "mine.json", source="my bench")
+    stored_profiles._packaged.cache_clear()
+    assert packaged_profile("mine") == own
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_memory_share_out_of_range_is_named_with_the_fix(folder, share):
+    path = folder / "mine.json"
+    content = json.loads(path.read_text())
+    content["rungs"][0]["times"][1]["memory_share"] = share
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoredProfileError) as caught:
+        packaged_profile("mine")
+    said = (
+        f"rungs.0.times.1.memory_share: Value error, memory_share is {share}; it must be from 0 to 1. Where it is not"
+    )
+    assert said in str(caught.value)
 
 
 BY_SIZE = replace(

@@ -109,8 +109,6 @@ class Load:
             other_load=0.0,
             cpus_online=(0, 1, 2, 3),
             clock_changes=0,
-            pace=1.0,
-            progress_ms=0.0,
             busy_s=(self._busy_s,),
             mhz_s=1000.0 * self._at_s,
             static_j=None,

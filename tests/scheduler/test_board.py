@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scheduler.board import Board, BoardUnit
 from scheduler.dvfs import DVFS
@@ -110,3 +112,20 @@ def test_requests_have_clocks_of_their_own_where_a_change_is_known_to_be_quick(
     kind, cpus = ("gpu", ()) if dvfs == "devfreq" else ("cpu", (0,))
     unit = replace(UNIT, kind=kind, cpus=cpus, dvfs=dvfs, mhz=(500.0, 1000.0), transition_us=transition_us)
     assert unit.can_pace(10.0) is paced
+
+
+SHARES = st.floats(0, 1)
+CLOCKS = st.lists(st.floats(100, 4000), min_size=1, max_size=8, unique=True).map(lambda mhz: tuple(sorted(mhz)))
+
+
+@given(mhz=CLOCKS, speed=st.floats(0.05, 20), of_unit=SHARES, own=SHARES)
+def test_a_networks_own_share_says_how_far_its_pace_follows_the_clock(mhz, speed, of_unit, own):
+    unit = replace(UNIT, mhz=mhz, speed=speed, memory_share=of_unit)
+    paces = [unit.pace(one, own) for one in mhz]
+    assert paces == sorted(paces)
+    assert paces[-1] == pytest.approx(speed)
+    # Time at a clock is the part that stays, and the part that grows as the clock falls.
+    assert [1 / pace for pace in paces] == pytest.approx([(own + (1 - own) * mhz[-1] / one) / speed for one in mhz])
+    assert [unit.pace(one, of_unit) for one in mhz] == pytest.approx([unit.pace(one) for one in mhz])
+    assert [unit.pace(one, 1.0) for one in mhz] == pytest.approx([speed] * len(mhz))
+    assert [unit.pace(one, 0.0) for one in mhz] == pytest.approx([speed * one / mhz[-1] for one in mhz])

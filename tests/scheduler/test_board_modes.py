@@ -80,6 +80,7 @@ def test_what_is_left_is_within_the_mode_and_as_it_was(mode):
         )
         for mhz in kept.mhz:
             assert kept.pace(mhz) == pytest.approx(unit.pace(mhz))
+            assert kept.pace(mhz, 0.7) == pytest.approx(unit.pace(mhz, 0.7))
             if unit.powered:
                 at, was = kept.mhz.index(mhz), unit.mhz.index(mhz)
                 assert (kept.static_w[at], kept.dynamic_w[at]) == (unit.static_w[was], unit.dynamic_w[was])
@@ -129,9 +130,17 @@ def test_a_board_in_a_mode_is_not_put_in_another():
         low.in_mode("FULL")
 
 
-@given(first=st.integers(0, 3), left=st.integers(1, 4), share=st.floats(0, 1))
-def test_fewer_clocks_are_as_fast_as_before(first, left, share):
-    unit = replace(BIG, memory_share=share)
+@given(
+    first=st.integers(0, 3),
+    left=st.integers(1, 4),
+    share=st.floats(0, 1),
+    own=st.none() | st.floats(0, 1),
+    at_mhz=st.none() | st.floats(500, 2000),
+)
+def test_fewer_clocks_are_as_fast_as_before(first, left, share, own, at_mhz):
+    unit = replace(BIG, memory_share=share, shares_at_mhz=at_mhz)
     fewer = unit.with_clocks(first, min(4, first + left))
     assert fewer.mhz == unit.mhz[first : first + left]
-    assert [fewer.pace(mhz) for mhz in fewer.mhz] == pytest.approx([unit.pace(mhz) for mhz in fewer.mhz])
+    assert [fewer.pace(mhz, own) for mhz in fewer.mhz] == pytest.approx([unit.pace(mhz, own) for mhz in fewer.mhz])
+    fewest = fewer.with_clocks(0, 1)
+    assert fewest.pace(fewest.mhz[0], own) == pytest.approx(unit.pace(fewest.mhz[0], own))

@@ -27,3 +27,4 @@ def test_limited_unit_is_the_unit_where_it_is_left(share, other_load, max_mhz, o
     assert len(left.static_w) == len(left.dynamic_w) == len(left.mhz)
     for mhz in left.mhz:
         assert left.pace(mhz) == pytest.approx(unit.pace(mhz) * (1 - other_load))
+        assert left.pace(mhz, 0.6) == pytest.approx(unit.pace(mhz, 0.6) * (1 - other_load))

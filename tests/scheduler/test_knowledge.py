@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from helpers.fake_world import BOARD, EPOCH_S, World, gear, make_spec, make_world, retarget
+from helpers.fake_world import BOARD, EPOCH_S, PROFILE, World, gear, make_spec, make_world, retarget
 from helpers.scripted import Scripted, Watchful
 from helpers.settled_world import observed, settled_world
+from helpers.shares import with_shares
 from scheduler.app_knowledge import MARGIN
 from scheduler.feedback import Caution
+from scheduler.knowledge import Knowledge
 from scheduler.manager import Manager
 from scheduler.messages import Event, PowerCapped, Telemetry, Tick, UnitLimited
 from scheduler.points import ArrivalModel
@@ -212,3 +214,14 @@ def test_latencies_of_the_few_that_were_not_given_up_are_not_believed():
     foreseen_ms = policy.snapshots[-1].apps[0].points[0].latency_ms
     observed(world, 20.0, finished=2, on_time=2, latencies_ms=(foreseen_ms / 2,))
     assert policy.snapshots[-1].apps[0].own_ratio == 1.0
+
+
+@pytest.mark.parametrize(("share", "paced"), [(None, True), (1.0, False)])
+def test_whether_clocks_can_follow_requests_depends_on_how_far_these_follow_the_clock(share, paced):
+    # The shortest takes 2 ms at 1000 MHz. A mode leaves 250: there it takes 8 ms by the unit, and still 2 if the clock
+    # does not stretch it, of which a change of 0.2 ms is too much.
+    unit = replace(BOARD.units[0], mhz=(125.0, 250.0, 1000.0), transition_us=200.0).with_clocks(0, 2)
+    spec = make_spec("a", profile=with_shares(PROFILE, [share]))
+    board = replace(BOARD, units=(unit,))
+    known = Knowledge(board=board, apps=[spec], objective="energy", power_cap_w=None, grace_s=1.0, paces=True)
+    assert known._paced(board.units) == ({"big"} if paced else set())

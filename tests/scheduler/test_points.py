@@ -107,7 +107,13 @@ boards = st.lists(
     )
 )
 ladders = st.lists(
-    st.lists(st.lists(st.floats(0.5, 50), min_size=1, max_size=8).map(service), min_size=1, max_size=1).map(tuple),
+    st.tuples(
+        st.builds(
+            lambda samples_ms, share: replace(service(samples_ms), memory_share=share),
+            st.lists(st.floats(0.5, 50), min_size=1, max_size=8),
+            st.none() | st.floats(0, 1),
+        )
+    ),
     min_size=1,
     max_size=4,
 ).map(lambda rungs: ladder(*rungs))
@@ -135,7 +141,8 @@ def test_every_point_says_what_it_is_defined_to_and_the_solver_takes_it(
         assert point.service_ms == pytest.approx(mean_ms(board, profile, key, ratio))
         assert unit.dynamic_w is not None
         assert point.energy_mj == pytest.approx(unit.dynamic_w[unit.mhz.index(point.mhz)] * point.busy_ms)
-        quantile_ms = profile.service(point.subnet, "cpu", 1).quantile_ms(slo) / unit.pace(point.mhz) * ratio
+        time = profile.service(point.subnet, "cpu", 1)
+        quantile_ms = time.quantile_ms(slo) / unit.pace(point.mhz, time.memory_share) * ratio
         assert point.latency_ms >= quantile_ms * (1 - 1e-9)
         if arrivals.kind == "saturate":
             assert point.latency_ms == pytest.approx(quantile_ms)
@@ -149,7 +156,8 @@ def test_every_point_says_what_it_is_defined_to_and_the_solver_takes_it(
 
 def mean_ms(board: Board, profile: Profile, key: tuple[str, str, int, float], ratio: float) -> float:
     subnet, unit, cores, mhz = key
-    return profile.service(subnet, "cpu", cores).mean_ms / board.unit(unit).pace(mhz) * ratio
+    time = profile.service(subnet, "cpu", cores)
+    return time.mean_ms / board.unit(unit).pace(mhz, time.memory_share) * ratio
 
 
 @given(

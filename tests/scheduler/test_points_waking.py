@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from scheduler.board import Board, BoardUnit, IdleState
+from scheduler.board import Board, BoardUnit
+from scheduler.idle_state import IdleState
 from scheduler.points import ArrivalModel, operating_points
 from scheduler.profile import Profile, RungProfile, ServiceTime
 

@@ -70,6 +70,15 @@ def test_sizes_are_those_of_requests_in_turn():
     assert profile_of(ServiceTime(kind="cpu", cores=1, samples_ms=(2.0,))).size(7) == 1
 
 
+def test_the_shortest_times_are_apart_by_kind_and_by_memory_share():
+    times = [
+        ServiceTime(kind=kind, cores=1, samples_ms=(ms, ms + 2), memory_share=share)
+        for kind, ms, share in [("cpu", 5.0, None), ("cpu", 3.0, None), ("cpu", 8.0, 0.8), ("gpu", 1.0, None)]
+    ]
+    profile = replace(profile_of(times[0]), rungs=tuple(profile_of(time).rungs[0] for time in times))
+    assert profile.shortest_ms() == {("cpu", None): 4.0, ("cpu", 0.8): 9.0, ("gpu", None): 2.0}
+
+
 def test_the_samples_of_a_stream_of_other_sizes_are_those_that_a_profile_of_it_would_have():
     short, long = (2.0, 3.0, 4.0), tuple(20 + 0.1 * place for place in range(300))
     residuals = tuple(0.9 + 0.002 * place for place in range(101))

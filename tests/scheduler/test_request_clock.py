@@ -47,6 +47,13 @@ def test_it_ends_within_the_period_and_lets_the_next_be_on_time() -> None:
     assert chosen(left_s=1.0, next_deadline_s=1.06) == 1000.0
 
 
+def test_a_network_that_the_clock_does_not_stretch_gets_the_lowest() -> None:
+    # 20 ms of which half follow the clock take 50 ms at a quarter of the top clock, and 30 at half.
+    assert chosen(left_s=0.0201, memory_share=1.0) == 500.0
+    assert chosen(left_s=0.0501, memory_share=0.5) == 500.0
+    assert chosen(left_s=0.0499, memory_share=0.5) == 1000.0
+
+
 def test_the_share_of_the_rule_and_the_slowdown_lengthen_the_work() -> None:
     request = Timing(samples_ms=(10.0, 20.0, 30.0, 80.0), arrival_s=0.0, deadline_s=0.08)
     clocks = [
@@ -90,17 +97,22 @@ def test_rule_and_limits_bound_it() -> None:
     next_s=st.just(math.inf) | st.floats(0, 0.5),
     transition_us=st.sampled_from([0.0, 140.0, 5000.0]),
     memory_share=st.floats(0, 0.9),
+    own_share=st.none() | st.floats(0, 1),
     now_mhz=st.sampled_from(MHZ),
     other_load=st.floats(0, 0.9),
 )
 def test_every_lower_clock_is_too_slow_and_more_time_never_asks_for_a_higher_one(
-    samples_ms, rule, left_s, next_s, transition_us, memory_share, now_mhz, other_load
+    samples_ms, rule, left_s, next_s, transition_us, memory_share, own_share, now_mhz, other_load
 ) -> None:
     unit = replace(UNIT, transition_us=transition_us, memory_share=memory_share)
 
     def clock(more_s: float) -> float:
         request = Timing(
-            samples_ms=samples_ms, arrival_s=0.0, deadline_s=left_s + more_s, next_deadline_s=next_s + more_s
+            samples_ms=samples_ms,
+            arrival_s=0.0,
+            deadline_s=left_s + more_s,
+            next_deadline_s=next_s + more_s,
+            memory_share=own_share,
         )
         return clock_for(unit, MHZ, rule, request, now_s=0.0, now_mhz=now_mhz, other_load=other_load)
 
@@ -111,5 +123,6 @@ def test_every_lower_clock_is_too_slow_and_more_time_never_asks_for_a_higher_one
     due_s = min(left_s, next_s - work_ms / 1000, math.inf if rule.period_ms is None else rule.period_ms / 1000)
     for lower in (one for one in MHZ if rule.least_mhz <= one < mhz):
         lag_s = 0.0 if lower == now_mhz else transition_us / 1e6
-        done_ms = 1000 * (lag_s * unit.pace(now_mhz) + (due_s - lag_s) * unit.pace(lower)) * (1 - other_load)
+        paces = [unit.pace(mhz, own_share) for mhz in (now_mhz, lower)]
+        done_ms = 1000 * (lag_s * paces[0] + (due_s - lag_s) * paces[1]) * (1 - other_load)
         assert done_ms < work_ms * (1 + 1e-9)

@@ -36,17 +36,18 @@ formulas.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
 from actors.requests.draws import Draws
-from scheduler.board import Board, BoardUnit
+from scheduler.board import BoardUnit
 from scheduler.inputs import UnitInputs
 from scheduler.messages import AmbientChanged
-from scheduler.profile import Profile, ServiceTime
+from scheduler.profile import Profile
+from workloads.hindsight.bound_gears import BoundGear, gears_of, least_activity
 from workloads.hindsight.intervals import Interval, intervals_of
 from workloads.hindsight.linear_program import LinearProgram
 from workloads.hindsight.request_work import Draw, least_work_s, most_work_s, parts_of, work_ms
@@ -90,17 +91,23 @@ class _UnitVariables:
 
     Attributes:
         active: by clock, the variable for the seconds in which any core is busy.
-        paces: by clock, the profiled seconds of work that a busy core gets through in a second.
+        unit: the unit.
+        free: share of each core that is free of load that is not ours.
         dynamic_w: by clock, the power of one busy core at an activity of 1.
         others: share of that power that is counted for every core already, whoever uses it.
         top_mhz: the highest clock that the limits allow.
     """
 
     active: Mapping[float, int]
-    paces: Mapping[float, float]
+    unit: BoardUnit
+    free: float
     dynamic_w: Mapping[float, float]
     others: float
     top_mhz: float
+
+    def paces(self, memory_share: float | None) -> dict[float, float]:
+        """Return by clock the profiled seconds of work that a busy core gets through in a second."""
+        return {mhz: self.unit.pace(mhz, memory_share) * self.free for mhz in self.unit.mhz}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,7 @@ class _Bound:
         load = min(limits.other_load, MAX_OTHER_LOAD_SIMULATED)
         # A request takes the place of other load on its cores. One of less activity than that load counts from the
         # start, so that no request costs less than nothing.
-        others = min(load, _least_activity(self._plan.profiles.values(), unit.kind))
+        others = min(load, least_activity(self._plan.profiles.values(), unit.kind))
         top_mhz = _top_mhz(unit, limits)
         assert unit.static_w is not None
         assert unit.dynamic_w is not None
@@ -188,7 +195,8 @@ class _Bound:
         self._program.equal(whole, interval.length_s)
         return _UnitVariables(
             active=active,
-            paces={mhz: unit.pace(mhz) * (1 - load) for mhz in unit.mhz},
+            unit=unit,
+            free=1 - load,
             dynamic_w=dict(zip(unit.mhz, unit.dynamic_w, strict=True)),
             others=others,
             top_mhz=top_mhz,
@@ -255,17 +263,18 @@ class _Bound:
         if app.drop != "late":
             return app.queue_bound(presence.length_s) + 1
         for group in groups:
-            for unit, _, _, times in _gears(self._plan.board, profile, group.min_accuracy):
-                work_s = most_work_s(times, group.draws)
-                if self._over_s(app, unit, group, work_s) > self._plan.mix.duration_s:
+            for gear in gears_of(self._plan.board, profile, group.min_accuracy):
+                work_s = most_work_s(gear.times, group.draws)
+                if self._over_s(app, gear, group, work_s) > self._plan.mix.duration_s:
                     return 1
         return 0
 
-    def _over_s(self, app: App, unit: BoardUnit, group: _RequestGroup, work_s: float) -> float:
+    def _over_s(self, app: App, gear: BoundGear, group: _RequestGroup, work_s: float) -> float:
         """Return by when so much work of each request of a group is over, late or not, if it is served at all."""
         if app.drop != "late":
             return math.inf
-        slowest = min(min(here[unit.name].paces.values()) for here in self._units[group.intervals.start :])
+        there = [here[gear.unit.name] for here in self._units[group.intervals.start :]]
+        slowest = min(min(here.paces(gear.memory_share).values()) for here in there)
         return group.last_due_s + work_s / slowest
 
     def _serve(
@@ -284,19 +293,19 @@ class _Bound:
         parts = parts_of(group.draws)
         counts: list[_Terms] = [{} for _ in parts]
         served = _Served({}, {})
-        for unit, cores, activity, times in _gears(self._plan.board, profile, group.min_accuracy):
-            work_s = [least_work_s(times, part) for part in parts]
+        for gear in gears_of(self._plan.board, profile, group.min_accuracy):
+            work_s = [least_work_s(gear.times, part) for part in parts]
             # A request that takes longer than the target at the fastest clock of all can't be on time in this gear.
-            reach_s = self._fastest_pace(unit, group.intervals) * group.target_s * (1 + 1e-9)
+            reach_s = self._fastest_pace(gear, group.intervals) * group.target_s * (1 + 1e-9)
             ways = [(served.on_time, group.intervals, [place for place, work in enumerate(work_s) if work <= reach_s])]
             if some_late:
-                last = self._number_at(self._over_s(app, unit, group, max(work_s)))
+                last = self._number_at(self._over_s(app, gear, group, max(work_s)))
                 ways.append((served.late, range(group.intervals.start, last + 1), list(range(len(parts)))))
             for terms, intervals, places in ways:
                 if not places:
                     continue
                 variables = {place: program.variable(0.0, float(len(parts[place]))) for place in places}
-                paces = self._times(unit, cores, activity, intervals, own_time)
+                paces = self._times(gear, intervals, own_time)
                 # Σ time · pace = Σ requests · work: all work is done.
                 done = {variable: -work_s[place] for place, variable in variables.items()}
                 program.equal({**paces, **done}, 0.0)
@@ -312,7 +321,7 @@ class _Bound:
             program.at_most(count, float(len(part)))
         return served
 
-    def _times(self, unit: BoardUnit, cores: int, activity: float, intervals: range, own_time: _TermsByClock) -> _Terms:
+    def _times(self, gear: BoundGear, intervals: range, own_time: _TermsByClock) -> _Terms:
         """Add a variable for the time that requests take in a gear in each interval at each clock.
 
         Returns:
@@ -320,21 +329,23 @@ class _Bound:
         """
         paces: _Terms = {}
         for number in intervals:
-            here = self._units[number][unit.name]
-            for mhz, pace in here.paces.items():
-                time = self._program.variable(cores * here.dynamic_w[mhz] * (activity - here.others), math.inf)
+            here = self._units[number][gear.unit.name]
+            for mhz, pace in here.paces(gear.memory_share).items():
+                time = self._program.variable(
+                    gear.cores * here.dynamic_w[mhz] * (gear.activity - here.others), math.inf
+                )
                 paces[time] = pace
-                self._core_time.setdefault((number, unit.name, mhz), {})[time] = float(cores)
-                own_time.setdefault((number, unit.name, mhz), {})[time] = 1.0
+                self._core_time.setdefault((number, gear.unit.name, mhz), {})[time] = float(gear.cores)
+                own_time.setdefault((number, gear.unit.name, mhz), {})[time] = 1.0
         return paces
 
-    def _fastest_pace(self, unit: BoardUnit, intervals: range) -> float:
-        """Return the fastest pace of a unit in these intervals.
+    def _fastest_pace(self, gear: BoundGear, intervals: range) -> float:
+        """Return the fastest pace of a gear in these intervals.
 
         While a clock changes, that of the interval before is still in force, so that interval counts too.
         """
-        here = [self._units[number][unit.name] for number in range(max(0, intervals.start - 1), intervals.stop)]
-        return unit.pace(max(variables.top_mhz for variables in here))
+        here = [self._units[number][gear.unit.name] for number in range(max(0, intervals.start - 1), intervals.stop)]
+        return gear.unit.pace(max(variables.top_mhz for variables in here), gear.memory_share)
 
 
 def _leakage(plan: SimulationPlan) -> dict[str, float]:
@@ -354,26 +365,3 @@ def _leakage(plan: SimulationPlan) -> dict[str, float]:
 
 def _top_mhz(unit: BoardUnit, limits: UnitInputs) -> float:
     return unit.allowed(limits.max_mhz)[-1]
-
-
-def _gears(
-    board: Board, profile: Profile, min_accuracy: float
-) -> Iterator[tuple[BoardUnit, int, float, Sequence[ServiceTime]]]:
-    """Yield each unit and number of cores that was profiled for it, with the times there of all networks allowed.
-
-    Networks of different activity come apart, each time with that activity.
-    """
-    times: dict[tuple[str, int, float], list[ServiceTime]] = {}
-    for rung in profile.above(min_accuracy).rungs:
-        for time in rung.times:
-            times.setdefault((time.kind, time.cores, time.activity), []).append(time)
-    for unit in board.units:
-        for (kind, cores, activity), here in times.items():
-            if kind == unit.kind and cores <= unit.cores:
-                yield unit, cores, activity, here
-
-
-def _least_activity(profiles: Iterable[Profile], kind: str) -> float:
-    """Return the least activity of any network on a kind of unit; infinite where none runs there."""
-    times = (time for profile in profiles for rung in profile.rungs for time in rung.times if time.kind == kind)
-    return min((time.activity for time in times), default=math.inf)

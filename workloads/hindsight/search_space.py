@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler.objectives import OBJECTIVES
 from scheduler.policies import gear_of
-from scheduler.profile import Profile, RungProfile
+from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.solver import solve
 from scheduler.views import Gear, Plan
 from workloads.hindsight.candidate import Candidate
@@ -284,16 +284,25 @@ def _replaced(items: tuple[Item, ...], move: tuple[int, Item]) -> tuple[Item, ..
 def _is_no_worse(one: RungProfile, other: RungProfile, *, accuracy_counts: bool) -> bool:
     """Return True if a network is measured wherever the other is, nowhere slower, and no less accurate if that counts.
 
-    Service times are compared by mean and by maximum.
+    Service times are compared by mean and by maximum. Those of networks with memory shares of their own are compared in
+    the part that the clock stretches and in the other, so that it holds at every clock.
     """
     if accuracy_counts and (one.accuracy or 0.0) < (other.accuracy or 0.0):
         return False
     times = {(time.kind, time.cores): time for time in one.times}
     for slow in other.times:
         fast = times.get((slow.kind, slow.cores))
-        if fast is None or fast.mean_ms > slow.mean_ms or fast.samples_ms[-1] > slow.samples_ms[-1]:
+        if fast is None or (fast.memory_share is None) != (slow.memory_share is None):
+            return False
+        if any(of_fast > of_slow for of_fast, of_slow in zip(_parts_ms(fast), _parts_ms(slow), strict=True)):
             return False
     return True
+
+
+def _parts_ms(time: ServiceTime) -> list[float]:
+    """Return the mean and the maximum of a service time, each in the parts that are told apart."""
+    shares = (1.0,) if time.memory_share is None else (time.memory_share, 1 - time.memory_share)
+    return [share * ms for ms in (time.mean_ms, time.samples_ms[-1]) for share in shares]
 
 
 def _rate_hz(arrivals_s: FloatArray, interval: Interval) -> float:

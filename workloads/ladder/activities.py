@@ -78,7 +78,7 @@ def works_of(profile: Profile, board: Board) -> list[Work]:
         for time in rung.times:
             unit = gpu if time.kind == "gpu" else cpus.get(time.cores)
             if unit is not None:
-                run_ms = time.mean_ms / unit.pace(unit.mhz[-1])
+                run_ms = time.mean_ms / unit.pace(unit.mhz[-1], time.memory_share)
                 works.append(
                     Work(
                         subnet=rung.subnet,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scheduler.request_clock import Timing
+from workloads.simulator.progress import Progress
 
 
 class Claimant(Protocol):
@@ -35,11 +36,13 @@ class CoreClaim:
         active: its cores times the factor on the unit's `dynamic_w` while it has them.
         arrival_s: when the request arrived.
         samples_ms: profiled service times of its network there, rising.
+        memory_share: its network's own (`ServiceTime.memory_share`); None for the unit's.
         next_deadline_s: when the result of the request behind it is due; infinite where none waits. Once it has begun.
         mhz: the clock that it wants; 0 until it has begun.
         woke_ms: part of `work_ms` in which a core woke up; 0 until it has begun.
         start_s: when it got its cores.
-        goal_ms: progress of its unit by which its service is over.
+        progress: how far it gets. Once it has begun.
+        goal_ms: progress by which its service is over.
         end_s: when that will be, if nothing changes; below 0 while it has no cores.
     """
 
@@ -52,10 +55,12 @@ class CoreClaim:
     active: float
     arrival_s: float = 0.0
     samples_ms: tuple[float, ...] = ()
+    memory_share: float | None = None
     next_deadline_s: float = field(default=math.inf, init=False)
     mhz: float = field(default=0.0, init=False)
     woke_ms: float = field(default=0.0, init=False)
     start_s: float = field(default=0.0, init=False)
+    progress: Progress = field(init=False)
     goal_ms: float = field(default=0.0, init=False)
     end_s: float = field(default=-1.0, init=False)
 
@@ -67,4 +72,5 @@ class CoreClaim:
             deadline_s=self.deadline_s,
             next_deadline_s=self.next_deadline_s,
             extra_ms=self.woke_ms,
+            memory_share=self.memory_share,
         )

@@ -296,6 +296,7 @@ class SimulatedServer:
             active=engaged.active,
             arrival_s=request.arrival_s,
             samples_ms=samples_ms,
+            memory_share=engaged.time.memory_share,
             request=request,
             engaged=engaged,
             expected_ms=engaged.time.expected_ms(size),

@@ -6,7 +6,7 @@ unit's pace has covered its service time. The ledger and the devices of a real r
 - `actors.requests.turns`: who gets free cores.
 - `scheduler.governors`: what each governor decides, when a new one comes, and when it samples.
 - `scheduler.request_clock`: the clock of a single request.
-- `scheduler.board`: the pace at a clock, and the clocks that a limit leaves.
+- `scheduler.board`: the pace at a clock (`workloads.simulator.progress`), and the clocks that a limit leaves.
 
 Two things are simulated alone: a clock takes its transition latency to come into force, and a core that has been idle
 for long takes its exit latency to begin.
@@ -29,6 +29,7 @@ from workloads.simulator.claim import CoreClaim
 from workloads.simulator.coming_clock import ComingClock
 from workloads.simulator.core import SimulatedCore, UnitCores
 from workloads.simulator.governing import WorkingGovernor
+from workloads.simulator.progress import UnitProgress
 from workloads.simulator.residency import UnitMeters
 
 _AT_ONCE_S = 1e-9
@@ -79,20 +80,16 @@ class SimulatedUnit:
         self._thermal_mhz: float | None = None
         self._since_s = agenda.now_s
         """The moment that progress and meters stand at; `settle` moves it."""
-        self._progress_ms = 0.0
-        """Profiled time that a core taken since the start would have got through: the integral of the pace."""
         self._asked_mhz = spec.mhz[0]
         self.coming = ComingClock(agenda, spec.transition_us, self._change)
         self._governor: WorkingGovernor | None = None
         self._request_paces: Mapping[int, Pace] = {}
         self._rest_mhz = spec.mhz[0]
         self._clamps_mhz: Mapping[int, float] = {}
-        self._paces = [1e3 * spec.pace(mhz) for mhz in spec.mhz]
-        """By clock, profiled ms that a core gets through in a second if it has the core alone."""
+        self._progress = UnitProgress(spec)
         self._place = 0
         """Place of the clock in force among the unit's clocks."""
         self.mhz = spec.mhz[0]
-        self._pace = self._paces[0]
         self.aside = AsideWork(agenda, self.settle, top_mhz=spec.mhz[-1], mhz=spec.mhz[0])
 
     # ------------------------------------------------------------ tokens
@@ -147,10 +144,11 @@ class SimulatedUnit:
         self._running.append(claim)
         self._re_activate()
         claim.start_s = now_s
+        claim.progress = progress = self._progress.begin(claim.memory_share)
         # The exit latency is wall time, so it is turned into the profiled time that passes in it at the present clock.
-        claim.woke_ms = 1e-6 * exit_us * self._pace
+        claim.woke_ms = 1e-6 * exit_us * progress.pace
         claim.work_ms += claim.woke_ms
-        claim.goal_ms = self._progress_ms + claim.work_ms
+        claim.goal_ms = progress.done_ms + claim.work_ms
         self._schedule(claim)
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
@@ -160,8 +158,9 @@ class SimulatedUnit:
 
     def _schedule(self, claim: CoreClaim) -> None:
         """Have a running claim end when its service will be covered, if nothing changes until then."""
-        left_ms = claim.goal_ms - self._progress_ms
-        claim.end_s = self._agenda.now_s + max(0.0, left_ms) / self._pace
+        progress = claim.progress
+        left_ms = claim.goal_ms - progress.done_ms
+        claim.end_s = self._agenda.now_s + max(0.0, left_ms) / progress.pace
         self._agenda.at(claim.end_s, self._end, claim)
 
     def _end(self, claim: CoreClaim) -> None:
@@ -184,6 +183,7 @@ class SimulatedUnit:
             core.claim, core.idle_since_s = None, now_s
         self._held &= ~claim.mask
         self._running.remove(claim)
+        self._progress.end(claim.progress)
         self._re_activate()
         if self._governor is not None:
             self._governor.ended(claim)
@@ -211,8 +211,9 @@ class SimulatedUnit:
         took_s = 1e-3 * cpu_ms * self.spec.mhz[-1] / self.mhz
         core = self._book(took_s, managing=True)
         if urgent and core.claim is not None:
-            core.claim.work_ms += took_s * self._pace
-            core.claim.goal_ms += took_s * self._pace
+            on_top_ms = took_s * core.claim.progress.pace
+            core.claim.work_ms += on_top_ms
+            core.claim.goal_ms += on_top_ms
             self._schedule(core.claim)
         return took_s
 
@@ -360,7 +361,7 @@ class SimulatedUnit:
             self._on_request_clock()
 
     def _re_pace(self) -> None:
-        self._pace = self._paces[self._place] * (1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
+        self._progress.set_pace(self._place, 1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
         for claim in self._running:
             self._schedule(claim)
 
@@ -381,7 +382,8 @@ class SimulatedUnit:
         if span_s <= 0:
             return
         self._since_s = now_s
-        self._progress_ms += span_s * self._pace
+        for progress in self._progress.all:
+            progress.done_ms += span_s * progress.pace
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
             others = self._other_load * self._cores.pass_others_time(span_s, self._other_load)

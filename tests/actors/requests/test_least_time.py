@@ -31,10 +31,11 @@ def test_nothing_is_foretold_where_the_time_does_not_depend_on_the_size():
     size=st.floats(0.1, 200),
     residuals=st.lists(st.floats(0.3, 3), min_size=1, max_size=9).map(sorted),
     memory_share=st.floats(0, 1),
+    own_share=st.none() | st.floats(0, 1),
 )
-def test_no_time_of_that_size_is_less_at_any_clock(base_ms, per_size_ms, size, residuals, memory_share):
-    time = sized_time(base_ms, per_size_ms, [1.0, 3.0], residuals)
+def test_no_time_of_that_size_is_less_at_any_clock(base_ms, per_size_ms, size, residuals, memory_share, own_share):
+    time = replace(sized_time(base_ms, per_size_ms, [1.0, 3.0], residuals), memory_share=own_share)
     unit = replace(UNIT, memory_share=memory_share)
     least_s = least_service_s(time, unit, size)
     for mhz in unit.mhz:
-        assert all(least_s <= ms / unit.pace(mhz) / 1000 * (1 + 1e-12) for ms in time.samples_at_ms(size))
+        assert all(least_s <= ms / unit.pace(mhz, own_share) / 1000 * (1 + 1e-12) for ms in time.samples_at_ms(size))

@@ -15,6 +15,7 @@ from actors.ledger.leases import FencedError
 from actors.requests.records import Status
 from actors.worker.gearbox import Form, GearboxError
 from actors.worker.loading import NetworkLoader
+from helpers.shares import with_shares
 from helpers.tiny_networks import Numbers, board, gpu_times, profile, with_gpu
 from helpers.worker_rig import PATIENCE_S, SMALL
 from scheduler.views import Gear
@@ -110,6 +111,14 @@ class TestGpu:
         assert loader._bound_s(Form("large", "gpu", 1)) == 2.0
         assert loader._bound_s(Form("small", "gpu", 1)) == pytest.approx(2.4 / gpu.pace(gpu.mhz[0]))
         loader.close()
+        # With a second clock of half the first: twice the time there, or 1.2 times by a share of its own of 0.8.
+        slower = replace(gpu, mhz=(gpu.mhz[0] / 2, *gpu.mhz), static_w=None, dynamic_w=None)
+        two_clocks = replace(one.board, units=tuple(slower if unit == gpu else unit for unit in one.board.units))
+        times = gpu_times(profile(), small=600.0, large=4.0)
+        for share, stretch in ((None, 2.0), (0.8, 1.2)):
+            loader = NetworkLoader(replace(one.spec, board=two_clocks, profile=with_shares(times, [share])))
+            assert loader._bound_s(Form("small", "gpu", 1)) == pytest.approx(2.4 * stretch / gpu.speed)
+            loader.close()
 
     def test_an_unknown_gpu_or_network_is_refused(self, on_gpu):
         one = on_gpu()

@@ -20,6 +20,7 @@ from helpers.hindsight_mixes import (
     unit,
     units_j,
 )
+from helpers.shares import with_shares
 from helpers.sized import by_size
 from scheduler.thermal import Thermal
 from workloads import App, Mix, Poisson, Saturate, at
@@ -90,6 +91,16 @@ class TestByHand:
         # 5 ms at 1000 MHz and 10 ms at 500 MHz are 15 ms and cover 10 ms of work; at 500 MHz the unit rests.
         request_j = 0.005 * 2.0 + 0.010 * 0.5 + 0.005 * (0.5 - 0.2)
         assert bound(one_second(app(slo=1.0, latency_ms=15.0)), TWO_CLOCKS) == pytest.approx(0.2 + 10 * request_j)
+
+    def test_a_network_is_as_slow_at_each_clock_as_its_own_share_says(self):
+        # At 500 MHz a request of which 60 % do not follow the clock takes 14 ms, and fits into 15.
+        mix = one_second(app(slo=1.0, latency_ms=15.0))
+        assert bound(mix, TWO_CLOCKS, with_shares(TEN_MS, [0.6])) == pytest.approx(0.2 + 10 * 0.014 * 0.5)
+        assert bound(mix, TWO_CLOCKS, with_shares(TEN_MS, [0.0])) == bound(mix, TWO_CLOCKS)
+
+    def test_of_two_networks_the_one_that_is_cheaper_by_its_share_serves(self):
+        ladder = with_shares(profile(("quick", 0.9, (9.0,)), ("steady", 0.9, (10.0,))), [0.0, 1.0])
+        assert bound(one_second(app(slo=1.0)), TWO_CLOCKS, ladder) == pytest.approx(0.2 + 9 * 0.010 * 0.5)
 
     def test_one_request_of_an_app_at_a_time_keeps_the_clock_up(self):
         # At 500 MHz 80 requests would take 1.6 s, of one core of four.
@@ -194,6 +205,8 @@ def test_no_policy_that_meets_every_slo_goes_below(seed):
     on = random_board(rng)
     # Every other time a request's size says how long it takes, in some ladders more than in others.
     ladder = LADDER if seed % 2 else by_size(LADDER, (1.0, 0.3, 2.5, 1.2), base_share=rng.choice([0.1, 0.6]))
+    # And in two of three some networks follow the clock less or more than the unit says.
+    ladder = with_shares(ladder, rng.sample([None, 0.0, 0.5, 0.95], 3)) if seed % 3 else ladder
     for run, least_j in bounded_runs(random_mix(rng, on), on, seed, ladder):
         assert least_j is not None
         assert least_j <= units_j(run) * (1 + 1e-9)
@@ -216,7 +229,8 @@ def test_none_goes_below_whatever_it_drops_and_leaves_late():
             )
             for one in mix.apps
         ]
-        for run, least_j in bounded_runs(replace(mix, apps=loose), on, seed):
+        ladder = LADDER if seed % 4 else with_shares(LADDER, [None, 0.9, 0.2])
+        for run, least_j in bounded_runs(replace(mix, apps=loose), on, seed, ladder):
             assert least_j is not None
             assert least_j <= units_j(run) * (1 + 1e-9)
             apps = run.summary.apps.values()

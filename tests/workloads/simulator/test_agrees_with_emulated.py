@@ -49,10 +49,10 @@ def no_governor_again(changes) -> bool:
 class Emulated:
     """The emulated unit, its clock stepped finely, so that governors are ticked when they are due."""
 
-    def __init__(self, path, spec) -> None:
+    def __init__(self, path, spec, slots=1) -> None:
         board = Board(name="b", units=(spec,), base_w=None, sensor="none", power_source="made up")
         self.clock = AlertClock()
-        self.ledger = BoardLedger.create(path, board, slots=1, clock=self.clock)
+        self.ledger = BoardLedger.create(path, board, slots=slots, clock=self.clock)
         self.device = EmulatedDevice(spec, self.ledger, self.clock)
         self._due_s = math.inf
 
@@ -85,6 +85,29 @@ class Emulated:
         end_s = self.ledger.stretch(lease, work_ms)
         self.ledger.release(lease)
         return end_s
+
+    def serve_side_by_side(self, jobs_of) -> list[list[float]]:
+        """Serve each slot's jobs one after another on a core of its own, all slots at once; return when each ends."""
+        left, running = [list(jobs) for jobs in jobs_of], {}
+        ends_s: list[list[float]] = [[] for _ in jobs_of]
+        while any(left) or running:
+            for slot, jobs in enumerate(left):
+                if slot not in running and jobs:
+                    job = jobs.pop(0)
+                    lease = self.ledger.take(slot, "big", (UNIT.cpus[slot],), 9.0, memory_share=job.memory_share)
+                    self.ledger.ask(lease, job.timing())
+                    running[slot] = lease, job
+            due_s = []
+            for slot, (lease, job) in list(running.items()):
+                now = self.ledger.progress(lease)
+                due_s.append(now.now_s + (lease.start_progress_ms + job.work_ms - now.done_ms) / (1e3 * now.pace))
+                if due_s[-1] <= now.now_s + 1e-9:
+                    ends_s[slot].append(now.now_s)
+                    self.ledger.release(lease)
+                    del running[slot]
+            # Something scripted may come before, and change when they end.
+            self.clock.sleep_until(min(due_s))
+        return ends_s
 
 
 # Derandomized: a load at a governor's very threshold may fall on either side of it, by a rounding error.
@@ -185,3 +208,49 @@ def test_requests_with_clocks_of_their_own_are_the_same(tmp_path_factory, work, 
     assert [job.end_s for job in jobs] == pytest.approx(ends_s, abs=1e-6)
     assert bench.unit.mhz == reading.mhz
     assert bench.unit.meters.energy_j == pytest.approx(reading.static_j + reading.dynamic_j, abs=1e-5)
+
+
+LOADS_AND_CLOCKS = st.tuples(
+    st.sampled_from(UNIT.mhz), st.sampled_from([None, 500.0, 1000.0]), st.just(UNIT.cpus), OTHER_LOADS
+)
+JOBS = st.lists(st.tuples(st.floats(1, 40), st.none() | st.floats(0, 1)), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(
+    st.tuples(JOBS, JOBS),
+    st.lists(st.tuples(CHANGE_TIMES, LOADS_AND_CLOCKS), max_size=6, unique_by=lambda change: change[0]),
+    st.floats(0, 1),
+    st.booleans(),
+)
+def test_two_at_once_get_on_by_shares_of_their_own(tmp_path_factory, jobs, changes, memory_share, paced):
+    """Each clock that comes meanwhile is fast for one network and slow for another, whoever caused it."""
+    spec = replace(UNIT, memory_share=memory_share)
+    rules = dict.fromkeys((0, 1), Pace(rest_mhz=500.0, least_mhz=500.0, share=0.9, period_ms=60.0)) if paced else {}
+    emulated, bench = Emulated(tmp_path_factory.mktemp("ledger") / "ledger", spec, slots=2), Bench(spec)
+    emulated.device.set_clock(1000.0, paces=rules)
+    bench.unit.set_clock(1000.0, None, paces=rules)
+    for at_s, (mhz, *limits) in changes:
+        if not paced:
+            emulated.at(at_s, ("clock", mhz))
+            bench.clock(at_s, mhz)
+        emulated.at(at_s, ("limit", *limits))
+        bench.limit(at_s, max_mhz=limits[0], other_load=limits[2])
+    simulated = [
+        [
+            bench.job(0.0, work_ms, cores=(slot,), slot=slot, deadline_s=9.0 + place)
+            for place, (work_ms, _) in enumerate(of_slot)
+        ]
+        for slot, of_slot in enumerate(jobs)
+    ]
+    for ours, theirs in zip(simulated, jobs, strict=True):
+        for job, (work_ms, share) in zip(ours, theirs, strict=True):
+            job.claim.memory_share, job.claim.samples_ms = share, (work_ms,)
+    try:
+        ends_s = emulated.serve_side_by_side([[replace(job.claim) for job in of_slot] for of_slot in simulated])
+    finally:
+        emulated.ledger.remove()
+    bench.run(9.0)
+    assert [[job.end_s for job in of_slot] for of_slot in simulated] == [
+        pytest.approx(ends, abs=1e-6) for ends in ends_s
+    ]

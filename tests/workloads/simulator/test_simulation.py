@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from actors.requests.records import Status
 from helpers.fake_world import BOARD, PROFILE
 from helpers.summary_schema import SCHEMA
-from scheduler.board import IdleState
+from scheduler.idle_state import IdleState
 from scheduler.thermal import Thermal
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from helpers.simulator_bench import LONE, UNIT, Bench, moment
-from scheduler.board import IdleState
+from scheduler.idle_state import IdleState
 
 
 class TestService:

@@ -1,0 +1,78 @@
+"""The progress of requests: the profiled time that they have got through at the clocks and beside the load in force.
+
+Requests whose networks have the unit's memory share all get on alike, so their progress is what the unit's has grown by
+since they began. One whose network has a share of its own gets on differently at each clock. So its progress is kept
+for itself, and is brought up to date before the unit's clock or load changes.
+
+That is written first and the unit last. Who is killed in between has noted what was done so far, and the unit goes on
+as it was, so nothing is counted twice or lost.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from actors.ledger.layout import NO_SHARE, LedgerFile, OwnEntry
+from actors.ledger.meters import UnitState
+from scheduler.board import Board
+
+
+class Progress(NamedTuple):
+    """How far a request has got at a moment.
+
+    Attributes:
+        now_s: the moment, board time.
+        pace: profiled ms that it gets through per ms now.
+        done_ms: integral of the pace. The request has got through as much as this has grown by since it began.
+    """
+
+    now_s: float
+    pace: float
+    done_ms: float
+
+
+class RequestProgress:
+    """The progress of requests on the units of one ledger. All methods are called under the unit's lock.
+
+    Args:
+        file: the ledger's records.
+        board: its board.
+    """
+
+    def __init__(self, file: LedgerFile, board: Board) -> None:
+        self._file = file
+        self._board = board
+
+    def ask(self, slot: int, memory_share: float | None) -> None:
+        """Note the memory share of the network of a request that asks for cores; None for the unit's."""
+        share = NO_SHARE if memory_share is None else memory_share
+        if self._file.own_share(slot) != share:
+            self._file.put_own(slot, OwnEntry(share))
+
+    def begin(self, slot: int, unit: UnitState) -> None:
+        """Begin the progress of a request that gets its cores now."""
+        if self._file.own_share(slot) != NO_SHARE:
+            begun = self._file.own(slot)._replace(done_ms=unit.progress_ms, since_s=unit.since_s)
+            self._file.put_own(slot, begun)
+
+    def of(self, number: int, unit: UnitState, slot: int) -> Progress:
+        """Return how far a slot's request on the board's unit of that number has got by the time of its state."""
+        own = self._file.own(slot)
+        if own.memory_share == NO_SHARE:
+            return of_unit(unit)
+        pace = self._board.units[number].pace(unit.mhz, own.memory_share) * (1 - unit.other_load)
+        done_ms = own.done_ms + 1e3 * pace * (unit.since_s - own.since_s)
+        return Progress(now_s=unit.since_s, pace=pace, done_ms=done_ms)
+
+    def settle(self, number: int, unit: UnitState) -> None:
+        """Bring what is kept up to the time of the unit's state, as it was until now and before it changes."""
+        for slot in self._file.holders(number):
+            if self._file.own_share(slot) != NO_SHARE:
+                now = self.of(number, unit, slot)
+                settled = self._file.own(slot)._replace(done_ms=now.done_ms, since_s=now.now_s)
+                self._file.put_own(slot, settled)
+
+
+def of_unit(unit: UnitState) -> Progress:
+    """Return the progress of a request whose network has the unit's memory share."""
+    return Progress(now_s=unit.since_s, pace=unit.pace, done_ms=unit.progress_ms)
