@@ -20,7 +20,7 @@ from supernets.pictures import plates
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
-PICTURES = 1000
+PICTURES = 500
 BATCH = 16  # larger ones leave the caches, and cost five times the time
 UNSEEN_SEED = 20260101  # 0 is of training, 1 of the search, 2 of the claimed measurement
 

@@ -72,8 +72,9 @@ def example(session: RaySession, tmp_path_factory: pytest.TempPathFactory) -> Ca
 EXAMPLES = [
     ("one_app", "joint"),
     ("car_park", "joint"),
-    ("six_apps", "joint"),
     ("own_models", "joint"),
+    pytest.param("six_apps", "joint", marks=pytest.mark.slow),
+    pytest.param("interpreter", "joint", marks=pytest.mark.slow),
 ]
 
 
@@ -119,7 +120,7 @@ def test_the_floors_in_force_are_kept_to(example, name, policy):
 
 
 def test_apps_are_served_in_their_time_only(example):
-    made = example("six_apps", "joint")
+    made = example("car_park", "joint")
     came = {event.app.name: event.at_s for event in made.plan.mix.events if isinstance(event, AppAddition)}
     left = {event.app: event.at_s for event in made.plan.mix.events if isinstance(event, AppRemoval)}
     assert came
