@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -48,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     out = chosen.out.absolute()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the run ends with it
     samples, ended = _soak(chosen.seconds, chosen.every, out)
     summary_file = out / "run" / "summary.json"
     summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
