@@ -46,7 +46,8 @@ from workloads.ladder.profiles import examples_for
 
 _BLOCKS = 5
 _SHARES = (0.5, 0.9, 0.95, 0.99)
-_LOOK_S = 0.05
+_LOOK_S = 0.5
+"""Time between two looks at how many are served. Seldom, since a look takes the interpreter away from the worker."""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -140,7 +140,7 @@ def _subjects(weights: Path | None, rungs: Sequence[int], wide: bool, directory:
 def _compare(
     subject: Subject, directory: Path, threads: int, rounds: int, clock: BoardClock
 ) -> tuple[dict[str, int], Stopwatch]:
-    """Return for how many sentences each contender makes the network's sub-words, and all times."""
+    """Return for how many sentences each contender makes the sub-words that ONNX Runtime bare makes, and all times."""
     converted = peers.convert(subject.net, directory / f"{Path(subject.artifact.path).stem}-ctranslate2")
     contenders = {
         OURS: peers.prepared(subject.artifact, threads),

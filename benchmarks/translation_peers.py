@@ -32,7 +32,7 @@ Make = Callable[[NDArray[np.int64], int], list[int]]
 
 
 def prepared(artifact: Artifact, threads: int) -> Make:
-    """Return a prepared network."""
+    """Return a prepared network. Of a translation that it stops before its end nobody gets the sub-words: none."""
     network = engines.prepare(artifact, threads=threads)
 
     def make(source: NDArray[np.int64], count: int) -> list[int]:

@@ -198,15 +198,14 @@ def test_the_requests_that_are_timed_have_the_lengths_of_their_stream(monkeypatc
 
 def test_a_request_during_which_the_core_was_taken_away_is_tried_again(monkeypatch):
     # The second request's first two tries, and all four of the third.
-    network = Timetable(monkeypatch, iter([True, False, False, True, False, False, False, False, True, True]))
+    network = Timetable(monkeypatch, iter([True, False, False, True, False, False, False, False, True]))
     works = (1.0, 2.0, 9.0, 4.0)
     inputs = [(work, 10 * work) for work in works]
     (taken,) = network_times.measure([network], [inputs], sizes=works, work=float, samples=4, patience=4)
     counted = network.ran[1::2]
     tried = [(work, len(list(tries))) for work, tries in groupby(counted)]
-    assert sorted(work for work, _ in tried[:4]) == sorted(works)
-    # The third is given up; the first comes again in its place.
-    assert [tries for _, tries in tried] == [1, 3, 4, 1, 1]
-    assert tried[4] == tried[0]
-    assert taken.samples_ms == tuple(sorted(10 * tried[place][0] for place in (0, 1, 3, 4)))
-    assert taken.disturbed == 6
+    assert sorted(work for work, _ in tried) == sorted(works)
+    # The third never has the core for itself; without it, long requests would be missing.
+    assert [tries for _, tries in tried] == [1, 3, 4, 1]
+    assert taken.samples_ms == tuple(sorted(10 * work for work in works))
+    assert taken.disturbed == 5
