@@ -20,6 +20,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -53,6 +54,8 @@ from supernets.seq2seq.supernet import Translator
 
 OURS, BARE, CTRANSLATE2, MARIAN = "prepared network", "ONNX Runtime, bare", "CTranslate2", "Marian"
 _SENTENCES = 12
+_SETTLE_S = 0.02
+"""Pause before the turn of a contender, in which the threads of the one before stop to look for work."""
 _WIDE = Space(
     name="wide",
     vocabulary=32000,
@@ -156,6 +159,7 @@ def _compare(
     for _ in range(rounds):
         for index, (source, count) in enumerate(zip(subject.sources, subject.counts, strict=True)):
             for name, make in contenders.items():
+                time.sleep(_SETTLE_S)
                 make(source, 1)  # the others' weights are in the caches
                 stopwatch.time(f"{name}/{index}/first", make, source, 1)
                 stopwatch.time(f"{name}/{index}/whole", make, source, count)

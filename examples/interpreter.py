@@ -10,7 +10,9 @@ def mix() -> Mix:
         apps=[
             App("camera", supernet="ofa-plates", arrivals=Periodic(hz=10), latency_ms=120, min_accuracy=0.80),
             # Sentences differ in length, so one translation takes ten times as long as another.
-            App("interpreter", supernet="translator-en-de", arrivals=Poisson(hz=1), latency_ms=2500, min_accuracy=0.50),
+            App(
+                "interpreter", supernet="translator-en-de", arrivals=Poisson(hz=1.5), latency_ms=2500, min_accuracy=0.50
+            ),
         ],
         events=[
             at(15, "interpreter", latency_ms=1200),
