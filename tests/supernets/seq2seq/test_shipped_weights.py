@@ -60,5 +60,5 @@ def test_the_ends_translate_as_well_as_is_claimed(net: Supernet, tmp_path: Path)
     for rung in (net.ladder()[0], net.ladder()[-1]):
         artifact = supernets.export(net, rung, tmp_path)
         score = accuracy(engines.prepare(artifact, "onnxruntime", 1), data, artifact, limit=SENTENCES)
-        # A sentence's chrF lies between 0 and 1, so its deviation is at most half; seen were 0.25 and less.
+        # The deviation of a sentence's chrF was 0.18 for the smallest network and 0.20 for the largest (200 sentences).
         assert score.accuracy == pytest.approx(claimed(rung), abs=SURE * 0.3 / math.sqrt(SENTENCES))
