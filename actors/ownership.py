@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from actors.agent.devices.lock import owner_of
+from actors.agent.devices.lock import owners_of
 from actors.agent.devices.sysfs import Tree
 from actors.run_tag import age_s
 from scheduler.board import Board
@@ -145,14 +145,27 @@ class Claim:
         except OSError as error:
             self.notice = f"whether another run uses the same CPUs can't be seen here ({error.strerror})"
             return
-        if taken and not self._shares_with(self._owner(taken)):
-            raise BusyError(f"{self._busy(taken)}; wait for it or end it, or share with --share, which makes both void")
         if taken:
-            self.shared = True
-            self.notice = f"{self._busy(taken)} too, so the figures of both runs are void"
-            for part in self._parts:
-                self._join(part)
+            self._share(taken)
         self._locks.callback(os.close, self._label())
+
+    def _share(self, taken: list[_Part]) -> None:
+        """Go on beside the processes that have these parts.
+
+        Raises:
+            BusyError: if this run is not to.
+        """
+        others = self._others(taken)
+        kept_out_by = [] if self._told_to_share else [pid for pid in others if not self._may_go_on_beside(pid)]
+        pid = (kept_out_by or others)[0]
+        owner = "a run that can't be seen from here, as in another container" if pid is None else _owner_words(pid)
+        busy = f"{owner}, uses {_names([part.name for part in taken])}"
+        if kept_out_by:
+            raise BusyError(f"{busy}; wait for it or end it, or share with --share, which makes both void")
+        self.shared = True
+        self.notice = f"{busy} too, so the figures of both runs are void"
+        for part in self._parts:
+            self._join(part)
 
     def _alone(self, part: _Part) -> bool:
         lock = self._lock(part.directory, fcntl.LOCK_EX)
@@ -187,21 +200,17 @@ class Claim:
         os.write(file, json.dumps(claimed).encode())
         return file
 
-    def _shares_with(self, owner: int | None) -> bool:
-        """Return True if this run is to go on beside a process that has some of its parts."""
-        told = None if owner is None else _read_label(owner)
-        return self._told_to_share or (self._may_share and (told is None or told.emulated))
+    def _may_go_on_beside(self, pid: int | None) -> bool:
+        """Return True if neither this run nor that process is known to use a board with real clocks."""
+        told = None if pid is None else _read_label(pid)
+        return self._may_share and (told is None or told.emulated)
 
-    def _owner(self, taken: list[_Part]) -> int | None:
-        """Return the number of the process that has one of these parts; None where it can't be seen."""
-        places = [part.directory if part in self._owned else part.owned for part in taken]
-        return next((pid for place in places if (pid := owner_of(self._tree, place)) is not None), None)
-
-    def _busy(self, taken: list[_Part]) -> str:
-        """Return the words for parts that another run has."""
-        pid = self._owner(taken)
-        owner = "a run that can't be seen from here, as in another container" if pid is None else _owner_words(pid)
-        return f"{owner}, uses {_names([part.name for part in taken])}"
+    def _others(self, taken: list[_Part]) -> list[int | None]:
+        """Return the processes that own or share these parts; one None where none can be seen."""
+        places = [place for part in taken for place in (part.owned, part.directory)]
+        own = {part.owned for part in self._owned}
+        seen = dict.fromkeys(pid for place in places if place not in own for pid in owners_of(self._tree, place))
+        return list(seen) or [None]
 
 
 @dataclass(frozen=True, slots=True)

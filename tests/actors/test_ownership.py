@@ -169,3 +169,18 @@ def test_where_sysfs_can_t_be_seen_the_run_goes_on(tmp_path):
     with Claim([BOARD], "run", tree=Tree(tmp_path)) as claim:
         assert claim.notice == "whether another run uses the same CPUs can't be seen here (No such file or directory)"
         assert not claim.look()
+
+
+def test_a_run_on_real_clocks_is_seen_behind_an_emulated_one(tree):
+    emulated = Claim([EMULATED], "emulated", tree=tree)
+    with emulated:
+        real = began(tree, "shares")
+        try:
+            with pytest.raises(BusyError, match=f"run 'first' of process {real.pid}"):
+                Claim([EMULATED], "third", tree=tree).__enter__()
+            emulated.__exit__(None, None, None)  # the other goes on as a guest whose host has left
+            with pytest.raises(BusyError, match=f"run 'first' of process {real.pid}"):
+                Claim([EMULATED], "third", tree=tree).__enter__()
+        finally:
+            real.kill()
+            real.communicate()

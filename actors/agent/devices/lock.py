@@ -33,17 +33,19 @@ def lock_board(tree: Tree) -> Callable[[], None] | None:
 
 def owner_of_board(tree: Tree) -> int | None:
     """Return the process that has locked the board; None if none has, or if it can't be seen from this container."""
-    return owner_of(tree, _LOCKED)
+    return next(iter(owners_of(tree, _LOCKED)), None)
 
 
-def owner_of(tree: Tree, path: str) -> int | None:
-    """Return the process that has locked a file of the tree; None if none has, or if it can't be seen from here."""
+def owners_of(tree: Tree, path: str) -> list[int]:
+    """Return the processes that have locked a file of the tree; those that can't be seen from here are left out."""
+    owners: list[int] = []
     with suppress(OSError):
         status = tree.lock_file(path).stat()
         place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-        # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)).
+        # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)); the number is 0 where it can't be seen.
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
             if words[1] == "FLOCK" and place in words:
-                return int(words[words.index(place) - 1]) or None
-    return None
+                pid = int(words[words.index(place) - 1])
+                owners += [pid] if pid and pid not in owners else []
+    return owners
