@@ -24,6 +24,13 @@ CODE = """
         def where(self):
             return os.environ["RAY_AUTH_MODE"], os.environ.get("RAY_ADDRESS"), os.environ["PWD_TEST"]
 
+        def arenas(self):
+            # glibc's arenas of threads: each begins at a multiple of its size.
+            with open("/proc/self/maps") as maps:
+                spans = [line.split()[0].split("-") for line in maps if len(line.split()) == 5 and " rw-p " in line]
+            return sum(int(begin, 16) % ARENA == 0 and int(end, 16) - int(begin, 16) < ARENA for begin, end in spans)
+
+    ARENA = 64 << 20
     environment, handlers = dict(os.environ), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     arguments = sys.argv
     session = RaySession(gpus=3, on_notice=print)  # as it is told, whatever it would find
@@ -33,6 +40,7 @@ CODE = """
         assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
         actor = ray.remote(num_cpus=0)(Actor).remote()
         assert ray.get(actor.where.remote()) == ("token", None, os.environ["PWD_TEST"])
+        assert ray.get(actor.arenas.remote()) <= 2, "each of some 30 threads may fill an arena of its own"
         modes = [stat.S_IMODE(os.stat(place).st_mode) for place in (session.directory, PLACE / session.directory.name)]
         print(session.directory, ray.cluster_resources()["GPU"], *map(oct, modes), flush=True)
         input()

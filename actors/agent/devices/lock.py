@@ -42,7 +42,7 @@ def owners_of(tree: Tree, path: str) -> list[int]:
     with suppress(OSError):
         status = tree.lock_file(path).stat()
         place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-        # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)); the number is 0 where it can't be seen.
+        # A line is `5: FLOCK  ADVISORY  WRITE 12345 00:16:3564 0 EOF` (proc(5)); 0 is a process out of sight.
         for line in Path("/proc/locks").read_text().splitlines():
             words = line.split()
             if words[1] == "FLOCK" and place in words:
