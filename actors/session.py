@@ -46,11 +46,11 @@ _BOUNDED = {
     # One arena of memory and no caches of threads: each of 30 threads keeps pages of an arena that only it fills.
     "RAY_JEMALLOC_PROFILE": "gcs_server,raylet",
     "RAY_JEMALLOC_CONF": "narenas:1,tcache:false",
-    # The same for workers, manager and agent, which have glibc's allocator. Whichever thread comes along builds Python's
+    # The same for workers, manager and agent, which have glibc's. Whichever thread comes along builds Python's
     # table of interned strings (1.9 MB) anew, in its own arena, and the old table's arena keeps the empty place.
     "MALLOC_ARENA_MAX": "1",
 }
-"""Settings that keep the memory and the logs of Ray's processes, and of our actors, from growing with a run."""
+"""Settings that keep memory and logs of Ray's processes and of our actors from growing with a run."""
 
 
 class RaySession:
