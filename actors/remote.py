@@ -45,6 +45,7 @@ from scheduler.messages import (
     StopWorker,
     SwitchUnit,
     UnitLimited,
+    UnitSlowed,
 )
 from supernets.task import Source
 
@@ -243,6 +244,12 @@ class AgentActor:
         self._running().limit(
             order.unit, max_mhz=order.max_mhz, cpus_online=order.cpus_online, other_load=order.other_load
         )
+
+    @ray.method(concurrency_group="control")
+    def slow(self, change: bytes) -> None:
+        """Apply an encoded UnitSlowed."""
+        order = decode(change, UnitSlowed)
+        self._running().slow(order.unit, order.slowdown)
 
     @ray.method(concurrency_group="control")
     def reap(self, app: str) -> None:

@@ -230,6 +230,14 @@ class BoardAgent:
         with self._memory.ordering("limits", unit, Limit(max_mhz, cpus_online, other_load)):
             self._devices[unit].limit(max_mhz=max_mhz, cpus_online=cpus_online, other_load=other_load)
 
+    def slow(self, unit: str, slowdown: float) -> None:
+        """Have requests on an emulated unit take so many times as long from now on; 1 ends it.
+
+        Raises:
+            DeviceError: if the unit is not emulated.
+        """
+        self._devices[unit].slow(slowdown)
+
     def switch(self, order: SwitchUnit) -> UnitSwitched:
         """Take a unit's CPUs offline, or put them online again, and return what came of it."""
         device, took_ms, fault = self._devices[order.unit], 0.0, None

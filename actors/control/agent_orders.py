@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from itertools import count
 from typing import TypeAlias
 
-from scheduler.messages import BoardEvent, Pin, SetClock, SwitchUnit, UnitLimited
+from scheduler.messages import BoardEvent, Pin, SetClock, SwitchUnit, UnitLimited, UnitSlowed
 
 AgentOrder: TypeAlias = Pin | SetClock | SwitchUnit | BoardEvent
 
@@ -45,7 +45,7 @@ def _channel(order: AgentOrder) -> Hashable:
     match order:
         case Pin(app=app):
             return Pin, app
-        case SetClock(unit=unit) | SwitchUnit(unit=unit) | UnitLimited(unit=unit):
+        case SetClock(unit=unit) | SwitchUnit(unit=unit) | UnitLimited(unit=unit) | UnitSlowed(unit=unit):
             return type(order), unit
         case _:
             return type(order), None

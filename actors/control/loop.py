@@ -25,7 +25,8 @@ from scheduler.messages import (
     AppLeft,
     BoardEvent,
     Effect,
-    Event,
+    Happening,
+    HiddenEvent,
     Log,
     Message,
     Pin,
@@ -167,7 +168,7 @@ class ControlLoop:
         transport: Transport,
         clock: Clock,
         *,
-        events: Sequence[tuple[float, Event]],
+        events: Sequence[tuple[float, Happening]],
         apps: Sequence[str],
         epoch_s: float,
         log: Callable[[dict[str, object]], None],
@@ -244,13 +245,16 @@ class ControlLoop:
 
     # ------------------------------------------------------------ messages and effects
 
-    def _happens(self, event: Event) -> None:
-        """Do to the board what an event of the mix says, if it is the board's, and tell it to the manager."""
+    def _happens(self, event: Happening) -> None:
+        """Do to the board what an event of the mix says, if it is the board's, and tell the manager, if it may know."""
         if isinstance(event.change, BoardEvent):
             self._order(event.change)
         elif isinstance(event.change, AppLeft):
             self._running.discard(event.change.app)
-        self._tell(event)
+        if isinstance(event, HiddenEvent):
+            self._write({"kind": "event", "now_s": self._clock.now_s(), "text": event.text})
+        else:
+            self._tell(event)
 
     def _tell(self, message: Message) -> None:
         """Give the manager a message, and carry out the effects that it answers with."""

@@ -20,7 +20,7 @@ from actors.policies import load_policy, located
 from actors.reaping import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
-from scheduler.messages import AppLeft, Event, Standing, UnitLimited
+from scheduler.messages import AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
 from scheduler.objectives import ObjectiveName
 
 
@@ -41,7 +41,7 @@ class ManagerTask:
 
     board: Board
     apps: tuple[AppSpec, ...]
-    events: tuple[tuple[float, Event], ...]
+    events: tuple[tuple[float, Happening], ...]
     policy: str
     objective: ObjectiveName
     power_cap_w: float | None
@@ -105,7 +105,8 @@ class ManagerActor:
         past = [one for one in task.events if take_over is not None and one[0] <= take_over.at_s]
         gone = {event.change.app for _, event in past if isinstance(event.change, AppLeft)}
         if take_over is not None:
-            manager.take_over(past, take_over.standing, take_over.plan)
+            told = [(at_s, event) for at_s, event in past if isinstance(event, Event)]
+            manager.take_over(told, take_over.standing, take_over.plan)
         loop = ControlLoop(
             manager,
             RayTransport(workers, agent, pids, self._directory, task.epoch_s),
@@ -117,9 +118,8 @@ class ManagerActor:
         )
         loop.figures.epochs = take_over.epoch if take_over is not None else 0
         # The agent may have died together with the other manager, and before it had done what that one told it.
-        for change in {
-            event.change.unit: event.change for _, event in past if isinstance(event.change, UnitLimited)
-        }.values():
+        of_units = [event.change for _, event in past if isinstance(event.change, UnitLimited | UnitSlowed)]
+        for change in {(type(change), change.unit): change for change in of_units}.values():
             loop.change_board(change)
         self._loop, self._figures = loop, loop.figures
         collect_every_minute()

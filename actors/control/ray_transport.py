@@ -35,6 +35,7 @@ from scheduler.messages import (
     SwitchUnit,
     Telemetry,
     UnitLimited,
+    UnitSlowed,
     WorkerStarted,
 )
 
@@ -123,6 +124,8 @@ class RayTransport:
         match change:
             case UnitLimited():
                 return self._call(self._agent.limit.remote(encode(change)))
+            case UnitSlowed():
+                return self._call(self._agent.slow.remote(encode(change)))
             case AmbientChanged():
                 return None  # a real board feels the temperature around it; the emulated one has no heat
             case _:

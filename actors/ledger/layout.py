@@ -31,6 +31,7 @@ class SlotEntry(NamedTuple):
         activity: factor on the unit's `dynamic_w` while it runs.
         start_s: the board time at which it got them.
         start_progress_ms: the unit's progress at that time.
+        start_known_ms: the same, had nothing slowed it down (`Progress.known_ms`).
         mhz: the clock that it wants on a paced unit; 0 until it has asked for one.
         pid: number of the process that asks; 0 for none.
         start_ticks: the kernel's time of that process's start.
@@ -44,6 +45,7 @@ class SlotEntry(NamedTuple):
     activity: float = 1.0
     start_s: float = 0.0
     start_progress_ms: float = 0.0
+    start_known_ms: float = 0.0
     mhz: float = 0.0
     pid: float = 0.0
     start_ticks: float = 0.0
@@ -65,11 +67,13 @@ class OwnEntry(NamedTuple):
     Attributes:
         memory_share: its network's own (`ServiceTime.memory_share`); `NO_SHARE` for the unit's, whose progress counts.
         done_ms: its progress as of `since_s`; it begins with the unit's.
-        since_s: the board time since which the unit's clock and load have not changed while it runs.
+        known_ms: the same, had nothing slowed it down (`Progress.known_ms`).
+        since_s: the board time since which the unit's clock, load and slowdown have not changed while it runs.
     """
 
     memory_share: float = NO_SHARE
     done_ms: float = 0.0
+    known_ms: float = 0.0
     since_s: float = 0.0
 
 

@@ -16,6 +16,7 @@ class Lease:
         ticket: number of this lease; no other lease has had it or will have it.
         start_s: board time at which the cores were taken.
         start_progress_ms: the unit's progress at that time.
+        start_known_ms: the same, had nothing slowed it down (`Progress.known_ms`).
         has_share: true if its network has a memory share of its own, and so a progress of its own.
     """
 
@@ -25,4 +26,5 @@ class Lease:
     ticket: int
     start_s: float
     start_progress_ms: float
+    start_known_ms: float
     has_share: bool = False

@@ -162,6 +162,7 @@ class Leases:
             ticket=int(ticket),
             start_s=entry.start_s,
             start_progress_ms=entry.start_progress_ms,
+            start_known_ms=entry.start_known_ms,
             has_share=memory_share is not None,
         )
 

@@ -141,6 +141,18 @@ class BoardLedger(Leases):
             # A core that no request has may have gone offline or come online.
             self._tokens.free(number, unit, lambda holder: holder <= 0)
 
+    def slow(self, name: str, slowdown: float) -> None:
+        """Have requests on a unit take so many times as long from now on. Only the unit's device calls it.
+
+        Raises:
+            ValueError: if it is below 1 or infinite.
+        """
+        number = self._numbers[name]
+        with self._locks[number]:
+            unit = self._unit(number)
+            self._progress.settle(number, unit)
+            self._file.put_unit(number, unit.slowed(self.board.units[number], slowdown))
+
     def pace(self, name: str, mhz: float, paces: Mapping[int, Pace], *, max_mhz: float | None = None) -> None:
         """Give each request on a unit a clock of its own from now on. Only the unit's device calls it.
 

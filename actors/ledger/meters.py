@@ -61,8 +61,9 @@ class UnitState(NamedTuple):
         other_load: share of each core online that others take, 0 to 1.
         online: the cores in use, a bit for each.
         clock_changes: how often the clock changed.
-        pace: profiled ms that a taken core gets through per ms, beside the other load; of networks that have no memory
-            share of their own.
+        slowdown: how many times as long requests take as clock and load explain; at least 1.
+        pace: profiled ms that a taken core gets through per ms, beside the other load and slowed down; of networks that
+            have no memory share of their own.
         taken: 1 while a request has a core of it, else 0.
         paced: 1 while requests have clocks of their own, else 0.
         planned_mhz: the plan's clock of a paced unit.
@@ -71,6 +72,7 @@ class UnitState(NamedTuple):
         static_w: power of the unit without its busy cores; NaN where unknown, and then the joules are NaN too.
         dynamic_w: power of one busy core on top; NaN where unknown.
         progress_ms: profiled ms that a core taken all the time would have got through.
+        hidden_ms: profiled ms that it would have got through besides, but for slowdowns.
         mhz_s: integral of the clock.
         static_j: integral of `static_w`.
         dynamic_j: dynamic energy of one core that is always busy.
@@ -83,6 +85,7 @@ class UnitState(NamedTuple):
     other_load: float = 0.0
     online: float = 0.0
     clock_changes: float = 0.0
+    slowdown: float = 1.0
     pace: float = 0.0
     taken: float = 0.0
     paced: float = 0.0
@@ -92,6 +95,7 @@ class UnitState(NamedTuple):
     static_w: float = 0.0
     dynamic_w: float = 0.0
     progress_ms: float = 0.0
+    hidden_ms: float = 0.0
     mhz_s: float = 0.0
     static_j: float = 0.0
     dynamic_j: float = 0.0
@@ -110,6 +114,7 @@ class UnitState(NamedTuple):
         return self._replace(
             since_s=now_s,
             progress_ms=self.progress_ms + 1e3 * self.pace * span_s,
+            hidden_ms=self.hidden_ms + 1e3 * self.pace * (self.slowdown - 1) * span_s,
             mhz_s=self.mhz_s + self.mhz * span_s,
             static_j=self.static_j + self.static_w * span_s,
             dynamic_j=self.dynamic_j + self.dynamic_w * span_s,
@@ -152,9 +157,19 @@ class UnitState(NamedTuple):
         return self._replace(
             mhz=clock,
             clock_changes=self.clock_changes + (clock != self.mhz),
-            pace=unit.pace(clock) * (1 - self.other_load),
+            pace=unit.pace(clock) * (1 - self.other_load) / self.slowdown,
             dynamic_w=math.nan if unit.dynamic_w is None else unit.dynamic_w[unit.mhz.index(clock)],
         ).held(unit, taken=bool(self.taken))
+
+    def slowed(self, unit: BoardUnit, slowdown: float) -> Self:
+        """Return the unit at the same moment, with requests that take so many times as long from here on.
+
+        Raises:
+            ValueError: if it is below 1 or infinite.
+        """
+        if not 1 <= slowdown < math.inf:
+            raise ValueError(f"slowdown of unit {unit.name!r} must be a finite number of at least 1, not {slowdown!r}.")
+        return self._replace(slowdown=slowdown).clocked(unit, self.mhz)
 
     def held(self, unit: BoardUnit, *, taken: bool) -> Self:
         """Return the unit at the same moment, with a request on it or none from here on.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from actors.ledger.layout import LedgerFile, SlotEntry, WaitingSlot
 from actors.ledger.meters import UnitState
-from actors.ledger.progress import RequestProgress
+from actors.ledger.progress import RequestProgress, of_unit
 from actors.requests.turns import mask_of, next_turn, urgency
 from scheduler.board import Board
 
@@ -54,7 +54,12 @@ class Tokens:
                 self._file.put_core(number, index, core.handed(winner.entry.ticket, unit, winner.entry.activity))
         self._note_taken(number, unit.since_s)
         self._progress.begin(winner.slot, unit)
-        start = winner.entry._replace(queue=0.0, start_s=unit.since_s, start_progress_ms=unit.progress_ms)
+        start = winner.entry._replace(
+            queue=0.0,
+            start_s=unit.since_s,
+            start_progress_ms=unit.progress_ms,
+            start_known_ms=of_unit(unit).known_ms,
+        )
         self._file.put_entry(winner.slot, start)
 
     def free(self, number: int, unit: UnitState, whose: Callable[[float], bool]) -> None:

@@ -92,18 +92,18 @@ class Engaged:
     board_unit: BoardUnit
     time: ServiceTime
 
-    def most_ms(self, size: float) -> float:
+    def most_ms(self, size: float, noise: float) -> float:
         """Return the slowest inference of the profile, by which the ledger bounds how long cores may be held.
 
         For a request that is larger than all that were profiled it is the slowest of its size. A small one has the
-        bound of all, since its work may turn out to be more than its size foretold.
+        bound of all, since its work may turn out to be more than its size foretold. Noise may make it longer.
 
         There is none on a GPU, whose executor has a bound of its own (`actors.executor.underway`): it counts from when
         the executor begins with the request, and the executor has to be ended besides.
         """
         if self.board_unit.kind != "cpu":
             return math.inf
-        return max(self.time.samples_ms[-1], self.time.samples_at_ms(size)[-1])
+        return max(self.time.samples_ms[-1], self.time.samples_at_ms(size)[-1]) * max(1.0, noise)
 
     def least_s(self, fetched: Fetched) -> float:
         """Return the least time in which a request can be served; 0 where that is unknown, or it has no input."""
@@ -182,7 +182,7 @@ class Served:
     Attributes:
         service: when and where it ran.
         lease: the lease by which it held its cores.
-        progress_ms: its progress while it ran, as the ledger counts it; None where clocks can't be set.
+        progress_ms: what clocks and load explain of its time (`Progress.known_ms`); None where clocks can't be set.
         size: the request's size.
         output: output of the network; None if it failed or was given up.
         error: what its inference raised, as text; None if it succeeded.
@@ -208,6 +208,9 @@ class RequestServer:
         ledger: ledger of the board.
         tally: counts and records the ends of requests.
         on_result: called with (request, result) after each completed request; None for nothing.
+
+    Attributes:
+        draws: the luck of each request on an emulated unit.
     """
 
     def __init__(
@@ -225,7 +228,7 @@ class RequestServer:
         self._ledger = ledger
         self._tally = tally
         self._on_result = on_result
-        self._draws = Draws(spec.seed, spec.app)
+        self.draws = Draws(spec.seed, spec.app, spec.noise)
 
     def fetch(self, request: Request, ready: Ready) -> Fetched:
         """Return a request with its input for a network, of the user's source or a client's payload."""
@@ -282,7 +285,7 @@ class RequestServer:
         if output is None or not engaged.board_unit.emulated:
             end_s = self._clock.now_s()
         else:
-            draw_ms = self._draws.of(engaged.time.samples_at_ms(fetched.size), request.index)
+            draw_ms = self.draws.of(engaged.time.samples_at_ms(fetched.size), request.index)
             end_s = self._ledger.stretch(lease, draw_ms, give_up)
         service = Service(
             start_s=lease.start_s,
@@ -303,12 +306,12 @@ class RequestServer:
         )
 
     def _progress_ms(self, engaged: Engaged, lease: Lease, end_s: float) -> float | None:
-        """Return a request's progress from its begin to a moment just now; None where clocks can't be set."""
+        """Return what clocks and load explain of a request's time up to just now; None where clocks can't be set."""
         if not engaged.board_unit.settable:
             return None
         # Read at once. The clock may change when the cores are given back, and what it was before is then unknown.
         now = self._ledger.progress(lease)
-        return now.done_ms - (now.now_s - end_s) * 1e3 * now.pace - lease.start_progress_ms
+        return now.known_ms - (now.now_s - end_s) * 1e3 * now.known_pace - lease.start_known_ms
 
     def deliver(self, request: Request, engaged: Engaged, served: Served) -> None:
         """Score and record a request that ran, and hand its result to its client and to `on_result`.

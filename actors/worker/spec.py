@@ -41,6 +41,7 @@ class WorkerSpec:
         executors: socket of each GPU's executor, by unit.
         floors: (from_s, min_accuracy) of each accuracy floor, rising in time; empty for none.
         memory_mb: most memory of networks kept ready, in MB; the engaged and the next are kept whatever they take.
+        noise: coefficient of variation of the factor on emulated service times.
     """
 
     app: str
@@ -60,3 +61,4 @@ class WorkerSpec:
     executors: Mapping[str, str] = field(default_factory=dict)
     floors: tuple[tuple[float, float], ...] = ()
     memory_mb: float = MEMORY_MB
+    noise: float = 0.0

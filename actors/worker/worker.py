@@ -324,7 +324,7 @@ class Worker:
             request.deadline_s,
             give_up=lambda: self._has_changed(request, engaged),
             activity=engaged.time.activity,
-            most_ms=engaged.most_ms(fetched.size),
+            most_ms=engaged.most_ms(fetched.size, self._server.draws.factor(request.index)),
             memory_share=engaged.time.memory_share,
         )
         if lease is None:

@@ -1,8 +1,8 @@
-"""Changes that the manager is told of.
+"""What happens in a run by its mix: changes that the manager is told of, and hidden ones that it is not told of.
 
-The manager is told of every event. One of the board is also done to the board, first, by the driver: those are listed
-in `BoardEvent`. To add an event, write its class here and put it into `Change`, and into `BoardEvent` if it is the
-board's; the type checker then names the matches that have to know it.
+One of the board is done to the board, first, by the driver: those are listed in `BoardEvent`. To add an event, write
+its class here and put it into `Change`, and into `BoardEvent` if it is the board's; the type checker then names the
+matches that have to know it. A hidden one goes into `HiddenEvent` and not into `Change`, so no message can carry it.
 """
 
 from __future__ import annotations
@@ -74,11 +74,24 @@ class AmbientChanged:
     ambient_c: float
 
 
-BoardEvent = UnitLimited | AmbientChanged
-"""Changes that a driver does to the board before it tells the manager."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnitSlowed:
+    """A unit serves requests more slowly from here on, at any clock; nobody who plans is told.
 
-Change = TargetChanged | AppJoined | AppLeft | PowerCapped | BoardEvent
-"""All changes that an event can carry."""
+    Attributes:
+        unit: name of the unit.
+        slowdown: how many times as long a request takes there, at least 1; 1 ends a slowdown.
+    """
+
+    unit: str
+    slowdown: float
+
+
+Change = TargetChanged | AppJoined | AppLeft | PowerCapped | UnitLimited | AmbientChanged
+"""All changes that the manager is told of."""
+
+BoardEvent = UnitLimited | AmbientChanged | UnitSlowed
+"""Changes that a driver does to the board."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,3 +105,20 @@ class Event:
 
     change: Change
     text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HiddenEvent:
+    """A change that the manager is not told of: it has to find out from what is reported of requests.
+
+    Attributes:
+        change: the change.
+        text: the change in words, for logs and reports.
+    """
+
+    change: UnitSlowed
+    text: str
+
+
+Happening = Event | HiddenEvent
+"""All that happens by a mix, whoever is told."""

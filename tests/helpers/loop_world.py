@@ -18,7 +18,7 @@ from scheduler.messages import (
     BoardEvent,
     ClockSet,
     Effect,
-    Event,
+    Happening,
     HostTelemetry,
     Message,
     Pin,
@@ -82,7 +82,7 @@ class World:
         self._tokens: Iterator[int] = count()
         self._under_way: dict[Hashable, tuple[str | None, float, Message | Exception | None]] = {}
 
-    def loop(self, *events: tuple[float, Event]) -> ControlLoop:
+    def loop(self, *events: tuple[float, Happening]) -> ControlLoop:
         return ControlLoop(
             self.manager,
             self,

@@ -29,11 +29,12 @@ LONE = replace(UNIT, cpus=(4,))
 
 @dataclass
 class Job:
-    """A request for cores, with the times at which it got them and was over."""
+    """A request for cores, with the times at which it got them and was over, and what is explained of its service."""
 
     claim: CoreClaim | None = None
     start_s: float = math.nan
     end_s: float = math.nan
+    known_ms: float = math.nan
     asked_s: list[float] = field(default_factory=list)
     agenda: Agenda | None = None
     wanted: bool = True
@@ -46,6 +47,7 @@ class Job:
 
     def ended(self) -> None:
         self.end_s = self.agenda.now_s
+        self.known_ms = self.claim.known_ms()
 
 
 class Bench:

@@ -12,9 +12,10 @@ the least energy under these rows is at most that of any policy. What makes it a
 - Lost cores are still there; heat sets no limit, and leaks as at the coldest ambient of the run. A clock above a limit
   remains for as long as changing a clock takes. A closed loop asks for nothing.
 
-Not relaxed: each request takes the service time that the seed draws for it; mean service is within the targets; an
-application serves one request at a time; static power and load that is not ours cost the same at every clock; who is
-not on time is served late, but for as many requests as may be dropped.
+Not relaxed: each request takes the service time that the seed draws for it, with its noise, and so many times as long
+while a unit is slowed down; mean service is within the targets; an application serves one request at a time; static
+power and load that is not ours cost the same at every clock; who is not on time is served late, but for as many
+requests as may be dropped.
 
 Why the requests that are late can't be left out. Of the n requests of an application, f are due after the end. A run
 that leaves none in flight ends each of the n - f others on time, late or by dropping it. At least slo · n - f of them
@@ -55,7 +56,7 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Presence
 from workloads.simulator import SimulationPlan
-from workloads.simulator.unit import MAX_OTHER_LOAD_SIMULATED
+from workloads.simulator.progress import MAX_OTHER_LOAD_SIMULATED
 
 _Terms = dict[int, float]
 """Factors by variable of the linear program."""
@@ -93,6 +94,7 @@ class _UnitVariables:
         active: by clock, the variable for the seconds in which any core is busy.
         unit: the unit.
         free: share of each core that is free of load that is not ours.
+        slowdown: how many times as long requests take there as clock and load explain.
         dynamic_w: by clock, the power of one busy core at an activity of 1.
         others: share of that power that is counted for every core already, whoever uses it.
         top_mhz: the highest clock that the limits allow.
@@ -101,13 +103,14 @@ class _UnitVariables:
     active: Mapping[float, int]
     unit: BoardUnit
     free: float
+    slowdown: float
     dynamic_w: Mapping[float, float]
     others: float
     top_mhz: float
 
     def paces(self, memory_share: float | None) -> dict[float, float]:
         """Return by clock the profiled seconds of work that a busy core gets through in a second."""
-        return {mhz: self.unit.pace(mhz, memory_share) * self.free for mhz in self.unit.mhz}
+        return {mhz: self.unit.pace(mhz, memory_share) * self.free / self.slowdown for mhz in self.unit.mhz}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class _RequestGroup:
         intervals: numbers of the intervals from arrival to deadline.
         target_s: the latency target.
         min_accuracy: the lowest floor in that time.
-        draws: the share in the distribution of service times and the size of each request, rising.
+        draws: the share in the distribution of service times, the size and the noise of each request, rising.
         last_due_s: the latest of their deadlines.
     """
 
@@ -197,6 +200,7 @@ class _Bound:
             active=active,
             unit=unit,
             free=1 - load,
+            slowdown=interval.slowdowns[unit.name],
             dynamic_w=dict(zip(unit.mhz, unit.dynamic_w, strict=True)),
             others=others,
             top_mhz=top_mhz,
@@ -230,7 +234,7 @@ class _Bound:
         Requests of a group differ in their service times only, so the program need not tell them apart.
         """
         targets = presence.targets
-        draws = Draws(self._plan.seed, presence.app.name)
+        draws = Draws(self._plan.seed, presence.app.name, self._plan.mix.noise)
         found: dict[tuple[int, int, float, float], list[tuple[Draw, float]]] = {}
         for index, arrival_s in enumerate(arrivals_s.tolist()):
             target = [one for one in targets if one.from_s <= arrival_s][-1]
@@ -239,7 +243,8 @@ class _Bound:
                 continue
             floors = [target.min_accuracy, *(one.min_accuracy for one in targets if arrival_s < one.from_s <= due_s)]
             key = (self._number_at(arrival_s), self._number_at(due_s), target.latency_ms / 1000, min(floors))
-            found.setdefault(key, []).append(((draws.share(index), profile.size(index)), due_s))
+            draw = (draws.share(index), profile.size(index), draws.factor(index))
+            found.setdefault(key, []).append((draw, due_s))
         # By the work of one network, so that the parts of a group are of similar requests; others differ little in it.
         of_all = profile.rungs[0].times[0]
         return [
@@ -345,7 +350,8 @@ class _Bound:
         While a clock changes, that of the interval before is still in force, so that interval counts too.
         """
         here = [self._units[number][gear.unit.name] for number in range(max(0, intervals.start - 1), intervals.stop)]
-        return gear.unit.pace(max(variables.top_mhz for variables in here), gear.memory_share)
+        pace = gear.unit.pace(max(variables.top_mhz for variables in here), gear.memory_share)
+        return pace / min(variables.slowdown for variables in here)
 
 
 def _leakage(plan: SimulationPlan) -> dict[str, float]:

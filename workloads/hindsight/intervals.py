@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import assert_never
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from scheduler.board import BoardUnit
 from scheduler.inputs import UnitInputs, limited
-from scheduler.messages import AmbientChanged, AppJoined, AppLeft, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import AmbientChanged, AppJoined, AppLeft, PowerCapped, TargetChanged, UnitLimited, UnitSlowed
 from workloads.mix.mix import Target
 from workloads.simulator import SimulationPlan
 
@@ -38,6 +38,7 @@ class Interval:
         to_s: its end, later.
         targets: the target in force of each application that is present.
         limits: the limits of each unit.
+        slowdowns: of each unit, how many times as long requests take there; the manager does not know.
         power_cap_w: the cap on the power of all units together; None is no cap.
     """
 
@@ -45,6 +46,7 @@ class Interval:
     to_s: float
     targets: Mapping[str, Target]
     limits: Mapping[str, UnitInputs]
+    slowdowns: Mapping[str, float]
     power_cap_w: float | None
 
     @property
@@ -53,8 +55,9 @@ class Interval:
         return self.to_s - self.from_s
 
     def unit(self, unit: BoardUnit) -> BoardUnit:
-        """Return a unit of the board as its limits leave it."""
-        return limited(unit, self.limits[unit.name])
+        """Return a unit of the board as its limits leave it, as slow as it is."""
+        left = limited(unit, self.limits[unit.name])
+        return replace(left, speed=left.speed / self.slowdowns[unit.name])
 
     def held(self, unit: BoardUnit, mhz: float) -> float:
         """Return the clock that a unit gets if it is asked for `mhz`: the highest allowed one, where that is lower."""
@@ -76,6 +79,7 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
     inner = {at_s for at_s, _ in plan.events} | {one.to_s for one in presences} | set(cuts_s)
     borders = [0.0, *sorted(at_s for at_s in inner if 0 < at_s < mix.duration_s), mix.duration_s]
     limits = {u.name: UnitInputs(max_mhz=None, cpus_online=u.all_cpus, other_load=0.0) for u in plan.board.units}
+    slowdowns = {unit.name: 1.0 for unit in plan.board.units}
     power_cap_w = mix.power_cap_w
     coming = list(plan.events)
     intervals = []
@@ -86,6 +90,8 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
                 case UnitLimited(unit=unit, max_mhz=max_mhz, cpus_online=cpus, other_load=load):
                     inputs = UnitInputs(max_mhz=max_mhz, cpus_online=cpus, other_load=load)
                     limits = {**limits, unit: inputs}
+                case UnitSlowed(unit=unit, slowdown=slowdown):
+                    slowdowns = {**slowdowns, unit: slowdown}
                 case PowerCapped(power_cap_w=cap_w):
                     power_cap_w = cap_w
                 case TargetChanged() | AppJoined() | AppLeft():
@@ -101,6 +107,7 @@ def intervals_of(plan: SimulationPlan, cuts_s: Iterable[float] = ()) -> tuple[In
                 to_s=to_s,
                 targets={one.app.name: _in_force(one.targets, from_s) for one in here},
                 limits=limits,
+                slowdowns=slowdowns,
                 power_cap_w=power_cap_w,
             )
         )

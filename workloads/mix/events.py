@@ -14,10 +14,12 @@ from workloads.mix.app import TARGET_CHECKS, App, Checks
 from workloads.mix.errors import MixError, number, suggestion, text, whole
 
 # The values that may change of a unit and of the board, each with its check. Those of an app are in TARGET_CHECKS.
+# Of a slowdown: 1,000 times is what load of others can do to a simulated core at most.
 _UNIT_CHANGES: Checks = {
     "max_mhz": partial(number, above=0),
     "cores": partial(whole, low=0),
     "busy": partial(number, low=0, high=1),
+    "slowdown": partial(number, low=1, high=1000),
 }
 _BOARD_CHANGES: Checks = {
     "ambient_c": partial(number, above=-273.15),
@@ -28,7 +30,7 @@ _FORMS = {
     **dict.fromkeys(_UNIT_CHANGES, "at(t, unit=UNIT, {}=...)"),
     **dict.fromkeys(_BOARD_CHANGES, "at(t, {}=...)"),
 }
-_LIFTED_BY_NONE = {"max_mhz", "cores", "power_cap_w"}
+_LIFTED_BY_NONE = {"max_mhz", "cores", "slowdown", "power_cap_w"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,8 @@ class UnitChange:
         at_s: Time in seconds from the start of the run.
         unit: The unit's name.
         changes: Those that change of `max_mhz` and `cores`, the number of its first CPUs that stay in use (None lifts
-            the limit; 0 takes the unit away), and `busy`, the share of the unit that other programs take.
+            the limit; 0 takes the unit away), `busy`, the share of the unit that other programs take, and `slowdown`,
+            how many times as long requests take there (None or 1 ends it), of which the manager is not told.
     """
 
     at_s: float
@@ -102,6 +105,7 @@ class _Changes(TypedDict, total=False):
     max_mhz: float | None
     cores: int | None
     busy: float
+    slowdown: float | None
     ambient_c: float
     power_cap_w: float | None
 
@@ -120,6 +124,8 @@ def at(
     - `at(t, APP, latency_ms=, min_accuracy=, weight=, slo=)`: an app's targets change.
     - `at(t, unit=UNIT, max_mhz=, cores=, busy=)`: a unit changes; None lifts a limit of clock or cores.
       `cores=2` leaves the first two of the unit's CPUs, and `cores=0` takes the unit away, as power modes do.
+    - `at(t, unit=UNIT, slowdown=1.5)`: requests take 1.5 times as long there from then on, also those in service, and
+      the manager is not told; 1 or None ends it. For simulated and emulated units.
     - `at(t, ambient_c=)`, `at(t, power_cap_w=)`: the whole board changes; None lifts the cap.
     - `at(t, add=App(...))`, `at(t, remove=APP)`: an app joins or leaves.
 

@@ -16,6 +16,10 @@ from workloads.mix.arrivals import FloatArray, Periodic, Poisson, Trace, generat
 from workloads.mix.errors import MixError, choice, file_name, listed, number, suggestion
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, MixEvent, UnitChange
 
+MAX_NOISE = 10.0
+"""Highest coefficient of variation of the noise. Half of all factors are below 1/sqrt(1 + 10²), a tenth, there. Beyond
+that, the mean of 1 is made up by a few requests that a run may not have."""
+
 MAX_REQUESTS = 10_000_000
 """Most requests that one app may send in a run; its arrival times are held in memory."""
 
@@ -94,6 +98,8 @@ class Mix:
             then least power; `fair`: least worst violation, then power.
         power_cap_w: Cap of the board's power in watts, above 0; None is no cap.
         boards: The boards that `gearshift bench` runs this mix on.
+        noise: Coefficient of variation of a factor, of mean 1, on every request's service time, of which the manager is
+            not told: 0.1 makes a tenth. For simulated and emulated units.
     """
 
     name: str
@@ -104,6 +110,7 @@ class Mix:
     objective: ObjectiveName = "energy"
     power_cap_w: float | None = None
     boards: Sequence[str] = ()
+    noise: float = 0.0
     _presences: tuple[Presence, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -125,6 +132,7 @@ class Mix:
         if self.power_cap_w is not None:
             cap_w = number(f"{where}: power_cap_w", self.power_cap_w, above=0)
             object.__setattr__(self, "power_cap_w", cap_w)
+        object.__setattr__(self, "noise", number(f"{where}: noise", self.noise, low=0, high=MAX_NOISE))
         object.__setattr__(self, "_presences", self._find_presences())
         self._check_names(where)
         self._check_events(where)

@@ -1,4 +1,4 @@
-"""The events of a mix as the manager and the board are told of them.
+"""The events of a mix as the manager and the board are told of them, or the board alone.
 
 Each event that is told carries all that is in force from then on, so that a later one can replace it: after
 `at(10, unit="big", max_mhz=1400)` and `at(20, unit="big", busy=0.4)` the second one says 1,400 MHz too.
@@ -16,16 +16,19 @@ from scheduler.messages import (
     AppLeft,
     Change,
     Event,
+    Happening,
+    HiddenEvent,
     PowerCapped,
     TargetChanged,
     UnitLimited,
+    UnitSlowed,
 )
 from workloads.mix.errors import MixError
 from workloads.mix.events import AppAddition, AppChange, AppRemoval, BoardChange, UnitChange
 from workloads.mix.mix import Mix
 
 
-def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
+def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Happening], ...]:
     """Return all events of a mix on a board as (time in seconds, event), in order of time.
 
     Raises:
@@ -35,9 +38,10 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
         unit.name: UnitLimited(unit=unit.name, max_mhz=None, cpus_online=unit.all_cpus, other_load=0.0)
         for unit in board.units
     }
-    told: list[tuple[float, Event]] = []
+    happenings: list[tuple[float, Happening]] = []
     for event in mix.events:
         changes: Sequence[Change]
+        hidden: list[HiddenEvent] = []
         match event:
             case AppChange():
                 changes, text = [_target_changed(mix, event)], f"{event.app}: {_words(event.changes)}"
@@ -53,13 +57,16 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Event], ...]:
                         f"at({event.at_s:g}, unit={event.unit!r}, cores=0): then every unit of board {board.name!r} is "
                         "away, and nothing can run; leave one, or bring one back first."
                     )
-                changes, text = [limits[event.unit]], f"{event.unit}: {_words(event.changes)}"
+                told = {name: value for name, value in event.changes.items() if name != "slowdown"}
+                changes, text = [limits[event.unit]] if told else [], f"{event.unit}: {_words(told)}"
+                hidden = [_slowed(event)] if "slowdown" in event.changes else []
             case BoardChange():
                 changes, text = _board_changes(event, board), f"board: {_words(event.changes)}"
             case _:
                 assert_never(event)
-        told += [(event.at_s, Event(change=change, text=text)) for change in changes]
-    return tuple(told)
+        happenings += [(event.at_s, Event(change=change, text=text)) for change in changes]
+        happenings += [(event.at_s, one) for one in hidden]
+    return tuple(happenings)
 
 
 def _target_changed(mix: Mix, event: AppChange) -> TargetChanged:
@@ -83,6 +90,14 @@ def _limited(before: UnitLimited, event: UnitChange, unit: BoardUnit) -> UnitLim
         cpus_online=unit.first_cpus(cores) if "cores" in given else before.cpus_online,
         other_load=given.get("busy", before.other_load) or 0.0,
     )
+
+
+def _slowed(event: UnitChange) -> HiddenEvent:
+    """Return the slowdown of an event; one of 1.5 makes 20 ms of service 30 ms."""
+    slowdown = event.changes["slowdown"] or 1.0
+    words = f"{slowdown:g} times as long" if slowdown > 1 else "no longer than they should"
+    change = UnitSlowed(unit=event.unit, slowdown=slowdown)
+    return HiddenEvent(change=change, text=f"{event.unit}: requests take {words} (the manager is not told)")
 
 
 def _check_unit(event: UnitChange, board: Board) -> None:

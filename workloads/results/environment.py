@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import did_you_mean
-from scheduler.messages import Event, UnitLimited
+from scheduler.messages import Event, Happening, UnitLimited
 from workloads.results.trace import BoardTrace, TraceError, UnitSample
 
 _LOAD_STEP = 0.1
@@ -19,8 +19,8 @@ _LOAD_STEP = 0.1
 
 
 def with_environment(
-    events: Iterable[tuple[float, Event]], trace: BoardTrace, board: Board
-) -> tuple[tuple[float, Event], ...]:
+    events: Iterable[tuple[float, Happening]], trace: BoardTrace, board: Board
+) -> tuple[tuple[float, Happening], ...]:
     """Merge the environment of a trace into the events of a simulation.
 
     Where both limit a unit, the stricter limit holds: a mix that caps `big` at 1,400 MHz, beside a trace in which it
@@ -42,10 +42,9 @@ def with_environment(
     ours: dict[str, UnitLimited] = {}
     theirs: dict[str, UnitLimited] = {}
     recorded = [(at_s, event, theirs) for at_s, event in environment(trace)]
-    merged = []
-    for at_s, event, known in sorted(
-        [(at_s, event, ours) for at_s, event in events] + recorded, key=lambda one: one[0]
-    ):
+    merged: list[tuple[float, Happening]] = []
+    of_mix = [(at_s, event, ours) for at_s, event in events]
+    for at_s, event, known in sorted([*of_mix, *recorded], key=lambda one: one[0]):
         change = event.change
         if isinstance(change, UnitLimited):
             known[change.unit] = change

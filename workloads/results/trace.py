@@ -31,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 from actors.whole_file import whole
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError
-from scheduler.messages import Event, UnitLimited
+from scheduler.messages import Happening, UnitLimited
 from workloads.results.epoch_log import Entry, read_epoch_log
 from workloads.results.run_dir import EPOCHS_FILE
 
@@ -224,16 +224,16 @@ def _fault(error: ValidationError) -> str:
 
 
 def record_run(
-    run_dir: Path, board: Board, events: Iterable[tuple[float, Event]], *, simulated: bool = False
+    run_dir: Path, board: Board, events: Iterable[tuple[float, Happening]], *, simulated: bool = False
 ) -> BoardTrace | None:
     """Make the trace of a run directory from its epoch log, and write it there.
 
     Args:
         run_dir: directory that holds the whole epoch log.
         board: the board that the run was on.
-        events: (time in seconds, event) of the mix, as the manager was told of them. The mix's limits of units, and the
-            load of other programs, are taken from them; the board's own limits are in the log. On real clocks that load
-            is the load that the kernel counted on the unit's CPUs, less that of the requests.
+        events: (time in seconds, event) of the mix, as the manager or the board alone was told of them. The mix's
+            limits of units, and the load of other programs, are taken from them; the board's own limits are in the log.
+            On real clocks that load is the load that the kernel counted on the unit's CPUs, less that of the requests.
         simulated: True if the run was a simulation.
 
     Returns:
@@ -260,7 +260,9 @@ def record_run(
     return trace
 
 
-def _samples(entries: Sequence[Entry], events: Iterable[tuple[float, Event]], real: Board | None) -> Iterator[Sample]:
+def _samples(
+    entries: Sequence[Entry], events: Iterable[tuple[float, Happening]], real: Board | None
+) -> Iterator[Sample]:
     """Yield one sample for each epoch with telemetry of the units.
 
     `real` is the board if its clocks are real, so that the host's load is the board's; else None.

@@ -18,7 +18,7 @@ from actors.agent.sensors import check_sensors
 from actors.profiling import Ladder
 from actors.start_up import check_start
 from scheduler.board import Board
-from scheduler.messages import Event
+from scheduler.messages import Happening
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.task import Source
@@ -33,6 +33,7 @@ from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
 from workloads.runs.app_sources import source_of
 from workloads.runs.boards import cpu_notices
+from workloads.runs.hidden import check_hidden
 from workloads.runs.options import check_options
 
 
@@ -70,7 +71,7 @@ class RunPlan:
     Attributes:
         mix: the mix that runs.
         board: the board that it runs on.
-        events: (time in seconds, event) of the mix, as the manager is told of them.
+        events: (time in seconds, event) of the mix, as the manager or the board alone is told of them.
         policy: name of the policy.
         seed: seed of arrivals, inputs and service times.
         epoch_s: board time between two decisions.
@@ -83,7 +84,7 @@ class RunPlan:
 
     mix: Mix
     board: Board
-    events: tuple[tuple[float, Event], ...]
+    events: tuple[tuple[float, Happening], ...]
     policy: str
     seed: int
     epoch_s: float
@@ -141,6 +142,7 @@ def plan_run(
     given_back = recovered_lines(machine)
     check_governor(board, policy, machine)
     mix.check_board(board.units)
+    check_hidden(mix, board)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
     inputs = {}

@@ -45,6 +45,7 @@ def worker_spec(
         profile=planned.profile,
         seed=plan.seed,
         records_path=str(records),
+        noise=plan.mix.noise,
         executors={unit: str(executor_path(plan, unit, directory)) for unit in plan.devices},
     )
 

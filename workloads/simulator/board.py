@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from scheduler.board import Board
 from scheduler.governors import GovernorSeat, at_least
-from scheduler.messages import UnitLimited, UnitTelemetry
+from scheduler.messages import UnitLimited, UnitSlowed, UnitTelemetry
 from scheduler.request_clock import NO_PACES, Pace
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.heat import Heat
@@ -87,6 +87,10 @@ class SimulatedBoard:
         self.units[limits.unit].limit(
             max_mhz=limits.max_mhz, cpus_online=limits.cpus_online, other_load=limits.other_load
         )
+
+    def slow(self, slowed: UnitSlowed) -> None:
+        """Have requests on a unit take so many times as long, from now on."""
+        self.units[slowed.unit].slow(slowed.slowdown)
 
     def set_ambient(self, ambient_c: float) -> None:
         """Change the temperature around the board."""

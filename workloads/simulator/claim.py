@@ -43,6 +43,7 @@ class CoreClaim:
         start_s: when it got its cores.
         progress: how far it gets. Once it has begun.
         goal_ms: progress by which its service is over.
+        hidden_from_ms: `Progress.hidden_ms` from which it counts: when it began, waking up left out.
         end_s: when that will be, if nothing changes; below 0 while it has no cores.
     """
 
@@ -62,7 +63,25 @@ class CoreClaim:
     start_s: float = field(default=0.0, init=False)
     progress: Progress = field(init=False)
     goal_ms: float = field(default=0.0, init=False)
+    hidden_from_ms: float = field(default=0.0, init=False)
     end_s: float = field(default=-1.0, init=False)
+
+    def begin(self, now_s: float, progress: Progress, *, exit_us: float) -> None:
+        """Begin the service, with a core that takes so long to wake up."""
+        self.start_s, self.progress = now_s, progress
+        # The exit latency is wall time, so it is turned into the profiled time that passes in it at the present clock.
+        self.woke_ms = 1e-6 * exit_us * progress.pace
+        self.work_ms += self.woke_ms
+        self.goal_ms = progress.done_ms + self.work_ms
+        self.hidden_from_ms = progress.hidden_ms + self.woke_ms * (progress.slowdown - 1)
+
+    def known_ms(self) -> float:
+        """Return what clocks and load explain of the time that its service took, in profiled ms, once it is over.
+
+        A worker measures from when its thread runs, so waking up is no part of it. 20 ms that were slowed down 1.5
+        times without anybody being told are 30.
+        """
+        return self.work_ms - self.woke_ms + (self.progress.hidden_ms - self.hidden_from_ms)
 
     def timing(self) -> Timing:
         """Return what its clock depends on."""

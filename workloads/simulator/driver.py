@@ -20,7 +20,8 @@ from scheduler.messages import (
     BoardEvent,
     ClockSet,
     Effect,
-    Event,
+    Happening,
+    HiddenEvent,
     Log,
     Message,
     Pin,
@@ -34,6 +35,7 @@ from scheduler.messages import (
     Telemetry,
     Tick,
     UnitLimited,
+    UnitSlowed,
     UnitSwitched,
 )
 from scheduler.views import Gear
@@ -73,7 +75,7 @@ class Driver:
         servers: Mapping[str, SimulatedServer],
         agenda: Agenda,
         costs: Costs,
-        events: tuple[tuple[float, Event], ...],
+        events: tuple[tuple[float, Happening], ...],
         present: frozenset[str],
         epoch_s: float,
         policy: str,
@@ -116,8 +118,8 @@ class Driver:
         # By multiplication, so that a thousand epochs of 0.1 s end at 100 s.
         self._agenda.at(self._started_s + self.epochs * self._epoch_s, self._tick)
 
-    def _happens(self, event: Event) -> None:
-        """Change the board or the applications as an event says, then tell the manager."""
+    def _happens(self, event: Happening) -> None:
+        """Change the board or the applications as an event says, then tell the manager, if it may know."""
         change = event.change
         if isinstance(change, BoardEvent):
             self._do_to_board(change)
@@ -125,12 +127,17 @@ class Driver:
             self._present.add(change.app)
         elif isinstance(change, AppLeft):
             self._present.discard(change.app)
-        self._tell(event)
+        if isinstance(event, HiddenEvent):
+            self._write({"kind": "event", "now_s": self._agenda.now_s, "text": event.text})
+        else:
+            self._tell(event)
 
     def _do_to_board(self, change: BoardEvent) -> None:
         match change:
             case UnitLimited():
                 self._board.limit(change)
+            case UnitSlowed():
+                self._board.slow(change)
             case AmbientChanged():
                 self._board.set_ambient(change.ambient_c)
             case _:

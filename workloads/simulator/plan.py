@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board
-from scheduler.messages import Event
+from scheduler.messages import Happening
 from scheduler.policies import Policy
 from scheduler.profile import Profile
 from scheduler.request_clock import CHANGE_MS
@@ -79,7 +79,7 @@ class SimulationPlan:
     Attributes:
         mix: the mix that runs.
         board: the board that it runs on.
-        events: the mix's events as (at_s, event), as the manager is told of them.
+        events: the mix's events as (at_s, event), as the manager or the board alone is told of them.
         policy: name of the policy.
         make_policy: makes a fresh policy.
         seed: seed of arrivals and service times.
@@ -93,7 +93,7 @@ class SimulationPlan:
 
     mix: Mix
     board: Board
-    events: tuple[tuple[float, Event], ...]
+    events: tuple[tuple[float, Happening], ...]
     policy: str
     make_policy: Callable[[], Policy]
     seed: int

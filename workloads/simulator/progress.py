@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from scheduler.board import BoardUnit
 
+MAX_OTHER_LOAD_SIMULATED = 0.999
+"""The share of a core that others take at most: a request beside others who want all of it does end."""
+
 
 class Progress:
     """The progress of all requests whose networks have the unit's memory share, or of one with a share of its own.
@@ -14,20 +17,24 @@ class Progress:
         by_clock: by clock, the profiled ms that a core gets through in a second if it has the core alone.
 
     Attributes:
-        pace: profiled ms that a core gets through in a second now, beside the load of others.
+        pace: profiled ms that a core gets through in a second now, beside the load of others and slowed down.
+        slowdown: how many times as long requests take as clock and load explain.
         done_ms: profiled time that a core taken since the start would have got through: the integral of the pace.
+        hidden_ms: profiled time that it would have got through besides, but for slowdowns.
     """
 
-    __slots__ = ("_by_clock", "done_ms", "pace")
+    __slots__ = ("_by_clock", "done_ms", "hidden_ms", "pace", "slowdown")
 
     def __init__(self, by_clock: Sequence[float]) -> None:
         self._by_clock = by_clock
         self.pace = by_clock[0]
-        self.done_ms = 0.0
+        self.slowdown = 1.0
+        self.done_ms = self.hidden_ms = 0.0
 
-    def set_pace(self, place: int, free: float) -> None:
-        """Go on at the clock of that place, with that share of each core free of the load of others."""
-        self.pace = self._by_clock[place] * free
+    def set_pace(self, place: int, free: float, slowdown: float) -> None:
+        """Go on at the clock of that place, with that share of each core free of the load of others, slowed down."""
+        self.pace = self._by_clock[place] * free / slowdown
+        self.slowdown = slowdown
 
 
 class UnitProgress:
@@ -44,7 +51,7 @@ class UnitProgress:
     def __init__(self, spec: BoardUnit) -> None:
         self._spec = spec
         self._by_clock: dict[float | None, list[float]] = {}
-        self._place, self._free = 0, 1.0
+        self._place, self._free, self._slowdown = 0, 1.0, 1.0
         self.shared = self._new(None)
         self.all = [self.shared]
 
@@ -65,15 +72,29 @@ class UnitProgress:
         if progress is not self.shared:
             self.all.remove(progress)
 
-    def set_pace(self, place: int, free: float) -> None:
-        """Have all requests go on at the clock of that place, with that share of each core free."""
-        self._place, self._free = place, free
+    def set_pace(self, place: int, other_load: float) -> None:
+        """Have all requests go on at the clock of that place, with that share of each core taken by others."""
+        self._place, self._free = place, 1 - min(other_load, MAX_OTHER_LOAD_SIMULATED)
+        self._re_pace()
+
+    def slow(self, slowdown: float) -> None:
+        """Have all requests take so many times as long from now on."""
+        self._slowdown = slowdown
+        self._re_pace()
+
+    def pass_time(self, span_s: float) -> None:
+        """Count a span in which all paces stayed as they are."""
         for progress in self.all:
-            progress.set_pace(place, free)
+            progress.done_ms += span_s * progress.pace
+            progress.hidden_ms += span_s * progress.pace * (self._slowdown - 1)
+
+    def _re_pace(self) -> None:
+        for progress in self.all:
+            progress.set_pace(self._place, self._free, self._slowdown)
 
     def _new(self, memory_share: float | None) -> Progress:
         if memory_share not in self._by_clock:
             self._by_clock[memory_share] = [1e3 * self._spec.pace(mhz, memory_share) for mhz in self._spec.mhz]
         progress = Progress(self._by_clock[memory_share])
-        progress.set_pace(self._place, self._free)
+        progress.set_pace(self._place, self._free, self._slowdown)
         return progress

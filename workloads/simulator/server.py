@@ -13,7 +13,7 @@ As there, the gear changes between two requests, and the queue is drained at the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +77,10 @@ class _Luck:
         """Return the number in [0, 1) of the request of that number."""
         return self._shares[index] if index < len(self._shares) else self._draws.share(index)
 
+    def of(self, samples: Sequence[float], index: int) -> float:
+        """Return one of rising samples for the request of that number, as `Draws.of` does."""
+        return at_share(samples, self.share(index)) * self._draws.factor(index)
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _ServerClaim(CoreClaim):
@@ -106,6 +110,7 @@ class SimulatedServer:
         arrivals_s: its scheduled arrivals.
         until_s: when its presence in the mix ends.
         seed: seed of service times.
+        noise: coefficient of variation of the factor on them.
         wake_ms: mean time until the worker asks for a request's cores, from its arrival or from the end of the request
             before.
         units: the board's units by name, in the order of the board.
@@ -122,6 +127,7 @@ class SimulatedServer:
         arrivals_s: FloatArray,
         until_s: float,
         seed: int,
+        noise: float,
         wake_ms: float,
         units: Mapping[str, SimulatedUnit],
         agenda: Agenda,
@@ -131,7 +137,7 @@ class SimulatedServer:
         self._profile = profile
         self._units = units
         self._agenda = agenda
-        self._luck = _Luck(Draws(seed, app.name), len(arrivals_s))
+        self._luck = _Luck(Draws(seed, app.name, noise), len(arrivals_s))
         self._wakes = _Luck(Draws(seed, f"{app.name} wakes"), len(arrivals_s))
         self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
@@ -292,7 +298,7 @@ class SimulatedServer:
             mask=engaged.mask,
             deadline_s=request.deadline_s,
             slot=self._slot,
-            work_ms=at_share(samples_ms, self._luck.share(request.index)),
+            work_ms=self._luck.of(samples_ms, request.index),
             active=engaged.active,
             arrival_s=request.arrival_s,
             samples_ms=samples_ms,
@@ -348,8 +354,7 @@ class SimulatedServer:
         self._finished += 1
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
-        # A worker measures from when its thread runs, so waking up is no part of it.
-        self._ratios.append((served.work_ms - served.woke_ms) / served.expected_ms)
+        self._ratios.append(served.known_ms() / served.expected_ms)
         self._turn()
 
     def _stop(self, _: object) -> None:

@@ -143,6 +143,7 @@ class _Simulation:
             arrivals_s=self._arrivals_s[app.name],
             until_s=presence.to_s,
             seed=self._plan.seed,
+            noise=self._plan.mix.noise,
             wake_ms=self._plan.costs.wake_ms,
             units=self._board.units,
             agenda=self._agenda,

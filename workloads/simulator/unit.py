@@ -35,9 +35,6 @@ from workloads.simulator.residency import UnitMeters
 _AT_ONCE_S = 1e-9
 """Times that lie closer together are one moment: 453 / 15 s and 25 s + 52 / 10 s are not the same number."""
 
-MAX_OTHER_LOAD_SIMULATED = 0.999
-"""The share of a core that others take at most: a request beside others who want all of it does end."""
-
 
 class SimulatedUnit:
     """One unit of a simulated board.
@@ -143,12 +140,7 @@ class SimulatedUnit:
         self._held |= claim.mask
         self._running.append(claim)
         self._re_activate()
-        claim.start_s = now_s
-        claim.progress = progress = self._progress.begin(claim.memory_share)
-        # The exit latency is wall time, so it is turned into the profiled time that passes in it at the present clock.
-        claim.woke_ms = 1e-6 * exit_us * progress.pace
-        claim.work_ms += claim.woke_ms
-        claim.goal_ms = progress.done_ms + claim.work_ms
+        claim.begin(now_s, self._progress.begin(claim.memory_share), exit_us=exit_us)
         self._schedule(claim)
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
@@ -329,6 +321,12 @@ class SimulatedUnit:
         self._re_allow()
         self._re_pace()
 
+    def slow(self, slowdown: float) -> None:
+        """Have requests take so many times as long from now on, also those that have cores."""
+        self.settle()
+        self._progress.slow(slowdown)
+        self._re_pace()
+
     def hold_down(self, max_mhz: float | None) -> None:
         """Set the highest clock that heat allows; None is no limit."""
         self._thermal_mhz = max_mhz
@@ -361,7 +359,7 @@ class SimulatedUnit:
             self._on_request_clock()
 
     def _re_pace(self) -> None:
-        self._progress.set_pace(self._place, 1 - min(self._other_load, MAX_OTHER_LOAD_SIMULATED))
+        self._progress.set_pace(self._place, self._other_load)
         for claim in self._running:
             self._schedule(claim)
 
@@ -382,8 +380,7 @@ class SimulatedUnit:
         if span_s <= 0:
             return
         self._since_s = now_s
-        for progress in self._progress.all:
-            progress.done_ms += span_s * progress.pace
+        self._progress.pass_time(span_s)
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
             others = self._other_load * self._cores.pass_others_time(span_s, self._other_load)

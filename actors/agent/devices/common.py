@@ -161,6 +161,14 @@ class Device(ABC):
             DeviceError: if the unit cannot be limited so.
         """
 
+    def slow(self, slowdown: float) -> None:
+        """Have requests take so many times as long from now on, of which only the ledger knows; 1 ends it.
+
+        Raises:
+            DeviceError: if they run on a real unit, which can't be made to.
+        """
+        raise DeviceError(f"unit {self.unit.name!r} does real work: it can't be slowed down ({slowdown:g} times)")
+
     @abstractmethod
     def restore(self) -> None:
         """Put the unit back as it was found. A second call does nothing."""

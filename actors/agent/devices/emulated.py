@@ -74,6 +74,10 @@ class EmulatedDevice(Device):
                 self._due_s = -math.inf  # the kernel asks a governor at once when its limits change
                 self.tick()
 
+    def slow(self, slowdown: float) -> None:
+        """Slow requests down; see `Device`. The ledger keeps it, also for an agent that comes after this one."""
+        self._ledger.slow(self.unit.name, slowdown)
+
     def _switch(self, on: bool) -> float:
         took_ms = self.unit.on_ms if on else self.unit.off_ms
         if took_ms:
@@ -89,11 +93,12 @@ class EmulatedDevice(Device):
         return took_ms
 
     def restore(self) -> None:
-        """Set the lowest clock, and take away limits and governor."""
+        """Set the lowest clock, and take away limits, governor and slowdown."""
         with self._lock:
             self._pace(NO_PACES)
             self._start()
             self.limit()
+            self.slow(1.0)
 
     def tick(self) -> float:
         """Let the governor decide if it is due; see `Device`."""

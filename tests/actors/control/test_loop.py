@@ -16,6 +16,7 @@ from scheduler.messages import (
     Activated,
     AppLeft,
     Event,
+    HiddenEvent,
     Pin,
     Prepare,
     StartWorker,
@@ -23,6 +24,7 @@ from scheduler.messages import (
     Telemetry,
     Tick,
     UnitLimited,
+    UnitSlowed,
     WorkerLost,
     WorkerStarted,
 )
@@ -93,6 +95,31 @@ def test_a_limit_reaches_the_board_before_the_manager_decides_on_it():
     world.loop((0.25, Event(change=limit, text="big"))).run(until_s=0.5)
     order = [what for _, what in world.of(UnitLimited, Event)]
     assert order == [limit, Event(change=limit, text="big")]
+
+
+def test_a_slowdown_reaches_the_board_and_the_log_and_no_manager():
+    world = World("a")
+    slowed = UnitSlowed(unit="big", slowdown=1.5)
+    world.loop((0.25, HiddenEvent(change=slowed, text="big: slower"))).run(until_s=0.5)
+    assert [(at_s, what) for at_s, what in world.of(UnitSlowed, Event, HiddenEvent)] == [(pytest.approx(0.25), slowed)]
+    said = [entry for entry in world.log if entry["kind"] == "event"]
+    assert said == [{"kind": "event", "now_s": pytest.approx(0.25), "text": "big: slower"}]
+
+
+def test_a_slowdown_that_the_agent_died_over_is_done_by_the_next_one():
+    world = World("a")
+    world.dead.add(None)
+    loop = world.loop(
+        (0.25, HiddenEvent(change=UnitSlowed(unit="big", slowdown=2.0), text="big: slower")),
+        (0.26, HiddenEvent(change=UnitSlowed(unit="big", slowdown=1.5), text="big: a bit slower")),
+        (0.27, HiddenEvent(change=UnitSlowed(unit="little", slowdown=3.0), text="little: slower")),
+    )
+    loop.run(until_s=0.3)
+    world.dead.clear()
+    given = len(world.of(UnitSlowed))
+    loop.run(until_s=0.95)
+    again = [what for _, what in world.of(UnitSlowed)[given:]]
+    assert again == [UnitSlowed(unit="big", slowdown=1.5), UnitSlowed(unit="little", slowdown=3.0)]
 
 
 def test_an_app_that_left_is_asked_no_more():

@@ -37,6 +37,19 @@ def test_load_of_others_slows_a_request_by_its_share(ledger):
     assert ledger.stretch(lease, 1.0) == pytest.approx(0.080, abs=1e-9)
 
 
+def test_a_slowdown_acts_in_the_middle_of_a_request_and_ends_so(place):
+    clock = ScriptedClock()
+    ledger = BoardLedger.create(place(), BOARD, slots=1, clock=clock)
+    ledger.set_unit("big", mhz=2000.0)
+    # A profiled ms takes 20 ms. 60 ms cover 3 of 8 ms; then 1.5 times as long, 60 ms cover 2; the other 3 take 60 ms.
+    clock.script = [(0.060, lambda: ledger.slow("big", 1.5)), (0.120, lambda: ledger.slow("big", 1.0))]
+    lease = ledger.take(0, "big", [4], 0.0)
+    assert ledger.stretch(lease, 8.0) == pytest.approx(0.180, abs=1e-9)
+    now = ledger.progress(lease)
+    assert now.known_ms - lease.start_known_ms == pytest.approx(9.0)
+    ledger.remove()
+
+
 @given(
     service_ms=st.floats(0.01, 10),
     changes=st.lists(st.tuples(st.floats(0.001, 0.3), st.integers(0, 2), st.floats(0, 0.9)), max_size=6),

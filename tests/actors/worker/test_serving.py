@@ -212,8 +212,14 @@ class TestSizes:
         one = rig(profile=self.PROFILE, source=SizedNumbers(sizes=self.SIZES))
         one.shift(SMALL)
         engaged = one.worker._engaged
-        assert engaged.most_ms(0.5) == engaged.most_ms(10.0) == pytest.approx(self.expected_ms(10.0))
-        assert engaged.most_ms(50.0) == pytest.approx(self.expected_ms(50.0))
+        assert engaged.most_ms(0.5, 1.0) == engaged.most_ms(10.0, 1.0) == pytest.approx(self.expected_ms(10.0))
+        assert engaged.most_ms(50.0, 1.0) == pytest.approx(self.expected_ms(50.0))
+
+    @pytest.mark.parametrize(("noise", "longer"), [(0.5, 1.0), (1.0, 1.0), (3.0, 3.0)])
+    def test_noise_makes_the_bound_on_holding_cores_longer_and_never_shorter(self, rig, noise, longer):
+        one = rig(profile=self.PROFILE, source=SizedNumbers(sizes=self.SIZES))
+        one.shift(SMALL)
+        assert one.worker._engaged.most_ms(10.0, noise) == pytest.approx(longer * self.expected_ms(10.0))
 
 
 class TestFailures:

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from helpers.tiny_networks import board
 from scheduler import messages
-from scheduler.messages import AmbientChanged, PowerCapped, TargetChanged, UnitLimited
+from scheduler.messages import (
+    AmbientChanged,
+    Event,
+    HiddenEvent,
+    PowerCapped,
+    TargetChanged,
+    UnitLimited,
+    UnitSlowed,
+)
 from scheduler.thermal import Thermal
 from workloads.mix.app import App
 from workloads.mix.arrivals import Periodic
@@ -136,3 +144,38 @@ def test_heat_and_cap_of_one_event_are_told_one_after_the_other():
     board = replace(BOARD, units=(hot, *BOARD.units[1:]))
     told = timeline(mix(at(5, ambient_c=40, power_cap_w=3)), board)
     assert [event.change for _, event in told] == [AmbientChanged(ambient_c=40), PowerCapped(power_cap_w=3)]
+
+
+def test_a_slowdown_is_told_to_the_board_alone_and_one_ends_it():
+    told = timeline(
+        mix(*(at(10 * place, unit="pair", slowdown=slowdown) for place, slowdown in enumerate([1.5, 2, None, 1]))),
+        BOARD,
+    )
+    assert [event.change for _, event in told] == [UnitSlowed(unit="pair", slowdown=one) for one in (1.5, 2, 1, 1)]
+    assert all(isinstance(event, HiddenEvent) for _, event in told)
+    assert [event.text for _, event in told[:3:2]] == [
+        "pair: requests take 1.5 times as long (the manager is not told)",
+        "pair: requests take no longer than they should (the manager is not told)",
+    ]
+
+
+def test_of_one_event_the_manager_is_told_all_but_the_slowdown():
+    told = timeline(mix(at(5, unit="pair", max_mhz=800, slowdown=2), at(6, unit="pair", busy=0.5)), BOARD)
+    limit = UnitLimited(unit="pair", max_mhz=800, cpus_online=BOARD.unit("pair").all_cpus, other_load=0.0)
+    assert told == (
+        (5, Event(change=limit, text="pair: max_mhz 800")),
+        (
+            5,
+            HiddenEvent(
+                change=UnitSlowed(unit="pair", slowdown=2),
+                text="pair: requests take 2 times as long (the manager is not told)",
+            ),
+        ),
+        (6, Event(change=replace(limit, other_load=0.5), text="pair: busy 0.5")),
+    )
+
+
+def test_a_unit_of_a_fixed_clock_can_be_slowed_down():
+    still = board(dvfs="fixed")
+    (_, event), *_ = timeline(mix(at(5, unit="pair", slowdown=2)), still)
+    assert event.change == UnitSlowed(unit="pair", slowdown=2)

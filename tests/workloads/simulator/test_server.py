@@ -94,9 +94,11 @@ class TestAgainstTheWorker:
         st.sampled_from(DROP_RULES),
         st.integers(1, 4),
         st.none() | st.lists(st.floats(0.2, 5), min_size=1, max_size=7),
+        st.sampled_from([0.0, 0.1, 0.5]),
+        st.lists(st.tuples(st.sampled_from(["big", "little", "pair"]), st.floats(1, 3)), max_size=3),
     )
-    def test_the_same_arrivals_gears_and_clocks_make_the_same_records(
-        self, tmp_path_factory, seed, gears, clocks, drop, bound, sizes
+    def test_the_same_arrivals_gears_clocks_noise_and_slowdowns_make_the_same_records(
+        self, tmp_path_factory, seed, gears, clocks, drop, bound, sizes, noise, slowdowns
     ):
         random = np.random.default_rng(seed)
         arrivals_s = np.sort(random.uniform(0, 1, 25))
@@ -106,6 +108,7 @@ class TestAgainstTheWorker:
         times = times if sizes is None else by_size(times, sizes)
         gear_times_s = [0.0, *np.sort(random.uniform(0, 1, len(gears) - 1))]
         clock_times_s = random.uniform(0, 1, len(clocks))
+        slow_times_s = random.uniform(0, 1, len(slowdowns))
         rig = Rig(
             tmp_path_factory.mktemp("rig"),
             clock=AlertClock(),
@@ -116,6 +119,7 @@ class TestAgainstTheWorker:
             queue_bound=bound,
             drop=drop,
             seed=seed,
+            noise=noise,
         )
         stage = Stage(*tiny_board().units)
         for unit in stage.units.values():
@@ -128,6 +132,7 @@ class TestAgainstTheWorker:
             queue=bound,
             drop=drop,
             seed=seed,
+            noise=noise,
             gear=gears[0],
             cpus=CPUS[gears[0].unit],
         )
@@ -138,6 +143,9 @@ class TestAgainstTheWorker:
         for at_s, (unit, mhz) in zip(clock_times_s, clocks, strict=True):
             rig.clock.script.append((at_s, lambda unit=unit, mhz=mhz: rig.ledger.set_unit(unit, mhz=mhz)))
             stage.at(at_s, lambda unit=unit, mhz=mhz: stage.units[unit].set_clock(mhz, None))
+        for at_s, (unit, slowdown) in zip(slow_times_s, slowdowns, strict=True):
+            rig.clock.script.append((at_s, lambda unit=unit, slowdown=slowdown: rig.ledger.slow(unit, slowdown)))
+            stage.at(at_s, lambda unit=unit, slowdown=slowdown: stage.units[unit].slow(slowdown))
         rig.run_until(9.0)
         stage.agenda.run(9.0)
         try:
@@ -239,6 +247,7 @@ class TestGearsAndEnds:
             arrivals_s=np.array([0.1, 0.12]),
             until_s=9.0,
             seed=0,
+            noise=0.0,
             wake_ms=0.0,
             units=stage.units,
             agenda=stage.agenda,
