@@ -1,7 +1,8 @@
 """`best` and `oracle`: policies that have seen the run before it happens.
 
-Both know the arrivals, the service time of every request and the events to come, manage for free, and are found by
-simulating. Neither is a bound: units stay at one clock for a while, and a search is no proof.
+Both know the arrivals, the service time of every request with its noise, and the events to come, hidden ones too,
+manage for free, and are found by simulating. Neither is a bound: units stay at one clock for a while, and a search is
+no proof.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
+from scheduler.messages import HiddenEvent
 from scheduler.policies import Policy, make_policy
 from scheduler.request_clock import Pace
 from scheduler.views import Gear, Plan
@@ -73,7 +75,7 @@ def oracle(plan: SimulationPlan) -> Policy:
     """
     cuts_s = bursts_s(plan)
     intervals = intervals_of(plan, cuts_s)
-    epoch_s = _BURST_EPOCH_S if cuts_s else plan.mix.duration_s
+    epoch_s = _epoch_s(plan, bursty=bool(cuts_s))
     found = [_best(plan)]
     if len(intervals) > 1:
         found.insert(0, _search(plan, [[interval] for interval in intervals], epoch_s=epoch_s))
@@ -86,6 +88,14 @@ def oracle(plan: SimulationPlan) -> Policy:
         simulated = simulate(replace(free, make_policy=lambda: Script(governed), epoch_s=epoch_s), log=False)
         found.append(_Found(run_score(plan, simulated), governed))
     return Script(min(found, key=attrgetter("run")).plans)
+
+
+def _epoch_s(plan: SimulationPlan, *, bursty: bool) -> float:
+    """Return the time between two decisions in a search; events that the manager is told of bring one besides."""
+    # Nobody tells of a slowdown, so a plan for it begins with the next epoch of the run itself.
+    if any(isinstance(event, HiddenEvent) for _, event in plan.events):
+        return plan.epoch_s
+    return _BURST_EPOCH_S if bursty else plan.mix.duration_s
 
 
 def _search(plan: SimulationPlan, parts: Sequence[Sequence[Interval]], *, epoch_s: float) -> _Found:
