@@ -135,6 +135,31 @@ def test_a_limit_that_a_unit_cannot_keep_is_refused(tmp_path):
         agent.limit("little", max_mhz=50.0)
 
 
+def test_an_emulated_unit_is_slowed_down_until_the_board_is_restored(opened):
+    agent, clock, ledger = opened
+    lease = ledger.take(agent.slot("a"), "big", [0], 0.0)
+    agent.slow("big", 4.0)
+    clock.sleep_until(1.0)
+    now = ledger.progress(lease)
+    assert now.known_ms == pytest.approx(4 * now.done_ms)
+    # What it is asked to limit leaves it as slow as it is, and telemetry knows nothing of it.
+    agent.limit("big", max_mhz=700.0, other_load=0.25)
+    assert ledger.progress(lease).pace == pytest.approx(ledger.progress(lease).known_pace / 4)
+    (big, _) = agent.telemetry()
+    assert big.busy == pytest.approx(0.5)
+    agent.restore()
+    assert ledger.progress(lease).pace == ledger.progress(lease).known_pace
+
+
+def test_a_unit_that_does_real_work_is_not_slowed_down(tmp_path):
+    fixed = replace(BOARD, units=(replace(LITTLE, dvfs="fixed"),))
+    with (
+        agent_of(tmp_path, fixed) as (agent, _, _),
+        pytest.raises(DeviceError, match=r"unit 'little' does real work: it can't be slowed down \(1\.5 times\)"),
+    ):
+        agent.slow("little", 1.5)
+
+
 def test_reaping_frees_what_an_application_held(opened):
     agent, _, ledger = opened
     ledger.take(agent.slot("a"), "big", [0, 1], 0.0)

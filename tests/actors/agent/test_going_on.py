@@ -133,6 +133,14 @@ def test_an_order_under_way_is_carried_out_again(tmp_path: Path, monkeypatch: py
     assert run.agent.ledger.read("big").cpus_online == (0,)
 
 
+def test_a_slowdown_outlives_the_agent(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.agent.slow("big", 2.0)
+    run.lose()
+    now = run.agent.ledger.progress(run.agent.ledger.take(0, "big", [0], 0.0))
+    assert now.pace == now.known_pace / 2
+
+
 def test_an_order_that_failed_is_not_repeated(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.agent.set_clock("big", 1000.0)

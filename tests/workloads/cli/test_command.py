@@ -112,6 +112,8 @@ def gate(**changes: str) -> str:
         (GATE, "at(1, unit='big', cores=7)", ["event at 1 s", "cores=7", "'big'"]),
         (GATE, "at(1, 'gat', latency_ms=30)", ["event at 1 s", "'gat'", "Did you mean 'gate'?"]),
         (GATE, "at(-1, 'gate', latency_ms=30)", ["the time", "-1"]),
+        (GATE, "at(1, unit='bigg', slowdown=2)", ["event at 1 s", "'bigg'", "Did you mean 'big'?"]),
+        (GATE, "at(1, unit='big', slowdown=0.5)", ["at(1): slowdown must be between 1 and 1000, not 0.5"]),
         (GATE, "at(9, 'gate', latency_ms=30)", ["event at 9 s", "the run ends at 5 s"]),
         (GATE, "at(1, ambient_c=40)", ["ambient_c=40.0", "no thermal model"]),
         (gate(supernet="Family([('none.onnx', 0.5)])"), "", ["'none.onnx'", "no file"]),

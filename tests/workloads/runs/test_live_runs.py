@@ -156,7 +156,7 @@ def test_a_change_of_gear_is_acknowledged_while_an_inference_runs(tmp_path, tiny
         "long",
         duration_s=4,
         apps=[App("a", supernet=tiny, arrivals=Trace([0.2]), latency_ms=9000)],
-        events=[at(0.6, "a", min_accuracy=0.8)],
+        events=[at(0.6, "a", min_accuracy=0.8), at(0.8, unit=unit.name, slowdown=1.2)],
     )
     plan = tiny_plan(tmp_path, replace(two_cores, units=(unit,)), mix, small=(3500.0, 3500.0), large=(4000.0, 4000.0))
     summary = run_plan(plan, session, tmp_path / "out")
@@ -165,6 +165,11 @@ def test_a_change_of_gear_is_acknowledged_while_an_inference_runs(tmp_path, tiny
     (record,) = run.records["a"]
     assert [change.after.subnet for change in run.gears] == ["small", "large"]
     assert record["start_s"] < 0.6 < run.gears[1].now_s < record["end_s"]
+    # Slowed down in its midst, 3.5 s take 3.5 + 0.2 · 2.9 s, less what the order took on its way.
+    assert record["service_ms"] > 3700
+    assert [event.text for event in run.events if "as long" in event.text] == [
+        f"{unit.name}: requests take 1.2 times as long (the manager is not told)"
+    ]
     # The request ends in the gear in which it began.
     assert summary.apps["a"].subnets == {"small": 1}
     assert summary.apps["a"].switches == 1
