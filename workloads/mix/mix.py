@@ -178,8 +178,13 @@ class Mix:
         return times_s
 
     def notices(self) -> list[str]:
-        """Return what a user must know of the arrivals: how many times of a `Trace` the run does not use, and why."""
+        """Return what a user must know: the noise, how many times of a `Trace` the run does not use, and why."""
         said = []
+        if self.noise:
+            said.append(
+                f"noise={self.noise:g}: each service time is multiplied by a random factor of mean 1 and that "
+                "coefficient of variation, of which the manager is not told"
+            )
         for presence in self._presences:
             arrivals = presence.app.arrivals
             unused = arrivals.unused(presence.length_s) if isinstance(arrivals, Trace) else None

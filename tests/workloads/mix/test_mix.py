@@ -160,6 +160,12 @@ def test_the_ends_of_the_ranges_belong_to_them() -> None:
     assert at(0, unit="big", busy=1).at_s == 0
 
 
+def test_noise_is_said_before_a_run() -> None:
+    assert mix(noise=0).notices() == []
+    (said,) = mix(noise=0.1).notices()
+    assert said.startswith("noise=0.1: each service time is multiplied by a random factor")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
