@@ -33,7 +33,7 @@ from workloads.mix.timeline import timeline
 from workloads.progress import Progress, no_progress
 from workloads.runs.app_sources import source_of
 from workloads.runs.boards import cpu_notices
-from workloads.runs.hidden import check_hidden
+from workloads.runs.emulated_only import check_emulated_only
 from workloads.runs.options import check_options
 
 
@@ -142,7 +142,7 @@ def plan_run(
     given_back = recovered_lines(machine)
     check_governor(board, policy, machine)
     mix.check_board(board.units)
-    check_hidden(mix, board)
+    check_emulated_only(mix, board)
     events = timeline(mix, board)
     ladders = ladders_of(mix, weights or {}, on_progress)
     inputs = {}

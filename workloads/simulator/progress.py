@@ -86,7 +86,9 @@ class UnitProgress:
         """Count a span in which all paces stayed as they are."""
         for progress in self.all:
             progress.done_ms += span_s * progress.pace
-            progress.hidden_ms += span_s * progress.pace * (self._slowdown - 1)
+        if self._slowdown != 1:
+            for progress in self.all:
+                progress.hidden_ms += span_s * progress.pace * (self._slowdown - 1)
 
     def _re_pace(self) -> None:
         for progress in self.all:
