@@ -6,7 +6,7 @@ import numpy as np
 
 from actors.worker.spec import WorkerSpec
 from helpers.tiny_networks import board, profile
-from scheduler.messages import Activate, AppJoined, Event, PowerCapped, Prepare, SetClock, Tick
+from scheduler.messages import Activate, AppJoined, Event, PowerCapped, Prepare, SetClock, Tick, UnitSlowed
 from scheduler.views import Gear
 from supernets.artifact import Artifact
 
@@ -18,6 +18,7 @@ MESSAGES = (
     Event(change=AppJoined(app="a"), text="a joins"),
     Event(change=PowerCapped(power_cap_w=2.0), text="cap"),
     Tick(epoch=1),
+    UnitSlowed(unit="big", slowdown=1.5),
 )
 SPEC = WorkerSpec(
     app="entrance",
