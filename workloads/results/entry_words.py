@@ -51,8 +51,10 @@ def entry_words(entry: Entry) -> str | None:
             return f"void    {entry['text']}"
         case "handed_back":
             return "board   " + "; ".join(entry["lines"])
-        case "policy_failed" | "error":
-            return f"error   {entry}"
+        case "policy_failed":
+            return f"error   policy {entry['policy']}: {entry['error']}; the plan before stays in force"
+        case "error":
+            return f"error   {entry['app']}: {entry['text']}"
     return None
 
 

@@ -141,18 +141,18 @@ def test_a_log_of_nothing_but_what_is_kept_goes_beyond_its_bound(tmp_path: Path)
 
 def test_a_kill_at_any_time_leaves_a_whole_log(tmp_path: Path) -> None:
     entries = day(400)
-    for number in range(12):
+    for number in range(24):
         if os.fork() == 0:
             log = EpochLogWriter(tmp_path / str(number), HEADER, bound_bytes=BOUND)
-            for entry in entries[: 120 + 27 * number]:
+            for entry in entries[: 120 + 13 * number]:
                 log.append(entry)
             os.kill(os.getpid(), signal.SIGKILL)
         assert os.wait()[1] == signal.SIGKILL
     told = set()
-    for number in range(12):
+    for number in range(24):
         _, kept = read_epoch_log(tmp_path / str(number))
         told |= {entry["kind"] for entry in kept}
-        appended = entries[: 120 + 27 * number]
+        appended = entries[: 120 + 13 * number]
         assert kept[-1] == appended[-1]
         assert of_kind(kept, "gear") == of_kind(appended, "gear")
         assert sum(stood_for(of_kind(kept, "epoch"))) == len(of_kind(appended, "epoch"))
