@@ -1,4 +1,4 @@
-"""Changes are told in words; a limited unit has the clocks and cores that its limits leave, and loses pace to the load of others."""
+"""Changes are told in words; a limited unit has the clocks, cores and pace that its limits leave."""
 
 from __future__ import annotations
 

@@ -1,0 +1,47 @@
+"""`gearshift explain`: why a run had the plan that it had at a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from workloads.cli.options import bad_input
+from workloads.cli.output import complain, print_json
+from workloads.results.run_dir import EPOCHS_FILE, StoredRun, read_run
+
+
+def explain(
+    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
+    at: Annotated[float, typer.Option("--at", metavar="T", help="Time of the plan, in seconds from the start.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Explain the plan at a time: what binds, what the runner-up costs, and what each target, floor and cap costs."""
+    from scheduler.explaining import explain as explain_plan
+    from workloads.explaining.as_json import to_json
+    from workloads.explaining.reading import moment_of
+    from workloads.explaining.words import sections, weighs
+
+    with bad_input():
+        run = read_run(run_dir)
+        say_what_is_missing(run)
+        moment = moment_of(run, at)
+        explained = explain_plan(moment.grounds, moment.decision, moment.plan, weighs=weighs(moment))
+    if json:
+        print_json(to_json(moment, explained))
+        return
+    for head, sentences in sections(moment, explained).items():
+        print(head)
+        for sentence in sentences:
+            print(f"  {sentence}")
+
+
+def say_what_is_missing(run: StoredRun) -> None:
+    """Say what a run's directory lacks, and why it ended early if it did."""
+    for line in run.missing:
+        complain(f"{run.path / line}")
+    if run.thinned is not None:
+        complain(f"{run.path / EPOCHS_FILE}: {run.thinned}")
+    if run.cut_short is not None:
+        complain(f"{run.path}: ended after {run.summary.duration_s:.2f} s: {run.cut_short}")
