@@ -125,7 +125,7 @@ def _units(moment: Moment, explained: Explanation) -> Iterator[str]:
         limits = explained.limits.get(name)
         held = f"; {limit_words(limits, moment.grounds.board.unit(name))}" if limits else ""
         yield f"{name}: {clock_words(clock)}{load}{over}{held}."
-    for name in explained.limits.keys() - explained.chosen.clocks.keys():
+    for name in (unit for unit in explained.limits if unit not in explained.chosen.clocks):
         yield f"{name}: away."
     if figures and explained.powered:
         cap = "" if explained.power_cap_w is None else f", under a cap of {watts(explained.power_cap_w)}"
@@ -222,7 +222,9 @@ def _cost(cost: Cost, explained: Explanation) -> str:
     assert without is not None
     assert cost.gains is not None
     on_time = f", with {', '.join(cost.on_time)} on time" if cost.on_time else ""
-    words = "the largest miss would be" if cost.gains is Quantity.LARGEST_TERM else "the misses would add up to"
+    words = (
+        "the largest miss would be" if cost.gains is Quantity.LARGEST_TERM else "the misses, by weight, would add up to"
+    )
     missed = f"{words} {_share(without.of(cost.gains))} in place of {_share(figures.of(cost.gains))}"
     return f"stands in the way: without it {missed}{on_time}{power}"
 
