@@ -13,7 +13,7 @@ from scheduler.errors import InputError
 from scheduler.inputs import AppInputs, Inputs, UnitInputs
 from scheduler.views import Gear, Plan
 from workloads.results.epoch_log import read_epoch_log
-from workloads.results.run_dir import EPOCHS_FILE, LoggedGear, RunDirError, StoredRun, parse_entries
+from workloads.results.run_dir import EPOCHS_FILE, LATE_EPOCHS, LoggedGear, RunDirError, StoredRun, parse_entries
 
 
 class MomentError(InputError):
@@ -111,11 +111,14 @@ def moment_of(run: StoredRun, at_s: float) -> Moment:
     if not plans or not decisions:
         raise MomentError(f"{path}: no plan was made; `gearshift report {run.path}` says what went wrong.")
     first_s, end_s = plans[0].now_s, run.summary.duration_s
-    # A simulation and a deployed mix have plans before t = 0; a run that was cut short ends early.
+    # The first plan may be from before t = 0. Requests may go on beyond a log that was cut, and what was planned then
+    # is not known.
+    logged_s = max(float(entry["now_s"]) for entry in entries)
+    if logged_s < end_s - LATE_EPOCHS * header.epoch_ms / 1000:
+        end_s = logged_s
     if not (math.isfinite(at_s) and first_s <= at_s <= end_s):
         raise MomentError(
-            f"--at is {at_s:g}: {run.path} has plans from {first_s:.2f} s on and ended at {end_s:.2f} s; give a time "
-            "from then to then."
+            f"--at is {at_s:g}: {run.path} has plans from {first_s:.2f} s to {end_s:.2f} s; give a time within that."
         )
     plan = _latest(plans, at_s)
     fitting = [one for one in decisions if one.now_s <= at_s and one.apps.keys() >= plan.gears.keys()]

@@ -55,7 +55,7 @@ __all__ = [
     "write_run",
 ]
 
-_LATE_EPOCHS = 5
+LATE_EPOCHS = 5
 """A log whose last epoch is longer ago than this, in epochs, did not come to its end."""
 
 _TROUBLES = {"error", "unhealthy", "denied", "policy_failed", "stuck", "fenced", "out", "fault", "part_lost"}
@@ -305,7 +305,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         missing.insert(0, f"{SUMMARY_FILE}: made of the log and the records, up to {summary.duration_s:.2f} s")
     if header is None:
         missing.append(f"{EPOCHS_FILE}: no gears, clocks and events are known")
-    elif epochs and epochs[-1].now_s < summary.duration_s - _LATE_EPOCHS * header.epoch_ms / 1000:
+    elif epochs and epochs[-1].now_s < summary.duration_s - LATE_EPOCHS * header.epoch_ms / 1000:
         missing.append(f"{EPOCHS_FILE}: ends at {epochs[-1].now_s:.2f} s of {summary.duration_s:g} s")
     return StoredRun(
         path=path,
