@@ -18,8 +18,8 @@ from fuzz.mutation import changed, damaged
 from scheduler.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-INPUTS = 250
-"""Inputs of each parser: about a minute on one core."""
+INPUTS = 150
+"""Inputs of each parser: about half a minute on one core."""
 
 
 def test_damaged_inputs_of_every_parser_end_in_clean_errors() -> None:

@@ -31,7 +31,7 @@ from workloads.results.run_dir import StoredRun
 # People who see few colours can tell these apart, on white as well as on black; none is like LATE.
 _UNIT_COLOURS = ("#0b7fc7", "#2f9e6e", "#a06cc8", "#b8860b", "#5f8a96", "#c2698f")
 
-_WIDTH_IN, _LEFT_IN, _RIGHT_IN = 10.0, 1.2, 1.25
+_WIDTH_IN, _LEFT_IN, _RIGHT_IN = 10.0, 1.3, 1.25
 
 _MOST_MARKS = 6000
 """A plot of more dots than this holds them as one bitmap: as shapes they would make the page heavy."""
@@ -194,7 +194,7 @@ def _draw_gears(axes: Axes, run: StoredRun, app: str) -> None:
             ends = (rungs.index(gear.subnet), rungs.index(following.subnet))
             axes.plot((from_s, from_s), ends, color=MUTED, linewidth=0.7)
     axes.set_ylim(-0.6, len(rungs) - 0.4)
-    axes.set_yticks(range(len(rungs)), [_shortened(rung) for rung in rungs])
+    axes.set_yticks(range(len(rungs)), _short_names(rungs))
     axes.grid(axis="y")
     axes.set_title("Gear: sub-network, small to large, coloured by unit")
     if len(counts) == 1:
@@ -396,5 +396,8 @@ def _cores(cores: int) -> str:
     return "1 core" if cores == 1 else f"{cores} cores"
 
 
-def _shortened(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else f"{text[: length // 2]}…{text[-(length - length // 2 - 1) :]}"
+def _short_names(rungs: Sequence[str], most: int = 17) -> list[str]:
+    """Return names that fit beside the axis: without what follows the last dash where they differ all the same."""
+    heads = [rung.rpartition("-")[0] for rung in rungs]
+    names = heads if all(heads) and len(set(heads)) == len(rungs) and max(map(len, rungs)) > most else list(rungs)
+    return [name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}" for name in names]

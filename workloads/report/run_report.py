@@ -29,7 +29,8 @@ from workloads.report.table import (
     targets_in_force,
 )
 from workloads.results.run_dir import EPOCHS_FILE, GearChange, RunDirError, StoredRun, read_run
-from workloads.results.summary import AppSummary, Summary, Tail
+from workloads.results.summary import AppSummary, Summary, Tail, Verdict
+from workloads.results.verdict import verdicts_by_segment
 
 REPORT_FILE = "report.html"
 
@@ -110,7 +111,7 @@ def _header(run: StoredRun) -> str:
         tags.append("emulated clocks")
     tags.append(f"power {summary.energy.source}")
     verdicts = "".join(
-        f'<li class="card {_verdict_class(app)}"><b>{escape(name)}</b>'
+        f'<li class="card {_verdict_class(app.verdict)}"><b>{escape(name)}</b>'
         f'<span class="big">{share(app.on_time)}</span> on time, {100 * app.slo:g} % asked'
         f'<span class="verdict">{VERDICT_SIGNS[app.verdict]} {app.verdict}</span></li>'
         for name, app in summary.apps.items()
@@ -138,7 +139,7 @@ def _summary_table(summary: Summary, metrics: Mapping[str, str]) -> str:
         [
             escape(name),
             f"{share(app.on_time)} <small>of {100 * app.slo:g} %</small>",
-            f'<span class="{_verdict_class(app)}">{VERDICT_SIGNS[app.verdict]} {app.verdict}</span>',
+            _signed(app.verdict),
             f"{milliseconds(app.latency_ms.p50)} · {milliseconds(app.latency_ms.p95)} · "
             f"{milliseconds(app.latency_ms.p99)}",
             targets_in_force(app),
@@ -193,16 +194,17 @@ def _segments_table(summary: Summary) -> str:
             f"{segment.target_ms:g}",
             f"{segment.min_accuracy:.2f}",
             share(segment.on_time),
+            _signed(verdict),
             fraction(segment.accuracy),
             str(segment.n),
         ]
         for name, app in summary.apps.items()
         if len(app.segments) > 1
-        for segment in app.segments
+        for segment, verdict in zip(app.segments, verdicts_by_segment(app), strict=True)
     ]
     if not rows:
         return ""
-    heads = ["app", "from, s", "target, ms", "floor", "on time", "accuracy", "requests"]
+    heads = ["app", "from, s", "target, ms", "floor", "on time", "verdict", "accuracy", "requests"]
     return "<h3>By the target in force</h3>" + table(heads, rows)
 
 
@@ -341,8 +343,12 @@ def _method(run: StoredRun) -> str:
 # ---------------------------------------------------------------- pieces
 
 
-def _verdict_class(app: AppSummary) -> str:
-    return app.verdict.replace(" ", "-")
+def _verdict_class(verdict: Verdict) -> str:
+    return verdict.replace(" ", "-")
+
+
+def _signed(verdict: Verdict) -> str:
+    return f'<span class="{_verdict_class(verdict)}">{VERDICT_SIGNS[verdict]} {verdict}</span>'
 
 
 def _gear(gear: Gear | None) -> str:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from workloads.results.run_dir import EnergyNote
 from workloads.results.summary import AppSummary, Summary, Verdict
+from workloads.results.verdict import verdicts_by_segment
 from workloads.runs.host import VOID_SHARE
 
 UNKNOWN = "unknown"
@@ -49,7 +50,12 @@ def summary_table(
         show_edge=False,
         pad_edge=False,
         caption=Text("\n").join(
-            [Text(), *_accuracy_lines(metrics or {}), *_footer(summaries, emulated, notes, cut_short)]
+            [
+                Text(),
+                *_verdict_lines(summaries),
+                *_accuracy_lines(metrics or {}),
+                *_footer(summaries, emulated, notes, cut_short),
+            ]
         ),
         caption_justify="left",
         caption_style="",
@@ -76,7 +82,7 @@ def summary_table(
             table.add_row(
                 Text(f"  {policy}"),
                 share(app.on_time),
-                Text(app.verdict, _VERDICT_STYLES[app.verdict]),
+                _verdict(app),
                 milliseconds(app.latency_ms.p95),
                 fraction(app.accuracy.value),
                 str(app.switches),
@@ -84,6 +90,15 @@ def summary_table(
             )
         table.add_section()
     return table
+
+
+def _verdict(app: AppSummary) -> Text:
+    """Return the verdict, and below it that on each segment if there are several: `met` above `✓ ✗ ✓`."""
+    words = Text(app.verdict, _VERDICT_STYLES[app.verdict])
+    if len(app.segments) > 1:
+        signs = [Text(VERDICT_SIGNS[verdict], _VERDICT_STYLES[verdict]) for verdict in verdicts_by_segment(app)]
+        words = Text("\n").join([words, Text(" ").join(signs)])
+    return words
 
 
 def targets_in_force(app: AppSummary) -> str:
@@ -184,6 +199,12 @@ def _accuracy_lines(metrics: Mapping[str, str]) -> list[Text]:
         return []
     apps = {metric: [app for app, own in metrics.items() if own == metric] for metric in metrics.values()}
     return [Text("Accuracy: " + "; ".join(f"{metric} ({', '.join(names)})" for metric, names in apps.items()))]
+
+
+def _verdict_lines(summaries: Sequence[Summary]) -> list[Text]:
+    if all(len(app.segments) == 1 for summary in summaries for app in summary.apps.values()):
+        return []
+    return [Text("Under a verdict: that on each target that was in force, one after another."), Text()]
 
 
 def _footer(

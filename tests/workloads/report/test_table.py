@@ -121,3 +121,21 @@ def test_table_is_at_most_110_columns(width: int) -> None:
 )
 def test_milliseconds_have_three_figures(value: float, text: str) -> None:
     assert milliseconds(value) == text
+
+
+def test_under_a_verdict_is_that_on_each_segment() -> None:
+    app = BASE.apps["entrance"]
+    first, *others = app.segments
+    half_late = replace(app, verdict="met", segments=[replace(first, on_time=0.5, n=400), *others])
+    out = rendered([replace(BASE, apps={"entrance": half_late})])
+    signs = next(line.split() for line in out.splitlines() if "✗" in line)
+    assert signs[0] == "✗"
+    assert len([sign for sign in signs if sign in "✓✗?"]) == len(app.segments)
+    assert "Under a verdict: that on each target" in out
+
+
+def test_one_segment_has_no_verdict_of_its_own() -> None:
+    apps = {name: replace(app, segments=app.segments[:1]) for name, app in BASE.apps.items()}
+    out = rendered([replace(BASE, apps=apps)])
+    assert "Under a verdict" not in out
+    assert not set("✓✗?") & set(out)

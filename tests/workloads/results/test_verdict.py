@@ -1,6 +1,8 @@
-"""The interval of a mean of credits."""
+"""Verdicts on segments, and the interval of a mean of credits."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from workloads.results.verdict import credit_interval, wilson_interval
+from helpers.synthetic_run import make_run
+from workloads.results.verdict import credit_interval, verdict_of, verdicts_by_segment, wilson_interval
 
 
 @pytest.mark.parametrize("shape", [(2.0, 2.0), (0.5, 0.5), (8.0, 2.0)])
@@ -41,3 +44,11 @@ def test_bounds_are_within_the_credits_and_the_same_for_the_same_seed(credits: l
 
 def test_one_credit_says_nothing_of_the_spread() -> None:
     assert credit_interval([0.4]) == (0.0, 1.0)
+
+
+def test_a_bad_segment_is_seen_behind_a_good_run() -> None:
+    app = make_run().summary.apps["entrance"]
+    first = replace(app.segments[0], on_time=1.0, n=1000)
+    app = replace(app, slo=0.95, segments=[first, replace(first, on_time=0.5, n=40), replace(first, on_time=None, n=0)])
+    assert verdict_of(1020, 1040, 0.95) == "met"
+    assert verdicts_by_segment(app) == ("met", "missed", "not shown")
