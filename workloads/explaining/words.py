@@ -119,12 +119,14 @@ def _gpus(moment: Moment) -> set[str]:
 
 def _units(moment: Moment, explained: Explanation) -> Iterator[str]:
     figures = explained.chosen.figures
+    paced = {explained.chosen.gears[app].unit for app in moment.paced}
     for name, clock in explained.chosen.clocks.items():
         load = f", load {100 * figures.rho[name]:.0f} %" if figures else ""
         over = ": more than it can serve" if name in explained.full else ""
         limits = explained.limits.get(name)
         held = f"; {limit_words(limits, moment.grounds.board.unit(name))}" if limits else ""
-        yield f"{name}: {clock_words(clock)}{load}{over}{held}."
+        rests = " for requests, and its lowest clock between them" if name in paced else ""
+        yield f"{name}: {clock_words(clock)}{rests}{load}{over}{held}."
     for name in (unit for unit in explained.limits if unit not in explained.chosen.clocks):
         yield f"{name}: away."
     if figures and explained.powered:
