@@ -104,7 +104,8 @@ class AppSide:
         view: the application as the policy saw it.
         gear: its gear.
         accuracy: accuracy of its sub-network, a fraction; None where unknown.
-        latency_ms: latency foreseen at its slo, waiting included; None where the plan foresees nothing.
+        latency_ms: latency foreseen for the share of requests that a plan is made for (`points.planned_share`), waiting
+            included; None where the plan foresees nothing.
         waits_ms: the part of it that is waiting for other applications.
         quickest: its point of the least latency alone, of those that meet its floor if there are any.
         quickest_ms: that latency.

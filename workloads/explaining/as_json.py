@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from scheduler.explaining import AppSide, Choice, Cost, Explanation
+from scheduler.points import planned_share
 from workloads.explaining.reading import Moment
 from workloads.explaining.words import sections, weighs
 
@@ -74,6 +75,7 @@ def _app(moment: Moment, side: AppSide) -> dict[str, Any]:
         "carried_out": view.app not in moment.behind,
         "gear_then": behind.plain() if behind else None if view.app in moment.behind else gear.plain(),
         "latency_ms": side.latency_ms,
+        "latency_share": planned_share(view.slo),
         "waits_ms": side.waits_ms,
         "target_ms": view.target_ms,
         "slo": view.slo,

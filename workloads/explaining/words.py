@@ -8,6 +8,7 @@ from scheduler.board import BoardUnit
 from scheduler.explaining import AppSide, Choice, Constraint, Cost, Explanation
 from scheduler.inputs import UnitInputs
 from scheduler.objectives import OBJECTIVES, Quantity
+from scheduler.points import planned_share
 from scheduler.policies import HYSTERESIS, gear_of
 from scheduler.views import Gear
 from workloads.explaining.reading import Moment
@@ -106,8 +107,11 @@ def _app(moment: Moment, explained: Explanation, side: AppSide) -> str:
         latency = f"target {view.target_ms:g} ms, latency not foreseen, since a governor sets the clock"
     else:
         waits = f", {side.waits_ms:.3g} ms of it waiting for others" if side.waits_ms else ""
-        latency = f"{side.latency_ms:.3g} ms foreseen for {100 * view.slo:g} % of requests{waits}; target "
-        latency += f"{view.target_ms:g} ms"
+        share = 100 * planned_share(view.slo)
+        latency = (
+            f"{side.latency_ms:.3g} ms foreseen for {share:.4g} % of requests{waits}; target {view.target_ms:g} ms "
+        )
+        latency += f"for {100 * view.slo:.4g} %"
     accuracy = "accuracy unknown" if side.accuracy is None else f"accuracy {side.accuracy:.3f}"
     floor = f", floor {view.min_accuracy:.3g}" if view.min_accuracy else ""
     return f"{app}: {where}, {at}; {latency}; {accuracy}{floor}; {view.rate_hz:.3g} requests a second."
