@@ -18,16 +18,15 @@ def explain(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Explain the plan at a time: what binds, what the runner-up costs, and what each target, floor and cap costs."""
-    from scheduler.explaining import explain as explain_plan
     from workloads.explaining.as_json import to_json
-    from workloads.explaining.reading import moment_of
-    from workloads.explaining.words import sections, weighs
+    from workloads.explaining.reading import explanation_of, moment_of
+    from workloads.explaining.words import sections
 
     with bad_input():
         run = read_run(run_dir)
         say_what_is_missing(run)
         moment = moment_of(run, at)
-        explained = explain_plan(moment.grounds, moment.decision, moment.plan, weighs=weighs(moment))
+        explained = explanation_of(moment)
     if json:
         print_json(to_json(moment, explained))
         return

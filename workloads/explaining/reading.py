@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from scheduler.decisions import Decision, Grounds, unlimited
-from scheduler.errors import InputError
+from scheduler.errors import BROKEN, InputError
+from scheduler.explaining import Explanation, explain
 from scheduler.inputs import AppInputs, Inputs, UnitInputs
 from scheduler.views import Gear, Plan
 from workloads.results.epoch_log import read_epoch_log
 from workloads.results.run_dir import EPOCHS_FILE, LATE_EPOCHS, LoggedGear, RunDirError, StoredRun, parse_entries
+
+WEIGHING = frozenset({"joint", "steady"})
+"""The policies that look for the best plan in all that a plan has."""
 
 
 class MomentError(InputError):
@@ -142,6 +146,26 @@ def moment_of(run: StoredRun, at_s: float) -> Moment:
         decision=_decision(path, header.grounds, decision),
         behind={app: in_gear.get(app) for app, gear in plan.gears.items() if in_gear.get(app) != gear},
     )
+
+
+def explanation_of(moment: Moment) -> Explanation:
+    """Explain the plan of a moment.
+
+    Raises:
+        RunDirError: what the log says of the plan, and of what it rests on, does not fit together.
+    """
+    try:
+        return explain(
+            moment.grounds,
+            moment.decision,
+            moment.plan,
+            weighs=moment.run.summary.policy in WEIGHING,
+        )
+    except BROKEN as error:
+        raise RunDirError(
+            f"{moment.run.path / EPOCHS_FILE}: plan {moment.number} does not fit what it rests on "
+            f"({type(error).__name__}: {error}); the file is damaged, run the mix again."
+        ) from error
 
 
 class _Timed(Protocol):

@@ -11,10 +11,7 @@ from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.points import planned_share
 from scheduler.policies import HYSTERESIS, gear_of
 from scheduler.views import Gear
-from workloads.explaining.reading import Moment
-
-WEIGHING = frozenset({"joint", "steady"})
-"""The policies that look for the best plan in all that a plan has."""
+from workloads.explaining.reading import WEIGHING, Moment
 
 _SAME = 1e-6
 """Difference from which on two plans differ in what they miss, or in accuracy."""
