@@ -17,7 +17,7 @@ logs, words or policies by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -161,8 +161,15 @@ class Explanation:
         return tuple(name for name, over in figures.unit_terms.items() if over > _SAME) if figures else ()
 
 
-def explain(grounds: Grounds, decision: Decision, plan: Plan, *, weighs: bool = True) -> Explanation:
-    """Explain a plan.
+def explain(
+    grounds: Grounds,
+    decision: Decision,
+    plan: Plan,
+    *,
+    weighs: bool = True,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Explanation:
+    """Explain a plan. That takes some four decisions for each application.
 
     Args:
         grounds: the facts of the run.
@@ -170,14 +177,23 @@ def explain(grounds: Grounds, decision: Decision, plan: Plan, *, weighs: bool = 
         plan: the plan in force; it names every application of the decision that can be served.
         weighs: True if the policy looks for the best plan. For another, costs and runner-up would be those of a plan
             that nobody looked for, and only `best` is worked out.
+        on_progress: called with the number of decisions made so far, and of all of them.
     """
     snapshot = snapshot_of(grounds, decision)
     chosen = _choice(plan, snapshot)
     best = _best(snapshot)
     apps = tuple(_app_side(grounds, view, chosen) for view in snapshot.apps)
-    costs = []
-    if weighs and best.figures is not None:
-        costs = [_cost(grounds, decision, snapshot, best, one) for one in _constraints(grounds, decision)]
+    constraints = list(_constraints(grounds, decision)) if weighs else []
+    # The runner-up needs something to be compared with.
+    others = snapshot.apps if weighs and chosen.figures is not None else ()
+    total = len(constraints) + len(others)
+    costs, second = [], []
+    for constraint in constraints:
+        costs.append(_cost(grounds, decision, snapshot, best, constraint))
+        on_progress(len(costs), total)
+    for view in others:
+        second += _in_another_gear(view, snapshot, chosen)
+        on_progress(len(costs) + len(second), total)
     in_force = all(decision.gears.get(app) == gear for app, gear in plan.gears.items())
     return Explanation(
         objective=snapshot.objective,
@@ -188,7 +204,7 @@ def explain(grounds: Grounds, decision: Decision, plan: Plan, *, weighs: bool = 
         power_cap_w=snapshot.power_cap_w,
         best=best,
         kept=weighs and in_force and best.gears != chosen.gears,
-        runner_up=_runner_up(snapshot, chosen) if weighs and chosen.figures is not None else None,
+        runner_up=min(second, key=lambda one: _rank(snapshot.objective, one), default=None),
         costs=tuple(costs),
     )
 
@@ -317,18 +333,16 @@ def _gain(
 # ---------------------------------------------------------------- the runner-up
 
 
-def _runner_up(snapshot: Snapshot, chosen: Choice) -> Choice | None:
-    """Return the best plan with another gear for at least one application."""
-    others = []
-    for view in snapshot.apps:
-        rest = Points(point for point in view.points if gear_of(point) != chosen.gears[view.app])
-        if rest:
-            apps = tuple(replace(one, points=rest) if one is view else one for one in snapshot.apps)
-            others.append(_best(replace(snapshot, apps=apps)))
-    return min((one for one in others if one.figures), key=lambda one: _rank(snapshot.objective, one), default=None)
+def _in_another_gear(view: AppView, snapshot: Snapshot, chosen: Choice) -> list[Choice]:
+    """Return the best plan with another gear for one application; none where it has no other."""
+    rest = Points(point for point in view.points if gear_of(point) != chosen.gears[view.app])
+    if not rest:
+        return []
+    apps = tuple(replace(one, points=rest) if one is view else one for one in snapshot.apps)
+    return [_best(replace(snapshot, apps=apps))]
 
 
 def _rank(objective: ObjectiveName, choice: Choice) -> tuple[float, ...]:
-    assert choice.figures is not None
+    assert choice.figures is not None  # see `_cost`
     values = ((quantity, choice.figures.of(quantity)) for quantity in OBJECTIVES[objective].levels)
     return tuple(round(-value if quantity.raised else value, 9) for quantity, value in values)

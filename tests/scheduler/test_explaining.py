@@ -144,6 +144,15 @@ def test_a_policy_that_does_not_weigh_has_the_best_plan_beside_it():
     assert said.best.figures.power_w == pytest.approx(best_power_w(facts, made))
 
 
+def test_it_says_how_far_it_is():
+    facts, made = grounds("a", "b"), decision(a={"min_accuracy": 0.7}, b={})
+    told = []
+    plan = Joint().decide(snapshot_of(facts, made))
+    explain(facts, made, plan, on_progress=lambda done, total: told.append((done, total)))
+    # Two targets, a floor, two loads; then each application in another gear.
+    assert told == [(done, 7) for done in range(1, 8)]
+
+
 def test_without_power_figures_no_cost_is_in_watts():
     units = tuple(replace(unit, static_w=None, dynamic_w=None) for unit in NARROW.units)
     unpowered = replace(NARROW, units=units)

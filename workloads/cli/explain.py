@@ -9,7 +9,11 @@ import typer
 
 from workloads.cli.options import bad_input
 from workloads.cli.output import complain, print_json
+from workloads.cli.progress import ProgressLines
 from workloads.results.run_dir import EPOCHS_FILE, StoredRun, read_run
+
+_MANY_APPS = 8
+"""Applications from which on it takes seconds, and says how far it is."""
 
 
 def explain(
@@ -26,7 +30,8 @@ def explain(
         run = read_run(run_dir)
         say_what_is_missing(run)
         moment = moment_of(run, at)
-        explained = explanation_of(moment)
+        with ProgressLines(quiet=len(moment.plan.gears) < _MANY_APPS) as progress:
+            explained = explanation_of(moment, progress.update)
     if json:
         print_json(to_json(moment, explained))
         return

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from scheduler.decisions import Decision, Grounds, unlimited
 from scheduler.errors import BROKEN, InputError
 from scheduler.explaining import Explanation, explain
 from scheduler.inputs import AppInputs, Inputs, UnitInputs
 from scheduler.views import Gear, Plan
+from workloads.progress import Progress, no_progress
 from workloads.results.epoch_log import read_epoch_log
 from workloads.results.run_dir import EPOCHS_FILE, LATE_EPOCHS, LoggedGear, RunDirError, StoredRun, parse_entries
+
+_GROUNDS = TypeAdapter(Grounds)
 
 WEIGHING = frozenset({"joint", "steady"})
 """The policies that look for the best plan in all that a plan has."""
@@ -110,6 +116,15 @@ def moment_of(run: StoredRun, at_s: float) -> Moment:
         raise RunDirError(
             f"{path}: is of an earlier version, which does not say what plans rest on; run the mix again."
         )
+    try:
+        grounds = _GROUNDS.validate_python(header.grounds)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(map(str, fault["loc"]))
+        raise RunDirError(
+            f"{path}: header: grounds.{field}: {fault['msg']}; the file is damaged or of another version, run the mix "
+            "again."
+        ) from error
     plans = parse_entries(path, entries, "plan", _PlanEntry)
     decisions = parse_entries(path, entries, "decision", _DecisionEntry)
     if not plans or not decisions:
@@ -142,14 +157,18 @@ def moment_of(run: StoredRun, at_s: float) -> Moment:
         plan=Plan(gears=plan.gears, clocks=plan.clocks, optimal=decision.optimal),
         cpus=plan.cpus,
         paced=frozenset(plan.paces),
-        grounds=header.grounds,
-        decision=_decision(path, header.grounds, decision),
+        grounds=grounds,
+        decision=_decision(path, grounds, decision),
         behind={app: in_gear.get(app) for app, gear in plan.gears.items() if in_gear.get(app) != gear},
     )
 
 
-def explanation_of(moment: Moment) -> Explanation:
+def explanation_of(moment: Moment, on_progress: Progress = no_progress) -> Explanation:
     """Explain the plan of a moment.
+
+    Args:
+        moment: the moment.
+        on_progress: told how far it is.
 
     Raises:
         RunDirError: what the log says of the plan, and of what it rests on, does not fit together.
@@ -160,6 +179,7 @@ def explanation_of(moment: Moment) -> Explanation:
             moment.decision,
             moment.plan,
             weighs=moment.run.summary.policy in WEIGHING,
+            on_progress=partial(on_progress, "decide again"),
         )
     except BROKEN as error:
         raise RunDirError(

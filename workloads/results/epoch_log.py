@@ -50,7 +50,7 @@ from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
@@ -102,7 +102,8 @@ class LogHeader:
         targets: Targets of each app, in order of time; None likewise.
         accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
         metrics: Words for the accuracy of each app, such as `top-1`; of those where they are known.
-        grounds: What the manager was told before the run; None in a log from before it was noted.
+        grounds: What the manager was told before the run: a `scheduler.decisions.Grounds`, as plain values; None in a
+            log from before it was noted.
     """
 
     mix: str
@@ -120,7 +121,8 @@ class LogHeader:
     targets: Mapping[str, tuple[Target, ...]] | None = None
     accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
-    grounds: Grounds | None = None
+    # Plain, so that a log can be read where the scheduler's own classes have changed since.
+    grounds: Mapping[str, Any] | None = None
 
 
 def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Mapping[str, Profile]) -> LogHeader:
@@ -134,6 +136,7 @@ def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Ma
     """
     ladders = {name: profile.rungs for name, profile in profiles.items()}
     presences = plan.mix.all_apps()
+    specs = [app_spec(presence, profiles[presence.app.name]) for presence in presences]
     return LogHeader(
         mix=plan.mix.name,
         board=plan.board.name,
@@ -151,11 +154,7 @@ def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Ma
             name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
         },
         metrics=metrics_of(plan.mix),
-        grounds=Grounds.of(
-            plan.board,
-            [app_spec(presence, profiles[presence.app.name]) for presence in presences],
-            plan.mix.objective,
-        ),
+        grounds=asdict(Grounds.of(plan.board, specs, plan.mix.objective)),
     )
 
 

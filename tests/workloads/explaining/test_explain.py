@@ -175,6 +175,7 @@ def damaged(run_dir: Path, out: Path, change) -> Path:
     ("change", "says"),
     [
         (lambda maps: [{**maps[0], "grounds": None}, *maps[1:]], "earlier version"),
+        (lambda maps: [{**maps[0], "grounds": {"board": 3}}, *maps[1:]], "grounds.board: Input should be"),
         (lambda maps: [one for one in maps if one.get("kind") != "plan"], "no plan was made"),
         (lambda maps: [one for one in maps if one.get("kind") != "decision"], "no plan was made"),
         (
