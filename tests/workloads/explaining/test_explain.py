@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
 import msgpack
 import pytest
+from pydantic import TypeAdapter
 
+from actors import cluster
 from actors.cluster import packaged_board
+from actors.stored_profiles import packaged_profile
 from helpers.command_line import assert_refused, gearshift
-from scheduler.decisions import snapshot_of
+from helpers.fake_world import make_spec
+from scheduler.decisions import Decision, Grounds, snapshot_of, unlimited
+from scheduler.inputs import AppInputs, Inputs
 from scheduler.policies import Joint
 from scheduler.views import Snapshot
 from workloads import App, Mix, Periodic, Poisson, at
@@ -217,3 +222,32 @@ def test_a_policy_that_does_not_weigh_power_is_told_what_joint_would_have_done(t
     assert said["best"]["power_w"] < said["plan"]["power_w"]
     assert any(sentence.startswith("joint would have chosen: ") for sentence in said["sentences"])
     assert any("does not look for the best plan" in sentence for sentence in said["sentences"])
+
+
+def test_the_facts_of_a_run_on_any_packaged_board_come_back_as_they_were():
+    for path in sorted((Path(cluster.__file__).parent / "boards").glob("*.yaml")):
+        board = packaged_board(path.stem)
+        spec = make_spec("a", profile=packaged_profile("translator-en-de"))
+        facts = Grounds.of(board, [spec], "energy")
+        packed = msgpack.packb(asdict(facts))
+        assert TypeAdapter(Grounds).validate_python(msgpack.unpackb(packed)) == facts
+        # Points come out the same without the sizes that were left out.
+        whole = Grounds(board=board, apps=(spec,), objective="energy")
+        assert points_of(facts) == points_of(whole)
+
+
+def points_of(facts: Grounds) -> object:
+    units = {unit.name: unlimited(facts.board, unit.name) for unit in facts.board.units}
+    wants = AppInputs(
+        target_ms=500.0,
+        min_accuracy=0.0,
+        weight=1.0,
+        slo=0.95,
+        rate_hz=1.0,
+        service_ratio=1.0,
+        margin=0.05,
+        own_ratio=1.0,
+        wait_ratio=1.0,
+    )
+    inputs = Inputs(apps={"a": wants}, units=units, power_cap_w=None)
+    return snapshot_of(facts, Decision(now_s=0.0, inputs=inputs, gears={}, paces=True)).apps[0].points
