@@ -97,8 +97,8 @@ def render(run: StoredRun) -> str:
 
 
 _HOW_TO_ASK = (
-    "<p><code>gearshift explain RUN_DIR --at T</code> says why a plan was chosen: what binds, what else was possible, and "
-    "what each target, floor and cap costs.</p>"
+    "<p><code>gearshift explain RUN_DIR --at T</code> says why a plan was chosen: what binds, what else was possible, "
+    "and what each target, floor and cap costs.</p>"
 )
 
 # ---------------------------------------------------------------- sections
