@@ -16,6 +16,7 @@ from typing import assert_never
 
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board
+from scheduler.decisions import Decision
 from scheduler.inputs import Inputs, changes
 from scheduler.knowledge import Knowledge
 from scheduler.messages import (
@@ -66,7 +67,7 @@ class Manager:
         objective: what a policy that optimises is to optimise.
         power_cap_w: cap of the units' power; None for none.
         epoch_s: time between two ticks.
-        logs_epochs: True if every epoch is to have an entry in the log.
+        logs_epochs: True if every epoch, and what each decision rested on, is to have an entry in the log.
         prepares_on: name of the unit on which networks are made ready, to stand at `UnitView.least_edp_mhz` meanwhile
             (not under a power cap); None where that takes as long at any clock.
 
@@ -91,13 +92,14 @@ class Manager:
         self._board = board
         self._policy = policy
         self._every_epoch = bool(getattr(policy, "every_epoch", False))
+        self._paces = bool(getattr(policy, "paces", False))
         self._knowledge = Knowledge(
             board=board,
             apps=apps,
             objective=objective,
             power_cap_w=power_cap_w,
             grace_s=max(GRACE_S, 2 * epoch_s),
-            paces=bool(getattr(policy, "paces", False)),
+            paces=self._paces,
         )
         self._prepares_on = prepares_on
         self._transition = Transition(board, prepares_on)
@@ -168,7 +170,7 @@ class Manager:
         self._knowledge.judge(self._outcome, foreseen_late=late, now_s=now_s)
         # Equal inputs need no second decision, so in most epochs nothing is decided.
         inputs = self._knowledge.inputs()
-        why = changes(self._decided, inputs)
+        why = self._changes(inputs)
         if not why and self._every_epoch:
             why = ["every epoch"]
         if why:
@@ -212,7 +214,7 @@ class Manager:
             return []
         self._events.append(event.text)
         inputs = self._knowledge.inputs()
-        why = changes(self._decided, inputs) or [event.text]
+        why = self._changes(inputs) or [event.text]
         return [Log(kind="event", fields={"text": event.text}), *self._decide(inputs, why, now_s)]
 
     def _change(self, event: Event, now_s: float) -> bool:
@@ -269,6 +271,11 @@ class Manager:
 
     # ------------------------------------------------------------ deciding
 
+    def _changes(self, inputs: Inputs) -> list[str]:
+        """Return what is new since the last decision, in words."""
+        gears = self._plan.gears if self._plan else {}
+        return changes(self._decided, inputs, {app: gear.unit for app, gear in gears.items()})
+
     def _decide(self, inputs: Inputs, why: list[str], now_s: float) -> list[Effect]:
         """Ask the policy, and make its plan the goal; a policy that fails leaves the last plan in force."""
         self.decisions += 1
@@ -286,6 +293,7 @@ class Manager:
         if (plan, inputs) == (self._plan, self._decided):
             return waiting
         self._decided = inputs
+        effects = waiting + self._decision_log(inputs, snapshot, plan)
         self._outcome = appraise(plan, snapshot)
         online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
@@ -297,9 +305,9 @@ class Manager:
             plan.paces,
         )
         if same and self._cpus == cpus:
-            return waiting
+            return effects
         self._cpus = cpus
-        return waiting + self._aim(plan, cpus, why, now_s, self._prepare_mhz(snapshot))
+        return effects + self._aim(plan, cpus, why, now_s, self._prepare_mhz(snapshot))
 
     def _prepare_mhz(self, snapshot: Snapshot) -> float | None:
         """Return the clock at which networks are made ready; None for that of the plan."""
@@ -365,6 +373,13 @@ class Manager:
             "violation": self._outcome.violation if self._outcome else None,
             "optimal": self._plan.optimal if self._plan else None,
         }
+
+    def _decision_log(self, inputs: Inputs, snapshot: Snapshot, plan: Plan) -> list[Effect]:
+        if not self._logs_epochs:
+            return []
+        gears = {view.app: view.gear for view in snapshot.apps}
+        decision = Decision(now_s=snapshot.now_s, inputs=inputs, gears=gears, paces=self._paces)
+        return [Log(kind="decision", fields={**decision.plain(self._board), "optimal": plan.optimal})]
 
     def _epoch_log(self, *, decided: bool) -> Log:
         known = self._knowledge.log(self._transition.gear)

@@ -24,6 +24,8 @@ from helpers.small_mixes import app
 from scheduler.errors import InputError
 from supernets import weights_file
 from workloads.bench.store import Store, read_results
+from workloads.explaining.as_json import to_json
+from workloads.explaining.reading import explanation_of, moment_of
 from workloads.mix.mix import Mix
 from workloads.report.run_report import write_report
 from workloads.results.epoch_log import read_epoch_log
@@ -145,6 +147,12 @@ def _read_run(given: dict[str, bytes], directory: Path) -> None:
     for name, content in given.items():
         (run / name).write_bytes(content)
     read_run(run)
+
+
+def _explain_run(given: bytes, directory: Path) -> None:
+    _read_run({**run_files(), "epochs.msgpack": given}, directory)
+    moment = moment_of(read_run(directory / "run"), 0.5)
+    to_json(moment, explanation_of(moment))
 
 
 def _report_run(given: dict[str, bytes], directory: Path) -> None:
@@ -282,6 +290,7 @@ def targets() -> Sequence[Target]:
         ("summaries", summary, _file("summary.json", read_summary)),
         ("run-directories", _run_dir, _read_run),
         ("reports", _run_dir, _report_run),
+        ("explanations", _stream("epochs.msgpack"), _explain_run),
         ("accuracy-tables", _any_table, _table),
         ("ladders", _ladder, _open_ladder),
         ("profiles", profile, _file("profile.json", profiling._read)),

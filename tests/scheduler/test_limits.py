@@ -141,11 +141,11 @@ def test_the_words_say_whose_limit_it_is():
     assert words(away, NONE) == ["big came back"]
     assert words(NONE, seen(report(1000.0))) == ["big held at 1000 MHz by an unknown cause"]
     assert words(NONE, NONE.ask(asked(1000.0, (0,)))) == [
-        "big: max_mhz None → 1000",
+        "big held at 1000 MHz by the mix",
         "CPU 1 of big went offline (as the mix says)",
     ]
     # The mix's own limit is the lower one.
-    assert words(NONE, heat.ask(asked(500.0))) == ["big: max_mhz None → 500"]
+    assert words(NONE, heat.ask(asked(500.0))) == ["big held at 500 MHz by the mix"]
     assert words(heat, heat.ask(asked(1000.0))) == []
 
 

@@ -67,9 +67,10 @@ def test_event_is_decided_on_at_once():
     policy.clocks = {"big": 2000.0}
     effects = world.send(retarget(target_ms=20.0))
     assert quiet(effects) == [SetClock(unit="big", clock=2000.0, plan=2)]
-    event, plan = (effect for effect in effects if isinstance(effect, Log))
+    event, decision, plan = (effect for effect in effects if isinstance(effect, Log))
+    assert decision.fields["apps"]["a"]["target_ms"] == 20.0
     assert event == Log(kind="event", fields={"text": "a: {'target_ms': 20.0}"})
-    assert plan.fields["why"] == ["a: target_ms 100 → 20"]
+    assert plan.fields["why"] == ["a has a target of 20 ms, no longer 100"]
     assert policy.snapshots[-1].events == ("a: {'target_ms': 20.0}",)
     assert policy.snapshots[-1].apps[0].target_ms == 20.0
 
@@ -205,7 +206,17 @@ def test_logs_hold_plain_values_and_what_they_promise():
     world.workers["b"].silent = False
     world.run(1.0)
     logs = [effect for effect in world.effects if isinstance(effect, Log)]
-    assert {log.kind for log in logs} == {"epoch", "plan", "gear", "clock", "event", "lost", "unhealthy", "stuck"}
+    assert {log.kind for log in logs} == {
+        "epoch",
+        "decision",
+        "plan",
+        "gear",
+        "clock",
+        "event",
+        "lost",
+        "unhealthy",
+        "stuck",
+    }
     for log in logs:
         assert msgpack.unpackb(msgpack.packb(log.fields)) == log.fields
     epoch = world.logs("epoch")[5]

@@ -15,14 +15,15 @@ import typer
 from workloads.cli.bench import bench
 from workloads.cli.board import doctor, probe, restore
 from workloads.cli.calibrate import calibrate
+from workloads.cli.explain import explain, say_what_is_missing
 from workloads.cli.options import WeightsOption, bad_input, deliver, own_weights, run_directory
-from workloads.cli.output import complain, print_json
+from workloads.cli.output import print_json
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
 from workloads.report.run_report import write_page
-from workloads.results.run_dir import EPOCHS_FILE, read_run
+from workloads.results.run_dir import read_run
 
 app = typer.Typer(
     name="gearshift",
@@ -56,19 +57,14 @@ def report(
     """Write a report with plots, report.html, into the directory of a run; one that was cut short serves too."""
     with bad_input():
         run = read_run(run_dir)
-        for line in run.missing:
-            complain(f"{run.path / line}")
-        if run.thinned is not None:
-            complain(f"{run.path / EPOCHS_FILE}: {run.thinned}")
-        if run.cut_short is not None:
-            complain(f"{run.path}: ended after {run.summary.duration_s:.2f} s: {run.cut_short}")
+        say_what_is_missing(run)
         if json:
             print_json(run.summary.to_json())
         else:
             print(write_page(run))
 
 
-for command in (run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
+for command in (explain, run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
     app.command()(command)
 
 

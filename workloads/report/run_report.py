@@ -85,7 +85,7 @@ def render(run: StoredRun) -> str:
     body = [
         _header(run),
         section("Summary", _summary_table(run.summary, run.header.metrics), _segments_table(run.summary)),
-        section("What changed and why", _events_table(run)),
+        section("What changed and why", _events_table(run), _HOW_TO_ASK),
         *([section("What went wrong", _troubles_table(run))] if run.troubles else []),
         *(section(app, plot(plot_app(run, app))) for app in run.summary.apps),
         section("The board", plot(plot_units(run))),
@@ -95,6 +95,11 @@ def render(run: StoredRun) -> str:
     ]
     return page(title, body)
 
+
+_HOW_TO_ASK = (
+    "<p><code>gearshift explain RUN_DIR --at T</code> says why a plan was chosen: what binds, what else was possible, "
+    "and what each target, floor and cap costs.</p>"
+)
 
 # ---------------------------------------------------------------- sections
 

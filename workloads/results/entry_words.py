@@ -11,6 +11,14 @@ _LOG = logging.getLogger("gearshift")
 _AS_PLANNED = ("event", "gear")
 """Kinds of entries that are no trouble."""
 
+_ORDERS = {
+    "Prepare": "the order to make a network ready",
+    "Pin": "the order to move to its CPUs",
+    "Activate": "the order to change gear",
+    "SetClock": "the order to set its clock",
+    "SwitchUnit": "the order to switch its CPUs on or off",
+}
+
 
 def log_entry(entry: Entry) -> None:
     """Log an entry under the name `gearshift`: trouble as a warning, an event or a change of gear as information."""
@@ -46,14 +54,21 @@ def entry_words(entry: Entry) -> str | None:
             often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
             return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
         case "unhealthy":
-            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {entry['waiting_for']}"
+            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {order_words(entry['waiting_for'])}"
         case "shared":
             return f"void    {entry['text']}"
         case "handed_back":
             return "board   " + "; ".join(entry["lines"])
-        case "policy_failed" | "error":
-            return f"error   {entry}"
+        case "policy_failed":
+            return f"error   policy {entry['policy']}: {entry['error']}; the plan before stays in force"
+        case "error":
+            return f"error   {entry['app']}: {entry['text']}"
     return None
+
+
+def order_words(order: str) -> str:
+    """Return an order of the manager, by its name in the log, in words."""
+    return _ORDERS.get(order, order)
 
 
 def _then(stuck: Entry) -> str:

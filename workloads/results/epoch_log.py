@@ -6,7 +6,10 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `epoch`: {epoch, decided, units {name: {mhz, busy, temp_c, power_w, max_mhz, cpus_online, held_by, offline_by}}, rails
   {name: watts}, apps {name: {gear, queue_len, on_time, p95_ms, rate_hz, service_ratio}}, power_w, violation, optimal,
   solve_ms}
-- `plan`: {why: [text]}, a decision that changes something
+- `decision`: {apps {name: inputs}, units {name: limits}, power_cap_w, gears {name: gear}, paces, optimal}, what a
+  decision rested on where it was on anything new: `scheduler.decisions.Decision`; units without limits are left out
+- `plan`: {plan, why: [text], gears, cpus, clocks, paces, power_w, violation, optimal}, a decision that changes
+  something
 - `gear`: {app, from, to, why, plan}, a gear acknowledged
 - `clock`: {unit, from, to, asked?}, a clock in MHz or a governor's name: `to` as granted, `asked` only where it differs
 - `switch`: {unit, on, took_ms or fault}, a unit that went off or came on, or the reason for which it did not
@@ -42,19 +45,21 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
+from scheduler.decisions import Grounds
 from scheduler.errors import InputError
-from scheduler.profile import RungProfile
+from scheduler.profile import Profile
 from workloads.ladder.ladders import metrics_of
+from workloads.mix.briefing import app_spec
 from workloads.mix.mix import Target
 from workloads.results.planned import Planned
 from workloads.results.thinning import Entry, Thinner
@@ -97,6 +102,8 @@ class LogHeader:
         targets: Targets of each app, in order of time; None likewise.
         accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
         metrics: Words for the accuracy of each app, such as `top-1`; of those where they are known.
+        grounds: What the manager was told before the run: a `scheduler.decisions.Grounds`, as plain values; None in a
+            log from before it was noted.
     """
 
     mix: str
@@ -114,19 +121,22 @@ class LogHeader:
     targets: Mapping[str, tuple[Target, ...]] | None = None
     accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    # Plain, so that a log can be read where the scheduler's own classes have changed since.
+    grounds: Mapping[str, Any] | None = None
 
 
-def log_header(
-    plan: Planned, *, time_scale: float, emulated: bool, ladders: Mapping[str, Sequence[RungProfile]]
-) -> LogHeader:
+def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Mapping[str, Profile]) -> LogHeader:
     """Return the header of a run's epoch log.
 
     Args:
         plan: The run as it was planned.
         time_scale: Wall time over board time.
         emulated: True if clocks and service times are emulated.
-        ladders: Sub-networks of each app, smallest first.
+        profiles: Profile of each app's networks.
     """
+    ladders = {name: profile.rungs for name, profile in profiles.items()}
+    presences = plan.mix.all_apps()
+    specs = [app_spec(presence, profiles[presence.app.name]) for presence in presences]
     return LogHeader(
         mix=plan.mix.name,
         board=plan.board.name,
@@ -139,11 +149,12 @@ def log_header(
         units_mhz={unit.name: unit.mhz for unit in plan.board.units},
         ladders={name: tuple(rung.subnet for rung in ladder) for name, ladder in ladders.items()},
         duration_s=plan.mix.duration_s,
-        targets={presence.app.name: tuple(presence.targets) for presence in plan.mix.all_apps()},
+        targets={presence.app.name: tuple(presence.targets) for presence in presences},
         accuracies={
             name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
         },
         metrics=metrics_of(plan.mix),
+        grounds=asdict(Grounds.of(plan.board, specs, plan.mix.objective)),
     )
 
 

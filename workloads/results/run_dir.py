@@ -55,7 +55,7 @@ __all__ = [
     "write_run",
 ]
 
-_LATE_EPOCHS = 5
+LATE_EPOCHS = 5
 """A log whose last epoch is longer ago than this, in epochs, did not come to its end."""
 
 _TROUBLES = {"error", "unhealthy", "denied", "policy_failed", "stuck", "fenced", "out", "fault", "part_lost"}
@@ -76,7 +76,7 @@ def _gear_fields(entry: object) -> object:
     return asdict(Gear.of(entry)) if isinstance(entry, list) else entry
 
 
-_LoggedGear = Annotated[Gear, BeforeValidator(_gear_fields)]
+LoggedGear = Annotated[Gear, BeforeValidator(_gear_fields)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +103,8 @@ class GearChange:
 
     now_s: float
     app: str
-    before: Annotated[_LoggedGear | None, Field(alias="from")]
-    after: Annotated[_LoggedGear | None, Field(alias="to")]
+    before: Annotated[LoggedGear | None, Field(alias="from")]
+    after: Annotated[LoggedGear | None, Field(alias="to")]
     why: str = ""
 
 
@@ -287,7 +287,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         raise RunDirError(f"{path / EPOCHS_FILE}: has other apps or units than {SUMMARY_FILE}; {FIX}")
 
     def of_kind(kind: str, into: type[_Entry]) -> list[_Entry]:
-        return _parse(path / EPOCHS_FILE, entries, kind, into)
+        return parse_entries(path / EPOCHS_FILE, entries, kind, into)
 
     epochs, gears, cuts = of_kind("epoch", EpochPoint), of_kind("gear", GearChange), of_kind(CUT_SHORT, CutShort)
     apps = list(summary.apps if summary is not None else header.ladders if header is not None else ())
@@ -305,7 +305,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         missing.insert(0, f"{SUMMARY_FILE}: made of the log and the records, up to {summary.duration_s:.2f} s")
     if header is None:
         missing.append(f"{EPOCHS_FILE}: no gears, clocks and events are known")
-    elif epochs and epochs[-1].now_s < summary.duration_s - _LATE_EPOCHS * header.epoch_ms / 1000:
+    elif epochs and epochs[-1].now_s < summary.duration_s - LATE_EPOCHS * header.epoch_ms / 1000:
         missing.append(f"{EPOCHS_FILE}: ends at {epochs[-1].now_s:.2f} s of {summary.duration_s:g} s")
     return StoredRun(
         path=path,
@@ -371,11 +371,15 @@ def _read_kind(run_dir: Path, kind: str, into: type[_Entry]) -> list[_Entry]:
         _, entries = read_epoch_log(path)
     except EpochLogError as error:
         raise RunDirError(str(error)) from error
-    return _parse(path, entries, kind, into)
+    return parse_entries(path, entries, kind, into)
 
 
-def _parse(path: Path, entries: list[Entry], kind: str, into: type[_Entry]) -> list[_Entry]:
-    """Return the entries of a kind, in order of time; fields that `into` lacks are left out."""
+def parse_entries(path: Path, entries: list[Entry], kind: str, into: type[_Entry]) -> list[_Entry]:
+    """Return the entries of a kind, in order of time; fields that `into` lacks are left out.
+
+    Raises:
+        RunDirError: One of them is damaged.
+    """
     try:
         parsed = TypeAdapter(list[into]).validate_python(  # type: ignore[valid-type]
             [entry for entry in entries if entry["kind"] == kind]

@@ -2,8 +2,8 @@
 
 Of the epochs within a second (later two, four, ... seconds) one is left: the last, with the means of all their busy
 shares and powers. So the means of the run stay what they are, while a queue, a temperature or a clock is that of a
-moment. Of each unit's clocks within that time the last is left, with the number of changes. Plans are left out: what
-they changed is in the gears and clocks. All other entries are kept as they are.
+moment. Of each unit's clocks within that time the last is left, with the number of changes, and of the plans, and of
+what they rested on, the last. All other entries are kept as they are.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Thinner:
         self._before = 0  # number of the last epoch that was given out
         # What is not given out yet: an epoch and clocks, into which others may be merged, and what came after it.
         self._epoch: Entry | None = None
-        self._clocks: dict[str, Entry] = {}
+        self._latest: dict[str, Entry] = {}
         self._after: list[Entry] = []
 
     def take(self, entry: Entry) -> list[Entry]:
@@ -77,22 +77,27 @@ class Thinner:
         return [*self._given_out(), *self._after, note]
 
     def _given_out(self) -> list[Entry]:
-        """Give out the epoch that others were merged into, and the clocks before it."""
+        """Give out the epoch that others were merged into, and the clocks and plans before it."""
         assert self._epoch is not None
-        clocks, self._clocks = self._clocks, {}
+        latest, self._latest = self._latest, {}
         self._before = number_of(self._epoch)
-        return [*sorted(clocks.values(), key=lambda clock: float(clock["now_s"])), self._epoch]
+        return [*sorted(latest.values(), key=lambda entry: float(entry["now_s"])), self._epoch]
 
     def _settled(self) -> list[Entry]:
-        """Merge the clocks that came since the last epoch, and return what else came and is kept."""
+        """Merge the clocks and plans that came since the last epoch, and return what else came and is kept."""
         kept = []
         for entry in self._after:
             if entry["kind"] == "clock":
-                last = self._clocks.get(entry["unit"])
+                key = f"clock {entry['unit']}"
+                last = self._latest.get(key)
                 changes = changes_of(entry) + (changes_of(last) if last else 0)
                 begun = last["from"] if last else entry["from"]
-                self._clocks[entry["unit"]] = {**entry, "from": begun, "changes": changes}
-            elif entry["kind"] != "plan":
+                self._latest[key] = {**entry, "from": begun, "changes": changes}
+            elif entry["kind"] in ("plan", "decision"):
+                # Taken out first, so that what came later stays later: a plan comes right after what it rests on.
+                self._latest.pop(entry["kind"], None)
+                self._latest[entry["kind"]] = entry
+            else:
                 kept.append(entry)
         self._after = []
         return kept

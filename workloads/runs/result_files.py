@@ -179,6 +179,6 @@ def header_of(plan: RunPlan, endless: bool) -> LogHeader:
         plan,
         time_scale=plan.time_scale,
         emulated=plan.board.emulated,
-        ladders={name: app.profile.rungs for name, app in plan.apps.items()},
+        profiles={name: app.profile for name, app in plan.apps.items()},
     )
     return replace(header, duration_s=math.inf) if endless else header

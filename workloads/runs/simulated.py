@@ -104,8 +104,7 @@ def write_simulated(plan: SimulationPlan, simulated: Simulated, out: Path) -> No
     Raises:
         RunError: if a part of it can't be written; its failure has the summary.
     """
-    ladders = {app: profile.rungs for app, profile in plan.profiles.items()}
-    header = log_header(plan, time_scale=1.0, emulated=False, ladders=ladders)
+    header = log_header(plan, time_scale=1.0, emulated=False, profiles=plan.profiles)
     fault, file = None, out / EPOCHS_FILE
     try:
         out.mkdir(parents=True, exist_ok=True)

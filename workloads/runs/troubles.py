@@ -13,6 +13,7 @@ from typing import Any
 
 from actors.worker.status import WorkerStatus
 from scheduler.messages import RequestFault
+from workloads.results.entry_words import order_words
 from workloads.results.summary import Summary
 
 Entry = dict[str, Any]
@@ -45,7 +46,7 @@ class TroubleBook:
             case "error" if app:
                 self._why_not[app] = entry["text"]
             case "unhealthy" if app:
-                self._why_not[app] = f"its worker did not answer to {entry['waiting_for']}"
+                self._why_not[app] = f"its worker did not answer to {order_words(entry['waiting_for'])}"
             case "event" if " waits: " in entry["text"]:
                 name, _, why = entry["text"].partition(" waits: ")
                 self._why_not[name] = why

@@ -62,7 +62,7 @@ def mean_busy(epochs: list[dict[str, Any]]) -> float:
     return math.fsum(n * share for n, share in zip(times, busy, strict=True)) / sum(times)
 
 
-kinds = st.sampled_from(["epoch", "epoch", "epoch", "clock", "plan", "gear", "event", "lost"])
+kinds = st.sampled_from(["epoch", "epoch", "epoch", "clock", "plan", "decision", "gear", "event", "lost"])
 
 
 @settings(max_examples=60)
@@ -83,6 +83,9 @@ def test_thinning_keeps_ends_happenings_and_means(drawn, every_s) -> None:
         kept = thinned(kept, step_s)
     for kind in ("gear", "event", "lost"):
         assert of_kind(kept, kind) == of_kind(entries, kind)
+    for kind in ("plan", "decision"):
+        assert of_kind(kept, kind)[-1:] == of_kind(entries, kind)[-1:]
+        assert [one["now_s"] for one in of_kind(kept, kind)] == sorted(one["now_s"] for one in of_kind(kept, kind))
     before, after = of_kind(entries, "epoch"), of_kind(kept, "epoch")
     assert len(of_kind(kept, "thinned")) == bool(before)
     assert sum(map(changes_of, of_kind(kept, "clock"))) == len(of_kind(entries, "clock"))
@@ -98,6 +101,19 @@ def test_thinning_keeps_ends_happenings_and_means(drawn, every_s) -> None:
         assert (
             of_kind(kept, "clock")[-1:] == [] or of_kind(kept, "clock")[-1]["to"] == of_kind(entries, "clock")[-1]["to"]
         )
+
+
+def test_of_the_plans_of_a_span_the_last_is_left_with_what_it_rests_on() -> None:
+    entries: list[dict[str, Any]] = [epoch(0)]
+    for number in range(1, 50):
+        entries.append({"kind": "decision", "now_s": number / 10, "apps": {}})
+        if number % 2:
+            entries.append({"kind": "plan", "now_s": number / 10, "why": [], "gears": {}})
+        entries.append(epoch(number))
+    kept = thinned(entries, 1.0)
+    # The epochs at 0.9, 1.9, ... stand for their second; the log ends at 4.9 s.
+    assert [one["now_s"] for one in of_kind(kept, "plan")] == [0.9, 1.9, 2.9, 3.9, 4.9]
+    assert [one["now_s"] for one in of_kind(kept, "decision")] == [0.9, 1.9, 2.9, 3.9, 4.9]
 
 
 def test_a_log_keeps_its_bound_and_every_epoch_of_its_last_quarter(tmp_path: Path) -> None:
@@ -141,18 +157,18 @@ def test_a_log_of_nothing_but_what_is_kept_goes_beyond_its_bound(tmp_path: Path)
 
 def test_a_kill_at_any_time_leaves_a_whole_log(tmp_path: Path) -> None:
     entries = day(400)
-    for number in range(12):
+    for number in range(24):
         if os.fork() == 0:
             log = EpochLogWriter(tmp_path / str(number), HEADER, bound_bytes=BOUND)
-            for entry in entries[: 120 + 27 * number]:
+            for entry in entries[: 120 + 13 * number]:
                 log.append(entry)
             os.kill(os.getpid(), signal.SIGKILL)
         assert os.wait()[1] == signal.SIGKILL
     told = set()
-    for number in range(12):
+    for number in range(24):
         _, kept = read_epoch_log(tmp_path / str(number))
         told |= {entry["kind"] for entry in kept}
-        appended = entries[: 120 + 27 * number]
+        appended = entries[: 120 + 13 * number]
         assert kept[-1] == appended[-1]
         assert of_kind(kept, "gear") == of_kind(appended, "gear")
         assert sum(stood_for(of_kind(kept, "epoch"))) == len(of_kind(appended, "epoch"))

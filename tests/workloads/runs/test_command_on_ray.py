@@ -27,6 +27,7 @@ from helpers.run_processes import tagged, tagged_processes
 from helpers.summary_schema import SCHEMA
 from helpers.tiny_networks import network
 from scheduler.errors import InputError
+from workloads.explaining.reading import explanation_of, moment_of
 from workloads.mix.loader import load_mix
 from workloads.report.run_report import write_report
 from workloads.results.run_dir import read_run
@@ -152,6 +153,9 @@ def test_an_interrupted_run_keeps_what_it_has_and_leaves_nothing_behind(mix_file
     assert run.summary.to_dict() == printed
     assert (run.cut_short, run.missing) == ("interrupted", ())
     assert write_report(out).is_file()
+    moment = moment_of(run, run.summary.duration_s)
+    (side,) = explanation_of(moment).apps
+    assert (side.view.app, side.view.target_ms, side.gear) == ("gate", 300, moment.plan.gears["gate"])
 
 
 def kill_actors(*actors: str) -> None:

@@ -77,7 +77,10 @@ def test_errors_are_summed_over_workers_and_the_last_word_counts(made):
     ("entries", "why"),
     [
         ([], "no gear was ever in force"),
-        ([{"kind": "unhealthy", "app": "garage", "waiting_for": "Prepare"}], "its worker did not answer to Prepare"),
+        (
+            [{"kind": "unhealthy", "app": "garage", "waiting_for": "Prepare"}],
+            "its worker did not answer to the order to make a network ready",
+        ),
         ([{"kind": "error", "app": "garage", "text": "GearboxError: no file"}], "GearboxError: no file"),
         ([{"kind": "event", "text": "garage waits: unit gpu is away"}], "unit gpu is away"),
         ([{"kind": "out", "app": "garage", "reason": "it did not start"}], "it did not start"),

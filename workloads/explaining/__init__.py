@@ -1,0 +1,1 @@
+"""Explains plans of runs that have been: `gearshift explain`."""
