@@ -24,7 +24,7 @@ from actors.requests.records import Status
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.report.svg import INK, LATE, MUTED, STYLE, to_svg
-from workloads.report.table import power_words
+from workloads.report.table import power_words, short_names
 from workloads.results.requests import first_ends, is_on_time, latencies_ms
 from workloads.results.run_dir import StoredRun
 
@@ -194,7 +194,7 @@ def _draw_gears(axes: Axes, run: StoredRun, app: str) -> None:
             ends = (rungs.index(gear.subnet), rungs.index(following.subnet))
             axes.plot((from_s, from_s), ends, color=MUTED, linewidth=0.7)
     axes.set_ylim(-0.6, len(rungs) - 0.4)
-    axes.set_yticks(range(len(rungs)), _short_names(rungs))
+    axes.set_yticks(range(len(rungs)), short_names(rungs))
     axes.grid(axis="y")
     axes.set_title("Gear: sub-network, small to large, coloured by unit")
     if len(counts) == 1:
@@ -394,10 +394,3 @@ def _letter(place: int) -> str:
 
 def _cores(cores: int) -> str:
     return "1 core" if cores == 1 else f"{cores} cores"
-
-
-def _short_names(rungs: Sequence[str], most: int = 17) -> list[str]:
-    """Return names that fit beside the axis: without what follows the last dash where they differ all the same."""
-    heads = [rung.rpartition("-")[0] for rung in rungs]
-    names = heads if all(heads) and len(set(heads)) == len(rungs) and max(map(len, rungs)) > most else list(rungs)
-    return [name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}" for name in names]

@@ -128,6 +128,16 @@ def fraction(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"
 
 
+def short_names(rungs: Sequence[str], most: int = 17) -> list[str]:
+    """Return names of sub-networks that fit beside an axis.
+
+    `e256-d256x3-132m-d5de` is too long: it is `e256-d256x3-132m` where the names differ without their last part.
+    """
+    heads = [rung.rpartition("-")[0] for rung in rungs]
+    names = heads if all(heads) and len(set(heads)) == len(rungs) and max(map(len, rungs)) > most else list(rungs)
+    return [name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2) :]}" for name in names]
+
+
 def joules(value: float | None) -> str:
     """Return an energy with its unit: 53.21 is `53.2 J`."""
     return UNKNOWN if value is None else f"{value:.1f} J"

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from helpers.synthetic_run import make_run
-from workloads.report.table import fraction, joules, milliseconds, share, summary_table
+from workloads.report.table import fraction, joules, milliseconds, share, short_names, summary_table
 from workloads.results.summary import Summary, energy_summary
 
 
@@ -139,3 +139,12 @@ def test_one_segment_has_no_verdict_of_its_own() -> None:
     out = rendered([replace(BASE, apps=apps)])
     assert "Under a verdict" not in out
     assert not set("✓✗?") & set(out)
+
+
+def test_long_names_of_sub_networks_lose_what_they_can_spare() -> None:
+    assert short_names(["r16-2186", "r24-2c79"]) == ["r16-2186", "r24-2c79"]
+    assert short_names(["e96-d96x1-17m-4e0a", "e256-d256x3-132m-d5de"]) == ["e96-d96x1-17m", "e256-d256x3-132m"]
+    assert short_names(["a-long-name-of-a-network-1", "a-long-name-of-a-network-2"]) == [
+        "a-long-n…etwork-1",
+        "a-long-n…etwork-2",
+    ]
