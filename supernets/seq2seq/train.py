@@ -3,6 +3,8 @@
 Run it as `python -m supernets.seq2seq.train --seconds N` after `python -m supernets.seq2seq.corpus`; or with
 `--updates N`, to end at a number of updates whatever the time. It goes on from its checkpoint, which it writes every
 few minutes and at the end; SIGTERM and Ctrl-C end it as the end of its time does.
+Without a checkpoint it begins from nothing, or with `--from-weights FILE` where the training of a weights file ended:
+its optimizer then begins anew, so the learning rate rises once more.
 Last of all, `--cool-down UPDATES` ends the training: it goes on from the checkpoint into `cooled.pt`, and leaves the
 checkpoint as it is, so that a longer training can go on from there. Losses and qualities are added to CSV files beside
 the file that is written.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
 import math
 import os
 import signal
@@ -28,13 +31,16 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 
+from supernets.errors import SupernetError
 from supernets.seq2seq import batches, corpus, vocabulary
 from supernets.seq2seq.elastic import ElasticSeq2Seq
 from supernets.seq2seq.evaluation import measure
 from supernets.seq2seq.sentences import Pair
 from supernets.seq2seq.space import TRANSLATOR, Transformer
 from supernets.seq2seq.static import StaticSeq2Seq
-from supernets.seq2seq.training import Cooling, Recipe, Trainer
+from supernets.seq2seq.supernet import Translator
+from supernets.seq2seq.training import Cooling, Progress, Recipe, Trainer
+from supernets.weights_file import read_metadata
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -55,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=math.inf, help="length of this piece")
     parser.add_argument("--updates", type=int, metavar="N", help="end as soon as there have been N updates in all")
     parser.add_argument("--processes", type=int, default=2, help="processes of one thread each")
+    parser.add_argument("--from-weights", type=Path, metavar="FILE", help="a weights file to begin with")
     parser.add_argument("--cool-down", type=int, metavar="UPDATES", help="end the training with as many updates")
     options = parser.parse_args(arguments)
     if options.seconds == math.inf and options.updates is None and options.cool_down is None:
@@ -63,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{options.dir} holds no corpus; run `python -m supernets.seq2seq.corpus` first")
     if options.cool_down is not None and not any((options.dir / name).exists() for name in (CHECKPOINT, COOLED)):
         raise SystemExit(f"{options.dir} holds no {CHECKPOINT} to cool down from; train without --cool-down first")
+    if options.from_weights is not None:
+        try:
+            _begin_with(options.from_weights, options.dir)
+        except SupernetError as error:
+            parser.error(str(error))
     (options.dir / "rendezvous").unlink(missing_ok=True)
     # Processes of one machine find each other without a network.
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
@@ -90,6 +102,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = [worker.exitcode for worker in workers if worker.exitcode]
     if failed:
         raise SystemExit(f"a training process ended with code {failed[0]}; run the same command to go on")
+
+
+def _begin_with(weights: Path, directory: Path) -> None:
+    """Write the checkpoint of a training that goes on where that of a weights file ended.
+
+    Raises:
+        SupernetError: if there is a checkpoint already, or the file has no training, another space or other sub-words.
+    """
+    checkpoint = directory / CHECKPOINT
+    if checkpoint.exists():
+        raise SupernetError(f"{checkpoint} exists; to begin with a weights file, give a directory without one")
+    training = read_metadata(weights).get("training")
+    if training is None:
+        raise SupernetError(f"{weights} does not say how far its training was; give a file of a training")
+    if vocabulary.of_weights(weights) != (directory / vocabulary.FILE).read_bytes():
+        raise SupernetError(f"{weights} has other sub-words than {directory}; make the corpus that it learned from")
+    trainer = Trainer(TRANSLATOR, Recipe())
+    trainer.begin_with(Translator(TRANSLATOR, weights, str(weights), None).state, Progress.read(json.loads(training)))
+    trainer.save(checkpoint)
 
 
 def _train(
@@ -183,7 +214,7 @@ def _batches(trainer: Trainer, coded: Sequence[tuple[list[int], list[int]]]) -> 
 def _log(path: Path, trainer: Trainer, losses: Sequence[tuple[float, float]]) -> None:
     done = trainer.progress
     loss, student = np.mean(losses, axis=0)
-    lr = trainer.recipe.lr(done.update - 1, done.cooling)
+    lr = trainer.recipe.lr(done.update - 1, done.cooling, done.begun)
     _append(
         path,
         _COLUMNS,

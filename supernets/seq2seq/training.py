@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,9 @@ class Recipe:
     students: int = 2
     on_ladder: float = 0.75
 
-    def lr(self, update: int, cooling: Cooling | None) -> float:
-        """Return the learning rate of an update."""
-        rate = self.peak_lr * min(1.0, (update + 1) / self.rising_updates)
+    def lr(self, update: int, cooling: Cooling | None, begun: int = 0) -> float:
+        """Return the learning rate of an update; it rises from update `begun` on."""
+        rate = self.peak_lr * min(1.0, (update + 1 - begun) / self.rising_updates)
         rate *= min(1.0, math.sqrt(self.flat_updates / (update + 1)))
         return rate * cooling.share(update) if cooling else rate
 
@@ -107,6 +108,8 @@ class Progress:
         words: target sub-words learned from.
         cpu_s: CPU seconds of all processes.
         cooling: the end of the training; None before it.
+        begun: update at which it began with weights alone and without the optimizer's moments: 0, or where it went on
+            from a weights file.
     """
 
     update: int = 0
@@ -115,6 +118,13 @@ class Progress:
     words: int = 0
     cpu_s: float = 0.0
     cooling: Cooling | None = None
+    begun: int = 0
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Progress:
+        """Return the progress that `dataclasses.asdict` made a mapping of."""
+        cooling = stored["cooling"]
+        return cls(**{**stored, "cooling": Cooling(**cooling) if cooling else None})
 
     @property
     def cooled(self) -> bool:
@@ -196,7 +206,7 @@ class Trainer:
         gradients = self._shared[:-4]
         gradients /= max(float(self.processes), float(gradients.norm()))
         for group in self.optimizer.param_groups:
-            group["lr"] = recipe.lr(done.update, done.cooling)
+            group["lr"] = recipe.lr(done.update, done.cooling, done.begun)
         self.optimizer.step()
         done.update += 1
         done.words += int(words)
@@ -242,8 +252,19 @@ class Trainer:
         torch.save(state, fresh)
         fresh.replace(path)
 
+    def begin_with(self, state: Mapping[str, Tensor], progress: Progress) -> None:
+        """Go on from weights alone, those of a training that had come so far; the learning rate rises once more.
+
+        Args:
+            state: the weights.
+            progress: how far their training was.
+        """
+        self.net.load_state_dict(state)
+        self.average.load_state_dict(state)
+        self.progress = replace(progress, cooling=None, begun=progress.update)
+
     def load(self, path: Path) -> None:
-        """Go on from a file.
+        """Go on from a checkpoint.
 
         Raises:
             SupernetError: if it is a checkpoint of another space.
@@ -254,5 +275,4 @@ class Trainer:
         self.net.load_state_dict(saved["net"])
         self.average.load_state_dict(saved["average"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        cooling = saved["progress"].pop("cooling")
-        self.progress = Progress(**saved["progress"], cooling=Cooling(**cooling) if cooling else None)
+        self.progress = Progress.read(saved["progress"])

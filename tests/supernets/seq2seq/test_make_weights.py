@@ -8,19 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import supernets
 from helpers.tiny_seq2seq import TALKER
 from supernets import catalog, weights_file
 from supernets.built_in import BuiltIn
-from supernets.seq2seq import corpus, inputs, make_weights, train, vocabulary
+from supernets.seq2seq import corpus, inputs, make_weights, packing, train, vocabulary
 from supernets.seq2seq.rungs import ladder
 from supernets.seq2seq.space import TRANSLATOR
 from supernets.seq2seq.supernet import Translator
-from supernets.seq2seq.training import Cooling, Recipe, Trainer
+from supernets.seq2seq.training import Cooling, Progress, Recipe, Trainer
 
 SMALL = replace(TALKER, name=TRANSLATOR.name)
 PAIRS = inputs.reported()
+REAL_TRAIN = train.main
 
 
 class Pieces:
@@ -101,3 +103,35 @@ def test_a_training_without_an_end_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         train.main([])
     assert "give --seconds or --updates" in capsys.readouterr().err
+
+
+def test_a_training_can_go_on_where_that_of_a_weights_file_ended(
+    pieces: Pieces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "TRANSLATOR", SMALL)
+    pieces.corpus(["--dir", str(pieces.directory)])
+    trainer = Trainer(SMALL, Recipe())
+    trainer.progress.update, trainer.progress.cooling = 7, Cooling(first=5, updates=2)
+    trainer.save(pieces.directory / train.COOLED)
+    weights = tmp_path / "made.safetensors"
+    packing.write_training(weights, pieces.directory, train.COOLED)
+    train._begin_with(weights, pieces.directory)
+    begun = Trainer(SMALL, Recipe())
+    begun.load(pieces.directory / train.CHECKPOINT)
+    assert begun.progress == Progress(update=7, begun=7)
+    for name, tensor in trainer.average.state_dict().items():
+        assert torch.equal(begun.net.state_dict()[name], tensor.half().float())
+
+    def refusal(arguments: Sequence[str]) -> str:
+        with pytest.raises(SystemExit, match="2"):
+            REAL_TRAIN([*arguments, "--updates", "9"])
+        return capsys.readouterr().err
+
+    in_directory = ["--dir", str(pieces.directory), "--from-weights"]
+    assert "checkpoint.pt exists; to begin with a weights file, give" in refusal([*in_directory, str(weights)])
+    (pieces.directory / train.CHECKPOINT).unlink()
+    vocabulary.train(PAIRS[:500], pieces.directory / vocabulary.FILE, SMALL.vocabulary)
+    assert "has other sub-words than" in refusal([*in_directory, str(weights)])
+    assert "no such file" in refusal([*in_directory, str(tmp_path / "none.safetensors")])
+    packing.write(weights, SMALL.name, trainer.average.state_dict(), b"no vocabulary")
+    assert "does not say how far its training was" in refusal([*in_directory, str(weights)])

@@ -53,6 +53,21 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path) ->
         assert torch.equal(tensor, second.average.state_dict()[name])
 
 
+def test_a_training_begins_with_the_weights_of_another_and_counts_on() -> None:
+    first = Trainer(SMALL, RECIPE)
+    run(first, 30)
+    first.progress.cooling = Cooling(first=28, updates=2)
+    second = Trainer(SMALL, RECIPE)
+    second.begin_with(first.average.state_dict(), first.progress)
+    assert not second.progress.cooled
+    expected = RECIPE.lr(30, None)
+    rates = [RECIPE.lr(update, None, second.progress.begun) for update in (30, 31, 34)]
+    assert rates == pytest.approx([expected / 5, expected * 2 / 5, RECIPE.lr(34, None)])
+    losses = np.array(run(second, 5))[:, 0]
+    assert second.progress.update == 35
+    assert losses.mean() < np.array(run(Trainer(SMALL, RECIPE), 5))[:, 0].mean() - 0.5
+
+
 def test_students_begin_after_the_warm_phase_and_all_learn() -> None:
     trainer = Trainer(SMALL, RECIPE)
     losses = np.array(run(trainer, 26))
