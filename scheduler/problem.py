@@ -269,8 +269,8 @@ class Problem:
         demands: the demands, one for each app.
         objective: a name in `scheduler.objectives.OBJECTIVES`.
         power_cap_w: cap on the power of all units; None for none.
-        sharing: `unit`: a request on a shared unit waits for every other app there. `exclusive`: so it is, but CPU cores
-            must not be shared where an assignment without sharing exists. True and False stand for these two.
+        sharing: `unit`: a request on a shared unit waits for every other app there. `exclusive`: that too, but CPU
+            cores must not be shared where an assignment without sharing exists. True and False stand for these two.
     """
 
     units: tuple[Unit, ...]

@@ -43,7 +43,7 @@ from scheduler.solver.answers import Answer, solve_locally
 from scheduler.solver.bounds import bounds_of
 from scheduler.solver.evaluation import Evaluation, evaluate
 from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
-from scheduler.solver.grid import TICKS, grid_of, within
+from scheduler.solver.grid import Ints, grid_of, within
 
 __all__ = ["BUDGET", "EXACT_DEMANDS", "Evaluation", "evaluate", "solve", "warm"]
 
@@ -86,10 +86,11 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
     )
 
 
-def _answer(problem: Problem, work: np.ndarray, start: Allocation | None) -> tuple[Answer, bool]:
+def _answer(problem: Problem, work: Ints, start: Allocation | None) -> tuple[Answer, bool]:
     """Return an answer, and True if it is proven to be the best."""
     if not problem.demands:
-        return Answer.of_nobody(problem), True
+        nothing = (0,) * len(problem.units)
+        return Answer(nothing, (), (), 0.0, 0.0, 0.0, 0.0, 0.0), True
     # Where sharing is to be avoided, an assignment without sharing is looked for first.
     strict = problem.sharing == "exclusive"
     grid = within(grid_of(problem, strict=strict), np.inf)
@@ -118,4 +119,4 @@ def warm() -> None:
                 Demand(app=f"a{i}", rate_hz=1.0, target_ms=3.0, min_accuracy=0.6, weight=1.0, points=points)
                 for i in range(apps)
             )
-            solve(Problem(units=(unit, ), demands=demands, objective=objective, power_cap_w=cap))
+            solve(Problem(units=(unit,), demands=demands, objective=objective, power_cap_w=cap))

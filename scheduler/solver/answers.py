@@ -9,7 +9,7 @@ import numpy as np
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Problem, ProblemError
 from scheduler.solver.grid import LOAD, NO_CHOICE, ROW, TICKS, UNUSED, Grid, Ints
-from scheduler.solver.local import State, figures_of, improve, insert, key_now, less
+from scheduler.solver.local import State, figures_of, improve, insert, less
 from scheduler.solver.one_unit import Aim
 
 

@@ -1,8 +1,9 @@
 """Proven bounds for any number of demands, from prices.
 
 As in `sets`: with a price on each demand, the sum of the prices and each unit's least reduced cost are a lower bound on
-the cost of every answer. Here a unit's set is not looked for among all sets: at each clock every demand joins that costs
-less than its price, as if it were alone there. That nobody can take more than the unit has is kept by a price on load:
+the cost of every answer. Here a unit's set is not looked for among all sets: at each clock every demand joins that
+costs less than its price, as if it were alone there. That nobody can take more
+than the unit has is kept by a price on load:
 a unit of load r has an overload of at least r / 0.9 - 1, and none above what the limit on terms lets through.
 """
 
@@ -12,7 +13,22 @@ from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import FULL_LOAD, Problem
 from scheduler.solver.compiled import compiled
 from scheduler.solver.evaluation import Evaluation
-from scheduler.solver.grid import GAIN, LATENCY, LOAD, POWER, SCALE, SHORT, SLACK, TICKS, UNUSED, Floats, Grid, grid_of, within
+from scheduler.solver.grid import (
+    GAIN,
+    LATENCY,
+    LOAD,
+    POWER,
+    SCALE,
+    SHORT,
+    SLACK,
+    TICKS,
+    UNUSED,
+    Floats,
+    Grid,
+    Ints,
+    grid_of,
+    within,
+)
 from scheduler.solver.one_unit import Aim
 
 STEPS = 120
@@ -38,7 +54,7 @@ def costs_alone(grid: Grid, aim: Aim) -> Floats:
 
 @compiled
 def reduced_at(
-    spans: Floats, loads: Floats, costs: Floats, clock: int, price: Floats, load_price: float, taken: Floats
+    spans: Ints, loads: Floats, costs: Floats, clock: int, price: Floats, load_price: float, taken: Floats
 ) -> tuple[float, float]:
     """Return the reduced cost of all demands that join at a clock, and their load; mark them in `taken`."""
     total, load = 0.0, 0.0

@@ -19,12 +19,12 @@ import numpy as np
 
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Problem
-from scheduler.solver import sets
-from scheduler.solver.answers import Answer, answer_of, heaviest_first
-from scheduler.solver.grid import POWER, TICKS, Floats, Grid, Ints, within
-from scheduler.solver.joining import Allowance, Columns, join, least_worst, list_choices, settle
+from scheduler.solver.answers import Answer, heaviest_first
+from scheduler.solver.grid import POWER, TICKS, Grid, Ints
+from scheduler.solver.joining import Allowance, least_worst
 from scheduler.solver.local import Key, cap_ticks
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, serve
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim
+from scheduler.solver.proof import Proof
 
 EXACT_DEMANDS = 12
 """Most demands for which the search is exact; tables and time double with each demand more."""
@@ -36,8 +36,6 @@ FAIR_TICKS = 10.0
 """Ticks to which the least largest term is found under a power cap, where it is found by bisection."""
 FACTORS = 10
 """Most factors that are tried in the search for the best bound."""
-LISTED = 60_000
-"""Choices at which a list gives up its proof."""
 WORST = Aim(1.0, 0.0, 0.0, True)
 POWER_ONLY = Aim(0.0, 0.0, 1.0, False)
 
@@ -58,11 +56,7 @@ def solve_exactly(problem: Problem, grid: Grid, start: Answer, work: Ints) -> tu
 
 
 class ExactSearch:
-    """One run of the exact search.
-
-    Attributes:
-        proven: False once a part of the search has exceeded its allowance of work.
-    """
+    """One run of the exact search."""
 
     def __init__(self, problem: Problem, grid: Grid, work: Ints) -> None:
         """Set up the search.
@@ -77,19 +71,22 @@ class ExactSearch:
         self.cap_w = np.inf if problem.power_cap_w is None else problem.power_cap_w
         self.objective = OBJECTIVES[problem.objective]
         self.accurate = self.objective.goals[0] is Quantity.ACCURACY
-        self.proven = True
-        self._grids: dict[float, Grid] = {}
+        self._proof = Proof(grid, work)
 
     def unshared(self, start: Answer) -> Answer | None:
-        """Return the answer where it shares no cores that it must not; else one that does not, None if there is none."""
+        """Return the answer if it shares no cores that it must not; else one that does not, or None."""
         if start.excess == 0.0:
             return start
-        table, alone = self._table(self.grid, WORST)
+        table, alone = self._proof.table(self.grid, WORST)
         masks = np.zeros(len(start.clocks), dtype=np.int64)
         order = heaviest_first(self.grid)
         least = least_worst(self.grid, WORST, alone, order, np.inf, table, masks, self.work)
-        self.proven &= bool(self.work[SPENT] <= self.work[ALLOWED])
-        return self._served(self.grid, WORST, masks) if least < np.inf else None
+        return self._proof.served(self.grid, WORST, masks, start) if least < np.inf else None
+
+    @property
+    def proven(self) -> bool:
+        """False once a part of the search has exceeded its allowance of work."""
+        return self._proof.proven and bool(self.work[SPENT] <= self.work[ALLOWED])
 
     def run(self, start: Answer) -> Answer:
         """Return the best answer; `start` is a good one."""
@@ -117,10 +114,8 @@ class ExactSearch:
     def _worst(self, whole: Answer) -> float:
         return max(whole.worst, self._over(whole))
 
-    def _within(self, limit: float) -> Grid:
-        if limit not in self._grids:
-            self._grids[limit] = within(self.grid, limit)
-        return self._grids[limit]
+    def _listed(self, aim: Aim, best: Answer, limit: float, allowance: Allowance) -> Answer:
+        return self._proof.listed(aim, best, self.key(best), limit, self.cap_w, allowance)
 
     def _better(self, one: Answer, other: Answer, limit: float) -> Answer:
         """Return the better of two answers; one whose cap term exceeds the limit does not count."""
@@ -133,7 +128,7 @@ class ExactSearch:
         """
         if limit == 0.0:
             return Aim(0.0, gain, 1.0, False)
-        points = self._within(limit).points
+        points = self._proof.within(limit).points
         demands = len(self.grid.demand)
         most_w = float(self.grid.static_w.max() * len(self.grid.unit) + points[:, POWER].max() * demands)
         tolerance = TOLERANCE * max(TICKS, self.total(start))
@@ -144,108 +139,17 @@ class ExactSearch:
     def _uncapped(self, start: Answer, limit: float) -> Answer:
         """Return the best answer without a cap, no term above the limit."""
         if not self.accurate:
-            return self._solve(self._weights(start, limit, 0.0), start, limit)
-        points = self._within(limit).points
+            return self._proof.solve(self._weights(start, limit, 0.0), start, limit)
+        points = self._proof.within(limit).points
         most_w = float(self.grid.static_w.max() * len(self.grid.unit) + points[:, POWER].max() * len(start.rows))
         gain = most_w / (RELATIVE * max(start.gain, 1.0))
         if limit == 0.0:
-            return self._solve(self._weights(start, limit, gain), start, limit)
+            return self._proof.solve(self._weights(start, limit, gain), start, limit)
         # Three levels are more than a double holds: violation and accuracy first, then power among their equals.
         tolerance = TOLERANCE * max(TICKS, self.total(start))
-        best = self._solve(Aim(2.0 * max(start.gain, 1.0) / tolerance, 1.0, 0.0, False), start, limit)
+        best = self._proof.solve(Aim(2.0 * max(start.gain, 1.0) / tolerance, 1.0, 0.0, False), start, limit)
         aim = Aim(1e3 * gain, gain, 1.0, False)
         return self._listed(aim, best, min(limit, self.total(best)), Allowance(aim.violation, gain, 1.0, 0.0))
-
-    def _solve(self, aim: Aim, start: Answer, limit: float) -> Answer:
-        """Return the answer of least cost, the cap left out."""
-        grid = self._within(limit)
-        table, alone = self._table(grid, aim)
-        masks = start.masks
-        cost = _cost(aim, start)
-        found = sets.improve_sets(grid, aim, alone, masks, table, self.work)
-        if not found < cost:
-            masks, found = start.masks, cost
-        margin = 1e-9 * abs(start.power_w) * aim.power + 2e-15 * abs(cost)
-        self._price(grid, aim, alone, table, masks)
-        best = sets.adjust(grid, aim, alone, masks, found, margin, True, table, self.work)
-        if table.least[-1] < best - margin:
-            best = self._close(grid, aim, alone, table, masks, best, margin)
-        self.proven &= bool(self.work[SPENT] <= self.work[ALLOWED])
-        if not best < cost:
-            return start
-        whole = self._served(grid, aim, masks)
-        return whole if _cost(aim, whole) < cost else start
-
-    def _close(
-        self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints, best: float, margin: float
-    ) -> float:
-        """Close the gap between bound and answer: exact costs, prices anew, and all that is left joined."""
-        for _ in range(2):
-            sets.drop(table, table.least[:-1], table.least[-1], best - margin)
-            if not settle(grid, aim, alone, best, margin, table, self.work):
-                return best
-            best = sets.adjust(grid, aim, alone, masks, best, margin, True, table, self.work)
-            if table.least[-1] >= best - margin:
-                return best
-        sets.drop(table, table.least[:-1], table.least[-1], best - margin)
-        if not settle(grid, aim, alone, best, margin, table, self.work):
-            return best
-        units, found = np.nonzero(table.low < np.inf)
-        cost = table.low[units, found]
-        reduced = cost - table.sums[found]
-        order = np.lexsort((reduced, units))
-        columns = Columns(
-            first=np.searchsorted(units, np.arange(len(masks) + 1)),
-            mask=found[order],
-            reduced=reduced[order],
-            totals=np.column_stack((cost[order], np.zeros((len(order), 2)))),
-        )
-        key = (0.0, 0.0, best, 0.0, 0.0)
-        picks = np.empty(len(masks), dtype=np.int64)
-        allowance = Allowance(1.0, 0.0, 0.0, -margin)
-        key = join(columns, table.price.sum(), len(table.price), allowance, np.inf, np.inf, key, picks, self.work)
-        if picks[0] >= 0:
-            masks[:] = columns.mask[picks]
-        return key[2]
-
-    def _table(self, grid: Grid, aim: Aim) -> tuple[sets.Table, Floats]:
-        units, demands = len(grid.unit), len(grid.demand)
-        low = np.empty((units, 1 << demands))
-        alone = np.empty(grid.spans.shape[:2])
-        sets.fill(grid, aim, low, alone)
-        stage = np.zeros(low.shape, dtype=np.int64)
-        stage[:, 0] = sets.EXACT
-        self.work[SPENT] += low.size // 8
-        return sets.Table(
-            low=low,
-            good=np.full(low.shape, np.nan),
-            stage=stage,
-            price=np.zeros(demands),
-            sums=np.zeros(low.shape[1]),
-            least=np.zeros(units + 1),
-        ), alone
-
-    def _price(self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints) -> None:
-        """Start each demand's price at what its unit would save without it, but not below what it costs at least."""
-        least = alone.min(axis=0)
-        for u, mask in enumerate(masks.tolist()):
-            whole = sets.good_cost(grid, aim, alone, u, mask, table, self.work)
-            for i in sets.members_of(mask):
-                without = sets.good_cost(grid, aim, alone, u, mask & ~(1 << int(i)), table, self.work)
-                table.price[i] = max(least[i], whole - without) if whole < np.inf else least[i]
-
-    def _served(self, grid: Grid, aim: Aim, masks: Ints) -> Answer:
-        """Return the answer in which each unit serves its set in the best way."""
-        clock, point = grid.first[:-1].copy(), np.zeros(len(grid.demand), dtype=np.int64)
-        nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-        for u, mask in enumerate(masks.tolist()):
-            if mask:
-                members = sets.members_of(mask)
-                picks = np.empty(len(members) + 1, dtype=np.int64)
-                serve(grid, aim, u, members, np.inf, picks, nothing, self.work)
-                assert picks[0] >= 0  # every set of an answer can be served
-                clock[u], point[members] = picks[0], picks[1:]
-        return answer_of(grid, units_of(masks, len(point)), clock, point)
 
     # The least largest term.
 
@@ -253,19 +157,18 @@ class ExactSearch:
         """Return an answer of the least largest term, the cap's included."""
         if self._worst(start) == 0.0:
             return start
-        grid = self._within(max(start.worst, self._worst(start)))
-        table, alone = self._table(grid, WORST)
+        grid = self._proof.within(max(start.worst, self._worst(start)))
+        table, alone = self._proof.table(grid, WORST)
         masks = start.masks
         least = least_worst(grid, WORST, alone, heaviest_first(self.grid), start.worst, table, masks, self.work)
-        self.proven &= bool(self.work[SPENT] <= self.work[ALLOWED])
         if least < start.worst:
-            start = self._fairer(self._served(grid, WORST, masks), start)
+            start = self._fairer(self._proof.served(grid, WORST, masks, start), start)
         # Without the cap the least largest term is `least`. With a higher limit on the other terms the least power, and
         # with it the cap's term, falls: the answer lies where the two meet.
         low = least
         if self._worst(start) <= low:
             return start
-        start = self._fairer(self._solve(POWER_ONLY, self._served(grid, WORST, masks), low), start)
+        start = self._fairer(self._proof.solve(POWER_ONLY, self._proof.served(grid, WORST, masks, start), low), start)
         while (high := self._worst(start)) - low > FAIR_TICKS:
             middle = (low + high) / 2.0
             found = self._cheapest_within(start, middle)
@@ -280,21 +183,8 @@ class ExactSearch:
 
     def _cheapest_within(self, start: Answer, limit: float) -> Answer | None:
         """Return an answer without a term above the limit, the cap's included; None if there is none."""
-        grid = self._within(limit)
-        del self._grids[limit]  # it is asked for once only
-        table, alone = self._table(grid, POWER_ONLY)
-        masks = start.masks
-        aimed = self.cap_w * (1.0 + limit / TICKS)
-        self._price(grid, POWER_ONLY, alone, table, masks)
-        found = sets.improve_sets(grid, POWER_ONLY, alone, masks, table, self.work)
-        best = sets.adjust(grid, POWER_ONLY, alone, masks, min(found, aimed), 0.0, True, table, self.work)
-        if best >= aimed and table.least[-1] < aimed:
-            best = self._close(grid, POWER_ONLY, alone, table, masks, aimed, 0.0)
-        self.proven &= bool(self.work[SPENT] <= self.work[ALLOWED])
-        if best >= aimed and not found <= aimed:
-            return None
-        whole = self._served(grid, POWER_ONLY, masks)
-        return whole if self._worst(whole) <= limit else None
+        found = self._proof.cheaper(POWER_ONLY, start, limit, self.cap_w * (1.0 + limit / TICKS))
+        return found if found is not None and self._worst(found) <= limit else None
 
     # The power cap couples the units.
 
@@ -305,7 +195,7 @@ class ExactSearch:
         every factor f from 0 to 1 it is at least V + f * C, which adds up too.
         """
         # Factor 0 leaves the cap out. If that answer keeps the cap, the cap does not matter.
-        low = self._solve(self._weights(start, limit, 0.0), start, limit)
+        low = self._proof.solve(self._weights(start, limit, 0.0), start, limit)
         if low.power_w <= self.cap_w:
             return low, 0.0
         best = self._better(low, start, limit)
@@ -314,7 +204,7 @@ class ExactSearch:
         weights = self._weights(best, limit, 0.0)
         ticks_per_w = TICKS / self.cap_w
         scale = max(weights.violation, 1.0)
-        high = self._solve(Aim(scale, 0.0, scale * ticks_per_w + 1.0, False), best, limit)
+        high = self._proof.solve(Aim(scale, 0.0, scale * ticks_per_w + 1.0, False), best, limit)
         best = self._better(high, best, limit)
         if high.power_w >= self.cap_w and self._over(high) <= limit:
             return best, 1.0
@@ -322,7 +212,7 @@ class ExactSearch:
 
         def tried(factor: float) -> Answer:
             nonlocal best
-            found = self._good(Aim(1.0, 0.0, factor * ticks_per_w, False), best, limit)
+            found = self._proof.good(Aim(1.0, 0.0, factor * ticks_per_w, False), best, limit)
             best = self._better(found, best, limit)
             return found
 
@@ -359,76 +249,13 @@ class ExactSearch:
 
         def tried(price: float) -> Answer:
             nonlocal best
-            found = self._good(Aim(weight, 1.0, price, False), best, limit)
+            found = self._proof.good(Aim(weight, 1.0, price, False), best, limit)
             best = self._better(found, best, limit)
             return found
 
         price = steepest(low, start, tried, lambda w: weight * w.violation - w.gain, lambda w: w.power_w - self.cap_w)
         aim = Aim(weight, 1.0, price, False)
         return self._listed(aim, best, limit, Allowance(weight, 1.0, 0.0, price * self.cap_w))
-
-    def _good(self, aim: Aim, start: Answer, limit: float) -> Answer:
-        """Return a good answer for an aim, not proven."""
-        grid = self._within(limit)
-        table, alone = self._table(grid, aim)
-        masks = start.masks
-        sets.improve_sets(grid, aim, alone, masks, table, self.work)
-        return self._served(grid, aim, masks)
-
-    def _listed(self, aim: Aim, best: Answer, limit: float, allowance: Allowance) -> Answer:
-        """Return the best answer of all that the allowance leaves, no term above the limit."""
-        grid = self._within(limit)
-        table, alone = self._table(grid, aim)
-        masks = best.masks
-        key = self.key(best)
-        cut = float(allowance.violation * key[2] + allowance.gain * key[3] + allowance.power * key[4] + allowance.fixed)
-        cut += 1e-11 * (abs(cut) + abs(allowance.fixed)) + (1.0 if aim.power != 1.0 else 1e-9)
-        loosened = allowance._replace(fixed=allowance.fixed + cut - _allowed(allowance, key))
-        self._price(grid, aim, alone, table, masks)
-        sets.adjust(grid, aim, alone, masks, cut, 0.0, False, table, self.work)
-        if table.least[-1] > cut:
-            return best
-        leaves = Leaves(
-            np.empty((LISTED, 4)), np.empty((LISTED, len(best.rows) + 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
-        )
-        where = np.empty((LISTED, 2), dtype=np.int64)
-        complete = list_choices(grid, aim, alone, cut, table, leaves, where, self.work)
-        count = int(leaves.count[0])
-        units, found = where[:count, 0], where[:count, 1]
-        reduced = leaves.totals[:count, 0] - table.sums[found]
-        order = np.lexsort((reduced, units))
-        columns = Columns(
-            first=np.searchsorted(units, np.arange(len(masks) + 1)),
-            mask=found[order],
-            reduced=reduced[order],
-            totals=leaves.totals[:count][order, 1:],
-        )
-        picks = np.empty(len(masks), dtype=np.int64)
-        price_sum = table.price.sum()
-        join(columns, price_sum, len(best.rows), loosened, self.cap_w, limit, key, picks, self.work)
-        self.proven &= complete and bool(self.work[SPENT] <= self.work[ALLOWED])
-        if picks[0] < 0:
-            return best
-        chosen = leaves.picks[order[picks]]
-        clock = np.where(chosen[:, 0] < 0, grid.first[:-1], chosen[:, 0])
-        point = np.zeros(len(best.rows), dtype=np.int64)
-        for u, mask in enumerate(columns.mask[picks].tolist()):
-            members = sets.members_of(mask)
-            point[members] = chosen[u, 1 : len(members) + 1]
-        return answer_of(grid, units_of(columns.mask[picks], len(point)), clock, point)
-
-
-def units_of(masks: Ints, demands: int) -> Ints:
-    """Return by demand the unit that serves it."""
-    return np.array([int(np.flatnonzero(masks >> i & 1)[0]) for i in range(demands)], dtype=np.int64)
-
-
-def _cost(aim: Aim, whole: Answer) -> float:
-    return aim.violation * whole.violation - aim.gain * whole.gain + aim.power * whole.power_w
-
-
-def _allowed(allowance: Allowance, key: Key) -> float:
-    return allowance.violation * key[2] + allowance.gain * key[3] + allowance.power * key[4] + allowance.fixed
 
 
 def steepest(

@@ -131,19 +131,19 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
 def term(grid: Grid, demand: int, point: int, wait_ms: float) -> float:
     """Return a demand's term in ticks, where it waits that long."""
     late = (grid.points[point, LATENCY] + wait_ms) * grid.demand[demand, SCALE] - grid.demand[demand, SLACK]
-    return np.rint(max(late, 0.0)) + grid.points[point, SHORT]
+    return float(np.rint(max(late, 0.0)) + grid.points[point, SHORT])
 
 
 @compiled
 def overload_ticks(load: float) -> float:
     """Return a unit's overload term in ticks at a load."""
-    return np.rint(max(load / FULL_LOAD - 1.0, 0.0) * TICKS)
+    return float(np.rint(max(load / FULL_LOAD - 1.0, 0.0) * TICKS))
 
 
 @compiled
 def betters(points: Floats, one: int, other: int) -> bool:
     """Return True if a point equals or betters another one, of the same demand and clock, in every respect."""
-    return (
+    return bool(
         points[one, CORES] <= points[other, CORES]
         and points[one, LATENCY] <= points[other, LATENCY]
         and points[one, BUSY] <= points[other, BUSY]

@@ -102,22 +102,22 @@ def list_choices(
             cut = spare + table.sums[mask]
             if table.low[u, mask] > cut:
                 continue
-            leaves.count[1] = leaves.count[0]
+            leaves.filled[1] = leaves.filled[0]
             if mask == 0:
-                at = leaves.count[0]
+                at = leaves.filled[0]
                 leaves.totals[at, 0], leaves.totals[at, 1] = table.low[u, 0], 0.0
                 leaves.totals[at, 2], leaves.totals[at, 3] = 0.0, grid.unit[u, UNUSED]
                 leaves.picks[at, 0] = -1
-                leaves.count[0] += 1
+                leaves.filled[0] += 1
             else:
                 if table.stage[u, mask] == COARSE:
                     refine(grid, aim, alone, u, mask, cut * (1 + 1e-12) + 1e-9, table, work)
                 if table.low[u, mask] <= cut:
                     serve(grid, aim, u, members_of(mask), cut, picks, leaves, work)
-            if work[SPENT] > work[ALLOWED] or leaves.count[0] + 1 >= len(leaves.totals):
+            where[leaves.filled[1] : leaves.filled[0], 0] = u
+            where[leaves.filled[1] : leaves.filled[0], 1] = mask
+            if work[SPENT] > work[ALLOWED] or leaves.filled[0] + 1 >= len(leaves.totals):
                 return False
-            where[leaves.count[1] : leaves.count[0], 0] = u
-            where[leaves.count[1] : leaves.count[0], 1] = mask
     return True
 
 
@@ -216,7 +216,9 @@ def join(
 
 
 @compiled
-def least_worst(grid: Grid, aim: Aim, alone: Floats, order: Ints, best: float, table: Table, masks: Ints, work: Ints) -> float:
+def least_worst(
+    grid: Grid, aim: Aim, alone: Floats, order: Ints, best: float, table: Table, masks: Ints, work: Ints
+) -> float:
     """Find the partition whose largest term is least, demand by demand, depth first.
 
     Args:

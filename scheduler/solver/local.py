@@ -126,7 +126,7 @@ def others(figures: Floats, one: int, other: int) -> Key:
 @compiled
 def cap_ticks(power_w: float, cap_w: float) -> float:
     """Return the cap's term in ticks; 0 where the cap is infinite."""
-    return np.rint(max(power_w / cap_w - 1.0, 0.0) * TICKS)
+    return float(np.rint(max(power_w / cap_w - 1.0, 0.0) * TICKS))
 
 
 @compiled

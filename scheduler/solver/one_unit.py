@@ -58,12 +58,12 @@ class Leaves(NamedTuple):
     Attributes:
         totals: (most, 4): by choice its cost, ticks of violation, ticks of weight * accuracy, watts.
         picks: (most, demands + 1): its clock, and the points of the members.
-        count: (2,): how many there are, and where those of the present set begin.
+        filled: (2,): how many there are, and where those of the present set begin.
     """
 
     totals: Floats
     picks: Ints
-    count: Ints
+    filled: Ints
 
 
 @compiled
@@ -75,7 +75,7 @@ def plus(one: float, other: float, worst: bool) -> float:
 @compiled
 def own_cost(grid: Grid, aim: Aim, point: int) -> float:
     """Return what a point costs, its demand's term left out."""
-    return aim.power * grid.points[point, POWER] - aim.gain * grid.points[point, GAIN]
+    return float(aim.power * grid.points[point, POWER] - aim.gain * grid.points[point, GAIN])
 
 
 @compiled
@@ -170,12 +170,12 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
 def remember(grid: Grid, clock: int, points: Ints, totals: tuple[float, float, float, float], leaves: Leaves) -> bool:
     """Add a choice to the list unless another one of its set betters it; return False where there is no room."""
     cost, violation, gain, power_w = totals
-    stay, count = leaves.count[1], leaves.count[0]
-    for at in range(leaves.count[1], count):
+    stay, count = leaves.filled[1], leaves.filled[0]
+    for at in range(leaves.filled[1], count):
         old = leaves.totals[at]
         if old[1] <= violation and old[2] >= gain and old[3] <= power_w:
             return True
-    for at in range(leaves.count[1], count):
+    for at in range(leaves.filled[1], count):
         old = leaves.totals[at]
         if not (violation <= old[1] and gain >= old[2] and power_w <= old[3]):
             leaves.totals[stay], leaves.picks[stay] = leaves.totals[at], leaves.picks[at]
@@ -186,7 +186,7 @@ def remember(grid: Grid, clock: int, points: Ints, totals: tuple[float, float, f
     leaves.totals[stay, 2], leaves.totals[stay, 3] = gain, power_w
     leaves.picks[stay, 0] = clock
     leaves.picks[stay, 1 : len(points) + 1] = points
-    leaves.count[0] = stay + 1
+    leaves.filled[0] = stay + 1
     return True
 
 

@@ -16,8 +16,22 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.solver.compiled import compiled
-from scheduler.solver.grid import BUSY, CORES, LATENCY, LOAD, SCALE, SHORT, SLACK, SLOTS, STRICT, UNUSED
-from scheduler.solver.grid import Floats, Grid, Ints, overload_ticks
+from scheduler.solver.grid import (
+    BUSY,
+    CORES,
+    LATENCY,
+    LOAD,
+    SCALE,
+    SHORT,
+    SLACK,
+    SLOTS,
+    STRICT,
+    UNUSED,
+    Floats,
+    Grid,
+    Ints,
+    overload_ticks,
+)
 from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, cheapest, descend, own_cost, plus, relaxed
 
 STEPS = 150
@@ -76,7 +90,7 @@ def fill(grid: Grid, aim: Aim, low: Floats, alone: Floats) -> None:
         low: (units, sets): filled in.
         alone: (clocks, demands): filled in with the cost of each demand alone.
     """
-    clocks, demands = alone.shape
+    demands = alone.shape[1]
     sets = low.shape[1]
     low[:] = np.inf
     sums = np.empty((5, sets))
@@ -285,7 +299,15 @@ def repair(
 
 @compiled
 def adjust(
-    grid: Grid, aim: Aim, alone: Floats, masks: Ints, best: float, margin: float, repairs: bool, table: Table, work: Ints
+    grid: Grid,
+    aim: Aim,
+    alone: Floats,
+    masks: Ints,
+    best: float,
+    margin: float,
+    repairs: bool,
+    table: Table,
+    work: Ints,
 ) -> float:
     """Raise the bound by changing the prices, one step after another (subgradient ascent with momentum).
 
