@@ -17,6 +17,7 @@ from scheduler.errors import InputError, did_you_mean
 from scheduler.objectives import OBJECTIVES, ObjectiveName
 
 Kind = Literal["cpu", "gpu"]
+Sharing = Literal["exclusive", "unit"]
 
 FULL_LOAD = 0.9
 """The load from which on a unit, or an operating point on its own cores, counts as overloaded."""
@@ -268,17 +269,25 @@ class Problem:
         demands: the demands, one for each app.
         objective: a name in `scheduler.objectives.OBJECTIVES`.
         power_cap_w: cap on the power of all units; None for none.
-        sharing: False if CPU cores must not be shared where an assignment without sharing exists.
+        sharing: `unit`: a request on a shared unit waits for every other app there. `exclusive`: that too, but CPU
+            cores must not be shared where an assignment without sharing exists. True and False stand for these two.
     """
 
     units: tuple[Unit, ...]
     demands: tuple[Demand, ...]
     objective: ObjectiveName = "energy"
     power_cap_w: float | None = None
-    sharing: bool = True
+    sharing: Sharing | bool = "unit"
 
     def __post_init__(self) -> None:
         owner = "problem"
+        if isinstance(self.sharing, bool):
+            object.__setattr__(self, "sharing", "unit" if self.sharing else "exclusive")
+        if self.sharing not in get_args(Sharing):
+            raise ProblemError(
+                f"problem: sharing is {self.sharing!r}; it must be one of {', '.join(get_args(Sharing))}."
+                + did_you_mean(str(self.sharing), get_args(Sharing))
+            )
         object.__setattr__(self, "units", tuple(self.units))
         object.__setattr__(self, "demands", tuple(self.demands))
         if self.objective not in OBJECTIVES:
@@ -319,9 +328,12 @@ class Allocation:
         latency_ms: by app, the effective latency, waiting for others on a shared unit included.
         power_w: power of all units, static power included.
         violation: the sum of all terms; 0 where everything is met.
-        optimal: True if the answer is proven to be the best, to 1e-7 in violation and 1e-6 relative in the rest.
+        optimal: True if the answer is proven to be the best: to 1e-7 in violation, of itself where it is above 1, and
+            to 1e-6 of itself in the rest.
         bound: at this violation, a proven lower bound on power; for an objective that seeks accuracy, a proven upper
             bound on the sum of weight * accuracy.
+        violation_bound: a proven lower bound on violation; for an objective that lessens the largest term first, of
+            answers with no larger one.
     """
 
     choice: dict[str, OperatingPoint]
@@ -331,3 +343,4 @@ class Allocation:
     violation: float
     optimal: bool
     bound: float
+    violation_bound: float

@@ -1,7 +1,7 @@
 """The solver: it chooses one operating point for each demand and one clock for each unit.
 
-`solve` looks for the best choice: exactly and with proof for up to `EXACT_DEMANDS` demands, by local search with a
-proven bound for more. `evaluate` says what a choice comes to. Both are pure functions. They do not know where points
+`solve` looks for the best choice: exactly and with proof for up to `EXACT_DEMANDS` demands, by local search with
+proven bounds for more. `evaluate` says what a choice comes to. Both are pure functions. They do not know where points
 come from, what a board is, or what becomes of the answer.
 
 **Example.** A camera asks for ten inferences a second within 50 ms. On unit `big` its only network takes 40 ms and
@@ -21,47 +21,102 @@ equal in all before it. `energy`: least violation, then least power. `accuracy`:
 weight * accuracy, then least power. `fair`: least largest term, then least violation, then least power.
 
 **More room never hurts.** A looser target, a higher cap, one more core or clock never makes the answer worse by its
-objective. The one exception lies in the meaning of `sharing=False`: one more core can make an assignment without
+objective. The one exception lies in the meaning of `sharing="exclusive"`: one more core can make an assignment without
 sharing possible, which is then taken even where it is worse.
 
-**Ties.** Violation and accuracy are compared in ticks of about 1e-10, and power to 1e-9 of itself. Among choices that
-are equal in that sense the first one met stays. The search is deterministic: it takes units, demands, clocks and points
+**Ties.** Violation and accuracy are kept in ticks of about 1e-10. Among choices that are equal to within what is proven
+(`Allocation.optimal`) the first one met stays. The search is deterministic: it takes units, demands, clocks and points
 in the order given.
 
-**Files**, in reading order: `evaluation` (the model), `tables` (a problem as arrays), `cells` (one unit), `partition`
-(all units together), `cap` (a power cap couples the units), `exact` (which searches an objective needs), `local` (many
-demands), `lexi` (comparisons).
+**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `one_unit` (a set of demands on one
+unit), `local` (good answers for any number), `sets` (prices: which unit serves which set), `joining` (the proof),
+`exact` (which searches an objective needs), `bounds` (where there is no proof), `compiled` (numba).
 """
 
+from __future__ import annotations
+
+import numpy as np
+
 from scheduler.objectives import OBJECTIVES
-from scheduler.problem import Allocation, Problem
+from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, Unit
+from scheduler.solver.answers import Answer, solve_locally
+from scheduler.solver.bounds import bounds_of
 from scheduler.solver.evaluation import Evaluation, evaluate
 from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
-from scheduler.solver.local import solve_locally
+from scheduler.solver.grid import Ints, grid_of, within
 
-__all__ = ["EXACT_DEMANDS", "Evaluation", "evaluate", "solve"]
+__all__ = ["BUDGET", "EXACT_DEMANDS", "Evaluation", "evaluate", "solve", "warm"]
+
+BUDGET = 20_000_000
+"""Nodes that a search may look at unless told; a few hundred of them take about ten microseconds."""
 
 
-def solve(problem: Problem) -> Allocation:
+def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None) -> Allocation:
     """Choose a point for each demand and a clock for each unit.
 
-    For up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its fixed allowance of
-    work. Then, as with more demands, `optimal` is False and `bound` is still proven.
+    For up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its budget. Then, as with
+    more demands, it is the best one met, `optimal` is False and the bounds are still proven.
+
+    Args:
+        problem: the problem.
+        budget: nodes that the search may look at. The first placement of every demand is always made.
+        start: an earlier answer to begin with, for these applications or others; it changes nothing in the answer's
+            proof. An application that it doesn't hold, or not at a point that the problem has, is placed anew.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point (points are missing at some
             clocks). Any other well-formed problem has an answer.
     """
-    found = (solve_exactly if len(problem.demands) <= EXACT_DEMANDS else solve_locally)(problem)
-    choice = {d.app: d.points[row] for d, row in zip(problem.demands, found.rows, strict=True)}
-    mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, found.clocks, strict=True)}
+    answer, proven = _answer(problem, np.array([0, budget], dtype=np.int64), start)
+    choice = {d.app: d.points[row] for d, row in zip(problem.demands, answer.rows, strict=True)}
+    mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, answer.clocks, strict=True)}
     outcome = evaluate(problem, choice, mhz)
+    violation_bound, bound = outcome.violation, outcome.of(OBJECTIVES[problem.objective].goals[0])
+    if not proven:
+        violation_bound, bound = bounds_of(problem, outcome)
     return Allocation(
         choice=choice,
         mhz=mhz,
         latency_ms=outcome.latency_ms,
         power_w=outcome.power_w,
         violation=outcome.violation,
-        optimal=found.proven,
-        bound=outcome.of(OBJECTIVES[problem.objective].goals[0]) if found.proven else found.bound,
+        optimal=proven,
+        bound=bound,
+        violation_bound=violation_bound,
     )
+
+
+def _answer(problem: Problem, work: Ints, start: Allocation | None) -> tuple[Answer, bool]:
+    """Return an answer, and True if it is proven to be the best."""
+    if not problem.demands:
+        nothing = (0,) * len(problem.units)
+        return Answer(nothing, (), (), 0.0, 0.0, 0.0, 0.0, 0.0), True
+    # Where sharing is to be avoided, an assignment without sharing is looked for first.
+    strict = problem.sharing == "exclusive"
+    grid = within(grid_of(problem, strict=strict), np.inf)
+    answer = solve_locally(problem, grid, work, start)
+    if len(problem.demands) > EXACT_DEMANDS:
+        return answer, False
+    best, proven = solve_exactly(problem, grid, answer, work)
+    if best is None:
+        grid = within(grid_of(problem), np.inf)
+        best, unshared = solve_exactly(problem, grid, solve_locally(problem, grid, work, start), work)
+        proven &= unshared
+    assert best is not None  # where cores may be shared there is an answer
+    return best, proven
+
+
+def warm() -> None:
+    """Compile the solver, or load it from disk, ahead of time: the first `solve` would do so otherwise."""
+    points = tuple(
+        OperatingPoint(subnet=s, unit="u", cores=1, mhz=1.0, latency_ms=ms, energy_mj=1.0, accuracy=a)
+        for s, ms, a in (("s", 2.0, 0.5), ("m", 4.0, 0.7))
+    )
+    unit = Unit(name="u", kind="cpu", cores=1, mhz=(1.0,), static_w=(1.0,))
+    for objective in OBJECTIVES:
+        for apps, cap in ((2, None), (2, 1.0), (EXACT_DEMANDS + 1, 1.0)):
+            demands = tuple(
+                Demand(app=f"a{i}", rate_hz=1.0, target_ms=3.0, min_accuracy=0.6, weight=1.0, points=points)
+                for i in range(apps)
+            )
+            solve(Problem(units=(unit,), demands=demands, objective=objective, power_cap_w=cap))

@@ -1,275 +1,295 @@
 """Exact answers for a few demands: which searches an objective needs, with or without a power cap.
 
-Everything but the power cap adds up over units, and `partition` finds the least of what adds up. Three ideas do the
+Everything but the power cap adds up over units, and prices (`sets`) prove what is least of that. Four ideas do the
 rest:
 
 - Limits instead of levels: no term of what is sought can exceed the whole violation of what is known, so points beyond
-  such a limit are left out before a search.
+  such a limit are left out before a search. Where all can be met, nothing but power is left.
 - The least largest term is found first, as a limit for all later searches.
-- A power cap couples the units; `cap` relaxes it into costs that add up, and lists what the bounds leave.
+- A level above another one is weighed so much more that giving up a tolerance of it can save nothing.
+- A power cap couples the units. For every factor f from 0 to 1, max(0, power / cap - 1) >= f * (power / cap - 1), and
+  the right side adds up. The best factors give bounds that leave few choices, which are listed and joined.
 
 This module does not know how a search works inside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from scheduler.objectives import OBJECTIVES, Quantity
-from scheduler.problem import Problem, ProblemError
-from scheduler.solver.cap import Cap, Relaxation, candidates, steepest
-from scheduler.solver.cells import Aim
-from scheduler.solver.evaluation import evaluate
-from scheduler.solver.partition import Partition, Spread
-from scheduler.solver.tables import NO_CHOICE, TICKS, Found, Layout, lay_out, loose_bound
+from scheduler.problem import Problem
+from scheduler.solver.answers import Answer, heaviest_first
+from scheduler.solver.grid import POWER, TICKS, Grid, Ints
+from scheduler.solver.joining import Allowance, least_worst
+from scheduler.solver.local import Key, cap_ticks
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim
+from scheduler.solver.proof import Proof
 
-EXACT_DEMANDS = 8
-"""Most demands for which the search is exact; time and memory grow threefold with each demand more."""
-
+EXACT_DEMANDS = 12
+"""Most demands for which the search is exact; tables and time double with each demand more."""
+TOLERANCE = 1e-7
+"""Violation, relative where it is above 1, to which an answer is proven."""
+RELATIVE = 1e-7
+"""Accuracy and power, relative, to which an answer is proven."""
 FAIR_TICKS = 10.0
 """Ticks to which the least largest term is found under a power cap, where it is found by bisection."""
-
-Level = tuple[float, float, float]
-"""Factors on (violation, weight * accuracy, power), as in `cells.Aim`."""
-VIOLATION: Level = (1.0, 0.0, 0.0)
-ACCURACY: Level = (0.0, 1.0, 0.0)
-POWER: Level = (0.0, 0.0, 1.0)
-GOALS: Mapping[Quantity, Level] = {Quantity.ACCURACY: ACCURACY, Quantity.POWER: POWER}
-"""By quantity that an objective may seek beyond the violation, its level."""
+FACTORS = 10
+"""Most factors that are tried in the search for the best bound."""
+WORST = Aim(1.0, 0.0, 0.0, True)
+POWER_ONLY = Aim(0.0, 0.0, 1.0, False)
 
 
-def solve_exactly(problem: Problem) -> Found:
-    """Return the best answer to a problem of at most `EXACT_DEMANDS` demands.
+def solve_exactly(problem: Problem, grid: Grid, start: Answer, work: Ints) -> tuple[Answer | None, bool]:
+    """Return the best answer to a problem of at most `EXACT_DEMANDS` demands, and True if that is proven.
 
-    Raises:
-        ProblemError: No choice of one clock per unit leaves every demand a point.
+    Args:
+        problem: the problem.
+        grid: its points; where that bars cores from being shared, the answer is None if it can't be kept to.
+        start: a good answer.
+        work: nodes spent and allowed.
     """
-    if not problem.demands:
-        return Found(clocks=(0,) * len(problem.units), rows=(), proven=True, bound=np.nan)
-    layout = lay_out(problem)
-    # Where sharing is to be avoided, an assignment without sharing is looked for first.
-    for exclusive in (False,) if problem.sharing else (True, False):
-        search = ExactSearch(problem, layout, exclusive=exclusive)
-        best = search.run()
-        if best is not None:
-            # A proven answer is its own bound.
-            bound = np.nan if search.proven else loose_bound(layout, search.total(best))
-            return Found(clocks=best.clocks, rows=best.rows, proven=search.proven, bound=bound)
-    raise ProblemError(NO_CHOICE)
+    search = ExactSearch(problem, grid, work)
+    begun = search.unshared(start)
+    best = None if begun is None else search.run(begun)
+    return best, search.proven
 
 
 class ExactSearch:
-    """One run of the exact search, with CPU cores shared or not."""
+    """One run of the exact search."""
 
-    def __init__(self, problem: Problem, layout: Layout, *, exclusive: bool) -> None:
+    def __init__(self, problem: Problem, grid: Grid, work: Ints) -> None:
         """Set up the search.
 
         Args:
             problem: the problem.
-            layout: the problem as arrays.
-            exclusive: True bars CPU cores from being shared.
+            grid: its points.
+            work: nodes spent and allowed.
         """
-        self.problem = problem
-        self.layout = layout
-        self.exclusive = exclusive
-        self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
+        self.grid = grid
+        self.work = work
+        self.cap_w = np.inf if problem.power_cap_w is None else problem.power_cap_w
         self.objective = OBJECTIVES[problem.objective]
-        self.goals = tuple(GOALS[quantity] for quantity in self.objective.goals)
-        self.proven = True
+        self.accurate = self.objective.goals[0] is Quantity.ACCURACY
+        self._proof = Proof(grid, work)
 
-    def run(self) -> Spread | None:
-        """Return the best spread; None where sharing is barred and cannot be avoided."""
-        # Most problems can be met. Without the points that violate even alone they are small. An answer found among
-        # the points that stay is the answer, unless it exceeds the cap.
-        best = self._solve(*self.goals, limit=0.0)[1]
-        if best is not None and self.total(best) == 0.0:
-            return best
-        # All is met but the cap. If the least power keeps the cap, all can be met, and only accuracy is left to raise.
-        low = None
-        if self.cap is not None and best is not None:
-            low = best if self.goals == (POWER,) else self._solve(POWER, limit=0.0)[1]
-            if low is not None and self.total(low) == 0.0:
-                return self._most_accurate(self.cap, low, limit=0.0)
-        # Something must be violated. For `fair` the least largest term comes first, as a limit on each term from here.
-        fair = self.objective.largest_term_first
-        start = self._least_worst() if fair else None
-        if fair and start is None:
-            return None
-        limit = self._worst(start) if start is not None else np.inf
-        if self.cap is None:
-            return self._solve(VIOLATION, *self.goals, limit=limit)[1]
-        return self._least_capped(self.cap, limit, start, low)
+    def unshared(self, start: Answer) -> Answer | None:
+        """Return the answer if it shares no cores that it must not; else one that does not, or None."""
+        if start.excess == 0.0:
+            return start
+        table, alone = self._proof.table(self.grid, WORST)
+        masks = np.zeros(len(start.clocks), dtype=np.int64)
+        order = heaviest_first(self.grid)
+        least = least_worst(self.grid, WORST, alone, order, np.inf, table, masks, self.work)
+        return self._proof.served(self.grid, WORST, masks, start) if least < np.inf else None
 
-    def total(self, spread: Spread) -> float:
+    @property
+    def proven(self) -> bool:
+        """False once a part of the search has exceeded its allowance of work."""
+        return self._proof.proven and bool(self.work[SPENT] <= self.work[ALLOWED])
+
+    def run(self, start: Answer) -> Answer:
+        """Return the best answer; `start` is a good one."""
+        limit = self.total(start)
+        if self.objective.largest_term_first:
+            start = self._least_worst(start)
+            limit = self._worst(start)
+        if self.cap_w == np.inf:
+            return self._uncapped(start, limit)
+        best, factor = self._least_capped(start, limit)
+        return self._most_accurate(best, limit, factor) if self.accurate else best
+
+    def total(self, whole: Answer) -> float:
         """Return the whole violation in ticks, the cap's term included."""
-        return spread.violation if self.cap is None else self.cap.violation(spread)
+        return whole.violation + self._over(whole)
 
-    def _solve(self, *levels: Level, limit: float = np.inf, worst: bool = False) -> tuple[Partition, Spread | None]:
-        """Find the least cost of all spreads without a term above the limit, the cap left out.
+    def key(self, whole: Answer) -> Key:
+        """Return what is lessened, most important first; accuracy does not count where it is not sought."""
+        gain = whole.gain if self.accurate else 0.0
+        return 0.0, 0.0, self.total(whole), -gain, whole.power_w
 
-        Args:
-            levels: what to minimise, most important first.
-            limit: the most ticks that a single term may have.
-            worst: True minimises the largest term in place of the sum; `levels` is then the violation alone.
+    def _over(self, whole: Answer) -> float:
+        return float(cap_ticks(whole.power_w, self.cap_w))
 
-        Returns:
-            The partition, with its bound, and the spread; None if no spread keeps the limit.
+    def _worst(self, whole: Answer) -> float:
+        return max(whole.worst, self._over(whole))
+
+    def _listed(self, aim: Aim, best: Answer, limit: float, allowance: Allowance) -> Answer:
+        return self._proof.listed(aim, best, self.key(best), limit, self.cap_w, allowance)
+
+    def _better(self, one: Answer, other: Answer, limit: float) -> Answer:
+        """Return the better of two answers; one whose cap term exceeds the limit does not count."""
+        return one if self._over(one) <= limit and self.key(one) < self.key(other) else other
+
+    def _weights(self, start: Answer, limit: float, gain: float) -> Aim:
+        """Return weights with which violation comes before what else counts, by `gain` and watt.
+
+        Giving up `TOLERANCE` of violation costs more than all the accuracy and power that there is.
         """
-        partition = Partition(
-            self.layout.within(limit),
-            len(self.problem.demands),
-            Aim(levels=levels),
-            exclusive=self.exclusive,
-            worst=worst,
-            limit=limit,
-        )
-        best = partition.solve()
-        self.proven &= partition.proven
-        return partition, best
+        if limit == 0.0:
+            return Aim(0.0, gain, 1.0, False)
+        points = self._proof.within(limit).points
+        demands = len(self.grid.demand)
+        most_w = float(self.grid.static_w.max() * len(self.grid.unit) + points[:, POWER].max() * demands)
+        tolerance = TOLERANCE * max(TICKS, self.total(start))
+        return Aim((most_w + gain * max(start.gain, TICKS)) / tolerance, gain, 1.0, False)
 
-    def _worst(self, spread: Spread) -> float:
-        """Return the largest term in ticks, raised by what sums in another order may add."""
-        problem = self.problem
-        points = zip(problem.demands, spread.rows, strict=True)
-        clocks = zip(problem.units, spread.clocks, strict=True)
-        choice = {demand.app: demand.points[row] for demand, row in points}
-        mhz = {unit.name: unit.mhz[clock] for unit, clock in clocks}
-        return float(np.rint(evaluate(problem, choice, mhz).largest_term * TICKS)) + 2.0
+    # What adds up over units.
 
-    def _least_worst(self) -> Spread | None:
-        """Return a spread of the least largest term, the cap's term included; None where there is no spread."""
-        best = self._solve(VIOLATION, worst=True)[1]
-        if best is None or self.cap is None:
-            return best
-        # Without the cap the least largest term is `low`. If the least power under that limit keeps the cap's term
-        # below it too, the cap changes nothing. Else bisect: with a higher limit on the other terms the least power,
-        # and with it the cap's term, falls; the answer lies where the two meet.
-        low = best.violation + 2.0
-        best = self._solve(POWER, limit=low)[1]
-        if best is None or self._worst(best) <= low:
-            return best
-        best = self._solve(POWER)[1]
-        while best is not None and (high := self._worst(best)) - low > FAIR_TICKS:
+    def _uncapped(self, start: Answer, limit: float) -> Answer:
+        """Return the best answer without a cap, no term above the limit."""
+        if not self.accurate:
+            return self._proof.solve(self._weights(start, limit, 0.0), start, limit)
+        points = self._proof.within(limit).points
+        most_w = float(self.grid.static_w.max() * len(self.grid.unit) + points[:, POWER].max() * len(start.rows))
+        gain = most_w / (RELATIVE * max(start.gain, 1.0))
+        if limit == 0.0:
+            return self._proof.solve(self._weights(start, limit, gain), start, limit)
+        # Three levels are more than a double holds: violation and accuracy first, then power among their equals.
+        tolerance = TOLERANCE * max(TICKS, self.total(start))
+        best = self._proof.solve(Aim(2.0 * max(start.gain, 1.0) / tolerance, 1.0, 0.0, False), start, limit)
+        aim = Aim(1e3 * gain, gain, 1.0, False)
+        return self._listed(aim, best, min(limit, self.total(best)), Allowance(aim.violation, gain, 1.0, 0.0))
+
+    # The least largest term.
+
+    def _least_worst(self, start: Answer) -> Answer:
+        """Return an answer of the least largest term, the cap's included."""
+        if self._worst(start) == 0.0:
+            return start
+        grid = self._proof.within(max(start.worst, self._worst(start)))
+        table, alone = self._proof.table(grid, WORST)
+        masks = start.masks
+        least = least_worst(grid, WORST, alone, heaviest_first(self.grid), start.worst, table, masks, self.work)
+        if least < start.worst:
+            start = self._fairer(self._proof.served(grid, WORST, masks, start), start)
+        # Without the cap the least largest term is `least`. With a higher limit on the other terms the least power, and
+        # with it the cap's term, falls: the answer lies where the two meet.
+        low = least
+        if self._worst(start) <= low:
+            return start
+        start = self._fairer(self._proof.solve(POWER_ONLY, self._proof.served(grid, WORST, masks, start), low), start)
+        while (high := self._worst(start)) - low > FAIR_TICKS:
             middle = (low + high) / 2.0
-            spread = self._solve(POWER, limit=middle)[1]
-            if spread is not None and self._worst(spread) <= middle:
-                best = spread
-            else:
+            found = self._cheapest_within(start, middle)
+            if found is None:
                 low = middle
-        return best
+            else:
+                start = found
+        return start
 
-    def _least_capped(self, cap: Cap, limit: float, start: Spread | None, low: Spread | None) -> Spread | None:
-        """Return the spread of least violation, then best in what else is sought, under a power cap.
+    def _fairer(self, one: Answer, other: Answer) -> Answer:
+        return one if self._worst(one) < self._worst(other) else other
+
+    def _cheapest_within(self, start: Answer, limit: float) -> Answer | None:
+        """Return an answer without a term above the limit, the cap's included; None if there is none."""
+        found = self._proof.cheaper(POWER_ONLY, start, limit, self.cap_w * (1.0 + limit / TICKS))
+        return found if found is not None and self._worst(found) <= limit else None
+
+    # The power cap couples the units.
+
+    def _least_capped(self, start: Answer, limit: float) -> tuple[Answer, float]:
+        """Return the answer of least violation, then power, under the cap; and the factor f that bounds it best.
 
         The violation is V + max(0, C), with V adding up over units and C the relative excess of power over the cap. For
-        every factor f from 0 to 1 it is at least V + f * C, which adds up too (see `cap`). So each solved factor gives
-        a lower bound, and the best factors leave few choices to list.
-
-        Args:
-            cap: the power cap.
-            limit: the most ticks that a term may have.
-            start: a spread known to keep the limit; None where the limit is infinite.
-            low: the spread of least power with no violation but the cap's; None where there is none.
+        every factor f from 0 to 1 it is at least V + f * C, which adds up too.
         """
-        solved: dict[float, tuple[Partition, Spread | None]] = {}
-
-        def solve(factor: float) -> Spread | None:
-            levels = (VIOLATION,) if factor == 0.0 else ((1.0, 0.0, factor * cap.factor),)
-            solved[factor] = self._solve(*levels, POWER, limit=limit)
-            return solved[factor][1]
-
-        def keeps_limit(spread: Spread) -> bool:
-            return bool(cap.ticks(np.array(spread.power_w)) <= limit)
-
         # Factor 0 leaves the cap out. If that answer keeps the cap, the cap does not matter.
-        low = low or solve(0.0)
-        if low is None:
-            return None
-        by_accuracy = self.objective.seeks_accuracy
-        if low.power_w <= cap.watts:
-            return self._most_accurate(cap, low, limit=limit) if by_accuracy else low
-        # No single term of what is sought is larger than the whole violation of what is known: a tighter limit.
-        pool = [spread for spread in (low, start) if spread is not None and keeps_limit(spread)]
-        limit = min(limit, *(cap.violation(spread) for spread in pool))
-        # Factor 1 counts the excess in full. If that answer is at or above the cap, the relaxation is exact there.
-        high = solve(1.0)
-        assert high is not None  # what is in the pool keeps the new limit as well
-        if high.power_w >= cap.watts and keeps_limit(high) and not by_accuracy:
-            return high
-        # The factors between give the sharpest bound; every spread met on the way is a candidate.
-        steepest(low, high, solve, lambda s: s.violation, lambda s: s.power_w * cap.factor - TICKS)
-        found = [spread for _, spread in solved.values()]
-        pool += [spread for spread in found if spread is not None and keeps_limit(spread)]
-        # List what the bounds leave below the best known violation, and take the best of all.
-        least = min(cap.violation(spread) for spread in pool)
-        relaxations = [Relaxation(self._solve(POWER, limit=limit)[0], cap.watts * (1.0 + limit / TICKS) + 1e-9)]
-        for factor, (partition, _) in _sharpest(solved):
-            relaxations.append(Relaxation(partition, _loosened(least + factor * TICKS)))
-        spreads, complete = candidates(relaxations)
-        self.proven &= complete
-        pool += [spread for spread in spreads if keeps_limit(spread)]
-        return min(pool, key=lambda s: (cap.violation(s), -s.gain, s.power_w))
+        low = self._proof.solve(self._weights(start, limit, 0.0), start, limit)
+        if low.power_w <= self.cap_w:
+            return low, 0.0
+        best = self._better(low, start, limit)
+        limit = min(limit, self.total(best))
+        # Factor 1 counts the excess in full. If that answer is at or above the cap, the bound is exact there.
+        weights = self._weights(best, limit, 0.0)
+        ticks_per_w = TICKS / self.cap_w
+        scale = max(weights.violation, 1.0)
+        high = self._proof.solve(Aim(scale, 0.0, scale * ticks_per_w + 1.0, False), best, limit)
+        best = self._better(high, best, limit)
+        if high.power_w >= self.cap_w and self._over(high) <= limit:
+            return best, 1.0
+        limit = min(limit, self.total(best))
 
-    def _most_accurate(self, cap: Cap, start: Spread, *, limit: float) -> Spread:
-        """Return the most accurate spread, of those the one of least power, that violates no more than another one.
+        def tried(factor: float) -> Answer:
+            nonlocal best
+            found = self._proof.good(Aim(1.0, 0.0, factor * ticks_per_w, False), best, limit)
+            best = self._better(found, best, limit)
+            return found
 
-        The bound on violation is relaxed with a Lagrange multiplier: accuracy - weight * (violation - most) adds up
-        over units, and its greatest value for any weight bounds the accuracy that can be reached.
+        factor = steepest(low, high, tried, lambda w: w.violation, lambda w: w.power_w * ticks_per_w - TICKS)
+        aim = Aim(1.0, 0.0, factor * ticks_per_w, False)
+        allowance = Allowance(1.0, 0.0, 0.0, factor * TICKS)
+        accurate, self.accurate = self.accurate, False
+        best = self._listed(aim, best, limit, allowance)
+        self.accurate = accurate
+        return best, factor
+
+    def _most_accurate(self, start: Answer, limit: float, factor: float) -> Answer:
+        """Return the most accurate answer, of those the one of least power, that violates no more than another one.
 
         Args:
-            cap: the power cap.
-            start: the spread that sets how much violation is allowed.
+            start: the answer that sets how much violation is allowed.
             limit: the most ticks that a term may have.
+            factor: the factor that bounds the violation best.
         """
-        most = cap.violation(start)
+        most = self.total(start)
         limit = min(limit, most)
-        factor = 0.5 if most > 0.0 and start.power_w <= cap.watts else 1.0
-        # Necessary conditions on what is sought, each of which adds up: on its power, on its violation without the cap,
-        # and on both together.
-        relaxations = [
-            Relaxation(self._solve(POWER, limit=limit)[0], cap.watts * (1.0 + limit / TICKS) + 1e-9),
-            Relaxation(self._solve(VIOLATION, limit=limit)[0], _loosened(most)),
-            Relaxation(self._solve((1.0, 0.0, cap.factor), limit=limit)[0], _loosened(most + TICKS)),
-        ]
+        ticks_per_w = TICKS / self.cap_w
+        best = start
+        if factor > 0.0:
+            # Violation comes first; the factor keeps its bound near what can be reached.
+            weight = 1e3
+            aim = Aim(weight, 1.0, weight * factor * ticks_per_w, False)
+            return self._listed(aim, best, limit, Allowance(weight, 1.0, 0.0, weight * factor * TICKS))
+        # Without regard for the cap the least violation keeps it: of those that violate no more, the most accurate.
+        low = self._uncapped(start, limit)
+        if low.power_w <= self.cap_w:
+            return low
+        weight = 0.0 if limit == 0.0 else 1e3
 
-        def keeps(spread: Spread) -> bool:
-            return cap.violation(spread) <= most and bool(cap.ticks(np.array(spread.power_w)) <= limit)
+        def tried(price: float) -> Answer:
+            nonlocal best
+            found = self._proof.good(Aim(weight, 1.0, price, False), best, limit)
+            best = self._better(found, best, limit)
+            return found
 
-        low = self._solve(ACCURACY, POWER, limit=limit)[1]
-        if low is None or keeps(low):
-            return low or start
-        # The most accurate spread of all violates too much: weigh its excess until the bound is sharp.
-        solved: dict[float, tuple[Partition, Spread | None]] = {}
-
-        def solve(weight: float) -> Spread | None:
-            solved[weight] = self._solve((weight, 1.0, weight * factor * cap.factor), limit=limit)
-            return solved[weight][1]
-
-        def excess(spread: Spread) -> float:
-            return spread.violation + factor * (spread.power_w * cap.factor - TICKS) - most
-
-        steepest(low, start, solve, lambda s: -s.gain, excess)
-        pool = [start, *(spread for _, spread in solved.values() if spread is not None)]
-        pool = [spread for spread in pool if keeps(spread)]
-        gain = max(spread.gain for spread in pool)
-        for weight, (partition, _) in list(solved.items())[-2:]:
-            cutoff = -gain + weight * (most + factor * TICKS)
-            relaxations.append(Relaxation(partition, _loosened(cutoff)))
-        spreads, complete = candidates(relaxations)
-        self.proven &= complete
-        pool += [spread for spread in spreads if keeps(spread)]
-        return min(pool, key=lambda s: (-s.gain, s.power_w))
+        price = steepest(low, start, tried, lambda w: weight * w.violation - w.gain, lambda w: w.power_w - self.cap_w)
+        aim = Aim(weight, 1.0, price, False)
+        return self._listed(aim, best, limit, Allowance(weight, 1.0, 0.0, price * self.cap_w))
 
 
-def _loosened(ticks: float) -> float:
-    """Return a cutoff raised by what rounding to ticks, and sums in another order, may add."""
-    return ticks + 1.0 + 1e-11 * abs(ticks)
+def steepest(
+    low: Answer,
+    high: Answer,
+    solve: Callable[[float], Answer],
+    cost: Callable[[Answer], float],
+    excess: Callable[[Answer], float],
+) -> float:
+    """Return the factor f near that with the sharpest bound: the greatest least value of cost + f * excess.
 
-
-def _sharpest(
-    solved: dict[float, tuple[Partition, Spread | None]],
-) -> list[tuple[float, tuple[Partition, Spread | None]]]:
-    """Return the factors 0 and 1, and of those solved between them the one with the best bound."""
-    between = [factor for factor in solved if 0.0 < factor < 1.0]
-    best = max(between, key=lambda f: solved[f][0].bound[0] - f * TICKS, default=1.0)
-    return [(factor, solved[factor]) for factor in sorted({0.0, best, 1.0} & solved.keys())]
+    Args:
+        low: the answer of least cost, with an excess above 0.
+        high: an answer with an excess of at most 0.
+        solve: returns a good answer by cost + f * excess for a factor f.
+        cost: what is lessened.
+        excess: what should be at most 0.
+    """
+    # Every answer is a point (excess, cost), and `solve` finds the lowest point in the direction of a slope -f. The
+    # bound is where the lower convex hull of all points crosses excess 0. So try the slope of the line through the two
+    # points known on either side. If a point lies below that line, it replaces the one on its side; if none does, the
+    # line is an edge of the hull and its factor is the best.
+    factor = 0.0
+    for _ in range(FACTORS):
+        run = excess(low) - excess(high)
+        if run <= 0.0 or excess(high) > 0.0 or cost(high) <= cost(low):
+            break
+        factor = (cost(high) - cost(low)) / run
+        line = cost(low) + factor * excess(low)
+        found = solve(factor)
+        if cost(found) + factor * excess(found) >= line - 1e-9 * abs(line) - 1.0:
+            break
+        if excess(found) > 0.0:
+            low = found
+        else:
+            high = found
+    return factor

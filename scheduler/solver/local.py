@@ -1,262 +1,296 @@
-"""Good answers for many demands: local search.
+"""Good answers for any number of demands: local search.
 
-A greedy placement is improved by moves of one demand, and of one unit's clock, until no move helps. The answer is not
-proven; the bound is, and takes each demand by itself.
+A greedy placement is improved by moves of one demand, of one unit's clock, and by exchanges of two demands, until none
+helps. What is compared is the objective itself, the power cap included. This module proves nothing.
 """
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.objectives import OBJECTIVES, Quantity
-from scheduler.problem import Problem, ProblemError
-from scheduler.solver.cap import Cap
-from scheduler.solver.tables import (
-    NO_CHOICE,
-    RESPONSE,
+from scheduler.solver.compiled import compiled
+from scheduler.solver.grid import (
+    BUSY,
+    CORES,
+    GAIN,
+    LOAD,
+    POWER,
+    SLOTS,
+    STRICT,
     TICKS,
+    UNUSED,
     Floats,
-    Found,
+    Grid,
     Ints,
-    UnitTable,
-    effective_ms,
-    lay_out,
-    loose_bound,
     overload_ticks,
+    term,
 )
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, descend, relaxed
 
-PASSES = 8
+PASSES = 12
 """Most rounds of moves; most problems settle in three or four."""
-STRIDES = (-1, 1, -4, 4)
-"""Steps by which a unit's clock is moved."""
 
-Key = tuple[float, ...]
-
-
-def solve_locally(problem: Problem) -> Found:
-    """Return a good answer to a problem of any size.
-
-    Raises:
-        ProblemError: No choice of one clock per unit leaves every demand a point.
-    """
-    layout = lay_out(problem)
-    search = LocalSearch(problem, layout.tables())
-    search.run()
-    key, violation = search.key(), search.violation()
-    bound = loose_bound(layout, violation)
-    goals = OBJECTIVES[problem.objective].goals
-    value = -key[-2] / TICKS if goals[0] is Quantity.ACCURACY else key[-1]
-    tight = abs(value - bound) <= 1e-6 * abs(bound) and violation == 0.0
-    # The bound is on the first goal alone, so a second one stays unproven; and barred sharing is only lessened here.
-    proven = tight and len(goals) == 1 and problem.sharing
-    return Found(clocks=search.clocks(), rows=search.rows(), proven=proven, bound=bound)
+Key = tuple[float, float, float, float, float]
+"""What is lessened, most important first: cores beyond a unit's own where they must not be shared, the largest term
+where it counts, ticks of violation, negative ticks of weight * accuracy, watts."""
 
 
-@dataclass(slots=True, eq=False)
-class Load:
-    """The load of one unit.
+class State(NamedTuple):
+    """A choice for every demand; arrays that the search changes in place.
 
     Attributes:
-        table: the unit's points.
-        clock: its clock, as an index.
-        places: by member, the place of its point in the table.
+        unit: (demands,): by demand its unit, -1 where it has none yet.
+        point: (demands,): by demand its point.
+        clock: (units,): by unit its clock, counted through all units.
+        size: (units,): by unit how many demands it has.
+        members: (units, demands): by unit its demands; those up to `size` count.
+        figures: (units, 5): by unit what `figures_of` returns.
     """
 
-    table: UnitTable
-    clock: int
-    places: dict[int, int] = field(default_factory=dict)
-
-    def outcomes(self, extra: int | None = None) -> Floats:
-        """Evaluate the unit with each point of one more member, or as it is.
-
-        Args:
-            extra: index of the demand to add; None for the unit as it is.
-
-        Returns:
-            (5, points): cores beyond the unit's, largest term, violation, negative ticks of weight * accuracy, watts.
-            The unit as it is has one point; a missing point is infinite throughout.
-        """
-        table, clock = self.table, self.clock
-        members = np.array(list(self.places), dtype=np.intp)
-        if extra is None and not len(members):
-            return np.array([[0.0], [0.0], [0.0], [0.0], [table.frame.unused_w]])
-        places = np.array(list(self.places.values()), dtype=np.intp)
-
-        def total(values: Floats) -> Floats:
-            more = np.zeros(1) if extra is None else values[extra, clock]
-            return np.asarray(values[members, clock, places].sum() + more)
-
-        def terms_of(demands: Ints, response: Floats) -> Floats:
-            alone, longer, short = response
-            return table.frame.term(demands, effective_ms(alone, longer, busy_ms, shared), short)
-
-        # The model of `evaluate`: on a shared unit each member waits for the services of all others.
-        cores, busy_ms = total(table.cores), total(table.busy_ms)
-        shared = cores > table.frame.slots
-        terms = terms_of(members, table.grid[RESPONSE, members, clock, places][..., None])
-        unit_term = overload_ticks(total(table.load))
-        if extra is not None:
-            mine = terms_of(np.array([extra]), table.grid[RESPONSE, extra, clock][:, None])
-            terms = np.concatenate([terms, mine])
-        excess = np.zeros_like(cores) if table.frame.gpu else np.maximum(cores - table.frame.slots, 0.0)
-        worst = np.maximum(terms.max(axis=0), unit_term)
-        power = total(table.power_w) + table.frame.static_w[clock]
-        outcomes = np.stack([excess, worst, terms.sum(axis=0) + unit_term, -total(table.gain), power])
-        if extra is not None:
-            outcomes[:, ~table.valid[extra, clock]] = np.inf
-        return outcomes
+    unit: Ints
+    point: Ints
+    clock: Ints
+    size: Ints
+    members: Ints
+    figures: Floats
 
 
-class LocalSearch:
-    """A placement of all demands that is improved step by step."""
+@compiled
+def figures_of(
+    grid: Grid, unit: int, clock: int, members: Ints, point: Ints, without: int, extra: int, extra_point: int
+) -> Key:
+    """Return what a unit comes to with its members, less one of them, and with one demand more; -1 stands for nobody.
 
-    def __init__(self, problem: Problem, tables: list[UnitTable]) -> None:
-        """Place the demands greedily, heaviest first, with the clocks high."""
-        self.problem = problem
-        self.levels = OBJECTIVES[problem.objective].levels
-        self.cap = None if problem.power_cap_w is None else Cap(watts=problem.power_cap_w)
-        self.loads = [Load(table, clock) for table, clock in zip(tables, covering_clocks(tables), strict=True)]
-        self.now = np.concatenate([load.outcomes() for load in self.loads], axis=1)
-        """(5, units): by unit, its column of `Load.outcomes`."""
-        lightest = np.min([t.least[:, 2].min(axis=1, initial=np.inf) for t in tables], axis=0)
-        self.order = np.argsort(-lightest, kind="stable").tolist()
-        for demand in self.order:
-            self._place(demand)
+    Returns:
+        Cores beyond the unit's, the largest term, violation, negative gain (all in ticks but the first), watts.
+    """
+    busy, cores, load, gain = 0.0, 0.0, 0.0, 0.0
+    power_w = grid.static_w[clock]
+    nobody = True
+    for i in members:
+        if i != without:
+            p = point[i]
+            nobody = False
+            busy += grid.points[p, BUSY]
+            cores += grid.points[p, CORES]
+            load += grid.points[p, LOAD]
+            gain += grid.points[p, GAIN]
+            power_w += grid.points[p, POWER]
+    if extra >= 0:
+        p = extra_point
+        nobody = False
+        busy += grid.points[p, BUSY]
+        cores += grid.points[p, CORES]
+        load += grid.points[p, LOAD]
+        gain += grid.points[p, GAIN]
+        power_w += grid.points[p, POWER]
+    if nobody:
+        return 0.0, 0.0, 0.0, 0.0, grid.unit[unit, UNUSED]
+    crowded = cores > grid.unit[unit, SLOTS]
+    over = overload_ticks(load)
+    worst, violation = over, over
+    for i in members:
+        if i != without:
+            ticks = term(grid, i, point[i], busy - grid.points[point[i], BUSY] if crowded else 0.0)
+            worst, violation = max(worst, ticks), violation + ticks
+    if extra >= 0:
+        ticks = term(grid, extra, extra_point, busy - grid.points[extra_point, BUSY] if crowded else 0.0)
+        worst, violation = max(worst, ticks), violation + ticks
+    excess = cores - grid.unit[unit, SLOTS] if crowded and grid.unit[unit, STRICT] > 0.0 else 0.0
+    return excess, worst, violation, -gain, power_w
 
-    def run(self) -> None:
-        """Improve until nothing does, or for `PASSES` rounds."""
-        for _ in range(PASSES):
-            before = self.key()
-            for demand in self.order:
-                unit = next(u for u, load in enumerate(self.loads) if demand in load.places)
-                del self.loads[unit].places[demand]
-                self._refresh(unit)
-                self._place(demand)
-            for unit in range(len(self.loads)):
-                while any(self._shift(unit, stride) for stride in STRIDES):
-                    pass
-            if not self.key() < before:
-                return
 
-    def key(self) -> Key:
-        """Return what is lessened, most important first."""
-        return self._keys(self.now.sum(axis=1, keepdims=True), self.now[1].max(keepdims=True))[0]
+@compiled
+def add(one: Key, other: Key) -> Key:
+    """Return what two units come to together."""
+    return (
+        one[0] + other[0],
+        max(one[1], other[1]),
+        one[2] + other[2],
+        one[3] + other[3],
+        one[4] + other[4],
+    )
 
-    def violation(self) -> float:
-        """Return the whole violation in ticks, the cap's term included."""
-        cap_term = 0.0 if self.cap is None else float(self.cap.ticks(self.now[4].sum()))
-        return float(self.now[2].sum()) + cap_term
 
-    def clocks(self) -> tuple[int, ...]:
-        """Return by unit its clock; an unused unit stands at its lowest."""
-        return tuple(load.clock if load.places else 0 for load in self.loads)
+@compiled
+def others(figures: Floats, one: int, other: int) -> Key:
+    """Return what all units but two come to together."""
+    total = (0.0, 0.0, 0.0, 0.0, 0.0)
+    for u in range(len(figures)):
+        if u not in (one, other):
+            row = figures[u]
+            total = add(total, (row[0], row[1], row[2], row[3], row[4]))
+    return total
 
-    def rows(self) -> tuple[int, ...]:
-        """Return by demand the index of its point."""
-        rows = {
-            demand: int(load.table.row[demand, load.clock, place])
-            for load in self.loads
-            for demand, place in load.places.items()
-        }
-        return tuple(rows[demand] for demand in sorted(rows))
 
-    def _keys(self, sums: Floats, worst: Floats) -> list[Key]:
-        """Return by column what is lessened, most important first.
+@compiled
+def cap_ticks(power_w: float, cap_w: float) -> float:
+    """Return the cap's term in ticks; 0 where the cap is infinite."""
+    return float(np.rint(max(power_w / cap_w - 1.0, 0.0) * TICKS))
 
-        Args:
-            sums: (5, columns): the rows of `Load.outcomes`, summed over units.
-            worst: (columns,): the largest term of all units.
-        """
-        excess, _, violation, lack, power_w = sums
-        if self.cap is not None:
-            cap_term = self.cap.ticks(power_w)
-            violation, worst = violation + cap_term, np.maximum(worst, cap_term)
-        lessened = {
-            Quantity.LARGEST_TERM: worst,
-            Quantity.VIOLATION: violation,
-            Quantity.ACCURACY: lack,
-            Quantity.POWER: power_w,
-        }
-        rows = [lessened[quantity] for quantity in self.levels]
-        if not self.problem.sharing:
-            rows.insert(0, excess)
-        return list(zip(*(row.tolist() for row in rows), strict=True))
 
-    def _place(self, demand: int) -> None:
-        """Put a demand on the unit and point with which the whole comes out best."""
-        best: tuple[Key, int, int] | None = None
-        for unit, load in enumerate(self.loads):
-            for place, key in enumerate(self._keys_with(unit, load.outcomes(demand))):
-                if best is None or key < best[0]:
-                    best = key, unit, place
-        assert best is not None
-        self.loads[best[1]].places[demand] = best[2]
-        self._refresh(best[1])
+@compiled
+def key_of(total: Key, cap_w: float, fair: bool) -> Key:
+    """Return what is lessened, from what all units come to."""
+    over = cap_ticks(total[4], cap_w)
+    return total[0], max(total[1], over) if fair else 0.0, total[2] + over, total[3], total[4]
 
-    def _keys_with(self, unit: int, outcomes: Floats) -> list[Key]:
-        """Return the keys of the whole with each of a unit's outcomes in place of its present one."""
-        others = np.delete(self.now, unit, axis=1)
-        worst = np.maximum(others[1].max(initial=0.0), outcomes[1])
-        return self._keys(others.sum(axis=1, keepdims=True) + outcomes, worst)
 
-    def _refresh(self, unit: int) -> None:
-        """Bring a unit's column of `now` up to date."""
-        self.now[:, unit] = self.loads[unit].outcomes()[:, 0]
+@compiled
+def less(one: Key, other: Key) -> bool:
+    """Return True if a key is less than another one; power counts as equal to 1e-12 of itself."""
+    if one[:4] != other[:4]:
+        return one[:4] < other[:4]
+    return one[4] < other[4] - 1e-12 * abs(other[4])
 
-    def _shift(self, unit: int, stride: int) -> bool:
-        """Move a unit's clock, choose its members' points anew, and keep that if it is better."""
-        # At another clock every point is another one, so the members are placed anew there, one after another.
-        load = self.loads[unit]
-        clock = load.clock + stride
-        if not load.places or not 0 <= clock < len(load.table.frame.static_w):
-            return False
-        before = self.key()
-        moved = Load(load.table, clock)
-        for _ in range(2):  # in the second round each member knows the points of all others
-            for demand in load.places:
-                moved.places.pop(demand, None)
-                keys = self._keys_with(unit, moved.outcomes(demand))
-                if not keys or not np.isfinite(min(keys)[-1]):
-                    return False
-                moved.places[demand] = keys.index(min(keys))
-        kept, kept_now = load, self.now[:, unit].copy()
-        self.loads[unit] = moved
-        self._refresh(unit)
-        if self.key() < before:
-            return True
-        self.loads[unit], self.now[:, unit] = kept, kept_now
+
+@compiled
+def remove(grid: Grid, state: State, demand: int) -> None:
+    """Take a demand from its unit."""
+    u = state.unit[demand]
+    left = 0
+    for at in range(state.size[u]):
+        if state.members[u, at] != demand:
+            state.members[u, left] = state.members[u, at]
+            left += 1
+    state.size[u] = left
+    state.unit[demand] = -1
+    refresh(grid, state, u)
+
+
+@compiled
+def insert(grid: Grid, state: State, demand: int, unit: int, point: int) -> None:
+    """Give a demand a unit and a point."""
+    state.members[unit, state.size[unit]] = demand
+    state.size[unit] += 1
+    state.unit[demand], state.point[demand] = unit, point
+    refresh(grid, state, unit)
+
+
+@compiled
+def refresh(grid: Grid, state: State, unit: int) -> None:
+    """Bring a unit's figures up to date."""
+    members = state.members[unit, : state.size[unit]]
+    figures = figures_of(grid, unit, state.clock[unit], members, state.point, -1, -1, -1)
+    for at in range(5):
+        state.figures[unit, at] = figures[at]
+
+
+@compiled
+def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work: Ints) -> None:
+    """Put a demand without a unit where the whole comes out best; a unit without demands may take any clock for it."""
+    best = (np.inf, np.inf, np.inf, np.inf, np.inf)
+    best_unit, best_clock, best_point = -1, -1, -1
+    for u in range(len(state.size)):
+        members = state.members[u, : state.size[u]]
+        rest = others(state.figures, u, u)
+        low, high = state.clock[u], state.clock[u] + 1
+        if not state.size[u]:
+            low, high = grid.first[u], grid.first[u + 1]
+        for c in range(low, high):
+            for p in range(grid.spans[c, demand, 0], grid.spans[c, demand, 1]):
+                work[SPENT] += 1 + len(members) // 4
+                key = key_of(add(rest, figures_of(grid, u, c, members, state.point, -1, demand, p)), cap_w, fair)
+                if best_unit < 0 or less(key, best):
+                    best, best_unit, best_clock, best_point = key, u, c, p
+    state.clock[best_unit] = best_clock
+    insert(grid, state, demand, best_unit, best_point)
+
+
+@compiled
+def key_now(state: State, cap_w: float, fair: bool) -> Key:
+    """Return what is lessened, as it is."""
+    return key_of(others(state.figures, -1, -1), cap_w, fair)
+
+
+@compiled
+def reclock(grid: Grid, aim: Aim, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> bool:
+    """Give a unit the best clock, with points chosen anew there; return True if that is better than before."""
+    size = state.size[unit]
+    members = state.members[unit, :size]
+    if not size:
         return False
+    rest = others(state.figures, unit, unit)
+    best = key_now(state, cap_w, fair)
+    old = state.point.copy()
+    kept = state.point.copy()
+    points = np.empty(size, dtype=np.int64)
+    found = -1
+    for c in range(grid.first[unit], grid.first[unit + 1]):
+        bound = relaxed(grid, aim, unit, c, members, points)
+        work[SPENT] += size
+        if bound == np.inf:
+            continue
+        descend(grid, aim, unit, c, members, points, work)
+        for j in range(size):
+            state.point[members[j]] = points[j]
+        key = key_of(add(rest, figures_of(grid, unit, c, members, state.point, -1, -1, -1)), cap_w, fair)
+        if less(key, best):
+            best, found = key, c
+            kept[:] = state.point
+    state.point[:] = kept if found >= 0 else old
+    if found >= 0:
+        state.clock[unit] = found
+        refresh(grid, state, unit)
+    return found >= 0
 
 
-def covering_clocks(tables: list[UnitTable]) -> tuple[int, ...]:
-    """Return the highest clocks that leave every demand a point; the first units' clocks count first.
+@compiled
+def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair: bool, work: Ints) -> bool:
+    """Exchange two demands between their units, with the points best there, if that is better."""
+    u, v = state.unit[one], state.unit[other]
+    mine, theirs = state.members[u, : state.size[u]], state.members[v, : state.size[v]]
+    rest = others(state.figures, u, v)
+    now = key_now(state, cap_w, fair)
+    best = now
+    best_one, best_other = -1, -1
+    there = -1
+    cu, cv = state.clock[u], state.clock[v]
+    # The best point for `one` there first, with `other` gone; then for `other` here.
+    for p in range(grid.spans[cv, one, 0], grid.spans[cv, one, 1]):
+        key = key_of(add(rest, figures_of(grid, v, cv, theirs, state.point, other, one, p)), cap_w, fair)
+        if there < 0 or less(key, best):
+            best, there = key, p
+    if there < 0:
+        return False
+    rest = add(rest, figures_of(grid, v, cv, theirs, state.point, other, one, there))
+    best = now
+    for p in range(grid.spans[cu, other, 0], grid.spans[cu, other, 1]):
+        key = key_of(add(rest, figures_of(grid, u, cu, mine, state.point, one, other, p)), cap_w, fair)
+        if less(key, best):
+            best, best_one, best_other = key, there, p
+    work[SPENT] += len(mine) + len(theirs)
+    if best_other < 0:
+        return False
+    remove(grid, state, one)
+    remove(grid, state, other)
+    insert(grid, state, one, v, best_one)
+    insert(grid, state, other, u, best_other)
+    return True
 
-    Raises:
-        ProblemError: There are none.
-    """
-    # By unit and clock, the demands that have a point there, as bits. A depth-first search tries high clocks first, and
-    # does not enter a state (unit, demands covered) again that has failed once.
-    covers = []
-    for table in tables:
-        served = np.asarray(table.valid.any(axis=2))
-        covers.append([sum(1 << i for i in np.flatnonzero(has).tolist()) for has in served.T])
-    everyone = (1 << len(tables[0].frame.scale)) - 1
-    hopeless: set[tuple[int, int]] = set()
 
-    def search(unit: int, covered: int) -> Iterator[tuple[int, ...]]:
-        if unit == len(covers):
-            if covered == everyone:
-                yield ()
-            return
-        if (unit, covered) in hopeless:
-            return
-        for clock in reversed(range(len(covers[unit]))):
-            for rest in search(unit + 1, covered | covers[unit][clock]):
-                yield (clock, *rest)
-        hopeless.add((unit, covered))
-
-    with suppress(StopIteration):
-        return next(search(0, 0))
-    raise ProblemError(NO_CHOICE)
+@compiled
+def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair: bool, work: Ints) -> Key:
+    """Improve a state until nothing does, for `PASSES` rounds, or until the work is spent; return its key."""
+    demands = len(state.unit)
+    for i in order:
+        if state.unit[i] < 0:
+            place(grid, state, i, cap_w, fair, work)
+    for _ in range(PASSES):
+        before = key_now(state, cap_w, fair)
+        for i in order:
+            if work[SPENT] < work[ALLOWED]:
+                remove(grid, state, i)
+                place(grid, state, i, cap_w, fair, work)
+        for u in range(len(state.size)):
+            if work[SPENT] < work[ALLOWED]:
+                reclock(grid, aim, state, u, cap_w, fair, work)
+        if less(key_now(state, cap_w, fair), before):
+            continue
+        for one in range(demands):
+            for other in range(one + 1, demands):
+                if state.unit[one] != state.unit[other] and work[SPENT] < work[ALLOWED]:
+                    exchange(grid, state, one, other, cap_w, fair, work)
+        if not less(key_now(state, cap_w, fair), before):
+            break
+    return key_now(state, cap_w, fair)

@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
 from scheduler.objectives import ObjectiveName
-from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem, Unit
+from scheduler.problem import FULL_LOAD, Demand, OperatingPoint, Problem, Sharing, Unit
 from scheduler.solver import Evaluation, evaluate
 
 
@@ -27,7 +27,7 @@ def choices(problem: Problem) -> Iterator[Evaluation]:
         mhz = {unit.name: clocks.get(unit.name, unit.mhz[0]) for unit in problem.units}
         choice = {d.app: point for d, point in zip(problem.demands, points, strict=True)}
         found.append(evaluate(problem, choice, mhz))
-    if not problem.sharing:
+    if problem.sharing == "exclusive":
         cpus = {unit.name for unit in problem.units if unit.kind == "cpu"}
         alone = [each for each in found if not each.shared & cpus]
         found = alone or found
@@ -136,7 +136,7 @@ class Milp:
             "accuracy": [self.violation, self.accuracy, self.power],
             "fair": [{self.worst: 1.0}, self.violation, self.power],
         }[self.problem.objective]
-        if not self.problem.sharing:
+        if self.problem.sharing == "exclusive":
             gpus = {u.name for u in self.problem.units if u.kind == "gpu"}
             shares = {v: 1.0 for name, v in self.shares.items() if name not in gpus}
             unshared = self._least(shares, time_limit_s)
@@ -192,7 +192,7 @@ def draw(
     pressure: float = 1.0,
     objective: ObjectiveName = "energy",
     cap: float | None = None,
-    sharing: bool = True,
+    sharing: Sharing | bool = "unit",
     wait_shares: bool = False,
     noise: float = 0.1,
 ) -> Problem:
@@ -209,7 +209,7 @@ def draw(
         pressure: scale of service times against targets: 1 is busy, 3 hopeless.
         objective: name of the objective.
         cap: power cap as a share of the power at the top clocks; None for none.
-        sharing: False if CPU cores must not be shared where an assignment without sharing exists.
+        sharing: as in `Problem`.
         wait_shares: True if waiting counts for more or less than all of it.
         noise: relative disorder of the points' figures.
     """

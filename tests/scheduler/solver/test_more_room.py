@@ -17,7 +17,7 @@ class TestMoreRoomNeverHurts:
 
     @staticmethod
     def check(before: Problem, after: Problem) -> None:
-        assert before.sharing
+        assert before.sharing == "unit"
         old = levels(before, outcome(before, solve(before)))
         new = levels(after, outcome(after, solve(after)))
         for a, b in zip(new, old, strict=True):
@@ -28,7 +28,7 @@ class TestMoreRoomNeverHurts:
     @staticmethod
     def start(seed: int, **changes: object) -> Problem:
         problem = draw_any(seed, most=4, clocks=3, subnets=2)
-        return dataclasses.replace(problem, sharing=True, **changes)  # type: ignore[arg-type]
+        return dataclasses.replace(problem, sharing="unit", **changes)  # type: ignore[arg-type]
 
     @given(seed=seeds, factor=st.floats(1.0, 3.0))
     @settings(max_examples=25, deadline=None, derandomize=True)
@@ -82,6 +82,6 @@ class TestMoreRoomNeverHurts:
     @settings(max_examples=25, deadline=None, derandomize=True)
     def test_sharing_allowed(self, seed: int) -> None:
         after = self.start(seed)
-        barred = dataclasses.replace(after, sharing=False)
+        barred = dataclasses.replace(after, sharing="exclusive")
         old, new = outcome(barred, solve(barred)), outcome(after, solve(after))
         assert levels(after, new)[0] <= levels(barred, old)[0] + 1e-7

@@ -1,0 +1,214 @@
+"""Proofs by prices: the answer of least cost, and the best of all that cost no more than is allowed.
+
+A cost adds up over units (`one_unit.Aim`). Three steps lead to the proof: prices that bound it from below (`sets`),
+exact costs for the sets that the gap between bound and answer leaves, and what is left joined (`joining`).
+
+This module does not know objectives, nor why a cost is asked for.
+"""
+
+import numpy as np
+
+from scheduler.solver import sets
+from scheduler.solver.answers import Answer, answer_of
+from scheduler.solver.grid import Floats, Grid, Ints, within
+from scheduler.solver.joining import Allowance, Columns, allowed, join, list_choices, settle
+from scheduler.solver.local import Key
+from scheduler.solver.one_unit import SPENT, Aim, Leaves, serve
+
+LISTED = 60_000
+"""Choices at which a list gives up its proof."""
+
+
+class Proof:
+    """Answers for a few demands, with proof.
+
+    Attributes:
+        grid: the points.
+        work: nodes spent and allowed.
+        proven: False once a list has become too long.
+    """
+
+    def __init__(self, grid: Grid, work: Ints) -> None:
+        self.grid = grid
+        self.work = work
+        self.proven = True
+        self._grids: dict[float, Grid] = {}
+
+    def within(self, limit: float) -> Grid:
+        """Return the grid of the points that keep a limit on every term; each one is made once."""
+        if limit not in self._grids:
+            self._grids[limit] = within(self.grid, limit)
+        return self._grids[limit]
+
+    def solve(self, aim: Aim, start: Answer, limit: float) -> Answer:
+        """Return the answer of least cost, the cap left out."""
+        grid = self.within(limit)
+        table, alone = self.table(grid, aim)
+        masks = start.masks
+        cost = _cost(aim, start)
+        found = sets.improve_sets(grid, aim, alone, masks, table, self.work)
+        if not found < cost:
+            masks, found = start.masks, cost
+        margin = 1e-9 * abs(start.power_w) * aim.power + 2e-15 * abs(cost)
+        self._price(grid, aim, alone, table, masks)
+        best = sets.adjust(grid, aim, alone, masks, found, margin, True, table, self.work)
+        if table.least[-1] < best - margin:
+            best = self._close(grid, aim, alone, table, masks, best, margin)
+        if not best < cost:
+            return start
+        whole = self.served(grid, aim, masks, start)
+        return whole if _cost(aim, whole) < cost else start
+
+    def _close(
+        self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints, best: float, margin: float
+    ) -> float:
+        """Close the gap between bound and answer: exact costs, prices anew, and all that is left joined."""
+        for _ in range(2):
+            sets.drop(table, table.least[:-1], table.least[-1], best - margin)
+            if not settle(grid, aim, alone, best, margin, table, self.work):
+                return best
+            best = sets.adjust(grid, aim, alone, masks, best, margin, True, table, self.work)
+            if table.least[-1] >= best - margin:
+                return best
+        sets.drop(table, table.least[:-1], table.least[-1], best - margin)
+        if not settle(grid, aim, alone, best, margin, table, self.work):
+            return best
+        units, found = np.nonzero(table.low < np.inf)
+        cost = table.low[units, found]
+        reduced = cost - table.sums[found]
+        order = np.lexsort((reduced, units))
+        columns = Columns(
+            first=np.searchsorted(units, np.arange(len(masks) + 1)),
+            mask=found[order],
+            reduced=reduced[order],
+            totals=np.column_stack((cost[order], np.zeros((len(order), 2)))),
+        )
+        key = (0.0, 0.0, best, 0.0, 0.0)
+        picks = np.empty(len(masks), dtype=np.int64)
+        allowance = Allowance(1.0, 0.0, 0.0, -margin)
+        key = join(columns, table.price.sum(), len(table.price), allowance, np.inf, np.inf, key, picks, self.work)
+        if picks[0] >= 0:
+            masks[:] = columns.mask[picks]
+        return key[2]
+
+    def table(self, grid: Grid, aim: Aim) -> tuple[sets.Table, Floats]:
+        """Return a table of coarse bounds, and what each demand costs alone by clock: (clocks, demands)."""
+        units, demands = len(grid.unit), len(grid.demand)
+        low = np.empty((units, 1 << demands))
+        alone = np.empty(grid.spans.shape[:2])
+        sets.fill(grid, aim, low, alone)
+        stage = np.zeros(low.shape, dtype=np.int64)
+        stage[:, 0] = sets.EXACT
+        self.work[SPENT] += low.size // 8
+        return sets.Table(
+            low=low,
+            good=np.full(low.shape, np.nan),
+            stage=stage,
+            price=np.zeros(demands),
+            sums=np.zeros(low.shape[1]),
+            least=np.zeros(units + 1),
+        ), alone
+
+    def _price(self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints) -> None:
+        """Start each demand's price at what its unit would save without it, but not below what it costs at least."""
+        least = alone.min(axis=0)
+        for u, mask in enumerate(masks.tolist()):
+            whole = sets.good_cost(grid, aim, alone, u, mask, table, self.work)
+            for i in sets.members_of(mask):
+                without = sets.good_cost(grid, aim, alone, u, mask & ~(1 << int(i)), table, self.work)
+                table.price[i] = max(least[i], whole - without) if whole < np.inf else least[i]
+
+    def served(self, grid: Grid, aim: Aim, masks: Ints, start: Answer) -> Answer:
+        """Return the answer in which each unit serves its set in the best way; `start` if the work does not suffice."""
+        clock, point = grid.first[:-1].copy(), np.zeros(len(grid.demand), dtype=np.int64)
+        nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
+        for u, mask in enumerate(masks.tolist()):
+            if mask:
+                members = sets.members_of(mask)
+                picks = np.empty(len(members) + 1, dtype=np.int64)
+                serve(grid, aim, u, members, np.inf, picks, nothing, self.work)
+                if picks[0] < 0:
+                    return start
+                clock[u], point[members] = picks[0], picks[1:]
+        return answer_of(grid, units_of(masks, len(point)), clock, point)
+
+    def cheaper(self, aim: Aim, start: Answer, limit: float, most: float) -> Answer | None:
+        """Return an answer that costs less than `most`, the cap left out; None if there is none."""
+        grid = within(self.grid, limit)
+        table, alone = self.table(grid, aim)
+        masks = start.masks
+        self._price(grid, aim, alone, table, masks)
+        found = sets.improve_sets(grid, aim, alone, masks, table, self.work)
+        best = min(found, most)
+        if found >= most:
+            best = sets.adjust(grid, aim, alone, masks, most, 0.0, True, table, self.work)
+            if best >= most and table.least[-1] < most:
+                best = self._close(grid, aim, alone, table, masks, most, 0.0)
+        return self.served(grid, aim, masks, start) if best < most else None
+
+    def good(self, aim: Aim, start: Answer, limit: float) -> Answer:
+        """Return a good answer for an aim, not proven."""
+        grid = self.within(limit)
+        table, alone = self.table(grid, aim)
+        masks = start.masks
+        sets.improve_sets(grid, aim, alone, masks, table, self.work)
+        return self.served(grid, aim, masks, start)
+
+    def listed(self, aim: Aim, best: Answer, key: Key, limit: float, cap_w: float, allowance: Allowance) -> Answer:
+        """Return the best answer of all that the allowance leaves.
+
+        Args:
+            aim: the cost.
+            best: the best answer known.
+            key: what it comes to (`local.Key`).
+            limit: the most ticks that a term may have.
+            cap_w: the power cap; infinite for none.
+            allowance: what an answer as good as that can cost.
+        """
+        grid = self.within(limit)
+        table, alone = self.table(grid, aim)
+        masks = best.masks
+        cut = allowed(allowance, key)
+        cut += 1e-11 * (abs(cut) + abs(allowance.fixed)) + (1.0 if aim.power != 1.0 else 1e-9)
+        loosened = allowance._replace(fixed=allowance.fixed + cut - allowed(allowance, key))
+        self._price(grid, aim, alone, table, masks)
+        sets.adjust(grid, aim, alone, masks, cut, 0.0, False, table, self.work)
+        if table.least[-1] > cut:
+            return best
+        leaves = Leaves(
+            np.empty((LISTED, 4)), np.empty((LISTED, len(best.rows) + 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
+        )
+        where = np.empty((LISTED, 2), dtype=np.int64)
+        complete = list_choices(grid, aim, alone, cut, table, leaves, where, self.work)
+        count = int(leaves.filled[0])
+        units, found = where[:count, 0], where[:count, 1]
+        reduced = leaves.totals[:count, 0] - table.sums[found]
+        order = np.lexsort((reduced, units))
+        columns = Columns(
+            first=np.searchsorted(units, np.arange(len(masks) + 1)),
+            mask=found[order],
+            reduced=reduced[order],
+            totals=leaves.totals[:count][order, 1:],
+        )
+        picks = np.empty(len(masks), dtype=np.int64)
+        price_sum = table.price.sum()
+        join(columns, price_sum, len(best.rows), loosened, cap_w, limit, key, picks, self.work)
+        self.proven &= complete
+        if picks[0] < 0:
+            return best
+        chosen = leaves.picks[order[picks]]
+        clock = np.where(chosen[:, 0] < 0, grid.first[:-1], chosen[:, 0])
+        point = np.zeros(len(best.rows), dtype=np.int64)
+        for u, mask in enumerate(columns.mask[picks].tolist()):
+            members = sets.members_of(mask)
+            point[members] = chosen[u, 1 : len(members) + 1]
+        return answer_of(grid, units_of(columns.mask[picks], len(point)), clock, point)
+
+
+def units_of(masks: Ints, demands: int) -> Ints:
+    """Return by demand the unit that serves it."""
+    return np.array([int(np.flatnonzero(masks >> i & 1)[0]) for i in range(demands)], dtype=np.int64)
+
+
+def _cost(aim: Aim, whole: Answer) -> float:
+    return aim.violation * whole.violation - aim.gain * whole.gain + aim.power * whole.power_w

@@ -1,0 +1,387 @@
+"""Proof for a few demands: which unit serves which set of demands, found by prices.
+
+Sets are bit masks. A table holds for each unit and set a lower bound on what serving the set there costs (`one_unit`),
+coarse at first and made finer only where that can matter.
+
+A price on each demand turns the table into a bound on everything: the sum of the prices, and for each unit the least of
+(cost of a set - prices of its members), is never more than the cost of any partition of the demands (Lagrangian
+relaxation). Two units and two demands: with costs of 1 W for each demand alone, 3 W for both together and prices of
+1.5 W, the bound is 3 + (1 - 1.5) + (1 - 1.5) = 2 W, which is the optimum. A set whose reduced cost lies more above its
+unit's least than the gap between the bound and the best answer known can be in no better answer. What is left is joined
+exactly (`join`).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from scheduler.solver.compiled import compiled
+from scheduler.solver.grid import (
+    BUSY,
+    CORES,
+    LATENCY,
+    LOAD,
+    SCALE,
+    SHORT,
+    SLACK,
+    SLOTS,
+    STRICT,
+    UNUSED,
+    Floats,
+    Grid,
+    Ints,
+    overload_ticks,
+)
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, cheapest, descend, own_cost, plus, relaxed
+
+STEPS = 150
+"""Most steps of the prices in one round."""
+PATIENCE = 5
+"""Steps without a better bound after which steps become shorter."""
+COARSE, FINER, EXACT = 0, 1, 2
+"""How good a bound in a table is: reckoned for all sets at once, by `relaxed`, or the cost itself."""
+
+
+class Table(NamedTuple):
+    """Lower bounds by unit and set, and what is known of them; arrays that the search changes in place.
+
+    Attributes:
+        low: (units, sets): a lower bound; infinite where the set can be in no better answer.
+        good: (units, sets): the cost of a choice that is known; NaN where none has been looked for.
+        stage: (units, sets): how good the bound is.
+        price: (demands,): the prices with the best bound.
+        sums: (sets,): of each set, the prices of its members.
+        least: (units + 1,): with these prices, each unit's least reduced cost; last, the bound.
+    """
+
+    low: Floats
+    good: Floats
+    stage: Ints
+    price: Floats
+    sums: Floats
+    least: Floats
+
+
+@compiled
+def members_of(mask: int) -> Ints:
+    """Return the demands of a set in rising order."""
+    members = np.empty(64, dtype=np.int64)
+    size = 0
+    i = 0
+    while mask >> i:
+        if mask >> i & 1:
+            members[size] = i
+            size += 1
+        i += 1
+    return members[:size]
+
+
+@compiled
+def fill(grid: Grid, aim: Aim, low: Floats, alone: Floats) -> None:
+    """Fill a table with coarse bounds.
+
+    At a clock, a demand costs at least what it costs alone. Where the cores of a set don't fit side by side, it also
+    costs at least what the quickest, most accurate and cheapest of its points come to, all at once, when all others
+    take their shortest; and it can only keep the limit if all services together leave it time.
+
+    Args:
+        grid: the grid.
+        aim: what is lessened.
+        low: (units, sets): filled in.
+        alone: (clocks, demands): filled in with the cost of each demand alone.
+    """
+    demands = alone.shape[1]
+    sets = low.shape[1]
+    low[:] = np.inf
+    sums = np.empty((5, sets))
+    for u in range(len(low)):
+        low[u, 0] = aim.power * grid.unit[u, UNUSED]
+        slots, strict = grid.unit[u, SLOTS], grid.unit[u, STRICT] > 0.0
+        for c in range(grid.first[u], grid.first[u + 1]):
+            room = np.full(demands, -np.inf)
+            base, slope = np.full(demands, np.inf), np.zeros(demands)
+            for i in range(demands):
+                alone[c, i] = cheapest(grid, aim, c, i, 0.0)[0]
+                short, soonest = np.inf, np.inf
+                for p in range(grid.spans[c, i, 0], grid.spans[c, i, 1]):
+                    point = grid.points[p]
+                    spare = (grid.limit + grid.demand[i, SLACK] - point[SHORT] + 1.0) / grid.demand[i, SCALE]
+                    room[i] = max(room[i], spare - point[LATENCY] + point[BUSY])
+                    base[i] = min(base[i], own_cost(grid, aim, p))
+                    short, soonest = min(short, point[SHORT]), min(soonest, point[LATENCY])
+                if aim.worst:
+                    base[i] = 0.0
+                late = soonest * grid.demand[i, SCALE] - grid.demand[i, SLACK] - 0.5
+                base[i] += aim.violation * (late + short)
+                slope[i] = aim.violation * grid.demand[i, SCALE]
+            sums[0, 0] = sums[1, 0] = sums[2, 0] = sums[3, 0] = 0.0
+            sums[4, 0] = np.inf
+            static = aim.power * grid.static_w[c]
+            for mask in range(1, sets):
+                i = 0
+                while not mask >> i & 1:
+                    i += 1
+                rest = mask & (mask - 1)
+                busy = sums[0, mask] = sums[0, rest] + grid.least[c, i, BUSY]
+                cores = sums[1, mask] = sums[1, rest] + grid.least[c, i, CORES]
+                load = sums[2, mask] = sums[2, rest] + grid.least[c, i, LOAD]
+                cost = sums[3, mask] = plus(sums[3, rest], alone[c, i], aim.worst)
+                spare = sums[4, mask] = min(sums[4, rest], room[i])
+                if cost == np.inf:
+                    continue
+                over = overload_ticks(load)
+                if over > grid.limit:
+                    continue
+                if cores > slots:
+                    if strict or busy > spare:
+                        continue
+                    if grid.limit > 0.0:
+                        cost, left = 0.0, mask
+                        while left:
+                            i = 0
+                            while not left >> i & 1:
+                                i += 1
+                            left &= left - 1
+                            late = base[i] + slope[i] * (busy - grid.least[c, i, BUSY])
+                            cost = plus(cost, max(alone[c, i], late), aim.worst)
+                cost = plus(cost, plus(static, aim.violation * over, aim.worst), aim.worst)
+                if cost < low[u, mask]:
+                    low[u, mask] = cost
+
+
+@compiled
+def refine(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, cut: float, table: Table, work: Ints) -> None:
+    """Raise the bound of one set to that of `relaxed`; one of at least `cut` becomes infinite."""
+    members = members_of(mask)
+    points = np.empty(len(members), dtype=np.int64)
+    best = np.inf
+    for c in range(grid.first[unit], grid.first[unit + 1]):
+        cost = aim.power * grid.static_w[c]
+        for i in members:
+            cost = plus(cost, alone[c, i], aim.worst)
+        if cost < min(best, cut):
+            best = min(best, relaxed(grid, aim, unit, c, members, points))
+            work[SPENT] += len(members)
+    table.low[unit, mask] = max(table.low[unit, mask], best) if best < cut else np.inf
+    table.stage[unit, mask] = FINER
+
+
+@compiled
+def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: Table, work: Ints) -> float:
+    """Return the cost of a good choice for a set, remembered in the table; infinite where none is found."""
+    if np.isnan(table.good[unit, mask]):
+        members = members_of(mask)
+        points = np.empty(len(members), dtype=np.int64)
+        best = aim.power * grid.unit[unit, UNUSED] if mask == 0 else np.inf
+        if mask:
+            for c in range(grid.first[unit], grid.first[unit + 1]):
+                cost = aim.power * grid.static_w[c]
+                for i in members:
+                    cost += alone[c, i]
+                work[SPENT] += 1
+                if cost < best and relaxed(grid, aim, unit, c, members, points) < best:
+                    best = min(best, descend(grid, aim, unit, c, members, points, work))
+        table.good[unit, mask] = best
+    return float(table.good[unit, mask])
+
+
+@compiled
+def improve_sets(grid: Grid, aim: Aim, alone: Floats, masks: Ints, table: Table, work: Ints) -> float:
+    """Move and exchange demands between units, each unit at its best clock, until nothing helps; return the cost."""
+    demands, units = len(table.price), len(masks)
+    costs = np.array([good_cost(grid, aim, alone, u, masks[u], table, work) for u in range(units)])
+    better = True
+    while better and work[SPENT] < work[ALLOWED]:
+        better = False
+        for i in range(demands):
+            bit = 1 << i
+            u = 0
+            while not masks[u] & bit:
+                u += 1
+            freed = good_cost(grid, aim, alone, u, masks[u] & ~bit, table, work)
+            least, to = costs[u], -1
+            for v in range(units):
+                if v != u:
+                    cost = freed + (good_cost(grid, aim, alone, v, masks[v] | bit, table, work) - costs[v])
+                    if cost < least - 1e-12 * abs(least):
+                        least, to = cost, v
+            if to >= 0:
+                masks[u] &= ~bit
+                masks[to] |= bit
+                costs[u] = freed
+                costs[to] = good_cost(grid, aim, alone, to, masks[to], table, work)
+                better = True
+        for i in range(demands):
+            for k in range(i + 1, demands):
+                u = v = 0
+                while not masks[u] >> i & 1:
+                    u += 1
+                while not masks[v] >> k & 1:
+                    v += 1
+                if better or u == v:
+                    continue
+                pair = (1 << i) | (1 << k)
+                here = good_cost(grid, aim, alone, u, masks[u] ^ pair, table, work)
+                there = good_cost(grid, aim, alone, v, masks[v] ^ pair, table, work)
+                now = costs[u] + costs[v]
+                if here + there < now - 1e-12 * abs(now):
+                    masks[u] ^= pair
+                    masks[v] ^= pair
+                    costs[u], costs[v] = here, there
+                    better = True
+    return float(costs.sum())
+
+
+@compiled
+def reduce_costs(table: Table, price: Floats, chosen: Ints, least: Floats) -> float:
+    """Reckon the bound at prices; fill in each unit's best set, its reduced cost, and `table.sums`."""
+    sums = table.sums
+    sums[0] = 0.0
+    width = 1
+    bound = 0.0
+    for i in range(len(price)):
+        bound += price[i]
+        for mask in range(width):
+            sums[width + mask] = sums[mask] + price[i]
+        width *= 2
+    for u in range(len(table.low)):
+        low = table.low[u]
+        best, at = np.inf, 0
+        for mask in range(width):
+            cost = low[mask] - sums[mask]
+            if cost < best:
+                best, at = cost, mask
+        least[u], chosen[u] = best, at
+        bound += best
+    return bound
+
+
+@compiled
+def drop(table: Table, least: Floats, bound: float, cut: float) -> int:
+    """Make infinite what can be in no answer that costs less than `cut`; return how many sets are left."""
+    left = 0
+    for u in range(len(table.low)):
+        most = cut - bound + least[u]
+        low = table.low[u]
+        for mask in range(len(low)):
+            if low[mask] - table.sums[mask] > most:
+                low[mask] = np.inf
+            elif low[mask] < np.inf:
+                left += 1
+    return left
+
+
+@compiled
+def repair(
+    grid: Grid, aim: Aim, alone: Floats, chosen: Ints, masks: Ints, best: float, table: Table, work: Ints
+) -> float:
+    """Make a partition of overlapping sets, improve it, and keep it in `masks` if it costs less than `best`."""
+    tried = np.zeros_like(masks)
+    seen = 0
+    for u in range(len(masks)):
+        tried[u] = chosen[u] & ~seen
+        seen |= chosen[u]
+    for i in range(len(table.price)):
+        if not seen >> i & 1:
+            least, to = np.inf, 0
+            for u in range(len(masks)):
+                more = good_cost(grid, aim, alone, u, tried[u] | (1 << i), table, work)
+                cost = more - good_cost(grid, aim, alone, u, tried[u], table, work) if more < np.inf else np.inf
+                if cost < least:
+                    least, to = cost, u
+            tried[to] |= 1 << i
+    cost = improve_sets(grid, aim, alone, tried, table, work)
+    if cost < best:
+        masks[:] = tried
+        return cost
+    return best
+
+
+@compiled
+def adjust(
+    grid: Grid,
+    aim: Aim,
+    alone: Floats,
+    masks: Ints,
+    best: float,
+    margin: float,
+    repairs: bool,
+    table: Table,
+    work: Ints,
+) -> float:
+    """Raise the bound by changing the prices, one step after another (subgradient ascent with momentum).
+
+    A unit's best set is refined before it counts. On the way partitions are made of what the units would take.
+
+    Args:
+        grid: the grid.
+        aim: what is lessened.
+        alone: as in `fill`.
+        masks: by unit its set in the best answer known; a better one replaces it.
+        best: the cost of that answer, or for listing the highest cost that is of interest.
+        margin: what costs no more than this less is as good.
+        repairs: True if better answers are looked for.
+        table: the table; its prices are where the ascent begins, and those with the best bound are left there.
+        work: nodes spent and allowed.
+
+    Returns:
+        The cost of the best answer.
+    """
+    units, demands = table.low.shape[0], len(table.price)
+    price, direction = table.price.copy(), np.zeros(demands)
+    chosen, least = np.zeros(units, dtype=np.int64), np.zeros(units)
+    highest = -np.inf
+    stalled, length = 0, 1.0
+    for step in range(STEPS):
+        bound = reduce_costs(table, price, chosen, least)
+        work[SPENT] += units * table.low.shape[1] // 16
+        for u in range(units):
+            fresh = False
+            while table.stage[u, chosen[u]] == COARSE and least[u] < np.inf:
+                mask = chosen[u]
+                refine(grid, aim, alone, u, mask, table.sums[mask] + least[u] + (best - bound), table, work)
+                fresh = True
+                low = table.low[u]
+                bound -= least[u]
+                lowest, at = np.inf, 0
+                for other in range(len(low)):
+                    cost = low[other] - table.sums[other]
+                    if cost < lowest:
+                        lowest, at = cost, other
+                least[u], chosen[u] = lowest, at
+                bound += lowest
+            if fresh and least[u] == np.inf:
+                bound = np.inf
+        if bound > highest:
+            if bound > highest + 1e-3 * (best - highest):
+                stalled = 0
+            highest = bound
+            table.price[:] = price
+            table.least[:units] = least
+            table.least[units] = bound
+        else:
+            stalled += 1
+        if stalled >= PATIENCE:
+            length, stalled = 0.6 * length, 0
+            price[:] = table.price
+            direction[:] = 0.0
+            if length < 0.02:
+                break
+        if highest >= best - margin or work[SPENT] > work[ALLOWED]:
+            break
+        if repairs and step % 8 == 4:
+            best = repair(grid, aim, alone, chosen, masks, best, table, work)
+        if step % 8 == 7:
+            drop(table, least, bound, best - margin)
+        size = 0.0
+        for i in range(demands):
+            taken = 0
+            for u in range(units):
+                taken += chosen[u] >> i & 1
+            direction[i] = 0.6 * direction[i] + (1 - taken)
+            size += direction[i] * direction[i]
+        if size == 0.0:
+            break
+        price += length * (best - bound) / size * direction
+    reduce_costs(table, table.price, chosen, least)
+    return best
