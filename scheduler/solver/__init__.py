@@ -86,16 +86,36 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
 
 
 def warm() -> None:
-    """Compile the solver, or load it from disk, ahead of time: the first `solve` would do so otherwise."""
-    points = tuple(
-        OperatingPoint(subnet=s, unit="u", cores=1, mhz=1.0, latency_ms=ms, energy_mj=1.0, accuracy=a)
-        for s, ms, a in (("s", 2.0, 0.5), ("m", 4.0, 0.7))
+    """Compile the solver, or load it from disk, ahead of time: the first `solve` would do so otherwise.
+
+    It solves small problems that can't be met, with and without a cap that binds: they take every path.
+    """
+    units = [Unit(name=name, kind="cpu", cores=2, mhz=(1.0, 2.0), static_w=(0.1, 0.3)) for name in "uv"]
+    demands = tuple(
+        Demand(
+            app=f"a{i}",
+            rate_hz=20.0,
+            target_ms=20.0 + i,
+            min_accuracy=0.6,
+            weight=1.0,
+            points=tuple(
+                OperatingPoint(
+                    subnet=subnet,
+                    unit=unit.name,
+                    cores=cores,
+                    mhz=mhz,
+                    latency_ms=ms * (9.0 + i % 2) / mhz / cores**0.7,
+                    energy_mj=ms * mhz * (1.0 + 0.3 * i),
+                    accuracy=accuracy,
+                )
+                for unit in units
+                for mhz in unit.mhz
+                for subnet, ms, accuracy in (("s", 2.0, 0.5), ("m", 3.0, 0.6), ("l", 5.0, 0.7))
+                for cores in (1, 2)
+            ),
+        )
+        for i in range(EXACT_DEMANDS + 1)
     )
-    unit = Unit(name="u", kind="cpu", cores=1, mhz=(1.0,), static_w=(1.0,))
     for objective in OBJECTIVES:
-        for apps, cap in ((2, None), (2, 1.0), (EXACT_DEMANDS + 1, 1.0)):
-            demands = tuple(
-                Demand(app=f"a{i}", rate_hz=1.0, target_ms=3.0, min_accuracy=0.6, weight=1.0, points=points)
-                for i in range(apps)
-            )
-            solve(Problem(units=(unit,), demands=demands, objective=objective, power_cap_w=cap))
+        for apps, cap in ((5, None), (5, 1.2), (5, 1.0), (5, 0.8), (EXACT_DEMANDS + 1, 1.0)):
+            solve(Problem(units=tuple(units), demands=demands[:apps], objective=objective, power_cap_w=cap))
