@@ -22,6 +22,7 @@ from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
 from scheduler.objectives import ObjectiveName
+from scheduler.solver import warm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +73,9 @@ class ManagerActor:
     def __init__(self, task: ManagerTask, directory: str) -> None:
         watch_driver(lambda: None)
         self._task, self._directory = task, Path(directory)
+        self._policy = load_policy(task.policy)
+        if getattr(self._policy, "solves", False):
+            warm()  # board time begins only when this is done
         self._log: deque[dict[str, object]] = deque()
         self._stop = threading.Event()
         self._fault: str | None = None
@@ -95,7 +99,7 @@ class ManagerActor:
         manager = Manager(
             board=task.board,
             apps=task.apps,
-            policy=load_policy(task.policy),
+            policy=self._policy,
             objective=task.objective,
             power_cap_w=task.power_cap_w,
             epoch_s=task.epoch_s,
@@ -160,6 +164,8 @@ class ManagerActor:
 
 def manager_actor(task: ManagerTask, directory: Path) -> Any:
     """Start the manager, and return its handle."""
+    if getattr(load_policy(task.policy), "solves", False):
+        warm()  # where the code is not on disk yet it is put there now, and not while the actor is waited for
     actor = ray.remote(num_cpus=0, concurrency_groups={"control": 2})(ManagerActor)
     located_task = replace(task, policy=located(task.policy))  # its process may have another current directory
     return actor.remote(located_task, str(directory))

@@ -29,26 +29,23 @@ sharing possible, which is then taken even where it is worse.
 in the order given.
 
 **Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `one_unit` (a set of demands on one
-unit), `local` (good answers for any number), `sets` (prices: which unit serves which set), `joining` (the proof),
-`exact` (which searches an objective needs), `bounds` (where there is no proof), `compiled` (numba).
+unit), `local` and `answers` (good answers for any number), `sets` (prices: which unit serves which set), `joining` (the
+best of what the prices leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where
+there is no proof), `searching` (which of these a problem gets), `compiled` (numba).
 """
 
 from __future__ import annotations
 
-import numpy as np
-
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, Unit
-from scheduler.solver.answers import Answer, solve_locally
-from scheduler.solver.bounds import bounds_of
 from scheduler.solver.evaluation import Evaluation, evaluate
-from scheduler.solver.exact import EXACT_DEMANDS, solve_exactly
-from scheduler.solver.grid import Ints, grid_of, within
 
 __all__ = ["BUDGET", "EXACT_DEMANDS", "Evaluation", "evaluate", "solve", "warm"]
 
+EXACT_DEMANDS = 12
+"""Most demands for which the search is exact; tables and time double with each demand more."""
 BUDGET = 20_000_000
-"""Nodes that a search may look at unless told; a few hundred of them take about ten microseconds."""
+"""Nodes that a search may look at unless told."""
 
 
 def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None) -> Allocation:
@@ -67,13 +64,15 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
         ProblemError: No choice of one clock per unit leaves every demand a point (points are missing at some
             clocks). Any other well-formed problem has an answer.
     """
-    answer, proven = _answer(problem, np.array([0, budget], dtype=np.int64), start)
+    from scheduler.solver import searching  # most processes need the model of contention alone, and no compiler
+
+    answer, proven = searching.find(problem, EXACT_DEMANDS, budget, start)
     choice = {d.app: d.points[row] for d, row in zip(problem.demands, answer.rows, strict=True)}
     mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, answer.clocks, strict=True)}
     outcome = evaluate(problem, choice, mhz)
     violation_bound, bound = outcome.violation, outcome.of(OBJECTIVES[problem.objective].goals[0])
     if not proven:
-        violation_bound, bound = bounds_of(problem, outcome)
+        violation_bound, bound = searching.bounds_of(problem, outcome)
     return Allocation(
         choice=choice,
         mhz=mhz,
@@ -86,37 +85,37 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
     )
 
 
-def _answer(problem: Problem, work: Ints, start: Allocation | None) -> tuple[Answer, bool]:
-    """Return an answer, and True if it is proven to be the best."""
-    if not problem.demands:
-        nothing = (0,) * len(problem.units)
-        return Answer(nothing, (), (), 0.0, 0.0, 0.0, 0.0, 0.0), True
-    # Where sharing is to be avoided, an assignment without sharing is looked for first.
-    strict = problem.sharing == "exclusive"
-    grid = within(grid_of(problem, strict=strict), np.inf)
-    answer = solve_locally(problem, grid, work, start)
-    if len(problem.demands) > EXACT_DEMANDS:
-        return answer, False
-    best, proven = solve_exactly(problem, grid, answer, work)
-    if best is None:
-        grid = within(grid_of(problem), np.inf)
-        best, unshared = solve_exactly(problem, grid, solve_locally(problem, grid, work, start), work)
-        proven &= unshared
-    assert best is not None  # where cores may be shared there is an answer
-    return best, proven
-
-
 def warm() -> None:
-    """Compile the solver, or load it from disk, ahead of time: the first `solve` would do so otherwise."""
-    points = tuple(
-        OperatingPoint(subnet=s, unit="u", cores=1, mhz=1.0, latency_ms=ms, energy_mj=1.0, accuracy=a)
-        for s, ms, a in (("s", 2.0, 0.5), ("m", 4.0, 0.7))
+    """Compile the solver, or load it from disk, ahead of time: the first `solve` would do so otherwise.
+
+    It solves small problems that can't be met, with and without a cap that binds: they take every path.
+    """
+    units = [Unit(name=name, kind="cpu", cores=2, mhz=(1.0, 2.0), static_w=(0.1, 0.3)) for name in "uv"]
+    demands = tuple(
+        Demand(
+            app=f"a{i}",
+            rate_hz=20.0,
+            target_ms=20.0 + i,
+            min_accuracy=0.6,
+            weight=1.0,
+            points=tuple(
+                OperatingPoint(
+                    subnet=subnet,
+                    unit=unit.name,
+                    cores=cores,
+                    mhz=mhz,
+                    latency_ms=ms * (9.0 + i % 2) / mhz / cores**0.7,
+                    energy_mj=ms * mhz * (1.0 + 0.3 * i),
+                    accuracy=accuracy,
+                )
+                for unit in units
+                for mhz in unit.mhz
+                for subnet, ms, accuracy in (("s", 2.0, 0.5), ("m", 3.0, 0.6), ("l", 5.0, 0.7))
+                for cores in (1, 2)
+            ),
+        )
+        for i in range(EXACT_DEMANDS + 1)
     )
-    unit = Unit(name="u", kind="cpu", cores=1, mhz=(1.0,), static_w=(1.0,))
     for objective in OBJECTIVES:
-        for apps, cap in ((2, None), (2, 1.0), (EXACT_DEMANDS + 1, 1.0)):
-            demands = tuple(
-                Demand(app=f"a{i}", rate_hz=1.0, target_ms=3.0, min_accuracy=0.6, weight=1.0, points=points)
-                for i in range(apps)
-            )
-            solve(Problem(units=(unit,), demands=demands, objective=objective, power_cap_w=cap))
+        for apps, cap in ((5, None), (5, 1.2), (5, 1.0), (5, 0.8), (EXACT_DEMANDS + 1, 1.0)):
+            solve(Problem(units=tuple(units), demands=demands[:apps], objective=objective, power_cap_w=cap))

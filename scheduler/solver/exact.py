@@ -26,8 +26,6 @@ from scheduler.solver.local import Key, cap_ticks
 from scheduler.solver.one_unit import ALLOWED, SPENT, Aim
 from scheduler.solver.proof import Proof
 
-EXACT_DEMANDS = 12
-"""Most demands for which the search is exact; tables and time double with each demand more."""
 TOLERANCE = 1e-7
 """Violation, relative where it is above 1, to which an answer is proven."""
 RELATIVE = 1e-7
@@ -41,7 +39,7 @@ POWER_ONLY = Aim(0.0, 0.0, 1.0, False)
 
 
 def solve_exactly(problem: Problem, grid: Grid, start: Answer, work: Ints) -> tuple[Answer | None, bool]:
-    """Return the best answer to a problem of at most `EXACT_DEMANDS` demands, and True if that is proven.
+    """Return the best answer to a problem of a few demands, and True if that is proven.
 
     Args:
         problem: the problem.

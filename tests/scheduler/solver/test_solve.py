@@ -1,16 +1,20 @@
 """The solver's answers mean what they say, for few demands and for many."""
 
 import dataclasses
+import importlib
+import pkgutil
+from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 from helpers.oracle_solve import draw
 from helpers.small_problems import demand, point, unit
 from helpers.solver_answers import OBJECTIVES, draw_any, levels, outcome
 from scheduler import solver
 from scheduler.problem import Allocation, Problem, ProblemError
-from scheduler.solver import EXACT_DEMANDS, Evaluation, solve
+from scheduler.solver import EXACT_DEMANDS, Evaluation, solve, warm
 
 
 def less(one: list[float], other: list[float]) -> bool:
@@ -33,6 +37,12 @@ def assert_bounds_hold(problem: Problem, answer: Allocation, best: Evaluation) -
             assert answer.bound >= best.accuracy * (1 - 1e-6)
         elif problem.objective == "energy":
             assert answer.bound <= best.power_w * (1 + 1e-6)
+
+
+def compiled_functions() -> list[Any]:
+    """Return all functions of the solver that numba compiles."""
+    modules = [importlib.import_module(f"scheduler.solver.{one.name}") for one in pkgutil.iter_modules(solver.__path__)]
+    return [f for module in modules for f in vars(module).values() if isinstance(f, Dispatcher)]
 
 
 class TestMeaning:
@@ -208,3 +218,36 @@ class TestManyDemands:
         demands.append(demand("picky", points[1], target_ms=500.0))
         answer = solve(Problem(units=(unit(),), demands=tuple(demands)))
         assert answer.mhz == {"cpu": 500.0}
+
+
+class TestBeginning:
+    def test_an_earlier_answer_changes_no_proof(self) -> None:
+        for seed in range(20):
+            problem, other = (draw_any(seed + k, most=6, clocks=3, subnets=3) for k in (0, 1000))
+            cold = solve(problem)
+            for start in (cold, solve(other)):
+                again = solve(problem, start=start)
+                assert again.optimal
+                assert levels(problem, outcome(problem, again)) == pytest.approx(
+                    levels(problem, outcome(problem, cold)), rel=1e-6, abs=1e-7
+                )
+
+    def test_many_begin_where_an_earlier_answer_ended(self) -> None:
+        for seed in range(6):
+            rng = np.random.default_rng(seed)
+            problem = draw(rng, demands=20, cpus=(2, 2), gpu=True, clocks=4, subnets=3, pressure=0.3)
+            full = solve(problem)
+            hurried = solve(problem, budget=0, start=full)
+            assert levels(problem, outcome(problem, hurried)) == pytest.approx(
+                levels(problem, outcome(problem, full)), rel=1e-9
+            )
+
+    def test_nothing_is_compiled_after_warming_up(self) -> None:
+        warm()
+        functions = compiled_functions()
+        before = {f.__name__: len(f.signatures) for f in functions}
+        for seed in range(30):
+            solve(draw_any(seed, most=5, clocks=3, subnets=3))
+        demands = tuple(demand(f"a{i}") for i in range(EXACT_DEMANDS + 2))
+        solve(Problem(units=(unit(),), demands=demands, power_cap_w=0.1))
+        assert {f.__name__: len(f.signatures) for f in functions} == before
