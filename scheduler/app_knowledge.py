@@ -240,6 +240,7 @@ class AppKnowledge:
             wait_ratio=inputs.wait_ratio,
             points=self._points_at(inputs, board, state, paced),
             arrivals=self.spec.arrivals.kind,
+            margin=inputs.margin - MARGIN,
         )
 
     def _points_at(

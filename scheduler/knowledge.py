@@ -232,7 +232,7 @@ class Knowledge:
             units=tuple(limited(unit, inputs.units[unit.name], slowdowns[unit.name]) for unit in present),
         )
         state = (*inputs.units.values(), *slowdowns.values())
-        paced = self._paced(present)
+        paced = self._paced([replace(unit, speed=unit.speed / slowdowns[unit.name]) for unit in present])
         views = (
             self._apps[app].view(app_inputs, gear=gear(app), board=board, state=state, paced=paced)
             for app, app_inputs in inputs.apps.items()

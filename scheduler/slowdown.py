@@ -33,7 +33,7 @@ CLIP = 3.0
 """Standard deviations that one report counts for at most."""
 ALLOWED = 1.0
 """Standard deviations a report that a cumulative sum lets pass: half of the step that it finds soonest."""
-ALARM = 3.9
+ALARM = 5.0
 """Cumulative sum that shows a step: above `CLIP` - `ALLOWED`, so two reports at least. At `ALLOWED` of 1 a false alarm
 comes once in some 2,800 reports by Siegmund's approximation, and costs a noisier estimate for a few reports."""
 FIRST_SD = 0.1
@@ -48,7 +48,7 @@ NOISE_MEMORY = 50
 """Reports over which the noise is averaged."""
 MOST = math.log(10)
 """Largest logarithm of an observed ratio; beyond it the profile is of something else."""
-RATIO_CHANGE = 0.1
+RATIO_CHANGE = 0.05
 """Share by which a ratio must differ from the one last decided on to count as another."""
 CERTAIN = 3.0
 """Standard deviations by which it must differ besides."""

@@ -70,6 +70,8 @@ class AppView:
             too much. At 0.5, half of what a plan allows for others has been waited.
         points: its operating points at this rate, those of the smallest sub-network first.
         arrivals: how its requests come: `periodic`, `poisson` or `saturate`.
+        margin: share by which latencies are taken to be longer since requests were late, 0 unless they were; `points`
+            have it in them already.
     """
 
     app: str
@@ -89,6 +91,7 @@ class AppView:
     wait_ratio: float
     points: tuple[OperatingPoint, ...]
     arrivals: ArrivalKind = "poisson"
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
