@@ -10,10 +10,10 @@ The model is a linear Gaussian one in the logarithms, and these are its parts:
   factors cancel out. A report on k requests has a k-th of it.
 - *Drift.* Both factors wander. Each report corrects them by a Kalman filter; of the difference each takes the share that
   its variance has. (Their covariance is left out, which makes the filter a little quicker than the best one.) A
-  difference beyond `CLIP` standard deviations counts as that many: machines stall.
+  difference beyond `CLIP` standard deviations corrects nothing: it is a stall, or a step that the next reports show.
 - *Steps.* A two-sided cumulative sum test (Page, Biometrika 1954) of the differences, in standard deviations, finds a
-  factor that has stepped. Then the factor is the mean of what was observed since the sum was last 0. Differences are
-  clipped here too, so a single report is never enough. The test looks at all applications of a unit together, then at
+  factor that has stepped. Then the factor is the mean of what was observed since the sum began to rise. A difference
+  counts as `CLIP` at most, so a single report is never enough. The test looks at all applications of a unit together, then at
   each alone.
 - *Whose is it?* A factor may be moved from a unit to all applications there without any change of what is foreseen. It
   is laid where most are as profiled: after a step, U_u moves by the median of -N_a of the applications there and U_u.
@@ -35,9 +35,12 @@ ALLOWED = 1.0
 """Standard deviations a report that a cumulative sum lets pass: half of the step that it finds soonest."""
 ALARM = 5.0
 """Cumulative sum that shows a step: above `CLIP` - `ALLOWED`, so two reports at least. At `ALLOWED` of 1 a false alarm
-comes once in some 2,800 reports by Siegmund's approximation, and costs a noisier estimate for a few reports."""
+comes once in some 56,000 reports by Siegmund's approximation, and costs a noisier estimate for a few reports. An application
+by itself needs one report more, so that the unit comes first where only one application tells of it."""
 FIRST_SD = 0.1
-"""Standard deviation of a request's noise, and of each factor, before anything is known."""
+"""Standard deviation of a request's noise, and of a unit's factor, before anything is known."""
+NETWORK_SD = 0.05
+"""The same of an application's factor: its networks were measured, so it is rather the unit."""
 FLOOR_SD = 0.01
 """Standard deviation of a report that is left however many requests it is on: reports have errors in common."""
 UNIT_DRIFT = 0.01**2
@@ -54,6 +57,8 @@ CERTAIN = 3.0
 """Standard deviations by which it must differ besides."""
 FORGIVEN_S = 20.0
 """Time without a request on a unit after which it is taken to be as profiled; doubled each time this was wrong."""
+MOST_FORGIVEN_S = 320.0
+"""The longest such time."""
 
 
 class Observation(NamedTuple):
@@ -74,20 +79,19 @@ class Observation(NamedTuple):
 
 @dataclass(slots=True)
 class _OneSided:
-    """A cumulative sum of differences of one sign, and what was observed since it was last 0."""
+    """A cumulative sum of differences of one sign, and what was observed since it was last `ALLOWED` or less."""
 
     total: float = 0.0
     weight: float = 0.0
     weighted: float = 0.0
 
-    def update(self, deviations: float, level: float, weight: float) -> bool:
-        self.total = max(0.0, self.total + min(deviations, CLIP) - ALLOWED)
-        if self.total == 0.0:
+    def update(self, deviations: float, level: float, weight: float) -> None:
+        # What little has gathered before is more likely noise than the beginning of a step.
+        if self.total <= ALLOWED:
             self.weight = self.weighted = 0.0
-            return False
+        self.total = max(0.0, self.total + min(deviations, CLIP) - ALLOWED)
         self.weight += weight
         self.weighted += weight * level
-        return self.total > ALARM
 
 
 @dataclass(slots=True)
@@ -104,18 +108,20 @@ class _Factor:
     _up: _OneSided = field(default_factory=_OneSided)
     _down: _OneSided = field(default_factory=_OneSided)
 
-    def step(self, deviations: float, level: float, weight: float) -> bool:
+    def step(self, deviations: float, level: float, weight: float, alarm: float = ALARM) -> bool:
         """Take in a difference in standard deviations; return True if the factor has stepped, and follow it.
 
         Args:
             deviations: the difference from what was foreseen.
             level: what the factor would be by this report alone.
             weight: inverse of the variance of `level`.
+            alarm: the sum that shows a step.
         """
-        up, down = self._up.update(deviations, level, weight), self._down.update(-deviations, level, weight)
-        if not (up or down):
+        self._up.update(deviations, level, weight)
+        self._down.update(-deviations, level, weight)
+        since = max(self._up, self._down, key=lambda side: side.total)
+        if since.total <= alarm:
             return False
-        since = self._up if up else self._down
         self.log, self.variance = since.weighted / since.weight, 1 / since.weight
         self.start_anew()
         return True
@@ -217,16 +223,16 @@ class Slowdowns:
             if not 0 < one.ratio < math.inf:
                 raise ValueError(f"ratio of {one.app!r} is {one.ratio!r}; it must be a finite number above 0.")
             self._runs_on[one.app] = one.unit
-            self._networks.setdefault(one.app, _Factor())
+            self._networks.setdefault(one.app, _Factor(variance=NETWORK_SD**2))
             self._noises.setdefault(one.app, _Noise())
             by_unit.setdefault(one.unit, []).append(one)
         for network in self._networks.values():
-            network.variance = min(network.variance + NETWORK_DRIFT * passed_s, FIRST_SD**2)
+            network.variance = min(network.variance + NETWORK_DRIFT * passed_s, NETWORK_SD**2)
         for name, unit in self._units.items():
             unit.factor.variance = min(unit.factor.variance + UNIT_DRIFT * passed_s, FIRST_SD**2)
             if name in by_unit:
                 self._observe_unit(name, by_unit[name])
-                unit.heard_s, unit.forgiven = now_s, False
+                unit.heard_s = now_s
             elif now_s - unit.heard_s > unit.patience_s and unit.factor.log != 0.0:
                 unit.factor, unit.forgiven = _Factor(), True
 
@@ -246,7 +252,8 @@ class Slowdowns:
         before = factor.log
         if factor.step(deviations, mean, weight):
             if unit.forgiven and factor.log > 0:
-                unit.patience_s *= 2
+                unit.patience_s = min(2 * unit.patience_s, MOST_FORGIVEN_S)
+            unit.forgiven = False
             for app in self.on(name):
                 self._networks[app].start_anew()
             self._settle(name)
@@ -257,11 +264,12 @@ class Slowdowns:
             variance = factor.variance + network.variance + noises[app]
             difference = levels[app] - before - network.log
             own_weight = 1 / (noises[app] + factor.variance)
-            if network.step(difference / math.sqrt(variance), levels[app] - factor.log, own_weight):
+            if network.step(difference / math.sqrt(variance), levels[app] - factor.log, own_weight, ALARM + CLIP - ALLOWED):
                 stepped = True
                 continue
-            most = CLIP * math.sqrt(variance)
-            difference = min(max(levels[app] - factor.log - network.log, -most), most)
+            difference = levels[app] - factor.log - network.log
+            if abs(difference) > CLIP * math.sqrt(variance):
+                continue
             for part in (factor, network):
                 gain = part.variance / variance
                 part.log += gain * difference

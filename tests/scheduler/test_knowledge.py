@@ -45,7 +45,7 @@ def test_single_requests_that_were_held_up_do_not_make_it_decide():
     for _ in range(5):
         assert observed(world, EPOCH_S, service_ratio=10.0) == 0
         assert observed(world, 10 * EPOCH_S, service_ratio=1.0) == 0
-    assert observed(world, 2 * EPOCH_S, service_ratio=10.0) == 1
+    assert observed(world, 4 * EPOCH_S, service_ratio=10.0) == 1
 
 
 def test_poisson_arrivals_do_not_make_it_decide():
