@@ -1,8 +1,8 @@
 """See how soon `joint` has its targets met again after a slowdown that nobody tells it of, and what it takes meanwhile.
 
 On each unit of three boards, at rates from 1 to 30 Hz, a periodic application alone, with a target of four times what
-its smallest network takes there. At 60 s requests begin to take 1.5 times as long, at 160 s no longer. In `beside`, one of
-1 Hz has another of 30 Hz (or the most that the unit can do) beside it. All is simulated.
+its smallest network takes there. At 60 s requests begin to take 1.5 times as long, at 160 s no longer. In `beside`, one
+of 1 Hz has another of 30 Hz (or the most that the unit can do) beside it. All is simulated.
 
 Learned: the least number of requests, from the first that the slowdown could make late, after which the share on time
 of all others until 160 s is the slo. The aim is 5 epochs or 5 requests, whichever is later. Energy: of the units from
@@ -125,7 +125,9 @@ def _smallest_ms(board: Board, unit: BoardUnit) -> tuple[str, float]:
     for name in _LADDERS:
         profile = packaged_profile(name)
         if profile is not None and profile.speed_of == board.speed_of:
-            times = [time for rung in profile.rungs for time in rung.times if time.kind == unit.kind and time.cores == 1]
+            times = [
+                time for rung in profile.rungs for time in rung.times if time.kind == unit.kind and time.cores == 1
+            ]
             if times:
                 return name, min(time.mean_ms for time in times) / unit.pace(unit.mhz[-1])
     raise ValueError(f"board {board.name!r}: no packaged profile has times of one core of {unit.name!r}.")
@@ -215,7 +217,9 @@ def _show(found: Sequence[Learning]) -> None:
         )
     table.add_section()
     met = f"{sum(one.met for one in found)} of {len(found)}"
-    energies = [change_of(geometric_mean([getattr(one, key) for one in found])) for key in ("slow_energy", "after_energy")]
+    energies = [
+        change_of(geometric_mean([getattr(one, key) for one in found])) for key in ("slow_energy", "after_energy")
+    ]
     least = f"{min(one.on_time_after for one in found):.3f}"
     table.add_row("all", "", "", "", str(max(one.requests for one in found)), "", met, least, *energies)
     Console(width=None if sys.stdout.isatty() else 160).print(table)

@@ -92,7 +92,10 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     seeds = range(options.first, options.first + options.mixes)
     cases = [
-        (board, seed, noise, options.seconds) for board in options.boards.split(",") for seed in seeds for noise in NOISES
+        (board, seed, noise, options.seconds)
+        for board in options.boards.split(",")
+        for seed in seeds
+        for noise in NOISES
     ]
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
         found = list(pool.map(measure, *zip(*cases, strict=True)))

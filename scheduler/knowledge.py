@@ -232,7 +232,7 @@ class Knowledge:
             units=tuple(limited(unit, inputs.units[unit.name], slowdowns[unit.name]) for unit in present),
         )
         state = (*inputs.units.values(), *slowdowns.values())
-        # A request that takes longer has more time for changes of clock; one that takes a little less is no reason to stop.
+        # A request that takes longer has more time for changes of clock; one that takes less is no reason to stop.
         paced = self._paced([replace(unit, speed=unit.speed / max(1.0, slowdowns[unit.name])) for unit in present])
         views = (
             self._apps[app].view(app_inputs, gear=gear(app), board=board, state=state, paced=paced)

@@ -8,13 +8,13 @@ The model is a linear Gaussian one in the logarithms, and these are its parts:
 
 - *Noise.* The variance of e is estimated for each application from the differences of successive reports, in which both
   factors cancel out. A report on k requests has a k-th of it.
-- *Drift.* Both factors wander. Each report corrects them by a Kalman filter; of the difference each takes the share that
-  its variance has. (Their covariance is left out, which makes the filter a little quicker than the best one.) A
+- *Drift.* Both factors wander. Each report corrects them by a Kalman filter; of the difference each takes the share
+  that its variance has. (Their covariance is left out, which makes the filter a little quicker than the best one.) A
   difference beyond `CLIP` standard deviations corrects nothing: it is a stall, or a step that the next reports show.
 - *Steps.* A two-sided cumulative sum test (Page, Biometrika 1954) of the differences, in standard deviations, finds a
   factor that has stepped. Then the factor is the mean of what was observed since the sum began to rise. A difference
-  counts as `CLIP` at most, so a single report is never enough. The test looks at all applications of a unit together, then at
-  each alone.
+  counts as `CLIP` at most, so a single report is never enough. The test looks at all applications of a unit together,
+  then at each alone.
 - *Whose is it?* A factor may be moved from a unit to all applications there without any change of what is foreseen. It
   is laid where most are as profiled: after a step, U_u moves by the median of -N_a of the applications there and U_u.
 
@@ -34,9 +34,9 @@ CLIP = 3.0
 ALLOWED = 1.0
 """Standard deviations a report that a cumulative sum lets pass: half of the step that it finds soonest."""
 ALARM = 5.0
-"""Cumulative sum that shows a step: above `CLIP` - `ALLOWED`, so two reports at least. At `ALLOWED` of 1 a false alarm
-comes once in some 56,000 reports by Siegmund's approximation, and costs a noisier estimate for a few reports. An application
-by itself needs one report more, so that the unit comes first where only one application tells of it."""
+"""Cumulative sum that shows a step: above 2 · (`CLIP` - `ALLOWED`), so three reports at least. A false alarm comes once
+in some 56,000 reports (Siegmund's approximation), and costs a noisier estimate for a few reports. An application by
+itself needs one report more, so that the unit comes first where only one application tells of it."""
 FIRST_SD = 0.1
 """Standard deviation of a request's noise, and of a unit's factor, before anything is known."""
 NETWORK_SD = 0.05
@@ -264,7 +264,8 @@ class Slowdowns:
             variance = factor.variance + network.variance + noises[app]
             difference = levels[app] - before - network.log
             own_weight = 1 / (noises[app] + factor.variance)
-            if network.step(difference / math.sqrt(variance), levels[app] - factor.log, own_weight, ALARM + CLIP - ALLOWED):
+            alone = ALARM + CLIP - ALLOWED
+            if network.step(difference / math.sqrt(variance), levels[app] - factor.log, own_weight, alone):
                 stepped = True
                 continue
             difference = levels[app] - factor.log - network.log
@@ -297,8 +298,6 @@ def _nearest_median(values: Sequence[float]) -> float:
     low = median_low(values)
     high = -median_low([-value for value in values])
     return min(max(0.0, low), high)
-
-
 
 
 class Believed:
