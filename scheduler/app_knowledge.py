@@ -70,6 +70,7 @@ class AppKnowledge:
         on_time: those of `finished` that were within the target.
         fresh_ms: latencies since the last epoch.
         excused_until_s: time until which lateness has a known cause and teaches nothing, board time.
+        settles_until_s: time until which being quicker than foreseen teaches nothing, board time.
     """
 
     spec: AppSpec
@@ -85,6 +86,7 @@ class AppKnowledge:
     on_time: int = 0
     fresh_ms: list[float] = field(default_factory=list)
     excused_until_s: float = -math.inf
+    settles_until_s: float = -math.inf
 
     # Inputs and points are the same in nearly every epoch. They are kept, each with all that it was made from.
     _inputs: AppInputs | None = None
@@ -148,6 +150,8 @@ class AppKnowledge:
         )
         if failed:
             self.foresight.relapse()
+        elif now_s < self.settles_until_s:
+            self.foresight.forget()
         elif foreseen is not None and app in foreseen.own_ms:
             # A report leaves out latencies beyond `LatencyWindow.SIZE`; as lost ones they err on the safe side.
             lost_ms = [math.inf] * (self.finished - len(self.fresh_ms))

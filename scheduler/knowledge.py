@@ -163,12 +163,10 @@ class Knowledge:
         """Put lateness on these units in the next moment down to what has become known of them."""
         self.excuse([app for app, gear in self._runs_in.items() if gear.unit in units], now_s=now_s)
 
-    def foresee(self, before: Evaluation | None, now: Evaluation | None) -> None:
-        """Compare with what a new plan foresees of an application only requests from here on, if that has changed."""
-        for app, known in self._apps.items():
-            foreseen = [one and (one.own_ms.get(app), one.waits_ms.get(app)) for one in (before, now)]
-            if foreseen[0] != foreseen[1]:
-                known.foresight.forget()
+    def settle(self, *, now_s: float) -> None:
+        """Take no application for quicker than foreseen in the next moment, in which a new plan comes into force."""
+        for known in self._apps.values():
+            known.settles_until_s = now_s + self._grace_s
 
     def judge(self, foreseen: Evaluation | None, *, foreseen_late: Collection[str], now_s: float) -> None:
         """Learn from the requests that finished in this epoch how far the plan in force can be trusted.

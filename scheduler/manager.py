@@ -294,11 +294,10 @@ class Manager:
             return waiting
         self._decided = inputs
         effects = waiting + self._decision_log(inputs, snapshot, plan)
-        outcome_before, self._outcome = self._outcome, appraise(plan, snapshot)
+        self._outcome = appraise(plan, snapshot)
         online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
-        self._knowledge.foresee(outcome_before, self._outcome)
         same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (
             plan.gears,
             plan.clocks,
@@ -313,6 +312,7 @@ class Manager:
             [app for app, gear in plan.gears.items() if old.get(app) != (gear, cpus[app])], now_s=now_s
         )
         self._cpus = cpus
+        self._knowledge.settle(now_s=now_s)
         return effects + self._aim(plan, cpus, why, now_s, self._prepare_mhz(snapshot))
 
     def _prepare_mhz(self, snapshot: Snapshot) -> float | None:
