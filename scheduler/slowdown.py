@@ -117,6 +117,8 @@ class _Factor:
             weight: inverse of the variance of `level`.
             alarm: the sum that shows a step.
         """
+        if -ALLOWED <= deviations <= ALLOWED and self._up.total == self._down.total == 0.0:
+            return False  # as nearly always
         self._up.update(deviations, level, weight)
         self._down.update(-deviations, level, weight)
         since = max(self._up, self._down, key=lambda side: side.total)
@@ -239,18 +241,20 @@ class Slowdowns:
     def _observe_unit(self, name: str, here: Sequence[Observation]) -> None:
         """Take in the reports of the applications of one unit."""
         unit, factor = self._units[name], self._units[name].factor
-        levels = {one.app: min(max(math.log(one.ratio), -MOST), MOST) for one in here}
-        noises = {one.app: self._noises[one.app].of(one.requests) for one in here}
+        reports: list[tuple[float, float, _Factor]] = []
+        weight = weighted = 0.0
         for one in here:
-            self._noises[one.app].update(name, levels[one.app], one.requests)
-        # What each says of the unit's factor, and the inverse of the variance of that.
-        says = {app: levels[app] - self._networks[app].log for app in levels}
-        weights = {app: 1 / (noises[app] + self._networks[app].variance) for app in levels}
-        weight = math.fsum(weights.values())
-        mean = math.fsum(weights[app] * says[app] for app in levels) / weight
-        deviations = (mean - factor.log) / math.sqrt(factor.variance + 1 / weight)
-        before = factor.log
-        if factor.step(deviations, mean, weight):
+            level = min(max(math.log(one.ratio), -MOST), MOST)
+            noise, network = self._noises[one.app], self._networks[one.app]
+            noise_variance = noise.of(one.requests)
+            noise.update(name, level, one.requests)
+            reports.append((level, noise_variance, network))
+            # What it says of the unit's factor, by the inverse of the variance of that.
+            own_weight = 1 / (noise_variance + network.variance)
+            weight += own_weight
+            weighted += own_weight * (level - network.log)
+        mean, before = weighted / weight, factor.log
+        if factor.step((mean - before) / math.sqrt(factor.variance + 1 / weight), mean, weight):
             if unit.forgiven and factor.log > 0:
                 unit.patience_s = min(2 * unit.patience_s, MOST_FORGIVEN_S)
             unit.forgiven = False
@@ -258,26 +262,40 @@ class Slowdowns:
                 self._networks[app].start_anew()
             self._settle(name)
             return
-        stepped = False
-        for app in levels:
-            network = self._networks[app]
-            variance = factor.variance + network.variance + noises[app]
-            difference = levels[app] - before - network.log
-            own_weight = 1 / (noises[app] + factor.variance)
-            alone = ALARM + CLIP - ALLOWED
-            if network.step(difference / math.sqrt(variance), levels[app] - factor.log, own_weight, alone):
-                stepped = True
-                continue
-            difference = levels[app] - factor.log - network.log
-            if abs(difference) > CLIP * math.sqrt(variance):
-                continue
+        stepped = [self._correct(factor, before, *one) for one in reports]
+        if any(stepped):
+            factor.start_anew()
+            self._settle(name)
+
+    @staticmethod
+    def _correct(factor: _Factor, foreseen: float, level: float, noise_variance: float, network: _Factor) -> bool:
+        """Correct the factors of a unit and an application by a report; return True if that of the latter has stepped.
+
+        Args:
+            factor: the unit's factor.
+            foreseen: its logarithm before this epoch's reports.
+            level: the logarithm of the ratio that was reported.
+            noise_variance: the variance of the report's noise.
+            network: the application's factor.
+        """
+        variance = factor.variance + network.variance + noise_variance
+        deviation = math.sqrt(variance)
+        weight = 1 / (noise_variance + factor.variance)
+        alone = ALARM + CLIP - ALLOWED
+        if network.step((level - foreseen - network.log) / deviation, level - factor.log, weight, alone):
+            return True
+        difference = level - factor.log - network.log
+        if abs(difference) <= CLIP * deviation:
             for part in (factor, network):
                 gain = part.variance / variance
                 part.log += gain * difference
                 part.variance *= 1 - gain
-        if stepped:
-            factor.start_anew()
-            self._settle(name)
+        return False
+
+    @property
+    def runs_on(self) -> Mapping[str, str]:
+        """By application, the unit on which it ran last."""
+        return self._runs_on
 
     def on(self, unit: str) -> list[str]:
         """Return the applications that ran on a unit last."""
@@ -328,18 +346,19 @@ class Believed:
         Returns:
             Names of those units.
         """
+        stray = {unit for app, unit in estimates.runs_on.items() if self._strays(app, unit, estimates)}
+        used = set(estimates.runs_on.values())
         moved = {}
         for unit, factor in self.units.items():
-            here = estimates.on(unit)
-            if any(self._strays(app, factor, estimates) for app in here):
-                self.networks |= {app: estimates.network(app) for app in here}
+            if unit in stray:
+                self.networks |= {app: estimates.network(app) for app in estimates.on(unit)}
                 moved[unit] = estimates.unit(unit)
-            elif not here and abs(estimates.unit(unit) / factor - 1) > RATIO_CHANGE:
+            elif unit not in used and abs(estimates.unit(unit) / factor - 1) > RATIO_CHANGE:
                 moved[unit] = estimates.unit(unit)
         if moved:
             self.units = {**self.units, **moved}
         return list(moved)
 
-    def _strays(self, app: str, unit_factor: float, estimates: Slowdowns) -> bool:
-        ratio = estimates.ratio(app) / (unit_factor * self.network(app))
+    def _strays(self, app: str, unit: str, estimates: Slowdowns) -> bool:
+        ratio = estimates.ratio(app) / (self.units[unit] * self.network(app))
         return abs(ratio - 1) > RATIO_CHANGE and abs(math.log(ratio)) > CERTAIN * estimates.deviation(app)
