@@ -114,11 +114,6 @@ CONSTANTS = (
     Constant("RateEstimator: deviations", RateEstimator.differs_from.__kwdefaults__, "deviations", (3.0, 6.0)),
     Constant("CERTAIN", slowdown, "CERTAIN", (2.0, 4.0)),
     Constant("ALARM", slowdown, "ALARM", (3.9, 7.0)),
-    Constant("ALLOWED", slowdown, "ALLOWED", (0.5, 1.5)),
-    Constant("UNIT_DRIFT", slowdown, "UNIT_DRIFT", (0.005**2, 0.02**2)),
-    Constant("NETWORK_DRIFT", slowdown, "NETWORK_DRIFT", (0.001**2, 0.01**2)),
-    Constant("NOISE_MEMORY", slowdown, "NOISE_MEMORY", (25, 100)),
-    Constant("FORGIVEN_S", slowdown, "FORGIVEN_S", (10.0, 40.0)),
 )
 
 
