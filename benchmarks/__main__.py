@@ -16,6 +16,8 @@ NAMES = (
     "bench_control",
     "bench_managing",
     "bench_simulator",
+    "bench_stability",
+    "bench_learning",
     "bench_tables",
     "bench_executor",
     "bench_sensors",

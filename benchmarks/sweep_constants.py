@@ -27,8 +27,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from scheduler import app_knowledge, manager, points
-from scheduler.estimators import RateEstimator, SlowdownEstimator
+from scheduler import app_knowledge, manager, points, slowdown
+from scheduler.estimators import RateEstimator
 from scheduler.feedback import Caution, Foresight
 from scheduler.policies import sharing, solving
 from workloads.bench.comparison import Runs, both_meeting, compare, missed_apps
@@ -91,9 +91,10 @@ CONSTANTS = (
     Constant("MISSES_PLANNED", points, "MISSES_PLANNED", (0.25, 0.75, 0.9)),
     Constant("MARGIN", app_knowledge, "MARGIN", (0.0, 0.025, 0.1)),
     Constant("RATE_CHANGE", app_knowledge, "RATE_CHANGE", (0.1, 0.4)),
-    Constant("RATIO_CHANGE", app_knowledge, "RATIO_CHANGE", (0.05, 0.2)),
+    Constant("RATIO_CHANGE", slowdown, "RATIO_CHANGE", (0.025, 0.1)),
     Constant("GRACE_S", manager, "GRACE_S", (0.5, 2.0)),
     Constant("HYSTERESIS", solving.Joint.__init__.__kwdefaults__, "hysteresis", (0.0, 0.05, 0.1)),
+    Constant("HORIZON_S", solving, "HORIZON_S", (3.0, 30.0, 100.0)),
     Constant("_LESS_WAITING", solving, "_LESS_WAITING", ((), (0.4,), (0.6, 0.3, 0.1))),
     Constant("RARE", sharing, "RARE", (0.0125, 0.05)),
     Constant("Caution.CERTAIN", Caution, "CERTAIN", (math.log(30), math.log(300))),
@@ -111,10 +112,8 @@ CONSTANTS = (
     Constant("RateEstimator._CERTAIN", RateEstimator, "_CERTAIN", (4.0, 7.0)),
     Constant("RateEstimator: time_constant_s", RateEstimator.__init__.__kwdefaults__, "time_constant_s", (2.5, 10.0)),
     Constant("RateEstimator: deviations", RateEstimator.differs_from.__kwdefaults__, "deviations", (3.0, 6.0)),
-    Constant("SlowdownEstimator.MAX_MOVE", SlowdownEstimator, "MAX_MOVE", (0.05, 0.2)),
-    Constant("SlowdownEstimator._NOISE", SlowdownEstimator, "_NOISE", (0.025**2, 0.1**2)),
-    Constant("SlowdownEstimator._DRIFT", SlowdownEstimator, "_DRIFT", (0.005**2, 0.02**2)),
-    Constant("SlowdownEstimator._MEMORY", SlowdownEstimator, "_MEMORY", (0.15, 0.6)),
+    Constant("CERTAIN", slowdown, "CERTAIN", (2.0, 4.0)),
+    Constant("ALARM", slowdown, "ALARM", (3.9, 7.0)),
 )
 
 

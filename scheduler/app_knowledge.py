@@ -1,7 +1,7 @@
-"""The manager's knowledge of one application: its rate, service ratio and latencies, and how far plans are trusted.
+"""The manager's knowledge of one application: its rate and latencies, and how far plans are trusted.
 
 - Figures that a decision rests on move only once the measured ones have moved for certain.
-- It does not know targets, limits or the board's present state: they are handed in.
+- It does not know targets, limits, slowdowns or the board's present state: they are handed in.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from dataclasses import dataclass, field, replace
 
 from scheduler.board import Board
-from scheduler.estimators import LatencyWindow, RateEstimator, SlowdownEstimator
+from scheduler.estimators import LatencyWindow, RateEstimator
 from scheduler.feedback import Caution, Foresight
-from scheduler.inputs import AppInputs, UnitInputs
+from scheduler.inputs import AppInputs
 from scheduler.messages import AppTelemetry, TargetChanged
 from scheduler.points import ArrivalModel, operating_points, planned_share
 from scheduler.problem import OperatingPoint
@@ -22,13 +22,6 @@ from scheduler.views import AppView, Gear
 
 RATE_CHANGE = 0.2
 """Share by which the observed rate must differ from the one last decided on, beyond chance, to count as another."""
-
-RATIO_CHANGE = 0.1
-"""Share by which the service ratio must differ from the one last decided on to count as another, twice in a row.
-
-One request's service scatters by several per cent, and at a few requests a second the estimate follows some of it. A
-single request that something held up moves it by `SlowdownEstimator.MAX_MOVE`, and the next one brings it back.
-"""
 
 MARGIN = 0.05
 """Share of a point's latency that is added for what the runtime itself takes: waking up, handing over."""
@@ -68,9 +61,6 @@ class AppKnowledge:
         possible: the gears that were profiled for this board.
         rate_hz: arrivals a second, as last decided on.
         rate: arrivals a second, as observed.
-        service_ratio: observed over profiled service time, as last decided on.
-        ratio_strays: True if `slowdown` was far from `service_ratio` at the last report.
-        slowdown: observed over profiled service time, as observed.
         latencies: the latest latencies.
         caution: the margin learned from lateness.
         foresight: the ratios learned from requests that were quicker than foreseen.
@@ -80,15 +70,13 @@ class AppKnowledge:
         on_time: those of `finished` that were within the target.
         fresh_ms: latencies since the last epoch.
         excused_until_s: time until which lateness has a known cause and teaches nothing, board time.
+        settles_until_s: time until which being quicker than foreseen teaches nothing, board time.
     """
 
     spec: AppSpec
     possible: frozenset[Gear]
     rate_hz: float
     rate: RateEstimator
-    service_ratio: float = 1.0
-    ratio_strays: bool = False
-    slowdown: SlowdownEstimator = field(default_factory=SlowdownEstimator)
     latencies: LatencyWindow = field(default_factory=LatencyWindow)
     caution: Caution = field(default_factory=Caution)
     foresight: Foresight = field(default_factory=Foresight)
@@ -98,6 +86,7 @@ class AppKnowledge:
     on_time: int = 0
     fresh_ms: list[float] = field(default_factory=list)
     excused_until_s: float = -math.inf
+    settles_until_s: float = -math.inf
 
     # Inputs and points are the same in nearly every epoch. They are kept, each with all that it was made from.
     _inputs: AppInputs | None = None
@@ -132,12 +121,6 @@ class AppKnowledge:
             moved = abs(estimate_hz - self.rate_hz) > RATE_CHANGE * self.rate_hz
             if moved and self.rate.differs_from(self.rate_hz):
                 self.rate_hz = estimate_hz
-        if report.service_ratio is not None:
-            self.slowdown.update(report.service_ratio)
-            strays = abs(self.slowdown.ratio - self.service_ratio) > RATIO_CHANGE * self.service_ratio
-            if strays and self.ratio_strays:
-                self.service_ratio = self.slowdown.ratio
-            self.ratio_strays = strays
         self.latencies.update(report.latencies_ms)
         self.fresh_ms.extend(report.latencies_ms)
         self.queue_len = report.queue_len
@@ -167,6 +150,8 @@ class AppKnowledge:
         )
         if failed:
             self.foresight.relapse()
+        elif now_s < self.settles_until_s:
+            self.foresight.forget()
         elif foreseen is not None and app in foreseen.own_ms:
             # A report leaves out latencies beyond `LatencyWindow.SIZE`; as lost ones they err on the safe side.
             lost_ms = [math.inf] * (self.finished - len(self.fresh_ms))
@@ -184,17 +169,18 @@ class AppKnowledge:
 
     # ------------------------------------------------------------ views
 
-    def inputs(self, targets: TargetChanged) -> AppInputs:
+    def inputs(self, targets: TargetChanged, service_ratio: float) -> AppInputs:
         """Return what a decision made now would rest on.
 
         Args:
             targets: the targets in force.
+            service_ratio: observed over profiled service time on a unit that is as profiled.
         """
         foresight = self.foresight
         key = (
             targets,
             self.rate_hz,
-            self.service_ratio,
+            service_ratio,
             self.caution.margin,
             foresight.own_ratio,
             foresight.wait_ratio,
@@ -208,7 +194,7 @@ class AppKnowledge:
                 weight=targets.weight,
                 slo=targets.slo,
                 rate_hz=1000 / targets.target_ms if closed else self.rate_hz,
-                service_ratio=self.service_ratio,
+                service_ratio=service_ratio,
                 margin=MARGIN + self.caution.margin,
                 own_ratio=foresight.own_ratio,
                 wait_ratio=foresight.wait_ratio,
@@ -222,7 +208,7 @@ class AppKnowledge:
         *,
         gear: Gear | None,
         board: Board,
-        limits: tuple[UnitInputs, ...],
+        state: tuple[object, ...],
         paced: frozenset[str],
     ) -> AppView:
         """Return the application as a policy is to see it.
@@ -230,8 +216,8 @@ class AppKnowledge:
         Args:
             inputs: what the decision rests on.
             gear: the gear that it has acknowledged; None before the first.
-            board: the board under the limits in force.
-            limits: those limits, in the order of the board's units.
+            board: the board under the limits and slowdowns in force.
+            state: those limits and slowdowns, in the order of the board's units.
             paced: the units that may get a clock for each request.
 
         Returns:
@@ -256,14 +242,15 @@ class AppKnowledge:
             service_ratio=inputs.service_ratio,
             own_ratio=inputs.own_ratio,
             wait_ratio=inputs.wait_ratio,
-            points=self._points_at(inputs, board, limits, paced),
+            points=self._points_at(inputs, board, state, paced),
             arrivals=self.spec.arrivals.kind,
+            margin=inputs.margin - MARGIN,
         )
 
     def _points_at(
-        self, inputs: AppInputs, board: Board, limits: tuple[UnitInputs, ...], paced: frozenset[str]
+        self, inputs: AppInputs, board: Board, state: tuple[object, ...], paced: frozenset[str]
     ) -> tuple[OperatingPoint, ...]:
-        key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, limits, paced)
+        key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, state, paced)
         if self._points_key != key:
             self._points = self._priced(inputs, board, paced)
             self._points_key = key

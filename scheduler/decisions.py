@@ -86,6 +86,7 @@ class Decision:
             "apps": {app: asdict(one) for app, one in self.inputs.apps.items()},
             "units": units,
             "power_cap_w": self.inputs.power_cap_w,
+            "slowdowns": {unit: ratio for unit, ratio in self.inputs.slowdowns.items() if ratio != 1.0},
             "gears": {app: gear and gear.plain() for app, gear in self.gears.items()},
             "paces": self.paces,
         }

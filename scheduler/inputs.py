@@ -28,7 +28,7 @@ class AppInputs:
         weight: importance.
         slo: share of requests that must be within the target.
         rate_hz: arrivals a second.
-        service_ratio: observed over profiled service time.
+        service_ratio: observed over profiled service time on a unit that is as profiled.
         margin: share added to the latency of each operating point.
         own_ratio: observed over foreseen latency of requests that wait for no other application, at most 1.
         wait_ratio: observed over foreseen waiting for other applications, at most 1.
@@ -74,11 +74,13 @@ class Inputs:
         apps: the inputs of each application present, by name.
         units: the limits of each unit, by name, in the order of the board.
         power_cap_w: cap of the units' power; None for none.
+        slowdowns: by unit, how many times as long requests take there as profiled; 1 for one that is left out.
     """
 
     apps: Mapping[str, AppInputs]
     units: Mapping[str, UnitInputs]
     power_cap_w: float | None
+    slowdowns: Mapping[str, float] = field(default_factory=dict)
 
 
 def changes(old: Inputs | None, new: Inputs, runs_on: Mapping[str, str] | None = None) -> list[str]:
@@ -102,6 +104,9 @@ def changes(old: Inputs | None, new: Inputs, runs_on: Mapping[str, str] | None =
         texts += _app_changes(app, old.apps.get(app, app_inputs), app_inputs, (runs_on or {}).get(app))
     for unit, unit_inputs in new.units.items():
         texts += unit_changes(unit, old.units[unit], unit_inputs)
+        moved = new.slowdowns.get(unit, 1.0) / old.slowdowns.get(unit, 1.0) - 1
+        if moved:
+            texts.append(f"{unit} {_moved(moved)}")
     if old.power_cap_w != new.power_cap_w:
         capped = new.power_cap_w is not None
         texts.append(f"power is capped at {new.power_cap_w:g} W" if capped else "power is no longer capped")
@@ -123,9 +128,8 @@ def _app_changes(name: str, old: AppInputs, new: AppInputs, unit: str | None) ->
         texts.append(f"{name} gets {new.rate_hz:.4g} requests a second, no longer {old.rate_hz:.4g}")
     if new.service_ratio != old.service_ratio:
         # Before and after are told apart in the time that an inference takes: from 1.0 to 1.11 it is 11 % slower.
-        moved = new.service_ratio / old.service_ratio - 1
         where = f" on {unit}" if unit else ""
-        texts.append(f"{name} {'slowed down' if moved > 0 else 'sped up'} by {100 * abs(moved):.0f} %{where}")
+        texts.append(f"{name} {_moved(new.service_ratio / old.service_ratio - 1)}{where}")
     if new.margin != old.margin:
         cause = "was late more often than planned" if new.margin > old.margin else "has been on time for long"
         was, now = _percent(old.margin), _percent(new.margin)
@@ -173,6 +177,10 @@ def unit_changes(name: str, old: UnitInputs, new: UnitInputs) -> list[str]:
     return texts
 
 
+def _moved(share: float) -> str:
+    return f"{'slowed down' if share > 0 else 'sped up'} by {100 * abs(share):.0f} %"
+
+
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
@@ -181,7 +189,7 @@ def _cpus(numbers: Sequence[int]) -> str:
     return f"CPU{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
-def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
+def limited(unit: BoardUnit, limits: UnitInputs, slowdown: float = 1.0) -> BoardUnit:
     """Return the unit as it is under its limits: a smaller, slower unit of the same kind.
 
     CPUs 0 to 3 at (1000, 1400, 1800) MHz, under a limit of 1,450 MHz with CPUs 1 and 3 online and others taking a
@@ -191,10 +199,11 @@ def limited(unit: BoardUnit, limits: UnitInputs) -> BoardUnit:
     Args:
         unit: the unit without limits.
         limits: its limits; one that is not away altogether.
+        slowdown: how many times as long requests take there as profiled.
     """
     left = unit.with_clocks(0, len(unit.allowed(limits.max_mhz)))
     return replace(
         left,
         cpus=tuple(cpu for cpu in unit.cpus if cpu in limits.cpus_online),
-        speed=left.speed * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)),
+        speed=left.speed * (1 - min(limits.other_load, MAX_OTHER_LOAD_IN_PLANS)) / slowdown,
     )

@@ -9,7 +9,7 @@ It does not know plans, gears in force (they are handed in) or how anything is c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from scheduler.app_knowledge import AppKnowledge, AppSpec
@@ -19,6 +19,7 @@ from scheduler.limits import UnitLimits
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.objectives import ObjectiveName
 from scheduler.points import PointsError
+from scheduler.slowdown import Believed, Observation, Slowdowns
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Snapshot, UnitView
 
@@ -56,6 +57,9 @@ class Knowledge:
         self._specs = {spec.app: spec for spec in apps}
         self._apps: dict[str, AppKnowledge] = {}
         self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
+        self._slowdowns = Slowdowns(unit.name for unit in board.units)
+        self._believed = Believed(unit.name for unit in board.units)
+        self._runs_in: dict[str, Gear] = {}
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
         self._power_w: float | None = None
@@ -99,14 +103,19 @@ class Knowledge:
         """Forget an application that ends; it does not come back."""
         self._specs.pop(app, None)
         self._apps.pop(app, None)
+        self._runs_in.pop(app, None)
+        self._slowdowns.leave(app)
+        self._believed.leave(app)
 
-    def retarget(self, targets: TargetChanged) -> None:
+    def retarget(self, targets: TargetChanged, *, now_s: float) -> None:
         """Take in the targets of an application from here on."""
         self._targets[targets.app] = targets
+        self.excuse([targets.app], now_s=now_s)
 
-    def limit(self, change: UnitLimited) -> None:
+    def limit(self, change: UnitLimited, *, now_s: float) -> None:
         """Take in the limits that the mix asks of a unit from here on."""
         self._limits[change.unit] = self._limits[change.unit].ask(change)
+        self._excuse_on([change.unit], now_s=now_s)
 
     # ------------------------------------------------------------ telemetry
 
@@ -119,21 +128,45 @@ class Knowledge:
         for report in telemetry.apps:
             if report.app in self._apps:
                 self._apps[report.app].observe(report, now_s)
+        self._slowdowns.observe(list(self._observations(telemetry)), now_s)
+        self._excuse_on(self._believed.follow(self._slowdowns), now_s=now_s)
         changed = []
         for unit in telemetry.units:
             self._seen[unit.name] = unit
             before = self._limits[unit.name]
             self._limits[unit.name] = after = before.see(unit)
-            changed += unit_changes(unit.name, before.in_force, after.in_force)
+            texts = unit_changes(unit.name, before.in_force, after.in_force)
+            if texts:
+                changed += texts
+                self._excuse_on([unit.name], now_s=now_s)
         self._host = telemetry.host or self._host
         if telemetry.units:  # else the board has not reported since
             self._power_w, self._rails_w = telemetry.power_w, telemetry.rails_w
         return changed
 
+    def _observations(self, telemetry: Telemetry) -> Iterator[Observation]:
+        """Yield what reports say of service times; not where requests may have run in two gears."""
+        for report in telemetry.apps:
+            if report.app not in self._apps or report.gear is None:
+                continue
+            before, self._runs_in[report.app] = self._runs_in.get(report.app), report.gear
+            if before == report.gear and report.service_ratio is not None:
+                yield Observation(report.app, report.gear.unit, report.service_ratio, max(1, len(report.latencies_ms)))
+
     def excuse(self, apps: Iterable[str], *, now_s: float) -> None:
         """Put lateness of these applications in the next moment down to a known cause, not to the plan."""
         for app in apps:
-            self._apps[app].excuse(now_s + self._grace_s)
+            if app in self._apps:
+                self._apps[app].excuse(now_s + self._grace_s)
+
+    def _excuse_on(self, units: Collection[str], *, now_s: float) -> None:
+        """Put lateness on these units in the next moment down to what has become known of them."""
+        self.excuse([app for app, gear in self._runs_in.items() if gear.unit in units], now_s=now_s)
+
+    def settle(self, *, now_s: float) -> None:
+        """Take no application for quicker than foreseen in the next moment, in which a new plan comes into force."""
+        for known in self._apps.values():
+            known.settles_until_s = now_s + self._grace_s
 
     def judge(self, foreseen: Evaluation | None, *, foreseen_late: Collection[str], now_s: float) -> None:
         """Learn from the requests that finished in this epoch how far the plan in force can be trusted.
@@ -155,11 +188,12 @@ class Knowledge:
 
     def inputs(self) -> Inputs:
         """Return what a decision made now would rest on."""
-        apps = {app: known.inputs(self._targets[app]) for app, known in self._apps.items()}
+        apps = {app: known.inputs(self._targets[app], self._believed.network(app)) for app, known in self._apps.items()}
         return Inputs(
             apps=apps,
             units={name: limits.in_force for name, limits in self._limits.items()},
             power_cap_w=self.power_cap_w,
+            slowdowns=self._believed.units,
         )
 
     def snapshot(
@@ -190,11 +224,16 @@ class Knowledge:
         present = [unit for unit in self._board.units if inputs.units[unit.name].cpus_online]
         if not present:
             raise PointsError(f"board {self._board.name!r}: every unit is away, so nothing can run until one is back.")
-        board = replace(self._board, units=tuple(limited(unit, inputs.units[unit.name]) for unit in present))
-        limits = tuple(inputs.units.values())
-        paced = self._paced(present)
+        slowdowns = {unit.name: inputs.slowdowns.get(unit.name, 1.0) for unit in self._board.units}
+        board = replace(
+            self._board,
+            units=tuple(limited(unit, inputs.units[unit.name], slowdowns[unit.name]) for unit in present),
+        )
+        state = (*inputs.units.values(), *slowdowns.values())
+        # A request that takes longer has more time for changes of clock; one that takes less is no reason to stop.
+        paced = self._paced([replace(unit, speed=unit.speed / max(1.0, slowdowns[unit.name])) for unit in present])
         views = (
-            self._apps[app].view(app_inputs, gear=gear(app), board=board, limits=limits, paced=paced)
+            self._apps[app].view(app_inputs, gear=gear(app), board=board, state=state, paced=paced)
             for app, app_inputs in inputs.apps.items()
         )
         return Snapshot(
@@ -202,7 +241,12 @@ class Knowledge:
             now_s=now_s,
             apps=tuple(view for view in views if view.points),
             units=tuple(
-                self._unit_view(unit, inputs.units[unit.name].cpus_online, paced=unit.name in paced)
+                self._unit_view(
+                    unit,
+                    inputs.units[unit.name].cpus_online,
+                    slowdown=slowdowns[unit.name],
+                    paced=unit.name in paced,
+                )
                 for unit in board.units
             ),
             power_w=self._power_w,
@@ -250,7 +294,7 @@ class Knowledge:
                     "on_time": known.share_on_time,
                     "p95_ms": known.latencies.p95_ms,
                     "rate_hz": known.rate.rate_hz,
-                    "service_ratio": known.slowdown.ratio,
+                    "service_ratio": self._slowdowns.ratio(app),
                 }
                 for app, known in self._apps.items()
             },
@@ -273,7 +317,7 @@ class Knowledge:
 
         return frozenset(unit.name for unit in units if unit.can_pace(shortest_on(unit)))
 
-    def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...], *, paced: bool) -> UnitView:
+    def _unit_view(self, unit: BoardUnit, cpus_online: tuple[int, ...], *, slowdown: float, paced: bool) -> UnitView:
         """Return a unit, given as it is under its limits, as a policy is to see it."""
         seen = self._seen.get(unit.name)
         return UnitView(
@@ -290,4 +334,5 @@ class Knowledge:
             idle_share=unit.idle_share,
             off_w=unit.off_w,
             paced=paced,
+            slowdown=slowdown,
         )

@@ -221,7 +221,7 @@ class Manager:
         """Take in what changed; return False for an event that changes nothing."""
         match event.change:
             case TargetChanged():
-                self._knowledge.retarget(event.change)
+                self._knowledge.retarget(event.change, now_s=now_s)
             case AppJoined(app=app):
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
                     return False
@@ -232,7 +232,7 @@ class Manager:
                 self._transition.leave(app)
                 self._workers.left(app)
             case UnitLimited():
-                self._knowledge.limit(event.change)
+                self._knowledge.limit(event.change, now_s=now_s)
             case PowerCapped():
                 self._knowledge.power_cap_w = event.change.power_cap_w
             case AmbientChanged():
@@ -306,7 +306,13 @@ class Manager:
         )
         if same and self._cpus == cpus:
             return effects
+        old = {app: (gear, self._cpus.get(app)) for app, gear in before.gears.items()} if before else {}
+        # Only whom the plan moves: who is late because others move is late without a known cause.
+        self._knowledge.excuse(
+            [app for app, gear in plan.gears.items() if old.get(app) != (gear, cpus[app])], now_s=now_s
+        )
         self._cpus = cpus
+        self._knowledge.settle(now_s=now_s)
         return effects + self._aim(plan, cpus, why, now_s, self._prepare_mhz(snapshot))
 
     def _prepare_mhz(self, snapshot: Snapshot) -> float | None:
@@ -336,7 +342,6 @@ class Manager:
     ) -> list[Effect]:
         self._plan_number += 1
         self._transition.aim(plan, cpus, self._plan_number, "; ".join(why), prepare_mhz)
-        self._knowledge.excuse(self._knowledge.present, now_s=now_s)
         fields = {
             "plan": self._plan_number,
             "why": why,

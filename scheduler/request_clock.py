@@ -42,7 +42,7 @@ class Pace:
         share: share of the requests that are to end in time at the clock that they get.
         period_ms: time from arrival in which a request is to end, so that the next one need not wait; None for no such
             time.
-        slowdown: observed over profiled service time.
+        slowdown: how many times as long as profiled its requests are taken to last, with what lateness has taught.
     """
 
     rest_mhz: float

@@ -62,14 +62,16 @@ class AppView:
         on_time: share of those `n` that were within the target; None where `n` is 0.
         p95_ms: 95th percentile of the latest latencies; None where there are none.
         mean_ms: mean of the latest 20 latencies; None where there are none.
-        service_ratio: observed over profiled service time, 1.0 where unknown. At 1.2 an inference takes 20 % longer
-            than profiled; `points` have that in them already.
+        service_ratio: observed over profiled service time of its networks, 1.0 where unknown. At 1.2 an inference takes
+            20 % longer than profiled, on a unit with `UnitView.slowdown` of 1; `points` have both in them already.
         own_ratio: observed over foreseen latency, for requests that wait for no other application; 1.0 unless plans
             foresaw too much. At 0.8, a point's `latency_ms` of 50 has turned out to be 40.
         wait_ratio: observed over foreseen waiting for other applications on a shared unit; 1.0 unless plans foresaw
             too much. At 0.5, half of what a plan allows for others has been waited.
         points: its operating points at this rate, those of the smallest sub-network first.
         arrivals: how its requests come: `periodic`, `poisson` or `saturate`.
+        margin: share by which latencies are taken to be longer since requests were late, 0 unless they were; `points`
+            have it in them already.
     """
 
     app: str
@@ -89,6 +91,7 @@ class AppView:
     wait_ratio: float
     points: tuple[OperatingPoint, ...]
     arrivals: ArrivalKind = "poisson"
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +117,8 @@ class UnitView:
         off_w: power while it is switched off; None where it is not switched off, or where that is unknown.
         capacity: work that one of its cores does in a second at its top clock, without limits, relative to the cores
             of other units. A unit of 0.5 has cores half as fast as a unit of 1.0.
+        slowdown: how many times as long as profiled requests have turned out to take there, whatever they are; 1.0
+            where unknown. `AppView.points` have that in them already.
     """
 
     name: str
@@ -129,6 +134,7 @@ class UnitView:
     idle_share: float = 1.0
     off_w: float | None = None
     paced: bool = False
+    slowdown: float = 1.0
 
     @property
     def least_edp_mhz(self) -> float:

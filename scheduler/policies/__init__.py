@@ -11,10 +11,11 @@ from scheduler.policies.names import HINDSIGHT, NETWORKS, make_policy, under_gov
 from scheduler.policies.placing import place
 from scheduler.policies.protocol import Policy, PolicyError, gear_of
 from scheduler.policies.scripted import Scripted
-from scheduler.policies.solving import HYSTERESIS, Joint, TwoStage, problem_of, unit_of
+from scheduler.policies.solving import HORIZON_S, HYSTERESIS, Joint, TwoStage, problem_of, unit_of
 
 __all__ = [
     "HINDSIGHT",
+    "HORIZON_S",
     "HYSTERESIS",
     "NETWORKS",
     "Alert",

@@ -47,7 +47,7 @@ def paces_of(points: Mapping[str, OperatingPoint], mhz: Mapping[str, float], sna
                 most_mhz=None if snapshot.power_cap_w is None else planned_mhz,
                 share=planned_share(view.slo),
                 period_ms=_period_ms(view),
-                slowdown=view.service_ratio,
+                slowdown=view.service_ratio * unit.slowdown * (1 + view.margin),
             )
     return paces
 

@@ -24,6 +24,7 @@ LEARNING = (
     "scheduler/feedback.py",
     "scheduler/policies/sharing.py",
     "scheduler/policies/solving.py",
+    "scheduler/slowdown.py",
 )
 """The files whose constants shape what `joint` learns and chooses."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -51,6 +51,7 @@ class _DecisionEntry:
     gears: dict[str, LoggedGear | None]
     paces: bool
     optimal: bool | None
+    slowdowns: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,7 +213,7 @@ def _decision(path: Path, grounds: Grounds, entry: _DecisionEntry) -> Decision:
         )
     return Decision(
         now_s=entry.now_s,
-        inputs=Inputs(apps=entry.apps, units=units, power_cap_w=entry.power_cap_w),
+        inputs=Inputs(apps=entry.apps, units=units, power_cap_w=entry.power_cap_w, slowdowns=entry.slowdowns),
         gears=entry.gears,
         paces=entry.paces,
     )

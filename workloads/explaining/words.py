@@ -9,7 +9,7 @@ from scheduler.explaining import AppSide, Choice, Constraint, Cost, Explanation
 from scheduler.inputs import UnitInputs
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.points import planned_share
-from scheduler.policies import HYSTERESIS, gear_of
+from scheduler.policies import HORIZON_S, HYSTERESIS, gear_of
 from scheduler.views import Gear
 from workloads.explaining.reading import WEIGHING, Moment
 
@@ -67,7 +67,8 @@ def _plan(moment: Moment, explained: Explanation) -> list[str]:
     if explained.kept:
         said.append(
             f"Gears were kept: the best others ({_differences(chosen, best)}) would have {_against(explained, best)}, "
-            f"and gears change only for {100 * HYSTERESIS:g} % of power, or for what counts more."
+            f"and gears change only for {100 * HYSTERESIS:g} % of power and for more than the change takes within "
+            f"{HORIZON_S:g} s, or for what counts more."
         )
     elif chosen.proven:
         said.append("That nothing better exists is proven.")
