@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -26,7 +26,7 @@ DropRule: TypeAlias = Literal["late", "oldest", "newest"]
 DROP_RULES: tuple[DropRule, ...] = get_args(DropRule)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Request:
     """One request of an application.
 
@@ -42,12 +42,22 @@ class Request:
     index: int
     arrival_s: float
     target_ms: float
-    payload: object = None
-    future: Future[Any] | None = None
-    deadline_s: float = field(init=False)
+    deadline_s: float
+    payload: object
+    future: Future[Any] | None
 
-    def __post_init__(self) -> None:
-        self.deadline_s = self.arrival_s + self.target_ms / 1000
+    # Written out, since one is made for each request and a `__post_init__` is a call more.
+    def __init__(
+        self,
+        index: int,
+        arrival_s: float,
+        target_ms: float,
+        payload: object = None,
+        future: Future[Any] | None = None,
+    ) -> None:
+        self.index, self.arrival_s, self.target_ms = index, arrival_s, target_ms
+        self.deadline_s = arrival_s + target_ms / 1000
+        self.payload, self.future = payload, future
 
     @property
     def is_clients(self) -> bool:
@@ -90,7 +100,8 @@ class RequestQueue:
             raise ValueError(f"the queue's bound must be at least 1, not {bound!r}")
         self._bound = bound
         self._rule = rule
-        self._by_size = rule == "late" and not renews
+        self._is_late = rule == "late"
+        self._by_size = self._is_late and not renews
         self._waiting: deque[Request] = deque()
 
     def __len__(self) -> int:
@@ -101,7 +112,7 @@ class RequestQueue:
 
     def offer(self, request: Request, at_s: float) -> list[Drop]:
         """Let a request in at that time, and return what is dropped for it: nothing, others, or the request itself."""
-        drops = []
+        drops: list[Drop] = []
         if len(self._waiting) >= self._bound:
             drops = self.expire(at_s)
             if len(self._waiting) >= self._bound:
@@ -114,7 +125,7 @@ class RequestQueue:
     def expire(self, now_s: float) -> list[Drop]:
         """Drop the requests at the head whose deadline has passed, if the rule is `late`."""
         drops = []
-        while self.expires_s <= now_s:
+        while self._is_late and self._waiting and self._waiting[0].deadline_s <= now_s:
             drops.append(Drop(self._waiting.popleft(), now_s))
         return drops
 
@@ -132,7 +143,7 @@ class RequestQueue:
     @property
     def expires_s(self) -> float:
         """The board time from which `expire` drops the head; infinite where it never does."""
-        return self._waiting[0].deadline_s if self._waiting and self._rule == "late" else math.inf
+        return self._waiting[0].deadline_s if self._is_late and self._waiting else math.inf
 
     @property
     def head(self) -> Request | None:
@@ -189,7 +200,7 @@ class Intake:
 
     def admit(self, now_s: float) -> list[Drop]:
         """Let in what was scheduled until now, and return what is dropped: at an arrival, or now at the head."""
-        drops = []
+        drops: list[Drop] = []
         while self.next_s <= now_s:
             drops += self._offer(self.scheduled(self._scheduled))
             self._scheduled += 1
