@@ -125,7 +125,7 @@ class RequestQueue:
     def expire(self, now_s: float) -> list[Drop]:
         """Drop the requests at the head whose deadline has passed, if the rule is `late`."""
         drops = []
-        while self._is_late and self._waiting and self._waiting[0].deadline_s <= now_s:
+        while self.expires_s <= now_s:
             drops.append(Drop(self._waiting.popleft(), now_s))
         return drops
 
@@ -196,16 +196,22 @@ class Intake:
 
     def target_ms(self, at_s: float) -> float:
         """Return the latency target in force at that time."""
+        if len(self._targets_ms) == 1:
+            return self._targets_ms[0]
         return self._targets_ms[max(0, bisect_right(self._from_s, at_s) - 1)]
 
     def admit(self, now_s: float) -> list[Drop]:
         """Let in what was scheduled until now, and return what is dropped: at an arrival, or now at the head."""
         drops: list[Drop] = []
         while self.next_s <= now_s:
-            drops += self._offer(self.scheduled(self._scheduled))
+            request = Request(self._scheduled, self.next_s, self.target_ms(self.next_s))
+            if dropped := self._offer(request):
+                drops += dropped
             self._scheduled += 1
             self.next_s = self._arrivals_s[self._scheduled]
-        return drops + self.queue.expire(now_s)
+        if self.queue.expires_s <= now_s:
+            drops += self.queue.expire(now_s)
+        return drops
 
     def arrive(
         self, now_s: float, payload: object = None, future: Future[Any] | None = None
@@ -227,11 +233,6 @@ class Intake:
     def close(self) -> None:
         """Let no more scheduled requests in."""
         self.next_s = math.inf
-
-    def scheduled(self, index: int) -> Request:
-        """Return the scheduled request of that number."""
-        arrival_s = self._arrivals_s[index]
-        return Request(index, arrival_s, self.target_ms(arrival_s))
 
     def _offer(self, request: Request) -> list[Drop]:
         self.arrived += 1

@@ -17,13 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy as np
 from numpy.typing import NDArray
 
 from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
 from actors.requests.least_time import least_service_s
 from actors.requests.queue import Drop, Intake, Request, RequestQueue
-from actors.requests.records import RECORD, Status, record
+from actors.requests.records import Status, record, table
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile, ServiceTime
@@ -99,6 +100,7 @@ class _Luck:
 
     def __init__(self, draws: Draws, count: int) -> None:
         self._draws = draws
+        self._noisy = draws.noisy
         self._shares = draws.shares(count)
 
     def share(self, index: int) -> float:
@@ -107,7 +109,8 @@ class _Luck:
 
     def of(self, samples: Sequence[float], index: int) -> float:
         """Return one of rising samples for the request of that number, as `Draws.of` does."""
-        return at_share(samples, self.share(index)) * self._draws.factor(index)
+        sample = at_share(samples, self._shares[index] if index < len(self._shares) else self._draws.share(index))
+        return sample * self._draws.factor(index) if self._noisy else sample
 
 
 @dataclass(slots=True, eq=False)
@@ -248,7 +251,7 @@ class SimulatedServer:
 
     def records(self) -> NDArray[np.void]:
         """Return the records of its requests, of dtype `RECORD`."""
-        return np.array(self._records, dtype=RECORD)
+        return table(self._records)
 
     # ------------------------------------------------------------ requests
 
@@ -309,7 +312,8 @@ class SimulatedServer:
         now_s = self._agenda.now_s
         if now_s < self._quiet_until_s or self._over:
             return
-        self._drop(self._intake.admit(now_s))
+        if drops := self._intake.admit(now_s):
+            self._drop(drops)
         self._re_quiet()
 
     def _drop(self, drops: list[Drop]) -> None:
@@ -318,7 +322,8 @@ class SimulatedServer:
             self._finished += 1
 
     def _re_quiet(self) -> None:
-        self._quiet_until_s = min(self._intake.next_s, self._queue.expires_s)
+        next_s, expires_s = self._intake.next_s, self._queue.expires_s
+        self._quiet_until_s = next_s if next_s < expires_s else expires_s
 
     def _take(self, request: Request, engaged: _SimulatedGear) -> None:
         index = request.index

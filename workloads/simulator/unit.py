@@ -83,6 +83,8 @@ class SimulatedUnit:
         self._request_paces: Mapping[int, Pace] = {}
         self._request_clocks: dict[tuple[int, Work], RequestClock] = {}
         """By slot and work, what the clocks of its requests have in common under the rules and limits in force."""
+        self._grants_mhz: dict[float, float] = {}
+        """By clock asked for by requests, the one that is granted under the limits in force."""
         self._rest_mhz = spec.mhz[0]
         self._clamps_mhz: Mapping[int, float] = {}
         self._progress = UnitProgress(spec)
@@ -103,6 +105,8 @@ class SimulatedUnit:
         elif not self._waiting and not self._held & claim.mask:
             # The common case: nobody waits and the cores are free, so there is no queue to look through.
             self._begin(claim)
+        elif not self._waiting:
+            self._waiting.append(claim)
         else:
             insort(self._waiting, claim, key=urgency)
             self._serve()
@@ -135,7 +139,7 @@ class SimulatedUnit:
         exit_us = self._cores.give(claim, now_s)
         self._held |= claim.mask
         self._running.append(claim)
-        self._re_activate()
+        self._active += claim.active
         claim.begin(now_s, self._progress.begin(claim.work.memory_share), exit_us)
         self._schedule(claim)
         if self._governor is not None:
@@ -168,15 +172,14 @@ class SimulatedUnit:
         self._held &= ~claim.mask
         self._running.remove(claim)
         self._progress.end(claim.progress)
-        self._re_activate()
+        # Added up anew, since a sum less one of its terms is not the sum of the others.
+        self._active = 0.0
+        for running in self._running:
+            self._active += running.active
         if self._governor is not None:
             self._governor.ended(claim)
         elif self._request_paces:
             self._follow_requests()
-
-    def _re_activate(self) -> None:
-        running = self._running
-        self._active = running[0].active if len(running) == 1 else sum([claim.active for claim in running])
 
     # ------------------------------------------------------------ managing
 
@@ -206,7 +209,7 @@ class SimulatedUnit:
         """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
         (core,) = self._cores.idlest(1)
         core.busy_s += took_s
-        idle = not (self._held or self._other_load or self.aside)
+        idle = not (self._held or self._other_load or self.aside.jobs)
         self.meters.book(took_s, self._place, idle=idle, managing=managing)
         return core
 
@@ -303,7 +306,11 @@ class SimulatedUnit:
         for claim in self._running:
             if claim.mhz > mhz:
                 mhz = claim.mhz
-        self.ask(mhz or self._rest_mhz)
+        mhz = mhz or self._rest_mhz
+        granted_mhz = self._grants_mhz.get(mhz)
+        if granted_mhz is None:
+            granted_mhz = self._grants_mhz[mhz] = at_least(mhz, self.allowed)
+        self.coming.ask(granted_mhz, self.mhz)
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
@@ -336,7 +343,8 @@ class SimulatedUnit:
 
     def _re_allow(self) -> None:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
-        self.allowed, self._request_clocks = self.spec.allowed(min(caps, default=None)), {}
+        self.allowed = self.spec.allowed(min(caps, default=None))
+        self._request_clocks, self._grants_mhz = {}, {}
         if self._governor is None:
             self._ask_again()
         else:
@@ -383,16 +391,26 @@ class SimulatedUnit:
             return
         self._since_s = now_s
         self._progress.pass_time(span_s)
+        if self._other_load or self.aside.jobs:
+            self._pass_time_with_others(span_s)
+        elif self._held:
+            self.meters.pass_busy_time(span_s, self._place, self._held.bit_count(), self._active, 0)
+        else:
+            self.meters.pass_idle_time(span_s, self._place, on=bool(self._cores.online))
+
+    def _pass_time_with_others(self, span_s: float) -> None:
+        """Count a span in which other programs had a load, or managing was done beside the requests."""
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
             others = self._other_load * self._cores.pass_others_time(span_s, self._other_load)
             busy += others
             active += others
-        aside = len(self.aside)
+        aside = len(self.aside.jobs)
         if aside:
             self.aside.pass_time(span_s)
             for core in self._cores.idlest(aside):
                 core.busy_s += span_s
-        self.meters.pass_time(
-            span_s, self._place, busy=busy + aside, active=active + aside, managing=aside, on=bool(self._cores.online)
-        )
+        if busy + aside:
+            self.meters.pass_busy_time(span_s, self._place, busy + aside, active + aside, aside)
+        else:
+            self.meters.pass_idle_time(span_s, self._place, on=bool(self._cores.online))
