@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 
 class Caution:
@@ -72,6 +73,7 @@ class Caution:
         return failed
 
     @classmethod
+    @lru_cache(maxsize=256)  # asked for each application in each epoch, nearly always for the same
     def _weights(cls, slo: float, planned: float) -> tuple[float, float]:
         """Return the log-likelihood ratio of a late request, and of one on time.
 

@@ -93,17 +93,8 @@ def changes_mj(units: Iterable[Clocked]) -> float:
     return min((2 * CHANGE_MS * clocks[-1] / clocks[0] * watts[0] for clocks, watts in units if watts), default=0.0)
 
 
-def clock_for(
-    unit: BoardUnit,
-    allowed: Sequence[float],
-    pace: Pace,
-    timing: Timing,
-    *,
-    now_s: float,
-    now_mhz: float,
-    other_load: float,
-) -> float:
-    """Return the least clock at which a request that begins now ends in time, or the highest that it may have.
+class RequestClock:
+    """The clock of one application's requests of one size on a unit, as far as it is the same for all of them.
 
     20 ms of work with 80 ms left, on a unit of speed 1 at 500, 1000 and 2000 MHz, take 500 MHz; with 30 ms left they
     take 2000. In time is by its deadline, within the rule's period, and early enough for the request behind it to be
@@ -114,24 +105,96 @@ def clock_for(
         unit: the unit.
         allowed: the clocks that it may take now, rising.
         pace: the rule.
+        samples_ms: profiled service times of the network on its cores, rising.
+        memory_share: the network's own (`ServiceTime.memory_share`); None for the unit's.
+    """
+
+    def __init__(
+        self,
+        unit: BoardUnit,
+        allowed: Sequence[float],
+        pace: Pace,
+        samples_ms: Sequence[float],
+        memory_share: float | None,
+    ) -> None:
+        wanted = [mhz for mhz in allowed if mhz >= pace.least_mhz and (pace.most_mhz is None or mhz <= pace.most_mhz)]
+        # The limits may leave nothing within the rule: then it is the nearest clock to it.
+        self._wanted = wanted or [allowed[0] if pace.least_mhz <= allowed[0] else allowed[-1]]
+        self._unit, self._memory_share = unit, memory_share
+        self._paces: dict[float, float] = {}
+        """The unit's pace at each clock that was looked at."""
+        self._work_s = pace.slowdown * quantile(samples_ms, pace.share) / 1000
+        self._work_at_top_s = self._work_s / unit.pace(allowed[-1], memory_share)
+        self._period_s = math.inf if pace.period_ms is None else pace.period_ms / 1000
+        self._lag_s = 1e-6 * unit.transition_us
+
+    def least(
+        self,
+        arrival_s: float,
+        deadline_s: float,
+        next_deadline_s: float,
+        extra_ms: float,
+        *,
+        now_s: float,
+        now_mhz: float,
+        other_load: float,
+    ) -> float:
+        """Return the least clock at which a request that begins now ends in time, or the highest that it may have.
+
+        Args:
+            arrival_s: as in `Timing`, and so are the three that follow.
+            deadline_s: when its result is due.
+            next_deadline_s: when the result of the request behind it is due.
+            extra_ms: profiled time that comes on top.
+            now_s: present time, board time.
+            now_mhz: the unit's clock now.
+            other_load: share of each core that others take, 0 to 1.
+        """
+        due_s = min(deadline_s, next_deadline_s - self._work_at_top_s, arrival_s + self._period_s)
+        left_s = due_s - now_s
+        need_s = (self._work_s + extra_ms / 1000) / max(1 - other_load, _LEAST_FREE)
+        in_change_s = self._lag_s * self._pace(now_mhz)
+        for mhz in self._wanted:
+            pace = self._paces.get(mhz) or self._pace(mhz)
+            if (left_s * pace if mhz == now_mhz else in_change_s + (left_s - self._lag_s) * pace) >= need_s:
+                return mhz
+        return self._wanted[-1]
+
+    def _pace(self, mhz: float) -> float:
+        pace = self._paces.get(mhz)
+        if pace is None:
+            pace = self._paces[mhz] = self._unit.pace(mhz, self._memory_share)
+        return pace
+
+
+def clock_for(
+    unit: BoardUnit,
+    allowed: Sequence[float],
+    pace: Pace,
+    timing: Timing,
+    *,
+    now_s: float,
+    now_mhz: float,
+    other_load: float,
+) -> float:
+    """Return the clock of a single request that begins now; see `RequestClock`.
+
+    Args:
+        unit: the unit.
+        allowed: the clocks that it may take now, rising.
+        pace: the rule.
         timing: the request.
         now_s: present time, board time.
         now_mhz: the unit's clock now.
         other_load: share of each core that others take, 0 to 1.
     """
-    wanted = [mhz for mhz in allowed if mhz >= pace.least_mhz and (pace.most_mhz is None or mhz <= pace.most_mhz)]
-    if not wanted:
-        # The limits leave nothing within the rule: the nearest clock to it.
-        return allowed[0] if pace.least_mhz <= allowed[0] else allowed[-1]
-    work_s = pace.slowdown * quantile(timing.samples_ms, pace.share) / 1000
-    own = timing.memory_share
-    due_s = min(timing.deadline_s, timing.next_deadline_s - work_s / unit.pace(allowed[-1], own))
-    if pace.period_ms is not None:
-        due_s = min(due_s, timing.arrival_s + pace.period_ms / 1000)
-    left_s, lag_s = due_s - now_s, 1e-6 * unit.transition_us
-    need_s = (work_s + timing.extra_ms / 1000) / max(1 - other_load, _LEAST_FREE)
-    for mhz in wanted:
-        changing_s = 0.0 if mhz == now_mhz else lag_s
-        if changing_s * unit.pace(now_mhz, own) + (left_s - changing_s) * unit.pace(mhz, own) >= need_s:
-            return mhz
-    return wanted[-1]
+    clock = RequestClock(unit, allowed, pace, timing.samples_ms, timing.memory_share)
+    return clock.least(
+        timing.arrival_s,
+        timing.deadline_s,
+        timing.next_deadline_s,
+        timing.extra_ms,
+        now_s=now_s,
+        now_mhz=now_mhz,
+        other_load=other_load,
+    )

@@ -89,7 +89,10 @@ class Workers:
             effects.append(Log(kind="fenced", fields=asdict(one)))
         for report in telemetry.apps:
             if not self.is_down(report.app):
-                self._dogs.setdefault(report.app, Watchdog()).hear(report)
+                dog = self._dogs.get(report.app)
+                if dog is None:
+                    dog = self._dogs[report.app] = Watchdog()
+                dog.hear(report)
             effects += [log for fault in report.faults if (log := self._fault(report, fault))]
         return effects
 

@@ -33,6 +33,11 @@ class Draws:
         self._noises = Draws(seed, f"{app} noise") if noise else None
         self._sigma = math.sqrt(math.log1p(noise * noise))
 
+    @property
+    def noisy(self) -> bool:
+        """True if `factor` is not always 1."""
+        return self._noises is not None
+
     def share(self, index: int) -> float:
         """Return the number in [0, 1) of the request of that number, uniform and independent over requests."""
         # SplitMix64 at place `index` of its sequence (Steele, Lea and Flood, OOPSLA 2014): random access, no state.

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -26,7 +26,7 @@ DropRule: TypeAlias = Literal["late", "oldest", "newest"]
 DROP_RULES: tuple[DropRule, ...] = get_args(DropRule)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, init=False)
 class Request:
     """One request of an application.
 
@@ -42,12 +42,22 @@ class Request:
     index: int
     arrival_s: float
     target_ms: float
-    payload: object = None
-    future: Future[Any] | None = None
-    deadline_s: float = field(init=False)
+    deadline_s: float
+    payload: object
+    future: Future[Any] | None
 
-    def __post_init__(self) -> None:
-        self.deadline_s = self.arrival_s + self.target_ms / 1000
+    # Written out, since one is made for each request and a `__post_init__` is a call more.
+    def __init__(
+        self,
+        index: int,
+        arrival_s: float,
+        target_ms: float,
+        payload: object = None,
+        future: Future[Any] | None = None,
+    ) -> None:
+        self.index, self.arrival_s, self.target_ms = index, arrival_s, target_ms
+        self.deadline_s = arrival_s + target_ms / 1000
+        self.payload, self.future = payload, future
 
     @property
     def is_clients(self) -> bool:
@@ -90,7 +100,8 @@ class RequestQueue:
             raise ValueError(f"the queue's bound must be at least 1, not {bound!r}")
         self._bound = bound
         self._rule = rule
-        self._by_size = rule == "late" and not renews
+        self._is_late = rule == "late"
+        self._by_size = self._is_late and not renews
         self._waiting: deque[Request] = deque()
 
     def __len__(self) -> int:
@@ -101,7 +112,7 @@ class RequestQueue:
 
     def offer(self, request: Request, at_s: float) -> list[Drop]:
         """Let a request in at that time, and return what is dropped for it: nothing, others, or the request itself."""
-        drops = []
+        drops: list[Drop] = []
         if len(self._waiting) >= self._bound:
             drops = self.expire(at_s)
             if len(self._waiting) >= self._bound:
@@ -132,7 +143,7 @@ class RequestQueue:
     @property
     def expires_s(self) -> float:
         """The board time from which `expire` drops the head; infinite where it never does."""
-        return self._waiting[0].deadline_s if self._waiting and self._rule == "late" else math.inf
+        return self._waiting[0].deadline_s if self._is_late and self._waiting else math.inf
 
     @property
     def head(self) -> Request | None:
@@ -185,16 +196,22 @@ class Intake:
 
     def target_ms(self, at_s: float) -> float:
         """Return the latency target in force at that time."""
+        if len(self._targets_ms) == 1:
+            return self._targets_ms[0]
         return self._targets_ms[max(0, bisect_right(self._from_s, at_s) - 1)]
 
     def admit(self, now_s: float) -> list[Drop]:
         """Let in what was scheduled until now, and return what is dropped: at an arrival, or now at the head."""
-        drops = []
+        drops: list[Drop] = []
         while self.next_s <= now_s:
-            drops += self._offer(self.scheduled(self._scheduled))
+            request = Request(self._scheduled, self.next_s, self.target_ms(self.next_s))
+            if dropped := self._offer(request):
+                drops += dropped
             self._scheduled += 1
             self.next_s = self._arrivals_s[self._scheduled]
-        return drops + self.queue.expire(now_s)
+        if self.queue.expires_s <= now_s:
+            drops += self.queue.expire(now_s)
+        return drops
 
     def arrive(
         self, now_s: float, payload: object = None, future: Future[Any] | None = None
@@ -216,11 +233,6 @@ class Intake:
     def close(self) -> None:
         """Let no more scheduled requests in."""
         self.next_s = math.inf
-
-    def scheduled(self, index: int) -> Request:
-        """Return the scheduled request of that number."""
-        arrival_s = self._arrivals_s[index]
-        return Request(index, arrival_s, self.target_ms(arrival_s))
 
     def _offer(self, request: Request) -> list[Drop]:
         self.arrived += 1

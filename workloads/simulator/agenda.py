@@ -11,6 +11,9 @@ from heapq import heappop, heappush
 from typing import Any
 
 
+_NEVER_S = math.inf
+
+
 class Agenda:
     """A queue of calls by time.
 
@@ -25,7 +28,7 @@ class Agenda:
 
     def at(self, at_s: float, call: Callable[[Any], None], argument: Any = None) -> None:
         """Put down a call with an argument; a time that has passed means now, infinity never."""
-        if at_s < math.inf:
+        if at_s < _NEVER_S:
             self._count += 1
             heappush(self._due, (at_s, self._count, call, argument))
 

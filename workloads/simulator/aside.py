@@ -38,6 +38,9 @@ class AsideWork:
         settle: brings the unit's meters up to now, and so calls `pass_time`.
         top_mhz: the clock at which a piece takes its stated time.
         mhz: the clock in force.
+
+    Attributes:
+        jobs: the pieces that are being worked on.
     """
 
     def __init__(self, agenda: Agenda, settle: Callable[[], None], *, top_mhz: float, mhz: float) -> None:
@@ -48,10 +51,7 @@ class AsideWork:
         """Stated ms that a piece gets through in a second."""
         self._progress_ms = 0.0
         """The integral of the pace over the time in which there was work."""
-        self._jobs: list[_Job] = []
-
-    def __len__(self) -> int:
-        return len(self._jobs)
+        self.jobs: list[_Job] = []
 
     def begin(self, cpu_ms: float, done: Callable[[], None]) -> None:
         """Begin a piece of work.
@@ -62,7 +62,7 @@ class AsideWork:
         """
         self._settle()
         job = _Job(goal_ms=self._progress_ms + cpu_ms, done=done)
-        self._jobs.append(job)
+        self.jobs.append(job)
         self._schedule(job)
 
     def pass_time(self, span_s: float) -> None:
@@ -72,7 +72,7 @@ class AsideWork:
     def set_clock(self, mhz: float) -> None:
         """Go on at another clock; the time at the one before has been counted."""
         self._pace = 1e3 * mhz / self._top_mhz
-        for job in self._jobs:
+        for job in self.jobs:
             self._schedule(job)
 
     def _schedule(self, job: _Job) -> None:
@@ -85,5 +85,5 @@ class AsideWork:
             return
         self._settle()
         job.end_s = math.nan  # equal to no time
-        self._jobs.remove(job)
+        self.jobs.remove(job)
         job.done()

@@ -36,10 +36,29 @@ class UnitCores:
         self.all = [SimulatedCore(now_s) for _ in range(spec.cores)]
         self.online = self.all
         self._numbers = spec.numbers
+        self._idle_states = [(1e-6 * state.residency_us, state.exit_us) for state in spec.idle_states]
 
     def use(self, cpus: Collection[int]) -> None:
         """Set the CPUs whose cores are online."""
         self.online = [core for core, cpu in zip(self.all, self._numbers, strict=True) if cpu in cpus]
+
+    def give(self, claim: CoreClaim, now_s: float) -> float:
+        """Give a claim its cores; return the longest time, in µs, that one of them takes to wake up."""
+        exit_us = 0.0
+        for place in claim.cores:
+            core = self.all[place]
+            core.claim, core.since_s = claim, now_s
+            for residency_s, core_exit_us in self._idle_states:
+                if now_s - core.idle_since_s >= residency_s:
+                    exit_us = max(exit_us, core_exit_us)
+        return exit_us
+
+    def free(self, claim: CoreClaim, now_s: float) -> None:
+        """Take a claim's cores back."""
+        for place in claim.cores:
+            core = self.all[place]
+            core.busy_s += now_s - core.since_s
+            core.claim, core.idle_since_s = None, now_s
 
     def idlest(self, count: int) -> list[SimulatedCore]:
         """Return so many cores online for work that is no request: idle ones, then the last online again and again."""

@@ -106,8 +106,7 @@ class Driver:
 
     def _tick(self, _: object) -> None:
         """Begin an epoch: bring the manager telemetry, then the tick."""
-        costs = self._costs
-        self._busy_with(costs.epoch_ms + costs.epoch_app_ms * len(self._present))
+        self._busy_with(self._costs.of_epoch_ms(len(self._present)))
         reports = tuple(server.telemetry() for name, server in self._servers.items() if name in self._present)
         units = self._board.telemetry()
         powers = [unit.power_w for unit in units if unit.power_w is not None]
@@ -150,17 +149,13 @@ class Driver:
         decisions = self._manager.decisions
         effects = self._manager.on(message, self._agenda.now_s)
         if self._manager.decisions > decisions:
-            self._busy_with(self._decision_ms())
+            self._busy_with(self._costs.of_decision_ms(len(self._present), solves=self._solves))
         sent_s = max(self._agenda.now_s, self._free_s) + 1e-3 * self._costs.call_ms
         for effect in effects:
             if isinstance(effect, Log):
                 self._log(effect)
             else:
                 self._agenda.at(sent_s, self._carry_out, effect)
-
-    def _decision_ms(self) -> float:
-        costs, apps = self._costs, len(self._present)
-        return costs.decision_ms + costs.decision_app_ms * apps if self._solves else costs.rule_app_ms * apps
 
     def _busy_with(self, cpu_ms: float) -> None:
         """Let the manager compute for a time; what it sends after that leaves later."""

@@ -91,8 +91,8 @@ class UnitMeters:
         self._static_w = spec.static_w or tuple(zero)
         self._dynamic_w = spec.dynamic_w or tuple(zero)
 
-    def pass_time(self, span_s: float, place: int, *, busy: float, active: float, managing: int, on: bool) -> None:
-        """Count a span in which nothing changed.
+    def pass_busy_time(self, span_s: float, place: int, busy: float, active: float, managing: int) -> None:
+        """Count a span in which nothing changed and a core was busy.
 
         Args:
             span_s: its length.
@@ -100,15 +100,23 @@ class UnitMeters:
             busy: cores that were busy.
             active: the same with each core times the activity of what ran there.
             managing: cores that were busy with managing.
+        """
+        self._time_s[place] += span_s
+        self._busy_s[place] += span_s * busy
+        self._active_s[place] += span_s * active
+        if managing:
+            self._managing_s[place] += span_s * managing
+        self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * active)
+
+    def pass_idle_time(self, span_s: float, place: int, *, on: bool) -> None:
+        """Count a span in which nothing changed and no core was busy.
+
+        Args:
+            span_s: its length.
+            place: place of the clock in force among the unit's clocks.
             on: True if one of its CPUs was online.
         """
         self._time_s[place] += span_s
-        if busy:
-            self._busy_s[place] += span_s * busy
-            self._active_s[place] += span_s * active
-            self._managing_s[place] += span_s * managing
-            self.energy_j += span_s * (self._static_w[place] + self._dynamic_w[place] * active)
-            return
         self._idle_s[place] += span_s
         if self._spec.off_w is not None and not on:
             self._off_s[place] += span_s

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from actors.requests.draws import Draws, at_share
 from actors.requests.floors import Floors
 from actors.requests.least_time import least_service_s
 from actors.requests.queue import Drop, Intake, Request, RequestQueue
-from actors.requests.records import RECORD, Status, record
+from actors.requests.records import Status, record, table
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
 from scheduler.profile import Profile, ServiceTime
@@ -32,8 +33,21 @@ from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import CoreClaim
+from workloads.simulator.claim import CoreClaim, Work
 from workloads.simulator.unit import SimulatedUnit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _SizedWork(Work):
+    """The work of all requests of one size, looked up once.
+
+    Attributes:
+        expected_ms: profiled time that such a request takes on average.
+        least_s: the least time in which it can be served.
+    """
+
+    expected_ms: float = math.nan
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,6 +63,7 @@ class _SimulatedGear:
         subnet: place of the sub-network in the ladder.
         time: service times of the profile.
         active: its cores times the factor on the unit's `dynamic_w`.
+        works: the work of a request by its size, as far as there were some.
     """
 
     gear: Gear
@@ -59,6 +74,20 @@ class _SimulatedGear:
     subnet: int
     time: ServiceTime
     active: float
+    works: dict[float, _SizedWork] = field(default_factory=dict)
+
+    def work(self, size: float) -> _SizedWork:
+        """Return the work of a request of a size."""
+        work = self.works.get(size)
+        if work is None:
+            time = self.time
+            work = self.works[size] = _SizedWork(
+                samples_ms=time.samples_at_ms(size),
+                memory_share=time.memory_share,
+                expected_ms=time.expected_ms(size),
+                least_s=least_service_s(time, self.unit.spec, size),
+            )
+        return work
 
 
 class _Luck:
@@ -71,6 +100,7 @@ class _Luck:
 
     def __init__(self, draws: Draws, count: int) -> None:
         self._draws = draws
+        self._noisy = draws.noisy
         self._shares = draws.shares(count)
 
     def share(self, index: int) -> float:
@@ -79,24 +109,25 @@ class _Luck:
 
     def of(self, samples: Sequence[float], index: int) -> float:
         """Return one of rising samples for the request of that number, as `Draws.of` does."""
-        return at_share(samples, self.share(index)) * self._draws.factor(index)
+        sample = at_share(samples, self._shares[index] if index < len(self._shares) else self._draws.share(index))
+        return sample * self._draws.factor(index) if self._noisy else sample
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class _ServerClaim(CoreClaim):
-    """A request's claim to the cores of a gear.
+@dataclass(slots=True, eq=False)
+class _Serving:
+    """The request that waits for cores, or has them.
 
     Attributes:
         request: the request.
         engaged: the gear.
-        expected_ms: profiled time that a request of its size takes on average.
-        least_s: the least time in which it can be served.
+        work: the work that it is.
+        claim: its claim to the cores of the gear.
     """
 
     request: Request
     engaged: _SimulatedGear
-    expected_ms: float
-    least_s: float
+    work: _SizedWork
+    claim: CoreClaim
 
 
 class SimulatedServer:
@@ -142,15 +173,16 @@ class SimulatedServer:
         self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
         self._from_s, self._until_s = targets[0].from_s, until_s
+        self._queue = RequestQueue(app.queue_bound(until_s - targets[0].from_s), app.drop, renews=self._saturate)
         self._intake = Intake(
             arrivals_s=arrivals_s,
             segments=tuple((target.from_s, target.latency_ms) for target in targets),
-            queue=RequestQueue(app.queue_bound(until_s - targets[0].from_s), app.drop, renews=self._saturate),
+            queue=self._queue,
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
         self._engaged: _SimulatedGear | None = None
         self._plan = -1
-        self._serving: _ServerClaim | None = None
+        self._serving: _Serving | None = None
         self._running = False
         self._looks_s = math.inf
         self._quiet_until_s = -math.inf
@@ -207,7 +239,7 @@ class SimulatedServer:
             arrived=arrived,
             finished=self._finished,
             on_time=self._on_time,
-            queue_len=len(self._intake.queue),
+            queue_len=len(self._queue),
             latencies_ms=tuple(self._latencies_ms),
             service_ratio=math.fsum(ratios) / len(ratios) if ratios else None,
             gear=self._engaged.gear if self._engaged else None,
@@ -219,7 +251,7 @@ class SimulatedServer:
 
     def records(self) -> NDArray[np.void]:
         """Return the records of its requests, of dtype `RECORD`."""
-        return np.array(self._records, dtype=RECORD)
+        return table(self._records)
 
     # ------------------------------------------------------------ requests
 
@@ -234,26 +266,28 @@ class SimulatedServer:
         """Do what there is to do while none of its requests has cores."""
         if self._over:
             return
-        self._admit()
-        head = self._intake.queue.head
-        if head is None and self._saturate and self._engaged:
+        if self._agenda.now_s >= self._quiet_until_s:
+            self._admit()
+        head, engaged, serving = self._queue.head, self._engaged, self._serving
+        if head is None and self._saturate and engaged is not None:
             head = self._renewed()
-        serving = self._serving
-        if serving and (head is not serving.request or self._engaged is not serving.engaged):
+        if serving is not None and (head is not serving.request or engaged is not serving.engaged):
             self._give_up(serving)
-        if head and self._engaged and not self._serving and self._floors.allow(self._engaged.subnet, head.arrival_s):
-            self._take(head, self._engaged)
+        if head is not None and engaged is not None and self._serving is None:
+            if self._floors.allow(engaged.subnet, head.arrival_s):
+                self._take(head, engaged)
         # The request that waits for cores may become too late, or be pushed out of the queue: look again by then.
         if not self._running:
             seen_s = self._intake.next_s + self._late_s()
-            self._look_at(min(seen_s, self._intake.queue.expires_s))
+            self._look_at(min(seen_s, self._queue.expires_s))
 
     def _turn(self) -> None:
         """Go on to the next request, which takes as long as waking up for one does."""
-        self._admit()
-        busy = self._intake.queue.head is not None or self._saturate
-        from_s = self._agenda.now_s if busy else self._intake.next_s
-        self._look_at(from_s + self._late_s())
+        now_s = self._agenda.now_s
+        if now_s >= self._quiet_until_s:
+            self._admit()
+        busy = self._saturate or self._queue.head is not None
+        self._look_at((now_s if busy else self._intake.next_s) + self._late_s())
 
     def _late_s(self) -> float:
         """Return how long the worker takes to begin with the next request: half to one and a half of `wake_ms`."""
@@ -278,7 +312,8 @@ class SimulatedServer:
         now_s = self._agenda.now_s
         if now_s < self._quiet_until_s or self._over:
             return
-        self._drop(self._intake.admit(now_s))
+        if drops := self._intake.admit(now_s):
+            self._drop(drops)
         self._re_quiet()
 
     def _drop(self, drops: list[Drop]) -> None:
@@ -287,49 +322,49 @@ class SimulatedServer:
             self._finished += 1
 
     def _re_quiet(self) -> None:
-        self._quiet_until_s = min(self._intake.next_s, self._intake.queue.expires_s)
+        next_s, expires_s = self._intake.next_s, self._queue.expires_s
+        self._quiet_until_s = next_s if next_s < expires_s else expires_s
 
     def _take(self, request: Request, engaged: _SimulatedGear) -> None:
-        size = self._profile.size(request.index)
-        samples_ms = engaged.time.samples_at_ms(size)
-        self._serving = _ServerClaim(
-            claimant=self,
-            cores=engaged.cores,
-            mask=engaged.mask,
-            deadline_s=request.deadline_s,
-            slot=self._slot,
-            work_ms=self._luck.of(samples_ms, request.index),
-            active=engaged.active,
-            arrival_s=request.arrival_s,
-            samples_ms=samples_ms,
-            memory_share=engaged.time.memory_share,
-            request=request,
-            engaged=engaged,
-            expected_ms=engaged.time.expected_ms(size),
-            least_s=least_service_s(engaged.time, engaged.unit.spec, size),
+        index = request.index
+        work = engaged.work(self._profile.size(index))
+        claim = CoreClaim(
+            self,
+            engaged.cores,
+            engaged.mask,
+            request.deadline_s,
+            self._slot,
+            self._luck.of(work.samples_ms, index),
+            engaged.active,
+            request.arrival_s,
+            work,
         )
-        engaged.unit.take(self._serving)
+        self._serving = _Serving(request, engaged, work, claim)
+        engaged.unit.take(claim)
 
-    def _give_up(self, serving: _ServerClaim) -> None:
+    def _give_up(self, serving: _Serving) -> None:
         self._serving = None
-        serving.engaged.unit.withdraw(serving)
+        serving.engaged.unit.withdraw(serving.claim)
 
     def accepts(self) -> bool:
         """Take the request out of the queue, unless it was dropped meanwhile or is dropped now; see `Claimant`."""
-        self._admit()
-        serving, queue = self._serving, self._intake.queue
+        now_s = self._agenda.now_s
+        if now_s >= self._quiet_until_s:
+            self._admit()
+        serving, queue = self._serving, self._queue
         assert serving is not None
-        if queue.head is serving.request:
-            self._drop(queue.give_up_hopeless(self._agenda.now_s, serving.least_s))
+        if serving.work.least_s > 0 and queue.head is serving.request:
+            self._drop(queue.give_up_hopeless(now_s, serving.work.least_s))
         if queue.head is not serving.request:
             self._serving = None
             self._re_quiet()
-            self._look_at(self._agenda.now_s)
+            self._look_at(now_s)
             return False
         self._running = True
         queue.pop()
         behind = queue.head
-        serving.next_deadline_s = math.inf if behind is None else behind.deadline_s
+        if behind is not None:
+            serving.claim.next_deadline_s = behind.deadline_s
         self._re_quiet()
         return True
 
@@ -338,29 +373,29 @@ class SimulatedServer:
         served = self._serving
         assert served is not None
         self._serving, self._running = None, False
-        request, now_s = served.request, self._agenda.now_s
+        request, engaged, claim, now_s = served.request, served.engaged, served.claim, self._agenda.now_s
         latency_ms = (now_s - request.arrival_s) * 1000
         self._records.append(
             record(
                 request,
                 Status.COMPLETED,
                 now_s,
-                start_s=served.start_s,
-                subnet=served.engaged.subnet,
-                unit=served.engaged.unit_number,
-                cores=served.engaged.gear.cores,
+                start_s=claim.start_s,
+                subnet=engaged.subnet,
+                unit=engaged.unit_number,
+                cores=engaged.gear.cores,
             )
         )
         self._finished += 1
         self._on_time += latency_ms <= request.target_ms
         self._latencies_ms.append(latency_ms)
-        self._ratios.append(served.known_ms() / served.expected_ms)
+        self._ratios.append(claim.known_ms() / served.work.expected_ms)
         self._turn()
 
     def _stop(self, _: object) -> None:
         self._over = True
         if self._serving and self._running:
-            self._serving.engaged.unit.stop(self._serving)
+            self._serving.engaged.unit.stop(self._serving.claim)
         elif self._serving:
             self._give_up(self._serving)
 

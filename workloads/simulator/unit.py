@@ -22,10 +22,10 @@ from collections.abc import Callable, Mapping
 from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, at_least
-from scheduler.request_clock import NO_PACES, Pace, clock_for
+from scheduler.request_clock import NO_PACES, Pace, RequestClock
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.aside import AsideWork
-from workloads.simulator.claim import CoreClaim
+from workloads.simulator.claim import CoreClaim, Work
 from workloads.simulator.coming_clock import ComingClock
 from workloads.simulator.core import SimulatedCore, UnitCores
 from workloads.simulator.governing import WorkingGovernor
@@ -81,6 +81,10 @@ class SimulatedUnit:
         self.coming = ComingClock(agenda, spec.transition_us, self._change)
         self._governor: WorkingGovernor | None = None
         self._request_paces: Mapping[int, Pace] = {}
+        self._request_clocks: dict[tuple[int, Work], RequestClock] = {}
+        """By slot and work, what the clocks of its requests have in common under the rules and limits in force."""
+        self._grants_mhz: dict[float, float] = {}
+        """By clock asked for by requests, the one that is granted under the limits in force."""
         self._rest_mhz = spec.mhz[0]
         self._clamps_mhz: Mapping[int, float] = {}
         self._progress = UnitProgress(spec)
@@ -101,6 +105,8 @@ class SimulatedUnit:
         elif not self._waiting and not self._held & claim.mask:
             # The common case: nobody waits and the cores are free, so there is no queue to look through.
             self._begin(claim)
+        elif not self._waiting:
+            self._waiting.append(claim)
         else:
             insort(self._waiting, claim, key=urgency)
             self._serve()
@@ -130,17 +136,11 @@ class SimulatedUnit:
             return
         self.settle()
         now_s = self._agenda.now_s
-        exit_us = 0.0
-        for place in claim.cores:
-            core = self._cores.all[place]
-            core.claim, core.since_s = claim, now_s
-            for state in self.spec.idle_states:
-                if now_s - core.idle_since_s >= 1e-6 * state.residency_us:
-                    exit_us = max(exit_us, state.exit_us)
+        exit_us = self._cores.give(claim, now_s)
         self._held |= claim.mask
         self._running.append(claim)
-        self._re_activate()
-        claim.begin(now_s, self._progress.begin(claim.memory_share), exit_us=exit_us)
+        self._active += claim.active
+        claim.begin(now_s, self._progress.begin(claim.work.memory_share), exit_us)
         self._schedule(claim)
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
@@ -152,8 +152,8 @@ class SimulatedUnit:
         """Have a running claim end when its service will be covered, if nothing changes until then."""
         progress = claim.progress
         left_ms = claim.goal_ms - progress.done_ms
-        claim.end_s = self._agenda.now_s + max(0.0, left_ms) / progress.pace
-        self._agenda.at(claim.end_s, self._end, claim)
+        claim.end_s = end_s = self._agenda.now_s + (left_ms if left_ms > 0 else 0.0) / progress.pace
+        self._agenda.at(end_s, self._end, claim)
 
     def _end(self, claim: CoreClaim) -> None:
         # Calls on the agenda are never taken back. One that a change of pace or a stop has overtaken is known by its
@@ -167,23 +167,19 @@ class SimulatedUnit:
 
     def _release(self, claim: CoreClaim) -> None:
         self.settle()
-        now_s = self._agenda.now_s
         claim.end_s = -1.0
-        for place in claim.cores:
-            core = self._cores.all[place]
-            core.busy_s += now_s - core.since_s
-            core.claim, core.idle_since_s = None, now_s
+        self._cores.free(claim, self._agenda.now_s)
         self._held &= ~claim.mask
         self._running.remove(claim)
         self._progress.end(claim.progress)
-        self._re_activate()
+        # Added up anew, since a sum less one of its terms is not the sum of the others.
+        self._active = 0.0
+        for running in self._running:
+            self._active += running.active
         if self._governor is not None:
             self._governor.ended(claim)
         elif self._request_paces:
             self._follow_requests()
-
-    def _re_activate(self) -> None:
-        self._active = sum([claim.active for claim in self._running])
 
     # ------------------------------------------------------------ managing
 
@@ -213,7 +209,7 @@ class SimulatedUnit:
         """Count a core as busy for a time with something that is no request: an idle one, or else the last online."""
         (core,) = self._cores.idlest(1)
         core.busy_s += took_s
-        idle = not (self._held or self._other_load or self.aside)
+        idle = not (self._held or self._other_load or self.aside.jobs)
         self.meters.book(took_s, self._place, idle=idle, managing=managing)
         return core
 
@@ -267,7 +263,7 @@ class SimulatedUnit:
             self._governor = None
         if governor is None:
             assert not isinstance(clock, str)
-            self._asked_mhz, self._request_paces = clock, paces
+            self._asked_mhz, self._request_paces, self._request_clocks = clock, paces, {}
             self._rest_mhz = min((pace.rest_mhz for pace in paces.values()), default=clock)
             self._ask_again()
             return
@@ -289,19 +285,32 @@ class SimulatedUnit:
         pace = self._request_paces.get(claim.slot)
         if pace is None:
             return self._asked_mhz
-        return clock_for(
-            self.spec,
-            self.allowed,
-            pace,
-            claim.timing(),
-            now_s=self._agenda.now_s,
+        key = claim.slot, claim.work
+        clock = self._request_clocks.get(key)
+        if clock is None:
+            clock = RequestClock(self.spec, self.allowed, pace, claim.work.samples_ms, claim.work.memory_share)
+            self._request_clocks[key] = clock
+        return clock.least(
+            claim.arrival_s,
+            claim.deadline_s,
+            claim.next_deadline_s,
+            claim.woke_ms,
+            now_s=claim.start_s,
             now_mhz=self.mhz,
             other_load=self._other_load,
         )
 
     def _follow_requests(self) -> None:
         """Ask for the highest clock that a request here wants, or the one to rest at while there is none."""
-        self.ask(max((claim.mhz for claim in self._running), default=0.0) or self._rest_mhz)
+        mhz = 0.0
+        for claim in self._running:
+            if claim.mhz > mhz:
+                mhz = claim.mhz
+        mhz = mhz or self._rest_mhz
+        granted_mhz = self._grants_mhz.get(mhz)
+        if granted_mhz is None:
+            granted_mhz = self._grants_mhz[mhz] = at_least(mhz, self.allowed)
+        self.coming.ask(granted_mhz, self.mhz)
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
@@ -335,6 +344,7 @@ class SimulatedUnit:
     def _re_allow(self) -> None:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
         self.allowed = self.spec.allowed(min(caps, default=None))
+        self._request_clocks, self._grants_mhz = {}, {}
         if self._governor is None:
             self._ask_again()
         else:
@@ -381,16 +391,26 @@ class SimulatedUnit:
             return
         self._since_s = now_s
         self._progress.pass_time(span_s)
+        if self._other_load or self.aside.jobs:
+            self._pass_time_with_others(span_s)
+        elif self._held:
+            self.meters.pass_busy_time(span_s, self._place, self._held.bit_count(), self._active, 0)
+        else:
+            self.meters.pass_idle_time(span_s, self._place, on=bool(self._cores.online))
+
+    def _pass_time_with_others(self, span_s: float) -> None:
+        """Count a span in which other programs had a load, or managing was done beside the requests."""
         busy, active = float(self._held.bit_count()), self._active
         if self._other_load:
             others = self._other_load * self._cores.pass_others_time(span_s, self._other_load)
             busy += others
             active += others
-        aside = len(self.aside)
+        aside = len(self.aside.jobs)
         if aside:
             self.aside.pass_time(span_s)
             for core in self._cores.idlest(aside):
                 core.busy_s += span_s
-        self.meters.pass_time(
-            span_s, self._place, busy=busy + aside, active=active + aside, managing=aside, on=bool(self._cores.online)
-        )
+        if busy + aside:
+            self.meters.pass_busy_time(span_s, self._place, busy + aside, active + aside, aside)
+        else:
+            self.meters.pass_idle_time(span_s, self._place, on=bool(self._cores.online))

@@ -15,7 +15,8 @@ from actors.ledger.ledger import BoardLedger
 from helpers.simulator_bench import UNIT, AlertClock, Bench
 from scheduler.board import Board
 from scheduler.governors import make_governor
-from scheduler.request_clock import Pace
+from scheduler.request_clock import Pace, Timing
+from workloads.simulator.claim import CoreClaim, Work
 
 # At 0.4 the longest work, 8 · 40 ms at a quarter of the pace and slowed down twice, is done within the 5 s played.
 OTHER_LOADS = st.floats(0, 0.4)
@@ -40,6 +41,15 @@ WORK = st.lists(
 
 
 ACTIVITY = 1.3
+
+
+def timing_of(claim: CoreClaim) -> Timing:
+    return Timing(
+        samples_ms=claim.work.samples_ms,
+        arrival_s=claim.arrival_s,
+        deadline_s=claim.deadline_s,
+        memory_share=claim.work.memory_share,
+    )
 
 
 def no_governor_again(changes) -> bool:
@@ -103,8 +113,8 @@ class Emulated:
             for slot, jobs in enumerate(left):
                 if slot not in running and jobs:
                     job = jobs.pop(0)
-                    lease = self.ledger.take(slot, "big", (UNIT.cpus[slot],), 9.0, memory_share=job.memory_share)
-                    self.ledger.ask(lease, job.timing())
+                    lease = self.ledger.take(slot, "big", (UNIT.cpus[slot],), 9.0, memory_share=job.work.memory_share)
+                    self.ledger.ask(lease, timing_of(job))
                     running[slot] = lease, job
             due_s = []
             for slot, (lease, job) in list(running.items()):
@@ -204,14 +214,13 @@ def test_requests_with_clocks_of_their_own_are_the_same(tmp_path_factory, work, 
     for number, (at_s, work_ms, cpus) in enumerate(sorted(work)):
         deadline_s = at_s + 0.02 + number * 0.03
         job = bench.job(at_s, work_ms, cores=tuple(cpu - 4 for cpu in cpus), deadline_s=deadline_s)
-        job.claim.arrival_s, job.claim.samples_ms = at_s, (work_ms, 2 * work_ms)
+        job.claim.arrival_s, job.claim.work = at_s, Work((work_ms, 2 * work_ms))
         jobs.append(job)
     bench.run(3.0)
     try:
         ends_s = []
         for job, (at_s, work_ms, cpus) in zip(jobs, sorted(work), strict=True):
-            claim = job.claim
-            ends_s.append(emulated.serve(at_s, work_ms, cpus, claim.timing()))
+            ends_s.append(emulated.serve(at_s, work_ms, cpus, timing_of(job.claim)))
         emulated.wait(3.0)
         reading = emulated.ledger.read("big")
     finally:
@@ -262,7 +271,7 @@ def test_two_at_once_get_on_by_shares_of_their_own(tmp_path_factory, jobs, chang
     ]
     for ours, theirs in zip(simulated, jobs, strict=True):
         for job, (work_ms, share) in zip(ours, theirs, strict=True):
-            job.claim.memory_share, job.claim.samples_ms = share, (work_ms,)
+            job.claim.work = Work((work_ms,), share)
     try:
         ends_s, explained_ms = emulated.serve_side_by_side(
             [[replace(job.claim) for job in of_slot] for of_slot in simulated]
