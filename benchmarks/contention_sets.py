@@ -1,7 +1,7 @@
 """Random sets of applications that share CPUs, and what the simulator makes of them at constant gears.
 
-A set is one unit of one, two or four CPUs. Two to six applications run on it, and the manager's own placement gives them
-their CPUs. `python -m benchmarks.bench_contention` compares models of contention with it.
+A set is one unit of one, two or four CPUs with two to six applications, which get their CPUs from the manager's own
+placement. `python -m benchmarks.bench_contention` compares models of contention with it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import numpy as np
 from actors.requests.records import Status
 from scheduler.board import Board, BoardUnit
 from scheduler.contention import Sharer
+from scheduler.placement import spread
 from scheduler.points import ArrivalModel
 from scheduler.policies.scripted import Scripted
+from scheduler.problem import FULL_LOAD
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import Gear, Plan
 from workloads import App, Mix, Periodic, Poisson, Saturate, at
@@ -100,7 +102,18 @@ def _drawn(rng: np.random.Generator, number: int) -> ContentionSet | None:
     rates = [one.rate_hz for one in sharers]
     if max(rates) > 20 * min(rates) or not all(2 <= one.time.mean_ms <= 100 for one in sharers):
         return None
+    if sum(one.time.cores for one in sharers) <= cpus or _most_loaded(sharers, cpus) > FULL_LOAD:
+        return None  # nobody waits for anybody, or somebody waits for ever
     return ContentionSet(cpus=cpus, sharers=tuple(sharers), load=load, rounded=bool(rounded), seed=number)
+
+
+def _most_loaded(sharers: Sequence[Sharer], cpus: int) -> float:
+    """Return the load of the most loaded CPU as the manager places the applications, closed loops left out."""
+    cores = {str(place): one.time.cores for place, one in enumerate(sharers)}
+    loads = {str(place): one.rate_hz * one.time.mean_ms / 1000 for place, one in enumerate(sharers)}
+    placed = spread(range(cpus), cores, loads, dict.fromkeys(cores, ()))
+    open_loops = [str(place) for place, one in enumerate(sharers) if one.arrivals.kind != "saturate"]
+    return max(sum(loads[name] for name in open_loops if cpu in placed[name]) for cpu in range(cpus))
 
 
 def _service_time(mean_ms: float, spread: float, cores: int, rng: np.random.Generator) -> ServiceTime:
@@ -195,13 +208,10 @@ def _profile(name: str, time: ServiceTime) -> Profile:
 
 
 def _latencies_ms(records: Any, duration_s: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-    arrived = {int(index): float(arrival_s) for index, arrival_s in zip(records["index"], records["arrival_s"])}
+    arrived = {
+        int(index): float(arrival_s) for index, arrival_s in zip(records["index"], records["arrival_s"], strict=True)
+    }
     done = records[records["status"] == Status.COMPLETED]
     ended = dict(zip(done["index"].tolist(), done["end_s"].tolist(), strict=True))
     counted = sorted(index for index, arrival_s in arrived.items() if _SETTLED_S <= arrival_s < duration_s - 1)
     return np.array([1000 * (ended.get(index, math.inf) - arrived[index]) for index in counted])
-
-
-def loads(sharers: Sequence[Sharer]) -> list[float]:
-    """Return each application's load; that of a closed loop is what is left."""
-    return [sharer.rate_hz * sharer.time.mean_ms * sharer.stretch / 1000 for sharer in sharers]

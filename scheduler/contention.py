@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.points import ArrivalModel, response_quantile_ms
+from scheduler.problem import FULL_LOAD
 from scheduler.profile import ServiceTime
 
 FloatArray = NDArray[np.float64]
@@ -27,14 +29,12 @@ WAKE_MS = 0.25
 (docs/decisions.md). It decides who is next: at the end of a service a queued request of the same application is not
 there yet."""
 
-_FEWEST = 400
-"""Requests of the rarest application that are played, unless `_MOST` of all are fewer."""
+_FEWEST, _MOST = 400, 8000
+"""Requests of the rarest application that are played, unless those of all are more than `_MOST`: on an idle CPU. On a
+busy one they are more by 1 / (1 - load)."""
 
-_MOST = 8000
-"""Requests of all applications together that are played."""
-
-_PHASES = 8
-"""Draws of the phases of periodic arrivals where they are not known."""
+_DRIFT = (1 + 5**0.5) / 2
+"""Periods by which the phase of each next application drifts where phases are not known: no two ratios are alike."""
 
 _WAITS = 400
 """Waits of an application that are added to all its service times; more are thinned out evenly."""
@@ -90,7 +90,7 @@ def response_quantiles_ms(sharers: Sequence[Sharer]) -> tuple[float, ...]:
     alone_ms = [_alone_ms(sharer) for sharer in sharers]
     for group in _groups(sharers):
         if len(group) > 1:
-            for place, shared_ms in zip(group, _played([sharers[place] for place in group]), strict=True):
+            for place, shared_ms in zip(group, _played(tuple(sharers[place] for place in group)), strict=True):
                 alone_ms[place] = max(alone_ms[place], shared_ms)
     return tuple(alone_ms)
 
@@ -117,32 +117,32 @@ def _groups(sharers: Sequence[Sharer]) -> list[list[int]]:
     return [members for _, members in groups]
 
 
-def _played(sharers: Sequence[Sharer]) -> list[float]:
+@lru_cache(maxsize=4096)
+def _played(sharers: tuple[Sharer, ...]) -> list[float]:
     """Play the requests of applications that share CPUs, and return each one's quantile of the response time."""
     rates_hz = [sharer.rate_hz for sharer in sharers]
-    span_ms = 1000 * min(_FEWEST / min(rates_hz), _MOST / sum(rates_hz))
-    unknown = any(sharer.arrivals.kind == "periodic" and sharer.phase_ms is None for sharer in sharers)
-    batches = _PHASES if unknown else 1
-    waits_ms: list[list[FloatArray]] = [[] for _ in sharers]
-    for batch in range(batches):
-        requests = [_requests(sharer, span_ms / batches, (batch, place)) for place, sharer in enumerate(sharers)]
-        firsts = np.cumsum([0] + [len(one.arrivals_ms) for one in requests]).tolist()
-        found_ms = np.array(
-            serve(
-                firsts,
-                np.concatenate([one.arrivals_ms for one in requests]).tolist(),
-                np.concatenate([one.services_ms for one in requests]).tolist(),
-                np.concatenate([one.wakes_ms for one in requests]).tolist(),
-                [sharer.target_ms for sharer in sharers],
-                [sharer.mask for sharer in sharers],
-                [sharer.arrivals.kind == "saturate" for sharer in sharers],
-                span_ms / batches,
-            )
+    busy = sum(rate_hz * one.time.mean_ms * one.stretch / 1000 for rate_hz, one in zip(rates_hz, sharers, strict=True))
+    # A queue takes the longer to forget how it began, the less time is left free.
+    longer = 1 / (1 - min(busy, FULL_LOAD))
+    span_ms = 1000 * longer * min(_FEWEST / min(rates_hz), _MOST / sum(rates_hz))
+    requests = [_requests(sharer, span_ms, place) for place, sharer in enumerate(sharers)]
+    firsts = np.cumsum([0] + [len(one.arrivals_ms) for one in requests]).tolist()
+    waits_ms = np.array(
+        serve(
+            firsts,
+            np.concatenate([one.arrivals_ms for one in requests]).tolist(),
+            np.concatenate([one.services_ms for one in requests]).tolist(),
+            np.concatenate([one.wakes_ms for one in requests]).tolist(),
+            [sharer.target_ms for sharer in sharers],
+            [sharer.mask for sharer in sharers],
+            [sharer.arrivals.kind == "saturate" for sharer in sharers],
+            span_ms,
         )
-        for place, (first, last) in enumerate(zip(firsts, firsts[1:], strict=False)):
-            found = found_ms[first:last]
-            waits_ms[place].append(found[~np.isnan(found)])
-    return [_quantile_ms(sharer, np.concatenate(waits)) for sharer, waits in zip(sharers, waits_ms, strict=True)]
+    )
+    return [
+        _quantile_ms(sharer, waits_ms[first:last])
+        for sharer, first, last in zip(sharers, firsts, firsts[1:], strict=False)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,10 +154,10 @@ class _Requests:
     wakes_ms: FloatArray
 
 
-def _requests(sharer: Sharer, span_ms: float, seed: tuple[int, int]) -> _Requests:
-    """Draw the requests of an application in a time, always the same ones for a seed."""
-    rng = np.random.default_rng(seed)
-    arrivals_ms = _arrivals_ms(sharer, span_ms, rng)
+def _requests(sharer: Sharer, span_ms: float, place: int) -> _Requests:
+    """Draw the requests of an application in a time, always the same ones for its place among the others."""
+    rng = np.random.default_rng(place)
+    arrivals_ms = _arrivals_ms(sharer, span_ms, place, rng)
     count = len(arrivals_ms)
     # Each draw is from a part of its own of the distribution, so that mean and spread are right in any span.
     samples_ms = np.array(sharer.time.samples_ms) * sharer.stretch
@@ -169,7 +169,7 @@ def _requests(sharer: Sharer, span_ms: float, seed: tuple[int, int]) -> _Request
     )
 
 
-def _arrivals_ms(sharer: Sharer, span_ms: float, rng: np.random.Generator) -> FloatArray:
+def _arrivals_ms(sharer: Sharer, span_ms: float, place: int, rng: np.random.Generator) -> FloatArray:
     """Return the arrivals in a time, rising."""
     period_ms = 1000 / sharer.rate_hz
     count = math.ceil(span_ms / period_ms)
@@ -180,9 +180,13 @@ def _arrivals_ms(sharer: Sharer, span_ms: float, rng: np.random.Generator) -> Fl
         case "poisson":
             return np.sort(rng.uniform(0, span_ms, count))
         case "periodic":
-            phase_ms = rng.uniform(0, period_ms) if sharer.phase_ms is None else sharer.phase_ms % period_ms
             delays_ms = sharer.arrivals.jitter_ms * rng.uniform(size=count)
-            return np.sort(phase_ms + period_ms * np.arange(count) + delays_ms)
+            if sharer.phase_ms is None:
+                # Each drifts by its own number of periods in all, so that all phases between any two come about.
+                phases_ms = _DRIFT * place * period_ms * np.linspace(0, 1, count)
+            else:
+                phases_ms = np.full(count, sharer.phase_ms % period_ms)
+            return np.sort(phases_ms + period_ms * np.arange(count) + delays_ms)
 
 
 def serve(
@@ -232,9 +236,9 @@ def serve(
         while kept != everything:
             chosen = -1
             for app in range(count):
-                if claim_ms[app] <= now_ms and (due_ms[app] > last_ms or (due_ms[app] == last_ms and app > last)):
-                    if chosen < 0 or due_ms[app] < due_ms[chosen]:
-                        chosen = app
+                after = due_ms[app] > last_ms or (due_ms[app] == last_ms and app > last)
+                if claim_ms[app] <= now_ms and after and (chosen < 0 or due_ms[app] < due_ms[chosen]):
+                    chosen = app
             if chosen < 0:
                 break
             if not kept & masks[chosen]:
@@ -268,9 +272,7 @@ def serve(
 
 def _quantile_ms(sharer: Sharer, waits_ms: FloatArray) -> float:
     """Return the quantile of wait plus service: a request's wait does not depend on how long it takes itself."""
-    if not len(waits_ms):
-        return 0.0
-    waits_ms = np.sort(waits_ms)
+    waits_ms = np.sort(waits_ms[~np.isnan(waits_ms)])
     if len(waits_ms) > _WAITS:
         waits_ms = waits_ms[((np.arange(_WAITS) + 0.5) * (len(waits_ms) / _WAITS)).astype(np.intp)]
     responses_ms = np.add.outer(waits_ms, sharer.stretch * np.array(sharer.time.samples_ms)).ravel()
