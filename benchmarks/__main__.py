@@ -16,6 +16,7 @@ NAMES = (
     "bench_control",
     "bench_managing",
     "bench_simulator",
+    "bench_contention",
     "bench_tables",
     "bench_executor",
     "bench_sensors",

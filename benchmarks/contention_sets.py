@@ -31,10 +31,8 @@ _UNIT = "u"
 _ROUND_HZ = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 24, 25, 30, 40, 50, 60])
 """Rates of cameras and sensors: in half of the sets periodic rates are among them, so that phases stay."""
 
-_REQUESTS = 2000
-"""Requests of the rarest application that are simulated, unless all are more than `_MOST`."""
-
-_MOST = 30_000
+REQUESTS, MOST = 1200, 15_000
+"""Requests of the rarest application that are simulated, unless those of all are more than `MOST`."""
 
 _SETTLED_S = 3.0
 """From then on requests count: all applications are there and in gear."""
@@ -143,17 +141,18 @@ class Played:
         return found
 
 
-def play(drawn: ContentionSet, *, drop: str = "newest") -> Played:
-    """Simulate a set at constant gears and one clock.
+def play(drawn: ContentionSet, *, requests: int = REQUESTS, most: int = MOST) -> Played:
+    """Simulate a set at constant gears and one clock; no request is dropped, so that each has a latency.
 
     Args:
         drawn: the set.
-        drop: `newest`, so that no request is dropped and each has a latency, or `late`.
+        requests: how many requests of the rarest application.
+        most: how many of all together at most.
     """
     names = [f"a{place}" for place in range(len(drawn.sharers))]
     rates = [sharer.rate_hz for sharer in drawn.sharers]
-    duration_s = _SETTLED_S + min(_REQUESTS / min(rates), _MOST / sum(rates))
-    apps = [_app(name, sharer, drop) for name, sharer in zip(names, drawn.sharers, strict=True)]
+    duration_s = _SETTLED_S + min(requests / min(rates), most / sum(rates))
+    apps = [_app(name, sharer) for name, sharer in zip(names, drawn.sharers, strict=True)]
     joins_s = [(sharer.phase_ms or 0.0) / 1000 for sharer in drawn.sharers]
     mix = Mix(
         "set",
@@ -188,7 +187,7 @@ def play(drawn: ContentionSet, *, drop: str = "newest") -> Played:
     )
 
 
-def _app(name: str, sharer: Sharer, drop: str) -> App:
+def _app(name: str, sharer: Sharer) -> App:
     arrivals: Arrivals
     match sharer.arrivals.kind:
         case "periodic":
@@ -198,7 +197,13 @@ def _app(name: str, sharer: Sharer, drop: str) -> App:
         case "saturate":
             arrivals = Saturate()
     return App(
-        name, supernet=name, arrivals=arrivals, latency_ms=sharer.target_ms, slo=sharer.slo, drop=drop, queue=100_000
+        name,
+        supernet=name,
+        arrivals=arrivals,
+        latency_ms=sharer.target_ms,
+        slo=sharer.slo,
+        drop="newest",
+        queue=100_000,
     )
 
 

@@ -33,9 +33,6 @@ _FEWEST, _MOST = 400, 8000
 """Requests of the rarest application that are played, unless those of all are more than `_MOST`: on an idle CPU. On a
 busy one they are more by 1 / (1 - load)."""
 
-_DRIFT = (1 + 5**0.5) / 2
-"""Periods by which the phase of each next application drifts where phases are not known: no two ratios are alike."""
-
 _WAITS = 400
 """Waits of an application that are added to all its service times; more are thinned out evenly."""
 
@@ -182,8 +179,9 @@ def _arrivals_ms(sharer: Sharer, span_ms: float, place: int, rng: np.random.Gene
         case "periodic":
             delays_ms = sharer.arrivals.jitter_ms * rng.uniform(size=count)
             if sharer.phase_ms is None:
-                # Each drifts by its own number of periods in all, so that all phases between any two come about.
-                phases_ms = _DRIFT * place * period_ms * np.linspace(0, 1, count)
+                # Each drifts through 0, 1, 3, 6, ... of its periods, so that all phases between any two come about
+                # equally often, also where one rate is a multiple of the other.
+                phases_ms = place * (place + 1) / 2 * period_ms * np.linspace(0, 1, count)
             else:
                 phases_ms = np.full(count, sharer.phase_ms % period_ms)
             return np.sort(phases_ms + period_ms * np.arange(count) + delays_ms)
@@ -278,3 +276,27 @@ def _quantile_ms(sharer: Sharer, waits_ms: FloatArray) -> float:
     responses_ms = np.add.outer(waits_ms, sharer.stretch * np.array(sharer.time.samples_ms)).ravel()
     place = min(len(responses_ms), math.ceil(sharer.slo * len(responses_ms))) - 1
     return float(np.partition(responses_ms, place)[place])
+
+
+def wait_shares(sharers: Sequence[Sharer]) -> tuple[float, ...]:
+    """Return which part of the others' services each application waits for (`Demand.wait_share`).
+
+    It is the part with which the linear form gives `response_quantiles_ms`: the quantile alone + part · the sum of the
+    mean services of those that have a CPU in common. An application that takes 20 ms alone and 35 beside one with a
+    service of 20 ms has a part of 0.75. It holds for this set, these clocks and CPUs; near them it is an approximation.
+
+    Args:
+        sharers: all applications of a unit.
+
+    Returns:
+        Numbers of at least 0; 0 for one that shares no CPU.
+    """
+    shares = []
+    for place, (sharer, found_ms) in enumerate(zip(sharers, response_quantiles_ms(sharers), strict=True)):
+        others_ms = sum(
+            other.time.mean_ms * other.stretch
+            for at, other in enumerate(sharers)
+            if at != place and other.mask & sharer.mask
+        )
+        shares.append((found_ms - _alone_ms(sharer)) / others_ms if others_ms else 0.0)
+    return tuple(shares)
