@@ -18,6 +18,7 @@ NAMES = (
     "bench_simulator",
     "bench_stability",
     "bench_learning",
+    "bench_contention",
     "bench_tables",
     "bench_executor",
     "bench_sensors",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,6 +18,7 @@ from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
 from scheduler.problem import FULL_LOAD, OperatingPoint, Points
 from scheduler.profile import Profile, ServiceTime
+from scheduler.queues import periodic_response, poisson_response
 from scheduler.request_clock import changes_mj
 
 FloatArray = NDArray[np.float64]
@@ -194,11 +194,11 @@ def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: Ar
     """Return the slo quantile of waiting plus service time, first come first served, one request at a time.
 
     - `saturate`: nothing waits, so it is the quantile of the service time.
-    - `periodic`: the quantile of the service time plus the jitter, which bounds what release jitter can add while no
-      service exceeds the period (Audsley et al., Software Engineering Journal 8(5), 1993). Where the longest service
-      exceeds the period, it delays the requests behind it, and their wait is added. This is an approximation, good to
-      some 10 %.
-    - `poisson`: the M/G/1 queue, see `_poisson_response`.
+    - `periodic`: the quantile of the service time where no service plus jitter exceeds the period, since then nothing
+      waits: latency counts from the arrival, and jitter only brings requests closer together. Otherwise see
+      `scheduler.queues`. At ten requests a second with a jitter of 60 ms a service of 20 ms never waits, and one of
+      50 ms does.
+    - `poisson`: the M/G/1 queue, see `scheduler.queues`.
 
     Args:
         time: the service time as profiled.
@@ -217,80 +217,19 @@ def response_quantile_ms(time: ServiceTime, stretch: FloatArray, *, arrivals: Ar
     share = min(slo, _MAX_SHARE)
     load = np.minimum(arrivals.rate_hz * mean_ms / 1000, _MAX_QUEUE_LOAD)
     if arrivals.kind == "poisson":
-        # The response grows as 1 / (1 - load). So the product of both is interpolated, and kept beyond FULL_LOAD.
-        response = np.interp(load, _LOADS, (1 - _LOADS) * _poisson_response(time, share)) / (1 - load)
-        response_ms: FloatArray = np.maximum(response * mean_ms, quantile_ms)
-        return response_ms
-    response_ms = quantile_ms + arrivals.jitter_ms
-    overruns = arrivals.rate_hz * time.samples_ms[-1] * stretch > 1000
-    if overruns.any():
-        # The wait is taken for exponential with Kingman's heavy-traffic mean, deviation² / (2 · (period - mean))
-        # (Proc. Cambridge Phil. Soc. 57, 1961). In means of the service, with the squared coefficient of variation
-        # c² = deviation² / mean², that is c² · load / (2 · (1 - load)); an exponential's quantile is its mean times
-        # -log(1 - share).
-        variation = float(np.var(time.samples_ms)) / time.mean_ms**2
-        variations = np.where(arrivals.rate_hz * mean_ms >= 1000, max(variation, 1.0), variation)
-        wait_ms = -math.log1p(-share) * overruns * variations * load / (2 * (1 - load)) * mean_ms
-        # The excesses of wait and service over the mean service are independent, so they are added in squares.
-        spread_ms = np.maximum(quantile_ms - mean_ms, 0)
-        response_ms += np.hypot(wait_ms, spread_ms) - spread_ms
-    return response_ms
-
-
-_STEPS = 32
-"""Steps per mean service time in which a response is resolved; its quantile is good to about half a step."""
-
-_MAX_POINTS = 2**14
-"""Largest number of steps in all: where a few samples are hundreds of times the mean, the steps are longer instead."""
-
-_LOADS = FULL_LOAD * np.linspace(0, 1, 32) ** 2
-"""Loads at which responses are tabulated, close together where waiting sets in.
-
-A service of few different lengths has jumps between them, at a load of 1 - slo for instance. Interpolation spreads such
-a jump over one interval.
-"""
-
-
-@lru_cache(maxsize=1024)
-def _poisson_response(time: ServiceTime, share: float) -> FloatArray:
-    """Return a quantile of the response time in an M/G/1 queue, in mean service times, at each load of `_LOADS`.
-
-    In units of the mean service time it depends on the load and on the shape of the service times alone, so one table
-    serves every clock and rate.
-
-    Args:
-        time: the service time as profiled.
-        share: which quantile, below 1.
-
-    Returns:
-        Shape (32,).
-    """
-    # The response is wait plus service. By Pollaczek and Khinchine the wait is a sum of N residual services with
-    # P(N = n) = (1 - load) · load^n, so its transform is (1 - load) / (1 - load · residual). All of it is worked out on
-    # a lattice of `size` points by the discrete Fourier transform, in which a sum of waits is a product.
-    samples = np.array(time.samples_ms) / time.mean_ms
-    # Beyond this many mean services the tail, close to exponential, holds a hundredth of 1 - share.
-    longest_wait = np.mean(samples**2) / (2 * (1 - FULL_LOAD)) * math.log(100 / (1 - share))
-    span = longest_wait + 2 * samples[-1] + 2
-    steps = min(_STEPS, _MAX_POINTS / span)
-    size = 2 ** math.ceil(math.log2(steps * span))
-    samples *= steps
-    # Each sample is shared between the two lattice points around it so that its mean stays.
-    below = np.floor(samples).astype(np.intp)
-    weights = np.concatenate([1 - (samples - below), samples - below]) / len(samples)
-    service = np.bincount(np.concatenate([below, below + 1]), weights, size)
-    # The residual has density P(service > x) / mean; the trapezium over each step keeps its mean.
-    exceeds = np.maximum(1 - np.cumsum(service), 0) / steps
-    residual = (exceeds + np.concatenate([[0], exceeds[:-1]])) / 2
-    loads = _LOADS[:, np.newaxis]
-    response = (1 - loads) / (1 - loads * np.fft.rfft(residual)) * np.fft.rfft(service)
-    covered = np.cumsum(np.fft.irfft(response, size), axis=1)
-    # A lattice point stands for the step around it, so `covered` is reached half a step beyond.
-    last = np.argmax(covered >= share, axis=1)
-    row = np.arange(len(_LOADS))
-    before = np.where(last > 0, covered[row, last - 1], 0)
-    quantile: FloatArray = (last - 0.5 + (share - before) / (covered[row, last] - before)) / steps
-    return quantile
+        poisson_ms: FloatArray = np.maximum(poisson_response(time, share, load) * mean_ms, quantile_ms)
+        return poisson_ms
+    period_ms = 1000 / arrivals.rate_hz if arrivals.rate_hz else math.inf
+    waits = time.samples_ms[-1] * stretch + arrivals.jitter_ms > period_ms
+    if not waits.any():
+        return quantile_ms
+    jitter = arrivals.jitter_ms / period_ms
+    response_ms = np.maximum(periodic_response(time, share, load, jitter=jitter) * mean_ms, quantile_ms)
+    # Kingman's mean wait in heavy traffic (Proc. Cambridge Phil. Soc. 57, 1961) for services as varied as exponential
+    # ones is load / (1 - load) / 2 services; an exponential's quantile is its mean times -log(1 - share).
+    endless_ms = quantile_ms - math.log1p(-share) * load / (2 * (1 - load)) * mean_ms
+    response_ms = np.where(mean_ms >= period_ms, np.maximum(response_ms, endless_ms), response_ms)
+    return np.where(waits, response_ms, quantile_ms)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from scheduler.board import Board
+from scheduler.contention import WAKE_MS
 from scheduler.messages import Happening
 from scheduler.policies import Policy
 from scheduler.profile import Profile
@@ -53,7 +54,7 @@ class Costs:
     prepare_ms: float = 100.0
     call_ms: float = 0.5
     clock_ms: float = CHANGE_MS
-    wake_ms: float = 0.25
+    wake_ms: float = WAKE_MS
     on_board: bool = True
 
     def of_epoch_ms(self, apps: int) -> float:
