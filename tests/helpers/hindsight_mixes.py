@@ -55,6 +55,9 @@ LADDER = profile(
 )
 
 
+TEN_MS = profile(("net", 0.9, (10.0,)))
+
+
 def planned(
     mix: Mix, on: Board, ladder: Profile = LADDER, *, policy: str = "joint", seed: int = 0, costs: Costs | None = None
 ) -> SimulationPlan:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from helpers.app_inputs import make_inputs
 from helpers.fake_world import BOARD, gear, make_spec
 from scheduler.decisions import Decision, Grounds, snapshot_of, unlimited
 from scheduler.explaining import Constraint, Explanation, explain, without
-from scheduler.inputs import AppInputs, Inputs
+from scheduler.inputs import Inputs
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.policies import Joint, appraise, gear_of, problem_of
 from scheduler.solver import evaluate, solve
@@ -25,17 +26,7 @@ NARROW = replace(
         replace(BOARD.units[1], cpus=(1,), static_w=(0.02, 0.04, 0.08), dynamic_w=(0.05, 0.1, 0.4), speed=0.4),
     ),
 )
-WANTS = AppInputs(
-    target_ms=100.0,
-    min_accuracy=0.0,
-    weight=1.0,
-    slo=0.95,
-    rate_hz=10.0,
-    service_ratio=1.0,
-    margin=0.05,
-    own_ratio=1.0,
-    wait_ratio=1.0,
-)
+WANTS = make_inputs()
 
 
 def grounds(*apps: str, objective="energy", board=NARROW) -> Grounds:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.app_inputs import make_inputs
 from helpers.fake_world import BOARD
 from scheduler.inputs import AppInputs, Inputs, UnitInputs, changes, limited
 
@@ -30,17 +31,7 @@ def test_limited_unit_is_the_unit_where_it_is_left(share, other_load, max_mhz, o
         assert left.pace(mhz, 0.6) == pytest.approx(unit.pace(mhz, 0.6) * (1 - other_load))
 
 
-CAMERA = AppInputs(
-    target_ms=60.0,
-    min_accuracy=0.8,
-    weight=1.0,
-    slo=0.95,
-    rate_hz=10.0,
-    service_ratio=1.0,
-    margin=0.05,
-    own_ratio=1.0,
-    wait_ratio=1.0,
-)
+CAMERA = make_inputs(target_ms=60.0, min_accuracy=0.8)
 
 
 def inputs(power_cap_w: float | None = None, other_load: float = 0.0, **changed: float) -> Inputs:

@@ -13,8 +13,9 @@ import typer
 from workloads.cli.options import print_result
 from workloads.cli.output import complain, print_json
 from workloads.report.table import summary_table
-from workloads.results.run_dir import AppTroubles, EnergyNote, RunDirError, read_energy_note, read_troubles
+from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note, read_troubles
 from workloads.results.summary import Summary
+from workloads.results.troubles import AppTroubles
 from workloads.runs.failure import Failure, RunError
 
 

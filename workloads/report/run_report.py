@@ -109,6 +109,8 @@ def _header(run: StoredRun) -> str:
     facts = [f"seed {summary.seed}", f"{summary.duration_s:g} s of board time", f"epochs of {header.epoch_ms:g} ms"]
     if summary.time_scale != 1:
         facts.append(f"run {summary.time_scale:g} times slower than the wall")
+    if header.noise:
+        facts.append(f"noise of {100 * header.noise:g} % on service times, of which the manager is not told")
     tags = []
     if summary.backend == "sim":
         tags.append("simulated: no network ran")

@@ -29,40 +29,54 @@ def log_entry(entry: Entry) -> None:
 
 
 def entry_words(entry: Entry) -> str | None:
-    """Return a log entry as a line; None for one that is not shown."""
+    """Return a log entry as a line, `event   garage leaves`; None for one that is not shown."""
+    words = told(entry)
+    return f"{words[0]:<8}{words[1]}" if words else None
+
+
+def told(entry: Entry) -> tuple[str, str] | None:
+    """Return a log entry in words, `("event", "garage leaves")`; None for one that is not shown.
+
+    Raises:
+        KeyError: the entry lacks a field, as in a log that is damaged.
+    """
     match entry["kind"]:
         case "event":
-            return f"event   {entry['text']}"
+            return "event", f"{entry['text']}"
         case "gear":
-            return f"gear    {entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
+            return "gear", f"{entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
         case "lost":
-            return f"lost    {entry['app']}: {entry['reason']}"
+            return "lost", f"{entry['app']}: {entry['reason']}"
         case "part_lost":
-            return f"lost    the {entry['part']}: {entry['reason']}"
+            return "lost", f"the {entry['part']}: {entry['reason']}"
         case "part_back":
-            return f"back    the {entry['part']}: another one took over"
+            return "back", f"the {entry['part']}: another one took over"
         case "fenced":
             held_ms, bound_ms = f"{entry['held_ms']:.0f} ms", f"{entry['bound_ms']:.0f} ms"
             return (
-                f"lost    {entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed"
+                "lost",
+                f"{entry['app']}: {entry['why']} on {entry['unit']}: {held_ms}, bound {bound_ms}; it is killed",
             )
         case "out":
-            return f"lost    {entry['app']}: given up, since it is lost again and again: {entry['reason']}"
+            return "lost", f"{entry['app']}: given up, since it is lost again and again: {entry['reason']}"
         case "stuck":
-            return f"slow    {entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
+            return "slow", f"{entry['app']}: {entry['why']} for {entry['for_s']:.1f} s{_then(entry)}"
         case "fault":
             often = f"{entry['times']} times by now, first" if entry["times"] > 1 else "first"
-            return f"error   {entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
+            return "error", f"{entry['app']}: {entry['where']}: {entry['text']} ({often} at request {entry['first']})"
         case "unhealthy":
-            return f"slow    {entry.get('app') or entry.get('unit')}: no answer to {order_words(entry['waiting_for'])}"
+            return "slow", f"{entry.get('app') or entry.get('unit')}: no answer to {order_words(entry['waiting_for'])}"
+        case "denied":
+            asked, granted = f"{entry['asked']:g} MHz asked for", f"{entry['granted']:g} MHz granted"
+            return "denied", f"{entry['unit']}: {asked}, {granted}, and no cap is seen; the plan goes on at that"
         case "shared":
-            return f"void    {entry['text']}"
+            return "void", f"{entry['text']}"
         case "handed_back":
-            return "board   " + "; ".join(entry["lines"])
+            return "board", "; ".join(entry["lines"])
         case "policy_failed":
-            return f"error   policy {entry['policy']}: {entry['error']}; the plan before stays in force"
+            return "error", f"policy {entry['policy']}: {entry['error']}; the plan before stays in force"
         case "error":
-            return f"error   {entry['app']}: {entry['text']}"
+            return "error", f"{entry['app']}: {entry['text']}"
     return None
 
 

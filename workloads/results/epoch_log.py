@@ -103,6 +103,7 @@ class LogHeader:
         targets: Targets of each app, in order of time; None likewise.
         accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
         metrics: Words for the accuracy of each app, such as `top-1`; of those where they are known.
+        noise: Noise of the mix on service times, `Mix.noise`; 0 in a log from before it was noted.
         grounds: What the manager was told before the run: a `scheduler.decisions.Grounds`, as plain values; None in a
             log from before it was noted.
     """
@@ -122,6 +123,7 @@ class LogHeader:
     targets: Mapping[str, tuple[Target, ...]] | None = None
     accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
     metrics: Mapping[str, str] = field(default_factory=dict)
+    noise: float = 0.0
     # Plain, so that a log can be read where the scheduler's own classes have changed since.
     grounds: Mapping[str, Any] | None = None
 
@@ -155,6 +157,7 @@ def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Ma
             name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
         },
         metrics=metrics_of(plan.mix),
+        noise=plan.mix.noise,
         grounds=asdict(Grounds.of(plan.board, specs, plan.mix.objective)),
     )
 

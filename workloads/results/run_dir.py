@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from scheduler.messages import RequestFault
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, begun_log, read_epoch_log
@@ -30,6 +29,7 @@ from workloads.results.stored_requests import (
 )
 from workloads.results.summary import Summary, SummaryError, read_summary
 from workloads.results.thinning import THINNED, Thinned
+from workloads.results.troubles import AppTroubles, Trouble, troubles_of
 
 __all__ = [
     "EPOCHS_FILE",
@@ -57,8 +57,6 @@ __all__ = [
 
 LATE_EPOCHS = 5
 """A log whose last epoch is longer ago than this, in epochs, did not come to its end."""
-
-_TROUBLES = {"error", "unhealthy", "denied", "policy_failed", "stuck", "fenced", "out", "fault", "part_lost"}
 
 
 class _Timed(Protocol):
@@ -170,57 +168,11 @@ class Stall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trouble:
-    """Something that should not have happened: an error, a missing answer, a denied clock, a failed policy."""
-
-    now_s: float
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CutShort:
     """The end of a run that did not come to its own."""
 
     now_s: float
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AppTroubles:
-    """What went wrong with an app over the whole run.
-
-    Attributes:
-        now_s: Time of the note.
-        app: Name of the app.
-        losses: Workers that were lost.
-        out: Reason for which its workers were no longer started; None where they were.
-        never_ran: Reason for which it never ran; None where it did.
-        faults: Errors of its requests, the most frequent first.
-    """
-
-    now_s: float
-    app: str
-    losses: int
-    out: str | None
-    never_ran: str | None
-    faults: tuple[RequestFault, ...]
-
-    def lines(self) -> list[str]:
-        """Return it in words, such as `a: source: RuntimeError: camera gone (60 times, first at request 0)`."""
-        said = [
-            f"{self.app}: {fault.where}: {fault.text} ({fault.times} times, first at request {fault.first})"
-            if fault.times > 1
-            else f"{self.app}: {fault.where}: {fault.text} (request {fault.first})"
-            for fault in self.faults
-        ]
-        if self.losses:
-            said.append(f"{self.app}: its worker was lost {self.losses} time{'s' * (self.losses > 1)}")
-        if self.out:
-            said.append(f"{self.app}: given up: {self.out}")
-        if self.never_ran:
-            said.append(f"{self.app}: never ran: {self.never_ran}")
-        return said
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -316,7 +268,7 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         clocks=of_kind("clock", ClockChange),
         events=of_kind("event", EventMark),
         losses=of_kind("lost", WorkerLoss),
-        troubles=[_trouble(entry) for entry in entries if entry["kind"] in _TROUBLES],
+        troubles=troubles_of(path / EPOCHS_FILE, entries),
         stalls=of_kind("stall", Stall),
         energy=next(iter(of_kind("energy", EnergyNote)), None),
         records=records,
@@ -392,9 +344,3 @@ def parse_entries(path: Path, entries: list[Entry], kind: str, into: type[_Entry
             "the file is damaged, run the mix again."
         ) from error
     return sorted(parsed, key=lambda entry: entry.now_s)
-
-
-def _trouble(entry: Entry) -> Trouble:
-    kind, now_s = entry["kind"], entry["now_s"]
-    words = [f"{name} {value}" for name, value in entry.items() if name not in ("kind", "now_s")]
-    return Trouble(now_s=now_s, kind=kind.replace("_", " "), text=", ".join(words))

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter
 from actors import cluster
 from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
+from helpers.app_inputs import make_inputs
 from helpers.command_line import assert_refused, gearshift
 from helpers.fake_world import make_spec
 from scheduler.decisions import Decision, Grounds, snapshot_of, unlimited
-from scheduler.inputs import AppInputs, Inputs
+from scheduler.inputs import Inputs
 from scheduler.policies import Joint
 from scheduler.views import Snapshot
 from workloads import App, Mix, Periodic, Poisson, at
@@ -238,16 +239,5 @@ def test_the_facts_of_a_run_on_any_packaged_board_come_back_as_they_were():
 
 def points_of(facts: Grounds) -> object:
     units = {unit.name: unlimited(facts.board, unit.name) for unit in facts.board.units}
-    wants = AppInputs(
-        target_ms=500.0,
-        min_accuracy=0.0,
-        weight=1.0,
-        slo=0.95,
-        rate_hz=1.0,
-        service_ratio=1.0,
-        margin=0.05,
-        own_ratio=1.0,
-        wait_ratio=1.0,
-    )
-    inputs = Inputs(apps={"a": wants}, units=units, power_cap_w=None)
+    inputs = Inputs(apps={"a": make_inputs(target_ms=500.0, rate_hz=1.0)}, units=units, power_cap_w=None)
     return snapshot_of(facts, Decision(now_s=0.0, inputs=inputs, gears={}, paces=True)).apps[0].points

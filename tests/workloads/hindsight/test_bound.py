@@ -10,6 +10,7 @@ from actors.requests.draws import Draws
 from actors.requests.queue import DROP_RULES
 from helpers.hindsight_mixes import (
     LADDER,
+    TEN_MS,
     app,
     board,
     meets_every_slo,
@@ -27,7 +28,6 @@ from workloads import App, Mix, Poisson, Saturate, at
 from workloads.hindsight import lower_bound_j
 from workloads.simulator import simulate
 
-TEN_MS = profile(("net", 0.9, (10.0,)))
 HALF_ACTIVE = replace(TEN_MS.rungs[0].times[0], activity=0.5)
 TWO_CLOCKS = unit(mhz=(500.0, 1000.0), static_w=(0.2, 0.5), dynamic_w=(0.5, 2.0))
 

@@ -10,18 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.requests.draws import Draws
-from helpers.hindsight_mixes import (
-    LADDER,
-    app,
-    board,
-    meets_every_slo,
-    planned,
-    profile,
-    random_board,
-    random_mix,
-    unit,
-    units_j,
-)
+from helpers import hindsight_mixes as small
+from helpers.hindsight_mixes import TEN_MS, app, planned
 from helpers.sized import by_size
 from workloads import Mix, at
 from workloads.hindsight import lower_bound_j
@@ -29,13 +19,12 @@ from workloads.hindsight.intervals import intervals_of
 from workloads.hindsight.request_work import least_work_s, most_work_s, work_ms
 from workloads.simulator import simulate
 
-TEN_MS = profile(("net", 0.9, (10.0,)))
 POLICIES = ("joint", "largest+schedutil", "floor+ondemand")
 
 
 def bound(*events, noise=0.0, seed=0, slo=1.0, latency_ms=100.0, on=None):
     mix = Mix("m", apps=[app(slo=slo, latency_ms=latency_ms)], events=events, duration_s=1.0, noise=noise)
-    return lower_bound_j(planned(mix, board(on or unit()), TEN_MS, seed=seed))
+    return lower_bound_j(planned(mix, small.board(on or small.unit()), TEN_MS, seed=seed))
 
 
 def test_a_request_takes_so_many_times_as_long_while_its_unit_is_slowed_down():
@@ -68,7 +57,7 @@ def test_each_request_has_its_noise():
     )
 )
 def test_least_and_most_work_are_those_of_all_requests(draws):
-    ladder = by_size(LADDER, (1.0, 2.0, 9.0))
+    ladder = by_size(small.LADDER, (1.0, 2.0, 9.0))
     times = [time for rung in ladder.rungs for time in rung.times]
     least = min(work_ms(time, draw) for time in times for draw in draws)
     most = max(min(work_ms(time, draw) for time in times) for draw in draws)
@@ -86,22 +75,22 @@ def test_no_policy_that_meets_every_slo_goes_below():
     runs = 0
     for seed in range(10):
         rng = random.Random(500 + seed)
-        on = random_board(rng)
-        mix = hidden(random_mix(rng, on), on, rng)
+        on = small.random_board(rng)
+        mix = hidden(small.random_mix(rng, on), on, rng)
         for policy in POLICIES:
             run = simulate(planned(mix, on, policy=policy, seed=seed), log=False)
-            if not meets_every_slo(run):
+            if not small.meets_every_slo(run):
                 continue
             runs += 1
             dropped = {name: one.dropped for name, one in run.summary.apps.items()}
             least_j = lower_bound_j(planned(mix, on, seed=seed), dropped)
             assert least_j is not None
-            assert least_j <= units_j(run) * (1 + 1e-9)
+            assert least_j <= small.units_j(run) * (1 + 1e-9)
     assert runs > 10
 
 
 def test_a_run_is_cut_where_a_slowdown_begins_and_its_model_has_the_true_speed():
-    on = board(unit(speed=0.5))
+    on = small.board(small.unit(speed=0.5))
     mix = Mix("m", apps=[app()], events=[at(0.4, unit="cpu", slowdown=2.0)], duration_s=1.0)
     before, after = intervals_of(planned(mix, on, TEN_MS))
     assert (before.to_s, after.from_s) == (0.4, 0.4)
@@ -110,7 +99,7 @@ def test_a_run_is_cut_where_a_slowdown_begins_and_its_model_has_the_true_speed()
 
 def test_the_oracle_plans_for_what_the_manager_is_not_told():
     """At 500 MHz a request takes 20 ms of 35, and 40 once it is slowed down, while at 1000 MHz it takes 20."""
-    cpu = unit(mhz=(500.0, 1000.0), static_w=(0.1, 0.2), dynamic_w=(0.5, 2.0))
+    cpu = small.unit(mhz=(500.0, 1000.0), static_w=(0.1, 0.2), dynamic_w=(0.5, 2.0))
     mix = Mix(
         "m",
         apps=[app(slo=0.95, latency_ms=35.0)],
@@ -118,11 +107,11 @@ def test_the_oracle_plans_for_what_the_manager_is_not_told():
         duration_s=4.0,
         noise=0.05,
     )
-    run = simulate(planned(mix, board(cpu), TEN_MS, policy="oracle"))
-    assert meets_every_slo(run)
+    run = simulate(planned(mix, small.board(cpu), TEN_MS, policy="oracle"))
+    assert small.meets_every_slo(run)
     # It begins at the lowest clock, and no event tells it of the slowdown.
     clocks = [(entry["now_s"], entry["to"]) for entry in run.entries if entry["kind"] == "clock"]
     assert clocks == [(pytest.approx(2.0, abs=1e-6), 1000.0)]
-    least_j = lower_bound_j(planned(mix, board(cpu), TEN_MS))
+    least_j = lower_bound_j(planned(mix, small.board(cpu), TEN_MS))
     assert least_j is not None
-    assert least_j <= units_j(run)
+    assert least_j <= small.units_j(run)

@@ -65,6 +65,20 @@ def test_undisturbed_run_is_not_called_void(tmp_path: Path) -> None:
     assert "▒ host stalled" not in page
 
 
+def test_noise_that_the_manager_is_not_told_of_is_said(tmp_path: Path, html: str) -> None:
+    assert "noise" not in html
+    made = make_run()
+    made.header = replace(made.header, noise=0.1)
+    assert "noise of 10 % on service times, of which the manager is not told" in report(tmp_path, made)
+
+
+def test_a_trouble_that_lacks_a_field_is_damage(tmp_path: Path) -> None:
+    made = make_run()
+    made.entries.append(("unhealthy", 4.0, {"app": "garage"}))
+    with pytest.raises(ReportError, match=r"epochs\.msgpack: an entry of kind 'unhealthy' is damaged"):
+        report(tmp_path, made)
+
+
 def test_simulated_run_says_so(tmp_path: Path) -> None:
     made = make_run()
     made.summary = replace(made.summary, backend="sim", host=None)
@@ -120,8 +134,8 @@ def test_what_went_wrong_is_said_if_anything_did(tmp_path: Path, html: str) -> N
     made.entries.append(("unhealthy", 4.0, {"app": "garage", "waiting_for": "Prepare"}))
     page = Page(report(tmp_path, made))
     assert page.table("details") == [
-        ["3.000", "policy failed", "policy Mine, error KeyError: 'x'"],
-        ["4.000", "unhealthy", "app garage, waiting_for Prepare"],
+        ["3.000", "error", "policy Mine: KeyError: 'x'; the plan before stays in force"],
+        ["4.000", "slow", "garage: no answer to the order to make a network ready"],
     ]
 
 

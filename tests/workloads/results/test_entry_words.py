@@ -22,6 +22,10 @@ from workloads.results.entry_words import entry_words, order_words
             {"kind": "unhealthy", "unit": "big", "waiting_for": "SetClock"},
             "slow    big: no answer to the order to set its clock",
         ),
+        (
+            {"kind": "denied", "unit": "big", "asked": 1400.0, "granted": 1200.0},
+            "denied  big: 1400 MHz asked for, 1200 MHz granted, and no cap is seen; the plan goes on at that",
+        ),
         ({"kind": "decision", "apps": {}}, None),
     ],
 )
