@@ -12,7 +12,7 @@ import numpy as np
 from scheduler.solver.compiled import compiled
 from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
 from scheduler.solver.local import Key, cap_ticks, less
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, serve
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, rising, serve
 from scheduler.solver.sets import COARSE, EXACT, Table, members_of, refine
 
 
@@ -159,7 +159,7 @@ def join(
     everyone = (1 << demands) - 1
     picks[:] = -1
     # The units with few columns come first, the last one's columns are found by their set.
-    order = np.argsort(columns.first[1:] - columns.first[:-1], kind="mergesort")
+    order = rising((columns.first[1:] - columns.first[:-1]).astype(np.float64))
     last = order[units - 1]
     heads = np.full(1 << demands, -1, dtype=np.int64)
     following = np.full(len(columns.mask), -1, dtype=np.int64)

@@ -32,7 +32,7 @@ from scheduler.solver.grid import (
     Ints,
     overload_ticks,
 )
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, cheapest, descend, own_cost, plus, relaxed
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, cheapest, descend, own_cost, plus, relaxed, rising
 
 STEPS = 150
 """Most steps of the prices in one round."""
@@ -174,13 +174,20 @@ def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: 
         points = np.empty(len(members), dtype=np.int64)
         best = aim.power * grid.unit[unit, UNUSED] if mask == 0 else np.inf
         if mask:
-            for c in range(grid.first[unit], grid.first[unit + 1]):
-                cost = aim.power * grid.static_w[c]
+            first, count = grid.first[unit], grid.first[unit + 1] - grid.first[unit]
+            bounds = np.empty(count)
+            for k in range(count):
+                bounds[k] = aim.power * grid.static_w[first + k]
                 for i in members:
-                    cost += alone[c, i]
-                work[SPENT] += 1
-                if cost < best and relaxed(grid, aim, unit, c, members, points) < best:
-                    best = min(best, descend(grid, aim, unit, c, members, points, work))
+                    bounds[k] += alone[first + k, i]
+                if bounds[k] < np.inf:
+                    bounds[k] = relaxed(grid, aim, unit, first + k, members, points)
+            work[SPENT] += count
+            for k in rising(bounds):
+                if bounds[k] >= best:
+                    break
+                relaxed(grid, aim, unit, first + k, members, points)
+                best = min(best, descend(grid, aim, unit, first + k, members, points, work))
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 
