@@ -31,7 +31,8 @@ there yet."""
 
 _FEWEST, _MOST = 400, 8000
 """Requests of the rarest application that are played, unless those of all are more than `_MOST`: on an idle CPU. On a
-busy one they are more by 1 / (1 - load)."""
+busy one they are more by 1 / (1 - load). Four times as many take four times as long, and bring 2 points more
+applications near the simulator (docs/contention.md)."""
 
 _WAITS = 400
 """Waits of an application that are added to all its service times; more are thinned out evenly."""
