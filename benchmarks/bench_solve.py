@@ -1,13 +1,13 @@
 """Measure the time of `scheduler.solver` from problem to allocation, beside HiGHS on the same problems.
 
 Problems of the size of three boards, seven sub-networks per app: Xavier NX (three CPU clusters of two cores with 25
-clocks each and a GPU with 15: 1,155 operating points per demand), Odroid XU3 (two clusters of four cores with 19 clocks) and a
-made-up board of eight units. The points are drawn at random (`tests/helpers/oracle_solve.py`); with more than eight
-demands each one is as much lighter. Both solvers take turns in one process. A sample during which this process did not
-have a core to itself (more wall time than CPU time) is taken again. The discarded samples are counted, and if all
-were disturbed the quickest one is kept. CPU time is given beside wall time. The building of the problem is not timed,
-nor the reading of its points into columns, which an app's points keep from one decision to the next. HiGHS runs under a time
-limit, because it needs minutes for a large problem.
+clocks each and a GPU with 15: 1,155 operating points per demand), Odroid XU3 (two clusters of four cores with 19
+clocks) and a made-up board of eight units. The points are drawn at random (`tests/helpers/oracle_solve.py`); with
+more than eight demands each one is as much lighter. Both solvers take turns in one process. A sample during which
+this process did not have a core to itself (more wall time than CPU time) is taken again. The discarded samples are
+counted, and if all were disturbed the quickest one is kept. CPU time is given beside wall time. The building of the
+problem is not timed, nor the reading of its points into columns, which an app's points keep from one decision to the
+next. HiGHS runs under a time limit, because it needs minutes for a large problem.
 
 The gap is the median of power / bound - 1 (accuracy: bound / accuracy - 1) where targets are met but not proven.
 
