@@ -1,29 +1,43 @@
-"""Measure the time of `scheduler.solver` on problems of Xavier NX size, beside HiGHS on the same problems.
+"""Measure the time of `scheduler.solver` from problem to allocation, beside HiGHS on the same problems.
 
-Three CPU clusters of two cores with 25 clocks each and a GPU with 15, seven sub-networks per app: 1,155
-operating points per demand. The points are drawn at random (`tests/helpers/oracle_solve.py`). Both solvers take turns
-in one process. A sample during which this process did not have a core to itself (more wall time than CPU time) is
-taken again. The discarded samples are counted, and if all were disturbed the quickest one is kept. CPU time is given
-beside wall time. The building of the problem is not timed. HiGHS runs under a time limit, because it needs minutes for
-a large problem.
+Problems of the size of three boards, seven sub-networks per app: Xavier NX (three CPU clusters of two cores with 25
+clocks each and a GPU with 15: 1,155 operating points per demand), Odroid XU3 (two clusters of four cores with 19
+clocks) and a made-up board of eight units. The points are drawn at random (`tests/helpers/oracle_solve.py`); with
+more than eight demands each one is as much lighter. Both solvers take turns in one process. A sample during which
+this process did not have a core to itself (more wall time than CPU time) is taken again. The discarded samples are
+counted, and if all were disturbed the quickest one is kept. CPU time is given beside wall time. The building of the
+problem is not timed, nor the reading of its points into columns, which an app's points keep from one decision to the
+next. HiGHS runs under a time limit, because it needs minutes for a large problem.
 
-    python -m benchmarks.bench_solve [--problems 40] [--highs-problems 3] [--highs-limit-s 20] [--json FILE]
+The gap is the median of power / bound - 1 (accuracy: bound / accuracy - 1) where targets are met but not proven.
+
+    python -m benchmarks.bench_solve [--problems 40] [--boards xavier-nx] [--demands 8,12] [--objectives energy]
+        [--caps none,0.15] [--highs-problems 3] [--highs-limit-s 20] [--json FILE]
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from scheduler.problem import Problem
-from scheduler.solver import solve
+from scheduler.objectives import OBJECTIVES, ObjectiveName
+from scheduler.problem import Allocation, Problem
+from scheduler.solver import solve, warm
 from tests.helpers.oracle_solve import Milp, draw
 
-DEMANDS = (2, 4, 8)
+DEMANDS = (1, 2, 4, 8, 12, 16, 32, 64)
+BOARDS: dict[str, dict[str, Any]] = {
+    "xavier-nx": {"cpus": (2, 2, 2), "gpu": True, "clocks": 25, "gpu_clocks": 15},
+    "odroid-xu3": {"cpus": (4, 4), "clocks": 19},
+    "eight-units": {"cpus": (4, 4, 2, 2, 2, 1, 1), "gpu": True, "clocks": 12},
+}
 PRESSURES = {"light": 0.5, "busy": 2.0, "too much": 8.0}
 """Scale of service times: targets are easily met, just met or just missed, and missed."""
 DISTURBED = 1.1
@@ -48,22 +62,49 @@ def sample_ms(run: Callable[[], object]) -> tuple[float, float, int, bool]:
     return *min(samples), RETRIES, True
 
 
-def board_problem(seed: int, demands: int, pressure: float) -> Problem:
-    """Draw a problem of Xavier NX size."""
-    rng = np.random.default_rng(seed)
-    return draw(rng, demands=demands, cpus=(2, 2, 2), gpu=True, clocks=25, gpu_clocks=15, subnets=7, pressure=pressure)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """What is drawn: a board, demands, a load, an objective, and a cap as a share of the power at the top clocks."""
+
+    board: str
+    demands: int
+    load: str
+    objective: ObjectiveName
+    cap: float | None
+
+    def problem(self, seed: int) -> Problem:
+        """Draw a problem."""
+        pressure = PRESSURES[self.load] * min(1.0, 8.0 / self.demands)
+        return draw(
+            np.random.default_rng(seed),
+            demands=self.demands,
+            subnets=7,
+            pressure=pressure,
+            objective=self.objective,
+            cap=self.cap,
+            **BOARDS[self.board],
+        )
 
 
-def measure(demands: int, load: str, problems: int, highs_problems: int, limit_s: float) -> dict[str, object]:
-    """Solve problems of one size and load with both solvers, in turn."""
-    ours_ms, cpu_ms, highs_ms = [], [], []
+def gap_of(problem: Problem, answer: Allocation) -> float:
+    """Return by which share an answer may be worse than the best one of its violation."""
+    if problem.objective == "accuracy":
+        reached = sum(d.weight * answer.choice[d.app].accuracy for d in problem.demands)
+        return answer.bound / reached - 1.0
+    return answer.power_w / answer.bound - 1.0
+
+
+def measure(case: Case, problems: int, highs_problems: int, limit_s: float) -> dict[str, object]:
+    """Solve problems of one case with both solvers, in turn."""
+    ours_ms, cpu_ms, highs_ms, gaps = [], [], [], []
     discarded = disturbed = met = proven = late = 0
-    solve(board_problem(0, demands, PRESSURES[load]))  # warm up
     for seed in range(problems):
-        problem = board_problem(seed, demands, PRESSURES[load])
+        problem = case.problem(seed)
         answer = solve(problem)
         met += answer.violation == 0.0
         proven += answer.optimal
+        if answer.violation == 0.0 and not answer.optimal:
+            gaps.append(gap_of(problem, answer))
         wall_ms, taken_ms, retried, spoilt = sample_ms(partial(solve, problem))
         discarded += retried
         disturbed += spoilt
@@ -75,11 +116,11 @@ def measure(demands: int, load: str, problems: int, highs_problems: int, limit_s
             highs_ms.append(1000.0 * (time.perf_counter() - start_s))
     p50, p99 = np.percentile(ours_ms, (50, 99)).tolist()
     return {
-        "demands": demands,
-        "load": load,
+        **asdict(case),
         "problems": problems,
         "met": met,
         "proven": proven,
+        "gap": float(np.median(gaps)) if gaps else None,
         "p50_ms": p50,
         "p99_ms": p99,
         "max_ms": max(ours_ms),
@@ -93,27 +134,43 @@ def measure(demands: int, load: str, problems: int, highs_problems: int, limit_s
     }
 
 
+def shown(row: dict[str, Any]) -> list[object]:
+    """Return the cells of a row."""
+    cells: list[object] = [row["board"], row["demands"], row["load"], row["objective"], row["cap"] or "-"]
+    cells += [f"{row['met']}/{row['problems']}", f"{row['proven']}/{row['problems']}"]
+    cells.append("-" if row["gap"] is None else f"{100 * row['gap']:.1f} %")
+    cells += [f"{row[name]:.1f}" for name in ("p50_ms", "p99_ms", "cpu_p50_ms", "cpu_p99_ms")]
+    cells += [row["discarded"], row["disturbed"]]
+    highs_ms = row["highs_p50_ms"]
+    return [*cells, "-" if highs_ms is None else f"{highs_ms:.0f}", row["highs_out_of_time"]]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print a table, and write the figures to a file if told to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--problems", type=int, default=40, help="problems per size and load")
+    parser.add_argument("--problems", type=int, default=40, help="problems per case")
+    parser.add_argument("--boards", default=",".join(BOARDS), help="names of boards")
+    parser.add_argument("--demands", default=",".join(map(str, DEMANDS)), help="numbers of demands")
+    parser.add_argument("--objectives", default=",".join(OBJECTIVES), help="names of objectives")
+    parser.add_argument("--caps", default="none,0.15", help="caps as shares of the power at the top clocks")
     parser.add_argument("--highs-problems", type=int, default=3, help="of those, solved by HiGHS too")
     parser.add_argument("--highs-limit-s", type=float, default=20.0, help="HiGHS's time limit per level")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(argv)
-    heads = ("demands", "load", "met", "proven", "p50 ms", "p99 ms", "cpu p50", "cpu p99", "discarded", "disturbed")
-    print(*(f"{head:>9}" for head in (*heads, "HiGHS ms", "no time")))
+    heads = ("board", "demands", "load", "objective", "cap", "met", "proven", "gap", "p50 ms", "p99 ms")
+    heads += ("cpu p50", "cpu p99", "discarded", "disturbed", "HiGHS ms", "no time")
+    print(*(f"{head:>11}" for head in heads))
+    warm()
     rows = []
-    for demands in DEMANDS:
-        for load in PRESSURES:
-            row = measure(demands, load, args.problems, args.highs_problems, args.highs_limit_s)
-            rows.append(row)
-            shown = [demands, load, f"{row['met']}/{row['problems']}", f"{row['proven']}/{row['problems']}"]
-            shown += [f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}"]
-            shown += [f"{row['cpu_p50_ms']:.1f}", f"{row['cpu_p99_ms']:.1f}", row["discarded"], row["disturbed"]]
-            highs_ms = row["highs_p50_ms"]
-            shown += ["-" if highs_ms is None else f"{highs_ms:.0f}", row["highs_out_of_time"]]
-            print(*(f"{cell:>9}" for cell in shown), flush=True)
+    caps = [None if cap == "none" else float(cap) for cap in args.caps.split(",")]
+    sizes = [int(size) for size in args.demands.split(",")]
+    for board, demands, objective, cap, load in itertools.product(
+        args.boards.split(","), sizes, args.objectives.split(","), caps, PRESSURES
+    ):
+        case = Case(board=board, demands=demands, load=load, objective=objective, cap=cap)
+        row = measure(case, args.problems, args.highs_problems, args.highs_limit_s)
+        rows.append(row)
+        print(*(f"{cell!s:>11}" for cell in shown(row)), flush=True)
     if args.json is not None:
         args.json.write_text(json.dumps({"benchmark": "solve", "rows": rows}, indent=1) + "\n")
     return 0

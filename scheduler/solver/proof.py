@@ -13,8 +13,10 @@ from scheduler.solver.answers import Answer, answer_of
 from scheduler.solver.grid import Floats, Grid, Ints, within
 from scheduler.solver.joining import Allowance, Columns, allowed, join, list_choices, settle
 from scheduler.solver.local import Key
-from scheduler.solver.one_unit import SPENT, Aim, Leaves, serve
+from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, serve
 
+SERVING = 200_000
+"""Nodes allowed for the best choice of all units, once it is known which demands each one serves."""
 LISTED = 60_000
 """Choices at which a list gives up its proof."""
 
@@ -25,7 +27,7 @@ class Proof:
     Attributes:
         grid: the points.
         work: nodes spent and allowed.
-        proven: False once a list has become too long.
+        proven: False once a list has become too long, or a unit's best choice was not found.
     """
 
     def __init__(self, grid: Grid, work: Ints) -> None:
@@ -119,17 +121,24 @@ class Proof:
                 table.price[i] = max(least[i], whole - without) if whole < np.inf else least[i]
 
     def served(self, grid: Grid, aim: Aim, masks: Ints, start: Answer) -> Answer:
-        """Return the answer in which each unit serves its set in the best way; `start` if the work does not suffice."""
+        """Return the answer in which each unit serves its set in the best way; `start` where that is not found.
+
+        It has an allowance of its own: what a search has found before it was cut short is not lost.
+        """
         clock, point = grid.first[:-1].copy(), np.zeros(len(grid.demand), dtype=np.int64)
         nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
+        spare = np.array([0, SERVING], dtype=np.int64)
         for u, mask in enumerate(masks.tolist()):
             if mask:
                 members = sets.members_of(mask)
                 picks = np.empty(len(members) + 1, dtype=np.int64)
-                serve(grid, aim, u, members, np.inf, picks, nothing, self.work)
+                serve(grid, aim, u, members, np.inf, picks, nothing, spare)
                 if picks[0] < 0:
+                    self.proven = False
                     return start
                 clock[u], point[members] = picks[0], picks[1:]
+        self.work[SPENT] += spare[SPENT]
+        self.proven &= bool(spare[SPENT] <= spare[ALLOWED])
         return answer_of(grid, units_of(masks, len(point)), clock, point)
 
     def cheaper(self, aim: Aim, start: Answer, limit: float, most: float) -> Answer | None:
