@@ -15,6 +15,7 @@ from scheduler.feedback import Caution, Foresight
 from scheduler.inputs import AppInputs
 from scheduler.messages import AppTelemetry, TargetChanged
 from scheduler.points import ArrivalModel, operating_points, planned_share
+from scheduler.priced_points import PricedPoints
 from scheduler.problem import OperatingPoint
 from scheduler.profile import Profile
 from scheduler.solver import Evaluation
@@ -71,6 +72,7 @@ class AppKnowledge:
         fresh_ms: latencies since the last epoch.
         excused_until_s: time until which lateness has a known cause and teaches nothing, board time.
         settles_until_s: time until which being quicker than foreseen teaches nothing, board time.
+        priced: the operating points priced lately, for all applications.
     """
 
     spec: AppSpec
@@ -87,6 +89,7 @@ class AppKnowledge:
     fresh_ms: list[float] = field(default_factory=list)
     excused_until_s: float = -math.inf
     settles_until_s: float = -math.inf
+    priced: PricedPoints = field(default_factory=PricedPoints)
 
     # Inputs and points are the same in nearly every epoch. They are kept, each with all that it was made from.
     _inputs: AppInputs | None = None
@@ -95,7 +98,7 @@ class AppKnowledge:
     _points_key: object = None
 
     @classmethod
-    def begin(cls, spec: AppSpec, board: Board, *, now_s: float) -> AppKnowledge:
+    def begin(cls, spec: AppSpec, board: Board, *, now_s: float, priced: PricedPoints | None = None) -> AppKnowledge:
         """Return what is known of an application that begins; its requests come from now on, or from t = 0."""
         return cls(
             spec=spec,
@@ -103,6 +106,7 @@ class AppKnowledge:
             rate_hz=spec.arrivals.rate_hz,
             rate=RateEstimator(spec.arrivals.rate_hz or None),
             reported_s=max(now_s, 0.0),
+            priced=PricedPoints() if priced is None else priced,
         )
 
     @property
@@ -252,7 +256,10 @@ class AppKnowledge:
     ) -> tuple[OperatingPoint, ...]:
         key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, state, paced)
         if self._points_key != key:
-            self._points = self._priced(inputs, board, paced)
+            arrivals = replace(self.spec.arrivals, rate_hz=inputs.rate_hz)
+            self._points = self.priced.table(
+                self.spec.profile, (arrivals, key), lambda: self._priced(inputs, board, paced)
+            )
             self._points_key = key
         return self._points
 

@@ -19,6 +19,7 @@ from scheduler.limits import UnitLimits
 from scheduler.messages import HostTelemetry, TargetChanged, Telemetry, UnitLimited, UnitTelemetry
 from scheduler.objectives import ObjectiveName
 from scheduler.points import PointsError
+from scheduler.priced_points import PricedPoints
 from scheduler.slowdown import Believed, Observation, Slowdowns
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Snapshot, UnitView
@@ -56,6 +57,7 @@ class Knowledge:
         self._paces = paces
         self._specs = {spec.app: spec for spec in apps}
         self._apps: dict[str, AppKnowledge] = {}
+        self._priced = PricedPoints()
         self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
         self._slowdowns = Slowdowns(unit.name for unit in board.units)
         self._believed = Believed(unit.name for unit in board.units)
@@ -96,7 +98,7 @@ class Knowledge:
 
     def join(self, app: str, *, now_s: float) -> None:
         """Take in an application that begins; its requests come from now on, or from t = 0."""
-        self._apps[app] = AppKnowledge.begin(self._specs[app], self._board, now_s=now_s)
+        self._apps[app] = AppKnowledge.begin(self._specs[app], self._board, now_s=now_s, priced=self._priced)
         self.excuse([app], now_s=now_s)
 
     def leave(self, app: str) -> None:

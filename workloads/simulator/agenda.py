@@ -10,7 +10,6 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-
 _NEVER_S = math.inf
 
 

@@ -13,121 +13,26 @@ As there, the gear changes between two requests, and the queue is drained at the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
-import numpy as np
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.requests.draws import Draws, at_share
+from actors.requests.draws import Draws
 from actors.requests.floors import Floors
-from actors.requests.least_time import least_service_s
 from actors.requests.queue import Drop, Intake, Request, RequestQueue
 from actors.requests.records import Status, record, table
 from actors.requests.turns import mask_of
 from scheduler.messages import AppTelemetry
-from scheduler.profile import Profile, ServiceTime
+from scheduler.profile import Profile
 from scheduler.views import Gear
 from workloads.mix.app import App
 from workloads.mix.arrivals import FloatArray, Saturate
 from workloads.mix.mix import Target
 from workloads.simulator.agenda import Agenda
-from workloads.simulator.claim import CoreClaim, Work
+from workloads.simulator.claim import CoreClaim
+from workloads.simulator.gear import Luck, Serving, SimulatedGear
 from workloads.simulator.unit import SimulatedUnit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _SizedWork(Work):
-    """The work of all requests of one size, looked up once.
-
-    Attributes:
-        expected_ms: profiled time that such a request takes on average.
-        least_s: the least time in which it can be served.
-    """
-
-    expected_ms: float = math.nan
-    least_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _SimulatedGear:
-    """A gear in force, with all that a request needs looked up.
-
-    Attributes:
-        gear: the gear.
-        cores: places of its cores in the unit.
-        mask: the same cores with a bit for each.
-        unit: the unit.
-        unit_number: place of the unit on the board.
-        subnet: place of the sub-network in the ladder.
-        time: service times of the profile.
-        active: its cores times the factor on the unit's `dynamic_w`.
-        works: the work of a request by its size, as far as there were some.
-    """
-
-    gear: Gear
-    cores: tuple[int, ...]
-    mask: int
-    unit: SimulatedUnit
-    unit_number: int
-    subnet: int
-    time: ServiceTime
-    active: float
-    works: dict[float, _SizedWork] = field(default_factory=dict)
-
-    def work(self, size: float) -> _SizedWork:
-        """Return the work of a request of a size."""
-        work = self.works.get(size)
-        if work is None:
-            time = self.time
-            work = self.works[size] = _SizedWork(
-                samples_ms=time.samples_at_ms(size),
-                memory_share=time.memory_share,
-                expected_ms=time.expected_ms(size),
-                least_s=least_service_s(time, self.unit.spec, size),
-            )
-        return work
-
-
-class _Luck:
-    """The draws of an application, made at once for all scheduled requests: one by one takes far longer.
-
-    Args:
-        draws: the draws.
-        count: how many requests are scheduled.
-    """
-
-    def __init__(self, draws: Draws, count: int) -> None:
-        self._draws = draws
-        self._noisy = draws.noisy
-        self._shares = draws.shares(count)
-
-    def share(self, index: int) -> float:
-        """Return the number in [0, 1) of the request of that number."""
-        return self._shares[index] if index < len(self._shares) else self._draws.share(index)
-
-    def of(self, samples: Sequence[float], index: int) -> float:
-        """Return one of rising samples for the request of that number, as `Draws.of` does."""
-        sample = at_share(samples, self._shares[index] if index < len(self._shares) else self._draws.share(index))
-        return sample * self._draws.factor(index) if self._noisy else sample
-
-
-@dataclass(slots=True, eq=False)
-class _Serving:
-    """The request that waits for cores, or has them.
-
-    Attributes:
-        request: the request.
-        engaged: the gear.
-        work: the work that it is.
-        claim: its claim to the cores of the gear.
-    """
-
-    request: Request
-    engaged: _SimulatedGear
-    work: _SizedWork
-    claim: CoreClaim
 
 
 class SimulatedServer:
@@ -168,8 +73,8 @@ class SimulatedServer:
         self._profile = profile
         self._units = units
         self._agenda = agenda
-        self._luck = _Luck(Draws(seed, app.name, noise), len(arrivals_s))
-        self._wakes = _Luck(Draws(seed, f"{app.name} wakes"), len(arrivals_s))
+        self._luck = Luck(Draws(seed, app.name, noise), len(arrivals_s))
+        self._wakes = Luck(Draws(seed, f"{app.name} wakes"), len(arrivals_s))
         self._wake_s = wake_ms / 1000
         self._saturate = isinstance(app.arrivals, Saturate)
         self._from_s, self._until_s = targets[0].from_s, until_s
@@ -180,9 +85,9 @@ class SimulatedServer:
             queue=self._queue,
         )
         self._floors = Floors(tuple((target.from_s, target.min_accuracy) for target in targets), profile)
-        self._engaged: _SimulatedGear | None = None
+        self._engaged: SimulatedGear | None = None
         self._plan = -1
-        self._serving: _Serving | None = None
+        self._serving: Serving | None = None
         self._running = False
         self._looks_s = math.inf
         self._quiet_until_s = -math.inf
@@ -208,7 +113,7 @@ class SimulatedServer:
         time = self._profile.service(gear.subnet, unit.spec.kind, gear.cores)
         cores = tuple(unit.spec.cpus.index(cpu) for cpu in cpus) if unit.spec.kind == "cpu" else (0,)
         self._plan = plan
-        self._engaged = _SimulatedGear(
+        self._engaged = SimulatedGear(
             gear=gear,
             cores=cores,
             mask=mask_of(cores),
@@ -273,9 +178,13 @@ class SimulatedServer:
             head = self._renewed()
         if serving is not None and (head is not serving.request or engaged is not serving.engaged):
             self._give_up(serving)
-        if head is not None and engaged is not None and self._serving is None:
-            if self._floors.allow(engaged.subnet, head.arrival_s):
-                self._take(head, engaged)
+        if (
+            head is not None
+            and engaged is not None
+            and self._serving is None
+            and self._floors.allow(engaged.subnet, head.arrival_s)
+        ):
+            self._take(head, engaged)
         # The request that waits for cores may become too late, or be pushed out of the queue: look again by then.
         if not self._running:
             seen_s = self._intake.next_s + self._late_s()
@@ -325,7 +234,7 @@ class SimulatedServer:
         next_s, expires_s = self._intake.next_s, self._queue.expires_s
         self._quiet_until_s = next_s if next_s < expires_s else expires_s
 
-    def _take(self, request: Request, engaged: _SimulatedGear) -> None:
+    def _take(self, request: Request, engaged: SimulatedGear) -> None:
         index = request.index
         work = engaged.work(self._profile.size(index))
         claim = CoreClaim(
@@ -339,10 +248,10 @@ class SimulatedServer:
             request.arrival_s,
             work,
         )
-        self._serving = _Serving(request, engaged, work, claim)
+        self._serving = Serving(request, engaged, work, claim)
         engaged.unit.take(claim)
 
-    def _give_up(self, serving: _Serving) -> None:
+    def _give_up(self, serving: Serving) -> None:
         self._serving = None
         serving.engaged.unit.withdraw(serving.claim)
 

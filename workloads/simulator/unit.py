@@ -5,7 +5,7 @@ unit's pace has covered its service time. The ledger and the devices of a real r
 
 - `actors.requests.turns`: who gets free cores.
 - `scheduler.governors`: what each governor decides, when a new one comes, and when it samples.
-- `scheduler.request_clock`: the clock of a single request.
+- `scheduler.request_clock`: the clock of a single request (`workloads.simulator.request_clocks`).
 - `scheduler.board`: the pace at a clock (`workloads.simulator.progress`), and the clocks that a limit leaves.
 
 Two things are simulated alone: a clock takes its transition latency to come into force, and a core that has been idle
@@ -22,14 +22,15 @@ from collections.abc import Callable, Mapping
 from actors.requests.turns import next_turn, urgency
 from scheduler.board import BoardUnit
 from scheduler.governors import Governor, at_least
-from scheduler.request_clock import NO_PACES, Pace, RequestClock
+from scheduler.request_clock import NO_PACES, Pace
 from workloads.simulator.agenda import Agenda
 from workloads.simulator.aside import AsideWork
-from workloads.simulator.claim import CoreClaim, Work
+from workloads.simulator.claim import CoreClaim
 from workloads.simulator.coming_clock import ComingClock
 from workloads.simulator.core import SimulatedCore, UnitCores
 from workloads.simulator.governing import WorkingGovernor
 from workloads.simulator.progress import UnitProgress
+from workloads.simulator.request_clocks import UnitRequestClocks
 from workloads.simulator.residency import UnitMeters
 
 _AT_ONCE_S = 1e-9
@@ -80,12 +81,7 @@ class SimulatedUnit:
         self._asked_mhz = spec.mhz[0]
         self.coming = ComingClock(agenda, spec.transition_us, self._change)
         self._governor: WorkingGovernor | None = None
-        self._request_paces: Mapping[int, Pace] = {}
-        self._request_clocks: dict[tuple[int, Work], RequestClock] = {}
-        """By slot and work, what the clocks of its requests have in common under the rules and limits in force."""
-        self._grants_mhz: dict[float, float] = {}
-        """By clock asked for by requests, the one that is granted under the limits in force."""
-        self._rest_mhz = spec.mhz[0]
+        self._request_clocks = UnitRequestClocks(spec)
         self._clamps_mhz: Mapping[int, float] = {}
         self._progress = UnitProgress(spec)
         self._place = 0
@@ -144,8 +140,8 @@ class SimulatedUnit:
         self._schedule(claim)
         if self._governor is not None:
             self._governor.begun(claim, self._clamps_mhz)
-        elif self._request_paces:
-            claim.mhz = self._clock_for(claim)
+        elif self._request_clocks.paces:
+            claim.mhz = self._request_clocks.wanted_mhz(claim, self.mhz, self._other_load)
             self._follow_requests()
 
     def _schedule(self, claim: CoreClaim) -> None:
@@ -178,7 +174,7 @@ class SimulatedUnit:
             self._active += running.active
         if self._governor is not None:
             self._governor.ended(claim)
-        elif self._request_paces:
+        elif self._request_clocks.paces:
             self._follow_requests()
 
     # ------------------------------------------------------------ managing
@@ -263,16 +259,16 @@ class SimulatedUnit:
             self._governor = None
         if governor is None:
             assert not isinstance(clock, str)
-            self._asked_mhz, self._request_paces, self._request_clocks = clock, paces, {}
-            self._rest_mhz = min((pace.rest_mhz for pace in paces.values()), default=clock)
+            self._asked_mhz = clock
+            self._request_clocks.set_rules(paces, clock)
             self._ask_again()
             return
-        self._request_paces = {}
+        self._request_clocks.set_rules(NO_PACES, self._asked_mhz)
         self._governor = WorkingGovernor(governor, self, self._agenda, edges=edges)
         self._governor.start()
 
     def _ask_again(self) -> None:
-        if self._request_paces:
+        if self._request_clocks.paces:
             # What runs already has used up some of its time, so it gets the clock that the plan would give it.
             for claim in self._running:
                 claim.mhz = max(claim.mhz, self._asked_mhz)
@@ -280,37 +276,9 @@ class SimulatedUnit:
         else:
             self.ask(self._asked_mhz)
 
-    def _clock_for(self, claim: CoreClaim) -> float:
-        """Return the clock that a request gets which begins now."""
-        pace = self._request_paces.get(claim.slot)
-        if pace is None:
-            return self._asked_mhz
-        key = claim.slot, claim.work
-        clock = self._request_clocks.get(key)
-        if clock is None:
-            clock = RequestClock(self.spec, self.allowed, pace, claim.work.samples_ms, claim.work.memory_share)
-            self._request_clocks[key] = clock
-        return clock.least(
-            claim.arrival_s,
-            claim.deadline_s,
-            claim.next_deadline_s,
-            claim.woke_ms,
-            now_s=claim.start_s,
-            now_mhz=self.mhz,
-            other_load=self._other_load,
-        )
-
     def _follow_requests(self) -> None:
         """Ask for the highest clock that a request here wants, or the one to rest at while there is none."""
-        mhz = 0.0
-        for claim in self._running:
-            if claim.mhz > mhz:
-                mhz = claim.mhz
-        mhz = mhz or self._rest_mhz
-        granted_mhz = self._grants_mhz.get(mhz)
-        if granted_mhz is None:
-            granted_mhz = self._grants_mhz[mhz] = at_least(mhz, self.allowed)
-        self.coming.ask(granted_mhz, self.mhz)
+        self.coming.ask(self._request_clocks.granted_mhz(self._running), self.mhz)
 
     def clamp(self, clamps_mhz: Mapping[int, float]) -> None:
         """Set, by slot, the clock that its application needs while it runs, for a governor that takes hints."""
@@ -344,7 +312,7 @@ class SimulatedUnit:
     def _re_allow(self) -> None:
         caps = [cap for cap in (self._max_mhz, self._thermal_mhz) if cap is not None]
         self.allowed = self.spec.allowed(min(caps, default=None))
-        self._request_clocks, self._grants_mhz = {}, {}
+        self._request_clocks.limit(self.allowed)
         if self._governor is None:
             self._ask_again()
         else:
@@ -365,7 +333,7 @@ class SimulatedUnit:
         self.aside.set_clock(mhz)
         self.clock_changes += 1
         self._re_pace()
-        if self._request_paces:
+        if self._request_clocks.paces:
             self._on_request_clock()
 
     def _re_pace(self) -> None:
