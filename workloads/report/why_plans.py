@@ -32,7 +32,8 @@ def why_plans(run: StoredRun) -> str:
         chosen = plans_of_interest(log)
         return "".join(_explained(log, chosen)) + _HOW_TO_ASK
     except InputError as error:
-        return f"<p>Why plans were chosen is not known: {escape(str(error))}</p>"
+        # The page is the same wherever the directory is.
+        return f"<p>Why plans were chosen is not known: {escape(str(error).replace(f'{run.path}/', ''))}</p>"
 
 
 _HOW_TO_ASK = (
