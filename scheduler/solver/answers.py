@@ -8,7 +8,7 @@ import numpy as np
 
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Problem, ProblemError
-from scheduler.solver.grid import LOAD, NO_CHOICE, ROW, TICKS, UNUSED, Grid, Ints
+from scheduler.solver.grid import LOAD, NO_CHOICE, POWER, ROW, TICKS, UNUSED, Grid, Ints
 from scheduler.solver.local import State, figures_of, improve, insert, less
 from scheduler.solver.one_unit import Aim
 
@@ -77,9 +77,11 @@ def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | 
     """
     cap_w = np.inf if problem.power_cap_w is None else problem.power_cap_w
     fair = OBJECTIVES[problem.objective].largest_term_first
-    # Within a unit violation counts a hundred times as much as it can save; the moves compare the objective itself.
-    most_w = float(grid.static_w.max() + grid.points[:, -2].max())
-    aim = Aim(1e3 * most_w / TICKS, 0.0, 1.0, False)
+    # Within a unit a whole unit of violation counts a thousand times as much as all that it can save, and so does
+    # accuracy against power; the moves compare the objective itself.
+    most_w = float(grid.static_w.max() + grid.points[:, POWER].max())
+    gain = 1e3 * most_w / TICKS if OBJECTIVES[problem.objective].seeks_accuracy else 0.0
+    aim = Aim(1e3 * most_w / TICKS + 1e3 * gain, gain, 1.0, False)
     clocks = covering_clocks(grid)
     states = [empty_state(grid, clocks)]
     if start is not None:
