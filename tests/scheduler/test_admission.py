@@ -137,7 +137,7 @@ class TestWithin:
     def within(objective="energy", **figures):
         point = snapshot({"a": {}}).apps[0].points[0]
         problem = replace(problem_of(snapshot({"a": {"weight": 2.0}})), objective=objective)
-        given = {"power_w": 1.0, "violation": 0.0, "optimal": False, "bound": 0.98, **figures}
+        given = {"power_w": 1.0, "violation": 0.0, "optimal": False, "bound": 0.98, "violation_bound": 0.0, **figures}
         answer = Allocation(choice={"a": point}, mhz={}, latency_ms={}, **given)
         return within_of(answer, problem), point
 
@@ -149,6 +149,6 @@ class TestWithin:
         found, point = self.within("accuracy", bound=2 * 0.8)
         assert found == pytest.approx(1 - point.accuracy / 0.8)
 
-    def test_a_bound_on_power_says_nothing_of_a_violation(self):
-        if "violation_bound" not in Allocation.__dataclass_fields__:
-            assert self.within(violation=0.5)[0] is None
+    def test_a_violation_against_its_bound(self):
+        assert self.within(violation=0.5, violation_bound=0.4)[0] == pytest.approx(0.2)
+        assert self.within(violation=0.5, violation_bound=0.5)[0] == pytest.approx(0.02)
