@@ -351,7 +351,10 @@ class Believed:
         moved = {}
         for unit, factor in self.units.items():
             if unit in stray:
-                self.networks |= {app: estimates.network(app) for app in estimates.on(unit)}
+                # What has hardly moved stays: it would be no news to anybody, and is within what counts together.
+                for app in estimates.on(unit):
+                    if abs(estimates.network(app) / self.network(app) - 1) > RATIO_CHANGE / 2:
+                        self.networks[app] = estimates.network(app)
                 moved[unit] = estimates.unit(unit)
             elif unit not in used and abs(estimates.unit(unit) / factor - 1) > RATIO_CHANGE:
                 moved[unit] = estimates.unit(unit)
