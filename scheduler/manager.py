@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import assert_never
 
+from scheduler.admission import Admissions, Outlook, outlook_of
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board
 from scheduler.decisions import Decision
@@ -116,6 +117,7 @@ class Manager:
         self._outcome: Evaluation | None = None
         self._failure: str | None = None
         self._waiting: frozenset[str] = frozenset()
+        self._admissions = Admissions()
 
     def on(self, message: Message, now_s: float) -> list[Effect]:
         """Take a message in.
@@ -288,13 +290,17 @@ class Manager:
         except Exception as error:  # a policy may be anybody's, and nothing it does may end the run
             return self._policy_failed(error)
         self._failure = None
+        happened = bool(self._events)
         self._events.clear()
         waiting = self._note_waiting(snapshot)
         if (plan, inputs) == (self._plan, self._decided):
             return waiting
         self._decided = inputs
-        effects = waiting + self._decision_log(inputs, snapshot, plan)
         self._outcome = appraise(plan, snapshot)
+        waits = {app: self._knowledge.why_waiting(app) for app in sorted(self._waiting)}
+        outlook = outlook_of(plan, snapshot, self._outcome, waits)
+        effects = waiting + self._decision_log(inputs, snapshot, plan, outlook)
+        effects += self._admissions.told(plan, outlook, inputs.apps, now_s, happened=happened)
         online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
         cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
@@ -374,12 +380,14 @@ class Manager:
             "optimal": self._plan.optimal if self._plan else None,
         }
 
-    def _decision_log(self, inputs: Inputs, snapshot: Snapshot, plan: Plan) -> list[Effect]:
+    def _decision_log(self, inputs: Inputs, snapshot: Snapshot, plan: Plan, outlook: Outlook) -> list[Effect]:
         if not self._logs_epochs:
             return []
         gears = {view.app: view.gear for view in snapshot.apps}
         decision = Decision(now_s=snapshot.now_s, inputs=inputs, gears=gears, paces=self._paces)
-        return [Log(kind="decision", fields={**decision.plain(self._board), "optimal": plan.optimal})]
+        proof = {"optimal": plan.optimal, "within": plan.within}
+        missed = outlook.plain() if outlook.verdict == "degraded" else None
+        return [Log(kind="decision", fields={**decision.plain(self._board), **proof, "outlook": missed})]
 
     def _epoch_log(self, *, decided: bool) -> Log:
         known = self._knowledge.log(self._transition.gear)

@@ -185,6 +185,8 @@ class Plan:
         gears: by application of the snapshot, its gear.
         clocks: by unit, one of its `mhz_allowed` or the name of a governor.
         optimal: True if the policy has proven that nothing better exists; None where it makes no such claim.
+        within: share by which a better plan could be better at most, in what its objective seeks: 0.01 for a power of
+            1 W where 0.99 W is proven to be needed, 0 where `optimal`; None where that is not known.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds
             it.
         awake_cpus: by unit, how many of its CPUs applications may run on, so that the others can sleep; all that are
@@ -197,6 +199,7 @@ class Plan:
     gears: Mapping[str, Gear]
     clocks: Mapping[str, float | str]
     optimal: bool | None = None
+    within: float | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
     awake_cpus: Mapping[str, int] = field(default_factory=dict)
     paces: Mapping[str, Pace] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from scheduler.policies.governed import UnderGovernor
 from scheduler.policies.ladder import Ladder
 from scheduler.policies.names import HINDSIGHT, NETWORKS, make_policy, under_governor
 from scheduler.policies.placing import place
-from scheduler.policies.protocol import Policy, PolicyError, gear_of
+from scheduler.policies.protocol import Policy, PolicyError, gear_of, points_of
 from scheduler.policies.scripted import Scripted
 from scheduler.policies.solving import HYSTERESIS, Joint, TwoStage, problem_of, unit_of
 
@@ -36,6 +36,7 @@ __all__ = [
     "place",
     "place_by_energy",
     "place_compactly",
+    "points_of",
     "problem_of",
     "under_governor",
     "unit_of",

@@ -13,6 +13,7 @@ from typing import NamedTuple, assert_never, cast
 from scheduler.board import BoardUnit
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.policies.pacing import paces_of
+from scheduler.policies.proof import within_of
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.sharing import evaluate_by_cpu, evaluate_likely, may_crowd, several_cores
 from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
@@ -81,11 +82,13 @@ class Chosen:
         points: by application, its point.
         mhz: by unit, its clock.
         optimal: True if this is proven to be the problem's optimum.
+        within: share by which a better choice could be better at most; None where that is not known.
     """
 
     points: Mapping[str, OperatingPoint]
     mhz: Mapping[str, float]
     optimal: bool
+    within: float | None = None
 
     @property
     def gears(self) -> tuple[tuple[str, Gear], ...]:
@@ -114,10 +117,12 @@ class Joint:
         """See `Policy.decide`."""
         chosen = self.choose(snapshot)
         paces = paces_of(chosen.points, chosen.mhz, snapshot)
-        return Plan(gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal, paces=paces)
+        return Plan(
+            gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal, within=chosen.within, paces=paces
+        )
 
     def choose(self, snapshot: Snapshot) -> Chosen:
-        """Return the choice; its `optimal` is that of the best one, also where the gears in force stay."""
+        """Return the choice; its `optimal` and `within` are those of the best one, also where gears in force stay."""
         problem = problem_of(snapshot)
         best = _best(problem)
         if best.gears == tuple((view.app, view.gear) for view in snapshot.apps):
@@ -126,7 +131,7 @@ class Joint:
         if kept_problem is not None:
             kept = _best(kept_problem, in_gear=True)
             if self._as_good(_judged(problem, kept), _judged(problem, best)):
-                return replace(kept, optimal=best.optimal)
+                return replace(kept, optimal=best.optimal, within=best.within)
         return best
 
     def _as_good(self, kept: _Judgement, best: _Judgement) -> bool:
@@ -164,7 +169,7 @@ def _best(problem: Problem, *, in_gear: bool = False) -> Chosen:
         in_gear: True if only the clocks are left to choose.
     """
     solved = solve(problem)
-    best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal)
+    best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal, within=within_of(solved, problem))
     late = solved.violation > 0
     if not (late or several_cores(problem)):
         return best

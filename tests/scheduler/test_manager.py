@@ -209,6 +209,7 @@ def test_logs_hold_plain_values_and_what_they_promise():
     assert {log.kind for log in logs} == {
         "epoch",
         "decision",
+        "admission",
         "plan",
         "gear",
         "clock",

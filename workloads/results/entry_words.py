@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from workloads.results.admission_words import admission_of, admission_words
 from workloads.results.thinning import Entry
 
 _LOG = logging.getLogger("gearshift")
-_AS_PLANNED = ("event", "gear")
-"""Kinds of entries that are no trouble."""
+_AS_PLANNED = ("event", "gear", "admission")
+"""Kinds of entries that are no trouble; an answer that says what gives way is one."""
 
 _ORDERS = {
     "Prepare": "the order to make a network ready",
@@ -24,7 +25,10 @@ def log_entry(entry: Entry) -> None:
     """Log an entry under the name `gearshift`: trouble as a warning, an event or a change of gear as information."""
     words = entry_words(entry)
     if words:
-        level = logging.INFO if entry["kind"] in _AS_PLANNED else logging.WARNING
+        is_trouble = entry["kind"] not in _AS_PLANNED or (
+            entry["kind"] == "admission" and admission_of(entry).outlook.verdict == "degraded"
+        )
+        level = logging.WARNING if is_trouble else logging.INFO
         _LOG.log(level, "gearshift: %.2f s  %s", entry["now_s"], words)
 
 
@@ -45,6 +49,9 @@ def told(entry: Entry) -> tuple[str, str] | None:
             return "event", f"{entry['text']}"
         case "gear":
             return "gear", f"{entry['app']}: {_gear(entry['from'])} -> {_gear(entry['to'])}   {entry['why']}"
+        case "admission":
+            answer = admission_of(entry)
+            return "admit" if answer.joined else "outlook", admission_words(answer)
         case "lost":
             return "lost", f"{entry['app']}: {entry['reason']}"
         case "part_lost":

@@ -6,8 +6,11 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `epoch`: {epoch, decided, units {name: {mhz, busy, temp_c, power_w, max_mhz, cpus_online, held_by, offline_by}}, rails
   {name: watts}, apps {name: {gear, queue_len, on_time, p95_ms, rate_hz, service_ratio}}, power_w, violation, optimal,
   solve_ms}
-- `decision`: {apps {name: inputs}, units {name: limits}, power_cap_w, gears {name: gear}, paces, optimal}, what a
-  decision rested on where it was on anything new: `scheduler.decisions.Decision`; units without limits are left out
+- `decision`: {apps {name: inputs}, units {name: limits}, power_cap_w, gears {name: gear}, paces, optimal, within,
+  outlook}, what a decision rested on where it was on anything new: `scheduler.decisions.Decision`; units without limits
+  are left out. `outlook` is what the plan is foreseen to miss, `scheduler.admission.Outlook`, and None for nothing
+- `admission`: {joined, present, outlook, best, within}, an answer to applications that join, or what gives way after an
+  event: `scheduler.admission.Admission`
 - `plan`: {plan, why: [text], gears, cpus, clocks, paces, power_w, violation, optimal}, a decision that changes
   something
 - `gear`: {app, from, to, why, plan}, a gear acknowledged
