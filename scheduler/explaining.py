@@ -47,12 +47,14 @@ class Choice:
         clocks: by unit, its clock in MHz, or the governor that sets it.
         figures: what it comes to; None where a governor sets a clock, or a gear has no operating point at its clock.
         proven: True if it is proven that nothing better exists; None where nobody claims it.
+        within: share by which a better plan could be better at most; None where that is not known.
     """
 
     gears: Mapping[str, Gear]
     clocks: Mapping[str, float | str]
     figures: Evaluation | None
     proven: bool | None
+    within: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +139,7 @@ class Explanation:
         limits: the limits of the units that have any.
         power_cap_w: cap of the power in force; None for none.
         best: the best plan, whatever gears are in force.
+        priced: True if costs and runner-up were looked for.
         kept: True if the plan has the gears that were in force, though others are better by a little.
         runner_up: the best plan with another gear for at least one application; None where there is none, or where the
             plan foresees nothing to compare with.
@@ -150,6 +153,7 @@ class Explanation:
     limits: Mapping[str, UnitInputs]
     power_cap_w: float | None
     best: Choice
+    priced: bool
     kept: bool
     runner_up: Choice | None
     costs: tuple[Cost, ...]
@@ -167,9 +171,10 @@ def explain(
     plan: Plan,
     *,
     weighs: bool = True,
+    prices: bool = True,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> Explanation:
-    """Explain a plan. That takes some four decisions for each application.
+    """Explain a plan. That takes some four decisions for each application, and one without prices.
 
     Args:
         grounds: the facts of the run.
@@ -177,15 +182,16 @@ def explain(
         plan: the plan in force; it names every application of the decision that can be served.
         weighs: True if the policy looks for the best plan. For another, costs and runner-up would be those of a plan
             that nobody looked for, and only `best` is worked out.
+        prices: False to leave out costs and runner-up, where the policy weighs them.
         on_progress: called with the number of decisions made so far, and of all of them.
     """
     snapshot = snapshot_of(grounds, decision)
     chosen = _choice(plan, snapshot)
     best = _best(snapshot)
     apps = tuple(_app_side(grounds, view, chosen) for view in snapshot.apps)
-    constraints = list(_constraints(grounds, decision)) if weighs else []
+    constraints = list(_constraints(grounds, decision)) if weighs and prices else []
     # The runner-up needs something to be compared with.
-    others = snapshot.apps if weighs and chosen.figures is not None else ()
+    others = snapshot.apps if weighs and prices and chosen.figures is not None else ()
     total = len(constraints) + len(others)
     costs, second = [], []
     for constraint in constraints:
@@ -203,6 +209,7 @@ def explain(
         limits={name: one for name, one in decision.inputs.units.items() if one != unlimited(grounds.board, name)},
         power_cap_w=snapshot.power_cap_w,
         best=best,
+        priced=weighs and prices,
         kept=weighs and in_force and best.gears != chosen.gears,
         runner_up=min(second, key=lambda one: _rank(snapshot.objective, one), default=None),
         costs=tuple(costs),
@@ -211,7 +218,9 @@ def explain(
 
 def _choice(plan: Plan, snapshot: Snapshot) -> Choice:
     figures = appraise(plan, snapshot)
-    return Choice(gears=dict(plan.gears), clocks=dict(plan.clocks), figures=figures, proven=plan.optimal)
+    return Choice(
+        gears=dict(plan.gears), clocks=dict(plan.clocks), figures=figures, proven=plan.optimal, within=plan.within
+    )
 
 
 def _best(snapshot: Snapshot) -> Choice:

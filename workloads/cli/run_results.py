@@ -13,7 +13,8 @@ import typer
 from workloads.cli.options import print_result
 from workloads.cli.output import complain, print_json
 from workloads.report.table import summary_table
-from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note, read_troubles
+from workloads.results.concessions import Concession
+from workloads.results.run_dir import EnergyNote, RunDirError, read_energy_note, read_given, read_troubles
 from workloads.results.summary import Summary
 from workloads.results.troubles import AppTroubles
 from workloads.runs.failure import Failure, RunError
@@ -80,6 +81,7 @@ class RunResults:
                     notes=notes,
                     cut_short=cut,
                     metrics=self._metrics,
+                    given=[_given(summary, directory) for summary, directory in self._runs],
                 )
             )
         finally:  # also where standard output is full
@@ -98,6 +100,13 @@ class RunResults:
         for line in (line for one in troubles for line in one.lines()):
             print(line, file=sys.stderr)
         return troubles
+
+
+def _given(summary: Summary, directory: Path) -> tuple[Concession, ...]:
+    try:
+        return read_given(directory, summary)
+    except RunDirError:  # as in `_note`
+        return ()
 
 
 def _note(directory: Path) -> EnergyNote | None:

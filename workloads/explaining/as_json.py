@@ -7,8 +7,8 @@ from typing import Any
 
 from scheduler.explaining import AppSide, Choice, Cost, Explanation
 from scheduler.points import planned_share
-from workloads.explaining.reading import Moment
-from workloads.explaining.words import sections, weighs
+from workloads.explaining.reading import Moment, weighs
+from workloads.explaining.words import sections
 
 
 def to_json(moment: Moment, explained: Explanation) -> str:
@@ -31,6 +31,7 @@ def to_plain(moment: Moment, explained: Explanation) -> dict[str, Any]:
             "confirmed_s": moment.decision.now_s,
             "why": list(moment.why),
             "proven": chosen.proven,
+            "within": chosen.within,
             "kept": explained.kept,
             **_figures(chosen, powered),
         },

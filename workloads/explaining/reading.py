@@ -51,10 +51,11 @@ class _DecisionEntry:
     gears: dict[str, LoggedGear | None]
     paces: bool
     optimal: bool | None
+    within: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _PlanEntry:
+class PlanEntry:
     """An entry of kind `plan`."""
 
     now_s: float
@@ -97,15 +98,71 @@ class Moment:
     behind: Mapping[str, Gear | None]
 
 
-def moment_of(run: StoredRun, at_s: float) -> Moment:
-    """Return a moment of a run that has been read back.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanLog:
+    """All plans of a run, and what they rested on, for one moment or several.
 
-    Args:
+    Attributes:
         run: the run.
-        at_s: the moment, in seconds from the start of the run.
+        grounds: the facts of the run that the manager was told.
+        plans: its plans, in order of time.
+        decisions: its decisions, in order of time.
+        end_s: time up to which it is known which plan was in force, board time.
+    """
+
+    run: StoredRun
+    grounds: Grounds
+    plans: Sequence[PlanEntry]
+    decisions: Sequence[_DecisionEntry]
+    end_s: float
+
+    def at(self, at_s: float) -> Moment:
+        """Return a moment of the run.
+
+        Args:
+            at_s: the moment, in seconds from the start of the run.
+
+        Raises:
+            MomentError: the run has no such moment.
+            RunDirError: the log is damaged.
+        """
+        run, path, first_s = self.run, self.run.path / EPOCHS_FILE, self.plans[0].now_s
+        if not (math.isfinite(at_s) and first_s <= at_s <= self.end_s):
+            raise MomentError(
+                f"--at is {at_s:g}: {run.path} has plans from {first_s:.2f} s to {self.end_s:.2f} s; give a time "
+                "within that."
+            )
+        plan = _latest(self.plans, at_s)
+        fitting = [one for one in self.decisions if one.now_s <= at_s and one.apps.keys() >= plan.gears.keys()]
+        if not fitting:
+            raise RunDirError(
+                f"{path}: what plan {plan.plan} rests on is missing; the file is damaged, run the mix again."
+            )
+        decision = _latest(fitting, at_s)
+        in_gear: dict[str, Gear | None] = {}
+        for change in run.gears:
+            if change.now_s <= at_s:
+                in_gear[change.app] = change.after
+        return Moment(
+            run=run,
+            at_s=at_s,
+            number=plan.plan,
+            decided_s=plan.now_s,
+            why=plan.why,
+            plan=Plan(gears=plan.gears, clocks=plan.clocks, optimal=decision.optimal, within=decision.within),
+            cpus=plan.cpus,
+            paced=frozenset(plan.paces),
+            grounds=self.grounds,
+            decision=_decision(path, self.grounds, decision),
+            behind={app: in_gear.get(app) for app, gear in plan.gears.items() if in_gear.get(app) != gear},
+        )
+
+
+def read_plans(run: StoredRun) -> PlanLog:
+    """Read the plans of a run that has been read back.
 
     Raises:
-        MomentError: the run has no such moment, or no plan is known then.
+        MomentError: no plan is known.
         RunDirError: the log is missing, of an earlier version or damaged.
     """
     path = run.path / EPOCHS_FILE
@@ -125,49 +182,35 @@ def moment_of(run: StoredRun, at_s: float) -> Moment:
             f"{path}: header: grounds.{field}: {fault['msg']}; the file is damaged or of another version, run the mix "
             "again."
         ) from error
-    plans = parse_entries(path, entries, "plan", _PlanEntry)
+    plans = parse_entries(path, entries, "plan", PlanEntry)
     decisions = parse_entries(path, entries, "decision", _DecisionEntry)
     if not plans or not decisions:
         raise MomentError(f"{path}: no plan was made; `gearshift report {run.path}` says what went wrong.")
-    first_s, end_s = plans[0].now_s, run.summary.duration_s
+    end_s = run.summary.duration_s
     # The first plan may be from before t = 0. Requests may go on beyond a log that was cut, and what was planned then
     # is not known.
     logged_s = max(float(entry["now_s"]) for entry in entries)
     if logged_s < end_s - LATE_EPOCHS * header.epoch_ms / 1000:
         end_s = logged_s
-    if not (math.isfinite(at_s) and first_s <= at_s <= end_s):
-        raise MomentError(
-            f"--at is {at_s:g}: {run.path} has plans from {first_s:.2f} s to {end_s:.2f} s; give a time within that."
-        )
-    plan = _latest(plans, at_s)
-    fitting = [one for one in decisions if one.now_s <= at_s and one.apps.keys() >= plan.gears.keys()]
-    if not fitting:
-        raise RunDirError(f"{path}: what plan {plan.plan} rests on is missing; the file is damaged, run the mix again.")
-    decision = _latest(fitting, at_s)
-    in_gear: dict[str, Gear | None] = {}
-    for change in run.gears:
-        if change.now_s <= at_s:
-            in_gear[change.app] = change.after
-    return Moment(
-        run=run,
-        at_s=at_s,
-        number=plan.plan,
-        decided_s=plan.now_s,
-        why=plan.why,
-        plan=Plan(gears=plan.gears, clocks=plan.clocks, optimal=decision.optimal),
-        cpus=plan.cpus,
-        paced=frozenset(plan.paces),
-        grounds=grounds,
-        decision=_decision(path, grounds, decision),
-        behind={app: in_gear.get(app) for app, gear in plan.gears.items() if in_gear.get(app) != gear},
-    )
+    return PlanLog(run=run, grounds=grounds, plans=plans, decisions=decisions, end_s=end_s)
 
 
-def explanation_of(moment: Moment, on_progress: Progress = no_progress) -> Explanation:
+def moment_of(run: StoredRun, at_s: float) -> Moment:
+    """Return a moment of a run, as `read_plans(run).at(at_s)` does."""
+    return read_plans(run).at(at_s)
+
+
+def weighs(moment: Moment) -> bool:
+    """Return True if the policy of the run looks for the best plan in all that a plan has."""
+    return moment.run.summary.policy in WEIGHING
+
+
+def explanation_of(moment: Moment, on_progress: Progress = no_progress, *, prices: bool = True) -> Explanation:
     """Explain the plan of a moment.
 
     Args:
         moment: the moment.
+        prices: False to leave out what constraints cost and the runner-up, which take most of the time.
         on_progress: told how far it is.
 
     Raises:
@@ -178,7 +221,8 @@ def explanation_of(moment: Moment, on_progress: Progress = no_progress) -> Expla
             moment.grounds,
             moment.decision,
             moment.plan,
-            weighs=moment.run.summary.policy in WEIGHING,
+            weighs=weighs(moment),
+            prices=prices,
             on_progress=partial(on_progress, "decide again"),
         )
     except BROKEN as error:

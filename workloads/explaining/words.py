@@ -11,7 +11,8 @@ from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.points import planned_share
 from scheduler.policies import HYSTERESIS, gear_of
 from scheduler.views import Gear
-from workloads.explaining.reading import WEIGHING, Moment
+from workloads.explaining.reading import Moment, weighs
+from workloads.results.admission_words import within_words
 
 _SAME = 1e-6
 """Difference from which on two plans differ in what they miss, or in accuracy."""
@@ -72,13 +73,9 @@ def _plan(moment: Moment, explained: Explanation) -> list[str]:
     elif chosen.proven:
         said.append("That nothing better exists is proven.")
     else:
-        said.append("It is the best plan that was found; that nothing better exists is not proven.")
+        far = f", {within_words(chosen.within)}" if chosen.within else ""
+        said.append(f"It is the best plan that was found{far}; that nothing better exists is not proven.")
     return said
-
-
-def weighs(moment: Moment) -> bool:
-    """Return True if the policy of the run looks for the best plan in all that a plan has."""
-    return moment.run.summary.policy in WEIGHING
 
 
 def gear_words(gear: Gear) -> str:
@@ -249,7 +246,7 @@ def _others(moment: Moment, explained: Explanation) -> Iterator[str]:
     if weighs(moment):
         if second is not None:
             yield f"The runner-up: {_differences(chosen, second)}. It would have {_against(explained, second)}."
-        elif chosen.figures is not None:
+        elif chosen.figures is not None and explained.priced:
             yield "There is no other gear for any application."
         return
     if best.gears == chosen.gears and best.clocks == chosen.clocks:

@@ -28,14 +28,13 @@ from workloads.report.table import (
     share,
     targets_in_force,
 )
+from workloads.report.who_gave import who_gave
+from workloads.report.why_plans import FOLLOWS_S, why_plans
 from workloads.results.run_dir import EPOCHS_FILE, GearChange, RunDirError, StoredRun, read_run
 from workloads.results.summary import AppSummary, Summary, Tail, Verdict
 from workloads.results.verdict import verdicts_by_segment
 
 REPORT_FILE = "report.html"
-
-FOLLOWS_S = 2.0
-"""A change within this time after an event is shown as its consequence."""
 
 _OPEN_ROWS = 30
 """A longer list of gear changes is shown folded."""
@@ -85,7 +84,9 @@ def render(run: StoredRun) -> str:
     body = [
         _header(run),
         section("Summary", _summary_table(run.summary, run.header.metrics), _segments_table(run.summary)),
-        section("What changed and why", _events_table(run), _HOW_TO_ASK),
+        *([section("Who gave what", given)] if (given := who_gave(run)) is not None else []),
+        section("What changed and why", _events_table(run)),
+        section("Why these plans", why_plans(run)),
         *([section("What went wrong", _troubles_table(run))] if run.troubles else []),
         *(section(app, plot(plot_app(run, app))) for app in run.summary.apps),
         section("The board", plot(plot_units(run))),
@@ -95,11 +96,6 @@ def render(run: StoredRun) -> str:
     ]
     return page(title, body)
 
-
-_HOW_TO_ASK = (
-    "<p><code>gearshift explain RUN_DIR --at T</code> says why a plan was chosen: what binds, what else was possible, "
-    "and what each target, floor and cap costs.</p>"
-)
 
 # ---------------------------------------------------------------- sections
 

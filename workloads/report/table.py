@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from workloads.results.concessions import Concession, concession_lines
 from workloads.results.run_dir import EnergyNote
 from workloads.results.summary import AppSummary, Summary, Verdict
 from workloads.results.verdict import verdicts_by_segment
@@ -28,6 +29,7 @@ def summary_table(
     notes: Sequence[EnergyNote | None] = (),
     cut_short: Sequence[bool] = (),
     metrics: Mapping[str, str] | None = None,
+    given: Sequence[Sequence[Concession]] = (),
 ) -> Table:
     """Put runs of one mix side by side: the targets of each app, what each policy gave it, and the energies.
 
@@ -37,6 +39,7 @@ def summary_table(
         notes: For each summary what the run noted of its energies, None where it had no sensors; empty for no notes.
         cut_short: For each summary True if the run did not come to its end; empty for none of them.
         metrics: Words for the accuracy of each app, such as `top-1`, of those where they are known; None for none.
+        given: For each summary what its apps gave; empty where nobody knows.
 
     Returns:
         A table of at most 110 columns.
@@ -53,6 +56,7 @@ def summary_table(
             [
                 Text(),
                 *_verdict_lines(summaries),
+                *_given_lines(summaries, given),
                 *_accuracy_lines(metrics or {}),
                 *_footer(summaries, emulated, notes, cut_short),
             ]
@@ -215,6 +219,17 @@ def _verdict_lines(summaries: Sequence[Summary]) -> list[Text]:
     if all(len(app.segments) == 1 for summary in summaries for app in summary.apps.values()):
         return []
     return [Text("Under a verdict: that on each target that was in force, one after another."), Text()]
+
+
+def _given_lines(summaries: Sequence[Summary], given: Sequence[Sequence[Concession]]) -> list[Text]:
+    """Return a line for each app that was foreseen to miss something, or got nothing."""
+    lines = []
+    for summary, one in zip(summaries, given, strict=False):
+        under = f" under {summary.policy}" if len(summaries) > 1 else ""
+        said = concession_lines(one)
+        lines += [Text(f"What could not be given{under}:", style="bold")] if said else []
+        lines += [Text(f"  {line}") for line in said]
+    return [*lines, Text()] if lines else []
 
 
 def _footer(

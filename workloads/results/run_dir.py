@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
+from scheduler.admission import Admission
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
+from workloads.results.concessions import Concession, OutlookNote, concessions
 from workloads.results.epoch_log import Entry, EpochLogError, LogHeader, begun_log, read_epoch_log
 from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
 from workloads.results.stored_requests import (
@@ -196,6 +198,8 @@ class StoredRun:
         cut_short: Reason why the run did not come to its end; None if it did, or if nothing was left to say it.
         missing: Lines on what the directory lacks.
         thinned: The part of the log that is thinned; None if it has every epoch.
+        admissions: Answers to apps that joined, and news of what gave way.
+        given: What each app gave; None where the log does not say.
     """
 
     path: Path
@@ -214,6 +218,8 @@ class StoredRun:
     cut_short: str | None = None
     missing: tuple[str, ...] = ()
     thinned: Thinned | None = None
+    admissions: tuple[Admission, ...] = ()
+    given: tuple[Concession, ...] | None = None
 
 
 def read_run(run_dir: str | PathLike[str]) -> StoredRun:
@@ -276,7 +282,16 @@ def read_run(run_dir: str | PathLike[str]) -> StoredRun:
         cut_short=cuts[-1].reason if cuts else None,
         missing=tuple(missing),
         thinned=next(iter(of_kind(THINNED, Thinned)), None),
+        admissions=tuple(of_kind("admission", Admission)),
+        given=_given(path, entries, summary),
     )
+
+
+def _given(path: Path, entries: list[Entry], summary: Summary) -> tuple[Concession, ...] | None:
+    noted = [entry for entry in entries if entry["kind"] == "decision" and "outlook" in entry]
+    if not noted:
+        return None  # a log from before it was noted, or of a run without a decision
+    return tuple(concessions(parse_entries(path / EPOCHS_FILE, noted, "decision", OutlookNote), summary))
 
 
 def _fit(summary: Summary, header: LogHeader) -> bool:
@@ -315,6 +330,19 @@ def read_troubles(run_dir: Path) -> list[AppTroubles]:
         RunDirError: The log cannot be read, or is damaged.
     """
     return _read_kind(run_dir, "troubles", AppTroubles)
+
+
+def read_given(run_dir: Path, summary: Summary) -> tuple[Concession, ...]:
+    """Read what each app of a run gave; none where the log does not say.
+
+    Raises:
+        RunDirError: The log cannot be read, or is damaged.
+    """
+    try:
+        _, entries = read_epoch_log(run_dir / EPOCHS_FILE)
+    except EpochLogError as error:
+        raise RunDirError(str(error)) from error
+    return _given(run_dir, entries, summary) or ()
 
 
 def _read_kind(run_dir: Path, kind: str, into: type[_Entry]) -> list[_Entry]:

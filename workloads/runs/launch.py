@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from actors.ownership import Claim
 from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
 from actors.worker.serving import RequestDroppedError, RequestFailedError, Result
+from scheduler.admission import Admission
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.ladder.profiles import profiles_for
@@ -150,6 +151,15 @@ class Deployment:
         self._live = live
         self.summary: Summary | None = None
 
+    @property
+    def admissions(self) -> Mapping[str, Admission]:
+        """By application, the manager's answer when it joined: who gives way then, and by how much.
+
+        `deployment.admissions["yard"].outlook.verdict` is `accepted`, `degraded`, or `unforeseen` under a governor. One
+        that joins during the run is there about a second after it has joined.
+        """
+        return dict(self._live.admissions)
+
     def infer(self, app: str, payload: object) -> Result:
         """Have an application's worker answer one request, and wait for the answer.
 
@@ -219,6 +229,7 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
     try:
         live.start()
         live.clock.sleep_until(0.0)
+        live.poll(Listener(log_entry))  # the first answers are there when the block begins
         with _keeping_log(live):
             yield deployment
         deployment.summary = live.finish(Listener(log_entry))

@@ -23,8 +23,10 @@ from actors.control.manager_actor import manager_actor
 from actors.remote import executor_actor, worker_actor
 from actors.session import RaySession
 from actors.worker.status import WorkerStatus
+from scheduler.admission import Admission
 from scheduler.views import Gear
 from workloads.mix.briefing import DRAIN_S, drained_s
+from workloads.results.admission_words import admission_of
 from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
 from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
@@ -72,6 +74,9 @@ class LiveRun:
         session: a started Ray.
         out: run directory, which exists.
         endless: go on until `finish`, whatever the mix's duration, as a deployment does.
+
+    Attributes:
+        admissions: by application that has joined, the manager's answer, as far as the log was taken.
     """
 
     def __init__(self, plan: RunPlan, session: RaySession, out: Path, endless: bool = False) -> None:
@@ -97,6 +102,7 @@ class LiveRun:
         self._manager: Any = None
         self._until_s = math.inf if endless else plan.mix.duration_s + DRAIN_S
         self._lives = ManagerLives()
+        self.admissions: dict[str, Admission] = {}
 
     @property
     def clock(self) -> BoardClock:
@@ -340,6 +346,9 @@ class LiveRun:
     def _keep(self, entry: Entry) -> None:
         if entry["kind"] == "gear" and entry["to"] is not None:
             self._gears[entry["app"]].append(Gear.of(entry["to"]))
+        if entry["kind"] == "admission":
+            answer = admission_of(entry)
+            self.admissions |= dict.fromkeys(answer.joined, answer)
         self._lives.note(entry)
         self._troubles.note(entry)
         self._results.log.append(entry)

@@ -50,6 +50,7 @@ def test_page_says_what_was_run_and_that_it_was_emulated(html: str) -> None:
     assert Page(html).headings == [
         "Summary",
         "What changed and why",
+        "Why these plans",
         "entrance",
         "garage",
         "yard",
