@@ -33,30 +33,18 @@ _EXPLAINED = (
 
 
 def _by_app(run: StoredRun, gave: Sequence[Concession]) -> str:
-    rows = [
-        [
-            escape(one.app),
-            f"{one.weight:g}",
-            _side(one.late.for_s, one.late.mean, one.late.most, one),
-            _side(one.short.for_s, one.short.mean, one.short.most, one),
-            _of_time(one.crowded_s, one),
-            _of_time(one.waited_s, one),
-            share(run.summary.apps[one.app].on_time),
-            escape("; ".join(one.starved)),
-        ]
-        for one in gave
-    ]
-    heads = [
-        "app",
-        "weight",
-        "foreseen late",
-        "foreseen below its floor",
-        "on overloaded cores",
-        "without a unit",
-        "in fact on time",
-        "got nothing",
-    ]
-    return table(heads, rows)
+    columns = {
+        "app": [escape(one.app) for one in gave],
+        "weight": [f"{one.weight:g}" for one in gave],
+        "foreseen late": [_side(one.late.for_s, one.late.mean, one.late.most, one) for one in gave],
+        "foreseen below its floor": [_side(one.short.for_s, one.short.mean, one.short.most, one) for one in gave],
+        "on overloaded cores": [_of_time(one.crowded_s, one) for one in gave],
+        "without a unit": [_of_time(one.waited_s, one) for one in gave],
+        "in fact on time": [share(run.summary.apps[one.app].on_time) for one in gave],
+        "got nothing": [escape("; ".join(one.starved)) for one in gave],
+    }
+    shown = {head: cells for head, cells in columns.items() if any(cells)}
+    return table(list(shown), list(zip(*shown.values(), strict=True)))
 
 
 def _side(for_s: float, mean: float, most: float, one: Concession) -> str:
