@@ -191,6 +191,8 @@ def test_a_deployment_serves_clients(session, tmp_path, caplog):
     flood, dropped = 12, 0
     sent = 0
     with deploy_plan(plan, session, tmp_path / "out") as deployment:
+        wait_for(lambda: deployment.admissions.keys() == plan.apps.keys())
+        assert {answer.outlook.verdict for answer in deployment.admissions.values()} == {"accepted"}
         results = [deployment.infer("gate", picture) for picture in drawn.pictures]
         with pytest.raises(KeyError, match="no app 'gat' in this deployment; there are gate, narrow, file"):
             deployment.infer("gat", drawn.pictures[0])
