@@ -22,7 +22,7 @@ from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
 from scheduler.objectives import ObjectiveName
-from scheduler.solver import warm
+from scheduler.solver import COMPILING_S, keeps_code, warm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,8 +164,13 @@ class ManagerActor:
 
 def manager_actor(task: ManagerTask, directory: Path) -> Any:
     """Start the manager, and return its handle."""
-    if getattr(load_policy(task.policy), "solves", False):
+    solves = getattr(load_policy(task.policy), "solves", False)
+    if solves:
         warm()  # where the code is not on disk yet it is put there now, and not while the actor is waited for
     actor = ray.remote(num_cpus=0, concurrency_groups={"control": 2})(ManagerActor)
     located_task = replace(task, policy=located(task.policy))  # its process may have another current directory
-    return actor.remote(located_task, str(directory))
+    manager = actor.remote(located_task, str(directory))
+    if solves and not keeps_code():
+        # It compiles for itself, which takes longer than others wait for its answer. One that dies ends this too.
+        ray.wait([manager.__ray_ready__.remote()], timeout=COMPILING_S)
+    return manager

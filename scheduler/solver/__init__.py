@@ -38,9 +38,10 @@ from __future__ import annotations
 
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, Unit
+from scheduler.solver.compiled import COMPILING_S, keeps_code
 from scheduler.solver.evaluation import Evaluation, evaluate
 
-__all__ = ["BUDGET", "EXACT_DEMANDS", "Evaluation", "evaluate", "solve", "warm"]
+__all__ = ["BUDGET", "COMPILING_S", "EXACT_DEMANDS", "Evaluation", "evaluate", "keeps_code", "solve", "warm"]
 
 EXACT_DEMANDS = 12
 """Most demands for which the search is exact; tables and time double with each demand more."""

@@ -1,21 +1,73 @@
 """Compiles the solver's inner loops to machine code, once: the code is kept on disk where a directory can be written.
 
-numba keeps it beside the source, else in the user's cache directory; where neither can be written each process compiles
-anew, which takes about a minute of one core. `scheduler.solver.warm` does so ahead of time.
+It is kept beside the source, else in the user's cache directory, under a hash of all the solver's source and of numba's
+version: numba itself looks only at the file of the function that is called, and would go on using old code after a
+change of what that function calls. Where no directory can be written each process compiles anew, which takes about a
+minute of one core. `scheduler.solver.warm` does so ahead of time.
 """
 
-from collections.abc import Callable
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COMPILING_S = 240.0
+"""Longest time to compile the solver on a busy core; on an idle one it took 66 s (machine C, 2026-12-02)."""
+_BESIDE = Path(__file__).parent / "__pycache__"
+
 
 def compiled(function: F) -> F:
     """Return the function compiled by numba, with the same arguments and results."""
+    directory = _directory()
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(directory)  # read while the function is decorated
     try:
-        made = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # there is no directory to keep the code in
-        made = numba.njit(nogil=True, error_model="numpy")(function)
+        made = numba.njit(cache=directory is not None, nogil=True, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = before
     return cast(F, made)
+
+
+def keeps_code() -> bool:
+    """Return False if there is no directory to keep the code in, so that each process compiles anew."""
+    return _directory() is not None
+
+
+@cache
+def _directory() -> Path | None:
+    roots = [_BESIDE]
+    with suppress(RuntimeError):  # this user has no home
+        given = os.environ.get("XDG_CACHE_HOME")
+        roots.append((Path(given) if given else Path.home() / ".cache") / "gearshift")
+    return directory_for(sorted(Path(__file__).parent.glob("*.py")), roots)
+
+
+def directory_for(sources: Sequence[Path], roots: Sequence[Path]) -> Path | None:
+    """Return the directory for the code of these sources, made if it was missing; None where none can be written.
+
+    Code of other sources is removed from the first root, which is these sources' own.
+    """
+    digest = sha256(numba.__version__.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()
+    for root in roots:
+        directory = root / f"solver-{digest[:16]}"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=directory):
+                pass
+        except OSError:
+            continue
+        if root == roots[0]:
+            for old in set(root.glob("solver-*")) - {directory}:
+                shutil.rmtree(old, ignore_errors=True)
+        return directory
+    return None
