@@ -21,7 +21,7 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILING_S = 240.0
-"""Longest time to compile the solver on a busy core; on an idle one it took 66 s (machine C, 2026-12-02)."""
+"""Longest time to compile the solver on a busy core; on an idle one it takes about 50 s (machine C, 2026-12-02)."""
 _BESIDE = Path(__file__).parent / "__pycache__"
 
 
