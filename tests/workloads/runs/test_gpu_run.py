@@ -110,7 +110,7 @@ def test_two_applications_share_the_gpu(session, tmp_path, apps):
     run = read_run(tmp_path / "out")
     jsonschema.validate(json.loads(summary.to_json()), SCHEMA)
     assert not run.losses
-    assert {trouble.kind for trouble in run.troubles} <= {"unhealthy"}  # a machine that stalls answers late
+    assert {trouble.kind for trouble in run.troubles} <= {"slow"}  # a machine that stalls answers late
     assert {change.after.unit for change in run.gears} == {"gpu"}
     for name, subnet in (("a", "small"), ("b", "large")):
         app = summary.apps[name]
