@@ -43,7 +43,7 @@ class Recipe:
     """The speed of a training, and the update from which small networks learn.
 
     The shipped weights were made with the defaults, but for the students: until update 8,868 an update had one, the
-    smallest network or a random one in turns.
+    smallest network or a random one in turns. And they cooled down twice: docs/translator.md.
 
     Attributes:
         seed: seed of everything random.
