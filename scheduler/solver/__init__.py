@@ -31,14 +31,14 @@ in the order given.
 **Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `one_unit` (a set of demands on one
 unit), `local` and `answers` (good answers for any number), `sets` (prices: which unit serves which set), `joining` (the
 best of what the prices leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where
-there is no proof), `searching` (which of these a problem gets), `compiled` (numba).
+there is no proof) and `searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
 """
 
 from __future__ import annotations
 
+from scheduler.compiled import COMPILING_S, keeps_code
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, Unit
-from scheduler.solver.compiled import COMPILING_S, keeps_code
 from scheduler.solver.evaluation import Evaluation, evaluate
 
 __all__ = ["BUDGET", "COMPILING_S", "EXACT_DEMANDS", "Evaluation", "evaluate", "keeps_code", "solve", "warm"]

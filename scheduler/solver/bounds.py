@@ -9,9 +9,9 @@ a unit of load r has an overload of at least r / 0.9 - 1, and none above what th
 
 import numpy as np
 
+from scheduler.compiled import compiled
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import FULL_LOAD, Problem
-from scheduler.solver.compiled import compiled
 from scheduler.solver.evaluation import Evaluation
 from scheduler.solver.grid import (
     GAIN,

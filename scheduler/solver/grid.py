@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.compiled import compiled
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import FULL_LOAD, Problem
-from scheduler.solver.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solver.compiled import compiled
+from scheduler.compiled import compiled
 from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
 from scheduler.solver.local import Key, cap_ticks, less
 from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, rising, serve

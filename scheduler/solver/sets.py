@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from scheduler.solver.compiled import compiled
+from scheduler.compiled import compiled
 from scheduler.solver.grid import (
     BUSY,
     CORES,

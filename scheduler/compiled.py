@@ -1,6 +1,6 @@
-"""Compiles the solver's inner loops to machine code, once: the code is kept on disk where a directory can be written.
+"""Compiles inner loops to machine code, once: the code is kept on disk where a directory can be written.
 
-It is kept beside the source, else in the user's cache directory, under a hash of all the solver's source and of numba's
+It is kept beside the source, else in the user's cache directory, under a hash of all source compiled and of numba's
 version: numba itself looks only at the file of the function that is called, and would go on using old code after a
 change of what that function calls. Where no directory can be written each process compiles anew, which takes about a
 minute of one core. `scheduler.solver.warm` does so ahead of time.
@@ -22,7 +22,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILING_S = 240.0
 """Longest time to compile the solver on a busy core; on an idle one it takes about 50 s (machine C, 2026-12-02)."""
-_BESIDE = Path(__file__).parent / "__pycache__"
+_HERE = Path(__file__).parent
+_SOURCES = ("compiled.py", "problem.py", "solver/*.py")
+"""What is compiled, and whatever has constants that end up in the code."""
 
 
 def compiled(function: F) -> F:
@@ -45,11 +47,11 @@ def keeps_code() -> bool:
 
 @cache
 def _directory() -> Path | None:
-    roots = [_BESIDE]
+    roots = [_HERE / "__pycache__"]
     with suppress(RuntimeError):  # this user has no home
         given = os.environ.get("XDG_CACHE_HOME")
         roots.append((Path(given) if given else Path.home() / ".cache") / "gearshift")
-    return directory_for(sorted(Path(__file__).parent.glob("*.py")), roots)
+    return directory_for(sorted(path for pattern in _SOURCES for path in _HERE.glob(pattern)), roots)
 
 
 def directory_for(sources: Sequence[Path], roots: Sequence[Path]) -> Path | None:
@@ -59,7 +61,7 @@ def directory_for(sources: Sequence[Path], roots: Sequence[Path]) -> Path | None
     """
     digest = sha256(numba.__version__.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()
     for root in roots:
-        directory = root / f"solver-{digest[:16]}"
+        directory = root / f"compiled-{digest[:16]}"
         try:
             directory.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=directory):
@@ -67,7 +69,7 @@ def directory_for(sources: Sequence[Path], roots: Sequence[Path]) -> Path | None
         except OSError:
             continue
         if root == roots[0]:
-            for old in set(root.glob("solver-*")) - {directory}:
+            for old in set(root.glob("compiled-*")) - {directory}:
                 shutil.rmtree(old, ignore_errors=True)
         return directory
     return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.solver.compiled import directory_for
+from scheduler.compiled import directory_for
 
 
 @pytest.fixture
