@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from scheduler.board import Board
 from scheduler.views import Gear
 
 _HARDLY_LESS = 1.1
@@ -16,52 +15,74 @@ _HARDLY_LESS = 1.1
 
 
 def assign_cpus(
-    board: Board,
+    usable: Mapping[str, Sequence[int]],
     gears: Mapping[str, Gear],
     held: Mapping[str, tuple[str, tuple[int, ...]]],
-    online: Mapping[str, Collection[int]],
     loads: Mapping[str, float] | None = None,
 ) -> dict[str, tuple[int, ...]]:
     """Give every application CPUs of its gear's unit.
 
-    Where the cores of a unit's gears sum to at most its cores online, no CPU is given twice: two gears of two cores on
+    Where the cores of a unit's gears sum to at most its usable CPUs, no CPU is given twice: two gears of two cores on
     CPUs 0 to 3 get (0, 1) and (2, 3). Otherwise the unit is shared, and applications are spread by their loads (see
     `spread`). Within that, an application keeps the CPUs that it holds. Where the held sets do not overlap it keeps all
     that its gear needs, and an assignment handed back in as `held` is returned unchanged.
 
     Args:
-        board: the board of the units.
+        usable: by CPU unit, the CPUs of it that may be used.
         gears: by application, the gear that it is to have.
         held: by application, the unit and the CPUs that it has now; no entry for one without a gear.
-        online: by unit, the CPUs of it that may be used.
         loads: by application, the load that it puts on each of its cores, on any one scale; None for all alike.
 
     Returns:
         By application, in the order of `gears`, its CPUs in rising order; `()` on a GPU. A gear with more cores
-        than are online gets all that are.
+        than are usable gets all that are.
     """
     cpus: dict[str, tuple[int, ...]] = dict.fromkeys(gears, ())
-    for unit in board.units:
-        if unit.kind != "cpu":
-            continue
-        usable = tuple(cpu for cpu in unit.cpus if cpu in online[unit.name])
+    for unit, numbers in usable.items():
         # Wide gears first: they have the least choice. The name makes the order independent of the mapping's.
         here = sorted(
-            (app for app, gear in gears.items() if gear.unit == unit.name),
-            key=lambda app: (-gears[app].cores, app),
+            (app for app, gear in gears.items() if gear.unit == unit), key=lambda app: (-gears[app].cores, app)
         )
-        cores = {app: min(gears[app].cores, len(usable)) for app in here}
-        before = {app: held[app][1] if app in held and held[app][0] == unit.name else () for app in here}
-        fits = sum(cores.values()) <= len(usable)
-        if fits:
-            cpus.update(_disjoint(usable, cores, before))
+        cores = {app: min(gears[app].cores, len(numbers)) for app in here}
+        before = {app: held[app][1] if app in held and held[app][0] == unit else () for app in here}
+        if sum(cores.values()) <= len(numbers):
+            cpus.update(_disjoint(numbers, cores, before))
         else:
-            cpus.update(spread(usable, cores, {app: (loads or {}).get(app, 1.0) for app in here}, before))
+            cpus.update(spread(numbers, cores, {app: (loads or {}).get(app, 1.0) for app in here}, before))
     return cpus
 
 
+def numbered(
+    counted: Mapping[str, Collection[int]], usable: Sequence[int], before: Mapping[str, Collection[int]]
+) -> dict[str, tuple[int, ...]]:
+    """Return numbers of usable CPUs for CPUs that are only counted, so that applications keep most of what they have.
+
+    The CPUs of a unit are alike, so only who shares with whom matters. Two applications on CPUs counted 0 and 1 of
+    (4, 5) that have 5 and 4 keep these.
+
+    Args:
+        counted: by application of one unit, its CPUs, counted from 0.
+        usable: the numbers of the unit's CPUs, at least as many as are counted.
+        before: by application, the numbers of the CPUs that it has now.
+
+    Returns:
+        By application, the numbers of its CPUs in rising order.
+    """
+    wanted = range(len(usable))
+    kept = {
+        (count, number): sum(count in counted[app] and number in before[app] for app in counted)
+        for count in wanted
+        for number in usable
+    }
+    number_of: dict[int, int] = {}
+    for count, number in sorted(kept, key=lambda pair: -kept[pair]):  # stable: of equals the first of the unit
+        if count not in number_of and number not in number_of.values():
+            number_of[count] = number
+    return {app: tuple(sorted(number_of[count] for count in counts)) for app, counts in counted.items()}
+
+
 def _disjoint(
-    usable: tuple[int, ...], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
+    usable: Sequence[int], cores: Mapping[str, int], before: Mapping[str, tuple[int, ...]]
 ) -> dict[str, tuple[int, ...]]:
     """Return CPUs for each application such that none is given twice; the cores sum to at most the usable ones."""
     free = list(usable)

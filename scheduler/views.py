@@ -195,8 +195,11 @@ class Plan:
             1 W where 0.99 W is proven to be needed, 0 where `optimal`; None where that is not known.
         clamps_mhz: by application, the clock that it needs while it runs. Only the governor `schedutil-uclamp` heeds
             it.
+        cpus: by application, the CPUs that it gets, by the kernel's numbers, as many as its gear has cores. A CPU unit
+            of which no application is named is left to the manager: it shares no CPU where it need not, and else
+            spreads the load.
         awake_cpus: by unit, how many of its CPUs applications may run on, so that the others can sleep; all that are
-            online on a unit that is left out.
+            online on a unit that is left out. It is for units that `cpus` leaves to the manager.
         paces: by application, the rule by which each of its requests gets a clock. A unit with such applications rests
             at the clock that the rules say while none is served; `clocks` has the clock at which all targets would be
             met. Only for units that are `paced`, and then for all applications there.
@@ -207,5 +210,6 @@ class Plan:
     optimal: bool | None = None
     within: float | None = None
     clamps_mhz: Mapping[str, float] = field(default_factory=dict)
+    cpus: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     awake_cpus: Mapping[str, int] = field(default_factory=dict)
     paces: Mapping[str, Pace] = field(default_factory=dict)

@@ -6,15 +6,38 @@ from collections.abc import Mapping
 
 from scheduler.errors import did_you_mean
 from scheduler.governors import GOVERNORS
+from scheduler.placement import assign_cpus
+from scheduler.policies.posing import evaluate_choice
 from scheduler.policies.protocol import PolicyError, points_of
-from scheduler.policies.sharing import evaluate_by_cpu
-from scheduler.policies.solving import problem_of
+
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
 
 
-def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
-    """Evaluate a plan CPU by CPU, in the worst case (`evaluate_by_cpu`).
+def cpus_of(plan: Plan, snapshot: Snapshot) -> dict[str, tuple[int, ...]]:
+    """Return by application the CPUs that a plan gives it, or that `assign_cpus` gives it where the plan leaves that.
+
+    Args:
+        plan: the plan.
+        snapshot: the snapshot that it answers; applications keep what they have where they can (`AppView.cpus`).
+
+    Returns:
+        By application, in the order of the plan's gears, the kernel's numbers; `()` on a GPU.
+    """
+    usable = {
+        unit.name: unit.cpus_online[: plan.awake_cpus.get(unit.name)] for unit in snapshot.units if unit.kind == "cpu"
+    }
+    held = {view.app: (view.gear.unit, view.cpus) for view in snapshot.apps if view.gear is not None}
+    return {**assign_cpus(usable, plan.gears, held, loads_of(plan, snapshot)), **plan.cpus}
+
+
+def appraise(plan: Plan, snapshot: Snapshot, cpus: Mapping[str, tuple[int, ...]] | None = None) -> Evaluation | None:
+    """Evaluate a plan CPU by CPU, with the waiting that the model of contention foresees.
+
+    Args:
+        plan: the plan.
+        snapshot: the snapshot that it answers.
+        cpus: what `cpus_of` returns, where that is known already.
 
     Returns:
         The evaluation; None if the model cannot tell, because a governor sets a clock, or because a gear would be so
@@ -30,7 +53,18 @@ def appraise(plan: Plan, snapshot: Snapshot) -> Evaluation | None:
         if not here:
             return None
         chosen[view.app] = here[0]
-    return evaluate_by_cpu(problem_of(snapshot), chosen, mhz)
+    return evaluate_choice(snapshot, chosen, mhz, counted(cpus or cpus_of(plan, snapshot), plan.gears, snapshot))
+
+
+def counted(
+    cpus: Mapping[str, tuple[int, ...]], gears: Mapping[str, Gear], snapshot: Snapshot
+) -> dict[str, tuple[int, ...]]:
+    """Return CPUs as a problem counts them, from 0 on each unit, for the kernel's numbers; (0,) on a GPU."""
+    units = {unit.name: unit for unit in snapshot.units}
+    return {
+        app: tuple(units[gears[app].unit].cpus_online.index(number) for number in numbers) or (0,)
+        for app, numbers in cpus.items()
+    }
 
 
 def loads_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:
@@ -65,8 +99,15 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
     for name, clock in plan.clocks.items():
         _check_clock(units[name], clock)
     _check_paces(plan, units)
+    _check_cpus(plan, units)
     for name, count in plan.awake_cpus.items():
         _check_awake(name, count, units)
+        wide = [app for app, gear in plan.gears.items() if gear.unit == name and gear.cores > count]
+        if wide:
+            raise PolicyError(
+                f"plan: awake_cpus of {name!r} is {count!r}, but {wide[0]!r} has {plan.gears[wide[0]].cores} cores there;"
+                " keep at least as many awake."
+            )
 
 
 def _check_names(field: str, noun: str, given: Mapping[str, object], wanted: list[str]) -> None:
@@ -109,6 +150,23 @@ def _check_paces(plan: Plan, units: Mapping[str, UnitView]) -> None:
         rest = [other for other, gear in plan.gears.items() if gear.unit == unit and other not in plan.paces]
         if rest:
             raise PolicyError(f"plan: paces has {app!r} and lacks {rest[0]!r}, which is on {unit!r} too; add it.")
+
+
+def _check_cpus(plan: Plan, units: Mapping[str, UnitView]) -> None:
+    for app, numbers in plan.cpus.items():
+        if app not in plan.gears:
+            raise PolicyError(f"plan: cpus has app {app!r}, which is unknown.{did_you_mean(app, plan.gears)}")
+        gear = plan.gears[app]
+        online = units[gear.unit].cpus_online
+        if units[gear.unit].kind == "gpu":
+            raise PolicyError(f"plan: cpus has {app!r}, which is on the GPU {gear.unit!r}; leave it out.")
+        if not len(numbers) == len(set(numbers)) == gear.cores or not set(numbers) <= set(online):
+            raise PolicyError(
+                f"plan: cpus of {app!r} are {tuple(numbers)}; its gear needs {gear.cores} of {gear.unit!r}, of {online}."
+            )
+        rest = [other for other, its in plan.gears.items() if its.unit == gear.unit and other not in plan.cpus]
+        if rest:
+            raise PolicyError(f"plan: cpus has {app!r} and lacks {rest[0]!r}, which is on {gear.unit!r} too; add it.")
 
 
 def _check_clock(unit: UnitView, clock: float | str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from scheduler.governors import HINTED, governor_for
 from scheduler.policies.clamps import clamps_of
 from scheduler.policies.protocol import Policy
@@ -29,7 +31,6 @@ class UnderGovernor:
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
         plan = self._policy.decide(snapshot)
-        gears = plan.gears
-        clamps_mhz = clamps_of(gears, snapshot) if self._governor in HINTED else {}
+        clamps_mhz = clamps_of(plan, snapshot) if self._governor in HINTED else {}
         clocks = {unit.name: governor_for(self._governor, unit.kind) for unit in snapshot.units}
-        return Plan(gears=gears, clocks=clocks, clamps_mhz=clamps_mhz, awake_cpus=plan.awake_cpus)
+        return replace(plan, clocks=clocks, clamps_mhz=clamps_mhz, optimal=None, within=None, paces={})

@@ -1,24 +1,25 @@
 """Policies that solve an optimisation problem: everything together, or first the networks and then the clocks.
 
-`scheduler.solver` finds the optimum of a problem; this module poses the problem, looks near the optimum with the finer
-models of `scheduler.policies.sharing`, and decides whether a change of gears is worth it.
+`scheduler.solver` finds the optimum of a problem. This module poses problems until the waiting that one counts is the
+waiting of its optimum, and decides whether a change of gears is worth it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, assert_never, cast
+from typing import NamedTuple
 
-from scheduler.board import BoardUnit
 from scheduler.objectives import OBJECTIVES, Quantity
+from scheduler.placement import numbered
 from scheduler.policies.pacing import paces_of
+from scheduler.policies.posing import evaluate_choice, problem_of
 from scheduler.policies.proof import within_of
 from scheduler.policies.protocol import gear_of, points_of, top_points
-from scheduler.policies.sharing import evaluate_by_cpu, evaluate_likely, may_crowd, several_cores
-from scheduler.problem import Demand, Kind, OperatingPoint, Points, Problem, Unit
-from scheduler.solver import solve
-from scheduler.views import Gear, Plan, Snapshot, UnitView
+from scheduler.policies.waiting import wait_shares_of
+from scheduler.problem import Allocation, OperatingPoint
+from scheduler.solver import Evaluation, solve
+from scheduler.views import Gear, Plan, Snapshot
 
 HYSTERESIS = 0.02
 """Share of power that `Joint` must save, at no greater violation, before it changes a gear."""
@@ -29,69 +30,23 @@ PREPARE_S = 0.1
 0.30 s (docs/measurements.md, "Preparing"); a simulation charges as much (`Costs.prepare_ms`)."""
 
 
-def unit_of(unit: UnitView | BoardUnit) -> Unit:
-    """Return a unit as the solver sees it: with its cores online and the clocks allowed.
-
-    Where its power is not known it counts as nothing, so that only violation (and accuracy) is weighed. Its power with
-    no load is that of an idle unit: what a busy one takes on top is in the points (`scheduler.points`).
-    """
-    match unit:
-        case UnitView():
-            cores, mhz = unit.cores_online, unit.mhz_allowed
-        case BoardUnit():
-            cores, mhz = unit.cores, unit.mhz
-        case _:
-            assert_never(unit)
-    static_w = unit.static_w or (0.0,) * len(mhz)
-    if isinstance(unit, UnitView) and unit.paced:
-        static_w = (static_w[0],) * len(mhz)  # whatever clock its requests get, it rests at its lowest
-    return Unit(
-        name=unit.name,
-        kind=cast(Kind, unit.kind),
-        cores=cores,
-        mhz=mhz,
-        static_w=tuple(unit.idle_share * watts for watts in static_w),
-        off_w=unit.off_w,
-    )
-
-
-def problem_of(snapshot: Snapshot) -> Problem:
-    """Return the optimisation problem that a snapshot poses.
-
-    Requests may have turned out to take less, and to wait for less, than foreseen. The target is then met where
-    own_ratio · own + wait_ratio · waits <= target. The solver knows one factor, on waits, so both sides are divided by
-    own_ratio: own + (wait_ratio / own_ratio) · waits <= target / own_ratio. A target of 80 ms with an own_ratio of 0.8
-    and a wait_ratio of 0.4 becomes one of 100 ms, with half of the waiting counted.
-    """
-    demands = tuple(
-        Demand(
-            app=view.app,
-            rate_hz=view.rate_hz,
-            target_ms=view.target_ms / view.own_ratio,
-            wait_share=view.wait_ratio / view.own_ratio,
-            min_accuracy=view.min_accuracy,
-            weight=view.weight,
-            points=view.points,
-        )
-        for view in snapshot.apps
-    )
-    units = tuple(unit_of(unit) for unit in snapshot.units)
-    return Problem(units=units, demands=demands, objective=snapshot.objective, power_cap_w=snapshot.power_cap_w)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chosen:
-    """A point for each application, and a clock for each unit.
+    """A point and CPUs for each application, and a clock for each unit.
 
     Attributes:
         points: by application, its point.
         mhz: by unit, its clock.
-        optimal: True if this is proven to be the problem's optimum.
+        cpus: by application, its CPUs, counted from 0 on its unit; (0,) on a GPU.
+        figures: what it comes to by the model of contention.
+        optimal: True if this is proven to be the optimum of the problem with the waiting that it has itself.
         within: share by which a better choice could be better at most; None where that is not known.
     """
 
     points: Mapping[str, OperatingPoint]
     mhz: Mapping[str, float]
+    cpus: Mapping[str, tuple[int, ...]]
+    figures: Evaluation
     optimal: bool
     within: float | None = None
 
@@ -122,22 +77,25 @@ class Joint:
     def decide(self, snapshot: Snapshot) -> Plan:
         """See `Policy.decide`."""
         chosen = self.choose(snapshot)
-        paces = paces_of(chosen.points, chosen.mhz, snapshot)
         return Plan(
-            gears=dict(chosen.gears), clocks=chosen.mhz, optimal=chosen.optimal, within=chosen.within, paces=paces
+            gears=dict(chosen.gears),
+            clocks=chosen.mhz,
+            cpus=_numbers(chosen, snapshot),
+            optimal=chosen.optimal,
+            within=chosen.within,
+            paces=paces_of(chosen.points, chosen.mhz, snapshot),
         )
 
     def choose(self, snapshot: Snapshot) -> Chosen:
         """Return the choice; its `optimal` and `within` are those of the best one, also where gears in force stay."""
-        problem = problem_of(snapshot)
-        best = _best(problem)
+        best = _best(snapshot)
         if best.gears == tuple((view.app, view.gear) for view in snapshot.apps):
-            return best
-        kept_problem = _with_gears_kept(problem, snapshot)
-        if kept_problem is not None:
-            kept = _best(kept_problem, in_gear=True)
+            return _on_held_cpus(best, snapshot)
+        in_gear = _with_gears_kept(snapshot)
+        if in_gear is not None:
+            kept = _on_held_cpus(_best(in_gear), snapshot)
             least_w = change_j(snapshot, dict(best.gears)) / HORIZON_S
-            if self._as_good(_judged(problem, kept), _judged(problem, best), least_w):
+            if self._as_good(_judged(snapshot, kept), _judged(snapshot, best), least_w):
                 return replace(kept, optimal=best.optimal, within=best.within)
         return best
 
@@ -174,85 +132,109 @@ def change_j(snapshot: Snapshot, gears: Mapping[str, Gear]) -> float:
     return made * busy_s * above_w
 
 
-def _with_gears_kept(problem: Problem, snapshot: Snapshot) -> Problem | None:
-    """Return the problem with only the clocks left to choose; None if a gear is missing or no longer possible."""
-    demands = []
-    for view, demand in zip(snapshot.apps, problem.demands, strict=True):
-        points = points_of(view.gear, view)
-        if not points:
-            return None
-        demands.append(replace(demand, points=points))
-    return replace(problem, demands=tuple(demands))
+def _with_gears_kept(snapshot: Snapshot) -> Snapshot | None:
+    """Return the snapshot with only clocks and CPUs left to choose; None if a gear is missing or no longer possible."""
+    views = tuple(replace(view, points=points_of(view.gear, view)) for view in snapshot.apps)
+    return replace(snapshot, apps=views) if all(view.points for view in views) else None
 
 
 BUDGET = 3_000_000
 """Nodes that one search may look at; it then took 0.2 to 0.4 s of one core of machine C (four problems of twelve
 applications, 2026-12-02). Of 36 random problems of eight applications on a board like Xavier NX one needed more."""
-_LESS_WAITING = (0.4, 0.1)
-"""Factors on `wait_share` with which a problem is solved again for more candidates."""
+FIRST_SHARES = (0.5, 0.1)
+"""Parts of others' services that are taken to be waited for before anything is known of who shares with whom."""
+ROUNDS = 3
+"""Most problems that are solved from one such part on."""
 
 
-def _best(problem: Problem, *, in_gear: bool = False) -> Chosen:
-    """Return the optimum, or a better choice near it by the finer models of contention.
+def _best(snapshot: Snapshot) -> Chosen:
+    """Return the best choice that is met on the way to one that is the optimum for its own waiting.
 
-    In the solver's model a request waits for a service of every other application on its unit: on whichever core that
-    runs, and however seldom. This is too cautious in two ways. A unit of several cores gets too high a clock, or loses
-    applications to other units. And two applications that would hardly ever meet on a core are kept apart, even where
-    one of them then runs on a unit on which it is late every time.
+    How long an application waits depends on who shares its CPUs, and the solver chooses that. So a problem is solved
+    with parts of others' services that may be waited for; the model of contention says what is really waited for at the
+    optimum, and with these parts the problem is solved again, until the same choice comes out: it is then the optimum
+    for the waiting that it has. From a part of 0.5 on, applications that would hardly ever meet may be kept apart. So
+    where they have to be late for it or may have to share, the search begins once more with less waiting.
 
-    So where the optimum is late, or applications may share several cores, problems with less waiting give more
-    candidates, and shared units get the clocks that are best CPU by CPU.
-
-    Args:
-        problem: the problem to solve.
-        in_gear: True if only the clocks are left to choose.
+    All choices are valued with the waiting that they have themselves, and the best one is returned.
     """
-    solved = solve(problem, budget=BUDGET)
-    best = Chosen(points=solved.choice, mhz=solved.mhz, optimal=solved.optimal, within=within_of(solved, problem))
-    late = solved.violation > 0
-    if not (late or several_cores(problem)):
-        return best
-    # Candidates: the optimum, and the optima for which less waiting counts, one for each set of gears.
-    by_gears = {best.gears: best}
-    if not in_gear and (late or may_crowd(problem)):
-        for factor in _LESS_WAITING:
-            solved = solve(_with_waits_times(factor, problem), budget=BUDGET)
-            other = Chosen(points=solved.choice, mhz=solved.mhz, optimal=False)
-            by_gears.setdefault(other.gears, other)
-    # Each set of gears at its own best clocks; then the one that is best by the finer models.
-    candidates = [_at_best_clocks(problem, one) for one in by_gears.values()]
-    return min(candidates, key=lambda one: _judged(problem, one))
+    found: list[Chosen] = []
+    for share in FIRST_SHARES:
+        if not found or _may_gain(snapshot, found):
+            found += _settled(snapshot, share)
+    return min(found, key=lambda one: (_judged(snapshot, one), not one.optimal))
 
 
-def _at_best_clocks(problem: Problem, chosen: Chosen) -> Chosen:
-    """Return the same gears, with one shared unit after another at the clock that is best CPU by CPU."""
-    shared = evaluate_by_cpu(problem, chosen.points, chosen.mhz).shared
-    for unit in (unit for unit in problem.units if unit.name in shared):
-        at_clocks = [_at_clock(problem, chosen, unit, mhz) for mhz in unit.mhz]
-        chosen = min((one for one in at_clocks if one is not None), key=lambda one: _judged(problem, one))
+def _may_gain(snapshot: Snapshot, found: Sequence[Chosen]) -> bool:
+    """Return True if applications that are kept apart are late, or if some have to share."""
+    late = min(one.figures.violation for one in found) > 0
+    return late or any(len(snapshot.apps) > unit.cores_online for unit in snapshot.units)
+
+
+def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
+    """Return the choices that are met until one is the optimum for its own waiting, or until `ROUNDS` are over."""
+    shares = {view.app: share for view in snapshot.apps}
+    found: list[Chosen] = []
+    solved: Allocation | None = None
+    for _ in range(ROUNDS):
+        problem = problem_of(snapshot, shares)
+        solved = solve(problem, budget=BUDGET, start=solved)
+        there = wait_shares_of(snapshot, solved.choice, solved.cpus)
+        # Of one that shares with nobody there is nothing to learn.
+        there = {app: there[app] if _shares(solved, app) else shares[app] for app in shares}
+        settled = there == shares
+        found.append(
+            Chosen(
+                points=solved.choice,
+                mhz=solved.mhz,
+                cpus=solved.cpus,
+                figures=evaluate_choice(snapshot, solved.choice, solved.mhz, solved.cpus),
+                optimal=settled and solved.optimal,
+                within=within_of(solved, problem) if settled else None,
+            )
+        )
+        if settled:
+            break
+        shares = there
+    return found
+
+
+def _shares(solved: Allocation, app: str) -> bool:
+    mine, unit = set(solved.cpus[app]), solved.choice[app].unit
+    return any(
+        other != app and point.unit == unit and not mine.isdisjoint(solved.cpus[other])
+        for other, point in solved.choice.items()
+    )
+
+
+def _on_held_cpus(chosen: Chosen, snapshot: Snapshot) -> Chosen:
+    """Return a choice of the gears in force with the CPUs in force, unit by unit, where these are as good."""
+    for unit in snapshot.units:
+        place = {number: count for count, number in enumerate(unit.cpus_online)}
+        here = [view for view in snapshot.apps if chosen.points[view.app].unit == unit.name]
+        held = {view.app: tuple(place[number] for number in view.cpus if number in place) for view in here}
+        same = all(chosen.cpus[app] == counts for app, counts in held.items())
+        complete = all(len(counts) == chosen.points[app].cores for app, counts in held.items())
+        if unit.name in chosen.figures.shared and complete and not same:
+            cpus = {**chosen.cpus, **held}
+            figures = evaluate_choice(snapshot, chosen.points, chosen.mhz, cpus)
+            other = replace(chosen, cpus=cpus, figures=figures)
+            if _judged(snapshot, other).above <= _judged(snapshot, chosen).above:
+                chosen = other
     return chosen
 
 
-def _at_clock(problem: Problem, chosen: Chosen, unit: Unit, mhz: float) -> Chosen | None:
-    """Return the same gears with a unit at that clock; None if an application has no point for it."""
-    if mhz == chosen.mhz[unit.name]:
-        return chosen
-    points = dict(chosen.points)
-    for demand in problem.demands:
-        point = points[demand.app]
-        if point.unit == unit.name:
-            in_gear = Points.of(demand.points).by_gear[point.subnet, point.unit, point.cores]
-            at_clock = next((other for other in in_gear if other.mhz == mhz), None)
-            if at_clock is None:
-                return None
-            points[demand.app] = at_clock
-    return Chosen(points=points, mhz={**chosen.mhz, unit.name: mhz}, optimal=False)
-
-
-def _with_waits_times(factor: float, problem: Problem) -> Problem:
-    """Return the problem with waiting counted that many times as much."""
-    demands = (replace(demand, wait_share=demand.wait_share * factor) for demand in problem.demands)
-    return replace(problem, demands=tuple(demands))
+def _numbers(chosen: Chosen, snapshot: Snapshot) -> dict[str, tuple[int, ...]]:
+    """Return by application on a CPU unit the kernel's numbers of its CPUs."""
+    numbers: dict[str, tuple[int, ...]] = {}
+    for unit in snapshot.units:
+        if unit.kind == "cpu":
+            here = [view for view in snapshot.apps if chosen.points[view.app].unit == unit.name]
+            before = {
+                view.app: view.cpus if view.gear is not None and view.gear.unit == unit.name else () for view in here
+            }
+            numbers |= numbered({view.app: chosen.cpus[view.app] for view in here}, unit.cpus_online, before)
+    return {app: numbers[app] for app in chosen.points if app in numbers}
 
 
 class _Judgement(NamedTuple):
@@ -267,21 +249,13 @@ class _Judgement(NamedTuple):
     power_w: float
 
 
-def _judged(problem: Problem, chosen: Chosen) -> _Judgement:
-    """Judge a choice CPU by CPU, half-way between the worst case and the likely one.
-
-    Arrivals that keep step may meet at every request, which is the worst case, and others only now and then. A choice
-    with a violation of 0.4 in the worst case and of 0.1 in the likely one is judged at 0.25.
-    """
-    worst = evaluate_by_cpu(problem, chosen.points, chosen.mhz)
-    likely = evaluate_likely(problem, chosen.points, chosen.mhz) if worst.violation > 0 else worst
-
+def _judged(snapshot: Snapshot, chosen: Chosen) -> _Judgement:
     def lessened(quantity: Quantity) -> float:
-        middle = (worst.of(quantity) + likely.of(quantity)) / 2
-        return round(-middle if quantity.raised else middle, 9)
+        value = chosen.figures.of(quantity)
+        return round(-value if quantity.raised else value, 9)
 
-    above = [quantity for quantity in OBJECTIVES[problem.objective].levels if quantity is not Quantity.POWER]
-    return _Judgement(tuple(map(lessened, above)), worst.power_w)
+    above = [quantity for quantity in OBJECTIVES[snapshot.objective].levels if quantity is not Quantity.POWER]
+    return _Judgement(tuple(map(lessened, above)), chosen.figures.power_w)
 
 
 class TwoStage:
@@ -301,8 +275,8 @@ class TwoStage:
         """See `Policy.decide`."""
         gears = self._first.decide(_at_top(snapshot)).gears
         in_gear = tuple(replace(view, points=points_of(gears[view.app], view)) for view in snapshot.apps)
-        clocks = _best(problem_of(replace(snapshot, apps=in_gear)), in_gear=True).mhz
-        return Plan(gears=gears, clocks=clocks)
+        chosen = _best(replace(snapshot, apps=in_gear))
+        return Plan(gears=gears, clocks=chosen.mhz, cpus=_numbers(chosen, snapshot))
 
 
 def _at_top(snapshot: Snapshot) -> Snapshot:
