@@ -65,6 +65,7 @@ class AppKnowledge:
         latencies: the latest latencies.
         caution: the margin learned from lateness.
         foresight: the ratios learned from requests that were quicker than foreseen.
+        begins_s: time from which its requests come, board time.
         reported_s: time of the last report, or of its beginning, board time.
         queue_len: requests waiting, at the last report.
         finished: requests finished (completed, dropped or failed) since the last epoch.
@@ -82,6 +83,7 @@ class AppKnowledge:
     latencies: LatencyWindow = field(default_factory=LatencyWindow)
     caution: Caution = field(default_factory=Caution)
     foresight: Foresight = field(default_factory=Foresight)
+    begins_s: float = 0.0
     reported_s: float = 0.0
     queue_len: int = 0
     finished: int = 0
@@ -105,6 +107,7 @@ class AppKnowledge:
             possible=_gears(board, spec.profile),
             rate_hz=spec.arrivals.rate_hz,
             rate=RateEstimator(spec.arrivals.rate_hz or None),
+            begins_s=max(now_s, 0.0),
             reported_s=max(now_s, 0.0),
             priced=PricedPoints() if priced is None else priced,
         )
@@ -202,15 +205,23 @@ class AppKnowledge:
                 margin=MARGIN + self.caution.margin,
                 own_ratio=foresight.own_ratio,
                 wait_ratio=foresight.wait_ratio,
+                phase_ms=self._phase_ms,
             )
             self._inputs_key = key
         return self._inputs
+
+    @property
+    def _phase_ms(self) -> float | None:
+        """Board time of its first release; None where releases keep no time, or another one than was declared."""
+        declared = self.spec.arrivals
+        return 1000 * self.begins_s if declared.kind == "periodic" and self.rate_hz == declared.rate_hz else None
 
     def view(
         self,
         inputs: AppInputs,
         *,
         gear: Gear | None,
+        cpus: tuple[int, ...],
         board: Board,
         state: tuple[object, ...],
         paced: frozenset[str],
@@ -220,6 +231,7 @@ class AppKnowledge:
         Args:
             inputs: what the decision rests on.
             gear: the gear that it has acknowledged; None before the first.
+            cpus: the CPUs that it has or is about to have.
             board: the board under the limits and slowdowns in force.
             state: those limits and slowdowns, in the order of the board's units.
             paced: the units that may get a clock for each request.
@@ -248,7 +260,11 @@ class AppKnowledge:
             wait_ratio=inputs.wait_ratio,
             points=self._points_at(inputs, board, state, paced),
             arrivals=self.spec.arrivals.kind,
+            jitter_ms=self.spec.arrivals.jitter_ms,
+            phase_ms=inputs.phase_ms,
             margin=inputs.margin - MARGIN,
+            profile=self.spec.profile,
+            cpus=cpus,
         )
 
     def _points_at(

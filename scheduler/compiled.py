@@ -3,7 +3,7 @@
 It is kept beside the source, else in the user's cache directory, under a hash of all source compiled and of numba's
 version: numba itself looks only at the file of the function that is called, and would go on using old code after a
 change of what that function calls. Where no directory can be written each process compiles anew, which takes about a
-minute of one core. `scheduler.solver.warm` does so ahead of time.
+minute of one core. `scheduler.warming.warm` does so ahead of time.
 """
 
 import os
@@ -13,22 +13,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILING_S = 240.0
-"""Longest time to compile the solver on a busy core; on an idle one it takes about 50 s (machine C, 2026-12-02)."""
+"""Longest time to compile everything on a busy core; on an idle one it takes about 50 s (machine C, 2026-12-02)."""
 _HERE = Path(__file__).parent
-_SOURCES = ("compiled.py", "problem.py", "solver/*.py")
+_SOURCES = ("compiled.py", "problem.py", "taking_turns.py", "solver/*.py")
 """What is compiled, and whatever has constants that end up in the code."""
 
 
 def compiled(function: F) -> F:
     """Return the function compiled by numba, with the same arguments and results."""
+    import numba  # loading it takes half a second, and few processes compile
+
     directory = _directory()
     config: Any = numba.config
     before = config.CACHE_DIR
@@ -59,7 +60,7 @@ def directory_for(sources: Sequence[Path], roots: Sequence[Path]) -> Path | None
 
     Code of other sources is removed from the first root, which is these sources' own.
     """
-    digest = sha256(numba.__version__.encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()
+    digest = sha256(version("numba").encode() + b"".join(source.read_bytes() for source in sources)).hexdigest()
     for root in roots:
         directory = root / f"compiled-{digest[:16]}"
         try:

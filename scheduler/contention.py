@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -88,14 +88,18 @@ def response_quantiles_ms(sharers: Sequence[Sharer]) -> tuple[float, ...]:
     alone_ms = [_alone_ms(sharer) for sharer in sharers]
     for group in _groups(sharers):
         if len(group) > 1:
-            for place, shared_ms in zip(group, _played(tuple(sharers[place] for place in group)), strict=True):
+            for place, shared_ms in zip(group, _played(_renumbered([sharers[p] for p in group])), strict=True):
                 alone_ms[place] = max(alone_ms[place], shared_ms)
     return tuple(alone_ms)
 
 
 def _alone_ms(sharer: Sharer) -> float:
-    stretch = np.array([sharer.stretch])
-    return float(response_quantile_ms(sharer.time, stretch, arrivals=sharer.arrivals, slo=sharer.slo)[0])
+    return _quantile_alone_ms(sharer.time, sharer.stretch, sharer.arrivals, sharer.slo)
+
+
+@lru_cache(maxsize=4096)
+def _quantile_alone_ms(time: ServiceTime, stretch: float, arrivals: ArrivalModel, slo: float) -> float:
+    return float(response_quantile_ms(time, np.array([stretch]), arrivals=arrivals, slo=slo)[0])
 
 
 def _groups(sharers: Sequence[Sharer]) -> list[list[int]]:
@@ -112,30 +116,49 @@ def _groups(sharers: Sequence[Sharer]) -> list[list[int]]:
             else:
                 apart.append((other_mask, others))
         groups = [*apart, (mask, members)]
-    return [members for _, members in groups]
+    return [sorted(members) for _, members in groups]
+
+
+def _renumbered(sharers: Sequence[Sharer]) -> tuple[Sharer, ...]:
+    """Return the applications with their CPUs numbered from 0; CPUs that the same ones take count as one.
+
+    So what has been played holds for other CPUs too, and a mask has few bits however many CPUs the unit has.
+    """
+    by_cpu: dict[int, int] = {}
+    for bit, sharer in enumerate(sharers):
+        for cpu in set(sharer.cpus):
+            by_cpu[cpu] = by_cpu.get(cpu, 0) | 1 << bit
+    numbers = {takers: number for number, takers in enumerate(sorted(set(by_cpu.values())))}
+    return tuple(
+        replace(sharer, cpus=tuple(sorted({numbers[by_cpu[cpu]] for cpu in sharer.cpus}))) for sharer in sharers
+    )
 
 
 @lru_cache(maxsize=4096)
 def _played(sharers: tuple[Sharer, ...]) -> list[float]:
     """Play the requests of applications that share CPUs, and return each one's quantile of the response time."""
+    from scheduler.taking_turns import serve  # most processes ask for no latencies, and need no compiler
+
     rates_hz = [sharer.rate_hz for sharer in sharers]
     busy = sum(rate_hz * one.time.mean_ms * one.stretch / 1000 for rate_hz, one in zip(rates_hz, sharers, strict=True))
     # A queue takes the longer to forget how it began, the less time is left free.
     longer = 1 / (1 - min(busy, FULL_LOAD))
+    longer = 2 ** (math.ceil(4 * math.log2(longer)) / 4)  # few different times, so that `_draws` are made seldom
     span_ms = 1000 * longer * min(_FEWEST / min(rates_hz), _MOST / sum(rates_hz))
-    requests = [_requests(sharer, span_ms, place) for place, sharer in enumerate(sharers)]
-    firsts = np.cumsum([0] + [len(one.arrivals_ms) for one in requests]).tolist()
-    waits_ms = np.array(
-        serve(
-            firsts,
-            np.concatenate([one.arrivals_ms for one in requests]).tolist(),
-            np.concatenate([one.services_ms for one in requests]).tolist(),
-            np.concatenate([one.wakes_ms for one in requests]).tolist(),
-            [sharer.target_ms for sharer in sharers],
-            [sharer.mask for sharer in sharers],
-            [sharer.arrivals.kind == "saturate" for sharer in sharers],
-            span_ms,
-        )
+    draws = [
+        _draws(sharer.arrivals, rate_hz, sharer.phase_ms, span_ms, place, WAKE_MS)
+        for place, (sharer, rate_hz) in enumerate(zip(sharers, rates_hz, strict=True))
+    ]
+    firsts = np.cumsum([0] + [len(one.arrivals_ms) for one in draws])
+    waits_ms = serve(
+        firsts,
+        np.concatenate([one.arrivals_ms for one in draws]),
+        np.concatenate([_services_ms(sharer, one.parts) for sharer, one in zip(sharers, draws, strict=True)]),
+        np.concatenate([one.wakes_ms for one in draws]),
+        np.array([sharer.target_ms for sharer in sharers]),
+        np.array([sharer.mask for sharer in sharers]),
+        np.array([sharer.arrivals.kind == "saturate" for sharer in sharers]),
+        span_ms,
     )
     return [
         _quantile_ms(sharer, waits_ms[first:last])
@@ -144,139 +167,85 @@ def _played(sharers: tuple[Sharer, ...]) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Requests:
-    """The requests of one application that are played, shape (n,) each; arrivals of a closed loop mean nothing."""
+class _Draws:
+    """What is random of the requests that are played of an application, whatever its services are; shape (n,) each.
+
+    Arrivals of a closed loop mean nothing. Each of `parts` is from a part of its own of 0 to 1, so that mean and spread
+    of the services are right in any span.
+    """
 
     arrivals_ms: FloatArray
-    services_ms: FloatArray
+    parts: FloatArray
     wakes_ms: FloatArray
 
 
-def _requests(sharer: Sharer, span_ms: float, place: int) -> _Requests:
-    """Draw the requests of an application in a time, always the same ones for its place among the others."""
+@lru_cache(maxsize=512)
+def _draws(
+    arrivals: ArrivalModel, rate_hz: float, phase_ms: float | None, span_ms: float, place: int, wake_ms: float
+) -> _Draws:
+    """Draw the requests of an application in a time, always the same ones for its place among the others.
+
+    They stay the same as networks and clocks change, so one decision draws them once.
+    """
     rng = np.random.default_rng(place)
-    arrivals_ms = _arrivals_ms(sharer, span_ms, place, rng)
+    arrivals_ms = _arrivals_ms(arrivals, rate_hz, phase_ms, span_ms, place, rng)
     count = len(arrivals_ms)
-    # Each draw is from a part of its own of the distribution, so that mean and spread are right in any span.
-    samples_ms = np.array(sharer.time.samples_ms) * sharer.stretch
-    places = (rng.permutation(count) + rng.uniform(size=count)) * (len(samples_ms) / max(count, 1))
-    return _Requests(
+    return _Draws(
         arrivals_ms=arrivals_ms,
-        services_ms=samples_ms[places.astype(np.intp)],
-        wakes_ms=WAKE_MS * rng.uniform(0.5, 1.5, count),
+        parts=(rng.permutation(count) + rng.uniform(size=count)) / count,
+        wakes_ms=wake_ms * rng.uniform(0.5, 1.5, count),
     )
 
 
-def _arrivals_ms(sharer: Sharer, span_ms: float, place: int, rng: np.random.Generator) -> FloatArray:
+def _arrivals_ms(
+    arrivals: ArrivalModel,
+    rate_hz: float,
+    phase_ms: float | None,
+    span_ms: float,
+    place: int,
+    rng: np.random.Generator,
+) -> FloatArray:
     """Return the arrivals in a time, rising."""
-    period_ms = 1000 / sharer.rate_hz
+    period_ms = 1000 / rate_hz
     count = math.ceil(span_ms / period_ms)
-    match sharer.arrivals.kind:
+    match arrivals.kind:
         case "saturate":
             # It may get more than the mean number, if its services are short at first.
             return np.zeros(2 * count)
         case "poisson":
             return np.sort(rng.uniform(0, span_ms, count))
         case "periodic":
-            delays_ms = sharer.arrivals.jitter_ms * rng.uniform(size=count)
-            if sharer.phase_ms is None:
+            delays_ms = arrivals.jitter_ms * rng.uniform(size=count)
+            if phase_ms is None:
                 # Each drifts through 0, 1, 3, 6, ... of its periods, so that all phases between any two come about
                 # equally often, also where one rate is a multiple of the other.
                 phases_ms = place * (place + 1) / 2 * period_ms * np.linspace(0, 1, count)
             else:
-                phases_ms = np.full(count, sharer.phase_ms % period_ms)
+                phases_ms = np.full(count, phase_ms % period_ms)
             return np.sort(phases_ms + period_ms * np.arange(count) + delays_ms)
 
 
-def serve(
-    firsts: Sequence[int],
-    arrivals_ms: Sequence[float],
-    services_ms: Sequence[float],
-    wakes_ms: Sequence[float],
-    targets_ms: Sequence[float],
-    masks: Sequence[int],
-    loops: Sequence[bool],
-    span_ms: float,
-) -> list[float]:
-    """Serve the requests of several applications, and return how long each waits until it has its CPUs.
+@lru_cache(maxsize=512)
+def _samples_ms(time: ServiceTime) -> FloatArray:
+    return np.array(time.samples_ms)
 
-    An application's requests are served in their order. The first that is not served claims the CPUs `wakes_ms` after
-    its arrival, or after the end of the request before it. Of the claims the one with the earliest deadline goes first,
-    and no CPU is given away that a claim with an earlier deadline waits for.
 
-    Args:
-        firsts: by application, the place of its first request; last the number of all requests.
-        arrivals_ms: by request, its arrival.
-        services_ms: by request, how long it takes.
-        wakes_ms: by request, how long it takes until it claims the CPUs.
-        targets_ms: by application, from an arrival to its deadline.
-        masks: by application, the CPUs that a request takes, a bit for each.
-        loops: by application, True for a closed loop, whose requests arrive when they claim.
-        span_ms: the time in which closed loops go on.
-
-    Returns:
-        By request, milliseconds; NaN for one that a closed loop did not come to.
-    """
-    count = len(masks)
-    waits_ms = [math.nan] * len(arrivals_ms)
-    everything, held, now_ms = 0, 0, 0.0
-    head, claim_ms, due_ms = [0] * count, [math.inf] * count, [math.inf] * count
-    end_ms = [math.inf] * count
-    for app in range(count):
-        everything |= masks[app]
-        head[app] = firsts[app]
-        if firsts[app] < firsts[app + 1]:
-            arrival_ms = 0.0 if loops[app] else arrivals_ms[firsts[app]]
-            claim_ms[app] = arrival_ms + wakes_ms[firsts[app]]
-            due_ms[app] = (claim_ms[app] if loops[app] else arrival_ms) + targets_ms[app]
-    while True:
-        # Begin what can begin: the earliest deadline first.
-        kept, last_ms, last = held, -math.inf, -1
-        while kept != everything:
-            chosen = -1
-            for app in range(count):
-                after = due_ms[app] > last_ms or (due_ms[app] == last_ms and app > last)
-                if claim_ms[app] <= now_ms and after and (chosen < 0 or due_ms[app] < due_ms[chosen]):
-                    chosen = app
-            if chosen < 0:
-                break
-            if not kept & masks[chosen]:
-                place = head[chosen]
-                waits_ms[place] = now_ms - (due_ms[chosen] - targets_ms[chosen])
-                end_ms[chosen] = now_ms + services_ms[place]
-                claim_ms[chosen] = math.inf
-                held |= masks[chosen]
-            kept |= masks[chosen]
-            last_ms, last = due_ms[chosen], chosen
-        # Go on to the next moment at which something may change.
-        next_ms = math.inf
-        for app in range(count):
-            next_ms = min(next_ms, end_ms[app])
-            if held != everything and claim_ms[app] > now_ms:
-                next_ms = min(next_ms, claim_ms[app])
-        if next_ms == math.inf:
-            return waits_ms
-        now_ms = next_ms
-        for app in range(count):
-            if end_ms[app] <= now_ms:
-                end_ms[app] = math.inf
-                held &= ~masks[app]
-                head[app] += 1
-                place = head[app]
-                if place < firsts[app + 1] and not (loops[app] and now_ms > span_ms):
-                    arrival_ms = now_ms if loops[app] else arrivals_ms[place]
-                    claim_ms[app] = max(now_ms, arrival_ms) + wakes_ms[place]
-                    due_ms[app] = (claim_ms[app] if loops[app] else arrival_ms) + targets_ms[app]
+def _services_ms(sharer: Sharer, parts: FloatArray) -> FloatArray:
+    """Return the service of each request: the sample, scaled, at that part of all samples."""
+    samples_ms = sharer.stretch * _samples_ms(sharer.time)
+    return samples_ms[(parts * len(samples_ms)).astype(np.intp)]
 
 
 def _quantile_ms(sharer: Sharer, waits_ms: FloatArray) -> float:
     """Return the quantile of wait plus service: a request's wait does not depend on how long it takes itself."""
+    from scheduler.taking_turns import quantile_of_sums
+
     waits_ms = np.sort(waits_ms[~np.isnan(waits_ms)])
     if len(waits_ms) > _WAITS:
         waits_ms = waits_ms[((np.arange(_WAITS) + 0.5) * (len(waits_ms) / _WAITS)).astype(np.intp)]
-    responses_ms = np.add.outer(waits_ms, sharer.stretch * np.array(sharer.time.samples_ms)).ravel()
-    place = min(len(responses_ms), math.ceil(sharer.slo * len(responses_ms))) - 1
-    return float(np.partition(responses_ms, place)[place])
+    services_ms = sharer.stretch * _samples_ms(sharer.time)
+    sums = len(waits_ms) * len(services_ms)
+    return quantile_of_sums(waits_ms, services_ms, max(1, min(sums, math.ceil(sharer.slo * sums))))
 
 
 def wait_shares(sharers: Sequence[Sharer]) -> tuple[float, ...]:
@@ -301,3 +270,15 @@ def wait_shares(sharers: Sequence[Sharer]) -> tuple[float, ...]:
         )
         shares.append((found_ms - _alone_ms(sharer)) / others_ms if others_ms else 0.0)
     return tuple(shares)
+
+
+def warm() -> None:
+    """Compile the inner loops, or load them from disk, ahead of time: the first play would do so otherwise."""
+    one = Sharer(
+        time=ServiceTime(kind="cpu", cores=1, samples_ms=(1.0,)),
+        stretch=1.0,
+        arrivals=ArrivalModel(kind="periodic", rate_hz=1.0),
+        target_ms=10.0,
+        slo=0.95,
+    )
+    response_quantiles_ms([one, one])

@@ -8,7 +8,7 @@ latencies, temperatures and the clocks of the moment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board
@@ -58,6 +58,7 @@ class Decision:
         now_s: time of the decision, board time.
         inputs: targets and limits in force, and what was known of the applications.
         gears: by application, the gear that it was in; None before its first.
+        cpus: by application, the CPUs that it had or was about to have.
         paces: True if the policy could give requests clocks of their own.
     """
 
@@ -65,6 +66,18 @@ class Decision:
     inputs: Inputs
     gears: Mapping[str, Gear | None]
     paces: bool
+    cpus: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, inputs: Inputs, snapshot: Snapshot, *, paces: bool) -> Decision:
+        """Return the facts that a decision on a snapshot, made from these inputs, rested on."""
+        return cls(
+            now_s=snapshot.now_s,
+            inputs=inputs,
+            gears={view.app: view.gear for view in snapshot.apps},
+            paces=paces,
+            cpus={view.app: view.cpus for view in snapshot.apps},
+        )
 
     def plain(self, board: Board) -> dict[str, object]:
         """Return the facts as plain values, for the epoch log; a unit without limits is left out.
@@ -88,6 +101,7 @@ class Decision:
             "power_cap_w": self.inputs.power_cap_w,
             "slowdowns": {unit: ratio for unit, ratio in self.inputs.slowdowns.items() if ratio != 1.0},
             "gears": {app: gear and gear.plain() for app, gear in self.gears.items()},
+            "cpus": {app: list(numbers) for app, numbers in self.cpus.items()},
             "paces": self.paces,
         }
 
@@ -112,4 +126,6 @@ def snapshot_of(grounds: Grounds, decision: Decision) -> Snapshot:
         grace_s=0.0,
         paces=decision.paces,
     )
-    return knowledge.snapshot(inputs, epoch=0, now_s=decision.now_s, gear=decision.gears.get, events=())
+    return knowledge.snapshot(
+        inputs, epoch=0, now_s=decision.now_s, gear=decision.gears.get, cpus=decision.cpus, events=()
+    )

@@ -32,6 +32,7 @@ class AppInputs:
         margin: share added to the latency of each operating point.
         own_ratio: observed over foreseen latency of requests that wait for no other application, at most 1.
         wait_ratio: observed over foreseen waiting for other applications, at most 1.
+        phase_ms: board time of a first periodic release; None where it is not known. It changes only with the rate.
     """
 
     target_ms: float
@@ -43,6 +44,7 @@ class AppInputs:
     margin: float
     own_ratio: float
     wait_ratio: float
+    phase_ms: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

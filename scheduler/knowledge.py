@@ -205,6 +205,7 @@ class Knowledge:
         epoch: int,
         now_s: float,
         gear: Callable[[str], Gear | None],
+        cpus: Mapping[str, tuple[int, ...]],
         events: tuple[str, ...],
     ) -> Snapshot:
         """Return the snapshot that a policy is to decide on.
@@ -217,6 +218,7 @@ class Knowledge:
             epoch: number of the manager's epoch.
             now_s: present time, board time.
             gear: returns the gear that an application has acknowledged; None before the first.
+            cpus: by application, the CPUs that it has or is about to have; none for one that is left out.
             events: what has happened since the last decision, in words.
 
         Raises:
@@ -235,7 +237,9 @@ class Knowledge:
         # A request that takes longer has more time for changes of clock; one that takes less is no reason to stop.
         paced = self._paced([replace(unit, speed=unit.speed / max(1.0, slowdowns[unit.name])) for unit in present])
         views = (
-            self._apps[app].view(app_inputs, gear=gear(app), board=board, state=state, paced=paced)
+            self._apps[app].view(
+                app_inputs, gear=gear(app), cpus=cpus.get(app, ()), board=board, state=state, paced=paced
+            )
             for app, app_inputs in inputs.apps.items()
         )
         return Snapshot(

@@ -172,9 +172,7 @@ class Manager:
         self._knowledge.judge(self._outcome, foreseen_late=late, now_s=now_s)
         # Equal inputs need no second decision, so in most epochs nothing is decided.
         inputs = self._knowledge.inputs()
-        why = self._changes(inputs)
-        if not why and self._every_epoch:
-            why = ["every epoch"]
+        why = self._changes(inputs) or (["every epoch"] if self._every_epoch else [])
         if why:
             effects += self._decide(inputs, why, now_s)
         effects += self._transition.advance(now_s)
@@ -283,7 +281,12 @@ class Manager:
         self.decisions += 1
         try:
             snapshot = self._knowledge.snapshot(
-                inputs, epoch=self._epoch, now_s=now_s, gear=self._transition.gear, events=tuple(self._events)
+                inputs,
+                epoch=self._epoch,
+                now_s=now_s,
+                gear=self._transition.gear,
+                cpus={app: cpus for app, (_, cpus) in self._transition.held().items()},
+                events=tuple(self._events),
             )
             plan = self._policy.decide(snapshot)
             check_plan(plan, snapshot, self._knowledge.possible())
@@ -324,9 +327,7 @@ class Manager:
     def _prepare_mhz(self, snapshot: Snapshot) -> float | None:
         """Return the clock at which networks are made ready; None for that of the plan."""
         unit = next((unit for unit in snapshot.units if unit.name == self._prepares_on), None)
-        if unit is None or snapshot.power_cap_w is not None:
-            return None
-        return unit.least_edp_mhz
+        return None if unit is None or snapshot.power_cap_w is not None else unit.least_edp_mhz
 
     def _note_waiting(self, snapshot: Snapshot) -> list[Effect]:
         """Leave applications waiting that the snapshot does without, and say so where that is new."""
@@ -364,8 +365,7 @@ class Manager:
         if failure == self._failure:  # asked again each epoch, it need not be said again each epoch
             return []
         self._failure = failure
-        fields = {"policy": type(self._policy).__name__, "error": failure}
-        return [Log(kind="policy_failed", fields=fields)]
+        return [Log(kind="policy_failed", fields={"policy": type(self._policy).__name__, "error": failure})]
 
     def _expected_on_time(self, app: str) -> bool:
         """Return True if the plan in force keeps an application, and its unit, within bounds."""
@@ -388,8 +388,7 @@ class Manager:
     def _decision_log(self, inputs: Inputs, snapshot: Snapshot, plan: Plan, outlook: Outlook) -> list[Effect]:
         if not self._logs_epochs:
             return []
-        gears = {view.app: view.gear for view in snapshot.apps}
-        decision = Decision(now_s=snapshot.now_s, inputs=inputs, gears=gears, paces=self._paces)
+        decision = Decision.of(inputs, snapshot, paces=self._paces)
         proof = {"optimal": plan.optimal, "within": plan.within}
         missed = outlook.plain() if outlook.verdict == "degraded" else None
         return [Log(kind="decision", fields={**decision.plain(self._board), **proof, "outlook": missed})]

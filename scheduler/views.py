@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scheduler.objectives import ObjectiveName
-from scheduler.points import ArrivalKind
+from scheduler.points import ArrivalKind, ArrivalModel
 from scheduler.problem import OperatingPoint
+from scheduler.profile import Profile
 from scheduler.request_clock import Pace
 
 
@@ -70,8 +71,14 @@ class AppView:
             too much. At 0.5, half of what a plan allows for others has been waited.
         points: its operating points at this rate, those of the smallest sub-network first.
         arrivals: how its requests come: `periodic`, `poisson` or `saturate`.
+        jitter_ms: largest delay of a periodic release.
+        phase_ms: board time of a first periodic release, from which the others follow at the rate; None where it is
+            not known.
         margin: share by which latencies are taken to be longer since requests were late, 0 unless they were; `points`
             have it in them already.
+        profile: the measured times of its ladder; None where a view is made without.
+        cpus: the CPUs that it has or is about to have, by the kernel's numbers, rising; none on a GPU and before its
+            first gear.
     """
 
     app: str
@@ -91,7 +98,16 @@ class AppView:
     wait_ratio: float
     points: tuple[OperatingPoint, ...]
     arrivals: ArrivalKind = "poisson"
+    jitter_ms: float = 0.0
+    phase_ms: float | None = None
     margin: float = 0.0
+    profile: Profile | None = None
+    cpus: tuple[int, ...] = ()
+
+    @property
+    def arrival_model(self) -> ArrivalModel:
+        """How its requests come, at the rate in force."""
+        return ArrivalModel(kind=self.arrivals, rate_hz=self.rate_hz, jitter_ms=self.jitter_ms)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

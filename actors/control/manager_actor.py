@@ -22,7 +22,8 @@ from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
 from scheduler.messages import AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
 from scheduler.objectives import ObjectiveName
-from scheduler.solver import COMPILING_S, keeps_code, warm
+from scheduler.solver import COMPILING_S, keeps_code
+from scheduler.warming import warm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

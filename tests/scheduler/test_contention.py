@@ -1,6 +1,8 @@
 """The model of contention agrees with a naive schedule, with queues of known answers, and with plain reason."""
 
 import math
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 
 from actors.requests.turns import next_turn, urgency
 from scheduler import contention
-from scheduler.contention import WAKE_MS, Sharer, response_quantiles_ms, serve, wait_shares
+from scheduler.contention import WAKE_MS, Sharer, response_quantiles_ms, wait_shares
 from scheduler.points import ArrivalModel, response_quantile_ms
 from scheduler.profile import ServiceTime
+from scheduler.taking_turns import quantile_of_sums, serve
 
 
 def sharer(
@@ -98,24 +101,72 @@ def test_requests_are_served_as_worker_and_simulator_serve_them(
     requests, targets, masks = (list(column) for column in zip(*apps, strict=True))
     firsts = np.cumsum([0] + [len(one) for one in requests]).tolist()
     flat = [request for one in requests for request in one]
-    found = serve(
-        firsts,
-        [float(arrival) for arrival, _ in flat],
-        [float(service) for _, service in flat],
-        [0.0] * len(flat),
-        [float(target) for target in targets],
-        masks,
-        [False] * len(requests),
+    asked = (
+        np.array(firsts),
+        np.array([float(arrival) for arrival, _ in flat]),
+        np.array([float(service) for _, service in flat]),
+        np.zeros(len(flat)),
+        np.array(targets, dtype=float),
+        np.array(masks),
+        np.zeros(len(requests), dtype=bool),
         math.inf,
     )
+    found = serve(*asked).tolist()
     assert found == ticked(requests, targets, masks)
+    assert found == serve.py_func(*asked).tolist()  # type: ignore[attr-defined]
 
 
 def test_a_closed_loop_goes_on_until_the_end() -> None:
-    found = serve([0, 9], [0.0] * 9, [10.0] * 9, [1.0] * 9, [50.0], [1], [True], 30.0)
+    tens, ones = np.full(9, 10.0), np.ones(9)
+    found = serve(np.array([0, 9]), 0 * ones, tens, ones, np.array([50.0]), np.array([1]), np.array([True]), 30.0)
     # It claims at 1, 12 and 23 ms, and again after the end at 33 ms no more.
-    assert found[:3] == [0.0, 0.0, 0.0]
-    assert all(map(math.isnan, found[3:]))
+    assert found[:3].tolist() == [0.0, 0.0, 0.0]
+    assert np.isnan(found[3:]).all()
+
+
+numbers = st.lists(st.sampled_from([0.0, 0.1, 1.0, 1.5, 7.0, 1e9]) | st.floats(0, 100), min_size=1, max_size=12).map(
+    sorted
+)
+
+
+@given(ones=numbers, others=numbers, data=st.data())
+def test_a_quantile_of_sums_is_that_of_all_of_them(ones: list[float], others: list[float], data: st.DataObject) -> None:
+    sums = sorted(one + other for one in ones for other in others)
+    count = data.draw(st.integers(1, len(sums)))
+    for find in (quantile_of_sums, quantile_of_sums.py_func):  # type: ignore[attr-defined]
+        assert find(np.array(ones), np.array(others), count) == sums[count - 1]
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_compiled_and_plain_give_the_same_bits(cpus: int) -> None:
+    rng = np.random.default_rng(cpus)
+    apps, each = 4, 300
+    asked = (
+        np.arange(apps + 1) * each,
+        np.sort(rng.uniform(0, 10_000, (apps, each)), axis=1).ravel(),
+        rng.gamma(4, 1.5, apps * each),
+        rng.uniform(0.1, 0.4, apps * each),
+        np.array([10.0, 30.0, 30.0, 300.0]),
+        np.array([1, 2, 3, 1]) if cpus == 2 else np.ones(apps, dtype=int),
+        np.array([False, False, False, True]),
+        10_000.0,
+    )
+    plain_ms = serve.py_func(*asked)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(serve(*asked), plain_ms)
+    assert np.nanmax(plain_ms) > 20
+
+
+def test_nothing_is_compiled_after_warming_up() -> None:
+    contention.warm()
+    before = [len(one.signatures) for one in (serve, quantile_of_sums)]  # type: ignore[attr-defined]
+    loop = sharer([3.0, 4.0], 0.0, kind="saturate", cpus=(0, 1))
+    response_quantiles_ms([sharer(20, 10), sharer([10.0, 12.0], 7, kind="poisson"), loop, sharer(5, 3, cpus=(1,))])
+    assert [len(one.signatures) for one in (serve, quantile_of_sums)] == before  # type: ignore[attr-defined]
+
+
+def test_the_model_is_imported_without_a_compiler() -> None:
+    code = "import sys, scheduler.contention, scheduler.policies; print('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 # ---------------------------------------------------------------- reason

@@ -52,6 +52,7 @@ class _DecisionEntry:
     paces: bool
     optimal: bool | None
     slowdowns: dict[str, float] = field(default_factory=dict)
+    cpus: dict[str, tuple[int, ...]] = field(default_factory=dict)
     within: float | None = None
 
 
@@ -260,4 +261,5 @@ def _decision(path: Path, grounds: Grounds, entry: _DecisionEntry) -> Decision:
         inputs=Inputs(apps=entry.apps, units=units, power_cap_w=entry.power_cap_w, slowdowns=entry.slowdowns),
         gears=entry.gears,
         paces=entry.paces,
+        cpus=entry.cpus,
     )
