@@ -17,10 +17,12 @@ from scheduler.errors import InputError, did_you_mean
 from scheduler.objectives import OBJECTIVES, ObjectiveName
 
 Kind = Literal["cpu", "gpu"]
-Sharing = Literal["exclusive", "unit"]
+Sharing = Literal["exclusive", "unit", "cpu"]
 
 FULL_LOAD = 0.9
 """The load from which on a unit, or an operating point on its own cores, counts as overloaded."""
+MOST_CPUS = 62
+"""Most cores of a CPU unit whose CPUs are chosen one by one (`sharing="cpu"`): a set of them is one whole number."""
 
 
 class ProblemError(InputError):
@@ -179,7 +181,7 @@ class Demand:
         min_accuracy: the accuracy floor, a fraction; 0 for none.
         weight: importance, at least 0; the demand's terms are multiplied by it.
         points: the operating points, at least one.
-        wait_share: factor on the waiting for others on a shared unit; 1 where all of it counts.
+        wait_share: factor on the waiting for others, at least 0; 1 where all of it counts, 0 where none does.
     """
 
     app: str
@@ -196,7 +198,7 @@ class Demand:
         _check_number(owner, "target_ms", self.target_ms, above=True)
         _check_fraction(owner, "min_accuracy", self.min_accuracy)
         _check_number(owner, "weight", self.weight)
-        _check_number(owner, "wait_share", self.wait_share, above=True)
+        _check_number(owner, "wait_share", self.wait_share)
         object.__setattr__(self, "points", Points.of(self.points))
         _check(len(self.points) > 0, owner, "points", (), "at least one operating point")
 
@@ -271,6 +273,8 @@ class Problem:
         power_cap_w: cap on the power of all units; None for none.
         sharing: `unit`: a request on a shared unit waits for every other app there. `exclusive`: that too, but CPU
             cores must not be shared where an assignment without sharing exists. True and False stand for these two.
+            `cpu`: each app has CPUs of its unit, and a request waits for the apps that share one of them; a CPU unit
+            then has at most `MOST_CPUS` cores.
     """
 
     units: tuple[Unit, ...]
@@ -300,6 +304,10 @@ class Problem:
         _check_unique(owner, "unit", (unit.name for unit in self.units))
         _check_unique(owner, "app", (demand.app for demand in self.demands))
         units = {unit.name: unit for unit in self.units}
+        for unit in self.units:
+            if self.sharing == "cpu" and unit.slots > MOST_CPUS:
+                want = f"at most {MOST_CPUS} where sharing is 'cpu'; describe it as several units, or share by 'unit'"
+                _check(False, f"unit {unit.name!r}", "cores", unit.cores, want)
         for demand in self.demands:
             _check_points(demand, units)
 
@@ -325,7 +333,9 @@ class Allocation:
     Attributes:
         choice: by app, its point, in the order of the demands.
         mhz: by unit, its clock, in the order of the units.
-        latency_ms: by app, the effective latency, waiting for others on a shared unit included.
+        cpus: by app, in the order of the demands, its CPUs on its unit, counted from 0 and rising; `(0,)` on a GPU.
+            `()` for each where `Problem.sharing` is not `cpu`: that model does not choose them.
+        latency_ms: by app, the effective latency, waiting for others included.
         power_w: power of all units, static power included.
         violation: the sum of all terms; 0 where everything is met.
         optimal: True if the answer is proven to be the best: to 1e-7 in violation, of itself where it is above 1, and
@@ -338,6 +348,7 @@ class Allocation:
 
     choice: dict[str, OperatingPoint]
     mhz: dict[str, float]
+    cpus: dict[str, tuple[int, ...]]
     latency_ms: dict[str, float]
     power_w: float
     violation: float

@@ -70,13 +70,16 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
     answer, proven = searching.find(problem, EXACT_DEMANDS, budget, start)
     choice = {d.app: d.points[row] for d, row in zip(problem.demands, answer.rows, strict=True)}
     mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, answer.clocks, strict=True)}
-    outcome = evaluate(problem, choice, mhz)
+    by_cpu = problem.sharing == "cpu"
+    cpus = {d.app: _cpus_of(bits) if by_cpu else () for d, bits in zip(problem.demands, answer.cpus, strict=True)}
+    outcome = evaluate(problem, choice, mhz, cpus)
     violation_bound, bound = outcome.violation, outcome.of(OBJECTIVES[problem.objective].goals[0])
     if not proven:
         violation_bound, bound = searching.bounds_of(problem, outcome)
     return Allocation(
         choice=choice,
         mhz=mhz,
+        cpus=cpus,
         latency_ms=outcome.latency_ms,
         power_w=outcome.power_w,
         violation=outcome.violation,
@@ -84,6 +87,11 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
         bound=bound,
         violation_bound=violation_bound,
     )
+
+
+def _cpus_of(bits: int) -> tuple[int, ...]:
+    """Return the CPUs that are the bits of a number, in rising order; a unit that is one server has only CPU 0."""
+    return tuple(cpu for cpu in range(bits.bit_length()) if bits >> cpu & 1) or (0,)
 
 
 def warm() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Problem, ProblemError
-from scheduler.solver.grid import LOAD, NO_CHOICE, POWER, ROW, TICKS, UNUSED, Grid, Ints
-from scheduler.solver.local import State, figures_of, improve, insert, less
-from scheduler.solver.one_unit import Aim
+from scheduler.solver.costs import Aim
+from scheduler.solver.cpus import least_loaded, new_crowd
+from scheduler.solver.grid import BY_CPU, CORES, LOAD, NO_CHOICE, POWER, ROW, SLOTS, TICKS, UNUSED, Grid, Ints
+from scheduler.solver.local import Extra, State, figures_of, gathered, improve, insert, less
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +22,7 @@ class Answer:
         clocks: by unit an index into its clocks; 0 where nobody uses it.
         units: by demand the index of its unit.
         rows: by demand an index into its points.
+        cpus: by demand its CPUs on its unit as bits (`cpus`); 0 where the unit is one server.
         excess: cores beyond a unit's own where they must not be shared.
         worst: the largest term in ticks, the cap's left out.
         violation: all terms in ticks, the cap's left out.
@@ -31,6 +33,7 @@ class Answer:
     clocks: tuple[int, ...]
     units: tuple[int, ...]
     rows: tuple[int, ...]
+    cpus: tuple[int, ...]
     excess: float
     worst: float
     violation: float
@@ -46,12 +49,14 @@ class Answer:
         return masks
 
 
-def answer_of(grid: Grid, unit: Ints, clock: Ints, point: Ints) -> Answer:
-    """Return the answer with these units and points by demand, and clocks by unit that are counted through."""
+def answer_of(grid: Grid, unit: Ints, clock: Ints, point: Ints, cpus: Ints) -> Answer:
+    """Return the answer with these units, points and CPUs by demand, and clocks by unit that are counted through."""
+    crowd = new_crowd(len(unit))
     totals, used = np.zeros(5), np.zeros(len(clock), dtype=np.int64)
     for u in range(len(clock)):
         members = np.flatnonzero(unit == u)
-        row = np.array(figures_of(grid, u, clock[u], members, point, -1, -1, -1))
+        gathered(grid, u, members, point, cpus, -1, crowd)
+        row = np.array(figures_of(grid, u, clock[u], members, point, cpus, crowd, -1, Extra(-1, -1, 0)))
         worst = max(totals[1], row[1])
         totals += row
         totals[1] = worst
@@ -59,7 +64,15 @@ def answer_of(grid: Grid, unit: Ints, clock: Ints, point: Ints) -> Answer:
     excess, worst, violation, lack, power_w = totals.tolist()
     rows = grid.points[point, ROW].astype(np.int64)
     return Answer(
-        tuple(used.tolist()), tuple(unit.tolist()), tuple(rows.tolist()), excess, worst, violation, -lack, power_w
+        clocks=tuple(used.tolist()),
+        units=tuple(unit.tolist()),
+        rows=tuple(rows.tolist()),
+        cpus=tuple(cpus.tolist()),
+        excess=excess,
+        worst=worst,
+        violation=violation,
+        gain=-lack,
+        power_w=power_w,
     )
 
 
@@ -89,7 +102,7 @@ def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | 
     order = heaviest_first(grid)
     keys = [improve(grid, aim, state, order, cap_w, fair, work) for state in states]
     best = states[-1] if less(keys[-1], keys[0]) else states[0]
-    return answer_of(grid, best.unit, best.clock, best.point)
+    return answer_of(grid, best.unit, best.clock, best.point, best.cpus)
 
 
 def empty_state(grid: Grid, clocks: tuple[int, ...]) -> State:
@@ -99,16 +112,18 @@ def empty_state(grid: Grid, clocks: tuple[int, ...]) -> State:
         grid: the grid.
         clocks: by unit, its clock, counted from its own first.
     """
-    units, demands = len(grid.unit), len(grid.demand)
+    units, demands = len(grid.unit), len(grid.wait)
     figures = np.zeros((units, 5))
     figures[:, 4] = grid.unit[:, UNUSED]
     return State(
         unit=np.full(demands, -1, dtype=np.int64),
         point=np.full(demands, -1, dtype=np.int64),
+        cpus=np.zeros(demands, dtype=np.int64),
         clock=grid.first[:-1] + np.array(clocks, dtype=np.int64),
         size=np.zeros(units, dtype=np.int64),
         members=np.zeros((units, demands), dtype=np.int64),
         figures=figures,
+        crowd=new_crowd(demands),
     )
 
 
@@ -136,8 +151,20 @@ def begun_state(problem: Problem, grid: Grid, clocks: tuple[int, ...], start: Al
                 now = demand.points[int(grid.points[p, ROW])]
                 if (now.subnet, now.cores) == (was.subnet, was.cores):
                     state.clock[u] = clock
-                    insert(grid, state, i, u, p)
+                    insert(grid, state, u, Extra(i, p, held_cpus(grid, state, u, p, start.cpus.get(demand.app, ()))))
     return state
+
+
+def held_cpus(grid: Grid, state: State, unit: int, point: int, held: tuple[int, ...]) -> int:
+    """Return as bits the CPUs that a demand held, or where they no longer suit its point the least loaded ones."""
+    if not grid.unit[unit, BY_CPU]:
+        return 0
+    slots, cores = int(grid.unit[unit, SLOTS]), int(grid.points[point, CORES])
+    if len(held) == cores and all(cpu < slots for cpu in held):
+        return sum(1 << cpu for cpu in held)
+    members = state.members[unit, : state.size[unit]]
+    gathered(grid, unit, members, state.point, state.cpus, -1, state.crowd)
+    return int(least_loaded(state.crowd.loads, slots, cores))
 
 
 def heaviest_first(grid: Grid) -> Ints:
@@ -155,7 +182,7 @@ def covering_clocks(grid: Grid) -> tuple[int, ...]:
     # does not enter a state (unit, demands covered) again that has failed once.
     bits = [sum(1 << i for i in np.flatnonzero(has).tolist()) for has in grid.spans[:, :, 0] < grid.spans[:, :, 1]]
     covers = [bits[low:high] for low, high in zip(grid.first[:-1], grid.first[1:], strict=True)]
-    everyone = (1 << len(grid.demand)) - 1
+    everyone = (1 << len(grid.wait)) - 1
     hopeless: set[tuple[int, int]] = set()
 
     def search(unit: int, covered: int) -> Iterator[tuple[int, ...]]:

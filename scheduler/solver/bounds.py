@@ -12,15 +12,14 @@ import numpy as np
 from scheduler.compiled import compiled
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import FULL_LOAD, Problem
+from scheduler.solver.costs import Aim
 from scheduler.solver.evaluation import Evaluation
 from scheduler.solver.grid import (
     GAIN,
-    LATENCY,
+    LATE,
     LOAD,
     POWER,
-    SCALE,
     SHORT,
-    SLACK,
     TICKS,
     UNUSED,
     Floats,
@@ -29,7 +28,6 @@ from scheduler.solver.grid import (
     grid_of,
     within,
 )
-from scheduler.solver.one_unit import Aim
 
 STEPS = 120
 """Most steps of the prices."""
@@ -45,8 +43,7 @@ def costs_alone(grid: Grid, aim: Aim) -> Floats:
         for i in range(grid.spans.shape[1]):
             for p in range(grid.spans[c, i, 0], grid.spans[c, i, 1]):
                 point = grid.points[p]
-                late = point[LATENCY] * grid.demand[i, SCALE] - grid.demand[i, SLACK]
-                ticks = np.rint(max(late, 0.0)) + point[SHORT]
+                ticks = np.rint(max(point[LATE], 0.0)) + point[SHORT]
                 if ticks <= grid.limit:
                     costs[p] = aim.violation * ticks + aim.power * point[POWER] - aim.gain * point[GAIN]
     return costs
@@ -82,7 +79,7 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
         costs: by point what it costs alone.
         aimed: the cost of a known answer; the bound comes no nearer than a tenth of a per mille.
     """
-    units, demands = len(grid.unit), len(grid.demand)
+    units, demands = len(grid.unit), len(grid.wait)
     clocks = len(grid.static_w)
     loads = grid.points[:, LOAD].copy()
     soft = aim.violation * TICKS / FULL_LOAD

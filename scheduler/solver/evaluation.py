@@ -1,27 +1,25 @@
-"""The model of contention: what a choice of points and clocks comes to in latency, load, violation and power.
+"""The model of contention: what a choice of points, clocks and CPUs comes to in latency, load, violation and power.
 
-Start here to learn what the scheduler believes of applications that share a unit. It has three models, from the most
-cautious to the most hopeful:
+Start here to learn what the scheduler believes of applications that share a unit (`Problem.sharing`):
 
-- **One server** (`evaluate`, here, public as `scheduler.solver.evaluate`): the worst case, with a shared unit as one
-  server. Once the cores that its applications ask for exceed its own, each request may wait for one service of every
-  other application on the unit. The searches use this model as arrays (`tables.effective_ms`, `Frame.term`), and
-  `policies.clamps` uses it for one clock at a time.
-- **CPU by CPU** (`policies.sharing.evaluate_by_cpu`): the worst case, but each request waits only for applications on a
-  CPU that it shares.
-- **Likely** (`policies.sharing.evaluate_likely`): CPU by CPU, and of each wait only the part that more than a few
-  requests meet.
+- **CPU by CPU** (`cpu`): each application has CPUs of its unit, as many as its point has cores. A request may wait for
+  one service of every other application that has one of its CPUs. The load of a unit is that of its most loaded CPU.
+- **One server** (`unit`, `exclusive`): once the cores that its applications ask for exceed its own, a unit is one server,
+  and each request may wait for one service of every other application there. The load of a unit is the mean of its
+  cores'.
 
-All three agree where no cores are shared, and share `lateness` and `overload`. This module does not know how a choice
-is found.
+Both count `wait_share` of the waiting. They agree on a unit of one core, on a GPU, and where no cores are shared. The
+searches use the same rules as arrays (`cpus`, `one_server`). `policies.sharing` has finer models for the plans that
+are made by `unit`. This module does not know how a choice is found.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import assert_never
 
 from scheduler.objectives import Quantity
-from scheduler.problem import FULL_LOAD, OperatingPoint, Problem, ProblemError
+from scheduler.problem import FULL_LOAD, OperatingPoint, Problem, ProblemError, Unit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,8 +30,8 @@ class Evaluation:
         latency_ms: by app, the effective latency: its own latency plus the part of the waiting that counts.
         own_ms: by app, the latency of its point, on cores of its own.
         waits_ms: by app, the full services of others that a request may wait for.
-        rho: by unit, the load; 1 when every core is always taken.
-        shared: the units whose cores are shared by requests of several apps.
+        rho: by unit, the load; 1 when every core is always taken. CPU by CPU: that of its most loaded CPU.
+        shared: the units on which requests of several apps share cores.
         app_terms: by app, its part of the violation, weighted.
         unit_terms: by unit, its overload.
         cap_term: the relative excess of power over the cap; 0 without a cap.
@@ -87,23 +85,35 @@ def overload(load: float) -> float:
     return max(0.0, load / FULL_LOAD - 1.0)
 
 
-def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mapping[str, float]) -> Evaluation:
-    """Evaluate a choice of one point per demand and one clock per unit, with a shared unit as one server.
+def evaluate(
+    problem: Problem,
+    choice: Mapping[str, OperatingPoint],
+    mhz: Mapping[str, float],
+    cpus: Mapping[str, Collection[int]] | None = None,
+) -> Evaluation:
+    """Evaluate a choice of one point per demand, one clock per unit and, under `sharing="cpu"`, CPUs per demand.
 
-    Two apps of 30 ms (service 25 ms) on a unit of one core share it: each has an effective latency of 30 + 25 = 55 ms.
-    On two cores they would have 30 ms each.
+    Three apps of 30 ms (service 25 ms) on a unit of two cores, one core each: as one server, each has an effective
+    latency of 30 + 2 * 25 = 80 ms. CPU by CPU, with the first on CPU 0 and the others on CPU 1, it is 30 ms for the
+    first and 30 + 25 = 55 ms for the others.
 
     Args:
         problem: the problem that the choice answers.
         choice: by app, the point taken. It need not be one of the demand's own.
         mhz: by unit, the clock; an unused unit may stand at any of its clocks.
+        cpus: by app, its CPUs on its unit, counted from 0; needed under `sharing="cpu"`, not looked at otherwise.
 
     Raises:
-        ProblemError: An app or a unit is missing, or a point's clock is not its unit's.
+        ProblemError: An app or a unit is missing, a point's clock is not its unit's, or under `sharing="cpu"` an app's
+            CPUs are missing, too few or too many, or not its unit's.
     """
+    by_cpu = problem.sharing == "cpu"
+    if by_cpu and cpus is None:
+        raise ProblemError("cpus: they are missing; where sharing is 'cpu' each app has CPUs of its unit.")
     for name, keys, given in (
         ("choice", {d.app for d in problem.demands}, choice),
         ("mhz", {u.name for u in problem.units}, mhz),
+        ("cpus", {d.app for d in problem.demands}, cpus if by_cpu and cpus is not None else choice),
     ):
         for key in keys.symmetric_difference(given):
             raise ProblemError(f"{name}: {key!r} is in only one of the problem and the choice.")
@@ -113,25 +123,26 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
     shared: set[str] = set()
     power_w = 0.0
     for unit in problem.units:
-        here = [d for d in problem.demands if choice[d.app].unit == unit.name]
-        cores = {d.app: 1 if unit.kind == "gpu" else choice[d.app].cores for d in here}
-        busy_ms = sum(choice[d.app].busy_ms for d in here)
-        waits = sum(cores.values()) > unit.slots
-        if waits:
-            shared.add(unit.name)
-        for demand in here:
-            point = choice[demand.app]
+        here = {d.app: choice[d.app] for d in problem.demands if choice[d.app].unit == unit.name}
+        for app, point in here.items():
             if point.mhz != mhz[unit.name]:
                 raise ProblemError(
-                    f"choice: the point of {demand.app!r} is at {point.mhz!r} MHz, but mhz sets {unit.name!r}"
+                    f"choice: the point of {app!r} is at {point.mhz!r} MHz, but mhz sets {unit.name!r}"
                     f" to {mhz[unit.name]!r}; all points on a unit have its one clock."
                 )
-            waits_ms[demand.app] = busy_ms - point.busy_ms if waits else 0.0
-        taken = sum(d.rate_hz * choice[d.app].busy_ms * cores[d.app] for d in here)
-        rho[unit.name] = taken / (1000.0 * unit.slots)
+        held = _cpus_of(unit, here, cpus if by_cpu else None)
+        for app in here:
+            waits_ms[app] = sum(here[other].busy_ms for other in here if other != app and held[other] & held[app])
+        if any(held[app] & held[other] for app, other in combinations(here, 2)):
+            shared.add(unit.name)
+        loads = {d.app: d.rate_hz * here[d.app].busy_ms / 1000.0 for d in problem.demands if d.app in here}
+        if by_cpu:
+            rho[unit.name] = max(sum(loads[app] for app in here if cpu in held[app]) for cpu in range(unit.slots))
+        else:
+            rho[unit.name] = sum(load * _cores_of(unit, here[app]) for app, load in loads.items()) / unit.slots
         off_w = None if here else unit.off_w
         power_w += unit.static_w[unit.mhz.index(mhz[unit.name])] if off_w is None else off_w
-        power_w += sum(d.rate_hz * choice[d.app].energy_mj for d in here) / 1000.0
+        power_w += sum(d.rate_hz * choice[d.app].energy_mj for d in problem.demands if d.app in here) / 1000.0
     # Demand by demand: the part of the waiting that counts, and its term of the violation.
     latency_ms = {d.app: choice[d.app].latency_ms + d.wait_share * waits_ms[d.app] for d in problem.demands}
     app_terms = {}
@@ -153,3 +164,31 @@ def evaluate(problem: Problem, choice: Mapping[str, OperatingPoint], mhz: Mappin
         power_w=power_w,
         accuracy=sum(d.weight * choice[d.app].accuracy for d in problem.demands),
     )
+
+
+def _cores_of(unit: Unit, point: OperatingPoint) -> int:
+    return 1 if unit.kind == "gpu" else point.cores
+
+
+def _cpus_of(
+    unit: Unit, here: Mapping[str, OperatingPoint], cpus: Mapping[str, Collection[int]] | None
+) -> dict[str, frozenset[int]]:
+    """Return by app of a unit the CPUs that it holds: those given, or of one server all or, where all fit, none.
+
+    This is the one place that says who waits for whom: apps wait for each other that hold a CPU in common.
+
+    Raises:
+        ProblemError: An app's CPUs are too few or too many, or not the unit's.
+    """
+    if cpus is None:
+        crowded = sum(_cores_of(unit, point) for point in here.values()) > unit.slots
+        return dict.fromkeys(here, frozenset(range(unit.slots if crowded else 0)))
+    held = {app: frozenset(cpus[app]) for app in here}
+    for app, point in here.items():
+        count = _cores_of(unit, point)
+        if not (len(cpus[app]) == len(held[app]) == count and held[app] <= set(range(unit.slots))):
+            raise ProblemError(
+                f"cpus: those of {app!r} are {tuple(cpus[app])}; it needs {count} different ones of {unit.name!r}, from"
+                f" 0 to {unit.slots - 1}."
+            )
+    return held

@@ -20,10 +20,10 @@ import numpy as np
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Problem
 from scheduler.solver.answers import Answer, heaviest_first
+from scheduler.solver.costs import ALLOWED, SPENT, Aim
 from scheduler.solver.grid import POWER, TICKS, Grid, Ints
 from scheduler.solver.joining import Allowance, least_worst
 from scheduler.solver.local import Key, cap_ticks
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim
 from scheduler.solver.proof import Proof
 
 TOLERANCE = 1e-7
@@ -127,7 +127,7 @@ class ExactSearch:
         if limit == 0.0:
             return Aim(0.0, gain, 1.0, False)
         points = self._proof.within(limit).points
-        demands = len(self.grid.demand)
+        demands = len(self.grid.wait)
         most_w = float(self.grid.static_w.max() * len(self.grid.unit) + points[:, POWER].max() * demands)
         tolerance = TOLERANCE * max(TICKS, self.total(start))
         return Aim((most_w + gain * max(start.gain, TICKS)) / tolerance, gain, 1.0, False)

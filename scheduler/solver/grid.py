@@ -33,35 +33,39 @@ class Grid(NamedTuple):
 
     Attributes:
         first: (units + 1,): each unit's first clock.
-        unit: (units, 3): the cores that requests can hold at once, 1 for a GPU; 1 where cores must not be shared, else
-            0; the power of the unit while nobody uses it.
+        unit: (units, 4): the cores that requests can hold at once, 1 for a GPU; 1 where cores must not be shared, else
+            0; 1 where waiting goes CPU by CPU (`cpus`), 0 where the unit is one server (`one_server`), as with one core
+            it is in any case; the power of the unit while nobody uses it.
         static_w: (clocks,): power of the unit without load.
-        demand: (demands, 2): ticks of violation per ms of latency above the target; ticks that the target stands for.
+        wait: (demands,): ticks of violation per ms of waiting for others, above the target.
         limit: the most ticks that a single term may have; infinite for no limit.
         spans: (clocks, demands, 2): the first of the demand's points there, and one beyond the last.
-        least: (clocks, demands, 3): the least service time, cores and load; infinite without points.
-        points: (points, 8): service time; cores that a request holds, 1 on a GPU; the part that the point adds to the
-            unit's load; latency on cores of its own, over the demand's `wait_share`; weight times the relative lack of
-            accuracy, in ticks; weight times accuracy in ticks, 0 where accuracy above the floor does not count;
-            rate * energy, which is power above static power; index into the demand's points.
+        least: (clocks, demands, 5): the least service time, cores, mean load, cores * service time, and cores * service
+            time over the most service time, its own included, that the limit leaves on each of its CPUs; infinite
+            without points.
+        points: (points, 9): service time; cores that a request holds, 1 on a GPU; the part that the point adds to the
+            mean load of the unit's cores; the unit's load with nobody else there; ticks by which the latency on cores
+            of its own exceeds the target, negative below it; weight times the relative lack of accuracy, in ticks;
+            weight times accuracy in ticks, 0 where accuracy above the floor does not count; rate * energy, which is
+            power above static power; index into the demand's points.
     """
 
     first: Ints
     unit: Floats
     static_w: Floats
-    demand: Floats
+    wait: Floats
     limit: float
     spans: Ints
     least: Floats
     points: Floats
 
 
-BUSY, CORES, LOAD, LATENCY, SHORT, GAIN, POWER, ROW = range(8)
+BUSY, CORES, LOAD, OWN_LOAD, LATE, SHORT, GAIN, POWER, ROW = range(9)
 """The last axis of `Grid.points`; the first three are that of `Grid.least` too."""
-SLOTS, STRICT, UNUSED = range(3)
+CORE_MS, DENSITY = 3, 4
+"""What `Grid.least` has besides."""
+SLOTS, STRICT, BY_CPU, UNUSED = range(4)
 """The last axis of `Grid.unit`."""
-SCALE, SLACK = range(2)
-"""The last axis of `Grid.demand`."""
 
 
 def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
@@ -85,10 +89,11 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
     cores = np.where(gpu[unit], 1.0, cores)
     weight = np.array([demand.weight for demand in demands])
     rate = np.array([demand.rate_hz for demand in demands])[owner]
-    # latency + share * waits <= target is the same as latency / share + waits <= target / share, and the ratios of both
-    # sides are equal too. So waits need no factor in the searches.
+    target_ms = np.array([demand.target_ms for demand in demands])
     wait_share = np.array([demand.wait_share for demand in demands])
-    target_ms = np.array([demand.target_ms for demand in demands]) / wait_share
+    by_cpu = (slots > 1.0) & (problem.sharing == "cpu")
+    load = rate * busy_ms / 1000.0
+    mean_load = load * cores / slots[unit]
     floor = np.array([demand.min_accuracy for demand in demands])[owner]
     lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
     # Sort by clock and demand.
@@ -106,8 +111,9 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
         (
             busy_ms,
             cores,
-            rate * busy_ms / 1000.0 * cores / slots[unit],
-            latency_ms / wait_share[owner],
+            mean_load,
+            np.where(by_cpu[unit], load, mean_load),
+            TICKS * weight[owner] * (latency_ms / target_ms[owner] - 1.0),
             np.rint(TICKS * weight[owner] * lack),
             np.rint(TICKS * weight[owner] * accuracy * seeks_accuracy),
             rate * energy_mj / 1000.0,
@@ -117,12 +123,12 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
     unused_w = [one.unused_w for one in units]
     return Grid(
         first=first,
-        unit=np.column_stack((slots, ~gpu if strict else np.zeros(len(units)), unused_w)),
+        unit=np.column_stack((slots, ~gpu if strict else np.zeros(len(units)), by_cpu, unused_w)),
         static_w=np.concatenate([np.array(one.static_w, dtype=np.float64) for one in units]),
-        demand=np.column_stack((TICKS * weight / target_ms, TICKS * weight)),
+        wait=TICKS * weight * wait_share / target_ms,
         limit=np.inf,
         spans=np.stack((end - counts, end), axis=-1).reshape(-1, len(demands), 2),
-        least=np.empty((int(first[-1]), len(demands), 3)),
+        least=np.empty((int(first[-1]), len(demands), 5)),
         points=points[order],
     )
 
@@ -130,7 +136,7 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
 @compiled
 def term(grid: Grid, demand: int, point: int, wait_ms: float) -> float:
     """Return a demand's term in ticks, where it waits that long."""
-    late = (grid.points[point, LATENCY] + wait_ms) * grid.demand[demand, SCALE] - grid.demand[demand, SLACK]
+    late = grid.points[point, LATE] + wait_ms * grid.wait[demand]
     return float(np.rint(max(late, 0.0)) + grid.points[point, SHORT])
 
 
@@ -141,11 +147,17 @@ def overload_ticks(load: float) -> float:
 
 
 @compiled
+def room_ms(point: Floats, wait: float, limit: float) -> float:
+    """Return the longest wait that keeps a term within the limit, and a tick more; infinite where none breaks it."""
+    return float((limit - point[LATE] - point[SHORT] + 1.0) / wait)
+
+
+@compiled
 def betters(points: Floats, one: int, other: int) -> bool:
     """Return True if a point equals or betters another one, of the same demand and clock, in every respect."""
     return bool(
         points[one, CORES] <= points[other, CORES]
-        and points[one, LATENCY] <= points[other, LATENCY]
+        and points[one, LATE] <= points[other, LATE]
         and points[one, BUSY] <= points[other, BUSY]
         and points[one, POWER] <= points[other, POWER]
         and points[one, SHORT] <= points[other, SHORT]
@@ -154,7 +166,7 @@ def betters(points: Floats, one: int, other: int) -> bool:
 
 
 @compiled
-def useful(points: Floats, spans: Ints, demand: Floats, limit: float) -> tuple[Ints, Ints, Floats]:
+def useful(points: Floats, spans: Ints, wait: Floats, limit: float) -> tuple[Ints, Ints, Floats]:
     """Choose the points that can be part of an answer whose terms are all at most `limit`.
 
     A point is useless if its demand has more than `limit` ticks with it even alone, or if another point of the same
@@ -166,14 +178,14 @@ def useful(points: Floats, spans: Ints, demand: Floats, limit: float) -> tuple[I
     clocks, demands = spans.shape[0], spans.shape[1]
     kept = np.empty(len(points), dtype=np.int64)
     new_spans = np.empty_like(spans)
-    least = np.full((clocks, demands, 3), np.inf)
+    least = np.full((clocks, demands, 5), np.inf)
     count = 0
     for c in range(clocks):
         for i in range(demands):
             first = count
             for p in range(spans[c, i, 0], spans[c, i, 1]):
-                late = points[p, LATENCY] * demand[i, SCALE] - demand[i, SLACK]
-                if np.rint(max(late, 0.0)) + points[p, SHORT] > limit or overload_ticks(points[p, LOAD]) > limit:
+                ticks = np.rint(max(points[p, LATE], 0.0)) + points[p, SHORT]
+                if ticks > limit or overload_ticks(points[p, OWN_LOAD]) > limit:
                     continue
                 beaten = False
                 for at in range(first, count):
@@ -191,12 +203,17 @@ def useful(points: Floats, spans: Ints, demand: Floats, limit: float) -> tuple[I
                 count = stay + 1
             new_spans[c, i, 0], new_spans[c, i, 1] = first, count
             for at in range(first, count):
+                point = points[kept[at]]
                 for field in range(3):
-                    least[c, i, field] = min(least[c, i, field], points[kept[at], field])
+                    least[c, i, field] = min(least[c, i, field], point[field])
+                core_ms = point[CORES] * point[BUSY]
+                most_ms = room_ms(point, wait[i], limit) + point[BUSY]
+                least[c, i, CORE_MS] = min(least[c, i, CORE_MS], core_ms)
+                least[c, i, DENSITY] = min(least[c, i, DENSITY], core_ms / most_ms)
     return kept[:count], new_spans, least
 
 
 def within(grid: Grid, limit: float) -> Grid:
     """Return the grid with the useful points only, and with that limit on every term."""
-    kept, spans, least = useful(grid.points, grid.spans, grid.demand, limit)
+    kept, spans, least = useful(grid.points, grid.spans, grid.wait, limit)
     return grid._replace(limit=float(limit), spans=spans, least=least, points=grid.points[kept])

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
+from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, rising
 from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
 from scheduler.solver.local import Key, cap_ticks, less
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, rising, serve
+from scheduler.solver.one_unit import serve
 from scheduler.solver.sets import COARSE, EXACT, Table, members_of, refine
 
 
@@ -53,7 +54,7 @@ def settle(grid: Grid, aim: Aim, alone: Floats, best: float, margin: float, tabl
     """Make every bound that is left exact, the lowest reduced costs of each unit first; return True if all are."""
     units, sets = table.low.shape
     nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-    picks = np.empty(len(table.price) + 1, dtype=np.int64)
+    picks = np.empty(2 * len(table.price) + 1, dtype=np.int64)
     for u in range(units):
         spare = best - margin - table.least[units] + table.least[u]
         for mask in range(1, sets):
@@ -84,7 +85,7 @@ def list_choices(
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: as in `sets.fill`.
+        alone: as in `filling.fill`.
         best: the cost.
         table: the table, with its prices and bound.
         leaves: is given the choices.
@@ -95,7 +96,7 @@ def list_choices(
         True if the list is complete.
     """
     units, sets = table.low.shape
-    picks = np.empty(len(table.price) + 1, dtype=np.int64)
+    picks = np.empty(2 * len(table.price) + 1, dtype=np.int64)
     for u in range(units):
         spare = best - table.least[units] + table.least[u]
         for mask in range(sets):
@@ -224,7 +225,7 @@ def least_worst(
     Args:
         grid: the grid.
         aim: the largest term.
-        alone: as in `sets.fill`.
+        alone: as in `filling.fill`.
         order: the demands, those first that are hard to place.
         best: the largest term of the best answer known, in ticks.
         table: the table of largest terms.
@@ -236,7 +237,7 @@ def least_worst(
     """
     units, demands = len(masks), len(order)
     nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-    picks = np.empty(demands + 1, dtype=np.int64)
+    picks = np.empty(2 * demands + 1, dtype=np.int64)
     trail = np.full(demands + 1, -1, dtype=np.int64)
     tried = np.zeros(units, dtype=np.int64)
     d = 0

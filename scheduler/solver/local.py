@@ -9,11 +9,15 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
+from scheduler.solver.costs import ALLOWED, SPENT, Aim
+from scheduler.solver.cpus import Crowd, gather, most_loaded, moves_of
 from scheduler.solver.grid import (
     BUSY,
+    BY_CPU,
     CORES,
     GAIN,
     LOAD,
+    OWN_LOAD,
     POWER,
     SLOTS,
     STRICT,
@@ -25,7 +29,7 @@ from scheduler.solver.grid import (
     overload_ticks,
     term,
 )
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, descend, relaxed
+from scheduler.solver.one_unit import descend, relaxed
 
 PASSES = 12
 """Most rounds of moves; most problems settle in three or four."""
@@ -41,25 +45,54 @@ class State(NamedTuple):
     Attributes:
         unit: (demands,): by demand its unit, -1 where it has none yet.
         point: (demands,): by demand its point.
+        cpus: (demands,): by demand its CPUs as bits (`cpus`); 0 where its unit is one server.
         clock: (units,): by unit its clock, counted through all units.
         size: (units,): by unit how many demands it has.
         members: (units, demands): by unit its demands; those up to `size` count.
         figures: (units, 5): by unit what `figures_of` returns.
+        crowd: what is reckoned of the demands on the unit that is looked at.
     """
 
     unit: Ints
     point: Ints
+    cpus: Ints
     clock: Ints
     size: Ints
     members: Ints
     figures: Floats
+    crowd: Crowd
+
+
+class Extra(NamedTuple):
+    """A demand that is looked at beside those on a unit: itself, its point and its CPUs; -1 stands for nobody."""
+
+    demand: int
+    point: int
+    cpus: int
+
+
+@compiled
+def gathered(grid: Grid, unit: int, members: Ints, point: Ints, cpus: Ints, without: int, crowd: Crowd) -> None:
+    """Fill in the crowd of a unit where waiting goes CPU by CPU, ahead of `figures_of`."""
+    if grid.unit[unit, BY_CPU] > 0.0:
+        gather(grid, int(grid.unit[unit, SLOTS]), members, point, cpus, without, crowd)
 
 
 @compiled
 def figures_of(
-    grid: Grid, unit: int, clock: int, members: Ints, point: Ints, without: int, extra: int, extra_point: int
+    grid: Grid,
+    unit: int,
+    clock: int,
+    members: Ints,
+    point: Ints,
+    cpus: Ints,
+    crowd: Crowd,
+    without: int,
+    extra: Extra,
 ) -> Key:
     """Return what a unit comes to with its members, less one of them, and with one demand more; -1 stands for nobody.
+
+    Where waiting goes CPU by CPU, `crowd` holds the members less that one (`gathered`).
 
     Returns:
         Cores beyond the unit's, the largest term, violation, negative gain (all in ticks but the first), watts.
@@ -76,8 +109,8 @@ def figures_of(
             load += grid.points[p, LOAD]
             gain += grid.points[p, GAIN]
             power_w += grid.points[p, POWER]
-    if extra >= 0:
-        p = extra_point
+    if extra.demand >= 0:
+        p = extra.point
         nobody = False
         busy += grid.points[p, BUSY]
         cores += grid.points[p, CORES]
@@ -86,15 +119,28 @@ def figures_of(
         power_w += grid.points[p, POWER]
     if nobody:
         return 0.0, 0.0, 0.0, 0.0, grid.unit[unit, UNUSED]
+    by_cpu = grid.unit[unit, BY_CPU] > 0.0
     crowded = cores > grid.unit[unit, SLOTS]
+    if by_cpu:
+        more = grid.points[extra.point, OWN_LOAD] if extra.demand >= 0 else 0.0
+        load = most_loaded(crowd, int(grid.unit[unit, SLOTS]), extra.cpus, more)
     over = overload_ticks(load)
     worst, violation = over, over
+    mine = 0.0
     for i in members:
         if i != without:
-            ticks = term(grid, i, point[i], busy - grid.points[point[i], BUSY] if crowded else 0.0)
+            wait_ms = busy - grid.points[point[i], BUSY] if crowded else 0.0
+            if by_cpu:
+                wait_ms = crowd.waits[i]
+                if cpus[i] & extra.cpus:
+                    wait_ms += grid.points[extra.point, BUSY]
+                    mine += grid.points[point[i], BUSY]
+            ticks = term(grid, i, point[i], wait_ms)
             worst, violation = max(worst, ticks), violation + ticks
-    if extra >= 0:
-        ticks = term(grid, extra, extra_point, busy - grid.points[extra_point, BUSY] if crowded else 0.0)
+    if extra.demand >= 0:
+        if not by_cpu:
+            mine = busy - grid.points[extra.point, BUSY] if crowded else 0.0
+        ticks = term(grid, extra.demand, extra.point, mine)
         worst, violation = max(worst, ticks), violation + ticks
     excess = cores - grid.unit[unit, SLOTS] if crowded and grid.unit[unit, STRICT] > 0.0 else 0.0
     return excess, worst, violation, -gain, power_w
@@ -159,11 +205,12 @@ def remove(grid: Grid, state: State, demand: int) -> None:
 
 
 @compiled
-def insert(grid: Grid, state: State, demand: int, unit: int, point: int) -> None:
-    """Give a demand a unit and a point."""
-    state.members[unit, state.size[unit]] = demand
+def insert(grid: Grid, state: State, unit: int, extra: Extra) -> None:
+    """Give a demand a unit, a point and CPUs."""
+    state.members[unit, state.size[unit]] = extra.demand
     state.size[unit] += 1
-    state.unit[demand], state.point[demand] = unit, point
+    state.unit[extra.demand] = unit
+    state.point[extra.demand], state.cpus[extra.demand] = extra.point, extra.cpus
     refresh(grid, state, unit)
 
 
@@ -171,30 +218,74 @@ def insert(grid: Grid, state: State, demand: int, unit: int, point: int) -> None
 def refresh(grid: Grid, state: State, unit: int) -> None:
     """Bring a unit's figures up to date."""
     members = state.members[unit, : state.size[unit]]
-    figures = figures_of(grid, unit, state.clock[unit], members, state.point, -1, -1, -1)
+    gathered(grid, unit, members, state.point, state.cpus, -1, state.crowd)
+    nobody = Extra(-1, -1, 0)
+    figures = figures_of(grid, unit, state.clock[unit], members, state.point, state.cpus, state.crowd, -1, nobody)
     for at in range(5):
         state.figures[unit, at] = figures[at]
 
 
 @compiled
+def seats_at(grid: Grid, state: State, unit: int, point: int) -> int:
+    """List in `state.crowd` the CPUs to try for a point beside the unit's crowd; return how many choices there are."""
+    if grid.unit[unit, BY_CPU] > 0.0:
+        return moves_of(state.crowd, int(grid.unit[unit, SLOTS]), int(grid.points[point, CORES]))
+    state.crowd.seats[0] = 0
+    return 1
+
+
+@compiled
+def best_at(
+    grid: Grid, state: State, unit: int, clock: int, without: int, demand: int, rest: Key, cap_w: float, fair: bool
+) -> tuple[Key, Extra]:
+    """Return the best point and CPUs for a demand on a unit without another one, and what is lessened with it.
+
+    Args:
+        grid: the grid.
+        state: the state; its crowd is that of the unit without that one.
+        unit: the unit.
+        clock: the unit's clock.
+        without: who leaves the unit; -1 for nobody.
+        demand: who is looked at.
+        rest: what all other units come to.
+        cap_w: the power cap.
+        fair: True if the largest term counts.
+    """
+    members = state.members[unit, : state.size[unit]]
+    best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), Extra(-1, -1, 0)
+    cores, count = 0.0, 0
+    for p in range(grid.spans[clock, demand, 0], grid.spans[clock, demand, 1]):
+        if grid.points[p, CORES] != cores:
+            cores = grid.points[p, CORES]
+            count = seats_at(grid, state, unit, p)
+        for at in range(count):
+            extra = Extra(demand, p, state.crowd.seats[at])
+            figures = figures_of(grid, unit, clock, members, state.point, state.cpus, state.crowd, without, extra)
+            key = key_of(add(rest, figures), cap_w, fair)
+            if chosen.demand < 0 or less(key, best):
+                best, chosen = key, extra
+    return best, chosen
+
+
+@compiled
 def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work: Ints) -> None:
     """Put a demand without a unit where the whole comes out best; a unit without demands may take any clock for it."""
-    best = (np.inf, np.inf, np.inf, np.inf, np.inf)
-    best_unit, best_clock, best_point = -1, -1, -1
+    best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), Extra(-1, -1, 0)
+    best_unit, best_clock = -1, -1
     for u in range(len(state.size)):
         members = state.members[u, : state.size[u]]
         rest = others(state.figures, u, u)
         low, high = state.clock[u], state.clock[u] + 1
         if not state.size[u]:
             low, high = grid.first[u], grid.first[u + 1]
+        gathered(grid, u, members, state.point, state.cpus, -1, state.crowd)
         for c in range(low, high):
-            for p in range(grid.spans[c, demand, 0], grid.spans[c, demand, 1]):
-                work[SPENT] += 1 + len(members) // 4
-                key = key_of(add(rest, figures_of(grid, u, c, members, state.point, -1, demand, p)), cap_w, fair)
-                if best_unit < 0 or less(key, best):
-                    best, best_unit, best_clock, best_point = key, u, c, p
+            key, extra = best_at(grid, state, u, c, -1, demand, rest, cap_w, fair)
+            work[SPENT] += (grid.spans[c, demand, 1] - grid.spans[c, demand, 0]) * (1 + len(members) // 4)
+            if extra.demand >= 0 and (best_unit < 0 or less(key, best)):
+                best, chosen, best_unit, best_clock = key, extra, u, c
     state.clock[best_unit] = best_clock
-    insert(grid, state, demand, best_unit, best_point)
+    insert(grid, state, best_unit, chosen)
 
 
 @compiled
@@ -212,23 +303,26 @@ def reclock(grid: Grid, aim: Aim, state: State, unit: int, cap_w: float, fair: b
         return False
     rest = others(state.figures, unit, unit)
     best = key_now(state, cap_w, fair)
-    old = state.point.copy()
-    kept = state.point.copy()
-    points = np.empty(size, dtype=np.int64)
+    old = np.stack((state.point, state.cpus))
+    kept = old.copy()
+    points, cpus = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
     found = -1
     for c in range(grid.first[unit], grid.first[unit + 1]):
         bound = relaxed(grid, aim, unit, c, members, points)
         work[SPENT] += size
         if bound == np.inf:
             continue
-        descend(grid, aim, unit, c, members, points, work)
+        descend(grid, aim, unit, c, members, points, cpus, work)
         for j in range(size):
-            state.point[members[j]] = points[j]
-        key = key_of(add(rest, figures_of(grid, unit, c, members, state.point, -1, -1, -1)), cap_w, fair)
+            state.point[members[j]], state.cpus[members[j]] = points[j], cpus[j]
+        gathered(grid, unit, members, state.point, state.cpus, -1, state.crowd)
+        nobody = Extra(-1, -1, 0)
+        figures = figures_of(grid, unit, c, members, state.point, state.cpus, state.crowd, -1, nobody)
+        key = key_of(add(rest, figures), cap_w, fair)
         if less(key, best):
             best, found = key, c
-            kept[:] = state.point
-    state.point[:] = kept if found >= 0 else old
+            kept[0], kept[1] = state.point, state.cpus
+    state.point[:], state.cpus[:] = (kept[0], kept[1]) if found >= 0 else (old[0], old[1])
     if found >= 0:
         state.clock[unit] = found
         refresh(grid, state, unit)
@@ -242,30 +336,22 @@ def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair:
     mine, theirs = state.members[u, : state.size[u]], state.members[v, : state.size[v]]
     rest = others(state.figures, u, v)
     now = key_now(state, cap_w, fair)
-    best = now
-    best_one, best_other = -1, -1
-    there = -1
     cu, cv = state.clock[u], state.clock[v]
     # The best point for `one` there first, with `other` gone; then for `other` here.
-    for p in range(grid.spans[cv, one, 0], grid.spans[cv, one, 1]):
-        key = key_of(add(rest, figures_of(grid, v, cv, theirs, state.point, other, one, p)), cap_w, fair)
-        if there < 0 or less(key, best):
-            best, there = key, p
-    if there < 0:
+    gathered(grid, v, theirs, state.point, state.cpus, other, state.crowd)
+    there = best_at(grid, state, v, cv, other, one, rest, cap_w, fair)[1]
+    if there.demand < 0:
         return False
-    rest = add(rest, figures_of(grid, v, cv, theirs, state.point, other, one, there))
-    best = now
-    for p in range(grid.spans[cu, other, 0], grid.spans[cu, other, 1]):
-        key = key_of(add(rest, figures_of(grid, u, cu, mine, state.point, one, other, p)), cap_w, fair)
-        if less(key, best):
-            best, best_one, best_other = key, there, p
+    rest = add(rest, figures_of(grid, v, cv, theirs, state.point, state.cpus, state.crowd, other, there))
+    gathered(grid, u, mine, state.point, state.cpus, one, state.crowd)
+    key, here = best_at(grid, state, u, cu, one, other, rest, cap_w, fair)
     work[SPENT] += len(mine) + len(theirs)
-    if best_other < 0:
+    if here.demand < 0 or not less(key, now):
         return False
     remove(grid, state, one)
     remove(grid, state, other)
-    insert(grid, state, one, v, best_one)
-    insert(grid, state, other, u, best_other)
+    insert(grid, state, v, there)
+    insert(grid, state, u, here)
     return True
 
 

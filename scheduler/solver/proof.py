@@ -8,12 +8,13 @@ This module does not know objectives, nor why a cost is asked for.
 
 import numpy as np
 
-from scheduler.solver import sets
+from scheduler.solver import filling, sets
 from scheduler.solver.answers import Answer, answer_of
+from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
 from scheduler.solver.grid import Floats, Grid, Ints, within
 from scheduler.solver.joining import Allowance, Columns, allowed, join, list_choices, settle
 from scheduler.solver.local import Key
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, Leaves, serve
+from scheduler.solver.one_unit import serve
 
 SERVING = 200_000
 """Nodes allowed for the best choice of all units, once it is known which demands each one serves."""
@@ -95,10 +96,10 @@ class Proof:
 
     def table(self, grid: Grid, aim: Aim) -> tuple[sets.Table, Floats]:
         """Return a table of coarse bounds, and what each demand costs alone by clock: (clocks, demands)."""
-        units, demands = len(grid.unit), len(grid.demand)
+        units, demands = len(grid.unit), len(grid.wait)
         low = np.empty((units, 1 << demands))
         alone = np.empty(grid.spans.shape[:2])
-        sets.fill(grid, aim, low, alone)
+        filling.fill(grid, aim, low, alone)
         stage = np.zeros(low.shape, dtype=np.int64)
         stage[:, 0] = sets.EXACT
         self.work[SPENT] += low.size // 8
@@ -125,21 +126,22 @@ class Proof:
 
         It has an allowance of its own: what a search has found before it was cut short is not lost.
         """
-        clock, point = grid.first[:-1].copy(), np.zeros(len(grid.demand), dtype=np.int64)
+        clock, point = grid.first[:-1].copy(), np.zeros(len(grid.wait), dtype=np.int64)
+        cpus = np.zeros_like(point)
         nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
         spare = np.array([0, SERVING], dtype=np.int64)
         for u, mask in enumerate(masks.tolist()):
             if mask:
                 members = sets.members_of(mask)
-                picks = np.empty(len(members) + 1, dtype=np.int64)
+                picks = np.empty(2 * len(members) + 1, dtype=np.int64)
                 serve(grid, aim, u, members, np.inf, picks, nothing, spare)
                 if picks[0] < 0:
                     self.proven = False
                     return start
-                clock[u], point[members] = picks[0], picks[1:]
+                clock[u], point[members], cpus[members] = picks[0], *picks[1:].reshape(2, -1)
         self.work[SPENT] += spare[SPENT]
         self.proven &= bool(spare[SPENT] <= spare[ALLOWED])
-        return answer_of(grid, units_of(masks, len(point)), clock, point)
+        return answer_of(grid, units_of(masks, len(point)), clock, point, cpus)
 
     def cheaper(self, aim: Aim, start: Answer, limit: float, most: float) -> Answer | None:
         """Return an answer that costs less than `most`, the cap left out; None if there is none."""
@@ -185,7 +187,9 @@ class Proof:
         if table.least[-1] > cut:
             return best
         leaves = Leaves(
-            np.empty((LISTED, 4)), np.empty((LISTED, len(best.rows) + 1), dtype=np.int64), np.zeros(2, dtype=np.int64)
+            np.empty((LISTED, 4)),
+            np.empty((LISTED, 2 * len(best.rows) + 1), dtype=np.int64),
+            np.zeros(2, dtype=np.int64),
         )
         where = np.empty((LISTED, 2), dtype=np.int64)
         complete = list_choices(grid, aim, alone, cut, table, leaves, where, self.work)
@@ -207,11 +211,11 @@ class Proof:
             return best
         chosen = leaves.picks[order[picks]]
         clock = np.where(chosen[:, 0] < 0, grid.first[:-1], chosen[:, 0])
-        point = np.zeros(len(best.rows), dtype=np.int64)
+        point, cpus = np.zeros((2, len(best.rows)), dtype=np.int64)
         for u, mask in enumerate(columns.mask[picks].tolist()):
             members = sets.members_of(mask)
-            point[members] = chosen[u, 1 : len(members) + 1]
-        return answer_of(grid, units_of(columns.mask[picks], len(point)), clock, point)
+            point[members], cpus[members] = chosen[u, 1 : 2 * len(members) + 1].reshape(2, -1)
+        return answer_of(grid, units_of(columns.mask[picks], len(point)), clock, point, cpus)
 
 
 def units_of(masks: Ints, demands: int) -> Ints:

@@ -23,7 +23,7 @@ def find(problem: Problem, exact: int, budget: int, start: Allocation | None) ->
     work = np.array([0, budget], dtype=np.int64)
     if not problem.demands:
         nothing = (0,) * len(problem.units)
-        return Answer(nothing, (), (), 0.0, 0.0, 0.0, 0.0, 0.0), True
+        return Answer(nothing, (), (), (), 0.0, 0.0, 0.0, 0.0, 0.0), True
     # Where sharing is to be avoided, an assignment without sharing is looked for first.
     strict = problem.sharing == "exclusive"
     grid = within(grid_of(problem, strict=strict), np.inf)

@@ -16,23 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.grid import (
-    BUSY,
-    CORES,
-    LATENCY,
-    LOAD,
-    SCALE,
-    SHORT,
-    SLACK,
-    SLOTS,
-    STRICT,
-    UNUSED,
-    Floats,
-    Grid,
-    Ints,
-    overload_ticks,
-)
-from scheduler.solver.one_unit import ALLOWED, SPENT, Aim, cheapest, descend, own_cost, plus, relaxed, rising
+from scheduler.solver.costs import ALLOWED, SPENT, Aim, plus, rising
+from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
+from scheduler.solver.one_unit import descend, relaxed
 
 STEPS = 150
 """Most steps of the prices in one round."""
@@ -77,79 +63,6 @@ def members_of(mask: int) -> Ints:
 
 
 @compiled
-def fill(grid: Grid, aim: Aim, low: Floats, alone: Floats) -> None:
-    """Fill a table with coarse bounds.
-
-    At a clock, a demand costs at least what it costs alone. Where the cores of a set don't fit side by side, it also
-    costs at least what the quickest, most accurate and cheapest of its points come to, all at once, when all others
-    take their shortest; and it can only keep the limit if all services together leave it time.
-
-    Args:
-        grid: the grid.
-        aim: what is lessened.
-        low: (units, sets): filled in.
-        alone: (clocks, demands): filled in with the cost of each demand alone.
-    """
-    demands = alone.shape[1]
-    sets = low.shape[1]
-    low[:] = np.inf
-    sums = np.empty((5, sets))
-    for u in range(len(low)):
-        low[u, 0] = aim.power * grid.unit[u, UNUSED]
-        slots, strict = grid.unit[u, SLOTS], grid.unit[u, STRICT] > 0.0
-        for c in range(grid.first[u], grid.first[u + 1]):
-            room = np.full(demands, -np.inf)
-            base, slope = np.full(demands, np.inf), np.zeros(demands)
-            for i in range(demands):
-                alone[c, i] = cheapest(grid, aim, c, i, 0.0)[0]
-                short, soonest = np.inf, np.inf
-                for p in range(grid.spans[c, i, 0], grid.spans[c, i, 1]):
-                    point = grid.points[p]
-                    spare = (grid.limit + grid.demand[i, SLACK] - point[SHORT] + 1.0) / grid.demand[i, SCALE]
-                    room[i] = max(room[i], spare - point[LATENCY] + point[BUSY])
-                    base[i] = min(base[i], own_cost(grid, aim, p))
-                    short, soonest = min(short, point[SHORT]), min(soonest, point[LATENCY])
-                if aim.worst:
-                    base[i] = 0.0
-                late = soonest * grid.demand[i, SCALE] - grid.demand[i, SLACK] - 0.5
-                base[i] += aim.violation * (late + short)
-                slope[i] = aim.violation * grid.demand[i, SCALE]
-            sums[0, 0] = sums[1, 0] = sums[2, 0] = sums[3, 0] = 0.0
-            sums[4, 0] = np.inf
-            static = aim.power * grid.static_w[c]
-            for mask in range(1, sets):
-                i = 0
-                while not mask >> i & 1:
-                    i += 1
-                rest = mask & (mask - 1)
-                busy = sums[0, mask] = sums[0, rest] + grid.least[c, i, BUSY]
-                cores = sums[1, mask] = sums[1, rest] + grid.least[c, i, CORES]
-                load = sums[2, mask] = sums[2, rest] + grid.least[c, i, LOAD]
-                cost = sums[3, mask] = plus(sums[3, rest], alone[c, i], aim.worst)
-                spare = sums[4, mask] = min(sums[4, rest], room[i])
-                if cost == np.inf:
-                    continue
-                over = overload_ticks(load)
-                if over > grid.limit:
-                    continue
-                if cores > slots:
-                    if strict or busy > spare:
-                        continue
-                    if grid.limit > 0.0:
-                        cost, left = 0.0, mask
-                        while left:
-                            i = 0
-                            while not left >> i & 1:
-                                i += 1
-                            left &= left - 1
-                            late = base[i] + slope[i] * (busy - grid.least[c, i, BUSY])
-                            cost = plus(cost, max(alone[c, i], late), aim.worst)
-                cost = plus(cost, plus(static, aim.violation * over, aim.worst), aim.worst)
-                if cost < low[u, mask]:
-                    low[u, mask] = cost
-
-
-@compiled
 def refine(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, cut: float, table: Table, work: Ints) -> None:
     """Raise the bound of one set to that of `relaxed`; one of at least `cut` becomes infinite."""
     members = members_of(mask)
@@ -171,7 +84,7 @@ def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: 
     """Return the cost of a good choice for a set, remembered in the table; infinite where none is found."""
     if np.isnan(table.good[unit, mask]):
         members = members_of(mask)
-        points = np.empty(len(members), dtype=np.int64)
+        points, cpus = np.empty(len(members), dtype=np.int64), np.empty(len(members), dtype=np.int64)
         best = aim.power * grid.unit[unit, UNUSED] if mask == 0 else np.inf
         if mask:
             first, count = grid.first[unit], grid.first[unit + 1] - grid.first[unit]
@@ -187,7 +100,7 @@ def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: 
                 if bounds[k] >= best:
                     break
                 relaxed(grid, aim, unit, first + k, members, points)
-                best = min(best, descend(grid, aim, unit, first + k, members, points, work))
+                best = min(best, descend(grid, aim, unit, first + k, members, points, cpus, work))
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 
@@ -323,7 +236,7 @@ def adjust(
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: as in `fill`.
+        alone: as in `filling.fill`.
         masks: by unit its set in the best answer known; a better one replaces it.
         best: the cost of that answer, or for listing the highest cost that is of interest.
         margin: what costs no more than this less is as good.
