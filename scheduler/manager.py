@@ -45,8 +45,7 @@ from scheduler.messages import (
     WorkerStarted,
 )
 from scheduler.objectives import ObjectiveName
-from scheduler.placement import assign_cpus
-from scheduler.policies import Policy, PolicyError, appraise, check_plan, loads_of
+from scheduler.policies import Policy, PolicyError, appraise, check_plan, cpus_of
 from scheduler.solver import Evaluation
 from scheduler.transition import Transition
 from scheduler.views import Plan, Snapshot
@@ -299,13 +298,12 @@ class Manager:
         if (plan, inputs) == (self._plan, self._decided):
             return waiting
         self._decided = inputs
-        self._outcome = appraise(plan, snapshot)
+        cpus = cpus_of(plan, snapshot)
+        self._outcome = appraise(plan, snapshot, cpus)
         waits = {app: self._knowledge.why_waiting(app) for app in sorted(self._waiting)}
         outlook = outlook_of(plan, snapshot, self._outcome, waits)
         effects = waiting + self._decision_log(inputs, snapshot, plan, outlook)
         effects += self._admissions.told(plan, outlook, inputs.apps, now_s, happened=happened)
-        online = {name: one.cpus_online[: plan.awake_cpus.get(name)] for name, one in inputs.units.items()}
-        cpus = assign_cpus(self._board, plan.gears, self._transition.held(), online, loads_of(plan, snapshot))
         before, self._plan = self._plan, plan
         same = before is not None and (before.gears, before.clocks, before.clamps_mhz, before.paces) == (
             plan.gears,

@@ -7,6 +7,7 @@ It is pure and deterministic. It does not know how an application is moved from 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 
 from scheduler.views import Gear
 
@@ -68,14 +69,16 @@ def numbered(
     Returns:
         By application, the numbers of its CPUs in rising order.
     """
-    wanted = range(len(usable))
-    kept = {
-        (count, number): sum(count in counted[app] and number in before[app] for app in counted)
-        for count in wanted
-        for number in usable
-    }
+    users = {count: [app for app in counted if count in counted[app]] for count in range(len(usable))}
+
+    def order(pair: tuple[int, int]) -> tuple[int, int]:
+        count, number = pair
+        stay = sum(number in before[app] for app in users[count])
+        return -stay, len(users[count]) - stay
+
     number_of: dict[int, int] = {}
-    for count, number in sorted(kept, key=lambda pair: -kept[pair]):  # stable: of equals the first of the unit
+    # The pair that keeps most first, and of equals the one that moves fewest, then the first of the unit.
+    for count, number in sorted(product(users, usable), key=order):
         if count not in number_of and number not in number_of.values():
             number_of[count] = number
     return {app: tuple(sorted(number_of[count] for count in counts)) for app, counts in counted.items()}

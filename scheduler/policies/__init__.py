@@ -1,7 +1,7 @@
 """Policies: from a snapshot of applications and units to a plan of gears and clocks."""
 
 from scheduler.policies.alert import Alert
-from scheduler.policies.checks import appraise, check_plan, loads_of
+from scheduler.policies.checks import appraise, check_plan, cpus_of
 from scheduler.policies.compaction import place_compactly
 from scheduler.policies.energy_aware import place_by_energy
 from scheduler.policies.fixed import Floor, Largest, Race
@@ -9,9 +9,10 @@ from scheduler.policies.governed import UnderGovernor
 from scheduler.policies.ladder import Ladder
 from scheduler.policies.names import HINDSIGHT, NETWORKS, make_policy, under_governor
 from scheduler.policies.placing import place
+from scheduler.policies.posing import evaluate_choice, problem_of, unit_of
 from scheduler.policies.protocol import Policy, PolicyError, gear_of, points_of
 from scheduler.policies.scripted import Scripted
-from scheduler.policies.solving import HORIZON_S, HYSTERESIS, Joint, TwoStage, problem_of, unit_of
+from scheduler.policies.solving import HORIZON_S, HYSTERESIS, Joint, TwoStage
 
 __all__ = [
     "HINDSIGHT",
@@ -31,8 +32,9 @@ __all__ = [
     "UnderGovernor",
     "appraise",
     "check_plan",
+    "cpus_of",
+    "evaluate_choice",
     "gear_of",
-    "loads_of",
     "make_policy",
     "place",
     "place_by_energy",

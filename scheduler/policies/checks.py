@@ -9,7 +9,6 @@ from scheduler.governors import GOVERNORS
 from scheduler.placement import assign_cpus
 from scheduler.policies.posing import evaluate_choice
 from scheduler.policies.protocol import PolicyError, points_of
-
 from scheduler.solver import Evaluation
 from scheduler.views import Gear, Plan, Snapshot, UnitView
 
@@ -105,8 +104,8 @@ def check_plan(plan: Plan, snapshot: Snapshot, possible: Mapping[str, frozenset[
         wide = [app for app, gear in plan.gears.items() if gear.unit == name and gear.cores > count]
         if wide:
             raise PolicyError(
-                f"plan: awake_cpus of {name!r} is {count!r}, but {wide[0]!r} has {plan.gears[wide[0]].cores} cores there;"
-                " keep at least as many awake."
+                f"plan: awake_cpus of {name!r} is {count!r}, but {wide[0]!r} has {plan.gears[wide[0]].cores} cores"
+                " there; keep at least as many awake."
             )
 
 
@@ -162,7 +161,8 @@ def _check_cpus(plan: Plan, units: Mapping[str, UnitView]) -> None:
             raise PolicyError(f"plan: cpus has {app!r}, which is on the GPU {gear.unit!r}; leave it out.")
         if not len(numbers) == len(set(numbers)) == gear.cores or not set(numbers) <= set(online):
             raise PolicyError(
-                f"plan: cpus of {app!r} are {tuple(numbers)}; its gear needs {gear.cores} of {gear.unit!r}, of {online}."
+                f"plan: cpus of {app!r} are {tuple(numbers)}; its gear has {gear.cores} cores on {gear.unit!r}: name as"
+                f" many of its CPUs online, {online}."
             )
         rest = [other for other, its in plan.gears.items() if its.unit == gear.unit and other not in plan.cpus]
         if rest:

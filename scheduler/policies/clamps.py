@@ -32,37 +32,40 @@ def clamps_of(plan: Plan, snapshot: Snapshot) -> dict[str, float]:
         if unit.kind != "cpu":
             continue
         views = tuple(view for view in snapshot.apps if plan.gears[view.app].unit == unit.name)
-        there = replace(snapshot, apps=views, units=(unit,), power_cap_w=None)
-        late = {mhz: _late(mhz, plan, there, cpus) for mhz in unit.mhz_allowed}
+        there = replace(snapshot, apps=views, power_cap_w=None)
+        late = {mhz: _late(unit, mhz, plan, there, cpus) for mhz in unit.mhz_allowed}
         for view in views:
             enough = (mhz for mhz in unit.mhz_allowed if view.app not in late[mhz])
             clamps_mhz[view.app] = next(enough, unit.mhz_allowed[-1])
     return clamps_mhz
 
 
-def _late(mhz: float, plan: Plan, there: Snapshot, cpus: Mapping[str, tuple[int, ...]]) -> set[str]:
-    """Return the applications of a unit that miss their target at a clock.
+def _late(unit: UnitView, mhz: float, plan: Plan, there: Snapshot, cpus: Mapping[str, tuple[int, ...]]) -> set[str]:
+    """Return the applications of a unit that miss their target at a clock, or that share an overloaded CPU.
 
-    A gear without a point at the clock keeps its cores busy all the time there. Nothing can be said of the others
-    beside it, so all are late; and so are all on a unit of which a CPU is overloaded.
+    A gear without a point at the clock would keep its cores busy all the time. It is late, and so is whoever shares a
+    CPU with it.
 
     Args:
+        unit: the unit.
         mhz: the clock.
         plan: has their gears.
-        there: the snapshot of that unit and its applications alone.
+        there: the snapshot with its applications alone.
         cpus: by application its CPUs, counted from 0.
     """
-    choice: dict[str, OperatingPoint] = {}
+    points: dict[str, OperatingPoint] = {}
     for view in there.apps:
-        for point in points_of(plan.gears[view.app], view):
-            if point.mhz == mhz:
-                choice[view.app] = point
-    unit: UnitView = there.units[0]
-    everyone = {view.app for view in there.apps}
-    if len(choice) < len(everyone):
-        return everyone
-    figures = evaluate_choice(there, choice, {unit.name: mhz}, {app: cpus[app] for app in choice})
-    if figures.unit_terms[unit.name] > 0 and len(everyone) > 1:
-        return everyone
-    targets_ms = {view.app: view.target_ms / view.own_ratio for view in there.apps}
-    return {app for app in everyone if figures.latency_ms[app] > targets_ms[app]}
+        points.update((view.app, one) for one in points_of(plan.gears[view.app], view) if one.mhz == mhz)
+    full = {cpu for view in there.apps if view.app not in points for cpu in cpus[view.app]}
+    rest = tuple(view for view in there.apps if full.isdisjoint(cpus[view.app]))
+    clocks = {one.name: one.mhz_allowed[0] for one in there.units} | {unit.name: mhz}
+    choice = {view.app: points[view.app] for view in rest}
+    figures = evaluate_choice(replace(there, apps=rest), choice, clocks, {app: cpus[app] for app in choice})
+    overloaded = figures.unit_terms[unit.name] > 0
+    meets = {
+        view.app
+        for view in rest
+        if figures.latency_ms[view.app] <= view.target_ms / view.own_ratio
+        and not (overloaded and figures.waits_ms[view.app])
+    }
+    return {view.app for view in there.apps} - meets

@@ -58,6 +58,7 @@ class Scripted:
             gears={view.app: plan.gears[view.app] for view in snapshot.apps},
             clocks={unit.name: _allowed(plan.clocks[unit.name], unit) for unit in snapshot.units},
             clamps_mhz={app: mhz for app, mhz in plan.clamps_mhz.items() if app in present},
+            cpus={app: cpus for app, cpus in plan.cpus.items() if app in present},
             paces={app: pace for app, pace in plan.paces.items() if app in present},
         )
 

@@ -12,6 +12,7 @@ from scheduler.app_knowledge import MARGIN
 from scheduler.contention import Sharer, wait_shares
 from scheduler.points import planned_share
 from scheduler.problem import OperatingPoint
+from scheduler.profile import ServiceTime
 from scheduler.views import AppView, Snapshot
 
 
@@ -23,7 +24,7 @@ def sharers_of(
     A camera that runs a network of 20 ms at half its pace, at ten requests a second, is one with a stretch of 2.
 
     Args:
-        snapshot: what the decision rests on; the views must have profiles.
+        snapshot: what the decision rests on; the service time of a view without a profile is taken to be constant.
         choice: by application, the point taken.
         cpus: by application, the numbers of its CPUs: those of the kernel or of the unit. On a GPU they do not count.
         unit: name of the unit.
@@ -38,9 +39,10 @@ def sharers_of(
 
 def _sharer(view: AppView, point: OperatingPoint, kind: str, cpus: tuple[int, ...]) -> Sharer:
     if view.profile is None:
-        raise ValueError(f"app {view.app!r}: its view has no profile, so how long it waits is not known.")
-    times = view.profile.rung(point.subnet).times
-    time = next(time for time in times if (time.kind, time.cores) == (kind, point.cores))
+        time = ServiceTime(kind=kind, cores=point.cores, samples_ms=(point.busy_ms,))
+    else:
+        times = view.profile.rung(point.subnet).times
+        time = next(time for time in times if (time.kind, time.cores) == (kind, point.cores))
     return Sharer(
         time=time,
         stretch=point.busy_ms / time.mean_ms,
@@ -64,7 +66,7 @@ def wait_shares_of(
     37.5 ms, which is a part of 0.875. Points that are 21 ms with a margin of 5 % become 39.4 ms: a part of 0.92.
 
     Args:
-        snapshot: what the decision rests on; the views must have profiles.
+        snapshot: what the decision rests on, as for `sharers_of`.
         choice: by application, the point taken.
         cpus: by application, the numbers of its CPUs, as for `sharers_of`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduler.problem import OperatingPoint
+from scheduler.policies import problem_of
+from scheduler.problem import OperatingPoint, Problem
 from scheduler.views import AppView, Gear, Snapshot, UnitView
 
 BIG = UnitView(
@@ -93,3 +94,8 @@ def make_snapshot(*apps: AppView, **changes: object) -> Snapshot:
 
 def gear(subnet: str, unit: str, cores: int = 1) -> Gear:
     return Gear(subnet=subnet, unit=unit, cores=cores)
+
+
+def posed(snapshot: Snapshot, share: float = 0.5) -> Problem:
+    """Return the problem of a snapshot in which everybody waits for that part of others' services."""
+    return problem_of(snapshot, dict.fromkeys((view.app for view in snapshot.apps), share))

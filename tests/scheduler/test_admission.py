@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from helpers.app_inputs import make_inputs
 from helpers.fake_world import BOARD, PROFILE, gear, make_spec, make_world, retarget
 from helpers.scripted import Scripted
+from helpers.snapshots import posed
 from scheduler.admission import MISSED, outlook_of
 from scheduler.decisions import Decision, Grounds, snapshot_of, unlimited
 from scheduler.inputs import Inputs
 from scheduler.messages import AppJoined, Event, PowerCapped, UnitLimited
-from scheduler.policies import Joint, appraise, problem_of
+from scheduler.policies import Joint, appraise
 from scheduler.policies.proof import within_of
 from scheduler.problem import Allocation
 from scheduler.views import Plan
@@ -136,9 +137,9 @@ class TestWithin:
     @staticmethod
     def within(objective="energy", **figures):
         point = snapshot({"a": {}}).apps[0].points[0]
-        problem = replace(problem_of(snapshot({"a": {"weight": 2.0}})), objective=objective)
+        problem = replace(posed(snapshot({"a": {"weight": 2.0}})), objective=objective)
         given = {"power_w": 1.0, "violation": 0.0, "optimal": False, "bound": 0.98, "violation_bound": 0.0, **figures}
-        answer = Allocation(choice={"a": point}, mhz={}, latency_ms={}, **given)
+        answer = Allocation(choice={"a": point}, mhz={}, cpus={}, latency_ms={}, **given)
         return within_of(answer, problem), point
 
     def test_a_power_against_its_bound(self):

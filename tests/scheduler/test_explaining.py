@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.app_inputs import make_inputs
 from helpers.fake_world import BOARD, gear, make_spec
+from helpers.snapshots import posed
 from scheduler.decisions import Decision, Grounds, snapshot_of, unlimited
 from scheduler.explaining import Constraint, Explanation, explain, without
 from scheduler.inputs import Inputs
 from scheduler.objectives import OBJECTIVES, Quantity
-from scheduler.policies import Joint, appraise, gear_of, problem_of
-from scheduler.solver import evaluate, solve
+from scheduler.policies import Joint, appraise, evaluate_choice, gear_of
+from scheduler.solver import solve
 from scheduler.views import Plan
 
 # On units of one core all models of contention agree, so that `solve` alone is the reference.
@@ -56,7 +57,7 @@ def costs(of: Explanation) -> dict[tuple[str, str | None], float]:
 
 
 def best_power_w(facts: Grounds, made: Decision) -> float:
-    return solve(problem_of(snapshot_of(facts, made))).power_w
+    return solve(posed(snapshot_of(facts, made))).power_w
 
 
 def test_a_floor_costs_what_the_larger_network_takes_more():
@@ -108,7 +109,7 @@ def test_a_load_costs_what_its_requests_take_and_accuracy_is_that_of_who_is_ther
     for cost in loads:
         assert cost.gains is Quantity.POWER
         (other,) = {"a", "b"} - {cost.constraint.name}
-        alone = solve(problem_of(snapshot_of(grounds(other, objective="accuracy"), decision(**{other: {}}))))
+        alone = solve(posed(snapshot_of(grounds(other, objective="accuracy"), decision(**{other: {}}))))
         assert said.best.figures.power_w - cost.amount == pytest.approx(alone.power_w)
 
 
@@ -166,16 +167,18 @@ caps_w = st.sampled_from([None, 0.2, 1.0])
 objectives = st.sampled_from(list(OBJECTIVES))
 
 
-def check_costs(facts: Grounds, made: Decision) -> None:
-    """Check every cost against a search of its own."""
+@settings(max_examples=30, deadline=None)
+@given(a=wants, cap_w=caps_w, objective=objectives)
+def test_costs_are_those_of_independent_searches_and_never_negative(a, cap_w, objective):
+    facts, made = grounds("a", objective=objective), decision(cap_w=cap_w, a=a)
     said = explained(facts, made)
-    before = solve(problem_of(snapshot_of(facts, made)))
+    before = solve(posed(snapshot_of(facts, made)))
     assert said.best.figures.power_w == pytest.approx(before.power_w)
     assert said.best.figures.violation == pytest.approx(before.violation)
     for cost in said.costs:
         assert cost.amount >= 0
         assert cost.binds == (cost.amount > 0)
-        after = solve(problem_of(snapshot_of(facts, without(facts, made, cost.constraint))))
+        after = solve(posed(snapshot_of(facts, without(facts, made, cost.constraint))))
         if cost.gains is Quantity.POWER:
             assert cost.amount == cost.saves_w == pytest.approx(before.power_w - after.power_w)
         elif cost.gains is Quantity.VIOLATION:
@@ -185,19 +188,19 @@ def check_costs(facts: Grounds, made: Decision) -> None:
             assert cost.saves_w == 0
 
 
-@settings(max_examples=30, deadline=None)
-@given(a=wants, cap_w=caps_w, objective=objectives)
-def test_costs_are_those_of_independent_searches_and_never_negative(a, cap_w, objective):
-    check_costs(grounds("a", objective=objective), decision(cap_w=cap_w, a=a))
-
-
 @settings(max_examples=15, deadline=None)
 @given(a=wants, b=wants, objective=objectives)
 def test_so_are_those_of_applications_that_share_a_board(a, b, objective):
     facts, made = grounds("a", "b", objective=objective), decision(a=a, b=b)
-    # Where targets are missed on shared cores, the policy weighs finer models of waiting than `solve` does.
-    assume(solve(problem_of(snapshot_of(facts, made))).violation == 0)
-    check_costs(facts, made)
+    said = explained(facts, made)
+    for cost in said.costs:
+        snapshot = snapshot_of(facts, without(facts, made, cost.constraint))
+        after = appraise(Joint().decide(snapshot), snapshot)
+        assert cost.without.figures == after
+        if cost.gains is Quantity.POWER:
+            assert cost.amount == cost.saves_w == pytest.approx(said.best.figures.power_w - after.power_w)
+        elif cost.gains is Quantity.VIOLATION:
+            assert cost.amount == pytest.approx(said.best.figures.violation - after.violation)
 
 
 @settings(max_examples=30, deadline=None)
@@ -206,12 +209,11 @@ def test_the_runner_up_is_the_best_of_all_plans_in_another_gear(a):
     facts, made = grounds("a"), decision(a=a)
     said = explained(facts, made)
     snapshot = snapshot_of(facts, made)
-    problem = problem_of(snapshot)
     values = []
     for point in snapshot.apps[0].points:
         if gear_of(point) != said.chosen.gears["a"]:
-            clocks = {unit.name: unit.mhz[0] for unit in problem.units} | {point.unit: point.mhz}
-            figures = evaluate(problem, {"a": point}, clocks)
+            clocks = {unit.name: unit.mhz_allowed[0] for unit in snapshot.units} | {point.unit: point.mhz}
+            figures = evaluate_choice(snapshot, {"a": point}, clocks, {"a": tuple(range(point.cores))})
             values.append((round(figures.violation, 9), figures.power_w))
     if not values:
         assert said.runner_up is None

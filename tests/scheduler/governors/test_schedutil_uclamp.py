@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from helpers.snapshots import BIG, LITTLE, gear, make_snapshot, make_view
 from scheduler.governors import GOVERNORS, HINTED, HintedGovernor, Schedutil, SchedutilUclamp, make_governor
+from scheduler.policies import appraise
 from scheduler.policies.clamps import clamps_of
 
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
+from scheduler.views import Plan
 
 
 def governed(*busy: bool, hints: Mapping[int, float], mhz: float = 1000) -> SchedutilUclamp:
@@ -131,30 +133,38 @@ def test_a_lone_core_that_was_never_idle_keeps_its_clock_where_its_clamp_does_no
 def test_an_application_alone_needs_the_lowest_clock_that_meets_its_target(target_ms: float, mhz: float) -> None:
     # medium takes 40 ms on one core of big at 1000 MHz, 20 at 2000; 10 ms it never meets.
     snapshot = make_snapshot(make_view("a", target_ms=target_ms))
-    assert clamps_of({"a": gear("medium", "big")}, snapshot) == {"a": mhz}
+    assert clamps_of(Plan(gears={"a": gear("medium", "big")}, clocks={}), snapshot) == {"a": mhz}
 
 
 def test_on_cores_of_their_own_each_application_has_its_own_clamp() -> None:
     snapshot = make_snapshot(make_view("a", target_ms=30.0), make_view("b"), make_view("c", target_ms=80.0))
     gears = {"a": gear("medium", "big"), "b": gear("medium", "big"), "c": gear("medium", "little")}
-    assert clamps_of(gears, snapshot) == {"a": 2000.0, "b": 1000.0, "c": 500.0}
+    assert clamps_of(Plan(gears=gears, clocks={}), snapshot) == {"a": 2000.0, "b": 1000.0, "c": 500.0}
 
 
-def test_on_shared_cores_the_others_services_count() -> None:
-    # At 1000 MHz a takes 40 ms and waits for 20 + 20 at most, at 2000 for half of it all.
-    gears = {"a": gear("medium", "big"), "b": gear("small", "big"), "c": gear("small", "big")}
-    for target_ms, mhz in ((80.0, 1000.0), (79.0, 2000.0)):
-        snapshot = make_snapshot(make_view("a", target_ms=target_ms), make_view("b"), make_view("c"))
-        assert clamps_of(gears, snapshot) == {"a": mhz, "b": 1000.0, "c": 1000.0}
+def test_on_shared_cores_the_waiting_counts_that_the_model_of_contention_foresees() -> None:
+    plan = Plan(
+        gears={"a": gear("medium", "big"), "b": gear("small", "big"), "c": gear("small", "big")},
+        clocks={"big": 1000.0, "little": 500.0},
+        cpus={"a": (0,), "b": (0,), "c": (1,)},
+    )
+    views = [make_view(app, rate_hz=10.0, target_ms=80.0) for app in "abc"]
+    foreseen = appraise(plan, make_snapshot(*views))
+    # Alone a takes 40 ms, and it waits for b, which takes 20, but not for c.
+    assert 40 < foreseen.latency_ms["a"] <= 60
+    for target_ms, mhz in ((foreseen.latency_ms["a"] + 0.1, 1000.0), (foreseen.latency_ms["a"] - 0.1, 2000.0)):
+        snapshot = make_snapshot(replace(views[0], target_ms=target_ms), *views[1:])
+        assert clamps_of(plan, snapshot) == {"a": mhz, "b": 1000.0, "c": 1000.0}
 
 
 def test_shared_cores_must_not_be_overloaded_together() -> None:
-    # Three times 20 · 40 ms are 2400 ms of core time a second at 1000 MHz; two cores have 1800 to give.
+    # a and c share a CPU: twice 20 · 40 ms are 1600 ms of core time a second at 1000 MHz; it has 900 to give.
     views = [make_view(app, rate_hz=20.0, target_ms=1000.0) for app in "abc"]
     gears = {app: gear("medium", "big") for app in "abc"}
-    assert clamps_of(gears, make_snapshot(*views)) == {"a": 2000.0, "b": 2000.0, "c": 2000.0}
+    plan = Plan(gears=gears, clocks={})
+    assert clamps_of(plan, make_snapshot(*views)) == {"a": 2000.0, "b": 1000.0, "c": 2000.0}
 
 
 def test_a_gpu_takes_no_hints() -> None:
     snapshot = make_snapshot(make_view("a"), units=(replace(BIG, kind="gpu"), LITTLE))
-    assert clamps_of({"a": gear("medium", "big")}, snapshot) == {}
+    assert clamps_of(Plan(gears={"a": gear("medium", "big")}, clocks={}), snapshot) == {}
