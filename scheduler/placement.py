@@ -74,7 +74,7 @@ def numbered(
     def order(pair: tuple[int, int]) -> tuple[int, int]:
         count, number = pair
         stay = sum(number in before[app] for app in users[count])
-        return -stay, len(users[count]) - stay
+        return -stay, len(users[count]) - stay if stay else 0
 
     number_of: dict[int, int] = {}
     # The pair that keeps most first, and of equals the one that moves fewest, then the first of the unit.

@@ -13,9 +13,9 @@ from helpers.snapshots import BIG, LITTLE, gear, make_snapshot, make_view
 from scheduler.governors import GOVERNORS, HINTED, HintedGovernor, Schedutil, SchedutilUclamp, make_governor
 from scheduler.policies import appraise
 from scheduler.policies.clamps import clamps_of
+from scheduler.views import Plan
 
 TABLE = tuple(float(mhz) for mhz in range(200, 2001, 100))
-from scheduler.views import Plan
 
 
 def governed(*busy: bool, hints: Mapping[int, float], mhz: float = 1000) -> SchedutilUclamp:
@@ -148,7 +148,7 @@ def test_on_shared_cores_the_waiting_counts_that_the_model_of_contention_foresee
         clocks={"big": 1000.0, "little": 500.0},
         cpus={"a": (0,), "b": (0,), "c": (1,)},
     )
-    views = [make_view(app, rate_hz=10.0, target_ms=80.0) for app in "abc"]
+    views = [make_view(app, rate_hz=10.0, target_ms=80.0, arrivals="periodic") for app in "abc"]
     foreseen = appraise(plan, make_snapshot(*views))
     # Alone a takes 40 ms, and it waits for b, which takes 20, but not for c.
     assert 40 < foreseen.latency_ms["a"] <= 60

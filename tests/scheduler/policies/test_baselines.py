@@ -46,7 +46,7 @@ def test_two_stage_misses_a_gear_that_pays_only_at_a_lower_clock():
 
 def test_two_stage_lowers_the_clock_where_there_is_time():
     plan = TwoStage().decide(make_snapshot(make_view(min_accuracy=0.7, target_ms=80.0)))
-    assert plan == Plan(gears={"a": gear("medium", "little")}, clocks=LOWEST)
+    assert plan == Plan(gears={"a": gear("medium", "little")}, clocks=LOWEST, cpus={"a": (2,)})
 
 
 @settings(max_examples=40, deadline=None)

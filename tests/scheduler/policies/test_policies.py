@@ -180,11 +180,11 @@ def on_little(service_ms: float) -> tuple[OperatingPoint, ...]:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     views=st.lists(
-        st.builds(dict, target_ms=st.floats(5, 300), rate_hz=st.floats(0.5, 30)), min_size=3, max_size=6
-    ).map(lambda kinds: [make_view(name, **kind) for name, kind in zip("abcdef", kinds, strict=False)]),
+        st.builds(dict, target_ms=st.floats(5, 300), rate_hz=st.floats(0.5, 30)), min_size=3, max_size=5
+    ).map(lambda kinds: [make_view(name, **kind) for name, kind in zip("abcde", kinds, strict=False)]),
     power_cap_w=st.none() | st.floats(0.1, 5.0),
 )
 def test_what_is_proven_is_the_optimum_of_the_plan_s_own_waiting(views, power_cap_w):
@@ -194,8 +194,8 @@ def test_what_is_proven_is_the_optimum_of_the_plan_s_own_waiting(views, power_ca
     choice = {view.app: at(plan.clocks, points_of(plan.gears[view.app], view)) for view in views}
     cpus = counted(plan.cpus, plan.gears, snapshot)
     full_ms = evaluate(posed(snapshot, 1.0), choice, plan.clocks, cpus).waits_ms
-    # The part that each waits in the plan. Who waits for nobody there would wait for all of it in any other.
-    shares = {app: came_to.waits_ms[app] / ms if ms else 1.0 for app, ms in full_ms.items()}
+    # The part that each waits in the plan. Who waits for nobody there would wait for very long in any other.
+    shares = {app: came_to.waits_ms[app] / ms if ms else 1e3 for app, ms in full_ms.items()}
     problem = problem_of(snapshot, shares)
     assert evaluate(problem, choice, plan.clocks, cpus).latency_ms == pytest.approx(came_to.latency_ms)
     if plan.optimal:

@@ -189,7 +189,8 @@ def test_who_asks_for_another_network_stretches_the_time_of_that_one() -> None:
     assert (found["one"].cpus, found["one"].slo) == ((2, 3), 0.975)
 
 
-def test_a_view_without_a_profile_is_refused() -> None:
-    bare = make_view("bare")
-    with pytest.raises(ValueError, match=r"'bare'.*no profile"):
-        wait_shares_of(make_snapshot(bare), {"bare": bare.points[0]}, {"bare": (0,)})
+def test_the_service_time_of_a_view_without_a_profile_is_taken_to_be_constant() -> None:
+    bare = make_view("bare", rate_hz=1.0)
+    point = bare.points[0]
+    (sharer,) = sharers_of(make_snapshot(bare), {"bare": point}, {"bare": (0,)}, point.unit).values()
+    assert (sharer.time.samples_ms, sharer.stretch) == ((point.busy_ms,), 1.0)
