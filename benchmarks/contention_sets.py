@@ -100,18 +100,27 @@ def _drawn(rng: np.random.Generator, number: int) -> ContentionSet | None:
     rates = [one.rate_hz for one in sharers]
     if max(rates) > 20 * min(rates) or not all(2 <= one.time.mean_ms <= 100 for one in sharers):
         return None
-    if sum(one.time.cores for one in sharers) <= cpus or _most_loaded(sharers, cpus) > FULL_LOAD:
+    if sum(one.time.cores for one in sharers) <= cpus or most_loaded(sharers, cpus) > FULL_LOAD:
         return None  # nobody waits for anybody, or somebody waits for ever
     return ContentionSet(cpus=cpus, sharers=tuple(sharers), load=load, rounded=bool(rounded), seed=number)
 
 
-def _most_loaded(sharers: Sequence[Sharer], cpus: int) -> float:
+def most_loaded(sharers: Sequence[Sharer], cpus: int) -> float:
     """Return the load of the most loaded CPU as the manager places the applications, closed loops left out."""
+    open_loops = [one for one in placed(sharers, cpus) if one.arrivals.kind != "saturate"]
+    return max(sum(_load(one) for one in open_loops if cpu in one.cpus) for cpu in range(cpus))
+
+
+def placed(sharers: Sequence[Sharer], cpus: int) -> list[Sharer]:
+    """Return the applications on the CPUs that the manager gives them."""
     cores = {str(place): one.time.cores for place, one in enumerate(sharers)}
-    loads = {str(place): one.rate_hz * one.time.mean_ms / 1000 for place, one in enumerate(sharers)}
-    placed = spread(range(cpus), cores, loads, dict.fromkeys(cores, ()))
-    open_loops = [str(place) for place, one in enumerate(sharers) if one.arrivals.kind != "saturate"]
-    return max(sum(loads[name] for name in open_loops if cpu in placed[name]) for cpu in range(cpus))
+    loads = {str(place): _load(one) for place, one in enumerate(sharers)}
+    found = spread(range(cpus), cores, loads, dict.fromkeys(cores, ()))
+    return [replace(one, cpus=found[str(place)]) for place, one in enumerate(sharers)]
+
+
+def _load(sharer: Sharer) -> float:
+    return sharer.rate_hz * sharer.time.mean_ms * sharer.stretch / 1000
 
 
 def _service_time(mean_ms: float, spread: float, cores: int, rng: np.random.Generator) -> ServiceTime:

@@ -261,12 +261,14 @@ def wait_shares(sharers: Sequence[Sharer]) -> tuple[float, ...]:
     Returns:
         Numbers of at least 0; 0 for one that shares no CPU.
     """
+    masks = [sharer.mask for sharer in sharers]
+    services_ms = [sharer.time.mean_ms * sharer.stretch for sharer in sharers]
     shares = []
     for place, (sharer, found_ms) in enumerate(zip(sharers, response_quantiles_ms(sharers), strict=True)):
         others_ms = sum(
-            other.time.mean_ms * other.stretch
-            for at, other in enumerate(sharers)
-            if at != place and other.mask & sharer.mask
+            service_ms
+            for at, (mask, service_ms) in enumerate(zip(masks, services_ms, strict=True))
+            if at != place and mask & masks[place]
         )
         shares.append((found_ms - _alone_ms(sharer)) / others_ms if others_ms else 0.0)
     return tuple(shares)

@@ -41,6 +41,17 @@ def test_the_benchmark_writes_a_row_for_each_application(
     assert len(rows) == sum(len(draw_set("tuning", number).sharers) for number in range(2))
     for row in rows:
         # The worst case of the linear form is never below the likely one, and nobody is below being alone.
-        assert row["predicted_ms"]["worst"] >= row["predicted_ms"]["likely"] > 0
+        assert row["predicted_ms"]["old, worst"] >= row["predicted_ms"]["old, likely"] > 0
         assert row["simulated_ms"] > 0
     assert "2 sets" in capsys.readouterr().out
+
+
+def test_the_linear_form_is_exact_at_its_point_and_measured_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_contention, "_NEAR_BY", {"same": 1.0, "clock +1": 1400 / 1500})
+    rows = [row for number in range(4) for row in bench_contention._share_rows(("tuning", number))]
+    assert all(abs(row["error"]) < 1e-9 for row in rows if row["change"] == "same")
+    assert any(abs(row["error"]) > 1e-3 for row in rows if row["change"] == "clock +1")
+    assert bench_contention.main(["--sets", "4", "--part", "tuning", "--shares"]) == 0
+    assert "clock +1" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from scheduler.app_knowledge import MARGIN
 from scheduler.feedback import Caution
 from scheduler.knowledge import Knowledge
 from scheduler.manager import Manager
-from scheduler.messages import Event, PowerCapped, Telemetry, Tick, UnitLimited
+from scheduler.messages import AppJoined, Event, PowerCapped, Telemetry, Tick, UnitLimited
 from scheduler.points import ArrivalModel
 
 
@@ -228,3 +228,35 @@ def test_whether_clocks_can_follow_requests_depends_on_how_far_these_follow_the_
     board = replace(BOARD, units=(unit,))
     known = Knowledge(board=board, apps=[spec], objective="energy", power_cap_w=None, grace_s=1.0, paces=True)
     assert known._paced(board.units) == ({"big"} if paced else set())
+
+
+def test_policy_is_shown_when_releases_are_as_long_as_they_keep_the_rate_declared():
+    jittered = ArrivalModel(kind="periodic", rate_hz=10.0, jitter_ms=3.0)
+    poisson = ArrivalModel(kind="poisson", rate_hz=10.0)
+    specs = [make_spec("a", arrivals=jittered), make_spec("b", arrivals=poisson), make_spec("c", present=False)]
+    policy = Watchful({app: gear() for app in "abc"})
+    world = make_world(policy, ("a", "b", "c"), specs=specs)
+    world.run(1.0)
+    world.send(Event(change=AppJoined(app="c"), text="c joins"))
+    joined_ms = 1000 * world.now_s
+    world.run(0.3)
+    views = {view.app: view for view in policy.snapshots[-1].apps}
+    assert {app: view.phase_ms for app, view in views.items()} == {"a": 0.0, "b": None, "c": joined_ms}
+    assert views["a"].arrival_model == jittered
+    assert views["a"].profile == PROFILE
+
+    known = Knowledge(board=BOARD, apps=specs[:1], objective="energy", power_cap_w=None, grace_s=1.0)
+    assert known.inputs().apps["a"].phase_ms == 0.0
+    for number in range(1, 100):
+        known.observe(Telemetry(apps=(world.report("a", arrived=3),), units=(), power_w=None), now_s=0.1 * number)
+    found = known.inputs().apps["a"]
+    assert found.rate_hz == pytest.approx(30.0, rel=0.2)
+    assert found.phase_ms is None
+
+
+def test_policy_is_shown_the_cpus_that_applications_have():
+    policy = Watchful({"a": gear("s", "big", 2), "b": gear("s", "gpu")})
+    world = make_world(policy, ("a", "b"))
+    world.run(1.0)
+    assert {view.app: view.cpus for view in policy.snapshots[0].apps} == {"a": (), "b": ()}
+    assert {view.app: view.cpus for view in policy.snapshots[-1].apps} == {"a": (0, 1), "b": ()}

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.snapshots import BIG, LITTLE, make_snapshot, make_view
 from scheduler.app_knowledge import MARGIN
 from scheduler.board import Board, BoardUnit
 from scheduler.contention import WAKE_MS, response_quantiles_ms
@@ -15,7 +16,6 @@ from scheduler.policies.waiting import sharers_of, wait_shares_of
 from scheduler.problem import OperatingPoint
 from scheduler.profile import Profile, RungProfile, ServiceTime
 from scheduler.views import AppView, Snapshot
-from tests.helpers.snapshots import BIG, LITTLE, make_snapshot, make_view
 
 GPU = BoardUnit(name="gpu", kind="gpu", cpus=(), dvfs="emulated", mhz=(500.0,), static_w=None, dynamic_w=None)
 CPUS = tuple(
