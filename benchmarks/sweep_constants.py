@@ -30,7 +30,7 @@ from rich.table import Table
 from scheduler import app_knowledge, manager, points, slowdown
 from scheduler.estimators import RateEstimator
 from scheduler.feedback import Caution, Foresight
-from scheduler.policies import sharing, solving
+from scheduler.policies import solving
 from workloads.bench.comparison import Runs, both_meeting, compare, missed_apps
 from workloads.bench.ratios import key_of
 from workloads.bench.results import RunResult
@@ -95,8 +95,8 @@ CONSTANTS = (
     Constant("GRACE_S", manager, "GRACE_S", (0.5, 2.0)),
     Constant("HYSTERESIS", solving.Joint.__init__.__kwdefaults__, "hysteresis", (0.0, 0.05, 0.1)),
     Constant("HORIZON_S", solving, "HORIZON_S", (3.0, 30.0, 100.0)),
-    Constant("_LESS_WAITING", solving, "_LESS_WAITING", ((), (0.4,), (0.6, 0.3, 0.1))),
-    Constant("RARE", sharing, "RARE", (0.0125, 0.05)),
+    Constant("FIRST_SHARES", solving, "FIRST_SHARES", ((0.5,), (1.0, 0.1), (0.5, 0.25, 0.1))),
+    Constant("ROUNDS", solving, "ROUNDS", (1, 2, 5)),
     Constant("Caution.CERTAIN", Caution, "CERTAIN", (math.log(30), math.log(300))),
     Constant("Caution.WINDOW", Caution, "WINDOW", (100, 400)),
     Constant("Caution.STEP", Caution, "STEP", (0.025, 0.1)),

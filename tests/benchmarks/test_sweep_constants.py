@@ -22,7 +22,6 @@ LEARNING = (
     "scheduler/app_knowledge.py",
     "scheduler/estimators.py",
     "scheduler/feedback.py",
-    "scheduler/policies/sharing.py",
     "scheduler/policies/solving.py",
     "scheduler/slowdown.py",
 )
@@ -105,7 +104,7 @@ def test_each_value_is_compared_with_the_one_in_force() -> None:
 
 def test_a_sweep_simulates_and_writes_what_it_found(tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
-    assert main(["--boards", "two-core-host", "--mixes", "1", "--only", "RARE", "--json", str(path)]) == 0
+    assert main(["--boards", "two-core-host", "--mixes", "1", "--only", "ROUNDS", "--json", str(path)]) == 0
     written = json.loads(path.read_text())
     assert [row["value"] for row in written["rows"]] == ["0.0125", "0.05"]
     assert all(row["ratio"] is not None for row in written["rows"])

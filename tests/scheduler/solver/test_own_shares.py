@@ -10,7 +10,7 @@ from helpers.oracle_solve import brute_force
 from helpers.shares import with_shares
 from scheduler.board import Board
 from scheduler.points import ArrivalModel, operating_points
-from scheduler.policies.solving import unit_of
+from scheduler.policies import unit_of
 from scheduler.problem import Demand, Problem
 from scheduler.profile import Profile
 from scheduler.solver import evaluate, solve
