@@ -31,7 +31,7 @@ there yet."""
 
 _FEWEST, _MOST = 400, 8000
 """Requests of the rarest application that are played, unless those of all are more than `_MOST`: on an idle CPU. On a
-busy one they are more by 1 / (1 - load). Four times as many take four times as long, and bring 2 points more
+busy one they are more by 1 / (1 - load). Twice as many take twice as long, and bring 1.4 points more
 applications near the simulator (docs/contention.md)."""
 
 _WAITS = 400
@@ -179,7 +179,7 @@ class _Draws:
     wakes_ms: FloatArray
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _draws(
     arrivals: ArrivalModel, rate_hz: float, phase_ms: float | None, span_ms: float, place: int, wake_ms: float
 ) -> _Draws:
