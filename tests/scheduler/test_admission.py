@@ -138,7 +138,7 @@ class TestWithin:
         point = snapshot({"a": {}}).apps[0].points[0]
         problem = replace(problem_of(snapshot({"a": {"weight": 2.0}})), objective=objective)
         given = {"power_w": 1.0, "violation": 0.0, "optimal": False, "bound": 0.98, "violation_bound": 0.0, **figures}
-        answer = Allocation(choice={"a": point}, mhz={}, latency_ms={}, **given)
+        answer = Allocation(choice={"a": point}, mhz={}, cpus={}, latency_ms={}, **given)
         return within_of(answer, problem), point
 
     def test_a_power_against_its_bound(self):
