@@ -15,37 +15,31 @@ import numpy as np
 
 from scheduler.compiled import compiled
 from scheduler.solver.costs import (
-    ALLOWED,
     BEYOND,
     ROUNDS,
     SPENT,
     Aim,
-    Leaves,
     cheapest,
     own_cost,
     penalty,
     plus,
-    remember,
     rising,
 )
-from scheduler.solver.cpus import SEATS, Crowd, gather, least_loaded, most_loaded, moves_of, new_crowd, seats_of
+from scheduler.solver.cpus import Crowd, gather, least_loaded, most_loaded, moves_of, new_crowd
 from scheduler.solver.grid import (
     BUSY,
     CORE_MS,
     CORES,
     DENSITY,
-    GAIN,
     LATE,
     LOAD,
     OWN_LOAD,
-    POWER,
     SHORT,
     SLOTS,
     Floats,
     Grid,
     Ints,
     overload_ticks,
-    room_ms,
     term,
 )
 
@@ -254,169 +248,3 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
         if not moved:
             break
     return best if best < BEYOND else np.inf
-
-
-@compiled
-def at_clock(
-    grid: Grid,
-    aim: Aim,
-    unit: int,
-    clock: int,
-    members: Ints,
-    cut: float,
-    points: Ints,
-    cpus: Ints,
-    leaves: Leaves,
-    work: Ints,
-) -> float:
-    """As `one_unit.at_clock`: each member in turn takes CPUs and a point, those first that take most time."""
-    size, slots = len(members), int(grid.unit[unit, SLOTS])
-    listing = len(leaves.totals) > 0
-    weight = np.empty(size)
-    for j in range(size):
-        weight[j] = -grid.least[clock, members[j], CORE_MS]
-    order = rising(weight)
-    who = members[order]
-    # What the members from j on have at least: load, density, cost on cores of their own; and by the cores of another
-    # demand the services of those that can't but share a CPU with it.
-    rest = np.zeros((3, size + 1))
-    forced = np.zeros((size + 1, slots + 1))
-    low = np.zeros((size + 1, size))
-    for j in range(size - 1, -1, -1):
-        least = grid.least[clock, who[j]]
-        low[0, j] = cheapest(grid, aim, clock, who[j], 0.0)[0]
-        rest[0, j] = rest[0, j + 1] + least[LOAD]
-        rest[1, j] = rest[1, j + 1] + least[DENSITY]
-        rest[2, j] = plus(rest[2, j + 1], low[0, j], aim.worst)
-        for cores in range(slots + 1):
-            forced[j, cores] = forced[j + 1, cores] + (least[BUSY] if cores + least[CORES] > slots else 0.0)
-    base = aim.power * grid.static_w[clock]
-    # What the members before j have as they are: load, density, watts, ticks of accuracy; their waits; by CPU the
-    # services, load and users.
-    sums = np.zeros((4, size + 1))
-    waits = np.zeros((size + 1, size))
-    busy_on, load_on = np.zeros((size + 1, slots)), np.zeros((size + 1, slots))
-    users = np.zeros((size + 1, slots), dtype=np.int64)
-    chosen, seat = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
-    # Where each member's choice stands: the cores, of the CPUs for them the one at hand, and the next point.
-    cores = np.zeros(size, dtype=np.int64)
-    at, count = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    following = np.empty(size, dtype=np.int64)
-    seats = np.empty((size, SEATS), dtype=np.int64)
-    floors = np.empty(slots + 1)
-    following[0] = grid.spans[clock, who[0], 1]
-    j = 0
-    while j >= 0:
-        p, end = following[j], grid.spans[clock, who[j], 1]
-        while p < end and grid.points[p, CORES] != cores[j]:
-            p += 1
-        if p >= end:
-            at[j] += 1
-            if at[j] >= count[j]:
-                if cores[j] == slots:
-                    j -= 1
-                    continue
-                cores[j] += 1
-                at[j] = 0
-                count[j] = seats_of(users[j], slots, cores[j], seats[j])
-                if count[j] == SEATS:
-                    work[SPENT] = work[ALLOWED]
-            following[j] = grid.spans[clock, who[j], 0]
-            continue
-        following[j] = p + 1
-        work[SPENT] += 1
-        if work[SPENT] > work[ALLOWED]:
-            return cut
-        point = grid.points[p]
-        taken = seats[j, at[j]]
-        chosen[j], seat[j] = p, taken
-        sums[0, j + 1] = sums[0, j] + point[LOAD]
-        most_ms = room_ms(point, grid.wait[who[j]], grid.limit) + point[BUSY]
-        sums[1, j + 1] = sums[1, j] + point[CORES] * point[BUSY] / most_ms
-        if sums[1, j + 1] + rest[1, j + 1] > slots * TIGHT:
-            continue
-        sums[2, j + 1] = sums[2, j] + point[POWER]
-        sums[3, j + 1] = sums[3, j] + point[GAIN]
-        load = sums[0, j + 1] + rest[0, j + 1]
-        for c in range(slots):
-            here = taken >> c & 1
-            busy_on[j + 1, c] = busy_on[j, c] + here * point[BUSY]
-            load_on[j + 1, c] = load_on[j, c] + here * point[OWN_LOAD]
-            users[j + 1, c] = users[j, c] | here << j
-            load = max(load, load_on[j + 1, c])
-        over = overload_ticks(load)
-        if over > grid.limit:
-            continue
-        ticks = over
-        fits = True
-        mine = 0.0
-        for q in range(j + 1):
-            if q == j:
-                waits[j + 1, j] = mine
-            else:
-                waits[j + 1, q] = waits[j, q]
-                if seat[q] & taken:
-                    waits[j + 1, q] += point[BUSY]
-                    mine += grid.points[chosen[q], BUSY]
-            wait_ms = waits[j + 1, q] + forced[j + 1, int(grid.points[chosen[q], CORES])]
-            one = term(grid, who[q], chosen[q], wait_ms)
-            fits = fits and one <= grid.limit
-            ticks = plus(ticks, one, aim.worst)
-        if not fits:
-            continue
-        cost = aim.violation * ticks + (base + aim.power * sums[2, j + 1] - aim.gain * sums[3, j + 1])
-        bound = cost
-        for q in range(j + 1, size):
-            bound = plus(bound, low[j, q], aim.worst)
-        if bound > cut or (bound == cut and not listing):
-            continue
-        if j + 1 < size:
-            least_taken(busy_on[j + 1], floors)
-            floors[slots] = 0.0
-            for q in range(j + 1):
-                floors[slots] += grid.points[chosen[q], BUSY]
-            bound = cost
-            for q in range(j + 1, size):
-                floor = floors[slots]
-                floors[slots] += forced[j + 1, slots] - grid.least[clock, who[q], BUSY]
-                low[j + 1, q] = max(low[j, q], cheapest_over(grid, aim, clock, who[q], floors))
-                floors[slots] = floor
-                bound = plus(bound, low[j + 1, q], aim.worst)
-            work[SPENT] += size - j - 1
-            if bound > cut or (bound == cut and not listing):
-                continue
-            j += 1
-            cores[j], at[j], count[j] = 0, 0, 0
-            following[j] = grid.spans[clock, who[j], 1]
-            continue
-        whole_points, whole_cpus = (points, cpus) if not listing else (np.empty_like(points), np.empty_like(cpus))
-        for q in range(size):
-            whole_points[order[q]], whole_cpus[order[q]] = chosen[q], seat[q]
-        if listing:
-            totals = (cost, ticks, sums[3, size], sums[2, size] + grid.static_w[clock])
-            if not remember(clock, whole_points, whole_cpus, totals, leaves):
-                work[SPENT] = work[ALLOWED] + 1
-                return cut
-        else:
-            cut = cost
-    return cut
-
-
-@compiled
-def least_taken(busy: Floats, floors: Floats) -> None:
-    """Fill in what any set of 1, 2, ... CPUs has at least: the services on the CPU of it that is taken most."""
-    at = 1
-    for c in rising(busy):
-        floors[at] = busy[c]
-        at += 1
-
-
-@compiled
-def cheapest_over(grid: Grid, aim: Aim, clock: int, demand: int, floors: Floats) -> float:
-    """Return the least cost of a demand, where the wait is at least that of its cores."""
-    best = np.inf
-    for p in range(grid.spans[clock, demand, 0], grid.spans[clock, demand, 1]):
-        ticks = term(grid, demand, p, floors[int(grid.points[p, CORES])])
-        if ticks <= grid.limit:
-            best = min(best, aim.violation * ticks + own_cost(grid, aim, p))
-    return best

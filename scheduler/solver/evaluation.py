@@ -4,9 +4,9 @@ Start here to learn what the scheduler believes of applications that share a uni
 
 - **CPU by CPU** (`cpu`): each application has CPUs of its unit, as many as its point has cores. A request may wait for
   one service of every other application that has one of its CPUs. The load of a unit is that of its most loaded CPU.
-- **One server** (`unit`, `exclusive`): once the cores that its applications ask for exceed its own, a unit is one server,
-  and each request may wait for one service of every other application there. The load of a unit is the mean of its
-  cores'.
+- **One server** (`unit`, `exclusive`): once the cores that its applications ask for exceed its own, a unit is one
+  server, and each request may wait for one service of every other application there. The load of a unit is the mean of
+  its cores'.
 
 Both count `wait_share` of the waiting. They agree on a unit of one core, on a GPU, and where no cores are shared. The
 searches use the same rules as arrays (`cpus`, `one_server`). `policies.sharing` has finer models for the plans that

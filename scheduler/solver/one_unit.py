@@ -1,19 +1,19 @@
 """What it costs that one unit serves a set of demands: a bound, a good choice, and the best choice.
 
-How members wait for each other is the unit's kind: CPU by CPU (`by_cpu`), or as one server (`one_server`). This module
-does not know which demands should be on the unit.
+How members wait for each other is the unit's kind: CPU by CPU (`by_cpu`, `seating`), or as one server (`one_server`).
+This module does not know which demands should be on the unit.
 """
 
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver import by_cpu, one_server
+from scheduler.solver import by_cpu, one_server, seating
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, rising, write
 from scheduler.solver.grid import BY_CPU, Grid, Ints
 
 _relaxed, _relaxed_by_cpu = one_server.relaxed, by_cpu.relaxed
 _descend, _descend_by_cpu = one_server.descend, by_cpu.descend
-_at_clock, _at_clock_by_cpu = one_server.at_clock, by_cpu.at_clock
+_at_clock, _at_clock_by_cpu = one_server.at_clock, seating.at_clock
 
 
 @compiled

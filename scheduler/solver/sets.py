@@ -17,7 +17,7 @@ import numpy as np
 
 from scheduler.compiled import compiled
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, plus, rising
-from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
+from scheduler.solver.grid import BY_CPU, UNUSED, Floats, Grid, Ints
 from scheduler.solver.one_unit import descend, relaxed
 
 STEPS = 150
@@ -95,7 +95,7 @@ def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: 
                     bounds[k] += alone[first + k, i]
                 if bounds[k] < np.inf:
                     bounds[k] = relaxed(grid, aim, unit, first + k, members, points)
-            work[SPENT] += count
+            work[SPENT] += count * (1 + len(members) // 2 if grid.unit[unit, BY_CPU] > 0.0 else 1)
             for k in rising(bounds):
                 if bounds[k] >= best:
                     break

@@ -4,7 +4,7 @@
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -26,12 +26,26 @@ def choices(problem: Problem) -> Iterator[Evaluation]:
             continue
         mhz = {unit.name: clocks.get(unit.name, unit.mhz[0]) for unit in problem.units}
         choice = {d.app: point for d, point in zip(problem.demands, points, strict=True)}
-        found.append(evaluate(problem, choice, mhz))
+        found.extend(evaluate(problem, choice, mhz, cpus) for cpus in assignments(problem, choice))
     if problem.sharing == "exclusive":
         cpus = {unit.name for unit in problem.units if unit.kind == "cpu"}
         alone = [each for each in found if not each.shared & cpus]
         found = alone or found
     yield from found
+
+
+def assignments(problem: Problem, choice: Mapping[str, OperatingPoint]) -> Iterator[dict[str, tuple[int, ...]] | None]:
+    """Yield every choice of CPUs for a choice of points; where the problem's model does not choose them, only None."""
+    if problem.sharing != "cpu":
+        yield None
+        return
+    slots = {unit.name: unit.slots for unit in problem.units}
+    seats = [
+        itertools.combinations(range(slots[point.unit]), min(point.cores, slots[point.unit]))
+        for point in choice.values()
+    ]
+    for cpus in itertools.product(*seats):
+        yield dict(zip(choice, cpus, strict=True))
 
 
 def rank(problem: Problem, outcome: Evaluation) -> tuple[float, ...]:
@@ -52,7 +66,7 @@ def brute_force(problem: Problem) -> Evaluation:
 class Milp:
     """A problem as a mixed-integer programme: pick a row per demand and a clock per unit.
 
-    Waiting on a shared unit is linearised with big-M rows. HiGHS solves it once per level of the objective, each
+    Waiting on a shared unit or CPU is linearised with big-M rows. HiGHS solves it once per level of the objective, each
     level bound to what the one before reached.
     """
 
@@ -67,7 +81,8 @@ class Milp:
         x = [[self._variable(1.0, whole=True) for _ in d.points] for d in demands]
         y = {(u.name, mhz): self._variable(1.0, whole=True) for u in units for mhz in u.mhz}
         self.shares = {u.name: self._variable(1.0, whole=True) for u in units}
-        wait = [self._variable() for _ in demands]
+        wait = [self._variable() for _ in demands]  # where waiting goes CPU by CPU: the sum of `waited`
+        self.waited: list[dict[int, float]] = [{} for _ in demands]
         late = [self._variable() for _ in demands]
         over = {u.name: self._variable() for u in units}
         excess, self.worst = self._variable(), self._variable()
@@ -93,6 +108,9 @@ class Milp:
                     if p.unit == u.name:
                         taken[v] = -1.0 if u.kind == "gpu" else -float(p.cores)
                         load[v] = d.rate_hz * p.busy_ms * taken[v] / (1000.0 * u.slots)
+            if problem.sharing == "cpu":
+                self._wait_by_cpu(u, x, over[u.name])
+                continue
             most = -sum(min((taken.get(v, 0.0) for v in row), default=0.0) for row in x)
             self._row({**taken, self.shares[u.name]: max(0.0, most - u.slots)}, -float(u.slots))
             self._row(load, -FULL_LOAD)
@@ -113,6 +131,8 @@ class Milp:
                     here = [v for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name and p.mhz == mhz]
                     if here:
                         self._row({y[u.name, mhz]: 1.0, **dict.fromkeys(here, -1.0)}, 0.0)
+                if problem.sharing == "cpu":
+                    continue
                 others = {
                     v: -p.busy_ms
                     for k, other in enumerate(demands)
@@ -124,10 +144,37 @@ class Milp:
                 )
                 mine = {v: -big for v, p in zip(x[i], d.points, strict=True) if p.unit == u.name}
                 self._row({wait[i]: 1.0, self.shares[u.name]: -big, **others, **mine}, -2.0 * big)
+            if problem.sharing == "cpu":
+                self._row({wait[i]: 1.0, **self.waited[i]}, 0.0)
         if problem.power_cap_w is not None:
             scaled = {v: -w / problem.power_cap_w for v, w in self.power.items()}
             self._row({excess: 1.0, **scaled}, -1.0)
             self._row({self.worst: 1.0, excess: -1.0}, 0.0)
+
+    def _wait_by_cpu(self, unit: Unit, x: list[list[int]], over: int) -> None:
+        """Give each demand CPUs of a unit; those with one in common wait for each other, and each CPU has its load."""
+        demands = self.problem.demands
+        held = [[self._variable(1.0, whole=True) for _ in range(unit.slots)] for _ in demands]
+        busy: list[dict[int, float]] = []
+        for d, row, cpus in zip(demands, x, held, strict=True):
+            here = [(v, p) for v, p in zip(row, d.points, strict=True) if p.unit == unit.name]
+            cores = {v: -float(min(p.cores, unit.slots)) for v, p in here}
+            self._row({**dict.fromkeys(cpus, 1.0), **cores}, 0.0, 0.0)
+            busy.append({v: p.busy_ms for v, p in here})
+        most = [max(each.values(), default=0.0) for each in busy]
+        for i, k in itertools.permutations(range(len(demands)), 2):
+            waited = self._variable()
+            self.waited[i][waited] = -1.0
+            for cpu in range(unit.slots):
+                both = {held[i][cpu]: -most[k], held[k][cpu]: -most[k]}
+                self._row({waited: 1.0, **{v: -ms for v, ms in busy[k].items()}, **both}, -2.0 * most[k])
+        for cpu in range(unit.slots):
+            load = {over: FULL_LOAD}
+            for d, cpus, each, high in zip(demands, held, busy, most, strict=True):
+                part, rate = self._variable(), d.rate_hz / 1000.0
+                load[part] = -1.0
+                self._row({part: 1.0, cpus[cpu]: -rate * high, **{v: -rate * ms for v, ms in each.items()}}, -rate * high)
+            self._row(load, -FULL_LOAD)
 
     def solve(self, time_limit_s: float = 60.0) -> list[float] | None:
         """Return the value that each level reaches, or None if HiGHS runs out of time."""

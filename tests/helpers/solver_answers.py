@@ -1,5 +1,7 @@
 """Random problems for the solver, and figures that say how good an answer is."""
 
+import dataclasses
+
 import numpy as np
 
 from helpers.oracle_solve import draw
@@ -11,7 +13,7 @@ OBJECTIVES = ("energy", "accuracy", "fair")
 
 def outcome(problem: Problem, answer: Allocation) -> Evaluation:
     """Return the evaluation of an answer, and check that the answer holds the same figures."""
-    result = evaluate(problem, answer.choice, answer.mhz)
+    result = evaluate(problem, answer.choice, answer.mhz, answer.cpus)
     assert answer.violation == result.violation
     assert answer.power_w == result.power_w
     assert answer.latency_ms == result.latency_ms
@@ -50,3 +52,27 @@ def draw_any(seed: int, *, most: int, clocks: int, subnets: int) -> Problem:
         noise=float(rng.choice([0.0, 0.1, 0.6])),
         wait_shares=bool(rng.integers(2)),
     )
+
+
+def draw_by_cpu(seed: int, *, most: int, clocks: int, subnets: int, most_cores: int = 3, units: int = 2) -> Problem:
+    """Return the random problem of a seed where each demand has CPUs of its own; some demands count no waiting."""
+    rng = np.random.default_rng(seed)
+    problem = draw(
+        rng,
+        demands=int(rng.integers(1, most + 1)),
+        cpus=tuple(rng.integers(1, most_cores + 1, rng.integers(1, units + 1)).tolist()),
+        gpu=bool(rng.integers(2)),
+        clocks=clocks,
+        subnets=subnets,
+        pressure=float(rng.choice([0.5, 1.0, 2.0, 4.0, 8.0])),
+        objective=OBJECTIVES[seed % 3],  # type: ignore[arg-type]
+        cap=float(rng.uniform(0.05, 0.6)) if rng.integers(2) else None,
+        sharing="cpu",
+        noise=float(rng.choice([0.0, 0.1, 0.6])),
+        wait_shares=bool(rng.integers(2)),
+    )
+    alone = rng.random(len(problem.demands)) < (0.3 if rng.integers(2) else 0.0)
+    demands = [
+        dataclasses.replace(d, wait_share=0.0) if at else d for d, at in zip(problem.demands, alone, strict=True)
+    ]
+    return dataclasses.replace(problem, demands=tuple(demands))
