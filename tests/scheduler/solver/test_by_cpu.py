@@ -1,6 +1,7 @@
-"""Where each application has CPUs of its unit, it waits only for those that it shares one with; answers are the best."""
+"""Where applications have CPUs, each waits only for those that it shares one with; answers are the best."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def by_cpu(*demands: object, **changes: object) -> Problem:
 class TestMeaning:
     """`evaluate` on examples done by hand."""
 
-    MHZ = {"cpu": 1000.0}
+    MHZ: ClassVar = {"cpu": 1000.0}
 
     def test_one_waits_only_for_those_on_a_cpu_of_its_own(self) -> None:
         points = {"a": point(service_ms=4.0), "b": point(service_ms=3.0), "c": point(service_ms=2.0)}
