@@ -154,21 +154,15 @@ def _best(snapshot: Snapshot) -> Chosen:
     with parts of others' services that may be waited for; the model of contention says what is really waited for at the
     optimum, and with these parts the problem is solved again, until the same choice comes out: it is then the optimum
     for the waiting that it has. From a part of 0.5 on, applications that would hardly ever meet may be kept apart. So
-    where they have to be late for it or may have to share, the search begins once more with less waiting.
+    where somebody is late, perhaps for that, the search begins once more with less waiting.
 
     All choices are valued with the waiting that they have themselves, and the best one is returned.
     """
     found: list[Chosen] = []
     for share in FIRST_SHARES:
-        if not found or _may_gain(snapshot, found):
+        if not found or min(one.figures.violation for one in found) > 0:
             found += _settled(snapshot, share)
     return min(found, key=lambda one: (_judged(snapshot, one), not one.optimal))
-
-
-def _may_gain(snapshot: Snapshot, found: Sequence[Chosen]) -> bool:
-    """Return True if applications that are kept apart are late, or if some have to share."""
-    late = min(one.figures.violation for one in found) > 0
-    return late or any(len(snapshot.apps) > unit.cores_online for unit in snapshot.units)
 
 
 def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:

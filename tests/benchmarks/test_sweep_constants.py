@@ -106,7 +106,7 @@ def test_a_sweep_simulates_and_writes_what_it_found(tmp_path: Path) -> None:
     path = tmp_path / "sweep.json"
     assert main(["--boards", "two-core-host", "--mixes", "1", "--only", "ROUNDS", "--json", str(path)]) == 0
     written = json.loads(path.read_text())
-    assert [row["value"] for row in written["rows"]] == ["0.0125", "0.05"]
+    assert [row["value"] for row in written["rows"]] == ["1", "2", "5"]
     assert all(row["ratio"] is not None for row in written["rows"])
     assert written["what"].startswith("1 of 1 mixes, seeds 1000 to 1000 on two-core-host; in force: ")
 
