@@ -74,7 +74,7 @@ def _batches(coded: Sequence[tuple[list[int], list[int]]], recipe: Recipe) -> It
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Finetune a sub-network, and say what it gained on the validation sentences."""
+    """Finetune a sub-network, and say what it gained on the validation sentences and on those that are reported."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("subnet", help="identifier of the sub-network")
     parser.add_argument("--dir", type=Path, default=Path("build/translator"))
@@ -93,10 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tuned = finetune(TRANSLATOR, state, architecture, recipe, given)
     path = options.dir / f"finetuned-{options.subnet}.pt"
     torch.save(tuned.state_dict(), path)
-    pairs = corpus.read(options.dir / "validation.tsv")
-    for name, net in (("shared", StaticSeq2Seq(TRANSLATOR, architecture, state)), ("finetuned", tuned)):
-        quality, _ = measure(net, words, pairs)
-        print(f"{name:10} BLEU {quality.bleu:5.2f}  chrF {quality.chrf:5.2f} on {len(pairs)} validation sentences")
+    parts = {"validation": options.dir / "validation.tsv", "reported": corpus.REPORTED}
+    for part, pairs in ((part, corpus.read(path)) for part, path in parts.items()):
+        for name, net in (("shared", StaticSeq2Seq(TRANSLATOR, architecture, state)), ("finetuned", tuned)):
+            quality, _ = measure(net, words, pairs)
+            print(f"{name:10} BLEU {quality.bleu:5.2f}  chrF {quality.chrf:5.2f} on {len(pairs)} {part} sentences")
 
 
 if __name__ == "__main__":
