@@ -173,7 +173,9 @@ class Milp:
             for d, cpus, each, high in zip(demands, held, busy, most, strict=True):
                 part, rate = self._variable(), d.rate_hz / 1000.0
                 load[part] = -1.0
-                self._row({part: 1.0, cpus[cpu]: -rate * high, **{v: -rate * ms for v, ms in each.items()}}, -rate * high)
+                self._row(
+                    {part: 1.0, cpus[cpu]: -rate * high, **{v: -rate * ms for v, ms in each.items()}}, -rate * high
+                )
             self._row(load, -FULL_LOAD)
 
     def solve(self, time_limit_s: float = 60.0) -> list[float] | None:
