@@ -96,8 +96,8 @@ class TestMeaning:
 class TestAnswers:
     @pytest.mark.parametrize("block", range(4))
     def test_every_choice_of_points_and_cpus_tried(self, block: int) -> None:
-        for seed in range(15 * block, 15 * block + 15):
-            problem = draw_by_cpu(seed, most=3, clocks=2, subnets=2)
+        for seed in range(6 * block, 6 * block + 6):
+            problem = draw_by_cpu(seed, most=3, clocks=1 + seed % 2, subnets=2, most_cores=3 - seed % 2)
             answer = solve(problem)
             assert answer.optimal
             found, best = outcome(problem, answer), brute_force(problem)
@@ -105,14 +105,14 @@ class TestAnswers:
 
     @pytest.mark.parametrize("block", range(2))
     def test_every_choice_tried_on_one_crowded_unit(self, block: int) -> None:
-        for seed in range(500 + 8 * block, 508 + 8 * block):
+        for seed in range(500 + 6 * block, 506 + 6 * block):
             rng = np.random.default_rng(seed)
             problem = draw(
                 rng,
                 demands=4,
-                cpus=(int(rng.integers(2, 4)),),
+                cpus=(2 + seed % 2,),
                 clocks=1,
-                subnets=2 if seed % 2 else 1,
+                subnets=2 - seed % 2,
                 pressure=float(rng.choice([0.3, 1.0, 3.0])),
                 objective=("energy", "accuracy", "fair")[seed % 3],  # type: ignore[arg-type]
                 sharing="cpu",
@@ -165,7 +165,7 @@ class TestWithoutProof:
     def test_the_bounds_hold_and_no_answer_betters_the_proven_one(
         self, block: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        problems = [draw_by_cpu(seed, most=5, clocks=3, subnets=3) for seed in range(10 * block, 10 * block + 10)]
+        problems = [draw_by_cpu(seed, most=5, clocks=3, subnets=3) for seed in range(8 * block, 8 * block + 8)]
         proven = [solve(problem) for problem in problems]
         monkeypatch.setattr(solver, "EXACT_DEMANDS", 0)
         for problem, exact in zip(problems, proven, strict=True):
