@@ -6,7 +6,7 @@ waiting of its optimum, and decides whether a change of gears is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 

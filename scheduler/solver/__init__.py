@@ -1,4 +1,4 @@
-"""The solver: it chooses one operating point for each demand and one clock for each unit.
+"""The solver: it chooses an operating point and CPUs for each demand, and a clock for each unit.
 
 `solve` looks for the best choice: exactly and with proof for up to `EXACT_DEMANDS` demands, by local search with
 proven bounds for more. `evaluate` says what a choice comes to. Both are pure functions. They do not know where points
@@ -20,6 +20,11 @@ chooses 1000 MHz. With a target of 30 ms the slow point is late by a third (40 /
 equal in all before it. `energy`: least violation, then least power. `accuracy`: least violation, then greatest sum of
 weight * accuracy, then least power. `fair`: least largest term, then least violation, then least power.
 
+**Waiting** (`Problem.sharing`). With `cpu` the solver also chooses the CPUs of each demand on its unit, and a demand
+waits for those that have one of them. Three demands of one core and a service of 10 ms each on a unit of two cores: the
+first is alone on CPU 0, the others share CPU 1 and wait 10 ms each. With `unit` a unit whose cores don't suffice is one
+server, and each of the three waits 20 ms.
+
 **More room never hurts.** A looser target, a higher cap, one more core or clock never makes the answer worse by its
 objective. The one exception lies in the meaning of `sharing="exclusive"`: one more core can make an assignment without
 sharing possible, which is then taken even where it is worse.
@@ -28,10 +33,11 @@ sharing possible, which is then taken even where it is worse.
 (`Allocation.optimal`) the first one met stays. The search is deterministic: it takes units, demands, clocks and points
 in the order given.
 
-**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `one_unit` (a set of demands on one
-unit), `local` and `answers` (good answers for any number), `sets` (prices: which unit serves which set), `joining` (the
-best of what the prices leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where
-there is no proof) and `searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
+**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `one_server`, `cpus`,
+`by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `local` and `answers` (good answers for any number),
+`filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices leave), `proof` (all
+three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and `searching` (which of
+these a problem gets). Inner loops are compiled (`scheduler.compiled`).
 """
 
 from __future__ import annotations
@@ -50,7 +56,7 @@ BUDGET = 20_000_000
 
 
 def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None) -> Allocation:
-    """Choose a point for each demand and a clock for each unit.
+    """Choose a point for each demand and a clock for each unit; under `sharing="cpu"` CPUs for each demand, too.
 
     For up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its budget. Then, as with
     more demands, it is the best one met, `optimal` is False and the bounds are still proven.

@@ -11,6 +11,8 @@ Where the cores of all suffice nobody waits. Else two bounds hold (`relaxed`):
   keeps the limit where the sum of `DENSITY` exceeds K.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from scheduler.compiled import compiled
@@ -19,7 +21,6 @@ from scheduler.solver.costs import (
     ROUNDS,
     SPENT,
     Aim,
-    cheapest,
     own_cost,
     penalty,
     plus,
@@ -47,15 +48,53 @@ TIGHT = 1.0 + 1e-9
 """Times the CPUs: densities above that can't keep the limit."""
 
 
+class Costs(NamedTuple):
+    """What a demand costs at a clock.
+
+    Attributes:
+        alone: where it waits for nobody.
+        sharing: where it waits for the shortest service that it can meet.
+        base: where it finds its CPUs never taken, not even by itself; see above.
+        point: the point with which it costs least where it waits for a likely time; -1 for none.
+    """
+
+    alone: float
+    sharing: float
+    base: float
+    point: int
+
+
 @compiled
-def base_of(grid: Grid, aim: Aim, clock: int, demand: int) -> float:
-    """Return the least cost of a demand that finds its CPUs never taken, not even by itself; see above."""
-    best = np.inf
+def costs_of(grid: Grid, aim: Aim, clock: int, demand: int, shortest_ms: float, likely_ms: float) -> Costs:
+    """Return what a demand costs at a clock, with all points looked at once; infinite where it has none.
+
+    Args:
+        grid: the grid.
+        aim: what is lessened.
+        clock: the clock.
+        demand: the demand.
+        shortest_ms: the shortest service that it can meet.
+        likely_ms: the likely wait.
+    """
+    alone, sharing, base, likely = np.inf, np.inf, np.inf, np.inf
+    at, least = -1, -1
+    scale = grid.wait[demand]
     for p in range(grid.spans[clock, demand, 0], grid.spans[clock, demand, 1]):
         point = grid.points[p]
-        ticks = point[LATE] + point[SHORT] - 0.5 - grid.wait[demand] * point[BUSY]
-        best = min(best, aim.violation * ticks + (0.0 if aim.worst else own_cost(grid, aim, p)))
-    return best
+        own = own_cost(grid, aim, p)
+        late = point[LATE]
+        ticks = late + point[SHORT] - 0.5 - scale * point[BUSY]
+        base = min(base, aim.violation * ticks + (0.0 if aim.worst else own))
+        ticks = np.rint(max(late, 0.0)) + point[SHORT]
+        if ticks <= grid.limit and aim.violation * ticks + own < alone:
+            alone, least = aim.violation * ticks + own, p
+        ticks = np.rint(max(late + shortest_ms * scale, 0.0)) + point[SHORT]
+        if ticks <= grid.limit:
+            sharing = min(sharing, aim.violation * ticks + own)
+        ticks = np.rint(max(late + likely_ms * scale, 0.0)) + point[SHORT]
+        if ticks <= grid.limit and aim.violation * ticks + own < likely:
+            likely, at = aim.violation * ticks + own, p
+    return Costs(alone, sharing, base, at if at >= 0 else least)
 
 
 @compiled
@@ -76,10 +115,7 @@ def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
         load += least[LOAD]
         density += least[DENSITY]
         core_ms += least[CORE_MS]
-        if least[BUSY] < shortest:
-            shortest, second = least[BUSY], shortest
-        else:
-            second = min(second, least[BUSY])
+        shortest, second = min(shortest, least[BUSY]), min(second, max(shortest, least[BUSY]))
     if not cores < np.inf:
         return np.inf
     over = overload_ticks(load)
@@ -88,28 +124,24 @@ def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
         return np.inf
     fixed = plus(aim.power * grid.static_w[clock], aim.violation * over, aim.worst)
     total = fixed
-    alone = np.empty(size)
-    extra = np.empty(size)
+    alone, extra, base = np.empty(size), np.empty(size), np.empty(size)
     for j in range(size):
-        i = members[j]
-        alone[j], points[j] = cheapest(grid, aim, clock, i, 0.0)
-        if alone[j] == np.inf:
+        busy = grid.least[clock, members[j], BUSY]
+        met_ms = second if busy == shortest else shortest
+        likely_ms = core_ms / slots - busy if crowded else 0.0
+        costs = costs_of(grid, aim, clock, members[j], met_ms, likely_ms)
+        if costs.alone == np.inf:
             return np.inf
+        alone[j], base[j], points[j] = costs.alone, costs.base, costs.point
+        extra[j] = costs.sharing if aim.worst else costs.sharing - costs.alone
         total = plus(total, alone[j], aim.worst)
-        if crowded:
-            busy = grid.least[clock, i, BUSY]
-            cost = cheapest(grid, aim, clock, i, second if busy == shortest else shortest)[0]
-            extra[j] = cost if aim.worst else cost - alone[j]
-            likely = cheapest(grid, aim, clock, i, core_ms / slots - busy)[1]
-            if likely >= 0:
-                points[j] = likely
     if not crowded:
         return total
     order = rising(extra)
     for at in range(size - most_alone(grid, clock, members, slots)):
         total = plus(total, extra[order[at]], aim.worst)
     if aim.violation > 0.0:
-        total = max(total, fixed_and_shared(grid, aim, clock, members, alone, fixed, slots))
+        total = max(total, fixed_and_shared(grid, aim, clock, members, alone, base, fixed, slots))
     return total
 
 
@@ -129,14 +161,16 @@ def most_alone(grid: Grid, clock: int, members: Ints, slots: int) -> int:
 
 
 @compiled
-def fixed_and_shared(grid: Grid, aim: Aim, clock: int, members: Ints, alone: Floats, fixed: float, slots: int) -> float:
+def fixed_and_shared(
+    grid: Grid, aim: Aim, clock: int, members: Ints, alone: Floats, base: Floats, fixed: float, slots: int
+) -> float:
     """Return the second bound of a set that can't be alone; members whose waiting it would undervalue count alone."""
     size = len(members)
-    base, root = np.empty(size), np.empty(size)
+    root = np.empty(size)
     counts = np.ones(size, dtype=np.bool_)
     sum_base, sum_root, number = 0.0, 0.0, size
     for j in range(size):
-        base[j], root[j] = base_of(grid, aim, clock, members[j]), root_of(grid, aim, clock, members[j])
+        root[j] = root_of(grid, aim, clock, members[j])
         sum_base += base[j]
         sum_root += root[j]
     better = True
@@ -244,7 +278,7 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
                     cost = cost_with(grid, aim, unit, clock, members, points, cpus, crowd, j, p, seat)
                     if cost < best:
                         best, points[j], cpus[j], moved = cost, p, seat, True
-            work[SPENT] += size
+            work[SPENT] += 4 * size
         if not moved:
             break
     return best if best < BEYOND else np.inf

@@ -9,8 +9,8 @@ Start here to learn what the scheduler believes of applications that share a uni
   its cores'.
 
 Both count `wait_share` of the waiting. They agree on a unit of one core, on a GPU, and where no cores are shared. The
-searches use the same rules as arrays (`cpus`, `one_server`). `policies.sharing` has finer models for the plans that
-are made by `unit`. This module does not know how a choice is found.
+searches use the same rules as arrays (`cpus`, `one_server`). Which part that is, this module does not know, nor how a
+choice is found.
 """
 
 from collections.abc import Collection, Mapping

@@ -7,7 +7,7 @@ wait for each other, by the rule of the unit (`one_server`, `by_cpu`).
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.by_cpu import TIGHT, base_of, root_of
+from scheduler.solver.by_cpu import TIGHT, costs_of, root_of
 from scheduler.solver.costs import Aim, cheapest, own_cost, plus
 from scheduler.solver.grid import (
     BUSY,
@@ -119,9 +119,12 @@ def fill_by_cpu(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, low:
         shortest, second = min(shortest, busy), min(second, max(shortest, busy))
     base, root, extra = np.empty(demands), np.empty(demands), np.empty(demands)
     for i in range(demands):
-        base[i], root[i] = base_of(grid, aim, c, i), root_of(grid, aim, c, i)
-        cost = cheapest(grid, aim, c, i, second if grid.least[c, i, BUSY] == shortest else shortest)[0]
-        extra[i] = cost if aim.worst else cost - alone[i]
+        met_ms = second if grid.least[c, i, BUSY] == shortest else shortest
+        costs = costs_of(grid, aim, c, i, met_ms, 0.0)
+        base[i], root[i] = costs.base, root_of(grid, aim, c, i)
+        extra[i] = costs.sharing
+        if not aim.worst and alone[i] < np.inf:
+            extra[i] -= alone[i]
     sums[0, 0] = sums[1, 0] = sums[2, 0] = sums[3, 0] = sums[4, 0] = sums[5, 0] = 0.0
     sums[6, 0] = np.inf
     static = aim.power * grid.static_w[c]

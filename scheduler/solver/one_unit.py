@@ -25,6 +25,12 @@ def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
 
 
 @compiled
+def effort(grid: Grid, unit: int, size: int) -> int:
+    """Return the nodes that `relaxed` counts as for a set of that size."""
+    return 3 * size if grid.unit[unit, BY_CPU] > 0.0 else 1
+
+
+@compiled
 def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints, cpus: Ints, work: Ints) -> float:
     """Let each member choose anew, as the others are, until none does; change `points` and `cpus`, return the cost.
 
@@ -100,7 +106,7 @@ def serve(
     for c in range(count):
         bounds[c] = relaxed(grid, aim, unit, first + c, members, starts[c])
     order = rising(bounds)
-    work[SPENT] += count
+    work[SPENT] += count * effort(grid, unit, size)
     picks[0] = -1
     best = cut
     for c in order:

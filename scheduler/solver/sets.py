@@ -18,12 +18,14 @@ import numpy as np
 from scheduler.compiled import compiled
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, plus, rising
 from scheduler.solver.grid import BY_CPU, UNUSED, Floats, Grid, Ints
-from scheduler.solver.one_unit import descend, relaxed
+from scheduler.solver.one_unit import descend, effort, relaxed
 
 STEPS = 150
 """Most steps of the prices in one round."""
 PATIENCE = 5
 """Steps without a better bound after which steps become shorter."""
+IN_VAIN = 3
+"""Clocks without a better choice after which none is looked for."""
 COARSE, FINER, EXACT = 0, 1, 2
 """How good a bound in a table is: reckoned for all sets at once, by `relaxed`, or the cost itself."""
 
@@ -74,7 +76,7 @@ def refine(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, cut: float
             cost = plus(cost, alone[c, i], aim.worst)
         if cost < min(best, cut):
             best = min(best, relaxed(grid, aim, unit, c, members, points))
-            work[SPENT] += len(members)
+            work[SPENT] += len(members) * effort(grid, unit, 1)
     table.low[unit, mask] = max(table.low[unit, mask], best) if best < cut else np.inf
     table.stage[unit, mask] = FINER
 
@@ -95,12 +97,16 @@ def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: 
                     bounds[k] += alone[first + k, i]
                 if bounds[k] < np.inf:
                     bounds[k] = relaxed(grid, aim, unit, first + k, members, points)
-            work[SPENT] += count * (1 + len(members) // 2 if grid.unit[unit, BY_CPU] > 0.0 else 1)
+            work[SPENT] += count * effort(grid, unit, len(members))
+            stale = 0
             for k in rising(bounds):
-                if bounds[k] >= best:
+                # Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in vain are enough there.
+                if bounds[k] >= best or (stale >= IN_VAIN and grid.unit[unit, BY_CPU] > 0.0):
                     break
                 relaxed(grid, aim, unit, first + k, members, points)
-                best = min(best, descend(grid, aim, unit, first + k, members, points, cpus, work))
+                cost = descend(grid, aim, unit, first + k, members, points, cpus, work)
+                stale = 0 if cost < best else stale + (best < np.inf)
+                best = min(best, cost)
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 

@@ -35,15 +35,20 @@ def choices(problem: Problem) -> Iterator[Evaluation]:
 
 
 def assignments(problem: Problem, choice: Mapping[str, OperatingPoint]) -> Iterator[dict[str, tuple[int, ...]] | None]:
-    """Yield every choice of CPUs for a choice of points; where the problem's model does not choose them, only None."""
+    """Yield every choice of CPUs for a choice of points; where the problem's model does not choose them, only None.
+
+    CPUs of a unit are alike, so that the first demand on each one has its first CPUs.
+    """
     if problem.sharing != "cpu":
         yield None
         return
     slots = {unit.name: unit.slots for unit in problem.units}
-    seats = [
-        itertools.combinations(range(slots[point.unit]), min(point.cores, slots[point.unit]))
-        for point in choice.values()
-    ]
+    seats, begun = [], set()
+    for point in choice.values():
+        cores = min(point.cores, slots[point.unit])
+        among = range(slots[point.unit] if point.unit in begun else cores)
+        seats.append(list(itertools.combinations(among, cores)))
+        begun.add(point.unit)
     for cpus in itertools.product(*seats):
         yield dict(zip(choice, cpus, strict=True))
 

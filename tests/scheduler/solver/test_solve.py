@@ -11,7 +11,7 @@ from numba.core.dispatcher import Dispatcher
 
 from helpers.oracle_solve import draw
 from helpers.small_problems import demand, point, unit
-from helpers.solver_answers import OBJECTIVES, draw_any, levels, outcome
+from helpers.solver_answers import OBJECTIVES, draw_any, draw_by_cpu, levels, outcome
 from scheduler import solver
 from scheduler.problem import Allocation, Problem, ProblemError
 from scheduler.solver import EXACT_DEMANDS, Evaluation, solve, warm
@@ -248,6 +248,7 @@ class TestBeginning:
         before = {f.__name__: len(f.signatures) for f in functions}
         for seed in range(30):
             solve(draw_any(seed, most=5, clocks=3, subnets=3))
+            solve(draw_by_cpu(seed, most=5, clocks=3, subnets=3))
         demands = tuple(demand(f"a{i}") for i in range(EXACT_DEMANDS + 2))
         solve(Problem(units=(unit(),), demands=demands, power_cap_w=0.1))
         assert {f.__name__: len(f.signatures) for f in functions} == before
