@@ -46,7 +46,7 @@ class TestMeaning:
         apart = evaluate(problem, points, MHZ, {"a": (0,), "b": (1,)})
         together = evaluate(problem, points, MHZ, {"a": (1,), "b": (1,)})
         assert (apart.waits_ms, apart.shared) == ({"a": 0.0, "b": 0.0}, frozenset())
-        assert (together.waits_ms, together.shared) == ({"a": 4.0, "b": 4.0}, {"cpu"})
+        assert (together.waits_ms, together.shared) == ({"a": 4.0, "b": 4.0}, frozenset({"cpu"}))
         assert together.rho["cpu"] == pytest.approx(2 * apart.rho["cpu"])
 
     def test_a_gpu_is_one_cpu(self) -> None:
