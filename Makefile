@@ -64,7 +64,7 @@ $(STAMP): pyproject.toml requirements.lock
 	$(INSTALL) --requirement $(VENV)/tools.lock
 	$(INSTALL) --no-binary font-roboto --no-build-isolation --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c "from scheduler.warming import warm; warm()"  # compiles inner loops, once: a minute of one core
+	$(BIN)/python -c "from scheduler.warming import warm; warm()"  # compiles inner loops, once: some two minutes of one core
 	touch $@
 
 clean:

@@ -2,8 +2,8 @@
 
 It is kept beside the source, else in the user's cache directory, under a hash of all source compiled and of numba's
 version: numba itself looks only at the file of the function that is called, and would go on using old code after a
-change of what that function calls. Where no directory can be written each process compiles anew, which takes about a
-minute of one core. `scheduler.warming.warm` does so ahead of time.
+change of what that function calls. Where no directory can be written each process compiles anew, which takes some two
+minutes of one core. `scheduler.warming.warm` does so ahead of time.
 """
 
 import os
@@ -20,7 +20,7 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILING_S = 600.0
-"""Longest time to compile everything on a busy core; on an idle one it takes about 50 s (machine C, 2026-12-02)."""
+"""Longest time to compile everything on a busy core; it takes some 140 s of CPU time (machine C, 2026-12-03)."""
 _HERE = Path(__file__).parent
 _SOURCES = ("compiled.py", "problem.py", "taking_turns.py", "solver/*.py")
 """What is compiled, and whatever has constants that end up in the code."""
