@@ -56,13 +56,17 @@ def test_two_stage_lowers_the_clock_where_there_is_time():
         st.tuples(st.floats(5, 300), st.sampled_from([0.0, 0.7, 0.8]), st.floats(0.5, 25)), min_size=1, max_size=3
     )
 )
-def test_two_stage_is_never_better_than_the_optimum(asked):
+def test_a_proven_plan_is_no_worse_than_a_two_stage_plan_in_which_nobody_waits(asked):
+    """Such a plan comes to the same whatever waiting a problem counts, so the proof covers it."""
     views = [
         make_view(app, target_ms=target_ms, min_accuracy=floor, rate_hz=rate_hz)
         for app, (target_ms, floor, rate_hz) in zip("abc", asked, strict=False)
     ]
     snapshot = make_snapshot(*views)
-    apart, together = (appraise(policy.decide(snapshot), snapshot) for policy in (TwoStage(), Joint()))
+    plan = Joint().decide(snapshot)
+    apart, together = appraise(TwoStage().decide(snapshot), snapshot), appraise(plan, snapshot)
+    if not plan.optimal or any(apart.waits_ms.values()):
+        return
     assert apart.violation >= together.violation - 1e-7
     if apart.violation <= together.violation + 1e-7:
         assert apart.power_w >= together.power_w * (1 - 1e-6)

@@ -158,12 +158,14 @@ def test_a_log_of_nothing_but_what_is_kept_goes_beyond_its_bound(tmp_path: Path)
 def test_a_kill_at_any_time_leaves_a_whole_log(tmp_path: Path) -> None:
     entries = day(400)
     for number in range(24):
-        if os.fork() == 0:
+        child = os.fork()
+        if child == 0:
             log = EpochLogWriter(tmp_path / str(number), HEADER, bound_bytes=BOUND)
             for entry in entries[: 120 + 13 * number]:
                 log.append(entry)
             os.kill(os.getpid(), signal.SIGKILL)
-        assert os.wait()[1] == signal.SIGKILL
+        # This child alone: other tests may have left one that ends just now.
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
     told = set()
     for number in range(24):
         _, kept = read_epoch_log(tmp_path / str(number))
