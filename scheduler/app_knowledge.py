@@ -100,14 +100,31 @@ class AppKnowledge:
     _points_key: object = None
 
     @classmethod
-    def begin(cls, spec: AppSpec, board: Board, *, now_s: float, priced: PricedPoints | None = None) -> AppKnowledge:
-        """Return what is known of an application that begins; its requests come from now on, or from t = 0."""
+    def begin(
+        cls,
+        spec: AppSpec,
+        board: Board,
+        *,
+        now_s: float,
+        from_s: float | None = None,
+        priced: PricedPoints | None = None,
+    ) -> AppKnowledge:
+        """Return what is known of an application that begins.
+
+        Args:
+            spec: the application.
+            board: the board.
+            now_s: present time, board time.
+            from_s: time from which its requests come, which a message may have been told late of; None for the present,
+                or for t = 0.
+            priced: the points that are priced already.
+        """
         return cls(
             spec=spec,
             possible=_gears(board, spec.profile),
             rate_hz=spec.arrivals.rate_hz,
             rate=RateEstimator(spec.arrivals.rate_hz or None),
-            begins_s=max(now_s, 0.0),
+            begins_s=max(now_s if from_s is None else from_s, 0.0),
             reported_s=max(now_s, 0.0),
             priced=PricedPoints() if priced is None else priced,
         )

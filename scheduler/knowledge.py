@@ -96,9 +96,11 @@ class Knowledge:
         """Return True if that application is there, or may still come."""
         return app in self._specs
 
-    def join(self, app: str, *, now_s: float) -> None:
-        """Take in an application that begins; its requests come from now on, or from t = 0."""
-        self._apps[app] = AppKnowledge.begin(self._specs[app], self._board, now_s=now_s, priced=self._priced)
+    def join(self, app: str, *, now_s: float, from_s: float | None = None) -> None:
+        """Take in an application that begins; its requests come from `from_s` on, else from now on, or from t = 0."""
+        self._apps[app] = AppKnowledge.begin(
+            self._specs[app], self._board, now_s=now_s, from_s=from_s, priced=self._priced
+        )
         self.excuse([app], now_s=now_s)
 
     def leave(self, app: str) -> None:

@@ -221,10 +221,10 @@ class Manager:
         match event.change:
             case TargetChanged():
                 self._knowledge.retarget(event.change, now_s=now_s)
-            case AppJoined(app=app):
+            case AppJoined(app=app, from_s=from_s):
                 if not self._knowledge.knows(app) or app in self._knowledge.present:
                     return False
-                self._knowledge.join(app, now_s=now_s)
+                self._knowledge.join(app, now_s=now_s, from_s=from_s)
                 self._transition.join(app, running=not self._workers.is_down(app))
             case AppLeft(app=app):
                 self._knowledge.leave(app)

@@ -31,9 +31,15 @@ class TargetChanged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AppJoined:
-    """An application begins; its worker is already started and warm."""
+    """An application begins; its worker is already started and warm.
+
+    Attributes:
+        app: its name.
+        from_s: board time from which its requests come; None for the time at which this is taken in.
+    """
 
     app: str
+    from_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

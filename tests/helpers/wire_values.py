@@ -15,7 +15,7 @@ MESSAGES = (
     PREPARE,
     Activate(app="a", gear=PREPARE.gear, cpus=(0,), plan=4),
     SetClock(unit="big", clock=800.0, plan=4),
-    Event(change=AppJoined(app="a"), text="a joins"),
+    Event(change=AppJoined(app="a", from_s=2.5), text="a joins"),
     Event(change=PowerCapped(power_cap_w=2.0), text="cap"),
     Tick(epoch=1),
     UnitSlowed(unit="big", slowdown=1.5),

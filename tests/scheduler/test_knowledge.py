@@ -244,6 +244,12 @@ def test_policy_is_shown_when_releases_are_as_long_as_they_keep_the_rate_declare
     assert {app: view.phase_ms for app, view in views.items()} == {"a": 0.0, "b": None, "c": joined_ms}
     assert views["a"].arrival_model == jittered
     assert views["a"].profile == PROFILE
+    # The manager may hear of it late; its requests come from when they were to come.
+    late = make_world(policy, ("a", "b", "c"), specs=specs)
+    late.run(1.05)
+    late.send(Event(change=AppJoined(app="c", from_s=1.0), text="c joins"))
+    late.run(0.3)
+    assert {view.app: view.phase_ms for view in policy.snapshots[-1].apps}["c"] == 1000.0
 
     known = Knowledge(board=BOARD, apps=specs[:1], objective="energy", power_cap_w=None, grace_s=1.0)
     assert known.inputs().apps["a"].phase_ms == 0.0

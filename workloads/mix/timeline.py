@@ -46,7 +46,7 @@ def timeline(mix: Mix, board: Board) -> tuple[tuple[float, Happening], ...]:
             case AppChange():
                 changes, text = [_target_changed(mix, event)], f"{event.app}: {_words(event.changes)}"
             case AppAddition():
-                changes, text = [AppJoined(app=event.app.name)], f"{event.app.name} joins"
+                changes, text = [AppJoined(app=event.app.name, from_s=event.at_s)], f"{event.app.name} joins"
             case AppRemoval():
                 changes, text = [AppLeft(app=event.app)], f"{event.app} leaves"
             case UnitChange():
