@@ -93,8 +93,8 @@ class Caution:
 class Foresight:
     """Two ratios of observed to foreseen latency, 1 or below, for requests that are quicker than the plan says.
 
-    The scheduler's problem has a request wait for one request of every other application on a shared unit. That is
-    safe, and often far more than happens: requests may never meet, or cores may be enough.
+    The model of contention is near on average, and a run is one case: phases drift, and queues are shorter where late
+    requests are dropped. So what is seen counts.
 
     - Once enough requests have finished to see the quantile that the plan is for, one ratio moves towards what they
       show: `wait_ratio` where the plan foresees waiting, else `own_ratio`. Neither says anything about the other.
@@ -142,7 +142,8 @@ class Foresight:
             latencies_ms: latencies of the completed requests, and infinity for each that was given up.
             own_ms: latency that `share` of the requests do not exceed, by the plan in force, where they wait for no
                 other application.
-            waits_ms: time that a request may wait for other applications, by that plan; 0 on a unit that is not shared.
+            waits_ms: the part of the foreseen latency that is waiting for other applications, by that plan, before
+                `wait_ratio` counts; 0 where no CPU is shared.
             share: share of the requests that the plan has on time, above 0 and at most 1.
         """
         self._seen_ms.extend(latencies_ms)

@@ -81,6 +81,7 @@ def evaluate_choice(
     choice: Mapping[str, OperatingPoint],
     mhz: Mapping[str, float],
     cpus: Mapping[str, tuple[int, ...]],
+    shares: Mapping[str, float] | None = None,
 ) -> Evaluation:
     """Evaluate a choice with the waiting that the model of contention foresees for it.
 
@@ -89,11 +90,12 @@ def evaluate_choice(
         choice: by application, the point taken.
         mhz: by unit, its clock.
         cpus: by application, its CPUs, counted from 0 on its unit; (0,) on a GPU.
+        shares: what `wait_shares_of` returns for the choice, where that is known already.
 
     Returns:
         The evaluation; its `waits_ms` are what the model foresees, before what has been seen of waiting counts
         (`AppView.wait_ratio`).
     """
-    shares = wait_shares_of(snapshot, choice, cpus)
+    shares = wait_shares_of(snapshot, choice, cpus) if shares is None else shares
     found = evaluate(problem_of(snapshot, shares), choice, mhz, cpus)
     return replace(found, waits_ms={app: shares[app] * waits_ms for app, waits_ms in found.waits_ms.items()})

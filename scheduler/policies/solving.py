@@ -174,6 +174,7 @@ def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
         problem = problem_of(snapshot, shares)
         solved = solve(problem, budget=BUDGET, start=solved)
         there = wait_shares_of(snapshot, solved.choice, solved.cpus)
+        figures = evaluate_choice(snapshot, solved.choice, solved.mhz, solved.cpus, there)
         # Of one that shares with nobody there is nothing to learn.
         there = {app: there[app] if _shares(solved, app) else shares[app] for app in shares}
         settled = there == shares
@@ -182,7 +183,7 @@ def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
                 points=solved.choice,
                 mhz=solved.mhz,
                 cpus=solved.cpus,
-                figures=evaluate_choice(snapshot, solved.choice, solved.mhz, solved.cpus),
+                figures=figures,
                 optimal=settled and solved.optimal,
                 within=within_of(solved, problem) if settled else None,
             )

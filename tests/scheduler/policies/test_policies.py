@@ -357,6 +357,9 @@ GOOD = Plan(gears={"a": gear("small", "big")}, clocks={"big": 1000.0, "little": 
         (replace(GOOD, awake_cpus={"bgi": 1}), "awake_cpus has 'bgi', which is no unit. Did you mean 'big'?"),
         (replace(GOOD, awake_cpus={"little": 3}), "awake_cpus of 'little' is 3; it must be from 1 to 2"),
         (replace(GOOD, awake_cpus={"little": 0}), "awake_cpus of 'little' is 0"),
+        (replace(GOOD, cpus={"b": (1,)}), "cpus has app 'b', which is unknown"),
+        (replace(GOOD, cpus={"a": (0,)}), "cpus of 'a' are (0,); its gear has 1 cores on 'big'"),
+        (replace(GOOD, cpus={"a": (1, 1)}), "cpus of 'a' are (1, 1)"),
     ],
 )
 def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):
@@ -366,6 +369,20 @@ def test_a_plan_that_cannot_be_carried_out_is_refused(plan, said):
     with pytest.raises(PolicyError) as caught:
         check_plan(plan, snapshot, possible)
     assert said in str(caught.value)
+
+
+def test_a_plan_gives_cpus_to_all_of_a_unit_or_none_and_keeps_awake_what_its_gears_need():
+    views = (make_view("a"), make_view("b"))
+    plan = Plan(gears={app: gear("small", "big") for app in "ab"}, clocks=GOOD.clocks, cpus={"a": (1,)})
+    possible = dict.fromkeys("ab", frozenset({gear("small", "big")}))
+    check_plan(replace(plan, cpus={"a": (1,), "b": (1,)}), make_snapshot(*views), possible)
+    with pytest.raises(PolicyError, match=r"cpus has 'a' and lacks 'b', which is on 'big' too"):
+        check_plan(plan, make_snapshot(*views), possible)
+    with pytest.raises(PolicyError, match=r"'a', which is on the GPU 'big'; leave it out"):
+        check_plan(plan, make_snapshot(*views, units=(replace(BIG, kind="gpu"), LITTLE)), possible)
+    wide = replace(plan, gears={app: gear("small", "big", 2) for app in "ab"}, cpus={}, awake_cpus={"big": 1})
+    with pytest.raises(PolicyError, match=r"awake_cpus of 'big' is 1, but 'a' has 2 cores there"):
+        check_plan(wide, make_snapshot(*views), dict.fromkeys("ab", frozenset({gear("small", "big", 2)})))
 
 
 def test_appraise_says_what_the_model_says():
