@@ -10,6 +10,7 @@ from pathlib import Path
 
 NAMES = (
     "bench_solve",
+    "bench_optimality",
     "bench_inference",
     "bench_switch",
     "bench_prepare",
