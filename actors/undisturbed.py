@@ -93,11 +93,11 @@ def undisturbed(calm: Sequence[Timed], taken_away: Sequence[Timed], enough: int)
     works, sizes = np.array([one.work for one in taken]), np.array([one.size for one in taken])
     line = _line(times_ms, works)
     if line is None:
-        kept_ms = tuple(round(float(ms), 4) for ms in np.sort(times_ms[_near(times_ms)]))
+        kept_ms = tuple(round(float(ms), 4) for ms in np.sort(times_ms[not_far_above(times_ms)]))
         return Undisturbed(samples_ms=kept_ms, disturbed=count - len(kept_ms))
     base_ms, per_size_ms = line
     over_line = times_ms / (base_ms + per_size_ms * works)
-    near, third = _near(over_line), len(works) // 3
+    near, third = not_far_above(over_line), len(works) // 3
     # Of all, since a line that few follow makes most others disturbed.
     middling = over_line[np.argsort(works, kind="stable")][third : len(works) - third]
     times_ms, sizes = times_ms[near], sizes[near]
@@ -115,7 +115,7 @@ def undisturbed(calm: Sequence[Timed], taken_away: Sequence[Timed], enough: int)
     )
 
 
-def _near(times: FloatArray) -> NDArray[np.bool_]:
+def not_far_above(times: FloatArray) -> NDArray[np.bool_]:
     """Return True for each time, or time over the line, that is not far above the median of the faster half."""
     near: NDArray[np.bool_] = times <= _FAR * np.sort(times)[len(times) // 4]
     return near
@@ -135,7 +135,7 @@ def _line(times_ms: FloatArray, works: FloatArray) -> tuple[float, float] | None
     for _ in range(_FITS):
         # A first line may run below 0 where there is little work; nothing can be compared with it there.
         expected_ms = np.maximum(base_ms + per_size_ms * works, 0.1 * times_ms.min())
-        before, near = near, _near(times_ms / expected_ms)
+        before, near = near, not_far_above(times_ms / expected_ms)
         if np.array_equal(before, near):
             break
         base_ms, per_size_ms = _relative_least_squares(times_ms[near], works[near], expected_ms[near])

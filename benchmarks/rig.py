@@ -118,15 +118,17 @@ def worker(
     clock: BoardClock,
     engine: str = "auto",
     memory_mb: float = math.inf,
+    *,
+    saturate: bool = True,
 ) -> Iterator[Worker]:
-    """Run a worker in a closed loop on a board of one unit with a fixed clock, with its first network in use.
+    """Run a worker on a board of one unit with a fixed clock, with its first network in use.
 
-    All its networks are ready, as far as the bound of its memory allows. The end of the context stops it. `completed`
-    returns its requests.
+    It is in a closed loop, or serves clients alone where `saturate` is False. All its networks are ready, as far as the
+    bound of its memory allows. The end of the context stops it. `completed` returns its requests.
     """
     shared_memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared_memory if shared_memory.is_dir() else None) as directory:
-        spec = _spec(artifacts, cpus, clock, Path(directory), engine, memory_mb)
+        spec = _spec(artifacts, cpus, clock, Path(directory), engine, memory_mb, saturate)
         ledger = BoardLedger.create(Path(spec.ledger_path), spec.board, slots=1, clock=clock)
         made = Worker(spec, source=source, clock=clock)
         try:
@@ -169,6 +171,7 @@ def _spec(
     directory: Path,
     engine: str,
     memory_mb: float,
+    saturate: bool,
 ) -> WorkerSpec:
     unit = BoardUnit(name=UNIT, kind="cpu", cpus=tuple(cpus), dvfs="fixed", mhz=(1.0,), static_w=None, dynamic_w=None)
     # On a fixed clock a service takes as long as the inference; the profile only has to name networks and engine.
@@ -184,7 +187,7 @@ def _spec(
         ledger_path=str(directory / "ledger"),
         slot=0,
         arrivals_s=np.empty(0),
-        saturate=True,
+        saturate=saturate,
         segments=((clock.now_s(), 1e6),),
         until_s=math.inf,
         queue_bound=2,

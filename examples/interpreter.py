@@ -17,7 +17,7 @@ def mix() -> Mix:
         events=[
             at(15, "interpreter", latency_ms=1200),
             at(30, "camera", latency_ms=60),
-            at(40, "interpreter", latency_ms=2500, min_accuracy=0.60),
+            at(40, "interpreter", latency_ms=2500, min_accuracy=0.57),
             at(50, unit="big", max_mhz=1400),
         ],
     )

@@ -18,6 +18,7 @@ from scheduler.messages import (
     BoardEvent,
     ClockSet,
     Effect,
+    Fenced,
     Happening,
     HostTelemetry,
     Message,
@@ -59,6 +60,8 @@ class World:
         dead: applications whose process is gone, as their calls tell; None for the board agent.
         hung: True while calls to the board agent are answered by nobody, since nothing tells yet that it is dead.
         seen_dead: applications whose process is seen to have ended, though no call has told yet.
+        fenced: what the board's next report says of workers that were fenced off.
+        board_silent: True while the board does not report.
         cannot_report: by application, or None for the board agent, what it answers when it is to report.
         errors: by kind of effect, how many are still to be answered by an error of the worker's own.
         stalls_s: (from, to) in which the machine stands still.
@@ -75,6 +78,8 @@ class World:
         self.dead: set[str | None] = set()
         self.hung = False
         self.seen_dead: set[str] = set()
+        self.fenced: list[Fenced] = []
+        self.board_silent = False
         self.cannot_report: dict[str | None, Exception] = {}
         self.errors: dict[type[Effect], int] = {}
         self.stalls_s: list[tuple[float, float]] = []
@@ -110,9 +115,12 @@ class World:
 
     def reports(self, apps: Collection[str]) -> Telemetry:
         reports = [report(app) for app in apps if app not in self.silent | self.dead]
+        if self.board_silent:
+            return Telemetry(apps=tuple(reports), units=(), power_w=None)
+        fenced, self.fenced = tuple(self.fenced), []
         units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
         host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
-        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host)
+        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host, fenced=fenced)
 
     def send(self, effect: Effect) -> Hashable:
         self.journal.append((self.clock.now_s(), effect))

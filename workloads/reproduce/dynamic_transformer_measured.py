@@ -6,6 +6,7 @@ All networks run on one core, in turns, so that every disturbance of the machine
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -62,7 +63,7 @@ class Measurement:
         engine_version: version of its library and of its settings here.
         samples: number of sentences.
         disturbed: number of all inferences that were left out of the latencies.
-        host: how much the machine stalled meanwhile.
+        host: how much the machine stalled meanwhile, as seen on a core beside the measured one where there is one.
         others: mean number of CPUs that other processes kept busy meanwhile.
     """
 
@@ -116,8 +117,11 @@ def measure(net: Supernet, *, engine: str, samples: int, on_progress: Progress) 
     samples = min(samples, source.period)
     artifacts = {rung.id: supernets.export(net, rung, cache_dir() / "exported") for rung in net.ladder()}
     cpus = host_cpus()[1]
+    # On another core where there is one: a sentinel takes its core for a moment each 2 ms, so that no sentence would count
+    # as undisturbed beside it. Mostly all cores of a machine stand still together.
+    watched = sorted(os.sched_getaffinity(0) - set(cpus)) or list(cpus)
     meter = HostMeter()
-    with HostSentinel(cpus, BoardClock(time.monotonic())) as sentinel, on_cpus(cpus):
+    with HostSentinel(watched, BoardClock(time.monotonic())) as sentinel, on_cpus(cpus):
         prepared = {subnet: engines.prepare(artifact, engine, 1) for subnet, artifact in artifacts.items()}
         times = _latencies(artifacts, prepared, source, samples, on_progress)
         scores = _qualities(net.task, artifacts, prepared, samples, on_progress)

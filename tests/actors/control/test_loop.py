@@ -16,6 +16,7 @@ from scheduler.messages import (
     Activated,
     AppLeft,
     Event,
+    Fenced,
     HiddenEvent,
     Pin,
     Prepare,
@@ -217,12 +218,12 @@ def test_a_hung_worker_is_ended_said_and_started_again():
     assert [what.app for _, what in world.of(WorkerStarted)] == ["a"]
 
 
-def test_a_process_that_is_seen_to_end_is_lost_at_once_and_its_late_calls_change_nothing():
+def test_a_process_that_is_seen_to_end_is_lost_soon_and_its_late_calls_change_nothing():
     world = World("a", "b", gears={"a": SMALL, "b": LARGE})
     loop = world.loop()
     loop.run(until_s=0.45)
     world.seen_dead.add("a")
-    loop.run(until_s=0.55)
+    loop.run(until_s=0.65)
     world.seen_dead.clear()
     loop.run(until_s=0.95)
     world.dead.add("a")  # only now do the calls to the first worker, and those to its successor, fail
@@ -230,8 +231,33 @@ def test_a_process_that_is_seen_to_end_is_lost_at_once_and_its_late_calls_change
     world.dead.clear()
     loop.run(until_s=2.95)
     assert [lost.reason for _, lost in world.of(WorkerLost)] == ["its process ended", "a is gone"]
-    assert times(world.of(WorkerLost))[0] == pytest.approx(0.5)
+    assert times(world.of(WorkerLost))[0] == pytest.approx(0.6)  # one report after it was seen
     assert len(world.of(WorkerStarted)) == 2
+
+
+@pytest.mark.parametrize("silent_epochs", [0, 3])
+def test_a_worker_that_was_fenced_off_is_lost_for_that_reason_though_its_end_is_seen_before_the_report(silent_epochs):
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.seen_dead.add("a")
+    world.board_silent = silent_epochs > 0
+    loop.run(until_s=0.55 + silent_epochs * EPOCH_S)
+    world.board_silent = False
+    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    loop.run(until_s=0.65 + silent_epochs * EPOCH_S)
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["reason"].startswith("its process was stopped for 110 ms")
+
+
+def test_a_worker_that_ended_is_lost_though_the_board_reports_no_more():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.seen_dead.add("a")
+    world.board_silent = True
+    loop.run(until_s=1.05)
+    assert times(world.of(WorkerLost)) == pytest.approx([1.0])
 
 
 def test_a_worker_whose_start_fails_again_and_again_is_given_up():
