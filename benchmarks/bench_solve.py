@@ -10,7 +10,7 @@ target of one application becomes a tenth tighter. Timed are
 - `solve`: the first problem that `joint` poses, from problem to allocation. With `--sharing unit` or `exclusive`,
   which `joint` does not pose, it is that problem with waiting of that kind.
 
-Times are CPU times, in ms. A sample of ours in which a core stood still (the host sentinel) is taken again, twice at most.
+Times are of CPU, in ms. A sample of ours in which a core stood still (the host sentinel) is taken again, at most twice.
 Wall times are in the file of `--json`, of the samples that had a core to themselves (wall time at most 1.1 times the
 CPU time). All cases take turns, problem by problem. The gap is the median of power / bound - 1 (accuracy: bound /
 accuracy - 1) of `solve` where targets are met but not proven.
