@@ -19,11 +19,12 @@ HiGHS and CP-SAT get the first problem of each case of objective energy without 
 of the objective; the writing of their models is not timed. Where one has run out of time, it is not asked about more
 applications.
 
-With `--log` every sample is a line in that file, and a run goes on where the last one stopped. Without `--whole` other
-objectives and caps are tried at 8 and 12 applications alone.
+Without `--whole` other objectives and caps are tried at 8 and 12 applications alone, under the load `busy`.
+With `--log` each sample is a line in that file, and a run goes on where the last one stopped; one with more problems
+adds them.
 
-    python -m benchmarks.bench_solve [--whole] [--problems 5] [--boards odroid-xu3] [--apps 8,12] [--objectives energy]
-        [--caps none,0.15] [--loads busy] [--sharing cpu] [--peers HiGHS,CP-SAT] [--peer-limit-s 5]
+    python -m benchmarks.bench_solve [--whole] [--problems 3] [--boards odroid-xu3] [--apps 8,12] [--objectives energy]
+        [--caps none,1.1] [--loads busy] [--sharing cpu] [--peers HiGHS,CP-SAT] [--peer-limit-s 5]
         [--log FILE] [--json FILE] [--svg FILE]
 """
 
@@ -52,8 +53,9 @@ from scheduler.solver import solve
 from scheduler.warming import warm
 
 APPS = (1, 2, 4, 8, 12, 16, 32, 64)
-FULLY_CROSSED = (8, 12)
-"""Numbers of applications at which all objectives and caps are tried without `--whole`."""
+CROSSED = (8, 12)
+CROSSED_LOAD = "busy"
+"""Numbers of applications, and the load, at which all objectives and caps are tried without `--whole`."""
 PEERS = ("HiGHS", "CP-SAT")
 RETRIES = 2
 AT_ONCE = 16
@@ -197,7 +199,7 @@ def cases(options: argparse.Namespace) -> Iterator[Drawn]:
         options.apps, options.boards, options.objectives, options.caps, options.loads
     ):
         plain = (objective, cap) == (options.objectives[0], options.caps[0])
-        if options.whole or apps in FULLY_CROSSED or plain:
+        if options.whole or plain or (apps in CROSSED and load == CROSSED_LOAD):
             yield Drawn(board=board, apps=apps, load=load, objective=objective, cap=cap, seed=options.first)
 
 
@@ -250,13 +252,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         )
 
     parser.add_argument("--whole", action="store_true", help="all objectives and caps with any number of applications")
-    parser.add_argument("--problems", type=int, help="problems of each case (default 5; 20 with --whole)")
+    parser.add_argument("--problems", type=int, help="problems of each case (default 3; 20 with --whole)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first problem (default 0)")
     several("boards", BOARDS)
     several("apps", (), int, "numbers of applications")
     several("loads", tuple(LOADS))
     several("objectives", tuple(OBJECTIVES))
-    several("caps", (), lambda cap: None if cap == "none" else float(cap), "shares of the power at the top clocks")
+    several("caps", (), lambda cap: None if cap == "none" else float(cap), "over the least power there is without one")
     several("peers", PEERS)
     parser.add_argument("--sharing", choices=get_args(Sharing), default="cpu", help="of the problem that is solved")
     parser.add_argument("--peer-limit-s", type=float, default=5.0, help="time limit of HiGHS and CP-SAT for each level")
@@ -265,9 +267,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--svg", type=Path, help="draw the times over the number of applications into this file")
     options = parser.parse_args(argv)
     options.apps = options.apps or list(APPS)
-    options.caps = options.caps or [None, 0.15]
+    options.caps = options.caps or [None, 1.1]
     if options.problems is None:
-        options.problems = 20 if options.whole else 5
+        options.problems = 20 if options.whole else 3
     if options.problems < 1 or options.first < 0:
         parser.error("--problems must be at least 1 and --first at least 0.")
     return options

@@ -22,8 +22,9 @@ from scheduler.knowledge import Knowledge
 from scheduler.messages import TargetChanged
 from scheduler.objectives import ObjectiveName
 from scheduler.points import ArrivalModel, response_quantile_ms
+from scheduler.policies import appraise
 from scheduler.policies.posing import problem_of
-from scheduler.policies.solving import FIRST_SHARES
+from scheduler.policies.solving import FIRST_SHARES, Joint
 from scheduler.problem import Problem, Sharing
 from scheduler.profile import Profile, ServiceTime
 from scheduler.views import Plan, Snapshot
@@ -33,6 +34,9 @@ BOARDS = ("jetson-xavier-nx", "odroid-xu3", "eight-units")
 PARALLEL = 0.8
 """Share of an inference that more cores shorten, by Amdahl's law. Assumed: the packaged profiles are of one core, or of
 networks too small to gain by a second one."""
+GPU = 4.0
+"""How many times as fast as one core a GPU is, each at the clock of its profile. Assumed: by the published figures of
+Xavier NX it is 23 times, and then nearly every plan puts all on the GPU, which is soon found."""
 MOST_CORES = 4
 TIGHTER = 0.9
 """What becomes of a target at the event that calls for a decision."""
@@ -58,7 +62,7 @@ class Load:
 LOADS: Mapping[str, Load] = {
     "light": Load(utilisation=0.15, most=0.3, slack=(2.0, 6.0)),
     "busy": Load(utilisation=0.5, most=0.6, slack=(1.25, 4.0)),
-    "too much": Load(utilisation=1.5, most=1.5, slack=(0.6, 2.0)),
+    "too much": Load(utilisation=0.9, most=0.85, slack=(0.8, 2.5)),
 }
 
 
@@ -85,20 +89,21 @@ def ladder_of(name: str) -> Profile:
     """Return a ladder of seven networks for all units of a board.
 
     Times of one core are packaged: those of Dynamic-OFA on Xavier NX, of `ofa-plates` on the Odroid. On several cores
-    they go by Amdahl's law. Times on the GPU are those of Dynamic-OFA's ladder there, at the same place in it.
+    they go by Amdahl's law, and a GPU is `GPU` times as fast.
     """
     board = board_of(name)
     base = packaged_profile("ofa-plates" if name == "odroid-xu3" else "dynamic-ofa-cpu")
-    gpu = packaged_profile("dynamic-ofa-gpu")
     assert base is not None
-    assert gpu is not None
     widest = max(unit.cores for unit in board.units if unit.kind == "cpu")
     rungs = []
-    for place, rung in enumerate(base.rungs):
+    for rung in base.rungs:
         alone = _on_one_core(rung.times)
-        times = [_on_cores(alone, cores) for cores in range(1, min(MOST_CORES, widest) + 1)]
+        times = [
+            _shortened(alone, "cpu", cores, 1.0 - PARALLEL + PARALLEL / cores)
+            for cores in range(1, min(MOST_CORES, widest) + 1)
+        ]
         if any(unit.kind == "gpu" for unit in board.units):
-            times += gpu.rungs[round(place / (len(base.rungs) - 1) * (len(gpu.rungs) - 1))].times
+            times.append(_shortened(alone, "gpu", 1, 1.0 / GPU))
         rungs.append(replace(rung, times=tuple(times)))
     return replace(base, rungs=tuple(rungs))
 
@@ -107,9 +112,8 @@ def _on_one_core(times: Sequence[ServiceTime]) -> ServiceTime:
     return next(time for time in times if (time.kind, time.cores) == ("cpu", 1))
 
 
-def _on_cores(alone: ServiceTime, cores: int) -> ServiceTime:
-    share = 1.0 - PARALLEL + PARALLEL / cores
-    return replace(alone, cores=cores, samples_ms=tuple(share * ms for ms in alone.samples_ms))
+def _shortened(alone: ServiceTime, kind: str, cores: int, share: float) -> ServiceTime:
+    return replace(alone, kind=kind, cores=cores, samples_ms=tuple(share * ms for ms in alone.samples_ms))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +125,7 @@ class Drawn:
         apps: number of applications.
         load: one of `LOADS`.
         objective: name of the objective.
-        cap: power cap as a share of what all units take with all cores busy at their top clocks; None for none.
+        cap: power cap over what the plan of least power takes that there is without one; None for none.
         seed: seed of the applications, which are the same for all objectives and caps.
     """
 
@@ -149,16 +153,18 @@ class Drawn:
             board=board_of(self.board),
             apps=specs,
             objective=self.objective,
-            power_cap_w=self._cap_w(),
+            power_cap_w=self._cap_w(specs),
             grace_s=0.0,
             paces=True,
         )
 
-    def _cap_w(self) -> float | None:
+    def _cap_w(self, specs: Sequence[AppSpec]) -> float | None:
         if self.cap is None:
             return None
-        units = board_of(self.board).units
-        return self.cap * sum(u.static_w[-1] + u.cores * u.dynamic_w[-1] for u in units if u.static_w and u.dynamic_w)
+        uncapped = shown(replace(self, objective="energy", cap=None).knowledge(specs), None)
+        found = appraise(Joint().decide(uncapped), uncapped)
+        assert found is not None  # `joint` sets clocks itself
+        return self.cap * found.power_w
 
 
 def shown(knowledge: Knowledge, plan: Plan | None) -> Snapshot:

@@ -60,12 +60,12 @@ def test_applications_are_the_same_again_for_all_objectives_and_caps(load: str, 
 
 def test_loads_weigh_more_and_more() -> None:
     def violation(load: str) -> float:
-        some = [replace(SMALL, apps=4, load=load, seed=seed) for seed in range(1000, 1004)]
+        some = [replace(SMALL, apps=8, load=load, seed=seed) for seed in (1000, 1001)]
         return sum(solve(posed(shown(one.knowledge(one.specs()), None), "cpu")).violation for one in some)
 
     light, busy, much = map(violation, LOADS)
-    assert light == 0.0
-    assert light <= busy < much
+    assert light == 0.0 < much
+    assert light <= busy <= much
 
 
 def test_the_event_is_a_tighter_target_in_the_same_manager() -> None:
@@ -111,8 +111,9 @@ def test_a_gap_is_zero_at_the_bound_and_unknown_where_targets_are_missed() -> No
 def test_only_the_plain_case_goes_over_all_sizes() -> None:
     quick = list(cases(parse([])))
     assert len({(one.board, one.apps, one.load) for one in quick}) == 3 * 8 * 3
-    assert len(quick) == 72 + 3 * 3 * 2 * 5
-    assert {one.apps for one in quick if (one.objective, one.cap) != ("energy", None)} == {8, 12}
+    others = [one for one in quick if (one.objective, one.cap) != ("energy", None)]
+    assert (len(quick), len(others)) == (72 + 30, 3 * 2 * 5)
+    assert {(one.apps, one.load) for one in others} == {(8, "busy"), (12, "busy")}
     assert len(list(cases(parse(["--whole"])))) == 432
     assert [one.seed for one in cases(parse(["--apps", "1", "--boards", "odroid-xu3", "--first", "7"]))] == [7, 7, 7]
 
