@@ -49,6 +49,8 @@ _FROM_S, _TO_S, _END_S = 60.0, 160.0, 260.0
 _SETTLED_S = 5.0
 _SLO = 0.95
 _WITHIN = 5
+AIM_ENERGY = 1.03
+"""Energy over that of a manager that knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,6 +231,8 @@ def _show(found: Sequence[Learning]) -> None:
     least = f"{min(one.on_time_after for one in found):.3f}"
     table.add_row("all", "", "", "", str(max(one.requests for one in found)), "", met, least, *energies)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    slow, after = (sum(getattr(one, key) <= AIM_ENERGY for one in found) for key in ("slow_energy", "after_energy"))
+    print(f"Energy is within {AIM_ENERGY - 1:.0%} in {slow} of {len(found)} runs while slow, in {after} after the end.")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ Odroid XU3 (two clusters of four cores: 896) and two Xavier NX as one board of e
 drawn (`benchmarks.solve_cases`); the product's own code makes points and snapshots of them. With a plan in force, the
 target of one application becomes a tenth tighter. Timed are
 
-- `plan`: from what the manager knows to the plan, with every operating point and table built anew and nothing kept;
-- `event`: the same once more in the same manager, which has kept points and what it has played of requests;
+- `plan`: from what the manager knows to the plan, with every operating point priced and all requests played anew;
+- `event`: the same once more in the same manager, which has kept points and what it has played;
 - `solve`: the first problem that `joint` poses, from problem to allocation. With `--sharing unit` or `exclusive`,
   which `joint` does not pose, it is that problem with waiting of that kind.
 

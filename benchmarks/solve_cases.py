@@ -15,7 +15,7 @@ import numpy as np
 
 from actors.cluster import packaged_board
 from actors.stored_profiles import packaged_profile
-from scheduler import contention, queues
+from scheduler import contention
 from scheduler.app_knowledge import AppSpec
 from scheduler.board import Board, BoardUnit
 from scheduler.knowledge import Knowledge
@@ -206,14 +206,13 @@ def posed(snapshot: Snapshot, sharing: Sharing) -> Problem:
 
 
 def forget() -> None:
-    """Drop what was worked out before, so that the next points and decision find nothing ready.
+    """Drop what was played of requests before, so that the next decision plays all anew.
 
-    Tables of queues and requests that were played are kept in caches, and cases have applications in common.
+    Tables of queues stay (`scheduler.queues`): they depend on profiles alone, and a run works them out once.
     """
-    for module in (contention, queues):
-        for kept in vars(module).values():
-            if hasattr(kept, "cache_clear"):
-                kept.cache_clear()
+    for kept in vars(contention).values():
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
 
 
 @cache

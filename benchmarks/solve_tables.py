@@ -12,6 +12,8 @@ Row = dict[str, Any]
 
 KEYS = ("board", "apps", "objective", "cap", "load")
 """What names a case."""
+TIMED = {"plan": ("points", "decision"), "event": ("event",), "solve": ("solve",)}
+"""What is timed, with the parts that it is the sum of."""
 DISTURBED = 1.1
 """Wall time over CPU time above which a sample did not have a core to itself."""
 
@@ -45,7 +47,7 @@ def _figures(samples: Sequence[Row]) -> Row:
         "gap": float(np.median(gaps)) if gaps else None,
         "points": int(np.median([one["points"] for one in samples])),
     }
-    for name, parts in {"plan": ("points", "decision"), "event": ("event",), "solve": ("solve",)}.items():
+    for name, parts in {**TIMED, "points": ("points",)}.items():
         cpu_ms = np.array([sum(one["ms"][part][0] for part in parts) for one in samples])
         wall_ms = np.array([sum(one["ms"][part][1] for part in parts) for one in samples])
         alone = wall_ms <= DISTURBED * cpu_ms + 0.5
@@ -64,20 +66,20 @@ def print_tables(rows: Sequence[Row], peers: Sequence[Row], loads: Sequence[str]
         loads: names of the loads, in the order of the cells.
     """
     heads = ["board", "applications", "objective", "cap"]
-    heads += [f"{what}, {load}" for what in ("plan", "solve") for load in loads]
+    heads += [f"{what}, {load}" for what in TIMED for load in loads]
     _print_row([*heads, "met", "proven", "gap"])
     _print_row(["---"] * (len(heads) + 3))
     for case, by_load in _cells(rows):
         some = [by_load.get(load) for load in loads]
-        cells = [_times(one, what) for what in ("plan", "solve") for one in some]
+        cells = [_times(one, what) for what in TIMED for one in some]
         cells.append(", ".join(f"{one['met']}/{one['problems']}" if one else "" for one in some))
         cells.append(", ".join(f"{one['proven']}/{one['problems']}" if one else "" for one in some))
         cells.append(", ".join("–" if one is None or one["gap"] is None else _share(one["gap"]) for one in some))
         _print_row([*_named(case), *cells])
-    events = [row["event_p50"] / row["plan_p50"] for row in rows]
+    pricing = [row["points_p50"] / row["plan_p50"] for row in rows]
     alone, count = sum(row["plan_alone"] for row in rows), sum(row["problems"] for row in rows)
     print(
-        f"\nTimes are p50 / p99 of CPU ms. With points kept an event takes {np.median(events):.2f} of a plan (median)."
+        f"\nTimes are p50 / p99, ms of CPU time. Pricing points is {np.median(pricing):.0%} of a plan (median of rows)."
     )
     print(f"{alone} of {count} plans had a core to themselves; the wall times of `--json` are of those.")
     if peers:

@@ -202,8 +202,11 @@ def test_figures_of_a_case_are_percentiles_over_its_samples(capsys: pytest.Captu
     ]
     print_tables([four, eight], peers, ["light"])
     lines = capsys.readouterr().out.splitlines()
-    assert "| odroid-xu3 | 4 | energy | none | 101.0 / 198.0 | 50.5 / 99.0 | 100/100 | 100/100 | – |" in lines
-    assert "| odroid-xu3 | 8 | energy | none | 40.0 / 59.6 | 20.0 / 29.8 | 2/2 | 0/2 | 50.0 % |" in lines
+    assert (
+        "| odroid-xu3 | 4 | energy | none | 101.0 / 198.0 | 25.2 / 49.5 | 50.5 / 99.0 | 100/100 | 100/100 | – |"
+        in lines
+    )
+    assert "| odroid-xu3 | 8 | energy | none | 40.0 / 59.6 | 10.0 / 14.9 | 20.0 / 29.8 | 2/2 | 0/2 | 50.0 % |" in lines
     assert "| odroid-xu3 | 4 | 50.5 | out of time | 900 |" in lines
 
 
