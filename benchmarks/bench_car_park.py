@@ -5,8 +5,8 @@ most once after each event. A run that the machine disturbed (`host.void`: it st
 is discarded and run again, twice at most. *Others* is how many CPUs programs that are not ours kept busy, in the mean;
 the machine should be left alone meanwhile.
 
-With `--log` each seed is a line in that file as soon as its run has ended, and a series goes on where it was stopped.
-It takes about a minute a seed.
+With `--log` each undisturbed seed is a line in that file as soon as its run has ended, and a series goes on with the
+others when it is started again. A run takes about a minute.
 
     python -m benchmarks.bench_car_park [--seeds 10] [--first 0] [--board two-core-host] [--policy joint]
         [--backend ray] [--log FILE] [--json FILE]
@@ -166,7 +166,7 @@ def show(found: dict[int, Outcome]) -> None:
             _figure(one.stalled_share, ".1%"),
             _figure(one.stall_ms_max, ".0f"),
             _figure(one.others, ".2f"),
-            ("no" if one.void else "yes") + (f" (run {one.discarded + 1} of it)" if one.discarded else ""),
+            ("no" if one.void else "yes") + (f", {one.discarded + 1} runs" if one.discarded else ""),
         )
     print_table(table)
     for seed, one in found.items():
@@ -201,10 +201,11 @@ def main(argv: list[str] | None = None) -> int:
     for seed in range(options.first, options.first + options.seeds):
         setting = {"board": options.board, "policy": options.policy, "backend": options.backend}
         case = {**setting, "seed": seed}
-        if log.get(case) is None:
-            log.keep(case, asdict(run_seed(mix, **setting, seed=seed)))
-            print(f"seed {seed} has ended", file=sys.stderr, flush=True)
-        found[seed] = Outcome(**(log.get(case) or {}))
+        kept = log.get(case)
+        found[seed] = Outcome(**kept) if kept else run_seed(mix, **setting, seed=seed)
+        if not kept and not found[seed].void:
+            log.keep(case, asdict(found[seed]))
+        print(f"seed {seed} has ended", file=sys.stderr, flush=True)
     show(found)
     if options.json:
         options.json.write_text(json.dumps({seed: asdict(one) for seed, one in found.items()}, indent=1) + "\n")

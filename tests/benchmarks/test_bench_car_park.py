@@ -75,3 +75,16 @@ def test_a_series_goes_on_where_it_was_stopped(tmp_path: Path, capsys: pytest.Ca
     assert list(seeds) == ["0", "1"]
     assert [len(verdicts) for verdicts in seeds["1"]["segments"].values()] == [3, 1, 1]
     assert "undisturbed seeds" in capsys.readouterr().out
+
+
+def test_a_seed_that_was_disturbed_each_time_is_shown_and_run_again_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--backend", "sim", "--seeds", "1", "--log", str(tmp_path / "log")]
+    with monkeypatch.context() as patch:
+        patch.setattr(bench_car_park, "outcome_of", lambda *run: replace(outcome_of(*run), void=True))
+        assert bench_car_park.main(command) == 0
+    assert "reached by 0 of 0 undisturbed seeds" in capsys.readouterr().out
+    assert not (tmp_path / "log").exists()
+    assert bench_car_park.main(command) == 0
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
