@@ -58,13 +58,35 @@ def _figures(samples: Sequence[Row]) -> Row:
 
 
 def print_tables(rows: Sequence[Row], peers: Sequence[Row], loads: Sequence[str]) -> None:
-    """Print a row for each board, number of applications, objective and cap, its cells by load; then the peers' times.
+    """Print a row for each board and number of applications, its cells by load; then other objectives, then the peers.
 
     Args:
-        rows: what `rows_of` returns.
+        rows: what `rows_of` returns, the first of the objective and cap that has a table of its own.
         peers: samples of HiGHS and CP-SAT.
         loads: names of the loads, in the order of the cells.
     """
+    plain = [row for row in rows if _goal(row) == _goal(rows[0])]
+    others = [row for row in rows if _goal(row) != _goal(rows[0])]
+    for some in (plain, others):
+        if some:
+            _print_times(some, _loads_of(some, loads))
+    pricing = [row["points_p50"] / row["plan_p50"] for row in rows]
+    alone, count = sum(row["plan_alone"] for row in rows), sum(row["problems"] for row in rows)
+    print(f"Times are p50 / p99, ms of CPU time. Pricing points is {np.median(pricing):.0%} of a plan (median row).")
+    print(f"{alone} of {count} plans had a core to themselves; the wall times of `--json` are of those.")
+    if peers:
+        _print_peers(rows, peers, _loads_of(peers, loads))
+
+
+def _loads_of(rows: Sequence[Row], loads: Sequence[str]) -> list[str]:
+    return [load for load in loads if any(row["load"] == load for row in rows)]
+
+
+def _goal(row: Row) -> tuple[Any, Any]:
+    return row["objective"], row["cap"]
+
+
+def _print_times(rows: Sequence[Row], loads: Sequence[str]) -> None:
     heads = ["board", "applications", "objective", "cap"]
     heads += [f"{what}, {load}" for what in TIMED for load in loads]
     _print_row([*heads, "met", "proven", "gap"])
@@ -76,14 +98,7 @@ def print_tables(rows: Sequence[Row], peers: Sequence[Row], loads: Sequence[str]
         cells.append(", ".join(f"{one['proven']}/{one['problems']}" if one else "" for one in some))
         cells.append(", ".join("–" if one is None or one["gap"] is None else _share(one["gap"]) for one in some))
         _print_row([*_named(case), *cells])
-    pricing = [row["points_p50"] / row["plan_p50"] for row in rows]
-    alone, count = sum(row["plan_alone"] for row in rows), sum(row["problems"] for row in rows)
-    print(
-        f"\nTimes are p50 / p99, ms of CPU time. Pricing points is {np.median(pricing):.0%} of a plan (median of rows)."
-    )
-    print(f"{alone} of {count} plans had a core to themselves; the wall times of `--json` are of those.")
-    if peers:
-        _print_peers(rows, peers, loads)
+    print()
 
 
 def _print_peers(rows: Sequence[Row], peers: Sequence[Row], loads: Sequence[str]) -> None:
@@ -97,7 +112,7 @@ def _print_peers(rows: Sequence[Row], peers: Sequence[Row], loads: Sequence[str]
         cells = []
         for load in loads:
             our = ours.get((*case, load))
-            cells.append("" if our is None else f"{our['solve_p50']:.1f}")
+            cells.append("" if our is None else _ms(our["solve_p50"]))
             asked = {one["peer"]: one for one in peers if tuple(one[key] for key in KEYS) == (*case, load)}
             cells += [_peer_time(asked.get(name)) for name in names]
         if by_load:
@@ -119,7 +134,11 @@ def _named(case: tuple[Any, ...]) -> list[str]:
 
 
 def _times(row: Row | None, what: str) -> str:
-    return "" if row is None else f"{row[f'{what}_p50']:.1f} / {row[f'{what}_p99']:.1f}"
+    return "" if row is None else " / ".join(_ms(row[f"{what}_p{percent}"]) for percent in (50, 99))
+
+
+def _ms(value: float) -> str:
+    return f"{value:.1f}" if value < 100.0 else f"{value:.0f}"
 
 
 def _share(gap: float) -> str:

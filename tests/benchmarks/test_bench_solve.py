@@ -200,13 +200,12 @@ def test_figures_of_a_case_are_percentiles_over_its_samples(capsys: pytest.Captu
         {**made_sample(4, "light", 1.0), "peer": name, "ms": {"solve": (900.0, 950.0)}, "ended": ended}
         for name, ended in (("HiGHS", False), ("CP-SAT", True))
     ]
-    print_tables([four, eight], peers, ["light"])
+    fair = {**eight, "objective": "fair", "load": "busy"}
+    print_tables([four, eight, fair], peers, ["light", "busy"])
     lines = capsys.readouterr().out.splitlines()
-    assert (
-        "| odroid-xu3 | 4 | energy | none | 101.0 / 198.0 | 25.2 / 49.5 | 50.5 / 99.0 | 100/100 | 100/100 | – |"
-        in lines
-    )
+    assert "| odroid-xu3 | 4 | energy | none | 101 / 198 | 25.2 / 49.5 | 50.5 / 99.0 | 100/100 | 100/100 | – |" in lines
     assert "| odroid-xu3 | 8 | energy | none | 40.0 / 59.6 | 10.0 / 14.9 | 20.0 / 29.8 | 2/2 | 0/2 | 50.0 % |" in lines
+    assert "| odroid-xu3 | 8 | fair | none | 40.0 / 59.6 | 10.0 / 14.9 | 20.0 / 29.8 | 2/2 | 0/2 | 50.0 % |" in lines
     assert "| odroid-xu3 | 4 | 50.5 | out of time | 900 |" in lines
 
 
