@@ -72,4 +72,4 @@ def _draw(axes: Axes, rows: Sequence[Row], peers: Sequence[Row]) -> None:
     axes.grid(axis="y")
     axes.set_xlabel("applications", loc="right")
     axes.axhline(EPOCH_MS, color=INK, linewidth=0.7)
-    axes.annotate("an epoch", (1, EPOCH_MS), (0, 2), textcoords="offset points", color=MUTED)
+    axes.annotate("an epoch", (counts[-1], EPOCH_MS), (0, 2), textcoords="offset points", ha="right", color=MUTED)
