@@ -19,6 +19,7 @@ NAMES = (
     "bench_simulator",
     "bench_stability",
     "bench_learning",
+    "bench_car_park",
     "bench_contention",
     "bench_tables",
     "bench_executor",

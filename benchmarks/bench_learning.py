@@ -7,7 +7,9 @@ of 1 Hz has another of 30 Hz (or the most that the unit can do) beside it. All i
 Learned: the least number of requests, from the first that the slowdown could make late, after which the share on time
 of all others until 160 s is the slo. The aim is 5 epochs or 5 requests, whichever is later. Energy: of the units from
 5 s after each change on, against a manager that knows, since its board is described as that slow (or not slow).
-`python -m benchmarks.bench_learning [--seeds N] [--boards A,B] [--json FILE]`.
+With `--log` each case is a line in that file as soon as it is measured, and the benchmark goes on where it was stopped.
+
+    python -m benchmarks.bench_learning [--seeds N] [--boards A,B] [--noise N…] [--log FILE] [--json FILE]
 """
 
 from __future__ import annotations
@@ -17,9 +19,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.stored_profiles import packaged_profile
+from benchmarks.figure_log import FigureLog, measure_beside
 from scheduler.board import Board, BoardUnit
 from workloads import App, Mix, Periodic, at
 from workloads.bench.statistics import geometric_mean
@@ -48,6 +49,8 @@ _FROM_S, _TO_S, _END_S = 60.0, 160.0, 260.0
 _SETTLED_S = 5.0
 _SLO = 0.95
 _WITHIN = 5
+AIM_ENERGY = 1.03
+"""Energy over that of a manager that knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,17 +96,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--boards", default=",".join(BOARDS))
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.1])
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--log", type=Path, help="file with a line for each case, to go on with")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     cases = [
-        (board, unit, hz, beside, noise, seed)
+        {"board_name": board, "unit_name": unit, "rate_hz": hz, "beside": beside, "noise": noise, "seed": seed}
+        for seed in range(options.seeds)
         for board in options.boards.split(",")
         for unit, hz, beside in _cases(open_board(board, "sim"))
         for noise in options.noise
-        for seed in range(options.seeds)
     ]
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(measure, *zip(*cases, strict=True)))
+    figures = measure_beside(cases, _figures, FigureLog(options.log), options.jobs)
+    found = [Learning(**one) for one in figures]
     _show(found)
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
@@ -131,6 +135,10 @@ def _smallest_ms(board: Board, unit: BoardUnit) -> tuple[str, float]:
             if times:
                 return name, min(time.mean_ms for time in times) / unit.pace(unit.mhz[-1])
     raise ValueError(f"board {board.name!r}: no packaged profile has times of one core of {unit.name!r}.")
+
+
+def _figures(**case: Any) -> dict[str, Any]:
+    return asdict(measure(**case))
 
 
 def measure(board_name: str, unit_name: str, rate_hz: float, beside: bool, noise: float, seed: int) -> Learning:
@@ -223,6 +231,8 @@ def _show(found: Sequence[Learning]) -> None:
     least = f"{min(one.on_time_after for one in found):.3f}"
     table.add_row("all", "", "", "", str(max(one.requests for one in found)), "", met, least, *energies)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    slow, after = (sum(getattr(one, key) <= AIM_ENERGY for one in found) for key in ("slow_energy", "after_energy"))
+    print(f"Energy is within {AIM_ENERGY - 1:.0%} in {slow} of {len(found)} runs while slow, in {after} after the end.")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from typing import get_args
 
 import numpy as np
 
+from benchmarks.figure_log import FigureLog
 from benchmarks.rig import figures_table, print_table
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import Allocation, Problem, Sharing
@@ -193,22 +194,13 @@ def check(number: int, problem: Problem, limit_s: float) -> Checked:
 
 def checks(seed: int, numbers: Sequence[int], limit_s: float, log: Path | None) -> Iterator[Checked]:
     """Yield the outcome of each problem; one that is in the log already is taken from there."""
-    known: dict[int, Checked] = {}
-    if log is not None and log.exists():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if entry.pop("seed") == seed:
-                known[entry["number"]] = Checked(**entry | {"wrong": tuple(entry["wrong"])})
+    kept = FigureLog(log)
     for number in numbers:
-        if number in known:
-            yield known[number]
-            continue
-        checked = check(number, drawn(seed, number), limit_s)
-        if log is not None:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with open(log, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"seed": seed, **asdict(checked)}) + "\n")
-        yield checked
+        case = {"seed": seed, "number": number}
+        if kept.get(case) is None:
+            kept.keep(case, asdict(check(number, drawn(seed, number), limit_s)))
+        known = kept.get(case) or {}
+        yield Checked(**known | {"wrong": tuple(known["wrong"])})
 
 
 def show(found: Sequence[Checked]) -> None:

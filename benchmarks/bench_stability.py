@@ -7,7 +7,11 @@ Ten virtual minutes of generated mixes without their events, on three boards, si
 - `drifting`: each unit is slower or faster by a factor that wanders, 10 % of standard deviation, forgotten within 30 s.
 
 A change is one of sub-network, unit or cores. The first 5 s do not count: there the manager still learns.
-`python -m benchmarks.bench_stability [--seconds S] [--mixes N] [--first SEED] [--boards A,B] [--json FILE]`.
+
+With `--log` each run is a line in that file as soon as it has ended, and the benchmark goes on where it was stopped.
+
+    python -m benchmarks.bench_stability [--seconds S] [--mixes N] [--first SEED] [--boards A,B]
+        [--log FILE] [--json FILE]
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figure_log import FigureLog, measure_beside
 from scheduler.board import Board
 from scheduler.messages import Happening, HiddenEvent, UnitSlowed
 from workloads.bench.statistics import geometric_mean
@@ -88,21 +92,26 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="seed of the first mix")
     parser.add_argument("--boards", default=",".join(BOARDS))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--log", type=Path, help="file with a line for each run, to go on with")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
-    seeds = range(options.first, options.first + options.mixes)
+    # Mix by mix, so that a run that was stopped has as many of each board and noise.
     cases = [
-        (board, seed, noise, options.seconds)
+        {"board_name": board, "seed": seed, "noise": noise, "seconds": options.seconds}
+        for seed in range(options.first, options.first + options.mixes)
         for board in options.boards.split(",")
-        for seed in seeds
         for noise in NOISES
     ]
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-        found = list(pool.map(measure, *zip(*cases, strict=True)))
+    figures = measure_beside(cases, _figures, FigureLog(options.log), options.jobs)
+    found = [Steadiness(**one) for one in figures]
     _show(found)
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in found], indent=1))
     return 0
+
+
+def _figures(**case: Any) -> dict[str, Any]:
+    return asdict(measure(**case))
 
 
 def measure(board_name: str, seed: int, noise: str, seconds: float) -> Steadiness:

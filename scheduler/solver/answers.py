@@ -101,6 +101,9 @@ def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | 
         states.append(begun_state(problem, grid, clocks, start))
     order = heaviest_first(grid)
     keys = [improve(grid, aim, state, order, cap_w, fair, work) for state in states]
+    if np.isinf(keys).all():
+        states.append(covering_state(grid, clocks, order))
+        keys.append(improve(grid, aim, states[-1], order, cap_w, fair, work))
     best = states[-1] if less(keys[-1], keys[0]) else states[0]
     return answer_of(grid, best.unit, best.clock, best.point, best.cpus)
 
@@ -125,6 +128,28 @@ def empty_state(grid: Grid, clocks: tuple[int, ...]) -> State:
         figures=figures,
         crowd=new_crowd(demands),
     )
+
+
+def covering_state(grid: Grid, clocks: tuple[int, ...], order: Ints) -> State:
+    """Return a state in which each demand has its lightest point at clocks that leave everybody one.
+
+    Placed one by one where it is best, a demand may take a clock at which a later one has no point: with two demands
+    that run on one unit alone, of which one can be served at 1 and 2 GHz, the other at 2 GHz.
+
+    Args:
+        grid: the grid.
+        clocks: such clocks, counted from each unit's own first.
+        order: the demands.
+    """
+    state = empty_state(grid, clocks)
+    loads = np.zeros(len(clocks))
+    for i in order.tolist():
+        spans = [(u, *grid.spans[state.clock[u], i].tolist()) for u in range(len(clocks))]
+        lightest = [(u, first + int(grid.points[first:end, LOAD].argmin())) for u, first, end in spans if first < end]
+        u, p = min(lightest, key=lambda at: loads[at[0]] + grid.points[at[1], LOAD])
+        loads[u] += grid.points[p, LOAD]
+        insert(grid, state, u, Extra(i, p, held_cpus(grid, state, u, p, ())))
+    return state
 
 
 def begun_state(problem: Problem, grid: Grid, clocks: tuple[int, ...], start: Allocation) -> State:

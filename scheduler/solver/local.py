@@ -268,8 +268,11 @@ def best_at(
 
 
 @compiled
-def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work: Ints) -> None:
-    """Put a demand without a unit where the whole comes out best; a unit without demands may take any clock for it."""
+def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work: Ints) -> bool:
+    """Put a demand without a unit where the whole comes out best; a unit without demands may take any clock for it.
+
+    Return False, with nothing done, if it has no point at the clock of any unit.
+    """
     best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), Extra(-1, -1, 0)
     best_unit, best_clock = -1, -1
     for u in range(len(state.size)):
@@ -284,8 +287,11 @@ def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work:
             work[SPENT] += (grid.spans[c, demand, 1] - grid.spans[c, demand, 0]) * (1 + len(members) // 4)
             if extra.demand >= 0 and (best_unit < 0 or less(key, best)):
                 best, chosen, best_unit, best_clock = key, extra, u, c
+    if best_unit < 0:
+        return False
     state.clock[best_unit] = best_clock
     insert(grid, state, best_unit, chosen)
+    return True
 
 
 @compiled
@@ -357,11 +363,14 @@ def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair:
 
 @compiled
 def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair: bool, work: Ints) -> Key:
-    """Improve a state until nothing does, for `PASSES` rounds, or until the work is spent; return its key."""
+    """Improve a state until nothing does, for `PASSES` rounds, or until the work is spent; return its key.
+
+    It is infinite if a demand could not be placed beside those that were placed before it.
+    """
     demands = len(state.unit)
     for i in order:
-        if state.unit[i] < 0:
-            place(grid, state, i, cap_w, fair, work)
+        if state.unit[i] < 0 and not place(grid, state, i, cap_w, fair, work):
+            return np.inf, np.inf, np.inf, np.inf, np.inf
     for _ in range(PASSES):
         before = key_now(state, cap_w, fair)
         for i in order:

@@ -43,6 +43,18 @@ STYLE: Any = {
     "axes.axisbelow": True,
 }
 
+OWN_STYLE = (
+    "<style>svg { --ink: #1f2328; --muted: #656d76; --grid: #d8dee4; --late: #d1242f; background: #ffffff; }"
+    "text { font-family: system-ui, sans-serif !important; }</style>"
+)
+"""The colours of a light page, for an SVG that stands in no page."""
+
+
+def standalone(svg: str) -> str:
+    """Return an SVG element of `to_svg` as the text of a file, with the colours that a page would give it."""
+    tag_ends = svg.index(">") + 1
+    return svg[:tag_ends] + OWN_STYLE + svg[tag_ends:] + "\n"
+
 
 def to_svg(figure: Figure, salt: str) -> str:
     """Return a figure as an SVG element; the same figure and salt give the same bytes.

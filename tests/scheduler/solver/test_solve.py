@@ -252,3 +252,22 @@ class TestBeginning:
         demands = tuple(demand(f"a{i}") for i in range(EXACT_DEMANDS + 2))
         solve(Problem(units=(unit(),), demands=demands, power_cap_w=0.1))
         assert {f.__name__: len(f.signatures) for f in functions} == before
+
+
+@pytest.mark.parametrize("sharing", ["unit", "cpu", "exclusive"])
+@pytest.mark.parametrize("count", [1, 3, EXACT_DEMANDS + 1])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_clock_that_suits_those_placed_first_leaves_the_last_one_a_point(
+    count: int, sharing: Any, begun: bool
+) -> None:
+    low_or_high = (point(mhz=500.0, latency_ms=18.0, energy_mj=1.0), point(mhz=1000.0, latency_ms=9.0))
+    # All but the last have least power at 500 MHz, at which the last has no point; so had the answer to begin with.
+    demands = [demand(f"a{number}", *low_or_high, rate_hz=20.0 / count, target_ms=5000.0) for number in range(count)]
+    last = demand("last", point(latency_ms=1.0), rate_hz=0.1, target_ms=5000.0)
+    before = solve(Problem(units=(unit(),), demands=tuple(demands), sharing=sharing))
+    assert before.mhz == {"cpu": 500.0}
+    problem = Problem(units=(unit(),), demands=(*demands, last), sharing=sharing)
+    answer = solve(problem, start=before if begun else None)
+    assert answer.mhz == {"cpu": 1000.0}
+    assert answer.choice["last"] in last.points
+    assert answer.power_w == pytest.approx(0.2 + 20.0 * 5.0 / 1000.0 + 0.1 * 5.0 / 1000.0)

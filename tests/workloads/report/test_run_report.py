@@ -104,6 +104,20 @@ def test_summary_table_says_what_the_summary_says(html: str) -> None:
             assert f"{subnet} × {n}" in row[7]
 
 
+def test_each_target_has_a_row_with_its_own_verdict(tmp_path: Path) -> None:
+    made = make_run()
+    app = made.summary.apps["entrance"]
+    first, second, third = app.segments
+    late = replace(second, on_time=0.5, n=400)
+    all_apps = {**made.summary.apps, "entrance": replace(app, verdict="met", segments=(first, late, third))}
+    made.summary = replace(made.summary, apps=all_apps)
+    rows = Page(report(tmp_path, made)).table("from, s")
+    assert [row[:3] for row in rows] == [["entrance", "0", "60"], ["entrance", "10", "30"], ["entrance", "30", "30"]]
+    assert rows[1][4] == "50.0 %"
+    assert "missed" in rows[1][5]
+    assert "missed" not in rows[0][5]
+
+
 def test_every_event_has_its_letter_and_what_followed_it(html: str) -> None:
     rows = {row[0].strip(): row for row in Page(html).table("what happened")}
     assert [row.strip() for row in rows] == ["", "A", "B", "C", "D", "E"]
