@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 
 
@@ -86,8 +87,7 @@ class _Decaying:
         """Take in the requests that arrived in an interval."""
         # In an interval d with n arrivals, with the time constant T and the decay e = exp(-d / T):
         #   arrivals = arrivals · e + n · (1 - e) · T / d,  time = time · e + (1 - e) · T.
-        decay = math.exp(-interval_s / self._time_constant_s)
-        seconds = -math.expm1(-interval_s / self._time_constant_s) * self._time_constant_s
+        decay, seconds = _decay(interval_s, self._time_constant_s)
         self._arrivals = self._arrivals * decay + arrived * (seconds / interval_s if interval_s > 0 else 1.0)
         self._seconds = self._seconds * decay + seconds
 
@@ -109,6 +109,12 @@ class _Decaying:
         # One arrival is the least that can be told from none, or a rate of 0 would differ by any.
         deviation_hz = max(math.sqrt(rate_hz / (2 * self._seconds)), 1 / self._seconds / deviations)
         return abs(self._arrivals / self._seconds - rate_hz) > deviations * deviation_hz
+
+
+@lru_cache(maxsize=16)  # asked for each application in each epoch, nearly always for the same
+def _decay(interval_s: float, time_constant_s: float) -> tuple[float, float]:
+    """Return exp(-d / T) and (1 - exp(-d / T)) · T."""
+    return math.exp(-interval_s / time_constant_s), -math.expm1(-interval_s / time_constant_s) * time_constant_s
 
 
 class SlowdownEstimator:

@@ -225,11 +225,12 @@ class Slowdowns:
             if not 0 < one.ratio < math.inf:
                 raise ValueError(f"ratio of {one.app!r} is {one.ratio!r}; it must be a finite number above 0.")
             self._runs_on[one.app] = one.unit
-            self._networks.setdefault(one.app, _Factor(variance=NETWORK_SD**2))
-            self._noises.setdefault(one.app, _Noise())
+            if one.app not in self._networks:
+                self._networks[one.app], self._noises[one.app] = _Factor(variance=NETWORK_SD**2), _Noise()
             by_unit.setdefault(one.unit, []).append(one)
+        drift, most = NETWORK_DRIFT * passed_s, NETWORK_SD**2
         for network in self._networks.values():
-            network.variance = min(network.variance + NETWORK_DRIFT * passed_s, NETWORK_SD**2)
+            network.variance = min(network.variance + drift, most)
         for name, unit in self._units.items():
             unit.factor.variance = min(unit.factor.variance + UNIT_DRIFT * passed_s, FIRST_SD**2)
             if name in by_unit:
