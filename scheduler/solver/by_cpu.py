@@ -239,6 +239,17 @@ def cost_with(
 
 
 @compiled
+def cost_without(grid: Grid, aim: Aim, clock: int, members: Ints, points: Ints, crowd: Crowd, at: int) -> float:
+    """Return what a set costs at least, whatever the member at a place has; the crowd is all others."""
+    total = aim.power * grid.static_w[clock]
+    for j in range(len(members)):
+        if j != at:
+            ticks = term(grid, members[j], points[j], crowd.waits[j])
+            total = plus(total, aim.violation * ticks + own_cost(grid, aim, points[j]), aim.worst)
+    return float(total)
+
+
+@compiled
 def spread(grid: Grid, slots: int, points: Ints, cpus: Ints) -> None:
     """Give each member the CPUs that are taken for the least time so far, those that take most time first."""
     size = len(points)
@@ -260,14 +271,18 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
     crowd = new_crowd(size)
     places = np.arange(size)
     spread(grid, slots, points, cpus)
-    gather(grid, slots, places, points, cpus, 0, crowd)
-    best = cost_with(grid, aim, unit, clock, members, points, cpus, crowd, 0, points[0], cpus[0])
+    gather(grid, slots, places, points, cpus, places[0], crowd)
+    best = cost_with(grid, aim, unit, clock, members, points, cpus, crowd, places[0], points[0], cpus[0])
     for _ in range(ROUNDS):
         moved = False
         for j in range(size):
             gather(grid, slots, places, points, cpus, j, crowd)
+            rest = cost_without(grid, aim, clock, members, points, crowd, j)
             cores, count = 0, 0
             for p in range(grid.spans[clock, members[j], 0], grid.spans[clock, members[j], 1]):
+                alone = aim.violation * term(grid, members[j], p, 0.0) + own_cost(grid, aim, p)
+                if plus(rest, alone, aim.worst) >= best:
+                    continue
                 if int(grid.points[p, CORES]) != cores:
                     cores = int(grid.points[p, CORES])
                     count = moves_of(crowd, slots, cores)

@@ -61,7 +61,10 @@ def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
 
 @compiled
 def total_with(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints, at: int, other: int) -> float:
-    """Return the cost of a set with its points, the member at a place with another one; a limit broken adds to it."""
+    """Return the cost of a set with its points, the member at a place with another one; a limit broken adds to it.
+
+    Nobody has another point where the place is beyond the last member's.
+    """
     busy, cores, load = 0.0, 0.0, 0.0
     for j in range(len(members)):
         p = other if j == at else points[j]
@@ -88,7 +91,7 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
 
     The result is infinite where the limit is still broken.
     """
-    best = total_with(grid, aim, unit, clock, members, points, 0, points[0])
+    best = total_with(grid, aim, unit, clock, members, points, len(members), points[0])
     for _ in range(ROUNDS):
         moved = False
         for j in range(len(members)):
