@@ -33,10 +33,10 @@ sharing possible, which is then taken even where it is worse.
 (`Allocation.optimal`) the first one met stays. The search is deterministic: it takes units, demands, clocks and points
 in the order given.
 
-**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `one_server`, `cpus`,
-`by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `keys`, `local` and `answers` (good answers for any
-number), `filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices leave),
-`proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and
+**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `alone`, `one_server`,
+`cpus`, `by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `keys`, `local` and `answers` (good answers
+for any number), `filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices
+leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and
 `searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
 """
 

@@ -76,17 +76,6 @@ def cheapest(grid: Grid, aim: Aim, clock: int, demand: int, wait_ms: float) -> t
 
 
 @compiled
-def least_alone(grid: Grid, aim: Aim) -> Floats:
-    """Return what each demand costs at least at each clock, on cores of its own: (clocks, demands)."""
-    clocks, demands = grid.spans.shape[0], grid.spans.shape[1]
-    alone = np.empty((clocks, demands))
-    for c in range(clocks):
-        for i in range(demands):
-            alone[c, i] = cheapest(grid, aim, c, i, 0.0)[0]
-    return alone
-
-
-@compiled
 def penalty(grid: Grid, ticks: float) -> float:
     """Return the cost of what a term has beyond the limit."""
     return BEYOND * (ticks - grid.limit) if ticks > grid.limit else 0.0

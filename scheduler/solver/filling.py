@@ -7,7 +7,8 @@ wait for each other, by the rule of the unit (`one_server`, `by_cpu`).
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.by_cpu import TIGHT, costs_of, root_of
+from scheduler.solver.alone import PRICES, Alone
+from scheduler.solver.by_cpu import TIGHT, sharing_cost
 from scheduler.solver.costs import Aim, own_cost, plus
 from scheduler.solver.grid import (
     BUSY,
@@ -28,24 +29,24 @@ from scheduler.solver.grid import (
 
 
 @compiled
-def fill(grid: Grid, aim: Aim, alone: Floats, low: Floats) -> None:
+def fill(grid: Grid, aim: Aim, alone: Alone, low: Floats) -> None:
     """Fill a table with coarse bounds.
 
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: (clocks, demands): the cost of each demand alone (`costs.least_alone`).
+        alone: what each demand costs by itself.
         low: (units, sets): filled in.
     """
     low[:] = np.inf
-    sums = np.empty((8, low.shape[1]))
+    sums = np.empty((PRICES + 6, low.shape[1]))
     for u in range(len(low)):
         low[u, 0] = aim.power * grid.unit[u, UNUSED]
         for c in range(grid.first[u], grid.first[u + 1]):
             if grid.unit[u, BY_CPU] > 0.0:
-                fill_by_cpu(grid, aim, u, c, alone[c], low[u], sums)
+                fill_by_cpu(grid, aim, alone, u, c, low[u], sums)
             else:
-                fill_one_server(grid, aim, u, c, alone[c], low[u], sums)
+                fill_one_server(grid, aim, u, c, alone.cost[c], low[u], sums)
 
 
 @compiled
@@ -125,28 +126,28 @@ def fill_one_server(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, 
 
 
 @compiled
-def fill_by_cpu(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, low: Floats, sums: Floats) -> None:
+def fill_by_cpu(grid: Grid, aim: Aim, alone: Alone, unit: int, clock: int, low: Floats, sums: Floats) -> None:
     """Lower bounds CPU by CPU at a clock: those of `by_cpu.relaxed`, with the least that waiting costs anybody."""
-    demands, c = len(alone), clock
+    demands, c = len(grid.wait), clock
     slots = int(grid.unit[unit, SLOTS])
     shortest, second = np.inf, np.inf
     for i in range(demands):
         busy = grid.least[c, i, BUSY]
         shortest, second = min(shortest, busy), min(second, max(shortest, busy))
-    each = np.empty((8, demands))
+    each = np.empty((PRICES + 6, demands))
     for i in range(demands):
         least = grid.least[c, i]
         met_ms = second if least[BUSY] == shortest else shortest
-        costs = costs_of(grid, aim, c, i, met_ms, 0.0)
         each[0, i], each[1, i], each[2, i] = least[DENSITY], least[CORES], least[LOAD]
-        each[3, i], each[4, i], each[5, i], each[6, i] = costs.base, root_of(grid, aim, c, i), 1.0, alone[i]
-        each[7, i] = costs.sharing
-        if not aim.worst and alone[i] < np.inf:
-            each[7, i] -= alone[i]
+        each[3, i] = 1.0
+        for m in range(PRICES):
+            each[4 + m, i] = alone.paying[c, i, m]
+        each[PRICES + 4, i] = alone.cost[c, i]
+        each[PRICES + 5, i] = sharing_cost(grid, aim, alone, c, i, met_ms)
     add_up(each, aim.worst, sums)
     static = aim.power * grid.static_w[c]
     for mask in range(1, len(low)):
-        density, cores, load, cost = sums[0, mask], sums[1, mask], sums[2, mask], sums[6, mask]
+        density, cores, load, cost = sums[0, mask], sums[1, mask], sums[2, mask], sums[PRICES + 4, mask]
         if cost == np.inf:
             continue
         over = overload_ticks(load)
@@ -155,11 +156,11 @@ def fill_by_cpu(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, low:
         if cores > slots:
             if density > slots * TIGHT:
                 continue
-            fixed, roots, size, waiting = sums[3, mask], sums[4, mask], sums[5, mask], sums[7, mask]
-            if aim.worst:
-                cost = max(cost, waiting, (fixed + roots * roots / slots) / size)
-            else:
-                cost = max(cost + max(size - slots + 1.0, 2.0) * waiting, fixed + roots * roots / slots)
+            waiting = sums[PRICES + 5, mask]
+            cost = max(cost, waiting) if aim.worst else cost + max(sums[3, mask] - slots + 1.0, 2.0) * waiting
+        for m in range(PRICES):
+            paid = sums[4 + m, mask] - alone.refund[c, m]
+            cost = max(cost, paid / sums[3, mask] if aim.worst else paid)
         cost = plus(cost, plus(static, aim.violation * over, aim.worst), aim.worst)
         if cost < low[mask]:
             low[mask] = cost

@@ -14,7 +14,7 @@ from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, rising
 from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
 from scheduler.solver.keys import Key, cap_ticks, less
 from scheduler.solver.one_unit import serve
-from scheduler.solver.sets import COARSE, EXACT, Table, make_exact, members_of, refine
+from scheduler.solver.sets import EXACT, Table, make_exact, members_of
 
 
 class Columns(NamedTuple):
@@ -55,10 +55,7 @@ def settle(grid: Grid, aim: Aim, best: float, margin: float, table: Table, work:
         low, cuts = table.low[u], best - margin - table.least[-1] + table.least[u] + table.sums
         low[low > cuts] = np.inf
         for mask in np.flatnonzero((low < np.inf) & (table.stage[u] < EXACT)).tolist():
-            if table.stage[u, mask] == COARSE:
-                refine(grid, aim, u, mask, cuts[mask], table, work)
-            if low[mask] < np.inf:
-                make_exact(grid, aim, u, mask, cuts[mask], table, work)
+            make_exact(grid, aim, u, mask, cuts[mask], table, work)
             if work[SPENT] > work[ALLOWED]:
                 return False
     return True
@@ -89,10 +86,7 @@ def list_choices(grid: Grid, aim: Aim, best: float, table: Table, leaves: Leaves
                 leaves.picks[at, 0] = -1
                 leaves.filled[0] += 1
             else:
-                if table.stage[u, mask] == COARSE:
-                    refine(grid, aim, u, mask, cuts[mask] * (1 + 1e-12) + 1e-9, table, work)
-                if low[mask] <= cuts[mask]:
-                    serve(grid, aim, table.alone, u, members_of(mask), cuts[mask], picks, leaves, work)
+                serve(grid, aim, table.alone, u, members_of(mask), cuts[mask], picks, leaves, work)
             where[at : leaves.filled[0]] = u, mask
             if work[SPENT] > work[ALLOWED] or leaves.filled[0] + 1 >= len(leaves.totals):
                 return False

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.costs import ALLOWED, SPENT, Aim, least_alone
+from scheduler.solver.alone import Alone, alone_of
+from scheduler.solver.costs import ALLOWED, SPENT, Aim
 from scheduler.solver.cpus import Crowd, gather, most_loaded, moves_of
 from scheduler.solver.grid import (
     BUSY,
@@ -286,7 +287,7 @@ def key_now(state: State, cap_w: float, fair: bool) -> Key:
 
 
 @compiled
-def reclock(grid: Grid, aim: Aim, alone: Floats, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> None:
+def reclock(grid: Grid, aim: Aim, alone: Alone, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> None:
     """Give a unit the best clock, with points chosen anew there, if that is better.
 
     Clocks are looked at by rising bound, until that exceeds the cost of what is known. Where a cap or the largest term
@@ -301,17 +302,17 @@ def reclock(grid: Grid, aim: Aim, alone: Floats, state: State, unit: int, cap_w:
     adds_up = cap_w == np.inf and not fair and state.figures[unit, 0] == 0.0
     cut = cost_of(aim, state.figures[unit]) if adds_up else np.inf
     kept = np.stack((state.point, state.cpus))
-    cpus = np.empty(size, dtype=np.int64)
+    points, cpus = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
     clocks = clocks_of(grid, aim, alone, unit, members)
     while True:
-        k = most_promising(grid, aim, unit, members, cut, clocks, work)
+        k = most_promising(grid, aim, alone, unit, members, cut, clocks, work)
         if clocks.bounds[k] >= cut:
             break
         clocks.bounds[k] = np.inf
         clock = grid.first[unit] + k
-        cost = descend(grid, aim, unit, clock, members, clocks.starts[k], cpus, work)
+        cost = descend(grid, aim, unit, clock, members, points, cpus, work)
         for j in range(size):
-            state.point[members[j]], state.cpus[members[j]] = clocks.starts[k, j], cpus[j]
+            state.point[members[j]], state.cpus[members[j]] = points[j], cpus[j]
         key = key_of(add(rest, figures_at(grid, state, unit, clock)), cap_w, fair)
         if less(key, best):
             best, state.clock[unit] = key, clock
@@ -359,7 +360,7 @@ def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair:
 def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair: bool, work: Ints) -> Key:
     """Improve a state until nothing does, for `PASSES` rounds, or until the work is spent; return its key."""
     demands = len(state.unit)
-    alone = least_alone(grid, aim)
+    alone = alone_of(grid, aim, False)
     for i in order:
         if state.unit[i] < 0:
             place(grid, state, i, cap_w, fair, work)

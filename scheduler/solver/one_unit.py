@@ -10,6 +10,7 @@ import numpy as np
 
 from scheduler.compiled import compiled
 from scheduler.solver import by_cpu, one_server, seating
+from scheduler.solver.alone import Alone
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, plus, write
 from scheduler.solver.grid import BY_CPU, Bools, Floats, Grid, Ints
 
@@ -24,47 +25,47 @@ class Clocks(NamedTuple):
     Attributes:
         bounds: (clocks,): lower bounds on what the set costs there; infinite for a clock that is done with.
         firm: (clocks,): True for a bound of `relaxed`, False for one of the members alone.
-        starts: (clocks, members): where the bound is firm, the points to begin with.
     """
 
     bounds: Floats
     firm: Bools
-    starts: Ints
 
 
 @compiled
-def clocks_of(grid: Grid, aim: Aim, alone: Floats, unit: int, members: Ints) -> Clocks:
-    """Return the clocks of a unit with the bounds of the members alone (`costs.least_alone`)."""
+def clocks_of(grid: Grid, aim: Aim, alone: Alone, unit: int, members: Ints) -> Clocks:
+    """Return the clocks of a unit with the bounds of the members alone."""
     first, count = grid.first[unit], grid.first[unit + 1] - grid.first[unit]
     bounds = np.empty(count)
     for k in range(count):
         bounds[k] = aim.power * grid.static_w[first + k]
         for i in members:
-            bounds[k] = plus(bounds[k], alone[first + k, i], aim.worst)
-    return Clocks(bounds, np.zeros(count, dtype=np.bool_), np.empty((count, len(members)), dtype=np.int64))
+            bounds[k] = plus(bounds[k], alone.cost[first + k, i], aim.worst)
+    return Clocks(bounds, np.zeros(count, dtype=np.bool_))
 
 
 @compiled
-def most_promising(grid: Grid, aim: Aim, unit: int, members: Ints, cut: float, clocks: Clocks, work: Ints) -> int:
+def most_promising(
+    grid: Grid, aim: Aim, alone: Alone, unit: int, members: Ints, cut: float, clocks: Clocks, work: Ints
+) -> int:
     """Return the clock with the least bound, counted from the unit's first; up to `cut` its bound is firm."""
-    shared = grid.unit[unit, BY_CPU] > 0.0
     while True:
         k = np.argmin(clocks.bounds)
         if clocks.firm[k] or clocks.bounds[k] > cut:
             return int(k)
-        if shared:
-            bound = _relaxed_by_cpu(grid, aim, unit, grid.first[unit] + k, members, clocks.starts[k])
+        if grid.unit[unit, BY_CPU] > 0.0:
+            clocks.bounds[k] = _relaxed_by_cpu(grid, aim, alone, unit, grid.first[unit] + k, members)
         else:
-            bound = _relaxed(grid, aim, unit, grid.first[unit] + k, members, clocks.starts[k])
-        clocks.bounds[k], clocks.firm[k] = bound, True
-        work[SPENT] += 3 * len(members) if shared else len(members)
+            clocks.bounds[k] = _relaxed(grid, aim, alone, unit, grid.first[unit] + k, members)
+        clocks.firm[k] = True
+        work[SPENT] += 3 * len(members) if grid.unit[unit, BY_CPU] > 0.0 else len(members)
 
 
 @compiled
 def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints, cpus: Ints, work: Ints) -> float:
-    """Let each member choose anew, as the others are, until none does; change `points` and `cpus`, return the cost.
+    """Let each member choose as the others are, again and again until nothing changes, and return the cost.
 
-    CPUs are 0 where the unit is one server. The result is infinite where the limit is still broken.
+    It needs a clock with a finite bound, and fills in `points` and `cpus`; CPUs are 0 where the unit is one server. The
+    result is infinite where the limit is still broken.
     """
     if grid.unit[unit, BY_CPU] > 0.0:
         return _descend_by_cpu(grid, aim, unit, clock, members, points, cpus, work)
@@ -74,14 +75,14 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
 
 @compiled
 def serve(
-    grid: Grid, aim: Aim, alone: Floats, unit: int, members: Ints, cut: float, picks: Ints, leaves: Leaves, work: Ints
+    grid: Grid, aim: Aim, alone: Alone, unit: int, members: Ints, cut: float, picks: Ints, leaves: Leaves, work: Ints
 ) -> tuple[float, float]:
     """Find the best choice of clock, points and CPUs for a set below a cost; or list all that cost no more.
 
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: as in `clocks_of`.
+        alone: what each demand costs by itself.
         unit: the unit.
         members: the set, not empty.
         cut: the cost.
@@ -95,13 +96,13 @@ def serve(
     """
     size = len(members)
     listing = len(leaves.totals) > 0
-    cpus = np.zeros(size, dtype=np.int64)
+    points, cpus = np.empty(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
     clocks = clocks_of(grid, aim, alone, unit, members)
     picks[0] = -1
     best = cut
     while True:
-        k = most_promising(grid, aim, unit, members, best, clocks, work)
-        bound, points, clock = clocks.bounds[k], clocks.starts[k], grid.first[unit] + k
+        k = most_promising(grid, aim, alone, unit, members, best, clocks, work)
+        bound, clock = clocks.bounds[k], grid.first[unit] + k
         if bound > best or (bound == best and not listing):
             return best, best
         clocks.bounds[k] = np.inf

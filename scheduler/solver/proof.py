@@ -9,9 +9,10 @@ This module does not know objectives, nor why a cost is asked for.
 import numpy as np
 
 from scheduler.solver import filling, sets
+from scheduler.solver.alone import Alone, alone_of
 from scheduler.solver.answers import Answer, answer_of
-from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, least_alone
-from scheduler.solver.grid import Floats, Grid, Ints, within
+from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
+from scheduler.solver.grid import Grid, Ints, within
 from scheduler.solver.joining import Allowance, Columns, allowed, join, list_choices, settle
 from scheduler.solver.keys import Key
 from scheduler.solver.one_unit import serve
@@ -100,7 +101,7 @@ class Proof:
         """Return a table of coarse bounds."""
         units, demands = len(grid.unit), len(grid.wait)
         low = np.empty((units, 1 << demands))
-        alone = least_alone(grid, aim)
+        alone = alone_of(grid, aim, True)
         filling.fill(grid, aim, alone, low)
         stage = np.zeros(low.shape, dtype=np.int64)
         stage[:, 0] = sets.EXACT
@@ -112,19 +113,19 @@ class Proof:
             stage=stage,
             price=np.zeros(demands),
             sums=np.zeros(low.shape[1]),
-            least=np.zeros(units + 1),
+            least=np.append(np.zeros(units), -np.inf),
         )
 
     def _price(self, grid: Grid, aim: Aim, table: sets.Table, masks: Ints) -> None:
         """Start each demand's price at what its unit would save without it, but not below what it costs at least."""
-        least = table.alone.min(axis=0)
+        least = table.alone.cost.min(axis=0)
         for u, mask in enumerate(masks.tolist()):
             whole = sets.good_cost(grid, aim, u, mask, np.inf, table, self.work)
             for i in sets.members_of(mask):
                 without = sets.good_cost(grid, aim, u, mask & ~(1 << int(i)), np.inf, table, self.work)
                 table.price[i] = max(least[i], whole - without) if whole < np.inf else least[i]
 
-    def served(self, grid: Grid, aim: Aim, alone: Floats, masks: Ints, start: Answer) -> Answer:
+    def served(self, grid: Grid, aim: Aim, alone: Alone, masks: Ints, start: Answer) -> Answer:
         """Return the answer in which each unit serves its set in the best way; `start` where that is not found.
 
         It has the work that is left, and at least an allowance of its own: what a search has found before it was cut

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
+from scheduler.solver.alone import Alone
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
 from scheduler.solver.grid import BY_CPU, UNUSED, Floats, Grid, Ints
 from scheduler.solver.one_unit import clocks_of, descend, most_promising, serve
@@ -34,7 +35,7 @@ class Table(NamedTuple):
     """Lower bounds by unit and set, and what is known of them; arrays that the search changes in place.
 
     Attributes:
-        alone: (clocks, demands): what each demand costs alone (`costs.least_alone`).
+        alone: what each demand costs by itself.
         low: (units, sets): a lower bound; infinite where the set can be in no better answer.
         good: (units, sets): the cost of a choice that is known; NaN where none has been looked for.
         stage: (units, sets): how good the bound is.
@@ -43,7 +44,7 @@ class Table(NamedTuple):
         least: (units + 1,): with these prices, each unit's least reduced cost; last, the bound.
     """
 
-    alone: Floats
+    alone: Alone
     low: Floats
     good: Floats
     stage: Ints
@@ -71,7 +72,7 @@ def refine(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Table,
     """Raise the bound of one set to that of `relaxed`; one of at least `cut` becomes infinite."""
     members = members_of(mask)
     clocks = clocks_of(grid, aim, table.alone, unit, members)
-    bound = clocks.bounds[most_promising(grid, aim, unit, members, cut, clocks, work)]
+    bound = clocks.bounds[most_promising(grid, aim, table.alone, unit, members, cut, clocks, work)]
     table.low[unit, mask] = max(table.low[unit, mask], bound) if bound < cut else np.inf
     table.stage[unit, mask] = FINER
 
@@ -101,9 +102,9 @@ def good_cost(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Tab
         if table.low[unit, mask] >= cut:
             return np.inf
         members = members_of(mask)
-        cpus = np.empty(len(members), dtype=np.int64)
+        points, cpus = np.empty(len(members), dtype=np.int64), np.empty(len(members), dtype=np.int64)
         clocks = clocks_of(grid, aim, table.alone, unit, members)
-        k = most_promising(grid, aim, unit, members, cut, clocks, work)
+        k = most_promising(grid, aim, table.alone, unit, members, cut, clocks, work)
         table.low[unit, mask] = max(table.low[unit, mask], clocks.bounds[k])
         if clocks.bounds[k] >= cut:
             return np.inf
@@ -112,10 +113,10 @@ def good_cost(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Tab
         # Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in vain are enough there.
         while clocks.bounds[k] < best and (stale < IN_VAIN or grid.unit[unit, BY_CPU] == 0.0):
             clocks.bounds[k] = np.inf
-            cost = descend(grid, aim, unit, grid.first[unit] + k, members, clocks.starts[k], cpus, work)
+            cost = descend(grid, aim, unit, grid.first[unit] + k, members, points, cpus, work)
             stale = 0 if cost < best else stale + (best < np.inf)
             best = min(best, cost)
-            k = most_promising(grid, aim, unit, members, best, clocks, work)
+            k = most_promising(grid, aim, table.alone, unit, members, best, clocks, work)
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 
@@ -177,7 +178,31 @@ def improve_sets(grid: Grid, aim: Aim, masks: Ints, table: Table, work: Ints) ->
 
 
 @compiled
-def reduce_costs(table: Table, price: Floats, chosen: Ints, least: Floats) -> float:
+def live_sets(table: Table, live: Ints, count: Ints) -> None:
+    """List by unit the sets that can still be in a better answer, and count them."""
+    for u in range(len(table.low)):
+        low = table.low[u]
+        found = 0
+        for mask in range(len(low)):
+            if low[mask] < np.inf:
+                live[u, found] = mask
+                found += 1
+        count[u] = found
+
+
+@compiled
+def least_reduced(low: Floats, sums: Floats, live: Ints) -> tuple[float, int]:
+    """Return the least reduced cost of a unit's sets, and the set."""
+    best, at = np.inf, 0
+    for mask in live:
+        cost = low[mask] - sums[mask]
+        if cost < best:
+            best, at = cost, mask
+    return best, at
+
+
+@compiled
+def reduce_costs(table: Table, live: Ints, count: Ints, price: Floats, chosen: Ints, least: Floats) -> float:
     """Reckon the bound at prices; fill in each unit's best set, its reduced cost, and `table.sums`."""
     sums = table.sums
     sums[0] = 0.0
@@ -189,14 +214,8 @@ def reduce_costs(table: Table, price: Floats, chosen: Ints, least: Floats) -> fl
             sums[width + mask] = sums[mask] + price[i]
         width *= 2
     for u in range(len(table.low)):
-        low = table.low[u]
-        best, at = np.inf, 0
-        for mask in range(width):
-            cost = low[mask] - sums[mask]
-            if cost < best:
-                best, at = cost, mask
-        least[u], chosen[u] = best, at
-        bound += best
+        least[u], chosen[u] = least_reduced(table.low[u], sums, live[u, : count[u]])
+        bound += least[u]
     return bound
 
 
@@ -264,30 +283,30 @@ def adjust(
     units, demands = table.low.shape[0], len(table.price)
     price, direction = table.price.copy(), np.zeros(demands)
     chosen, least = np.zeros(units, dtype=np.int64), np.zeros(units)
+    live, count = np.empty(table.low.shape, dtype=np.int64), np.zeros(units, dtype=np.int64)
+    live_sets(table, live, count)
     highest = -np.inf
     stalled, length = 0, 1.0
     for step in range(STEPS):
-        bound = reduce_costs(table, price, chosen, least)
-        work[SPENT] += units * table.low.shape[1] // 16
+        bound = reduce_costs(table, live, count, price, chosen, least)
+        work[SPENT] += table.low.shape[1] // 16 + count.sum() // 16
         for u in range(units):
             fresh = False
             while table.stage[u, chosen[u]] < stage and least[u] < np.inf and work[SPENT] <= work[ALLOWED]:
                 mask = chosen[u]
                 cut = table.sums[mask] + least[u] + (best - bound)
+                known = table.least[u] + (best - table.least[units])  # with the prices that bound best
+                for i in members_of(mask):
+                    known += table.price[i]
+                cut = min(cut, known)
                 if table.stage[u, mask] == COARSE:
                     refine(grid, aim, u, mask, cut, table, work)
                 else:
                     make_exact(grid, aim, u, mask, cut, table, work)
                 fresh = True
-                low = table.low[u]
                 bound -= least[u]
-                lowest, at = np.inf, 0
-                for other in range(len(low)):
-                    cost = low[other] - table.sums[other]
-                    if cost < lowest:
-                        lowest, at = cost, other
-                least[u], chosen[u] = lowest, at
-                bound += lowest
+                least[u], chosen[u] = least_reduced(table.low[u], table.sums, live[u, : count[u]])
+                bound += least[u]
             if fresh and least[u] == np.inf:
                 bound = np.inf
         if bound > highest:
@@ -311,6 +330,7 @@ def adjust(
             best = repair(grid, aim, chosen, masks, best, table, work)
         if step % 8 == 7:
             drop(table, least, bound, best - margin)
+            live_sets(table, live, count)
         size = 0.0
         for i in range(demands):
             taken = 0
@@ -321,5 +341,5 @@ def adjust(
         if size == 0.0:
             break
         price += length * (best - bound) / size * direction
-    reduce_costs(table, table.price, chosen, least)
+    reduce_costs(table, live, count, table.price, chosen, least)
     return best
