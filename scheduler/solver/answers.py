@@ -182,7 +182,8 @@ def covering_clocks(grid: Grid) -> tuple[int, ...]:
     """
     # By unit and clock, the demands that have a point there, as bits. A depth-first search tries high clocks first, and
     # does not enter a state (unit, demands covered) again that has failed once.
-    bits = [sum(1 << i for i in np.flatnonzero(has).tolist()) for has in grid.spans[:, :, 0] < grid.spans[:, :, 1]]
+    packed = np.packbits(grid.spans[:, :, 0] < grid.spans[:, :, 1], axis=1, bitorder="little")
+    bits = [int.from_bytes(row.tobytes(), "little") for row in packed]
     covers = [bits[low:high] for low, high in zip(grid.first[:-1], grid.first[1:], strict=True)]
     everyone = (1 << len(grid.wait)) - 1
     hopeless: set[tuple[int, int]] = set()
