@@ -31,11 +31,13 @@ def compiled(function: F) -> F:
     import numba  # loading it takes half a second, and few processes compile
 
     directory = _directory()
+    # Without a wrapper for C, which nobody calls, it compiles faster.
+    options: Any = {"cache": directory is not None, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(directory)  # read while the function is decorated
     try:
-        made = numba.njit(cache=directory is not None, nogil=True, error_model="numpy")(function)
+        made = numba.njit(**options)(function)
     finally:
         config.CACHE_DIR = before
     return cast(F, made)

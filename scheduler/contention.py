@@ -155,7 +155,7 @@ def _played(sharers: tuple[Sharer, ...]) -> list[float]:
         np.concatenate([one.arrivals_ms for one in draws]),
         np.concatenate([_services_ms(sharer, one.parts) for sharer, one in zip(sharers, draws, strict=True)]),
         np.concatenate([one.wakes_ms for one in draws]),
-        np.array([sharer.target_ms for sharer in sharers]),
+        np.array([sharer.target_ms for sharer in sharers], dtype=np.float64),
         np.array([sharer.mask for sharer in sharers]),
         np.array([sharer.arrivals.kind == "saturate" for sharer in sharers]),
         span_ms,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import assert_never, cast
 
 from scheduler.board import BoardUnit
@@ -33,14 +34,17 @@ def unit_of(unit: UnitView | BoardUnit) -> Unit:
     static_w = unit.static_w or (0.0,) * len(mhz)
     if isinstance(unit, UnitView) and unit.paced:
         static_w = (static_w[0],) * len(mhz)  # whatever clock its requests get, it rests at its lowest
-    return Unit(
-        name=unit.name,
-        kind=cast(Kind, unit.kind),
-        cores=cores,
-        mhz=mhz,
-        static_w=tuple(unit.idle_share * watts for watts in static_w),
-        off_w=unit.off_w,
+    return _unit(
+        unit.name, cast(Kind, unit.kind), cores, mhz, tuple(unit.idle_share * watts for watts in static_w), unit.off_w
     )
+
+
+@lru_cache(maxsize=64)
+def _unit(
+    name: str, kind: Kind, cores: int, mhz: tuple[float, ...], static_w: tuple[float, ...], off_w: float | None
+) -> Unit:
+    """Return a unit; one decision poses several problems with the same ones, and each is checked when it is made."""
+    return Unit(name=name, kind=kind, cores=cores, mhz=mhz, static_w=static_w, off_w=off_w)
 
 
 def problem_of(snapshot: Snapshot, shares: Mapping[str, float]) -> Problem:

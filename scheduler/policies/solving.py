@@ -18,7 +18,7 @@ from scheduler.policies.proof import within_of
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.waiting import wait_shares_of
 from scheduler.problem import Allocation, OperatingPoint
-from scheduler.solver import Evaluation, solve
+from scheduler.solver import Evaluation, bounded, solve
 from scheduler.views import Gear, Plan, Snapshot
 
 HYSTERESIS = 0.02
@@ -172,7 +172,7 @@ def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
     solved: Allocation | None = None
     for _ in range(ROUNDS):
         problem = problem_of(snapshot, shares)
-        solved = solve(problem, budget=BUDGET, start=solved)
+        solved = solve(problem, budget=BUDGET, start=solved, bounds=False)
         there = wait_shares_of(snapshot, solved.choice, solved.cpus)
         figures = evaluate_choice(snapshot, solved.choice, solved.mhz, solved.cpus, there)
         # Of one that shares with nobody there is nothing to learn.
@@ -185,7 +185,7 @@ def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
                 cpus=solved.cpus,
                 figures=figures,
                 optimal=settled and solved.optimal,
-                within=within_of(solved, problem) if settled else None,
+                within=within_of(bounded(problem, solved), problem) if settled else None,
             )
         )
         if settled:

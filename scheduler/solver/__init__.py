@@ -33,21 +33,23 @@ sharing possible, which is then taken even where it is worse.
 (`Allocation.optimal`) the first one met stays. The search is deterministic: it takes units, demands, clocks and points
 in the order given.
 
-**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `one_server`, `cpus`,
-`by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `local` and `answers` (good answers for any number),
-`filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices leave), `proof` (all
-three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and `searching` (which of
-these a problem gets). Inner loops are compiled (`scheduler.compiled`).
+**Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `alone`, `one_server`,
+`cpus`, `by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `keys`, `local` and `answers` (good answers
+for any number), `filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices
+leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and
+`searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from scheduler.compiled import COMPILING_S, keeps_code
 from scheduler.objectives import OBJECTIVES
 from scheduler.problem import Allocation, Demand, OperatingPoint, Problem, Unit
 from scheduler.solver.evaluation import Evaluation, evaluate
 
-__all__ = ["BUDGET", "COMPILING_S", "EXACT_DEMANDS", "Evaluation", "evaluate", "keeps_code", "solve", "warm"]
+__all__ = ["BUDGET", "COMPILING_S", "EXACT_DEMANDS", "Evaluation", "bounded", "evaluate", "keeps_code", "solve", "warm"]
 
 EXACT_DEMANDS = 12
 """Most demands for which the search is exact; tables and time double with each demand more."""
@@ -55,7 +57,9 @@ BUDGET = 20_000_000
 """Nodes that a search may look at unless told."""
 
 
-def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None) -> Allocation:
+def solve(
+    problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None, bounds: bool = True
+) -> Allocation:
     """Choose a point for each demand and a clock for each unit; under `sharing="cpu"` CPUs for each demand, too.
 
     For up to `EXACT_DEMANDS` demands the answer is proven optimal, unless the search exceeds its budget. Then, as with
@@ -66,6 +70,8 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
         budget: nodes that the search may look at. The first placement of every demand is always made.
         start: an earlier answer to begin with, for these applications or others; it changes nothing in the answer's
             proof. An application that it doesn't hold, or not at a point that the problem has, is placed anew.
+        bounds: False saves time where there is no proof: the bounds are then trivial, no violation and no power, or an
+            accuracy of 1 for everybody. `bounded` gives better ones later.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point (points are missing at some
@@ -79,10 +85,9 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
     by_cpu = problem.sharing == "cpu"
     cpus = {d.app: _cpus_of(bits) if by_cpu else () for d, bits in zip(problem.demands, answer.cpus, strict=True)}
     outcome = evaluate(problem, choice, mhz, cpus)
-    violation_bound, bound = outcome.violation, outcome.of(OBJECTIVES[problem.objective].goals[0])
-    if not proven:
-        violation_bound, bound = searching.bounds_of(problem, outcome)
-    return Allocation(
+    goal = OBJECTIVES[problem.objective].goals[0]
+    trivial = sum(demand.weight for demand in problem.demands) if goal.raised else 0.0
+    allocation = Allocation(
         choice=choice,
         mhz=mhz,
         cpus=cpus,
@@ -90,9 +95,21 @@ def solve(problem: Problem, *, budget: int = BUDGET, start: Allocation | None = 
         power_w=outcome.power_w,
         violation=outcome.violation,
         optimal=proven,
-        bound=bound,
-        violation_bound=violation_bound,
+        bound=outcome.of(goal) if proven else trivial,
+        violation_bound=outcome.violation if proven else 0.0,
     )
+    return bounded(problem, allocation) if bounds else allocation
+
+
+def bounded(problem: Problem, answer: Allocation) -> Allocation:
+    """Return an answer to a problem with the best bounds that are known to be proven; one that is optimal as it is."""
+    from scheduler.solver import searching
+
+    if answer.optimal:
+        return answer
+    outcome = evaluate(problem, answer.choice, answer.mhz, answer.cpus)
+    violation_bound, bound = searching.bounds_of(problem, outcome)
+    return replace(answer, violation_bound=violation_bound, bound=bound)
 
 
 def _cpus_of(bits: int) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from scheduler.problem import Allocation, Problem, ProblemError
 from scheduler.solver.costs import Aim
 from scheduler.solver.cpus import least_loaded, new_crowd
 from scheduler.solver.grid import BY_CPU, CORES, LOAD, NO_CHOICE, POWER, ROW, SLOTS, TICKS, UNUSED, Grid, Ints
-from scheduler.solver.local import Extra, State, figures_of, gathered, improve, insert, less
+from scheduler.solver.keys import less
+from scheduler.solver.local import Extra, State, figures_of, gathered, improve, insert
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,27 +77,28 @@ def answer_of(grid: Grid, unit: Ints, clock: Ints, point: Ints, cpus: Ints) -> A
     )
 
 
-def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | None) -> Answer:
+def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | None, *, afresh: bool = True) -> Answer:
     """Return a good answer to a problem of at least one demand.
 
     Args:
         problem: the problem.
         grid: its points.
         work: nodes spent and allowed.
-        start: an answer to begin with besides.
+        start: an answer to begin with.
+        afresh: False if that suffices, where there is one; else a search begins with nothing besides.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point.
     """
     cap_w = np.inf if problem.power_cap_w is None else problem.power_cap_w
     fair = OBJECTIVES[problem.objective].largest_term_first
-    # Within a unit a whole unit of violation counts a thousand times as much as all that it can save, and so does
-    # accuracy against power; the moves compare the objective itself.
+    # Within a unit a whole unit of violation counts a million times as much as all that it can save, and accuracy a
+    # thousand times as much as power; the moves compare the objective itself.
     most_w = float(grid.static_w.max() + grid.points[:, POWER].max())
     gain = 1e3 * most_w / TICKS if OBJECTIVES[problem.objective].seeks_accuracy else 0.0
-    aim = Aim(1e3 * most_w / TICKS + 1e3 * gain, gain, 1.0, False)
+    aim = Aim(1e6 * (most_w / TICKS + gain), gain, 1.0, False)
     clocks = covering_clocks(grid)
-    states = [empty_state(grid, clocks)]
+    states = [empty_state(grid, clocks)] if afresh or start is None else []
     if start is not None:
         states.append(begun_state(problem, grid, clocks, start))
     order = heaviest_first(grid)
@@ -205,7 +207,8 @@ def covering_clocks(grid: Grid) -> tuple[int, ...]:
     """
     # By unit and clock, the demands that have a point there, as bits. A depth-first search tries high clocks first, and
     # does not enter a state (unit, demands covered) again that has failed once.
-    bits = [sum(1 << i for i in np.flatnonzero(has).tolist()) for has in grid.spans[:, :, 0] < grid.spans[:, :, 1]]
+    packed = np.packbits(grid.spans[:, :, 0] < grid.spans[:, :, 1], axis=1, bitorder="little")
+    bits = [int.from_bytes(row.tobytes(), "little") for row in packed]
     covers = [bits[low:high] for low, high in zip(grid.first[:-1], grid.first[1:], strict=True)]
     everyone = (1 << len(grid.wait)) - 1
     hopeless: set[tuple[int, int]] = set()

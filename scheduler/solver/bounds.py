@@ -12,7 +12,7 @@ import numpy as np
 from scheduler.compiled import compiled
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.problem import FULL_LOAD, Problem
-from scheduler.solver.costs import Aim
+from scheduler.solver.costs import Aim, rising
 from scheduler.solver.evaluation import Evaluation
 from scheduler.solver.grid import (
     GAIN,
@@ -50,6 +50,41 @@ def costs_alone(grid: Grid, aim: Aim) -> Floats:
 
 
 @compiled
+def hulls_of(grid: Grid, costs: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return by clock and demand the points that can be the least in cost + price * load, for a price of at least 0.
+
+    They lie on the lower convex hull, from the point of least cost to that of least load.
+
+    Args:
+        grid: the grid.
+        costs: by point its cost; one of infinite cost is left out.
+
+    Returns:
+        Their spans, as in `Grid.spans`; their loads; their costs.
+    """
+    spans, count = np.empty_like(grid.spans), 0
+    loads, kept = np.empty(len(costs)), np.empty(len(costs))
+    for c in range(grid.spans.shape[0]):
+        for i in range(grid.spans.shape[1]):
+            first = count
+            begin = grid.spans[c, i, 0]
+            for k in rising(costs[begin : grid.spans[c, i, 1]]):
+                cost, load = costs[begin + k], grid.points[begin + k, LOAD]
+                if cost == np.inf or (count > first and load >= loads[count - 1]):
+                    continue
+                # The one before goes where it is not below the line from the one before that to this one.
+                while count - first > 1 and (
+                    (kept[count - 1] - kept[count - 2]) * (loads[count - 2] - load)
+                    >= (cost - kept[count - 2]) * (loads[count - 2] - loads[count - 1])
+                ):
+                    count -= 1
+                kept[count], loads[count] = cost, load
+                count += 1
+            spans[c, i, 0], spans[c, i, 1] = first, count
+    return spans, loads, kept
+
+
+@compiled
 def reduced_at(
     spans: Ints, loads: Floats, costs: Floats, clock: int, price: Floats, load_price: float, taken: Floats
 ) -> tuple[float, float]:
@@ -81,13 +116,13 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
     """
     units, demands = len(grid.unit), len(grid.wait)
     clocks = len(grid.static_w)
-    loads = grid.points[:, LOAD].copy()
+    spans, loads, costs = hulls_of(grid, costs)
     soft = aim.violation * TICKS / FULL_LOAD
     price = np.full(demands, np.inf)
     for c in range(clocks):
         for i in range(demands):
-            for p in range(grid.spans[c, i, 0], grid.spans[c, i, 1]):
-                price[i] = min(price[i], costs[p])
+            if spans[c, i, 0] < spans[c, i, 1]:
+                price[i] = min(price[i], costs[spans[c, i, 0]])
     # Each demand may cost its share of static power besides.
     price += max(0.0, aimed - price.sum()) / demands
     best_price, direction = price.copy(), np.zeros(demands)
@@ -101,7 +136,7 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
             fixed = aim.power * grid.static_w[c] - share * FULL_LOAD
             if share > soft:
                 fixed -= (share - soft) * FULL_LOAD * grid.limit / TICKS
-            reduced[c] = fixed + reduced_at(grid.spans, loads, costs, c, price, share, taken)[0]
+            reduced[c] = fixed + reduced_at(spans, loads, costs, c, price, share, taken)[0]
         for u in range(units):
             for _again in range(6):
                 c = grid.first[u] + np.argmin(reduced[grid.first[u] : grid.first[u + 1]])
@@ -109,8 +144,8 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
                 low, high = 0.0, soft
                 if grid.limit < np.inf:
                     for i in range(demands):
-                        for p in range(grid.spans[c, i, 0], grid.spans[c, i, 1]):
-                            if loads[p] > 0.0 and costs[p] < np.inf:
+                        for p in range(spans[c, i, 0], spans[c, i, 1]):
+                            if loads[p] > 0.0:
                                 high = max(high, (price[i] - costs[p]) / loads[p])
                 was = reduced[c]
                 for at in range(HALVINGS + 1):
@@ -120,7 +155,7 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
                     if share > soft:
                         fixed -= (share - soft) * FULL_LOAD * grid.limit / TICKS
                         room = FULL_LOAD * (1.0 + grid.limit / TICKS)
-                    total, load = reduced_at(grid.spans, loads, costs, c, price, share, taken)
+                    total, load = reduced_at(spans, loads, costs, c, price, share, taken)
                     if fixed + total > reduced[c]:
                         reduced[c], load_price[c] = fixed + total, share
                     if load > room:
@@ -135,7 +170,7 @@ def highest_bound(grid: Grid, aim: Aim, costs: Floats, aimed: float) -> float:
             idle = aim.power * grid.unit[u, UNUSED]
             if reduced[c] < idle:
                 bound += reduced[c]
-                reduced_at(grid.spans, loads, costs, c, price, load_price[c], chosen[u])
+                reduced_at(spans, loads, costs, c, price, load_price[c], chosen[u])
             else:
                 bound += idle
                 chosen[u] = 0.0

@@ -23,7 +23,7 @@ from scheduler.solver.answers import Answer, heaviest_first
 from scheduler.solver.costs import ALLOWED, SPENT, Aim
 from scheduler.solver.grid import POWER, TICKS, Grid, Ints
 from scheduler.solver.joining import Allowance, least_worst
-from scheduler.solver.local import Key, cap_ticks
+from scheduler.solver.keys import Key, cap_ticks
 from scheduler.solver.proof import Proof
 
 TOLERANCE = 1e-7
@@ -75,11 +75,11 @@ class ExactSearch:
         """Return the answer if it shares no cores that it must not; else one that does not, or None."""
         if start.excess == 0.0:
             return start
-        table, alone = self._proof.table(self.grid, WORST)
+        table = self._proof.table(self.grid, WORST)
         masks = np.zeros(len(start.clocks), dtype=np.int64)
         order = heaviest_first(self.grid)
-        least = least_worst(self.grid, WORST, alone, order, np.inf, table, masks, self.work)
-        return self._proof.served(self.grid, WORST, masks, start) if least < np.inf else None
+        least = least_worst(self.grid, WORST, order, np.inf, table, masks, self.work)
+        return self._proof.served(self.grid, WORST, table.alone, masks, start) if least < np.inf else None
 
     @property
     def proven(self) -> bool:
@@ -156,17 +156,18 @@ class ExactSearch:
         if self._worst(start) == 0.0:
             return start
         grid = self._proof.within(max(start.worst, self._worst(start)))
-        table, alone = self._proof.table(grid, WORST)
+        table = self._proof.table(grid, WORST)
         masks = start.masks
-        least = least_worst(grid, WORST, alone, heaviest_first(self.grid), start.worst, table, masks, self.work)
+        least = least_worst(grid, WORST, heaviest_first(self.grid), start.worst, table, masks, self.work)
         if least < start.worst:
-            start = self._fairer(self._proof.served(grid, WORST, masks, start), start)
+            start = self._fairer(self._proof.served(grid, WORST, table.alone, masks, start), start)
         # Without the cap the least largest term is `least`. With a higher limit on the other terms the least power, and
         # with it the cap's term, falls: the answer lies where the two meet.
         low = least
         if self._worst(start) <= low:
             return start
-        start = self._fairer(self._proof.solve(POWER_ONLY, self._proof.served(grid, WORST, masks, start), low), start)
+        fairest = self._proof.served(grid, WORST, table.alone, masks, start)
+        start = self._fairer(self._proof.solve(POWER_ONLY, fairest, low), start)
         while (high := self._worst(start)) - low > FAIR_TICKS:
             middle = (low + high) / 2.0
             found = self._cheapest_within(start, middle)

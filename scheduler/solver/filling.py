@@ -7,8 +7,9 @@ wait for each other, by the rule of the unit (`one_server`, `by_cpu`).
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.by_cpu import TIGHT, costs_of, root_of
-from scheduler.solver.costs import Aim, cheapest, own_cost, plus
+from scheduler.solver.alone import PRICES, Alone
+from scheduler.solver.by_cpu import TIGHT, sharing_cost
+from scheduler.solver.costs import Aim, own_cost, plus
 from scheduler.solver.grid import (
     BUSY,
     BY_CPU,
@@ -28,26 +29,46 @@ from scheduler.solver.grid import (
 
 
 @compiled
-def fill(grid: Grid, aim: Aim, low: Floats, alone: Floats) -> None:
+def fill(grid: Grid, aim: Aim, alone: Alone, low: Floats) -> None:
     """Fill a table with coarse bounds.
 
     Args:
         grid: the grid.
         aim: what is lessened.
+        alone: what each demand costs by itself.
         low: (units, sets): filled in.
-        alone: (clocks, demands): filled in with the cost of each demand alone.
     """
     low[:] = np.inf
-    sums = np.empty((7, low.shape[1]))
+    sums = np.empty((PRICES + 6, low.shape[1]))
     for u in range(len(low)):
         low[u, 0] = aim.power * grid.unit[u, UNUSED]
         for c in range(grid.first[u], grid.first[u + 1]):
-            for i in range(alone.shape[1]):
-                alone[c, i] = cheapest(grid, aim, c, i, 0.0)[0]
             if grid.unit[u, BY_CPU] > 0.0:
-                fill_by_cpu(grid, aim, u, c, alone[c], low[u], sums)
+                fill_by_cpu(grid, aim, alone, u, c, low[u], sums)
             else:
-                fill_one_server(grid, aim, u, c, alone[c], low[u], sums)
+                fill_one_server(grid, aim, u, c, alone.cost[c], low[u], sums)
+
+
+@compiled
+def add_up(each: Floats, worst: bool, sums: Floats) -> None:
+    """Fill in what every set of demands comes to.
+
+    Args:
+        each: (fields, demands): what each demand has. The last field but one is a cost.
+        worst: True if the cost of a set is the largest, not the sum.
+        sums: (fields, sets): filled in with sums; the last field with the least.
+    """
+    costs, least = sums[len(each) - 2], sums[len(each) - 1]
+    sums[:, 0] = 0.0
+    least[0] = np.inf
+    for i in range(each.shape[1]):
+        width = 1 << i
+        for field in range(len(each) - 2):
+            for rest in range(width):
+                sums[field, width + rest] = sums[field, rest] + each[field, i]
+        for rest in range(width):
+            costs[width + rest] = plus(costs[rest], each[len(each) - 2, i], worst)
+            least[width + rest] = min(least[rest], each[len(each) - 1, i])
 
 
 @compiled
@@ -73,19 +94,15 @@ def fill_one_server(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, 
             base[i] = 0.0
         base[i] += aim.violation * (late - 0.5 + short)
         slope[i] = aim.violation * grid.wait[i]
-    sums[0, 0] = sums[1, 0] = sums[2, 0] = sums[3, 0] = 0.0
-    sums[4, 0] = np.inf
+    each = np.empty((5, demands))
+    for i in range(demands):
+        least = grid.least[c, i]
+        each[0, i], each[1, i], each[2, i] = least[BUSY], least[CORES], least[LOAD]
+        each[3, i], each[4, i] = alone[i], room[i]
+    add_up(each, aim.worst, sums)
     static = aim.power * grid.static_w[c]
     for mask in range(1, len(low)):
-        i = 0
-        while not mask >> i & 1:
-            i += 1
-        rest = mask & (mask - 1)
-        busy = sums[0, mask] = sums[0, rest] + grid.least[c, i, BUSY]
-        cores = sums[1, mask] = sums[1, rest] + grid.least[c, i, CORES]
-        load = sums[2, mask] = sums[2, rest] + grid.least[c, i, LOAD]
-        cost = sums[3, mask] = plus(sums[3, rest], alone[i], aim.worst)
-        spare = sums[4, mask] = min(sums[4, rest], room[i])
+        busy, cores, load, cost, spare = sums[0, mask], sums[1, mask], sums[2, mask], sums[3, mask], sums[4, mask]
         if cost == np.inf:
             continue
         over = overload_ticks(load)
@@ -109,37 +126,28 @@ def fill_one_server(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, 
 
 
 @compiled
-def fill_by_cpu(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, low: Floats, sums: Floats) -> None:
+def fill_by_cpu(grid: Grid, aim: Aim, alone: Alone, unit: int, clock: int, low: Floats, sums: Floats) -> None:
     """Lower bounds CPU by CPU at a clock: those of `by_cpu.relaxed`, with the least that waiting costs anybody."""
-    demands, c = len(alone), clock
+    demands, c = len(grid.wait), clock
     slots = int(grid.unit[unit, SLOTS])
     shortest, second = np.inf, np.inf
     for i in range(demands):
         busy = grid.least[c, i, BUSY]
         shortest, second = min(shortest, busy), min(second, max(shortest, busy))
-    base, root, extra = np.empty(demands), np.empty(demands), np.empty(demands)
+    each = np.empty((PRICES + 6, demands))
     for i in range(demands):
-        met_ms = second if grid.least[c, i, BUSY] == shortest else shortest
-        costs = costs_of(grid, aim, c, i, met_ms, 0.0)
-        base[i], root[i] = costs.base, root_of(grid, aim, c, i)
-        extra[i] = costs.sharing
-        if not aim.worst and alone[i] < np.inf:
-            extra[i] -= alone[i]
-    sums[0, 0] = sums[1, 0] = sums[2, 0] = sums[3, 0] = sums[4, 0] = sums[5, 0] = 0.0
-    sums[6, 0] = np.inf
+        least = grid.least[c, i]
+        met_ms = second if least[BUSY] == shortest else shortest
+        each[0, i], each[1, i], each[2, i] = least[DENSITY], least[CORES], least[LOAD]
+        each[3, i] = 1.0
+        for m in range(PRICES):
+            each[4 + m, i] = alone.paying[c, i, m]
+        each[PRICES + 4, i] = alone.cost[c, i]
+        each[PRICES + 5, i] = sharing_cost(grid, aim, alone, c, i, met_ms)
+    add_up(each, aim.worst, sums)
     static = aim.power * grid.static_w[c]
     for mask in range(1, len(low)):
-        i = 0
-        while not mask >> i & 1:
-            i += 1
-        rest = mask & (mask - 1)
-        density = sums[0, mask] = sums[0, rest] + grid.least[c, i, DENSITY]
-        cores = sums[1, mask] = sums[1, rest] + grid.least[c, i, CORES]
-        load = sums[2, mask] = sums[2, rest] + grid.least[c, i, LOAD]
-        cost = sums[3, mask] = plus(sums[3, rest], alone[i], aim.worst)
-        fixed = sums[4, mask] = sums[4, rest] + base[i]
-        roots = sums[5, mask] = sums[5, rest] + root[i]
-        waiting = sums[6, mask] = min(sums[6, rest], extra[i])
+        density, cores, load, cost = sums[0, mask], sums[1, mask], sums[2, mask], sums[PRICES + 4, mask]
         if cost == np.inf:
             continue
         over = overload_ticks(load)
@@ -148,15 +156,11 @@ def fill_by_cpu(grid: Grid, aim: Aim, unit: int, clock: int, alone: Floats, low:
         if cores > slots:
             if density > slots * TIGHT:
                 continue
-            size = 0
-            left = mask
-            while left:
-                left &= left - 1
-                size += 1
-            if aim.worst:
-                cost = max(cost, waiting, (fixed + roots * roots / slots) / size)
-            else:
-                cost = max(cost + max(size - slots + 1, 2) * waiting, fixed + roots * roots / slots)
+            waiting = sums[PRICES + 5, mask]
+            cost = max(cost, waiting) if aim.worst else cost + max(sums[3, mask] - slots + 1.0, 2.0) * waiting
+        for m in range(PRICES):
+            paid = sums[4 + m, mask] - alone.refund[c, m]
+            cost = max(cost, paid / sums[3, mask] if aim.worst else paid)
         cost = plus(cost, plus(static, aim.violation * over, aim.worst), aim.worst)
         if cost < low[mask]:
             low[mask] = cost

@@ -77,60 +77,87 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
     """
     demands, units = problem.demands, problem.units
     names = {unit.name: index for index, unit in enumerate(units)}
-    # The points of all demands one after another: whose they are, which of its points, and on which unit.
     tables = [demand.table for demand in demands]
-    sizes = [len(table.unit) for table in tables]
-    owner = np.repeat(np.arange(len(demands)), sizes)
-    row = np.concatenate([np.arange(size) for size in sizes])
-    unit = np.concatenate([np.array([names[name] for name in table.units])[table.unit] for table in tables])
-    cores, mhz, latency_ms, busy_ms, energy_mj, accuracy = np.concatenate([t.columns for t in tables], axis=1)
-    gpu = np.array([one.kind == "gpu" for one in units])
+    figures = np.array([(d.rate_hz, d.target_ms, d.min_accuracy, d.weight, d.wait_share) for d in demands])
     slots = np.array([one.slots for one in units], dtype=np.float64)
-    cores = np.where(gpu[unit], 1.0, cores)
-    weight = np.array([demand.weight for demand in demands])
-    rate = np.array([demand.rate_hz for demand in demands])[owner]
-    target_ms = np.array([demand.target_ms for demand in demands])
-    wait_share = np.array([demand.wait_share for demand in demands])
+    barred = np.array([strict and one.kind == "cpu" for one in units])
     by_cpu = (slots > 1.0) & (problem.sharing == "cpu")
-    load = rate * busy_ms / 1000.0
-    mean_load = load * cores / slots[unit]
-    floor = np.array([demand.min_accuracy for demand in demands])[owner]
-    lack = np.where(floor > 0.0, np.maximum(0.0, 1.0 - accuracy / np.where(floor > 0.0, floor, 1.0)), 0.0)
-    # Sort by clock and demand.
+    unit = np.column_stack((slots, barred, by_cpu, [one.unused_w for one in units]))
     first = np.cumsum([0, *(len(one.mhz) for one in units)])
-    clock = np.zeros_like(owner)
-    for index, one in enumerate(units):
-        here = unit == index
-        clock[here] = first[index] + np.searchsorted(one.mhz, mhz[here])
-    group = clock * len(demands) + owner
-    order = np.argsort(group, kind="stable")
-    counts = np.bincount(group, minlength=int(first[-1]) * len(demands))
-    end = np.cumsum(counts)
-    seeks_accuracy = OBJECTIVES[problem.objective].seeks_accuracy
-    points = np.column_stack(
-        (
-            busy_ms,
-            cores,
-            mean_load,
-            np.where(by_cpu[unit], load, mean_load),
-            TICKS * weight[owner] * (latency_ms / target_ms[owner] - 1.0),
-            np.rint(TICKS * weight[owner] * lack),
-            np.rint(TICKS * weight[owner] * accuracy * seeks_accuracy),
-            rate * energy_mj / 1000.0,
-            row,
-        )
+    points, spans = laid_out(
+        np.concatenate([table.columns for table in tables], axis=1),
+        np.concatenate([np.array([names[name] for name in table.units])[table.unit] for table in tables]),
+        np.cumsum([0, *(len(table.unit) for table in tables)]),
+        figures,
+        unit,
+        first,
+        np.concatenate([np.array(one.mhz, dtype=np.float64) for one in units]),
+        OBJECTIVES[problem.objective].seeks_accuracy,
     )
-    unused_w = [one.unused_w for one in units]
+    _, target_ms, _, weight, wait_share = figures.T
     return Grid(
         first=first,
-        unit=np.column_stack((slots, ~gpu if strict else np.zeros(len(units)), by_cpu, unused_w)),
+        unit=unit,
         static_w=np.concatenate([np.array(one.static_w, dtype=np.float64) for one in units]),
         wait=TICKS * weight * wait_share / target_ms,
         limit=np.inf,
-        spans=np.stack((end - counts, end), axis=-1).reshape(-1, len(demands), 2),
+        spans=spans,
         least=np.empty((int(first[-1]), len(demands), 5)),
-        points=points[order],
+        points=points,
     )
+
+
+@compiled
+def laid_out(
+    columns: Floats, on: Ints, begins: Ints, figures: Floats, unit: Floats, first: Ints, mhz: Floats, seeks: bool
+) -> tuple[Floats, Ints]:
+    """Return all points by clock and demand, in their order, as `Grid.points` and `Grid.spans`.
+
+    Args:
+        columns: (6, points): the points of all demands one after another, as in `PointTable`.
+        on: (points,): the index of the unit.
+        begins: (demands + 1,): where each demand's points begin.
+        figures: (demands, 5): rate, target, accuracy floor, weight and part of the waiting that counts.
+        unit: as in `Grid`.
+        first: as in `Grid`.
+        mhz: (clocks,): the clocks of all units.
+        seeks: True if accuracy above the floor counts.
+    """
+    demands = len(figures)
+    clock = np.empty(len(on), dtype=np.int64)
+    spans = np.zeros((len(mhz), demands, 2), dtype=np.int64)
+    for i in range(demands):
+        for p in range(begins[i], begins[i + 1]):
+            u = on[p]
+            clock[p] = first[u] + np.searchsorted(mhz[first[u] : first[u + 1]], columns[1, p])
+            spans[clock[p], i, 1] += 1
+    place = 0
+    for c in range(len(mhz)):
+        for i in range(demands):
+            count = spans[c, i, 1]
+            spans[c, i, 0] = spans[c, i, 1] = place
+            place += count
+    points = np.empty((len(on), ROW + 1))
+    for i in range(demands):
+        rate_hz, target_ms, floor = figures[i, 0], figures[i, 1], figures[i, 2]
+        scale = TICKS * figures[i, 3]
+        for p in range(begins[i], begins[i + 1]):
+            latency_ms, busy_ms, accuracy = columns[2, p], columns[3, p], columns[5, p]
+            slots = unit[on[p], SLOTS]
+            cores = min(columns[0, p], slots)  # on a GPU cores count as 1
+            load = rate_hz * busy_ms / 1000.0
+            lack = max(0.0, 1.0 - accuracy / floor) if floor > 0.0 else 0.0
+            place = spans[clock[p], i, 1]
+            spans[clock[p], i, 1] += 1
+            point = points[place]
+            point[BUSY], point[CORES], point[LOAD] = busy_ms, cores, load * cores / slots
+            point[OWN_LOAD] = load if unit[on[p], BY_CPU] > 0.0 else load * cores / slots
+            point[LATE] = scale * (latency_ms / target_ms - 1.0)
+            point[SHORT] = np.rint(scale * lack)
+            point[GAIN] = np.rint(scale * accuracy) if seeks else 0.0
+            point[POWER] = rate_hz * columns[4, p] / 1000.0
+            point[ROW] = p - begins[i]
+    return points, spans
 
 
 @compiled

@@ -12,9 +12,9 @@ import numpy as np
 from scheduler.compiled import compiled
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, rising
 from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
-from scheduler.solver.local import Key, cap_ticks, less
+from scheduler.solver.keys import Key, cap_ticks, less
 from scheduler.solver.one_unit import serve
-from scheduler.solver.sets import COARSE, EXACT, Table, members_of, refine
+from scheduler.solver.sets import EXACT, Table, make_exact, members_of
 
 
 class Columns(NamedTuple):
@@ -49,43 +49,24 @@ class Allowance(NamedTuple):
     fixed: float
 
 
-@compiled
-def settle(grid: Grid, aim: Aim, alone: Floats, best: float, margin: float, table: Table, work: Ints) -> bool:
-    """Make every bound that is left exact, the lowest reduced costs of each unit first; return True if all are."""
-    units, sets = table.low.shape
-    nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-    picks = np.empty(2 * len(table.price) + 1, dtype=np.int64)
-    for u in range(units):
-        spare = best - margin - table.least[units] + table.least[u]
-        for mask in range(1, sets):
-            cut = spare + table.sums[mask]
-            if table.low[u, mask] > cut:
-                table.low[u, mask] = np.inf
-            if table.low[u, mask] == np.inf or table.stage[u, mask] == EXACT:
-                continue
-            if table.stage[u, mask] == COARSE:
-                refine(grid, aim, alone, u, mask, cut, table, work)
-            if table.low[u, mask] < np.inf:
-                found = serve(grid, aim, u, members_of(mask), cut, picks, nothing, work)
-                table.low[u, mask] = found[0] if found[0] < cut else np.inf
-                table.stage[u, mask] = EXACT
-                if picks[0] >= 0:
-                    table.good[u, mask] = found[1]
+def settle(grid: Grid, aim: Aim, best: float, margin: float, table: Table, work: Ints) -> bool:
+    """Make every bound that is left exact; return True if all are."""
+    for u in range(len(grid.unit)):
+        low, cuts = table.low[u], best - margin - table.least[-1] + table.least[u] + table.sums
+        low[low > cuts] = np.inf
+        for mask in np.flatnonzero((low < np.inf) & (table.stage[u] < EXACT)).tolist():
+            make_exact(grid, aim, u, mask, cuts[mask], table, work)
             if work[SPENT] > work[ALLOWED]:
                 return False
     return True
 
 
-@compiled
-def list_choices(
-    grid: Grid, aim: Aim, alone: Floats, best: float, table: Table, leaves: Leaves, where: Ints, work: Ints
-) -> bool:
+def list_choices(grid: Grid, aim: Aim, best: float, table: Table, leaves: Leaves, where: Ints, work: Ints) -> bool:
     """List all choices of every set that can be part of an answer that costs at most `best`.
 
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: as in `filling.fill`.
         best: the cost.
         table: the table, with its prices and bound.
         leaves: is given the choices.
@@ -95,28 +76,18 @@ def list_choices(
     Returns:
         True if the list is complete.
     """
-    units, sets = table.low.shape
     picks = np.empty(2 * len(table.price) + 1, dtype=np.int64)
-    for u in range(units):
-        spare = best - table.least[units] + table.least[u]
-        for mask in range(sets):
-            cut = spare + table.sums[mask]
-            if table.low[u, mask] > cut:
-                continue
-            leaves.filled[1] = leaves.filled[0]
+    for u in range(len(grid.unit)):
+        low, cuts = table.low[u], best - table.least[-1] + table.least[u] + table.sums
+        for mask in np.flatnonzero(low <= cuts).tolist():
+            at = leaves.filled[1] = leaves.filled[0]
             if mask == 0:
-                at = leaves.filled[0]
-                leaves.totals[at, 0], leaves.totals[at, 1] = table.low[u, 0], 0.0
-                leaves.totals[at, 2], leaves.totals[at, 3] = 0.0, grid.unit[u, UNUSED]
+                leaves.totals[at] = low[0], 0.0, 0.0, grid.unit[u, UNUSED]
                 leaves.picks[at, 0] = -1
                 leaves.filled[0] += 1
             else:
-                if table.stage[u, mask] == COARSE:
-                    refine(grid, aim, alone, u, mask, cut * (1 + 1e-12) + 1e-9, table, work)
-                if table.low[u, mask] <= cut:
-                    serve(grid, aim, u, members_of(mask), cut, picks, leaves, work)
-            where[leaves.filled[1] : leaves.filled[0], 0] = u
-            where[leaves.filled[1] : leaves.filled[0], 1] = mask
+                serve(grid, aim, table.alone, u, members_of(mask), cuts[mask], picks, leaves, work)
+            where[at : leaves.filled[0]] = u, mask
             if work[SPENT] > work[ALLOWED] or leaves.filled[0] + 1 >= len(leaves.totals):
                 return False
     return True
@@ -217,15 +188,12 @@ def join(
 
 
 @compiled
-def least_worst(
-    grid: Grid, aim: Aim, alone: Floats, order: Ints, best: float, table: Table, masks: Ints, work: Ints
-) -> float:
+def least_worst(grid: Grid, aim: Aim, order: Ints, best: float, table: Table, masks: Ints, work: Ints) -> float:
     """Find the partition whose largest term is least, demand by demand, depth first.
 
     Args:
         grid: the grid.
         aim: the largest term.
-        alone: as in `filling.fill`.
         order: the demands, those first that are hard to place.
         best: the largest term of the best answer known, in ticks.
         table: the table of largest terms.
@@ -236,8 +204,6 @@ def least_worst(
         The least largest term.
     """
     units, demands = len(masks), len(order)
-    nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-    picks = np.empty(2 * demands + 1, dtype=np.int64)
     trail = np.full(demands + 1, -1, dtype=np.int64)
     tried = np.zeros(units, dtype=np.int64)
     d = 0
@@ -253,10 +219,8 @@ def least_worst(
             continue
         mask = tried[u] | bit
         if table.low[u, mask] < best and table.stage[u, mask] != EXACT:
-            found = serve(grid, aim, u, members_of(mask), best, picks, nothing, work)
-            table.low[u, mask] = found[0]
             # A cost that is only known to be no better than the best stays so while the best falls.
-            table.stage[u, mask] = EXACT
+            make_exact(grid, aim, u, mask, best, table, work)
         work[SPENT] += 1
         if work[SPENT] > work[ALLOWED]:
             return best

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
+from scheduler.solver.alone import Alone, alone_of
 from scheduler.solver.costs import ALLOWED, SPENT, Aim
 from scheduler.solver.cpus import Crowd, gather, most_loaded, moves_of
 from scheduler.solver.grid import (
@@ -21,7 +22,6 @@ from scheduler.solver.grid import (
     POWER,
     SLOTS,
     STRICT,
-    TICKS,
     UNUSED,
     Floats,
     Grid,
@@ -29,14 +29,11 @@ from scheduler.solver.grid import (
     overload_ticks,
     term,
 )
-from scheduler.solver.one_unit import descend, relaxed
+from scheduler.solver.keys import Key, add, key_of, less
+from scheduler.solver.one_unit import clocks_of, descend, most_promising
 
 PASSES = 12
 """Most rounds of moves; most problems settle in three or four."""
-
-Key = tuple[float, float, float, float, float]
-"""What is lessened, most important first: cores beyond a unit's own where they must not be shared, the largest term
-where it counts, ticks of violation, negative ticks of weight * accuracy, watts."""
 
 
 class State(NamedTuple):
@@ -147,18 +144,6 @@ def figures_of(
 
 
 @compiled
-def add(one: Key, other: Key) -> Key:
-    """Return what two units come to together."""
-    return (
-        one[0] + other[0],
-        max(one[1], other[1]),
-        one[2] + other[2],
-        one[3] + other[3],
-        one[4] + other[4],
-    )
-
-
-@compiled
 def others(figures: Floats, one: int, other: int) -> Key:
     """Return what all units but two come to together."""
     total = (0.0, 0.0, 0.0, 0.0, 0.0)
@@ -167,27 +152,6 @@ def others(figures: Floats, one: int, other: int) -> Key:
             row = figures[u]
             total = add(total, (row[0], row[1], row[2], row[3], row[4]))
     return total
-
-
-@compiled
-def cap_ticks(power_w: float, cap_w: float) -> float:
-    """Return the cap's term in ticks; 0 where the cap is infinite."""
-    return float(np.rint(max(power_w / cap_w - 1.0, 0.0) * TICKS))
-
-
-@compiled
-def key_of(total: Key, cap_w: float, fair: bool) -> Key:
-    """Return what is lessened, from what all units come to."""
-    over = cap_ticks(total[4], cap_w)
-    return total[0], max(total[1], over) if fair else 0.0, total[2] + over, total[3], total[4]
-
-
-@compiled
-def less(one: Key, other: Key) -> bool:
-    """Return True if a key is less than another one; power counts as equal to 1e-12 of itself."""
-    if one[:4] != other[:4]:
-        return one[:4] < other[:4]
-    return one[4] < other[4] - 1e-12 * abs(other[4])
 
 
 @compiled
@@ -215,12 +179,18 @@ def insert(grid: Grid, state: State, unit: int, extra: Extra) -> None:
 
 
 @compiled
+def figures_at(grid: Grid, state: State, unit: int, clock: int) -> Key:
+    """Return what a unit comes to at a clock, with its members as they are."""
+    members = state.members[unit, : state.size[unit]]
+    nobody = Extra(-1, -1, 0)
+    gathered(grid, unit, members, state.point, state.cpus, nobody.demand, state.crowd)
+    return figures_of(grid, unit, clock, members, state.point, state.cpus, state.crowd, nobody.demand, nobody)
+
+
+@compiled
 def refresh(grid: Grid, state: State, unit: int) -> None:
     """Bring a unit's figures up to date."""
-    members = state.members[unit, : state.size[unit]]
-    gathered(grid, unit, members, state.point, state.cpus, -1, state.crowd)
-    nobody = Extra(-1, -1, 0)
-    figures = figures_of(grid, unit, state.clock[unit], members, state.point, state.cpus, state.crowd, -1, nobody)
+    figures = figures_at(grid, state, unit, state.clock[unit])
     for at in range(5):
         state.figures[unit, at] = figures[at]
 
@@ -236,9 +206,20 @@ def seats_at(grid: Grid, state: State, unit: int, point: int) -> int:
 
 @compiled
 def best_at(
-    grid: Grid, state: State, unit: int, clock: int, without: int, demand: int, rest: Key, cap_w: float, fair: bool
+    grid: Grid,
+    state: State,
+    unit: int,
+    clock: int,
+    without: int,
+    demand: int,
+    rest: Key,
+    best: Key,
+    cap_w: float,
+    fair: bool,
 ) -> tuple[Key, Extra]:
     """Return the best point and CPUs for a demand on a unit without another one, and what is lessened with it.
+
+    Nobody is returned where nothing is less than what is known.
 
     Args:
         grid: the grid.
@@ -248,13 +229,22 @@ def best_at(
         without: who leaves the unit; -1 for nobody.
         demand: who is looked at.
         rest: what all other units come to.
+        best: what is known.
         cap_w: the power cap.
         fair: True if the largest term counts.
     """
     members = state.members[unit, : state.size[unit]]
-    best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), Extra(-1, -1, 0)
+    nobody = Extra(-1, -1, 0)
+    chosen = nobody
     cores, count = 0.0, 0
+    beside = len(members) > (1 if without >= 0 else 0)
+    there = figures_of(grid, unit, clock, members, state.point, state.cpus, state.crowd, without, nobody)
     for p in range(grid.spans[clock, demand, 0], grid.spans[clock, demand, 1]):
+        if beside:  # a point is no better that would not be even if nobody waited on its account
+            ticks = term(grid, demand, p, 0.0)
+            alone = (0.0, ticks, ticks, -grid.points[p, GAIN], grid.points[p, POWER])
+            if not less(key_of(add(rest, add(there, alone)), cap_w, fair), best):
+                continue
         if grid.points[p, CORES] != cores:
             cores = grid.points[p, CORES]
             count = seats_at(grid, state, unit, p)
@@ -262,7 +252,7 @@ def best_at(
             extra = Extra(demand, p, state.crowd.seats[at])
             figures = figures_of(grid, unit, clock, members, state.point, state.cpus, state.crowd, without, extra)
             key = key_of(add(rest, figures), cap_w, fair)
-            if chosen.demand < 0 or less(key, best):
+            if less(key, best):
                 best, chosen = key, extra
     return best, chosen
 
@@ -273,19 +263,20 @@ def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work:
 
     Return False, with nothing done, if it has no point at the clock of any unit.
     """
-    best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), Extra(-1, -1, 0)
-    best_unit, best_clock = -1, -1
+    nobody = Extra(-1, -1, 0)
+    best, chosen = (np.inf, np.inf, np.inf, np.inf, np.inf), nobody
+    best_unit = best_clock = nobody.demand
     for u in range(len(state.size)):
         members = state.members[u, : state.size[u]]
         rest = others(state.figures, u, u)
         low, high = state.clock[u], state.clock[u] + 1
         if not state.size[u]:
             low, high = grid.first[u], grid.first[u + 1]
-        gathered(grid, u, members, state.point, state.cpus, -1, state.crowd)
+        gathered(grid, u, members, state.point, state.cpus, nobody.demand, state.crowd)
         for c in range(low, high):
-            key, extra = best_at(grid, state, u, c, -1, demand, rest, cap_w, fair)
+            key, extra = best_at(grid, state, u, c, nobody.demand, demand, rest, best, cap_w, fair)
             work[SPENT] += (grid.spans[c, demand, 1] - grid.spans[c, demand, 0]) * (1 + len(members) // 4)
-            if extra.demand >= 0 and (best_unit < 0 or less(key, best)):
+            if extra.demand >= 0:
                 best, chosen, best_unit, best_clock = key, extra, u, c
     if best_unit < 0:
         return False
@@ -297,42 +288,51 @@ def place(grid: Grid, state: State, demand: int, cap_w: float, fair: bool, work:
 @compiled
 def key_now(state: State, cap_w: float, fair: bool) -> Key:
     """Return what is lessened, as it is."""
-    return key_of(others(state.figures, -1, -1), cap_w, fair)
+    nobody = len(state.figures)
+    return key_of(others(state.figures, nobody, nobody), cap_w, fair)
 
 
 @compiled
-def reclock(grid: Grid, aim: Aim, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> bool:
-    """Give a unit the best clock, with points chosen anew there; return True if that is better than before."""
+def reclock(grid: Grid, aim: Aim, alone: Alone, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> None:
+    """Give a unit the best clock, with points chosen anew there, if that is better.
+
+    Clocks are looked at by rising bound, until that exceeds the cost of what is known. Where a cap or the largest term
+    counts, a choice that costs more can be better, and all clocks are looked at.
+    """
     size = state.size[unit]
     members = state.members[unit, :size]
     if not size:
-        return False
+        return
     rest = others(state.figures, unit, unit)
     best = key_now(state, cap_w, fair)
-    old = np.stack((state.point, state.cpus))
-    kept = old.copy()
+    adds_up = cap_w == np.inf and not fair and state.figures[unit, 0] == 0.0
+    cut = cost_of(aim, state.figures[unit]) if adds_up else np.inf
+    kept = np.stack((state.point, state.cpus))
     points, cpus = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
-    found = -1
-    for c in range(grid.first[unit], grid.first[unit + 1]):
-        bound = relaxed(grid, aim, unit, c, members, points)
-        work[SPENT] += size
-        if bound == np.inf:
-            continue
-        descend(grid, aim, unit, c, members, points, cpus, work)
+    clocks = clocks_of(grid, aim, alone, unit, members)
+    while True:
+        k = most_promising(grid, aim, alone, unit, members, cut, clocks, work)
+        if clocks.bounds[k] >= cut:
+            break
+        clocks.bounds[k] = np.inf
+        clock = grid.first[unit] + k
+        cost = descend(grid, aim, unit, clock, members, points, cpus, work)
         for j in range(size):
             state.point[members[j]], state.cpus[members[j]] = points[j], cpus[j]
-        gathered(grid, unit, members, state.point, state.cpus, -1, state.crowd)
-        nobody = Extra(-1, -1, 0)
-        figures = figures_of(grid, unit, c, members, state.point, state.cpus, state.crowd, -1, nobody)
-        key = key_of(add(rest, figures), cap_w, fair)
+        key = key_of(add(rest, figures_at(grid, state, unit, clock)), cap_w, fair)
         if less(key, best):
-            best, found = key, c
+            best, state.clock[unit] = key, clock
             kept[0], kept[1] = state.point, state.cpus
-    state.point[:], state.cpus[:] = (kept[0], kept[1]) if found >= 0 else (old[0], old[1])
-    if found >= 0:
-        state.clock[unit] = found
-        refresh(grid, state, unit)
-    return found >= 0
+            if adds_up:
+                cut = min(cut, cost)
+    state.point[:], state.cpus[:] = kept[0], kept[1]
+    refresh(grid, state, unit)
+
+
+@compiled
+def cost_of(aim: Aim, figures: Floats) -> float:
+    """Return what a unit's figures cost."""
+    return float(aim.violation * figures[2] + aim.gain * figures[3] + aim.power * figures[4])
 
 
 @compiled
@@ -345,14 +345,15 @@ def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair:
     cu, cv = state.clock[u], state.clock[v]
     # The best point for `one` there first, with `other` gone; then for `other` here.
     gathered(grid, v, theirs, state.point, state.cpus, other, state.crowd)
-    there = best_at(grid, state, v, cv, other, one, rest, cap_w, fair)[1]
+    anything = (np.inf, np.inf, np.inf, np.inf, np.inf)
+    there = best_at(grid, state, v, cv, other, one, rest, anything, cap_w, fair)[1]
     if there.demand < 0:
         return False
     rest = add(rest, figures_of(grid, v, cv, theirs, state.point, state.cpus, state.crowd, other, there))
     gathered(grid, u, mine, state.point, state.cpus, one, state.crowd)
-    key, here = best_at(grid, state, u, cu, one, other, rest, cap_w, fair)
+    here = best_at(grid, state, u, cu, one, other, rest, now, cap_w, fair)[1]
     work[SPENT] += len(mine) + len(theirs)
-    if here.demand < 0 or not less(key, now):
+    if here.demand < 0:
         return False
     remove(grid, state, one)
     remove(grid, state, other)
@@ -368,6 +369,7 @@ def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair:
     It is infinite if a demand could not be placed beside those that were placed before it.
     """
     demands = len(state.unit)
+    alone = alone_of(grid, aim, False)
     for i in order:
         if state.unit[i] < 0 and not place(grid, state, i, cap_w, fair, work):
             return np.inf, np.inf, np.inf, np.inf, np.inf
@@ -379,7 +381,7 @@ def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair:
                 place(grid, state, i, cap_w, fair, work)
         for u in range(len(state.size)):
             if work[SPENT] < work[ALLOWED]:
-                reclock(grid, aim, state, u, cap_w, fair, work)
+                reclock(grid, aim, alone, state, u, cap_w, fair, work)
         if less(key_now(state, cap_w, fair), before):
             continue
         for one in range(demands):

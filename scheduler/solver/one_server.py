@@ -7,6 +7,7 @@ never falls when a member joins. This module does not know which demands should 
 import numpy as np
 
 from scheduler.compiled import compiled
+from scheduler.solver.alone import Alone, paid
 from scheduler.solver.costs import (
     ALLOWED,
     BEYOND,
@@ -36,8 +37,8 @@ from scheduler.solver.grid import (
 
 
 @compiled
-def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints) -> float:
-    """Return a lower bound on the cost of a set at a clock, and fill in the points that it rests on."""
+def relaxed(grid: Grid, aim: Aim, alone: Alone, unit: int, clock: int, members: Ints) -> float:
+    """Return a lower bound on the cost of a set at a clock."""
     busy, cores, load = 0.0, 0.0, 0.0
     for i in members:
         busy += grid.least[clock, i, BUSY]
@@ -49,19 +50,38 @@ def relaxed(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
     crowded = cores > grid.unit[unit, SLOTS]
     if over > grid.limit or (crowded and grid.unit[unit, STRICT] > 0.0):
         return np.inf
-    total = plus(aim.power * grid.static_w[clock], aim.violation * over, aim.worst)
-    for j in range(len(members)):
-        i = members[j]
-        cost, points[j] = cheapest(grid, aim, clock, i, busy - grid.least[clock, i, BUSY] if crowded else 0.0)
-        if cost == np.inf:
-            return np.inf
+    fixed = plus(aim.power * grid.static_w[clock], aim.violation * over, aim.worst)
+    total = fixed
+    for i in members:
+        cost = alone.cost[clock, i]
+        if crowded:
+            cost = cheapest(grid, aim, clock, i, busy - grid.least[clock, i, BUSY])[0]
         total = plus(total, cost, aim.worst)
-    return total
+    if grid.unit[unit, SLOTS] > 1.0:
+        return total
+    shared = paid(alone, clock, members)  # one core is a server by itself
+    return max(total, shared / len(members) if aim.worst else fixed + shared)
+
+
+@compiled
+def begin(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints) -> None:
+    """Give each member the point that is best for it while all others take their shortest."""
+    busy, cores = 0.0, 0.0
+    for i in members:
+        busy += grid.least[clock, i, BUSY]
+        cores += grid.least[clock, i, CORES]
+    crowded = cores > grid.unit[unit, SLOTS]
+    for j in range(len(members)):
+        wait_ms = busy - grid.least[clock, members[j], BUSY] if crowded else 0.0
+        points[j] = cheapest(grid, aim, clock, members[j], wait_ms)[1]
 
 
 @compiled
 def total_with(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints, at: int, other: int) -> float:
-    """Return the cost of a set with its points, the member at a place with another one; a limit broken adds to it."""
+    """Return the cost of a set with its points, the member at a place with another one; a limit broken adds to it.
+
+    Nobody has another point where the place is beyond the last member's.
+    """
     busy, cores, load = 0.0, 0.0, 0.0
     for j in range(len(members)):
         p = other if j == at else points[j]
@@ -84,11 +104,9 @@ def total_with(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, point
 
 @compiled
 def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: Ints, work: Ints) -> float:
-    """Let each member choose its point anew, as the others are, until none does; change `points` and return the cost.
-
-    The result is infinite where the limit is still broken.
-    """
-    best = total_with(grid, aim, unit, clock, members, points, 0, points[0])
+    """As `one_unit.descend`."""
+    begin(grid, aim, unit, clock, members, points)
+    best = total_with(grid, aim, unit, clock, members, points, len(members), points[0])
     for _ in range(ROUNDS):
         moved = False
         for j in range(len(members)):

@@ -1,6 +1,6 @@
 """Proofs by prices: the answer of least cost, and the best of all that cost no more than is allowed.
 
-A cost adds up over units (`one_unit.Aim`). Three steps lead to the proof: prices that bound it from below (`sets`),
+A cost adds up over units (`costs.Aim`). Three steps lead to the proof: prices that bound it from below (`sets`),
 exact costs for the sets that the gap between bound and answer leaves, and what is left joined (`joining`).
 
 This module does not know objectives, nor why a cost is asked for.
@@ -9,15 +9,16 @@ This module does not know objectives, nor why a cost is asked for.
 import numpy as np
 
 from scheduler.solver import filling, sets
+from scheduler.solver.alone import Alone, alone_of
 from scheduler.solver.answers import Answer, answer_of
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
-from scheduler.solver.grid import Floats, Grid, Ints, within
+from scheduler.solver.grid import Grid, Ints, within
 from scheduler.solver.joining import Allowance, Columns, allowed, join, list_choices, settle
-from scheduler.solver.local import Key
+from scheduler.solver.keys import Key
 from scheduler.solver.one_unit import serve
 
 SERVING = 200_000
-"""Nodes allowed for the best choice of all units, once it is known which demands each one serves."""
+"""Nodes that are always left for the best choice of all units, once it is known which demands each one serves."""
 LISTED = 60_000
 """Choices at which a list gives up its proof."""
 
@@ -46,35 +47,37 @@ class Proof:
     def solve(self, aim: Aim, start: Answer, limit: float) -> Answer:
         """Return the answer of least cost, the cap left out."""
         grid = self.within(limit)
-        table, alone = self.table(grid, aim)
+        table = self.table(grid, aim)
         masks = start.masks
         cost = _cost(aim, start)
-        found = sets.improve_sets(grid, aim, alone, masks, table, self.work)
+        found = sets.improve_sets(grid, aim, masks, table, self.work)
         if not found < cost:
             masks, found = start.masks, cost
         margin = 1e-9 * abs(start.power_w) * aim.power + 2e-15 * abs(cost)
-        self._price(grid, aim, alone, table, masks)
-        best = sets.adjust(grid, aim, alone, masks, found, margin, True, table, self.work)
+        self._price(grid, aim, table, masks)
+        best = sets.adjust(grid, aim, masks, found, margin, sets.FINER, True, table, self.work)
         if table.least[-1] < best - margin:
-            best = self._close(grid, aim, alone, table, masks, best, margin)
+            best = self._close(grid, aim, table, masks, best, margin)
         if not best < cost:
             return start
-        whole = self.served(grid, aim, masks, start)
+        whole = self.served(grid, aim, table.alone, masks, start)
         return whole if _cost(aim, whole) < cost else start
 
-    def _close(
-        self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints, best: float, margin: float
-    ) -> float:
+    def _close(self, grid: Grid, aim: Aim, table: sets.Table, masks: Ints, best: float, margin: float) -> float:
         """Close the gap between bound and answer: exact costs, prices anew, and all that is left joined."""
+        # First only the sets that the prices choose become exact; that is often enough.
+        best = sets.adjust(grid, aim, masks, best, margin, sets.EXACT, True, table, self.work)
+        if table.least[-1] >= best - margin:
+            return best
         for _ in range(2):
             sets.drop(table, table.least[:-1], table.least[-1], best - margin)
-            if not settle(grid, aim, alone, best, margin, table, self.work):
+            if not settle(grid, aim, best, margin, table, self.work):
                 return best
-            best = sets.adjust(grid, aim, alone, masks, best, margin, True, table, self.work)
+            best = sets.adjust(grid, aim, masks, best, margin, sets.EXACT, True, table, self.work)
             if table.least[-1] >= best - margin:
                 return best
         sets.drop(table, table.least[:-1], table.least[-1], best - margin)
-        if not settle(grid, aim, alone, best, margin, table, self.work):
+        if not settle(grid, aim, best, margin, table, self.work):
             return best
         units, found = np.nonzero(table.low < np.inf)
         cost = table.low[units, found]
@@ -94,47 +97,50 @@ class Proof:
             masks[:] = columns.mask[picks]
         return key[2]
 
-    def table(self, grid: Grid, aim: Aim) -> tuple[sets.Table, Floats]:
-        """Return a table of coarse bounds, and what each demand costs alone by clock: (clocks, demands)."""
+    def table(self, grid: Grid, aim: Aim) -> sets.Table:
+        """Return a table of coarse bounds."""
         units, demands = len(grid.unit), len(grid.wait)
         low = np.empty((units, 1 << demands))
-        alone = np.empty(grid.spans.shape[:2])
-        filling.fill(grid, aim, low, alone)
+        alone = alone_of(grid, aim, True)
+        filling.fill(grid, aim, alone, low)
         stage = np.zeros(low.shape, dtype=np.int64)
         stage[:, 0] = sets.EXACT
         self.work[SPENT] += low.size // 8
         return sets.Table(
+            alone=alone,
             low=low,
             good=np.full(low.shape, np.nan),
             stage=stage,
             price=np.zeros(demands),
             sums=np.zeros(low.shape[1]),
-            least=np.zeros(units + 1),
-        ), alone
+            least=np.append(np.zeros(units), -np.inf),
+        )
 
-    def _price(self, grid: Grid, aim: Aim, alone: Floats, table: sets.Table, masks: Ints) -> None:
+    def _price(self, grid: Grid, aim: Aim, table: sets.Table, masks: Ints) -> None:
         """Start each demand's price at what its unit would save without it, but not below what it costs at least."""
-        least = alone.min(axis=0)
+        least = table.alone.cost.min(axis=0)
         for u, mask in enumerate(masks.tolist()):
-            whole = sets.good_cost(grid, aim, alone, u, mask, table, self.work)
+            whole = sets.good_cost(grid, aim, u, mask, np.inf, table, self.work)
             for i in sets.members_of(mask):
-                without = sets.good_cost(grid, aim, alone, u, mask & ~(1 << int(i)), table, self.work)
+                without = sets.good_cost(grid, aim, u, mask & ~(1 << int(i)), np.inf, table, self.work)
                 table.price[i] = max(least[i], whole - without) if whole < np.inf else least[i]
 
-    def served(self, grid: Grid, aim: Aim, masks: Ints, start: Answer) -> Answer:
+    def served(self, grid: Grid, aim: Aim, alone: Alone, masks: Ints, start: Answer) -> Answer:
         """Return the answer in which each unit serves its set in the best way; `start` where that is not found.
 
-        It has an allowance of its own: what a search has found before it was cut short is not lost.
+        It has the work that is left, and at least an allowance of its own: what a search has found before it was cut
+        short is not lost.
         """
         clock, point = grid.first[:-1].copy(), np.zeros(len(grid.wait), dtype=np.int64)
         cpus = np.zeros_like(point)
         nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
-        spare = np.array([0, SERVING], dtype=np.int64)
+        left = int(self.work[ALLOWED] - self.work[SPENT])
+        spare = np.array([0, max(SERVING, left)], dtype=np.int64)
         for u, mask in enumerate(masks.tolist()):
             if mask:
                 members = sets.members_of(mask)
                 picks = np.empty(2 * len(members) + 1, dtype=np.int64)
-                serve(grid, aim, u, members, np.inf, picks, nothing, spare)
+                serve(grid, aim, alone, u, members, np.inf, picks, nothing, spare)
                 if picks[0] < 0:
                     self.proven = False
                     return start
@@ -146,24 +152,24 @@ class Proof:
     def cheaper(self, aim: Aim, start: Answer, limit: float, most: float) -> Answer | None:
         """Return an answer that costs less than `most`, the cap left out; None if there is none."""
         grid = within(self.grid, limit)
-        table, alone = self.table(grid, aim)
+        table = self.table(grid, aim)
         masks = start.masks
-        self._price(grid, aim, alone, table, masks)
-        found = sets.improve_sets(grid, aim, alone, masks, table, self.work)
+        self._price(grid, aim, table, masks)
+        found = sets.improve_sets(grid, aim, masks, table, self.work)
         best = min(found, most)
         if found >= most:
-            best = sets.adjust(grid, aim, alone, masks, most, 0.0, True, table, self.work)
+            best = sets.adjust(grid, aim, masks, most, 0.0, sets.FINER, True, table, self.work)
             if best >= most and table.least[-1] < most:
-                best = self._close(grid, aim, alone, table, masks, most, 0.0)
-        return self.served(grid, aim, masks, start) if best < most else None
+                best = self._close(grid, aim, table, masks, most, 0.0)
+        return self.served(grid, aim, table.alone, masks, start) if best < most else None
 
     def good(self, aim: Aim, start: Answer, limit: float) -> Answer:
         """Return a good answer for an aim, not proven."""
         grid = self.within(limit)
-        table, alone = self.table(grid, aim)
+        table = self.table(grid, aim)
         masks = start.masks
-        sets.improve_sets(grid, aim, alone, masks, table, self.work)
-        return self.served(grid, aim, masks, start)
+        sets.improve_sets(grid, aim, masks, table, self.work)
+        return self.served(grid, aim, table.alone, masks, start)
 
     def listed(self, aim: Aim, best: Answer, key: Key, limit: float, cap_w: float, allowance: Allowance) -> Answer:
         """Return the best answer of all that the allowance leaves.
@@ -171,19 +177,19 @@ class Proof:
         Args:
             aim: the cost.
             best: the best answer known.
-            key: what it comes to (`local.Key`).
+            key: what it comes to (`keys.Key`).
             limit: the most ticks that a term may have.
             cap_w: the power cap; infinite for none.
             allowance: what an answer as good as that can cost.
         """
         grid = self.within(limit)
-        table, alone = self.table(grid, aim)
+        table = self.table(grid, aim)
         masks = best.masks
         cut = allowed(allowance, key)
         cut += 1e-11 * (abs(cut) + abs(allowance.fixed)) + (1.0 if aim.power != 1.0 else 1e-9)
         loosened = allowance._replace(fixed=allowance.fixed + cut - allowed(allowance, key))
-        self._price(grid, aim, alone, table, masks)
-        sets.adjust(grid, aim, alone, masks, cut, 0.0, False, table, self.work)
+        self._price(grid, aim, table, masks)
+        sets.adjust(grid, aim, masks, cut, 0.0, sets.FINER, False, table, self.work)
         if table.least[-1] > cut:
             return best
         leaves = Leaves(
@@ -192,7 +198,7 @@ class Proof:
             np.zeros(2, dtype=np.int64),
         )
         where = np.empty((LISTED, 2), dtype=np.int64)
-        complete = list_choices(grid, aim, alone, cut, table, leaves, where, self.work)
+        complete = list_choices(grid, aim, cut, table, leaves, where, self.work)
         count = int(leaves.filled[0])
         units, found = where[:count, 0], where[:count, 1]
         reduced = leaves.totals[:count, 0] - table.sums[found]

@@ -27,8 +27,9 @@ def find(problem: Problem, exact: int, budget: int, start: Allocation | None) ->
     # Where sharing is to be avoided, an assignment without sharing is looked for first.
     strict = problem.sharing == "exclusive"
     grid = within(grid_of(problem, strict=strict), np.inf)
-    answer = solve_locally(problem, grid, work, start)
-    if len(problem.demands) > exact:
+    proves = len(problem.demands) <= exact
+    answer = solve_locally(problem, grid, work, start, afresh=not proves)
+    if not proves:
         return answer, False
     best, proven = solve_exactly(problem, grid, answer, work)
     if best is None:

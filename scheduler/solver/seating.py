@@ -112,7 +112,7 @@ def at_clock(
     leaves: Leaves,
     work: Ints,
 ) -> float:
-    """As `one_unit.at_clock`: the outer search, over cores and CPUs."""
+    """As `one_server.at_clock`: the outer search, over cores and CPUs."""
     size, slots = len(members), int(grid.unit[unit, SLOTS])
     listing = len(leaves.totals) > 0
     pattern = pattern_of(grid, clock, members, slots)
@@ -240,14 +240,14 @@ def with_points(
         pattern: the members with their cores and CPUs.
         least_waits: by member the shortest services of those that it shares a CPU with.
         least_costs: by member what it costs at least.
-        cut: as in `one_unit.at_clock`, and so are `points`, `cpus`, `leaves` and `work`.
+        cut: as in `one_server.at_clock`, and so are `points`, `cpus`, `leaves` and `work`.
         points: see above.
         cpus: see above.
         leaves: see above.
         work: see above.
 
     Returns:
-        As `one_unit.at_clock`.
+        As `one_server.at_clock`.
     """
     size, slots = len(pattern.who), int(grid.unit[unit, SLOTS])
     who, cores, seat = pattern.who, pattern.cores, pattern.seat

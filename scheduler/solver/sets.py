@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.costs import ALLOWED, SPENT, Aim, plus, rising
+from scheduler.solver.alone import Alone
+from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
 from scheduler.solver.grid import BY_CPU, UNUSED, Floats, Grid, Ints
-from scheduler.solver.one_unit import descend, effort, relaxed
+from scheduler.solver.one_unit import clocks_of, descend, most_promising, serve
 
 STEPS = 150
 """Most steps of the prices in one round."""
@@ -34,6 +35,7 @@ class Table(NamedTuple):
     """Lower bounds by unit and set, and what is known of them; arrays that the search changes in place.
 
     Attributes:
+        alone: what each demand costs by itself.
         low: (units, sets): a lower bound; infinite where the set can be in no better answer.
         good: (units, sets): the cost of a choice that is known; NaN where none has been looked for.
         stage: (units, sets): how good the bound is.
@@ -42,6 +44,7 @@ class Table(NamedTuple):
         least: (units + 1,): with these prices, each unit's least reduced cost; last, the bound.
     """
 
+    alone: Alone
     low: Floats
     good: Floats
     stage: Ints
@@ -65,57 +68,74 @@ def members_of(mask: int) -> Ints:
 
 
 @compiled
-def refine(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, cut: float, table: Table, work: Ints) -> None:
+def refine(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Table, work: Ints) -> None:
     """Raise the bound of one set to that of `relaxed`; one of at least `cut` becomes infinite."""
     members = members_of(mask)
-    points = np.empty(len(members), dtype=np.int64)
-    best = np.inf
-    for c in range(grid.first[unit], grid.first[unit + 1]):
-        cost = aim.power * grid.static_w[c]
-        for i in members:
-            cost = plus(cost, alone[c, i], aim.worst)
-        if cost < min(best, cut):
-            best = min(best, relaxed(grid, aim, unit, c, members, points))
-            work[SPENT] += len(members) * effort(grid, unit, 1)
-    table.low[unit, mask] = max(table.low[unit, mask], best) if best < cut else np.inf
+    clocks = clocks_of(grid, aim, table.alone, unit, members)
+    bound = clocks.bounds[most_promising(grid, aim, table.alone, unit, members, cut, clocks, work)]
+    table.low[unit, mask] = max(table.low[unit, mask], bound) if bound < cut else np.inf
     table.stage[unit, mask] = FINER
 
 
 @compiled
-def good_cost(grid: Grid, aim: Aim, alone: Floats, unit: int, mask: int, table: Table, work: Ints) -> float:
-    """Return the cost of a good choice for a set, remembered in the table; infinite where none is found."""
+def make_exact(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Table, work: Ints) -> None:
+    """Raise the bound of one set to its cost; one of at least `cut` becomes infinite."""
+    members = members_of(mask)
+    nothing = Leaves(np.empty((0, 4)), np.empty((0, 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
+    picks = np.empty(2 * len(members) + 1, dtype=np.int64)
+    bound, cost = serve(grid, aim, table.alone, unit, members, cut, picks, nothing, work)
+    table.low[unit, mask] = bound if bound < cut else np.inf
+    table.stage[unit, mask] = EXACT
+    if picks[0] >= 0:
+        table.good[unit, mask] = cost
+
+
+@compiled
+def good_cost(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Table, work: Ints) -> float:
+    """Return the cost of a good choice for a set, remembered in the table.
+
+    It is infinite where none is found, and perhaps where none is below `cut`.
+    """
+    if mask == 0:
+        return float(aim.power * grid.unit[unit, UNUSED])
     if np.isnan(table.good[unit, mask]):
+        if table.low[unit, mask] >= cut:
+            return np.inf
         members = members_of(mask)
         points, cpus = np.empty(len(members), dtype=np.int64), np.empty(len(members), dtype=np.int64)
-        best = aim.power * grid.unit[unit, UNUSED] if mask == 0 else np.inf
-        if mask:
-            first, count = grid.first[unit], grid.first[unit + 1] - grid.first[unit]
-            bounds = np.empty(count)
-            for k in range(count):
-                bounds[k] = aim.power * grid.static_w[first + k]
-                for i in members:
-                    bounds[k] += alone[first + k, i]
-                if bounds[k] < np.inf:
-                    bounds[k] = relaxed(grid, aim, unit, first + k, members, points)
-            work[SPENT] += count * effort(grid, unit, len(members))
-            stale = 0
-            for k in rising(bounds):
-                # Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in vain are enough there.
-                if bounds[k] >= best or (stale >= IN_VAIN and grid.unit[unit, BY_CPU] > 0.0):
-                    break
-                relaxed(grid, aim, unit, first + k, members, points)
-                cost = descend(grid, aim, unit, first + k, members, points, cpus, work)
-                stale = 0 if cost < best else stale + (best < np.inf)
-                best = min(best, cost)
+        clocks = clocks_of(grid, aim, table.alone, unit, members)
+        k = most_promising(grid, aim, table.alone, unit, members, cut, clocks, work)
+        table.low[unit, mask] = max(table.low[unit, mask], clocks.bounds[k])
+        if clocks.bounds[k] >= cut:
+            return np.inf
+        table.stage[unit, mask] = max(table.stage[unit, mask], FINER)
+        best, stale = np.inf, 0
+        # Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in vain are enough there.
+        while clocks.bounds[k] < best and (stale < IN_VAIN or grid.unit[unit, BY_CPU] == 0.0):
+            clocks.bounds[k] = np.inf
+            cost = descend(grid, aim, unit, grid.first[unit] + k, members, points, cpus, work)
+            stale = 0 if cost < best else stale + (best < np.inf)
+            best = min(best, cost)
+            k = most_promising(grid, aim, table.alone, unit, members, best, clocks, work)
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 
 
 @compiled
-def improve_sets(grid: Grid, aim: Aim, alone: Floats, masks: Ints, table: Table, work: Ints) -> float:
+def saving(grid: Grid, aim: Aim, u: int, mine: int, v: int, theirs: int, now: float, table: Table, work: Ints) -> float:
+    """Return what it saves that two units serve these sets in place of ones that cost `now`; at most 0 for nothing."""
+    there = good_cost(grid, aim, v, theirs, now - table.low[u, mine], table, work)
+    if there == np.inf:
+        return 0.0
+    saved = now - there - good_cost(grid, aim, u, mine, now - there, table, work)
+    return float(saved if saved > 1e-12 * abs(now) else 0.0)
+
+
+@compiled
+def improve_sets(grid: Grid, aim: Aim, masks: Ints, table: Table, work: Ints) -> float:
     """Move and exchange demands between units, each unit at its best clock, until nothing helps; return the cost."""
     demands, units = len(table.price), len(masks)
-    costs = np.array([good_cost(grid, aim, alone, u, masks[u], table, work) for u in range(units)])
+    costs = np.array([good_cost(grid, aim, u, masks[u], np.inf, table, work) for u in range(units)])
     better = True
     while better and work[SPENT] < work[ALLOWED]:
         better = False
@@ -124,18 +144,18 @@ def improve_sets(grid: Grid, aim: Aim, alone: Floats, masks: Ints, table: Table,
             u = 0
             while not masks[u] & bit:
                 u += 1
-            freed = good_cost(grid, aim, alone, u, masks[u] & ~bit, table, work)
-            least, to = costs[u], -1
+            most, to = 0.0, u
             for v in range(units):
                 if v != u:
-                    cost = freed + (good_cost(grid, aim, alone, v, masks[v] | bit, table, work) - costs[v])
-                    if cost < least - 1e-12 * abs(least):
-                        least, to = cost, v
-            if to >= 0:
+                    now = costs[u] + costs[v]
+                    saved = saving(grid, aim, u, masks[u] & ~bit, v, masks[v] | bit, now, table, work)
+                    if saved > most:
+                        most, to = saved, v
+            if to != u:
                 masks[u] &= ~bit
                 masks[to] |= bit
-                costs[u] = freed
-                costs[to] = good_cost(grid, aim, alone, to, masks[to], table, work)
+                costs[u] = good_cost(grid, aim, u, masks[u], np.inf, table, work)
+                costs[to] = good_cost(grid, aim, to, masks[to], np.inf, table, work)
                 better = True
         for i in range(demands):
             for k in range(i + 1, demands):
@@ -147,19 +167,42 @@ def improve_sets(grid: Grid, aim: Aim, alone: Floats, masks: Ints, table: Table,
                 if better or u == v:
                     continue
                 pair = (1 << i) | (1 << k)
-                here = good_cost(grid, aim, alone, u, masks[u] ^ pair, table, work)
-                there = good_cost(grid, aim, alone, v, masks[v] ^ pair, table, work)
                 now = costs[u] + costs[v]
-                if here + there < now - 1e-12 * abs(now):
+                if saving(grid, aim, u, masks[u] ^ pair, v, masks[v] ^ pair, now, table, work) > 0.0:
                     masks[u] ^= pair
                     masks[v] ^= pair
-                    costs[u], costs[v] = here, there
+                    costs[u] = good_cost(grid, aim, u, masks[u], np.inf, table, work)
+                    costs[v] = good_cost(grid, aim, v, masks[v], np.inf, table, work)
                     better = True
     return float(costs.sum())
 
 
 @compiled
-def reduce_costs(table: Table, price: Floats, chosen: Ints, least: Floats) -> float:
+def live_sets(table: Table, live: Ints, count: Ints) -> None:
+    """List by unit the sets that can still be in a better answer, and count them."""
+    for u in range(len(table.low)):
+        low = table.low[u]
+        found = 0
+        for mask in range(len(low)):
+            if low[mask] < np.inf:
+                live[u, found] = mask
+                found += 1
+        count[u] = found
+
+
+@compiled
+def least_reduced(low: Floats, sums: Floats, live: Ints) -> tuple[float, int]:
+    """Return the least reduced cost of a unit's sets, and the set."""
+    best, at = np.inf, 0
+    for mask in live:
+        cost = low[mask] - sums[mask]
+        if cost < best:
+            best, at = cost, mask
+    return best, at
+
+
+@compiled
+def reduce_costs(table: Table, live: Ints, count: Ints, price: Floats, chosen: Ints, least: Floats) -> float:
     """Reckon the bound at prices; fill in each unit's best set, its reduced cost, and `table.sums`."""
     sums = table.sums
     sums[0] = 0.0
@@ -171,14 +214,8 @@ def reduce_costs(table: Table, price: Floats, chosen: Ints, least: Floats) -> fl
             sums[width + mask] = sums[mask] + price[i]
         width *= 2
     for u in range(len(table.low)):
-        low = table.low[u]
-        best, at = np.inf, 0
-        for mask in range(width):
-            cost = low[mask] - sums[mask]
-            if cost < best:
-                best, at = cost, mask
-        least[u], chosen[u] = best, at
-        bound += best
+        least[u], chosen[u] = least_reduced(table.low[u], sums, live[u, : count[u]])
+        bound += least[u]
     return bound
 
 
@@ -198,9 +235,7 @@ def drop(table: Table, least: Floats, bound: float, cut: float) -> int:
 
 
 @compiled
-def repair(
-    grid: Grid, aim: Aim, alone: Floats, chosen: Ints, masks: Ints, best: float, table: Table, work: Ints
-) -> float:
+def repair(grid: Grid, aim: Aim, chosen: Ints, masks: Ints, best: float, table: Table, work: Ints) -> float:
     """Make a partition of overlapping sets, improve it, and keep it in `masks` if it costs less than `best`."""
     tried = np.zeros_like(masks)
     seen = 0
@@ -211,12 +246,12 @@ def repair(
         if not seen >> i & 1:
             least, to = np.inf, 0
             for u in range(len(masks)):
-                more = good_cost(grid, aim, alone, u, tried[u] | (1 << i), table, work)
-                cost = more - good_cost(grid, aim, alone, u, tried[u], table, work) if more < np.inf else np.inf
+                now = good_cost(grid, aim, u, tried[u], np.inf, table, work)
+                cost = good_cost(grid, aim, u, tried[u] | (1 << i), now + least, table, work) - now
                 if cost < least:
                     least, to = cost, u
             tried[to] |= 1 << i
-    cost = improve_sets(grid, aim, alone, tried, table, work)
+    cost = improve_sets(grid, aim, tried, table, work)
     if cost < best:
         masks[:] = tried
         return cost
@@ -225,27 +260,19 @@ def repair(
 
 @compiled
 def adjust(
-    grid: Grid,
-    aim: Aim,
-    alone: Floats,
-    masks: Ints,
-    best: float,
-    margin: float,
-    repairs: bool,
-    table: Table,
-    work: Ints,
+    grid: Grid, aim: Aim, masks: Ints, best: float, margin: float, stage: int, repairs: bool, table: Table, work: Ints
 ) -> float:
     """Raise the bound by changing the prices, one step after another (subgradient ascent with momentum).
 
-    A unit's best set is refined before it counts. On the way partitions are made of what the units would take.
+    A unit's best set gets a finer bound before it counts. On the way partitions are made of what the units would take.
 
     Args:
         grid: the grid.
         aim: what is lessened.
-        alone: as in `filling.fill`.
         masks: by unit its set in the best answer known; a better one replaces it.
         best: the cost of that answer, or for listing the highest cost that is of interest.
         margin: what costs no more than this less is as good.
+        stage: how good the bound of a unit's best set must be.
         repairs: True if better answers are looked for.
         table: the table; its prices are where the ascent begins, and those with the best bound are left there.
         work: nodes spent and allowed.
@@ -256,26 +283,30 @@ def adjust(
     units, demands = table.low.shape[0], len(table.price)
     price, direction = table.price.copy(), np.zeros(demands)
     chosen, least = np.zeros(units, dtype=np.int64), np.zeros(units)
+    live, count = np.empty(table.low.shape, dtype=np.int64), np.zeros(units, dtype=np.int64)
+    live_sets(table, live, count)
     highest = -np.inf
     stalled, length = 0, 1.0
     for step in range(STEPS):
-        bound = reduce_costs(table, price, chosen, least)
-        work[SPENT] += units * table.low.shape[1] // 16
+        bound = reduce_costs(table, live, count, price, chosen, least)
+        work[SPENT] += table.low.shape[1] // 16 + count.sum() // 16
         for u in range(units):
             fresh = False
-            while table.stage[u, chosen[u]] == COARSE and least[u] < np.inf:
+            while table.stage[u, chosen[u]] < stage and least[u] < np.inf and work[SPENT] <= work[ALLOWED]:
                 mask = chosen[u]
-                refine(grid, aim, alone, u, mask, table.sums[mask] + least[u] + (best - bound), table, work)
+                cut = table.sums[mask] + least[u] + (best - bound)
+                known = table.least[u] + (best - table.least[units])  # with the prices that bound best
+                for i in members_of(mask):
+                    known += table.price[i]
+                cut = min(cut, known)
+                if table.stage[u, mask] == COARSE:
+                    refine(grid, aim, u, mask, cut, table, work)
+                else:
+                    make_exact(grid, aim, u, mask, cut, table, work)
                 fresh = True
-                low = table.low[u]
                 bound -= least[u]
-                lowest, at = np.inf, 0
-                for other in range(len(low)):
-                    cost = low[other] - table.sums[other]
-                    if cost < lowest:
-                        lowest, at = cost, other
-                least[u], chosen[u] = lowest, at
-                bound += lowest
+                least[u], chosen[u] = least_reduced(table.low[u], table.sums, live[u, : count[u]])
+                bound += least[u]
             if fresh and least[u] == np.inf:
                 bound = np.inf
         if bound > highest:
@@ -296,9 +327,10 @@ def adjust(
         if highest >= best - margin or work[SPENT] > work[ALLOWED]:
             break
         if repairs and step % 8 == 4:
-            best = repair(grid, aim, alone, chosen, masks, best, table, work)
+            best = repair(grid, aim, chosen, masks, best, table, work)
         if step % 8 == 7:
             drop(table, least, bound, best - margin)
+            live_sets(table, live, count)
         size = 0.0
         for i in range(demands):
             taken = 0
@@ -309,5 +341,5 @@ def adjust(
         if size == 0.0:
             break
         price += length * (best - bound) / size * direction
-    reduce_costs(table, table.price, chosen, least)
+    reduce_costs(table, live, count, table.price, chosen, least)
     return best
