@@ -117,8 +117,8 @@ def measure(net: Supernet, *, engine: str, samples: int, on_progress: Progress) 
     samples = min(samples, source.period)
     artifacts = {rung.id: supernets.export(net, rung, cache_dir() / "exported") for rung in net.ladder()}
     cpus = host_cpus()[1]
-    # On another core where there is one: a sentinel takes its core for a moment each 2 ms, so that no sentence would count
-    # as undisturbed beside it. Mostly all cores of a machine stand still together.
+    # On another core where there is one: a sentinel takes its core for a moment each 2 ms, so that no sentence would
+    # count as undisturbed beside it. Mostly all cores of a machine stand still together.
     watched = sorted(os.sched_getaffinity(0) - set(cpus)) or list(cpus)
     meter = HostMeter()
     with HostSentinel(watched, BoardClock(time.monotonic())) as sentinel, on_cpus(cpus):
