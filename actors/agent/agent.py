@@ -280,6 +280,7 @@ class BoardAgent:
 
     def report(self) -> Telemetry:
         """Return all that there is to say of the board since the last call; applications are left out."""
+        board_at_s = self._clock.now_s()
         self.ledger.enforce()
         units, host, repinned, fenced = self.telemetry(), self.host_load(), self.repin(), self._fences.new()
         self._remember()
@@ -291,6 +292,7 @@ class BoardAgent:
             rails_w=self._rails_w,
             repinned=repinned,
             fenced=fenced,
+            board_at_s=board_at_s,
         )
 
     def telemetry(self) -> tuple[UnitTelemetry, ...]:

@@ -19,6 +19,7 @@ from typing import Any, Protocol, assert_never
 
 from actors.clock import Clock
 from actors.control.agent_orders import AgentOrder, AgentOrders
+from actors.control.ends import Ends
 from scheduler.manager import Manager
 from scheduler.messages import (
     Activate,
@@ -48,9 +49,6 @@ _LONGEST_WAIT_S = 0.1
 
 _MOST_TIMES = 10_000
 """Most times of decisions that are kept, the latest; a run that goes on for days has millions."""
-
-_REASON_EPOCHS = 5
-"""Most epochs that a worker which has ended waits for the board's next report, which may say why."""
 
 _BACK_WALL_S = 60.0
 """Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
@@ -187,8 +185,7 @@ class ControlLoop:
         self._running = set(apps)
         self._restarts: list[StartWorker] = []
         self._starting_s: dict[str, float] = {}
-        # By application whose process was seen to have ended, for how many epochs.
-        self._ended: dict[str, int] = {}
+        self._ends = Ends(clock)
         self._lives: Counter[str | None] = Counter()
         self._orders = AgentOrders()
         self._new_agents: SimpleQueue[Any] = SimpleQueue()
@@ -239,7 +236,7 @@ class ControlLoop:
             self._calls[self._transport.follow_board()] = _Call(app=None)
         reported = self._transport.reports(sorted(self._running))
         self._tell(reported)
-        self._see_ends(board_reported=bool(reported.units))
+        self._see_ends(reported.board_at_s)
         self._order_again()
         restarts, self._restarts = self._restarts, []
         for restart in restarts:
@@ -357,22 +354,19 @@ class ControlLoop:
             self._not_started(call.effect, error)
         elif call.app is not None and call.life < self._lives[call.app]:
             pass  # a dead worker fails every call that is under way to it, and its loss is known
+        elif call.app in self._running and isinstance(error, LostError) and self._transport.ended([call.app]):
+            self._ends.seen(call.app, str(error))
         elif call.app in self._running and (call.effect is None or isinstance(error, LostError)):
             self._lost(call.app, str(error))
         elif not isinstance(error, LostError):
             self._write({"kind": "error", "now_s": self._clock.now_s(), "app": call.app, "text": str(error)})
 
-    def _see_ends(self, *, board_reported: bool) -> None:
-        """Tell of the workers whose process has ended; Ray would tell up to two seconds later.
-
-        One that was fenced off is killed at once, and the board's next report says why. So an end that was just seen is
-        told one report later.
-        """
-        seen = self._ended
-        self._ended = {app: seen.get(app, 0) + 1 for app in self._transport.ended(sorted(self._running))}
-        for app, epochs in self._ended.items():
-            if epochs > _REASON_EPOCHS or (epochs > 1 and board_reported):
-                self._lost(app, "its process ended")
+    def _see_ends(self, board_at_s: float | None) -> None:
+        """Tell of the workers whose process has ended; Ray would tell up to two seconds later."""
+        for app, reason in self._ends.due(self._running, board_at_s).items():
+            self._lost(app, reason)
+        for app in self._transport.ended(sorted(self._running)):
+            self._ends.seen(app, "its process ended")
 
     def _lost(self, app: str, reason: str) -> None:
         self._running.discard(app)

@@ -119,6 +119,7 @@ class BoardReporter:
             "rails_w": report.rails_w,
             "repinned": [_by_name(one) for one in report.repinned],
             "fenced": [_by_name(one) for one in report.fenced],
+            "board_at_s": report.board_at_s,
         }
         self._page.write(msgpack.packb(page))
 
@@ -147,6 +148,7 @@ class BoardReports:
             rails_w=posted["rails_w"],
             repinned=tuple(Repinned(**one) for one in posted["repinned"]),
             fenced=tuple(Fenced(**one) for one in posted["fenced"]),
+            board_at_s=posted["board_at_s"],
         )
 
 

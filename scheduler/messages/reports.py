@@ -176,6 +176,7 @@ class Telemetry:
         rails_w: power of each rail of the board that was measured.
         repinned: the workers that were pinned again.
         fenced: the workers that were fenced off.
+        board_at_s: board time when the board agent began to look; None where it did not report.
         stopped: applications whose worker does not report since its process is stopped.
     """
 
@@ -186,4 +187,5 @@ class Telemetry:
     rails_w: Mapping[str, float] = field(default_factory=dict)
     repinned: tuple[Repinned, ...] = ()
     fenced: tuple[Fenced, ...] = ()
+    board_at_s: float | None = None
     stopped: tuple[str, ...] = ()

@@ -62,6 +62,7 @@ class World:
         seen_dead: applications whose process is seen to have ended, though no call has told yet.
         fenced: what the board's next report says of workers that were fenced off.
         board_silent: True while the board does not report.
+        board_late_s: how old the board's reports are when they are read.
         cannot_report: by application, or None for the board agent, what it answers when it is to report.
         errors: by kind of effect, how many are still to be answered by an error of the worker's own.
         stalls_s: (from, to) in which the machine stands still.
@@ -80,6 +81,7 @@ class World:
         self.seen_dead: set[str] = set()
         self.fenced: list[Fenced] = []
         self.board_silent = False
+        self.board_late_s = 0.0
         self.cannot_report: dict[str | None, Exception] = {}
         self.errors: dict[type[Effect], int] = {}
         self.stalls_s: list[tuple[float, float]] = []
@@ -118,9 +120,17 @@ class World:
         if self.board_silent:
             return Telemetry(apps=tuple(reports), units=(), power_w=None)
         fenced, self.fenced = tuple(self.fenced), []
+        now_s = self.clock.now_s()
         units = tuple(UnitTelemetry(name=unit.name, mhz_now=500.0, busy=0.0, temp_c=None) for unit in BOARD.units)
         host = HostTelemetry(cores=(0.0,), others=0.0, memory_used_mb=1.0)
-        return Telemetry(apps=tuple(reports), units=units, power_w=None, host=host, fenced=fenced)
+        return Telemetry(
+            apps=tuple(reports),
+            units=units,
+            power_w=None,
+            host=host,
+            fenced=fenced,
+            board_at_s=now_s - self.board_late_s,
+        )
 
     def send(self, effect: Effect) -> Hashable:
         self.journal.append((self.clock.now_s(), effect))

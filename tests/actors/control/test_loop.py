@@ -235,7 +235,7 @@ def test_a_process_that_is_seen_to_end_is_lost_soon_and_its_late_calls_change_no
     assert len(world.of(WorkerStarted)) == 2
 
 
-@pytest.mark.parametrize("silent_epochs", [0, 3])
+@pytest.mark.parametrize("silent_epochs", [0, 3, 15])
 def test_a_worker_that_was_fenced_off_is_lost_for_that_reason_though_its_end_is_seen_before_the_report(silent_epochs):
     world = World("a", "b", gears={"a": SMALL, "b": LARGE})
     loop = world.loop()
@@ -250,14 +250,39 @@ def test_a_worker_that_was_fenced_off_is_lost_for_that_reason_though_its_end_is_
     assert lost["reason"].startswith("its process was stopped for 110 ms")
 
 
+def test_the_reason_waits_for_a_report_that_was_begun_after_the_end():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    world.board_late_s = 0.15
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.seen_dead.add("a")
+    loop.run(until_s=0.65)
+    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    loop.run(until_s=0.75)
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["reason"].startswith("its process was stopped for 110 ms")
+
+
+def test_a_call_that_fails_as_its_process_has_ended_waits_for_the_reason_too():
+    world = World("a", "b", gears={"a": SMALL, "b": LARGE})
+    loop = world.loop()
+    loop.run(until_s=0.45)
+    world.seen_dead.add("a")
+    world.dead.add("a")
+    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    loop.run(until_s=0.55)
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["reason"].startswith("its process was stopped for 110 ms")
+
+
 def test_a_worker_that_ended_is_lost_though_the_board_reports_no_more():
     world = World("a", "b", gears={"a": SMALL, "b": LARGE})
     loop = world.loop()
     loop.run(until_s=0.45)
     world.seen_dead.add("a")
     world.board_silent = True
-    loop.run(until_s=1.05)
-    assert times(world.of(WorkerLost)) == pytest.approx([1.0])
+    loop.run(until_s=3.05)
+    assert times(world.of(WorkerLost)) == pytest.approx([2.5], abs=1.1 * EPOCH_S)  # two seconds after it was seen
 
 
 def test_a_worker_whose_start_fails_again_and_again_is_given_up():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.control.reports import AppReporter, AppReports, BoardReporter, BoardReports, keep_posting
 from actors.worker.totals import WorkerTotals
 from helpers.virtual_clock import VirtualClock
-from scheduler.messages import AppTelemetry, HostTelemetry, Repinned, Telemetry, UnitTelemetry
+from scheduler.messages import AppTelemetry, Fenced, HostTelemetry, Repinned, Telemetry, UnitTelemetry
 from scheduler.views import Gear
 
 GEAR = Gear(subnet="s", unit="big", cores=2)
@@ -164,7 +164,14 @@ def test_the_board_s_latest_report_is_taken_once(place):
         host = HostTelemetry(cores=(busy, None, 1.0), others=0.5, memory_used_mb=900.0)
         repinned = (Repinned(app="a", before=(0, 2, 3), cpus=(1,)), Repinned(app="b", before=(), cpus=(), fault="no"))
         posted = Telemetry(
-            apps=(), units=units, power_w=3.5, host=host, rails_w={"VDD_IN": 5.0 + busy}, repinned=repinned
+            apps=(),
+            units=units,
+            power_w=3.5,
+            host=host,
+            rails_w={"VDD_IN": 5.0 + busy},
+            repinned=repinned,
+            fenced=(Fenced(app="a", unit="big", why="it hung", held_ms=9.0, bound_ms=5.0),),
+            board_at_s=1.0 + busy,
         )
         reporter.post(posted)
     assert reports.take() == posted

@@ -24,8 +24,16 @@ from workloads.runs.host_watch import GAP_S, MOST_GAPS, PERIOD_S, Gaps, watch
 
 
 def watchers() -> list[psutil.Process]:
-    """Watching processes of this one; other tests may have left children of other kinds."""
-    return [child for child in psutil.Process().children() if host_watch.__file__ in child.cmdline()]
+    """Watching processes of this one; other tests may have left children of other kinds, and ended ones."""
+    return [child for child in psutil.Process().children() if host_watch.__file__ in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """The process's command line; nothing of one that has ended."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 class StallingClock(VirtualClock):
