@@ -32,6 +32,12 @@ from scheduler.messages import (
 from scheduler.views import Gear
 
 LARGE = Gear(subnet="l", unit="little", cores=2)
+FENCED = Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0)
+
+
+def assert_lost_for_the_fence(world: World) -> None:
+    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
+    assert lost["reason"].startswith("its process was stopped for 110 ms")
 
 
 def times(entries: list[tuple[float, object]]) -> list[float]:
@@ -244,10 +250,9 @@ def test_a_worker_that_was_fenced_off_is_lost_for_that_reason_though_its_end_is_
     world.board_silent = silent_epochs > 0
     loop.run(until_s=0.55 + silent_epochs * EPOCH_S)
     world.board_silent = False
-    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    world.fenced.append(FENCED)
     loop.run(until_s=0.65 + silent_epochs * EPOCH_S)
-    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
-    assert lost["reason"].startswith("its process was stopped for 110 ms")
+    assert_lost_for_the_fence(world)
 
 
 def test_the_reason_waits_for_a_report_that_was_begun_after_the_end():
@@ -257,10 +262,9 @@ def test_the_reason_waits_for_a_report_that_was_begun_after_the_end():
     loop.run(until_s=0.45)
     world.seen_dead.add("a")
     loop.run(until_s=0.65)
-    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    world.fenced.append(FENCED)
     loop.run(until_s=0.75)
-    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
-    assert lost["reason"].startswith("its process was stopped for 110 ms")
+    assert_lost_for_the_fence(world)
 
 
 def test_a_call_that_fails_as_its_process_has_ended_waits_for_the_reason_too():
@@ -269,10 +273,9 @@ def test_a_call_that_fails_as_its_process_has_ended_waits_for_the_reason_too():
     loop.run(until_s=0.45)
     world.seen_dead.add("a")
     world.dead.add("a")
-    world.fenced.append(Fenced(app="a", unit="big", why="its process was stopped", held_ms=110.0, bound_ms=100.0))
+    world.fenced.append(FENCED)
     loop.run(until_s=0.55)
-    (lost,) = [entry for entry in world.log if entry["kind"] == "lost"]
-    assert lost["reason"].startswith("its process was stopped for 110 ms")
+    assert_lost_for_the_fence(world)
 
 
 def test_a_worker_that_ended_is_lost_though_the_board_reports_no_more():
