@@ -7,7 +7,6 @@ the board's next report says why. So an end that was just seen is told once the 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from actors.clock import Clock
@@ -44,19 +43,22 @@ class Ends:
         """Note that an application's worker has ended; the first reason counts."""
         self._ends.setdefault(app, _End(reason, self._clock.now_s()))
 
-    def due(self, running: Collection[str], board_at_s: float | None) -> dict[str, str]:
-        """Return the reasons of the ends that are to be told now, by application, and forget them.
+    def forget(self, app: str) -> None:
+        """Forget an application's end: the manager knows of it, or the application has left."""
+        self._ends.pop(app, None)
+
+    def due(self, board_at_s: float | None) -> dict[str, str]:
+        """Return the reasons of the ends that are to be told now, by application.
+
+        An end that was seen at 0.5 s is due with a report that was begun at 0.59 s, and not with one of 0.49 s.
 
         Args:
-            running: applications that the manager takes to run. It knows already why the others do not.
             board_at_s: board time when the board's latest report was begun; None if there is no new one.
         """
         now_s = self._clock.now_s()
         reported_s = -math.inf if board_at_s is None else board_at_s
-        due = {
+        return {
             app: end.reason
             for app, end in self._ends.items()
             if end.seen_s < reported_s or self._clock.wall_s(now_s - end.seen_s) > _REASON_WALL_S
         }
-        self._ends = {app: end for app, end in self._ends.items() if app in running and app not in due}
-        return {app: reason for app, reason in due.items() if app in running}

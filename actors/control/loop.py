@@ -251,7 +251,7 @@ class ControlLoop:
         if isinstance(event.change, BoardEvent):
             self._order(event.change)
         elif isinstance(event.change, AppLeft):
-            self._running.discard(event.change.app)
+            self._runs_no_more(event.change.app)
         if isinstance(event, HiddenEvent):
             self._write({"kind": "event", "now_s": self._clock.now_s(), "text": event.text})
         else:
@@ -282,7 +282,7 @@ class ControlLoop:
                     entry["solve_ms"], self._last_solve_ms = self._last_solve_ms, None
                 self._write(entry)
             case StartWorker(app=app):
-                self._running.discard(app)
+                self._runs_no_more(app)
                 self._send(effect, app)
             case Prepare(app=app) | Activate(app=app):
                 self._send(effect, app)
@@ -363,15 +363,19 @@ class ControlLoop:
 
     def _see_ends(self, board_at_s: float | None) -> None:
         """Tell of the workers whose process has ended; Ray would tell up to two seconds later."""
-        for app, reason in self._ends.due(self._running, board_at_s).items():
+        for app, reason in self._ends.due(board_at_s).items():
             self._lost(app, reason)
         for app in self._transport.ended(sorted(self._running)):
             self._ends.seen(app, "its process ended")
 
     def _lost(self, app: str, reason: str) -> None:
-        self._running.discard(app)
+        self._runs_no_more(app)
         self._lives[app] += 1
         self._tell(WorkerLost(app=app, reason=reason))
+
+    def _runs_no_more(self, app: str) -> None:
+        self._running.discard(app)
+        self._ends.forget(app)
 
     def _not_started(self, order: StartWorker, error: Exception) -> None:
         """Ask again with the next epoch while the process is not back yet; any other failure is the manager's to judge.
