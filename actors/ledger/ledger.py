@@ -168,13 +168,17 @@ class BoardLedger(Leases):
             self._clocks.set_rules(number, unit, mhz, max_mhz, paces)
             self._follow(number, unit.since_s)
 
+    def is_paced(self, name: str) -> bool:
+        """Return True if requests on a unit have clocks of their own.
+
+        It is looked at without the lock, which most units need not take then. A unit that begins to be paced at this
+        moment gives a request that runs the plan's clock.
+        """
+        return bool(self._file.unit(self._numbers[name]).paced)
+
     def ask(self, lease: Lease, timing: Timing) -> None:
         """Ask for a clock for a request that has its cores and begins now; it counts where its unit is paced."""
         number = self._numbers[lease.unit]
-        # Looked at without the lock, which most units need not take then. A unit that begins to be paced at this moment
-        # gives a request that runs the plan's clock.
-        if not self._file.unit(number).paced:
-            return
         with self._locks[number]:
             unit = self._unit(number)
             if unit.paced and self._file.entry(lease.slot).ticket == lease.ticket:

@@ -15,6 +15,7 @@ import os
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from actors.clock import BoardClock, Clock
@@ -93,8 +94,7 @@ class Worker:
         self._switch_ms: list[float] = []
         self._closed_s: float | None = None
         self._end_s = math.inf
-        self._over = False
-        self._stopped = False
+        self._over = self._stopped = False
         self._fetched: Fetched | None = None
         self._pulse = Pulse()
         self._thread = InferenceThread(f"serve {spec.app}", self.step, self._finish)
@@ -333,7 +333,8 @@ class Worker:
             if (timing := self._claim(fetched, engaged)) is None:
                 return
             self._pulse.beat("run")
-            self._ledger.ask(lease, timing)
+            if self._ledger.is_paced(lease.unit):
+                self._ledger.ask(lease, timing())
             served = self._server.serve(fetched, engaged, lease, lambda: self._clock.now_s() >= self._end_s)
         finally:
             self._ledger.release(lease)
@@ -359,7 +360,7 @@ class Worker:
         self._pulse.beat("cores")
         return self._look() != (request, engaged) or self._ends(request)
 
-    def _claim(self, fetched: Fetched, engaged: Engaged) -> Timing | None:
+    def _claim(self, fetched: Fetched, engaged: Engaged) -> partial[Timing] | None:
         """Take the request out of the queue; return None if it was dropped, or the gear changed, meanwhile or now."""
         request, timing = fetched.request, None
         with self._lock:
@@ -368,7 +369,7 @@ class Worker:
                 drops += queue.give_up_hopeless(self._clock.now_s(), engaged.least_s(fetched))
                 if queue.head is request:
                     queue.pop()
-                    timing = engaged.timing(request, fetched.size, behind=queue.head)
+                    timing = partial(engaged.timing, request, fetched.size, behind=queue.head)
         self._settle(drops)
         return timing
 
