@@ -1,8 +1,9 @@
 """Measure how many served requests lie within the quantiles that a profile of the translator foretells.
 
 The ladder is profiled anew on one core, as `gearshift profile` does. After each of its samples a worker serves a
-held-out sentence with the same rung on the same core, so that profile and worker meet the same machine. A quantile that
-is right covers its own share: 95 % of the requests are not above the 95 % quantile.
+held-out sentence on the same core, so that profile and worker meet the same machine. It does so with a rung half-way
+round the ladder: sample and sentence both find the caches filled by another network. A quantile that is right covers
+its own share: 95 % of the requests are not above the 95 % quantile.
 
 A profile leaves out the samples that something disturbed. So are requests left out here, but not by their own time: one
 fixed sentence is translated before and after each, and where that took long, the machine was disturbed. No sentinel
@@ -74,9 +75,9 @@ class _Turns:
     probes_s: list[tuple[float, float]] = field(default_factory=list)
 
     def serve(self, *_: object) -> None:
-        """Serve the next sentence of the rung whose turn it was, after the one before it, as the profile does."""
+        """Serve the next sentence of the rung half-way round, after the one before it, as the profile does."""
         turn = len(self.probes_s)
-        self.serving.activate(order(self.serving, self.subnets[turn % len(self.subnets)], plan=turn + 1))
+        self.serving.activate(order(self.serving, self._rung_of(turn), plan=turn + 1))
         number = self.first + turn // len(self.subnets) * _STEP
         before_s = self._probe_s()
         for sentence in (number - _STEP, number):
@@ -89,11 +90,14 @@ class _Turns:
         probes_s = np.array(self.probes_s)
         calm: NDArray[np.bool_] = np.all(not_far_above(probes_s.ravel()).reshape(probes_s.shape), axis=1)
         found = {}
-        for place, subnet in enumerate(self.subnets):
+        for place in range(len(self.subnets)):
             mine, undisturbed = records[place :: len(self.subnets)], calm[place :: len(self.subnets)]
             times_ms = (mine["end_s"] - mine["start_s"]).astype(np.float64) * 1e3
-            found[subnet] = times_ms[undisturbed], int((~undisturbed).sum())
+            found[self._rung_of(place)] = times_ms[undisturbed], int((~undisturbed).sum())
         return found
+
+    def _rung_of(self, turn: int) -> str:
+        return self.subnets[(turn + len(self.subnets) // 2) % len(self.subnets)]
 
     def _probe_s(self) -> float:
         start_s = self.clock.now_s()
