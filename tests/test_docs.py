@@ -66,6 +66,7 @@ def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow  # exports the translator's networks and profiles them: minutes
 @pytest.mark.parametrize("page", sorted(ON_RAY))
 def test_the_python_of_a_page_that_deploys_a_mix_runs(page: str, tmp_path: Path) -> None:
     run_page(page, tmp_path)
