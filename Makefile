@@ -15,7 +15,7 @@ SUPERNET ?= ofa-plates
 MAKE_ofa-plates := MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
 MAKE_translator-en-de := $(BIN)/python -m supernets.seq2seq.make_weights
 
-.PHONY: run test kernel-test lint fuzz faults soak bench mutants weights lock clean
+.PHONY: run test kernel-test lint docs fuzz faults soak bench mutants weights lock clean
 .DELETE_ON_ERROR:
 
 run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
@@ -32,6 +32,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## builds the documentation as a site, build/site; a warning is an error
+	$(BIN)/mkdocs build --strict
 
 fuzz: $(STAMP)  ## damages inputs of every parser for FUZZ_SECONDS, an hour by default, and prints what is not taken well
 	PYTHONPATH=tests $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS)

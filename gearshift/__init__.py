@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scheduler.policies import Policy
     from scheduler.views import AppView, Gear, Plan, Snapshot, UnitView
     from supernets.camera import Camera
+    from supernets.pictures.preparing import Images
     from workloads.mix.app import App, Family
     from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
     from workloads.mix.errors import MixError
@@ -40,6 +41,7 @@ __all__ = [
     "External",
     "Family",
     "Gear",
+    "Images",
     "InputError",
     "Mix",
     "MixError",
@@ -68,6 +70,7 @@ _HOMES = {
     "scheduler.policies": ("Policy",),
     "scheduler.views": ("AppView", "Gear", "Plan", "Snapshot", "UnitView"),
     "supernets.camera": ("Camera",),
+    "supernets.pictures.preparing": ("Images",),
     "workloads.mix.app": ("App", "Family"),
     "workloads.mix.arrivals": ("External", "Periodic", "Poisson", "Saturate", "Trace"),
     "workloads.mix.errors": ("MixError",),

@@ -17,12 +17,15 @@ from supernets.engines import PreparedNetwork
 from supernets.errors import SupernetError
 from supernets.exporting import export
 from supernets.ofa.space import Architecture, Space
+from supernets.pictures.inputs import own_inputs
+from supernets.pictures.preparing import Images
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
 __all__ = [
     "Architecture",
     "Artifact",
+    "Images",
     "PreparedNetwork",
     "Space",
     "SubNet",
@@ -34,5 +37,6 @@ __all__ = [
     "inputs_of",
     "load",
     "names",
+    "own_inputs",
     "task_of",
 ]

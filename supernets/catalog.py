@@ -10,7 +10,7 @@ from pathlib import Path
 from supernets import static
 from supernets.built_in import BuiltIn
 from supernets.errors import SupernetError, known_options
-from supernets.inputs import INPUTS, OWN
+from supernets.inputs import INPUTS
 from supernets.ofa import elastic
 from supernets.seq2seq import supernet as seq2seq
 from supernets.slimmable import supernet as slimmable
@@ -61,16 +61,16 @@ def task_of(name: str) -> str:
     return BUILT_IN[name.partition(":")[0]].task
 
 
-def inputs_of(name: str | None) -> TaskInputs:
+def inputs_of(name: str) -> TaskInputs:
     """Return the inputs that applications of a supernet have or take.
 
     Args:
-        name: `NAME` or `NAME:LADDER`; None for users' own models.
+        name: `NAME` or `NAME:LADDER`.
 
     Raises:
         SupernetError: if the supernet is not known.
     """
-    return OWN if name is None else INPUTS[task_of(name)]
+    return INPUTS[task_of(name)]
 
 
 def load(name: str, weights: str | Path | None = None, ladder: str | Path | None = None) -> Supernet:

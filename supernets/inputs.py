@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from supernets.pictures import inputs as pictures
 from supernets.seq2seq.inputs import TRANSLATION
-from supernets.task_inputs import LabelledInputs, TaskInputs
+from supernets.task_inputs import LabelledInputs
 
 INPUTS: Mapping[str, LabelledInputs] = {
     "plates": pictures.PLATES,
@@ -17,6 +17,3 @@ INPUTS: Mapping[str, LabelledInputs] = {
     "translation": TRANSLATION,
 }
 """The inputs of the built-in supernets' tasks, by the task's name."""
-
-OWN: TaskInputs = pictures.OWN
-"""The inputs of users' own models."""

@@ -86,6 +86,16 @@ def means(output: Output, label: object) -> bool:
     return int(one.reshape(-1).argmax()) == expected
 
 
+def says_names(output: Output) -> bool:
+    """Return True if an output is the name of a class, so that labels must be names too.
+
+    Raises:
+        SupernetError: if no output, or more than one, can be compared with a label.
+    """
+    _, one = _answer(output)
+    return one.dtype.kind in "OUS"
+
+
 def _answer(output: Output) -> tuple[str, NDArray[Any]]:
     """Return the output that is to be compared with a label, with its name in words."""
     if not isinstance(output, Outputs):

@@ -16,6 +16,8 @@ from supernets.errors import SupernetError, known_options, shown
 if TYPE_CHECKING:
     import onnx
 
+    from supernets.pictures.preparing import Images
+
 _FLOATS = {"FLOAT": "float32", "FLOAT16": "float16", "DOUBLE": "float64"}
 """The types of numbers that a model may take, by ONNX's names; inputs are float32, and are turned into these."""
 _DOMAINS = frozenset(("", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"))
@@ -34,22 +36,24 @@ _OTHER_FILES: Mapping[bytes, str] = {
 """What users have under the name of a model, by the first bytes, and the rest of the message."""
 
 
-def read(subnet: str, path: Path, output: str | None = None) -> Artifact:
+def read(subnet: str, path: Path, output: str | None = None, images: Images | None = None) -> Artifact:
     """Read what a user's own ONNX file takes and gives.
 
-    The model must take one input of floats and of a fixed shape, with a batch of one or of any size.
+    The model must take one input of floats and of a fixed shape, with a batch of one or of any size. Height and width
+    may be open where `images` gives them.
 
     Args:
         subnet: its name on the ladder.
         path: the file; links are followed only to read it, since weights beside it go by the path that was given.
         output: name of the one output that is wanted; None for all.
+        images: how pictures become its input; None where they don't.
 
     Raises:
         SupernetError: if the file can't be read, is no ONNX model, takes anything else, lacks weights or that output.
     """
     content = _content(path)
     model = _parsed(path, content)
-    taken, shape = _input(path, model.graph)
+    taken, shape = _input(path, model.graph, images)
     return Artifact(
         subnet=subnet,
         path=str(path),
@@ -126,7 +130,7 @@ def _parsed(path: Path, content: bytes) -> onnx.ModelProto:
 # ---------------------------------------------------------------- what it takes and gives
 
 
-def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, ...]]:
+def _input(path: Path, graph: onnx.GraphProto, images: Images | None) -> tuple[str, tuple[int, ...]]:
     """Return the type of its input's numbers and the input's shape, with a batch of one."""
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]  # files of IR 3 list constants as inputs
@@ -145,12 +149,18 @@ def _input(path: Path, graph: onnx.GraphProto) -> tuple[str, tuple[int, ...]]:
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
     if sizes and sizes[0] is None:
         sizes[0] = 1  # a batch of any size
+    if images is not None:
+        try:
+            return _FLOATS[kind], images.input_shape(sizes)
+        except SupernetError as error:
+            raise SupernetError(f"{path} takes {takes}: {error}") from None
     shape = tuple(size for size in sizes if size is not None)
     if not shape or len(shape) < len(sizes) or shape[0] != 1 or min(shape) < 1:
         example = ",".join(map(str, [1, *(size or 224 for size in sizes[1:])]))
         raise SupernetError(
-            f"{path} must take one input of a fixed shape (1, ...); it takes {takes}. Export it like that, or fix its "
-            f"sizes, as with python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {inputs[0].name} "
+            f"{path} must take one input of a fixed shape (1, ...); it takes {takes}. If it takes pictures, give their "
+            "size, Family([...], inputs=Images(size=224)); else fix its sizes, as with python -m "
+            f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {inputs[0].name} "
             f"--input_shape {example} IN.onnx OUT.onnx"
         )
     return _FLOATS[kind], shape

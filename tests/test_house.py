@@ -68,7 +68,7 @@ ABOUT_PICTURES = {
     "workloads.reproduce": "published results on ImageNet",
     "workloads.suite": "prose on mixes of cameras",
 }
-PUBLIC_NAMES = re.compile(r"(calibration|search|test)[-_]pictures|\bpictures=|\"pictures\":|ImageNet")
+PUBLIC_NAMES = re.compile(r"(calibration|search|test)[-_]pictures|\bpictures=|\"pictures\":|ImageNet|\bImages\b")
 WORDS = re.compile(r"picture|image|pixel|logit|\b(sub-?word|vocabular|encoder|decoder)", re.IGNORECASE)
 OF_TEXT = re.compile(r"(text|word|input|output|source|target|first|next|per|generated)[ -]tokens?\b", re.IGNORECASE)
 

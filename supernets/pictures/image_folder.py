@@ -1,7 +1,8 @@
-"""Folders of labelled pictures, laid out as ImageNet's validation set: DIR/CLASS/picture. Knows no torch.
+"""Folders of pictures, laid out as ImageNet's validation set: DIR/CLASS/picture. Knows no torch.
 
-The folder of a class is named by its WordNet id (`n01440764`), or by the number of the network's output (`0` to
-`999`). Classes may be missing.
+For ImageNet's networks the folder of a class is named by its WordNet id (`n01440764`), or by the number of the
+network's output (`0` to `999`); classes may be missing. For a user's own model it is named by that number, or by
+whatever the class is called: then its number is its place among all names in order, as in torchvision's `ImageFolder`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
 from supernets.evaluation import EVALUATED_AT_ONCE, one_by_one
-from supernets.outputs import Output
+from supernets.outputs import Output, says_names
 from supernets.pictures import folders, images
-from supernets.pictures.tasks import ImageTask, Tensor
+from supernets.pictures.preparing import IMAGENET, Images
+from supernets.pictures.tasks import ClassTask, ImageTask, PreparedTask, Tensor
 
 IMAGE_POOL = 128
 """Pictures that an application uses in turn: 19 MB at 224 pixels, for each resolution that is kept prepared."""
 
+_IMAGENET_TASK = ImageTask()
 _READERS = 4
 _READ_AHEAD = 64
 _CLASSES = "named by its WordNet id (n01440764), or by the network's output (0 to 999)"
@@ -42,6 +43,7 @@ class ImageFolder:
 
     Args:
         directory: DIR.
+        own: True where its classes are those of a user's own model.
 
     Raises:
         SupernetError: if there is no such folder, or its layout is another one.
@@ -52,15 +54,15 @@ class ImageFolder:
         notice: what is left out of it, since it is no picture; empty for nothing.
     """
 
-    task = ImageTask()
+    task = _IMAGENET_TASK
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, own: bool = False) -> None:
         self.directory = directory
         self._files: list[str] = []  # relative to the directory, class by class
         self._labels: list[int] = []  # one for each file
         self._sizes: list[int] = []  # number of files of each class
         try:
-            labelled, others = _class_folders(directory)
+            labelled, others = _own_class_folders(directory) if own else _class_folders(directory)
             for folder, label in labelled:
                 found = folders.listed(folder)
                 self._files += [f"{folder.name}/{file.name}" for file in found.pictures]
@@ -109,10 +111,12 @@ class ImageFolder:
         The pictures are read as torchvision's loader reads them, so that accuracies compare with published ones.
         """
         pictures = _ahead(
-            lambda item: (_crop(images.read_as_published(item[0]), input_shape), item[1]), self.chosen(limit, seed)
+            lambda item: (IMAGENET.pixels(images.read_as_published(item[0]), input_shape), item[1]),
+            self.chosen(limit, seed),
         )
         while batch := list(islice(pictures, size)):
-            yield images.normalised(np.stack([pixels for pixels, _ in batch])), [label for _, label in batch]
+            pixels = np.stack([pixels for pixels, _ in batch])
+            yield IMAGENET.normalised(pixels, input_shape), [label for _, label in batch]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,31 +128,37 @@ class ImagePool:
 
     Attributes:
         files: the picture files.
-        labels: the class of each file.
+        labels: the class of each file, by number; None where they have none.
+        task: the task that they are for.
+        how: how a picture becomes an input.
         notice: what was left out of the folder; empty for nothing.
     """
 
     files: Sequence[Path]
-    labels: Sequence[int]
+    labels: Sequence[int] | None
+    task: ClassTask = _IMAGENET_TASK
+    how: Images = IMAGENET
     notice: str = ""
     period: ClassVar[None] = None
 
-    @property
-    def task(self) -> ImageTask:
-        """The task of ImageNet."""
-        return ImageTask()
-
     def inputs(self, artifact: Artifact) -> Callable[[int], Tensor]:
-        """Crop all pictures; return a function from a request's number, modulo their count, to its input."""
-        crops = np.stack(list(_ahead(lambda file: _crop(images.read(file), artifact.input_shape), self.files)))
-        return lambda index: images.normalised(crops[index % len(crops)][None])
+        """Prepare all pictures; return a function from a request's number, modulo their count, to its input."""
+        shape = artifact.input_shape
+        pixels = np.stack(list(_ahead(lambda file: self.how.pixels(images.read(file), shape), self.files)))
+        return lambda index: self.how.normalised(pixels[index % len(pixels)][None], shape)
 
     def score(self, index: int, output: Output) -> float | None:
-        """Return 1.0 if the output's largest value is at the label of request `index`, else 0.0."""
-        return self.task.credit(output, self.labels[index % len(self.labels)])
+        """Return 1.0 if the output means the class of request `index`, else 0.0; None where there are no classes.
+
+        A model that says a class by its name is compared with the name of the picture's folder.
+        """
+        if self.labels is None:
+            return None
+        place = index % len(self.files)
+        return self.task.credit(output, self.files[place].parent.name if says_names(output) else self.labels[place])
 
     def adapt(self, payload: object, artifact: Artifact) -> Tensor:
-        """Return a client's own RGB picture (height, width, 3) as the network takes it."""
+        """Return a client's own picture as the network takes it."""
         return self.task.sample(payload, artifact)
 
 
@@ -167,11 +177,34 @@ def image_pool(directory: Path, seed: int, count: int = IMAGE_POOL) -> ImagePool
     files, labels = zip(*folder.chosen(count, seed), strict=True)
     for _ in _ahead(images.read, files):
         pass
-    return ImagePool(files, labels, folder.notice)
+    return ImagePool(files, labels, notice=folder.notice)
 
 
-def _crop(picture: Image.Image, input_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    return images.cropped(picture, input_shape[2])
+def own_pool(directory: Path, seed: int, how: Images, count: int = IMAGE_POOL) -> ImagePool:
+    """Return pictures of a folder for a user's own model; each file is read once to check it.
+
+    Args:
+        directory: DIR of DIR/CLASS/picture, or of DIR/picture, where nothing says what they show.
+        seed: seed of the choice.
+        how: how a picture becomes an input.
+        count: at most that many pictures.
+
+    Raises:
+        SupernetError: if there is no picture, or one of them can't be read.
+    """
+    directory, task = directory.absolute(), PreparedTask(how)
+    flat = folders.listed(directory)
+    if flat.pictures:
+        chosen = np.random.default_rng(seed).permutation(len(flat.pictures))[:count]
+        files: Sequence[Path] = [flat.pictures[number] for number in chosen]
+        labels, notice = None, folders.left_out(directory, flat.others)
+    else:
+        folder = ImageFolder(directory, own=True)
+        files, labels = zip(*folder.chosen(count, seed), strict=True)
+        notice = folder.notice
+    for _ in _ahead(images.read, files):
+        pass
+    return ImagePool(files, labels, task, how, notice)
 
 
 def _ahead(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
@@ -216,6 +249,27 @@ def _class_folders(directory: Path) -> tuple[list[tuple[Path, int]], list[tuple[
     classes = {folder for folder, _ in labelled}
     loose = [(path, "a picture in no class's folder") for path in beside.pictures]
     return labelled, loose + [other for other in beside.others if other[0] not in classes]
+
+
+def _own_class_folders(directory: Path) -> tuple[list[tuple[Path, int]], list[tuple[Path, str]]]:
+    """Return each folder of a class of a user's own model with its number, and what else lies beside them."""
+    beside = folders.listed(directory)
+    inside = [path for path, _ in beside.others if path.is_dir() and not path.name.startswith(".")]
+    if not inside:
+        raise SupernetError(f"{directory} holds no picture, nor folders of classes with pictures, as CLASS/picture.png")
+    numbered = [path for path in inside if path.name.isdecimal()]
+    if numbered and len(numbered) < len(inside):
+        other = next(path for path in inside if path not in numbered)
+        raise SupernetError(
+            f"{directory}: folder {numbered[0].name!r} is the number of a class, and {other.name!r} is a name; "
+            "name all by numbers, or all by names"
+        )
+    known = [_label(path.name) for path in inside]
+    if numbered:
+        numbers = [int(path.name) for path in inside]
+    else:
+        numbers = list(range(len(inside))) if None in known else [number for number in known if number is not None]
+    return list(zip(inside, numbers, strict=True)), [other for other in beside.others if other[0] not in inside]
 
 
 def _label(name: str) -> int | None:

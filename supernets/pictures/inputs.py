@@ -7,9 +7,10 @@ from pathlib import Path
 from supernets.errors import SupernetError
 from supernets.evaluation import LabelledData
 from supernets.pictures.evaluation import PlateData
-from supernets.pictures.image_folder import ImageFolder, image_pool
+from supernets.pictures.image_folder import ImageFolder, image_pool, own_pool
+from supernets.pictures.preparing import Images
 from supernets.pictures.sources import Noise, Pool, plate_folder, plate_stream
-from supernets.pictures.tasks import ClassTask, ImageTask, PlateTask
+from supernets.pictures.tasks import ClassTask, ImageTask, PlateTask, PreparedTask
 from supernets.task import Source
 from supernets.task_inputs import DRAWN, LabelledInputs, TaskInputs
 
@@ -30,8 +31,24 @@ def _images_in(folder: str, seed: int) -> Source:
 
 def _no_folder(folder: str, seed: int) -> Source:
     raise SupernetError(
-        f"source {str(_checked(folder))!r} is a folder, which only a built-in supernet can read; give a Camera or a "
-        "function that returns inputs"
+        f"source {str(_checked(folder))!r} is a folder, and nothing says how its pictures become inputs; say it with "
+        "Family([...], inputs=Images(size=224)), or give a function that returns inputs"
+    )
+
+
+def own_inputs(images: Images | None) -> TaskInputs:
+    """Return the inputs of a user's own models.
+
+    Args:
+        images: how pictures become their inputs; None where their inputs are given ready, by a function or a client.
+    """
+    if images is None:
+        return TaskInputs(task=ClassTask(), stream=Noise, stored=_no_folder)
+    task = PreparedTask(images)
+    return TaskInputs(
+        task=task,
+        stream=lambda seed: Noise(seed, task),
+        stored=lambda folder, seed: own_pool(_checked(folder), seed, images),
     )
 
 
@@ -72,6 +89,3 @@ IMAGENET = LabelledInputs(
     has_own=False,
 )
 """The inputs of the task of ImageNet: the user's pictures, or noise."""
-
-OWN = TaskInputs(task=ClassTask(), stream=Noise, stored=_no_folder)
-"""The inputs of users' own models."""

@@ -6,6 +6,7 @@ Pictures all take the same work, and their outputs go to clients as they are. Kn
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
 from supernets.outputs import Output, means
-from supernets.pictures import images, plates
+from supernets.pictures import plates
+from supernets.pictures.preparing import IMAGENET, Images
 
 Tensor = NDArray[np.float32]
 """Inputs or outputs of networks, float32."""
@@ -140,6 +142,37 @@ def _sizes(shape: tuple[int, ...]) -> list[int]:
     return [size for size in shape if size != 1]
 
 
+@dataclass(frozen=True)
+class PreparedTask(ClassTask):
+    """The task of classifying by a user's own model that takes pictures, whose `Images` says how.
+
+    Attributes:
+        images: how a picture becomes its input.
+    """
+
+    images: Images
+
+    def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
+        """Return pictures of bytes, (height, width) or (height, width, 3), prepared; other arrays as they are.
+
+        An array of floats has been prepared by whoever sends it, and must have the model's own shape.
+
+        Raises:
+            SupernetError: as `ClassTask.adapt`.
+        """
+        is_picture = pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[3] in (1, *_CHANNELS))
+        if pictures.dtype == np.uint8 and is_picture and 0 not in pictures.shape:
+            grey = pictures.ndim == 4 and pictures.shape[3] == 1
+            return prepared(pictures[..., 0] if grey else pictures, self.images, input_shape)
+        return super().adapt(pictures, input_shape)
+
+
+def prepared(pictures: NDArray[np.generic], how: Images, input_shape: tuple[int, ...]) -> Tensor:
+    """Return n pictures of bytes as a batch for a network."""
+    pixels = [how.pixels(Image.fromarray(picture), input_shape) for picture in pictures]
+    return how.normalised(np.stack(pixels), input_shape)
+
+
 class ImageTask(ClassTask):
     """The task of ImageNet: it takes RGB uint8 pictures (n, height, width, 3) of any size, the largest output wins."""
 
@@ -150,5 +183,4 @@ class ImageTask(ClassTask):
                 f"a picture for an ImageNet network must be RGB, uint8, of shape (height, width, 3); "
                 f"got {pictures.dtype} of shape {pictures.shape[1:]}"
             )
-        crops = [images.cropped(Image.fromarray(picture), input_shape[2]) for picture in pictures]
-        return images.normalised(np.stack(crops))
+        return prepared(pictures, IMAGENET, input_shape)

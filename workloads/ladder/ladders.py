@@ -9,6 +9,7 @@ import supernets
 from actors.paths import cache_dir
 from actors.profiling import Ladder
 from actors.stored_profiles import is_executable
+from supernets.task_inputs import TaskInputs
 from workloads.ladder.own_models import family_ladder
 from workloads.mix.app import Family
 from workloads.mix.errors import MixError, suggestion
@@ -102,6 +103,15 @@ def metrics_of(mix: Mix) -> dict[str, str]:
         for app in apps
         if isinstance(app.supernet, str) and base_name(app.supernet) in supernets.names()
     }
+
+
+def inputs_of(supernet: str | Family) -> TaskInputs:
+    """Return the inputs that applications of a supernet or of a user's own models have or take.
+
+    Raises:
+        supernets.SupernetError: if the supernet is not known.
+    """
+    return supernets.own_inputs(supernet.inputs) if isinstance(supernet, Family) else supernets.inputs_of(supernet)
 
 
 def supernet_label(supernet: str | Family) -> str:

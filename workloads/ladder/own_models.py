@@ -29,7 +29,7 @@ def family_ladder(family: Family, trials: engines.Trials) -> Ladder:
         SupernetError: for a model that no engine can run, or whose input can't be served; and for models that give
             several outputs, and not the same ones.
     """
-    read = [own_model.read(rung.id, rung.path, family.output) for rung in family.rungs]
+    read = [own_model.read(rung.id, rung.path, family.output, family.inputs) for rung in family.rungs]
     given = {artifact.outputs: artifact for artifact in read}
     if any(len(outputs) > 1 for outputs in given) and len(given) > 1:
         differing = " and ".join(f"{artifact.path} gives {', '.join(outputs)}" for outputs, artifact in given.items())
@@ -55,7 +55,13 @@ def left_out_lines(ladders: Iterable[Ladder]) -> list[str]:
 def _tried(artifact: Artifact, trials: engines.Trials) -> Artifact:
     """Return the model with the engines that can't run it; that is found out once, and remembered."""
     # The path counts too: an engine may refuse weights behind a link that it takes beside the file.
-    depends_on = (artifact.path, artifact.weights_hash, artifact.outputs, engines.engine_version())
+    depends_on = (
+        artifact.path,
+        artifact.weights_hash,
+        artifact.input_shape,
+        artifact.outputs,
+        engines.engine_version(),
+    )
     seen = cache_dir() / "trials" / f"{hashlib.sha256(repr(depends_on).encode()).hexdigest()[:16]}.json"
     with suppress(OSError, *BROKEN):
         return replace(artifact, unable=tuple((str(name), str(why)) for name, why in json.loads(seen.read_text())))

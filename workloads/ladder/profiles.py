@@ -20,11 +20,10 @@ from actors.stored_powers import with_measured_activity
 from actors.stored_profiles import is_executable, packaged_profile
 from scheduler.board import Board, BoardUnit
 from scheduler.profile import Profile
-from supernets.catalog import inputs_of
 from supernets.errors import SupernetError
 from supernets.task import Source
 from workloads.ladder.checks import check_app, runs_on_gpu
-from workloads.ladder.ladders import base_name, ladders_of, supernet_label
+from workloads.ladder.ladders import base_name, inputs_of, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
 from workloads.mix.app import Family
 from workloads.mix.mix import Mix
@@ -98,7 +97,7 @@ def examples_for(supernet: str | Family, ladder: Ladder) -> Examples:
     Raises:
         supernets.SupernetError: if the networks can't take them, as some with random weights can't.
     """
-    stream = inputs_of(None if isinstance(supernet, Family) else supernet).stream(0)
+    stream = inputs_of(supernet).stream(0)
     return NOISE if stream.period is None else examples_of(stream, ladder[0][0], stream.period)
 
 

@@ -10,12 +10,15 @@ from functools import partial
 from math import ceil
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from actors.requests.queue import DROP_RULES, DropRule
 from scheduler.errors import shown
 from workloads.mix.arrivals import Arrivals
 from workloads.mix.errors import MixError, choice, file_name, listed, number, whole
+
+if TYPE_CHECKING:
+    from supernets import Images
 
 Checks: TypeAlias = Mapping[str, Callable[[str, object], float]]
 """The check of each field's value; called with the field as the user knows it, and the value."""
@@ -57,6 +60,7 @@ class Family:
     A relative path is looked up from the current directory; every file must exist.
 
     Attributes:
+        inputs: How what a source or a client gives becomes the models' input; None where that comes ready.
         output: Name of the output that `on_result`, labels and clients get, such as `"scores"`; None for all. All of
             several come as `supernets.outputs.Outputs`.
         rungs: The models in the order given.
@@ -64,10 +68,13 @@ class Family:
 
     models: InitVar[Iterable[tuple[str | PathLike[str], float | None]]]
     _: KW_ONLY
+    inputs: "Images | None" = None
     output: str | None = None
     rungs: tuple[Rung, ...] = field(init=False)
 
     def __post_init__(self, models: Iterable[tuple[str | PathLike[str], float | None]]) -> None:
+        if self.inputs is not None:
+            self._check_inputs()
         if self.output is not None and (not isinstance(self.output, str) or not self.output):
             raise MixError(f"Family: output must be the name of one output, such as 'scores', not {self.output!r}.")
         rungs: dict[str, Rung] = {}
@@ -82,6 +89,12 @@ class Family:
         if not rungs:
             raise MixError('Family([]) has no model; give at least one: Family([("model.onnx", 0.75)]).')
         object.__setattr__(self, "rungs", tuple(rungs.values()))
+
+    def _check_inputs(self) -> None:
+        from supernets import Images  # only here: to load it takes half a second, which most mixes can do without
+
+        if not isinstance(self.inputs, Images):
+            raise MixError(f"Family: inputs must be Images(...) or None, not {shown(self.inputs)}.")
 
 
 @dataclass(frozen=True, slots=True)

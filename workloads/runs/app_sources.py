@@ -11,7 +11,7 @@ from typing import Any
 
 import supernets
 from supernets.task import Called, Source
-from workloads.ladder.ladders import base_name
+from workloads.ladder.ladders import base_name, inputs_of
 from workloads.mix.app import App, Family
 from workloads.mix.errors import MixError
 from workloads.mix.mix import Mix
@@ -47,7 +47,7 @@ def source_of(app: App, seed: int) -> Source:
             application's process.
     """
     own = int.from_bytes(hashlib.sha256(f"{seed}/{app.name}".encode()).digest()[:4])
-    inputs = supernets.inputs_of(app.supernet if isinstance(app.supernet, str) else None)
+    inputs = inputs_of(app.supernet)
     _check_callables(app)
     if callable(app.source):
         return Called(inputs.task, app.source)

@@ -15,6 +15,7 @@ from supernets import SupernetError
 from supernets.artifact import Artifact
 from supernets.pictures import images
 from supernets.pictures.image_folder import ImageFolder, image_pool
+from supernets.pictures.preparing import IMAGENET
 from supernets.pictures.sources import plate_folder
 
 ORIENTATION = 0x0112
@@ -144,9 +145,9 @@ def test_accuracy_is_measured_on_what_torchvision_reads_and_a_run_serves_what_a_
     ((x, _),) = ImageFolder(tmp_path).batches(shape, 1)
     pool = image_pool(tmp_path, seed=0)
     file = pool.files[0]
-    expected = [images.cropped(read(file), 96) for read in (default_loader, images.read)]
+    expected = [IMAGENET.pixels(read(file), (1, 3, 96, 96)) for read in (default_loader, images.read)]
     assert not np.array_equal(*expected)
-    np.testing.assert_array_equal(x[0], images.normalised(expected[0]))
+    np.testing.assert_array_equal(x[0], IMAGENET.normalised(expected[0], (1, 3, 96, 96)))
     served = pool.adapt(np.asarray(images.read(file)), _artifact(shape))
     np.testing.assert_array_equal(pool.inputs(_artifact(shape))(0), served)
 
