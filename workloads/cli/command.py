@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ast
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,6 +86,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(version("gearshift"))
         raise typer.Exit
 
