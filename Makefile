@@ -67,7 +67,7 @@ $(SMALL): pyproject.toml requirements.lock requirements-dev.lock
 	sed -n '/^pip==/,/[^\\]$$/p; /^setuptools==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/tools.lock
 	$(INSTALL) --quiet --requirement $(VENV)/tools.lock
 	@echo "Installing what serves and simulates: 220 MB to download, 800 MB on the disk."
-	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the inner loops, once: some two minutes of one core."
 	$(BIN)/python -c "from scheduler.warming import warm; warm()"
