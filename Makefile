@@ -66,7 +66,7 @@ $(SMALL): pyproject.toml requirements.lock requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
 	sed -n '/^pip==/,/[^\\]$$/p; /^setuptools==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/tools.lock
 	$(INSTALL) --quiet --requirement $(VENV)/tools.lock
-	@echo "Installing what serves and simulates: 220 MB to download, 800 MB on the disk."
+	@echo "Installing what serves and simulates: 230 MB to download, 700 MB on the disk."
 	$(INSTALL) --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo "Compiling the inner loops, once: some two minutes of one core."
@@ -74,7 +74,7 @@ $(SMALL): pyproject.toml requirements.lock requirements-dev.lock
 	touch $@
 
 $(STAMP): $(SMALL)
-	@echo "Installing the rest, which trains, tests and compares: 3 GB to download, 6 GB on the disk."
+	@echo "Installing the rest, which trains, tests and compares: another 7 GB on the disk."
 	$(INSTALL) --no-binary font-roboto --no-build-isolation --requirement requirements.lock --requirement requirements-dev.lock
 	touch $@
 
