@@ -49,8 +49,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise _unreadable(path, error) from None
 
 
-def read_arrays(path: Path) -> Arrays:
-    """Return the state dict in a file as arrays, without the statistics of sub-networks; floats become float32.
+def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Return the state dict in a file as arrays of float32, without the statistics of sub-networks.
 
     Files of safetensors are read without torch, unless they have a type that NumPy lacks.
 
@@ -58,24 +58,26 @@ def read_arrays(path: Path) -> Arrays:
         SupernetError: if the file can't be read, or holds anything but tensors.
         MissingExtraError: if torch is needed to read it, and is not installed.
     """
-    arrays: Arrays = {}
+    arrays = _known_to_numpy(path) if path.suffix == ".safetensors" else None
+    if arrays is not None:
+        return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
+    state = read_state(path)
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="np") as file:
-                names = _state_names(file)
-                if all(file.get_slice(name).get_dtype() in _TYPES for name in names):
-                    arrays = {name: file.get_tensor(name) for name in names}
-    except (OSError, SafetensorError) as error:
+        return {name: tensor.float().numpy() for name, tensor in state.items()}
+    except Exception as error:  # torch has kinds of tensors that are no arrays, such as sparse ones
         raise _unreadable(path, error) from None
-    if not arrays:
-        arrays = {
-            name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-            for name, tensor in read_state(path).items()
-        }
-    return {
-        name: array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
-        for name, array in arrays.items()
-    }
+
+
+def _known_to_numpy(path: Path) -> Arrays | None:
+    """Return the state dict in a file of safetensors; None where it has a type that NumPy lacks."""
+    try:
+        with safe_open(path, framework="np") as file:
+            names = _state_names(file)
+            if any(file.get_slice(name).get_dtype() not in _TYPES for name in names):
+                return None
+            return {name: file.get_tensor(name) for name in names}
+    except Exception as error:  # as in `read_state`
+        raise _unreadable(path, error) from None
 
 
 def _state_names(file: Any) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from supernets import published, weights_file
 from supernets.built_in import BuiltIn
@@ -144,7 +147,7 @@ class ElasticSupernet(Supernet):
         return graphs.model(self.space, subnet.knobs, subnet.resolution, own)
 
     @cached_property
-    def arrays(self) -> weights_file.Arrays:
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
         """The weights of the whole supernet, float32, by the names of `ElasticMobileNetV3`.
 
         Raises:
@@ -152,7 +155,7 @@ class ElasticSupernet(Supernet):
             MissingExtraError: if the weights are random or no safetensors, and torch is not installed.
         """
         if self.weights is None:
-            return {name: tensor.numpy() for name, tensor in self.network.state_dict().items()}
+            return {name: tensor.float().numpy() for name, tensor in self.network.state_dict().items()}
         state = weights_file.read_arrays(self.weights)
         return weights_file.fitted(state, shapes(self.space), self.weights, self.name, official_names.our_name)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from supernets import weights_file
 from supernets.artifact import Artifact
@@ -127,7 +131,7 @@ class Translator(Supernet):
         return exporting.artifact(subnet.id, path, self.space.longest, self.weights_hash, words)
 
     @cached_property
-    def arrays(self) -> weights_file.Arrays:
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
         """The shared weights, float32, by their names in training.
 
         Raises:
