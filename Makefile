@@ -1,9 +1,11 @@
-# Two commands set everything up: `make run` and `make test`. Both make .venv if it is missing or out of date.
+# Two commands set everything up: `make run` installs what serves and simulates, `make test` and all others the rest too.
+# Both make .venv if it is missing or out of date.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SMALL := $(VENV)/.installed-small
 STAMP := $(VENV)/.installed
-INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
+INSTALL := $(BIN)/python -m pip install --require-hashes --only-binary :all:
 
 RUNS ?= runs
 FUZZ_SECONDS ?= 3600
@@ -15,10 +17,10 @@ SUPERNET ?= ofa-plates
 MAKE_ofa-plates := MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_MMAP_THRESHOLD_=1073741824 $(BIN)/python -m supernets.make_weights
 MAKE_translator-en-de := $(BIN)/python -m supernets.seq2seq.make_weights
 
-.PHONY: run test kernel-test lint docs fuzz faults soak bench mutants weights lock clean
+.PHONY: run test kernel-test lint docs fuzz faults soak bench mutants weights lock wheels clean
 .DELETE_ON_ERROR:
 
-run: $(STAMP)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
+run: $(SMALL)  ## the car park on Ray: ours, the paper's baseline, and a stronger one, side by side
 	$(BIN)/gearshift run examples/car_park.py $(foreach p,$(POLICIES),--policy $p) \
 		--out $(RUNS)/car-park-$$(date +%Y%m%d-%H%M%S)
 
@@ -55,19 +57,28 @@ weights: $(STAMP)  ## trains SUPERNET again from nothing; resumable. ofa-plates,
 	$(if $(MAKE_$(SUPERNET)),,$(error SUPERNET=$(SUPERNET) is not trained here; take ofa-plates or translator-en-de))
 	$(MAKE_$(SUPERNET)) $(ARGS)
 
-lock: $(STAMP)  ## writes requirements.lock: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
-	$(BIN)/uv pip compile pyproject.toml --extra camera --extra images --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+lock: $(STAMP)  ## writes both lock files: versions stay unless pyproject.toml asks for others, or with ARGS=--upgrade
+	PYTHONPATH=tests $(BIN)/python -m locking $(ARGS)
 
-# Each file that is fetched has its hash in requirements.lock, so nothing may be built by tools fetched for that alone:
-# pip and setuptools come first, and build the one package of which there is no wheel.
-$(STAMP): pyproject.toml requirements.lock
+wheels: $(STAMP)  ## asks the package index whether there is a wheel of all that is locked, for each Python and processor
+	PYTHONPATH=tests $(BIN)/python -m locking.wheels
+
+# Each file that is fetched has its hash in a lock file, so nothing may be built by tools fetched for that alone: pip and
+# setuptools come first, and build gearshift and the one package of which there is no wheel.
+$(SMALL): pyproject.toml requirements.lock requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)
-	sed -n '/^pip==/,/[^\\]$$/p; /^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/tools.lock
-	$(INSTALL) --requirement $(VENV)/tools.lock
-	$(INSTALL) --no-binary font-roboto --no-build-isolation --requirement requirements.lock
+	sed -n '/^pip==/,/[^\\]$$/p; /^setuptools==/,/[^\\]$$/p' requirements-dev.lock > $(VENV)/tools.lock
+	$(INSTALL) --quiet --requirement $(VENV)/tools.lock
+	@echo "Installing what serves and simulates: 230 MB to download, 700 MB on the disk."
+	$(INSTALL) --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c "from scheduler.warming import warm; warm()"  # compiles inner loops, once: some two minutes of one core
+	@echo "Compiling the inner loops, once: some two minutes of one core."
+	$(BIN)/python -c "from scheduler.warming import warm; warm()"
+	touch $@
+
+$(STAMP): $(SMALL)
+	@echo "Installing the rest, which trains, tests and compares: another 7 GB on the disk."
+	$(INSTALL) --no-binary font-roboto --no-build-isolation --requirement requirements.lock --requirement requirements-dev.lock
 	touch $@
 
 clean:

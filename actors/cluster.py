@@ -15,7 +15,7 @@ from pathlib import Path
 from actors.affinity import why_not
 from actors.agent.checks import check_clocks
 from actors.agent.devices import DeviceError
-from actors.agent.devices.cuda import cuda_devices
+from actors.agent.devices.cuda import cuda_devices, why_none
 from actors.agent.machine import Machine
 from actors.board_commands.probe import probe_host
 from actors.board_commands.probed import Probed
@@ -179,8 +179,8 @@ def check_gpus(board: Board) -> None:
     gpus = [unit.name for unit in board.units if unit.kind == "gpu"]
     found = cuda_devices() if gpus else ()
     if len(found) < len(gpus):
-        here = f"only {len(found)} ({', '.join(found)})" if found else "none"
+        here = f"torch finds only {len(found)} here ({', '.join(found)})" if found else why_none()
         raise BoardError(
-            f"Board {board.name!r}, unit {gpus[len(found)]!r}: kind 'gpu' needs a CUDA device of its own, and torch "
-            f"finds {here} on this machine. Remove the unit, or simulate it with --backend sim."
+            f"Board {board.name!r}, unit {gpus[len(found)]!r}: kind 'gpu' needs a CUDA device of its own, and {here}. "
+            "Else remove the unit, or simulate it with --backend sim."
         )

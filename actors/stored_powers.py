@@ -122,7 +122,7 @@ def _path(supernet: str, ladder: Ladder, board: Board) -> Path:
         board.name,
         [(unit.name, unit.cpus) for unit in board.units],
         [(artifact.subnet, artifact.weights_hash, artifact.precision) for artifact, _, _ in ladder],
-        [engines.engine_version(), engines.engine_version("torch")],
+        [engines.engine_version(), *([engines.engine_version("torch")] if engines.installed("torch") else [])],
     ]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return cache_dir() / "powers" / f"{supernet}-{key}.json"

@@ -11,12 +11,44 @@ import difflib
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from reprlib import Repr
 
 
 class InputError(ValueError):
     """An error in something that a user wrote; the message names the field, its value and the fix."""
+
+
+class MissingExtraError(InputError):
+    """Something needs a package that a plain installation leaves out; the message has the command that adds it."""
+
+
+@contextmanager
+def extra(name: str, what: str) -> Iterator[None]:
+    """Import packages of an extra inside; where one is not installed, say which extra brings it.
+
+    Without torch, `with extra("train", "training"): import torch` raises "training needs torch, which is not
+    installed; add it with: pip install 'gearshift[train]'".
+
+    Args:
+        name: the extra, a key of `optional-dependencies` in pyproject.toml.
+        what: words for what needs it, that begin the message.
+
+    Raises:
+        MissingExtraError: if a package is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"{what} needs {(error.name or '').partition('.')[0]}, which is not installed; {how_to_add(name)}"
+        ) from None
+
+
+def how_to_add(name: str) -> str:
+    """Return the end of a message, with the command that installs an extra."""
+    return f"add it with: pip install 'gearshift[{name}]'"
 
 
 BROKEN = (

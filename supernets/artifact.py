@@ -24,8 +24,8 @@ class Artifact:
             network of sequences it is (1, most items), and an input may have fewer.
         weights_hash: SHA-256 of the weights that the sub-network was exported from; for a user's own model, of the
             file itself and the files that hold its weights.
-        program: the same network as a `torch.export` program (.pt2), for the torch engine; None for a user's own
-            ONNX file.
+        program: path of the same network as a `torch.export` program (.pt2), for the torch engine; that file is there
+            only where it was asked for. None for a user's own ONNX file, which has none.
         precision: what it is to compute in, one of `PRECISIONS`.
         input_type: type of the numbers that the file takes; an engine is given float32, and turns them into these.
         outputs: names of the outputs that are wanted; none for the first one alone.

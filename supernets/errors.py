@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduler.errors import BROKEN, InputError, did_you_mean, shown
+from scheduler.errors import BROKEN, InputError, did_you_mean, extra, how_to_add, shown
 
-__all__ = ["BROKEN", "SupernetError", "known_options", "shown"]
+__all__ = ["BROKEN", "SupernetError", "extra", "how_to_add", "known_options", "shown"]
 
 
 class SupernetError(InputError):

@@ -1,8 +1,8 @@
-"""Export of a sub-network to an ONNX file and a torch program, with its batch norms folded in.
+"""Export of a sub-network to an ONNX file, and to a torch program where one is asked for. Batch norms are folded in.
 
 Networks that make sequences have an export of their own (`supernets.seq2seq.exporting`).
 
-Making a file needs torch; finding one that was made before does not.
+Supernets that write their ONNX models themselves (`Supernet.onnx_model`) need no torch for it; all programs do.
 """
 
 from __future__ import annotations
@@ -13,35 +13,54 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernets.artifact import Artifact
+from supernets.errors import extra
 from supernets.seq2seq.supernet import Translator
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
     from torch import nn
+    from torch.export import ExportedProgram
 
-_OPSET = 18
 
-
-def export(net: Supernet, subnet: SubNet, directory: Path) -> Artifact:
+def export(net: Supernet, subnet: SubNet, directory: Path, program: bool = False) -> Artifact:
     """Export a sub-network to files, once for the same weights.
 
     Args:
         net: the supernet that holds the weights.
         subnet: the sub-network to export.
         directory: directory that keeps the files; made if missing.
+        program: True also writes the torch program, which the torch engine and so all GPUs load.
+
+    Raises:
+        SupernetError: if the weights don't fit.
+        MissingExtraError: if torch is needed and not installed.
     """
     path = directory / f"{net.name}-{subnet.id}-{net.weights_hash[:12]}.onnx"
     if isinstance(net, Translator):
         return net.exported(subnet, path)
     shape = net.input_shape(subnet)
-    if not (path.exists() and path.with_suffix(".pt2").exists()):
-        export_module(net.module(subnet), subnet, shape, path)
-    return _artifact(subnet, shape, path, net.weights_hash)
+    if not path.exists():
+        model = net.onnx_model(subnet)
+        if model is not None:
+            from supernets import onnx_graph
+
+            onnx_graph.save(model, path)
+        else:
+            export_module(net.module(subnet), subnet, shape, path)
+    artifact = _artifact(subnet, shape, path, net.weights_hash)
+    if program and not Path(artifact.program or "").exists():
+        with extra("gpu", f"running {net.name} on a GPU or in the torch engine"):
+            import torch  # noqa: F401 (only to say what brings it)
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_program(fold(net.module(subnet)), shape, path.with_suffix(".pt2"))
+    return artifact
 
 
 def export_module(module: nn.Module, subnet: SubNet, input_shape: tuple[int, ...], path: Path) -> Artifact:
@@ -54,7 +73,9 @@ def export_module(module: nn.Module, subnet: SubNet, input_shape: tuple[int, ...
         path: of the ONNX file; its directory is made if missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(fold(module), input_shape, path)
+    # The ONNX file comes last: whoever finds it finds the program too.
+    program = _write_program(fold(module), input_shape, path.with_suffix(".pt2"))
+    _write_onnx(program, input_shape, path)
     return _artifact(subnet, input_shape, path, weights_hash="")
 
 
@@ -89,16 +110,16 @@ def fold(module: nn.Module) -> nn.Module:
     return folded
 
 
-def _write(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
+def _write_onnx(program: ExportedProgram, shape: tuple[int, ...], path: Path) -> None:
+    with extra("train", "exporting a network by torch"):
+        import onnxscript  # noqa: F401 (torch's exporter needs it, and would say so in other words)
     import torch
 
+    from supernets.onnx_graph import OPSET
+
     fresh = path.with_suffix(f".{os.getpid()}.onnx")  # another run may export the same sub-network now
-    fresh_program = fresh.with_suffix(".pt2")
     logging.getLogger("onnxscript").setLevel(logging.WARNING)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        program = torch.export.export(module, (torch.zeros(shape),))
-        torch.export.save(program, fresh_program)
+    with _silent():
         torch.onnx.export(
             program,
             (torch.zeros(shape),),
@@ -106,9 +127,27 @@ def _write(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
             dynamo=True,
             external_data=False,
             verbose=False,
-            opset_version=_OPSET,
+            opset_version=OPSET,
             input_names=["x"],
             output_names=["y"],
         )
-    fresh_program.replace(path.with_suffix(".pt2"))
     fresh.replace(path)
+
+
+def _write_program(module: nn.Module, shape: tuple[int, ...], path: Path) -> ExportedProgram:
+    import torch
+
+    fresh = path.with_suffix(f".{os.getpid()}.pt2")
+    with _silent():
+        program = torch.export.export(module, (torch.zeros(shape),))
+        torch.export.save(program, fresh)
+    fresh.replace(path)
+    return program
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep the exporter's own deprecations and its progress from the user."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -80,9 +80,8 @@ class TorchvisionMobileNetV3(Supernet):
         Raises:
             SupernetError: if torchvision is missing, or the weights don't fit.
         """
-        import torch
-
         try:
+            import torch
             from torchvision import models
         except (ImportError, RuntimeError) as error:  # a torchvision made for another torch raises a RuntimeError
             raise SupernetError(
@@ -103,7 +102,7 @@ class TorchvisionMobileNetV3(Supernet):
         one_only = "" if self._network else f" (for a file of one network ask for {TORCHVISION}:small or :large)"
         return weights_file.fitted(
             weights_file.read_state(file),
-            expected,
+            weights_file.shapes_of(expected),
             file,
             f"MobileNetV3 {network}{one_only}",
             lambda key: key.removeprefix(f"{network}."),

@@ -19,6 +19,7 @@ from supernets.errors import BROKEN, SupernetError, known_options
 from supernets.subnet import SubNet
 
 if TYPE_CHECKING:
+    import onnx
     from torch import nn
 
 
@@ -128,9 +129,17 @@ class Supernet(ABC):
             SupernetError: if the weights don't fit.
         """
 
+    def onnx_model(self, subnet: SubNet) -> onnx.ModelProto | None:
+        """Return a sub-network as an ONNX model that was made without torch; None where only torch can export it.
+
+        Raises:
+            SupernetError: if the weights don't fit.
+        """
+        return None
+
     def calibrated(self, subnet: SubNet) -> bool:
         """Return True if a sub-network has batch-norm statistics of its own; else it takes the supernet's, sliced."""
-        return self._ladder_file is not None and bool(weights_file.read_statistics(self._ladder_file, subnet))
+        return bool(self._statistics(subnet))
 
     @abstractmethod
     def input_shape(self, subnet: SubNet) -> tuple[int, ...]:
@@ -165,7 +174,13 @@ class Supernet(ABC):
             ValueError, KeyError, TypeError: if the mapping is no sub-network of this supernet.
         """
 
+    def _statistics(self, subnet: SubNet) -> weights_file.Arrays:
+        """Return the batch-norm statistics that a file brings for a sub-network; empty where none does."""
+        return weights_file.read_statistics(self._ladder_file, subnet) if self._ladder_file is not None else {}
+
     def _with_statistics(self, module: nn.Module, subnet: SubNet) -> nn.Module:
-        if self._ladder_file is not None and self._about:
-            module.load_state_dict(weights_file.read_statistics(self._ladder_file, subnet), strict=False)
+        import torch
+
+        own = {name: torch.tensor(array) for name, array in self._statistics(subnet).items()}
+        module.load_state_dict(own, strict=False)
         return module

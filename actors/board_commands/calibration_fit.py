@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from scipy.optimize import nnls
 
 from actors.board_commands.calibration_plan import Point, Record
+from actors.board_commands.least_squares import non_negative_least_squares
 
 _FLAT = 1.03
 """Times of a step within this ratio are the same: assumed of a board on which nothing else runs."""
@@ -181,7 +181,7 @@ def fit_rail(
     matrix = np.array([[_share_of(records[place], *column) for column in columns] for place in seen])
     power_w = np.array([records[place].powers_w[rail] for place in seen])
     train = np.array([place not in without for place in seen])
-    solution, _ = nnls(matrix[train], power_w[train])
+    solution = non_negative_least_squares(matrix[train], power_w[train])
     error_w = matrix @ solution - power_w
     found = dict(zip(columns, solution.tolist(), strict=True))
     unseen = np.abs(error_w[~train]) / power_w[~train]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.agent.devices import devfreq
-from actors.agent.devices.cuda import cuda_devices, cuda_uuids, has_gpu_driver
+from actors.agent.devices.cuda import cuda_devices, cuda_uuids, has_gpu_driver, why_none
 from actors.agent.devices.nvml_library import open_nvml
 from actors.agent.devices.sysfs import DeviceError, Tree
 from actors.board_commands.probe_cpus import if_settable
@@ -63,7 +63,7 @@ def gpu_units(
         if not devfreq.is_nvidia(tree, gpu):
             remarks.append(Remark(text=f"GPU {name} is left out: no engine of gearshift runs on it"))
         elif cuda is not None and not cuda:
-            remarks.append(Remark(text=f"GPU {name} is left out: torch finds no CUDA device here", matters=True))
+            remarks.append(Remark(text=f"GPU {name} is left out: {why_none()}", matters=True))
         else:
             built_in.append(gpu)
     # Which of several devices of devfreq is the GPU that CUDA means is not known.

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from os import geteuid
 from types import MappingProxyType
 
-from actors.agent.devices.cuda import cuda_devices, has_gpu_driver
+from actors.agent.devices.cuda import cuda_devices, has_gpu_driver, why_none
 from actors.agent.devices.nvml_library import open_nvml
 from actors.board_commands.identity import L4t
 
@@ -86,7 +86,7 @@ def software(release: L4t | None = None) -> dict[str, str]:
     }
     found |= {name: _package(name, platform.machine(), library_version) for name in _PACKAGES}
     if has_gpu_driver():
-        found["CUDA devices"] = ", ".join(cuda_devices()) or "none that torch finds, though there is a driver"
+        found["CUDA devices"] = ", ".join(cuda_devices()) or f"none, though there is a driver: {why_none()}"
         nvml = open_nvml()
         if nvml is not None:
             may = "this process may lock its clocks" if geteuid() == 0 else "only root may lock its clocks"

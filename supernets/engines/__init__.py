@@ -18,7 +18,7 @@ from supernets.engines.common import (
     return_large_blocks,
 )
 from supernets.engines.onnxruntime_sessions import open_model
-from supernets.engines.registry import able, candidates, engine_version, names, prepare, unusable
+from supernets.engines.registry import able, candidates, engine_version, installed, names, prepare, unusable
 from supernets.engines.trials import Trials, tried
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "candidates",
     "engine_version",
     "footprint_mb",
+    "installed",
     "names",
     "open_model",
     "prepare",

@@ -107,6 +107,7 @@ class Engine:
         why_not: returns why it can't be used on this machine, in words that follow "can't be used here"; None if it
             can. Asked before `start`.
         takes_parts: True if it loads networks that are more files than one (`Artifact.parts`).
+        extra: the extra of gearshift that installs it; empty for an engine that is always there.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Engine:
     load: Callable[[Artifact, int, str], Loaded]
     why_not: Callable[[], str | None] = lambda: None
     takes_parts: bool = False
+    extra: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -150,4 +150,5 @@ OPENVINO = Engine(
     start=start,
     load=load,
     why_not=why_not,
+    extra="openvino",
 )

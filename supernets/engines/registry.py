@@ -5,6 +5,7 @@ A new engine is a module with an `Engine`, and one line in `_ENGINES`.
 
 from __future__ import annotations
 
+import importlib.util
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from supernets.engines.common import Engine, Network, private_mb, release_memory
 from supernets.engines.onnxruntime_engine import ONNXRUNTIME
 from supernets.engines.openvino_engine import OPENVINO
 from supernets.engines.torch_engine import TORCH
-from supernets.errors import SupernetError, known_options
+from supernets.errors import SupernetError, how_to_add, known_options
 
 _ENGINES = {engine.name: engine for engine in (ONNXRUNTIME, OPENVINO, TORCH)}
 """All engines by name, in the order in which they are shown."""
@@ -80,7 +81,7 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
         )
     if device.partition(":")[0] not in engine.devices:
         raise SupernetError(f"engine {engine.name!r} has no device {device!r}, only {', '.join(engine.devices)}")
-    if reason := engine.why_not():
+    if reason := _why_not(engine):
         raise SupernetError(f"engine {engine.name!r} can't be used here: {reason}")
     if artifact.parts and not engine.takes_parts:
         able = ", ".join(other.name for other in _ENGINES.values() if other.takes_parts)
@@ -88,7 +89,8 @@ def _check(engine: Engine, artifact: Artifact, device: str) -> None:
             f"engine {engine.name!r} can't run {artifact.subnet}, which makes its output step by step; "
             f"these can: {able}"
         )
-    if artifact.file(engine.format) is None:
+    file = artifact.file(engine.format)
+    if file is None or (engine.format == "torch program" and not Path(file).exists()):
         raise SupernetError(
             f"{artifact.path} has no {engine.format}, so the {engine.name} engine can't run it; use another engine"
         )
@@ -101,12 +103,12 @@ def names() -> tuple[str, ...]:
 
 def candidates(precision: str = "float32") -> tuple[str, ...]:
     """Return the engines that `auto` chooses from at a precision on this machine; without a profile, the first."""
-    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions and _ENGINES[name].why_not() is None)
+    return tuple(name for name in _AUTO if precision in _ENGINES[name].precisions and _why_not(_ENGINES[name]) is None)
 
 
 def unusable() -> dict[str, str]:
-    """Return the engines that `auto` leaves out on this machine, each with the reason."""
-    reasons = {name: _ENGINES[name].why_not() for name in _AUTO}
+    """Return the engines that are installed and that `auto` leaves out on this machine, each with the reason."""
+    reasons = {name: _ENGINES[name].why_not() for name in _AUTO if not _missing(_ENGINES[name])}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -125,11 +127,27 @@ def engine_version(engine: str = "auto") -> str:
     on this machine.
 
     Raises:
-        SupernetError: for an unknown engine.
+        SupernetError: for an unknown engine, or one that is not installed.
     """
     chosen = [_engine(name) for name in (candidates() if engine == "auto" else (engine,))]
+    if missing := next((each for each in chosen if _missing(each)), None):
+        raise SupernetError(f"engine {missing.name!r} can't be used here: {_why_not(missing)}")
     versions = ", ".join(f"{each.name} {version(each.distribution)}" for each in chosen)
     return f"{versions}, settings {_SETTINGS}"
+
+
+def _why_not(engine: Engine) -> str | None:
+    """Return why an engine can't be used here, in words that follow "can't be used here"; None if it can."""
+    return f"it is not installed; {how_to_add(engine.extra)}" if _missing(engine) else engine.why_not()
+
+
+def _missing(engine: Engine) -> bool:
+    return engine.extra != "" and importlib.util.find_spec(engine.distribution) is None
+
+
+def installed(engine: str) -> bool:
+    """Return False for an engine of an extra that is not installed."""
+    return not _missing(_engine(engine))
 
 
 def _engine(name: str) -> Engine:

@@ -168,4 +168,5 @@ TORCH = Engine(
     devices=("cpu", "cuda"),
     start=start,
     load=load,
+    extra="gpu",
 )

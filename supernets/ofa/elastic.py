@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from supernets import published, weights_file
 from supernets.built_in import BuiltIn
-from supernets.errors import SupernetError
+from supernets.errors import SupernetError, extra
 from supernets.ofa import official_names
+from supernets.ofa.cut import cut, shapes
 from supernets.ofa.space import Architecture, Space
 from supernets.ofa.spaces import SPACES
 from supernets.subnet import SubNet
 from supernets.supernet import Supernet
 
 if TYPE_CHECKING:
+    import onnx
+
     from supernets.ofa.mobilenet import ElasticMobileNetV3, StaticMobileNetV3
 
 
@@ -126,25 +132,51 @@ class ElasticSupernet(Supernet):
         self._with_statistics(module, subnet)
         return module
 
+    def onnx_model(self, subnet: SubNet) -> onnx.ModelProto:
+        """Return a sub-network as an ONNX model, with the statistics of `module`.
+
+        Raises:
+            SupernetError: if the weights don't fit.
+            MissingExtraError: if the weights are random or no safetensors, and torch is not installed.
+        """
+        from supernets.ofa import graphs
+
+        assert isinstance(subnet.knobs, Architecture)
+        assert subnet.resolution is not None  # those of this family take pictures
+        own = cut(self.space, subnet.knobs, self.arrays) | self._statistics(subnet)
+        return graphs.model(self.space, subnet.knobs, subnet.resolution, own)
+
+    @cached_property
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
+        """The weights of the whole supernet, float32, by the names of `ElasticMobileNetV3`.
+
+        Raises:
+            SupernetError: if the weights don't fit it.
+            MissingExtraError: if the weights are random or no safetensors, and torch is not installed.
+        """
+        if self.weights is None:
+            return {name: tensor.float().numpy() for name, tensor in self.network.state_dict().items()}
+        state = weights_file.read_arrays(self.weights)
+        return weights_file.fitted(state, shapes(self.space), self.weights, self.name, official_names.our_name)
+
     @cached_property
     def network(self) -> ElasticMobileNetV3:
         """The whole supernet, in eval mode.
 
         Raises:
             SupernetError: if the weights don't fit it.
+            MissingExtraError: if torch is not installed.
         """
-        import torch
+        with extra("train", f"{self.name} with {self.weights_source} weights as a torch module"):
+            import torch
 
-        from supernets.ofa.mobilenet import ElasticMobileNetV3
+            from supernets.ofa.mobilenet import ElasticMobileNetV3
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = ElasticMobileNetV3(self.space)
         if self.weights is not None:
-            state = weights_file.read_state(self.weights)
-            network.load_state_dict(
-                weights_file.fitted(state, network.state_dict(), self.weights, self.name, official_names.our_name)
-            )
+            network.load_state_dict({name: torch.tensor(array) for name, array in self.arrays.items()})
         return network.eval()
 
     def _random_hash(self) -> str:

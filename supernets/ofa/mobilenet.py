@@ -14,13 +14,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from supernets.ofa.space import Architecture, Space, make_divisible
-
-_SQUEEZE = 4
+from supernets.ofa.cut import SQUEEZE, cut
+from supernets.ofa.space import Architecture, Space, column_average, make_divisible
 
 
 def _activation(name: str) -> nn.Module:
@@ -36,14 +36,14 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        squeezed = make_divisible(channels // _SQUEEZE)
+        squeezed = make_divisible(channels // SQUEEZE)
         self.reduce = nn.Conv2d(channels, squeezed, 1)
         self.expand = nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale each channel of x (n, c, h, w) by its attention."""
         channels = x.shape[1]
-        squeezed = make_divisible(channels // _SQUEEZE)
+        squeezed = make_divisible(channels // SQUEEZE)
         y = x.mean((2, 3), keepdim=True)
         y = F.relu(F.conv2d(y, self.reduce.weight[:squeezed, :channels], self.reduce.bias[:squeezed]))  # type: ignore[index]
         y = F.conv2d(y, self.expand.weight[:channels, :squeezed], self.expand.bias[:channels])  # type: ignore[index]
@@ -191,23 +191,11 @@ class _Ends(nn.Module):
         if self.space.cells == 1:
             x = x.mean((2, 3), keepdim=True)
         else:
-            columns = _column_average(x.shape[3], self.space.cells).to(x)
+            columns = torch.from_numpy(column_average(x.shape[3], self.space.cells)).to(x)
             x = (x.mean(2) @ columns).unsqueeze(2)
         x = F.hardswish(self.feature_mix(x))
         logits: Tensor = self.classifier(self.dropout(x.flatten(1)))
         return logits
-
-
-def _column_average(width: int, cells: int) -> Tensor:
-    """Return the matrix (width, cells) that averages columns into cells by the area that they share.
-
-    It is adaptive average pooling with exact shares where the width is not a multiple of the cells, and an engine
-    computes it as one matrix product. Three columns in two cells give the rows (2/3, 0), (1/3, 1/3) and (0, 2/3).
-    """
-    columns = torch.arange(width)[:, None]
-    edges = torch.arange(cells + 1)[None, :] * (width / cells)
-    shared = torch.minimum(columns + 1.0, edges[:, 1:]) - torch.maximum(columns + 0.0, edges[:, :-1])
-    return shared.clamp(min=0) * (cells / width)
 
 
 class ElasticMobileNetV3(_Ends):
@@ -234,15 +222,9 @@ class ElasticMobileNetV3(_Ends):
     def extract(self, architecture: Architecture) -> StaticMobileNetV3:
         """Return a sub-network with weights of its own, in eval mode; its batch-norm statistics are slices too."""
         static = StaticMobileNetV3(self.space, architecture)
-        state = self.state_dict()
-        with torch.no_grad():
-            for name, target in static.state_dict().items():
-                if name in static.block_sources:  # a depthwise filter: its kernel may be a transform of the largest
-                    index, mid, kernel = static.block_sources[name]
-                    source = cast(ElasticBlock, self.blocks[index]).depthwise.filter(mid, kernel)
-                else:
-                    source = state[static.supernet_name(name)]
-                target.copy_(source[tuple(slice(size) for size in target.shape)])
+        arrays = {name: tensor.numpy() for name, tensor in self.state_dict().items()}
+        own = cut(self.space, architecture, arrays)
+        static.load_state_dict({name: torch.from_numpy(np.asarray(array)) for name, array in own.items()})
         return static.eval()
 
 
@@ -252,23 +234,12 @@ class StaticMobileNetV3(_Ends):
     def __init__(self, space: Space, architecture: Architecture) -> None:
         super().__init__(space)
         blocks: list[nn.Module] = []
-        self._indices: list[int] = []
-        self.block_sources: dict[str, tuple[int, int, int]] = {}
         width = space.first_width
-        for index, stage, stride, kernel, expand in space.active_blocks(architecture):
+        for _, stage, stride, kernel, expand in space.active_blocks(architecture):
             mid = make_divisible(round(width * expand))
-            self.block_sources[f"blocks.{len(blocks)}.depthwise.weight"] = (index, mid, kernel)
             blocks.append(StaticBlock(width, mid, stage.width, kernel, stride, stage.squeeze_excite, stage.activation))
-            self._indices.append(index)
             width = stage.width
         self.blocks = nn.ModuleList(blocks)
-
-    def supernet_name(self, name: str) -> str:
-        """Return the supernet's name of one of this sub-network's parameters."""
-        if not name.startswith("blocks."):
-            return name
-        _, position, rest = name.split(".", 2)
-        return f"blocks.{self._indices[int(position)]}.{rest}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits (n, classes) for x (n, in_channels, resolution, aspect · resolution)."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from supernets.subnet import Knobs, SubNet, at_precision
 
@@ -22,6 +23,19 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     """
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
+
+
+def column_average(width: int, cells: int) -> NDArray[np.float32]:
+    """Return the matrix (width, cells) that averages columns into cells by the area that they share.
+
+    It is adaptive average pooling with exact shares where the width is not a multiple of the cells, and an engine
+    computes it as one matrix product. Three columns in two cells give the rows (2/3, 0), (1/3, 1/3) and (0, 2/3).
+    """
+    columns = np.arange(width)[:, None]
+    edges = np.arange(cells + 1)[None, :] * (width / cells)
+    shared = np.minimum(columns + 1, edges[:, 1:]) - np.maximum(columns, edges[:, :-1])
+    shares: NDArray[np.float32] = (shared.clip(min=0) * (cells / width)).astype(np.float32)
+    return shares
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,8 +1,9 @@
 """Pictures of four-character number plates, drawn from a seed, for the plate task.
 
 Each picture is a short plate in a random font with tilt, shear, blur, sensor noise, clutter and changing contrast; its
-label is its text. The fonts come from pinned packages and are split by family, so a held-out picture is in a typeface
-that training never saw. Knows NumPy and Pillow only: no torch, no networks.
+label is its text. The fonts are split by family, so a held-out picture is in a typeface that training never saw. Those
+that are held out come with gearshift and matplotlib, all others with the extra `train`. Knows NumPy and Pillow only: no
+torch, no networks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from supernets.errors import extra
+
 # The characters of a plate. I, O and Q are left out, as on real plates, since they can't be told from 1 and 0.
 ALPHABET = "0123456789ABCDEFGHJKLMNPRSTUVWXYZ"
 LENGTH = 4
@@ -27,20 +30,22 @@ WIDTH = 144
 # in use is somewhat worse than what a network was trained on.
 TASK_HARDNESS = 1.1
 
-_PACKAGED_FONTS = {
+_HELD_OUT = (
+    *("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
+    *("HankenGrotesk-Regular.otf", "HankenGrotesk-Bold.otf", "HankenGrotesk-Medium.otf", "HankenGrotesk-Italic.otf"),
+    *("Caladea-Regular.ttf", "Caladea-Bold.ttf"),
+)
+_FOR_TRAINING = {
     "font_roboto": ("Roboto", "RobotoBold", "RobotoBlack", "RobotoItalic", "RobotoMedium", "RobotoLight"),
     "font_source_sans_pro": ("SourceSansPro", "SourceSansProBold", "SourceSansProBlack", "SourceSansProIt"),
     "font_source_serif_pro": ("SourceSerifPro", "SourceSerifProBold", "SourceSerifProSemibold"),
     "font_manrope": ("Manrope", "ManropeBold", "ManropeMedium", "ManropeSemiBold"),
-    "font_hanken_grotesk": ("HankenGrotesk", "HankenGroteskBold", "HankenGroteskMedium", "HankenGroteskItalic"),
-    "font_caladea": ("Caladea", "CaladeaBold"),
 }
-_MATPLOTLIB_FONTS = (
+_FOR_TRAINING_FROM_MATPLOTLIB = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Bold"),
     *("STIXGeneral", "STIXGeneralBol", "cmss10", "cmtt10"),
-    *("DejaVuSansMono", "DejaVuSansMono-Bold"),
 )
-_HELD_OUT = ("HankenGrotesk", "Caladea", "DejaVuSansMono")
+_OURS = Path(__file__).parent / "fonts"
 _GLYPH_HEIGHTS_PX = (25, 29, 32, 36)
 
 
@@ -114,15 +119,22 @@ def _stratified_texts(count: int, rng: np.random.Generator) -> list[str]:
 
 @cache
 def font_paths(*, held_out: bool) -> tuple[str, ...]:
-    """Return the font files of one side of the split, in a fixed order."""
+    """Return the font files of one side of the split, in a fixed order.
+
+    Raises:
+        MissingExtraError: if those for training are not installed.
+    """
     import matplotlib
 
-    directory = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    named = [(name, str(directory / f"{name}.ttf")) for name in _MATPLOTLIB_FONTS]
-    for module, names in _PACKAGED_FONTS.items():
-        package = importlib.import_module(module)
-        named += [(name, str(getattr(package, name))) for name in names]
-    return tuple(path for name, path in named if name.startswith(_HELD_OUT) == held_out)
+    from_matplotlib = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    if held_out:
+        return tuple(str((from_matplotlib if name.startswith("DejaVu") else _OURS) / name) for name in _HELD_OUT)
+    paths = [str(from_matplotlib / f"{name}.ttf") for name in _FOR_TRAINING_FROM_MATPLOTLIB]
+    with extra("train", "drawing plates to train on"):
+        for module, names in _FOR_TRAINING.items():
+            package = importlib.import_module(module)
+            paths += [str(getattr(package, name)) for name in names]
+    return tuple(paths)
 
 
 @cache

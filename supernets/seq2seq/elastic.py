@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from supernets.seq2seq.cut import positions
 from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
 
@@ -54,17 +55,6 @@ class Dropout:
         """Drop a share of the entries of x."""
         start = int(self._places.integers(len(self._table) - x.numel()))
         return x * self._table[start : start + x.numel()].view_as(x)
-
-
-def positions(length: int, width: int) -> Tensor:
-    """Return the sinusoids of positions, (length, width), sine and cosine in turns ("Attention is all you need").
-
-    The first columns of a wider table are those of a narrower one only if both are cut from the widest: they turn
-    fastest, so what a narrow network lacks are columns that hardly move within a sentence.
-    """
-    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
-    angle = torch.arange(length).unsqueeze(1) * rate
-    return torch.stack((angle.sin(), angle.cos()), dim=2).view(length, width)
 
 
 class ElasticLinear(nn.Linear):
@@ -183,7 +173,7 @@ class ElasticSeq2Seq(nn.Module):
         self.encoder = nn.ModuleList(EncoderLayer(space) for _ in range(space.encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(space) for _ in range(space.max_decoder_layers))
         self.encoder_norm, self.decoder_norm = ElasticNorm(widest), ElasticNorm(widest)
-        self.register_buffer("positions", positions(space.longest, widest), persistent=False)
+        self.register_buffer("positions", torch.from_numpy(positions(space.longest, widest)), persistent=False)
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

@@ -1,15 +1,12 @@
-"""Export of a sub-network of an elastic transformer to two ONNX files.
-
-Making the files needs torch; finding ones that were made before does not.
-"""
+"""Export of a sub-network of an elastic transformer to two ONNX files. It needs no torch."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supernets.artifact import Artifact
+from supernets.seq2seq.cut import Weights
 
 if TYPE_CHECKING:
     from supernets.seq2seq.static import StaticSeq2Seq
@@ -20,24 +17,26 @@ FORM = 3
 
 
 def export_module(net: StaticSeq2Seq, subnet: str, path: Path) -> Artifact:
+    """Write a sub-network's module to files, as `export_weights` does."""
+    arrays = {name: tensor.detach().numpy() for name, tensor in net.named_parameters()}
+    return export_weights(Weights(space=net.space, architecture=net.architecture, arrays=arrays), subnet, path)
+
+
+def export_weights(weights: Weights, subnet: str, path: Path) -> Artifact:
     """Write a sub-network's encoder to an ONNX file, and its step to another beside it, over older files.
 
     Args:
-        net: the sub-network.
+        weights: the weights of the sub-network.
         subnet: its identifier.
         path: of the encoder; its directory is made if missing.
     """
-    import onnx
-
+    from supernets import onnx_graph
     from supernets.seq2seq import graphs
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The encoder comes last: whoever finds it finds the step too.
-    for model, file in ((graphs.step(net), step_of(path)), (graphs.encoder(net), path)):
-        fresh = file.with_suffix(f".{os.getpid()}.onnx")  # another run may export the same sub-network now
-        onnx.save(model, str(fresh))
-        fresh.replace(file)
-    return artifact(subnet, path, net.space.longest)
+    onnx_graph.save(graphs.step(weights), step_of(path))
+    onnx_graph.save(graphs.encoder(weights), path)
+    return artifact(subnet, path, weights.space.longest)
 
 
 def artifact(subnet: str, path: Path, longest: int, weights_hash: str = "", vocabulary: Path | None = None) -> Artifact:

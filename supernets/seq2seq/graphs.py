@@ -20,64 +20,37 @@ these to the memory of the old cache has it written in place.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-from supernets.seq2seq.static import Attention, DecoderLayer, EncoderLayer, StaticSeq2Seq
+from supernets.onnx_graph import Graph, Name
+from supernets.seq2seq.cut import Weights, positions
 
-_OPSET = 18
-_IR_VERSION = 9
-"""That of ONNX 1.14, the first with this opset; all engines read it."""
 _EPSILON = 1e-5
 """What torch's layer norm adds to the variance."""
 
-Name = str
-"""A tensor of a graph."""
 
+class _Graph(Graph):
+    """A graph of a transformer's layers, with their weights."""
 
-class _Graph:
-    """An ONNX graph that grows node by node."""
-
-    def __init__(self, net: StaticSeq2Seq) -> None:
-        self._weights = {name: tensor.detach().numpy() for name, tensor in net.named_parameters()}
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: dict[Name, onnx.TensorProto] = {}
-        self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[onnx.ValueInfoProto] = []
-
-    def input(self, name: Name, kind: int, shape: Sequence[int | str]) -> Name:
-        if name not in (entry.name for entry in self._inputs):
-            self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
-        return name
-
-    def output(self, name: Name, kind: int, shape: Sequence[int | str]) -> Name:
-        self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
-        return name
+    def __init__(self, net: Weights) -> None:
+        super().__init__()
+        self._net = net
 
     def weight(self, name: str) -> NDArray[np.float32]:
-        return self._weights[name]
+        return self._net.arrays[name]
 
-    def constant(self, name: Name, array: NDArray[Any]) -> Name:
-        if name not in self._constants:
-            self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
+    def shape(self, heads: int) -> tuple[int, int]:
+        """Return the number of heads and the width of each."""
+        return heads, self._net.space.attention(heads)[1]
 
-    def integers(self, *values: int) -> Name:
-        return self.constant(f"integers_{'_'.join(map(str, values))}", np.array(values, dtype=np.int64))
-
-    def add(self, kind: str, *inputs: Name, to: Sequence[Name] = (), **attributes: Any) -> Name:
-        """Add a node, and return its first output."""
-        outputs = list(to) or [f"{kind}_{len(self._nodes)}"]
-        self._nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
-        return outputs[0]
-
-    def shaped(self, x: Name, *shape: int) -> Name:
-        return self.add("Reshape", x, self.integers(*shape))
+    def places(self, width: int) -> Name:
+        """Return the table of positions, of a width."""
+        space = self._net.space
+        return self.constant("places", positions(space.longest, space.widths[-1])[:, :width])
 
     def norm(self, x: Name, layer: str) -> Name:
         scale, bias = (self.constant(f"{layer}.{part}", self.weight(f"{layer}.{part}")) for part in ("weight", "bias"))
@@ -108,13 +81,6 @@ class _Graph:
         inner = self.add("Relu", self.linear(self.norm(x, f"{layer}.ffn_norm"), f"{layer}.ffn.inner"))
         return self.add("Add", x, self.linear(inner, f"{layer}.ffn.outer"))
 
-    def model(self, name: str) -> onnx.ModelProto:
-        graph = helper.make_graph(self._nodes, name, self._inputs, self._outputs, list(self._constants.values()))
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], producer_name="gearshift")
-        made.ir_version = _IR_VERSION
-        onnx.checker.check_model(made, full_check=True)
-        return onnx.shape_inference.infer_shapes(made)  # an engine's preparation looks at shapes
-
     def _scaled(self, layer: str, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         by = np.float32(1 / math.sqrt(width))
         return self.weight(f"{layer}.weight") * by, self.weight(f"{layer}.bias") * by
@@ -125,37 +91,39 @@ class _Graph:
         return self.add("Gemm", x, a, b, transB=1)
 
 
-def encoder(net: StaticSeq2Seq) -> onnx.ModelProto:
+def encoder(net: Weights) -> onnx.ModelProto:
     """Return the model that maps a sentence to keys and values for each decoder layer."""
     graph, width = _Graph(net), net.architecture.encoder_width
     words = graph.shaped(graph.input("source", TensorProto.INT64, (1, "s")), -1)
     table = graph.constant("source_table", graph.weight("source_embedding.weight") * np.float32(math.sqrt(width)))
-    places = graph.constant("places", _positions(net, width))
-    here = graph.add("Slice", places, graph.integers(0), graph.add("Shape", words), graph.integers(0))
+    here = graph.add("Slice", graph.places(width), graph.integers(0), graph.add("Shape", words), graph.integers(0))
     x = graph.add("Add", graph.add("Gather", table, words), here)
     outputs = []
-    for index, layer in enumerate(net.encoder):
-        assert isinstance(layer, EncoderLayer)
-        x = _encoder_layer(graph, x, f"encoder.{index}", layer.attention)
+    for index, own in enumerate(net.architecture.encoder_heads):
+        x = _encoder_layer(graph, x, f"encoder.{index}", *graph.shape(own))
         outputs.append(graph.norm(x, "encoder_norm"))
-    for index, layer in enumerate(net.decoder):
-        assert isinstance(layer, DecoderLayer)
+    for index in range(net.architecture.decoder_layers):
         count = net.architecture.cross_layers[index]
         memory = graph.add("Concat", *outputs[-count:], axis=0) if count > 1 else outputs[-1]
-        cross, attended = layer.cross, "s" if count == 1 else f"{count}s"
-        shape = (-1, cross.heads, cross.head_width)
+        (heads, head_width), attended = graph.shape(net.architecture.cross_heads[index]), _attended(net, index)
         keys, values = (
-            graph.shaped(graph.linear(memory, f"decoder.{index}.cross.{part}"), *shape) for part in ("key", "value")
+            graph.shaped(graph.linear(memory, f"decoder.{index}.cross.{part}"), -1, heads, head_width)
+            for part in ("key", "value")
         )
-        graph.output(f"keys.{index}", TensorProto.FLOAT, (cross.heads, cross.head_width, attended))
-        graph.output(f"values.{index}", TensorProto.FLOAT, (cross.heads, attended, cross.head_width))
+        graph.output(f"keys.{index}", TensorProto.FLOAT, (heads, head_width, attended))
+        graph.output(f"values.{index}", TensorProto.FLOAT, (heads, attended, head_width))
         graph.add("Transpose", keys, to=[f"keys.{index}"], perm=[1, 2, 0])
         graph.add("Transpose", values, to=[f"values.{index}"], perm=[1, 0, 2])
     return graph.model("encoder")
 
 
-def _encoder_layer(graph: _Graph, x: Name, name: str, attention: Attention) -> Name:
-    heads, width = attention.heads, attention.head_width
+def _attended(net: Weights, layer: int) -> str:
+    """Return the length of what a decoder layer attends to, in sentences."""
+    count = net.architecture.cross_layers[layer]
+    return "s" if count == 1 else f"{count}s"
+
+
+def _encoder_layer(graph: _Graph, x: Name, name: str, heads: int, width: int) -> Name:
     joined = graph.query_key_value(graph.norm(x, f"{name}.attention_norm"), f"{name}.attention", width)
     query, key, value = graph.split(graph.shaped(joined, -1, 3 * heads, width), name)
     query, value = (graph.add("Transpose", part, perm=[1, 0, 2]) for part in (query, value))
@@ -166,7 +134,7 @@ def _encoder_layer(graph: _Graph, x: Name, name: str, attention: Attention) -> N
     return graph.feed_forward(x, name)
 
 
-def step(net: StaticSeq2Seq) -> onnx.ModelProto:
+def step(net: Weights) -> onnx.ModelProto:
     """Return the model that maps the last sub-word and a cache to the next sub-word."""
     graph, width = _Graph(net), net.architecture.decoder_width
     word = graph.input("word", TensorProto.INT64, (1,))
@@ -174,13 +142,12 @@ def step(net: StaticSeq2Seq) -> onnx.ModelProto:
     unseen = graph.input("unseen", TensorProto.FLOAT, (1, 1, 1, "t"))
     # The table is that of the output too, whose scores it scales: which one is the largest stays the same.
     table = graph.constant("target_table", graph.weight("target_embedding.weight") * np.float32(math.sqrt(width)))
-    here = graph.add("Gather", graph.constant("places", _positions(net, width)), place)
+    here = graph.add("Gather", graph.places(width), place)
     x = graph.add("Add", graph.add("Gather", table, word), here)
-    for index, layer in enumerate(net.decoder):
-        assert isinstance(layer, DecoderLayer)
-        x = _own_attention(graph, x, index, layer.attention, unseen)
-        attended = "s" if net.architecture.cross_layers[index] == 1 else f"{net.architecture.cross_layers[index]}s"
-        x = _cross_attention(graph, x, index, layer.cross, attended)
+    for index in range(net.architecture.decoder_layers):
+        x = _own_attention(graph, x, index, graph.shape(net.architecture.decoder_heads[index]), unseen)
+        cross = graph.shape(net.architecture.cross_heads[index])
+        x = _cross_attention(graph, x, index, cross, _attended(net, index))
         x = graph.feed_forward(x, f"decoder.{index}")
     scores = graph.add("Gemm", graph.norm(x, "decoder_norm"), table, transB=1)
     # Of one dimension: ONNX Runtime finds the largest of 4,000 scores in 3 us there, and in 11 us along a row.
@@ -189,28 +156,29 @@ def step(net: StaticSeq2Seq) -> onnx.ModelProto:
     return graph.model("step")
 
 
-def _own_attention(graph: _Graph, x: Name, index: int, attention: Attention, unseen: Name) -> Name:
-    heads, width, name = attention.heads, attention.head_width, f"decoder.{index}"
+def _own_attention(graph: _Graph, x: Name, index: int, shape: tuple[int, int], unseen: Name) -> Name:
+    (heads, width), name = shape, f"decoder.{index}"
     joined = graph.query_key_value(graph.norm(x, f"{name}.attention_norm"), f"{name}.attention", width)
     query, key, value = graph.split(graph.shaped(joined, 1, 3 * heads, 1, width), name)
-    keys, values = (_written(graph, part, index, row, attention) for part, row in (("keys", key), ("values", value)))
+    keys, values = (_written(graph, part, index, row, shape) for part, row in (("keys", key), ("values", value)))
     scores = graph.add("MatMul", query, graph.add("Transpose", keys, perm=[0, 1, 3, 2]))
     found = graph.add("MatMul", graph.add("Softmax", graph.add("Add", scores, unseen), axis=-1), values)
     rows = graph.shaped(found, 1, heads * width)
     return graph.add("Add", x, graph.linear(rows, f"{name}.attention.out"))
 
 
-def _written(graph: _Graph, part: str, index: int, row: Name, attention: Attention) -> Name:
+def _written(graph: _Graph, part: str, index: int, row: Name, shape: tuple[int, int]) -> Name:
     """Write a row of keys or values into its place of the cache."""
-    room = (1, attention.heads, "t", attention.head_width)
+    heads, width = shape
+    room = (1, heads, "t", width)
     cache = graph.input(f"own_{part}.{index}", TensorProto.FLOAT, room)
     new = graph.output(f"new_{part}.{index}", TensorProto.FLOAT, room)
-    places = graph.input(f"places.{attention.heads}", TensorProto.INT64, (1, attention.heads, 1, 3))
+    places = graph.input(f"places.{heads}", TensorProto.INT64, (1, heads, 1, 3))
     return graph.add("ScatterND", cache, places, row, to=[new])
 
 
-def _cross_attention(graph: _Graph, x: Name, index: int, attention: Attention, attended: str) -> Name:
-    heads, width, name = attention.heads, attention.head_width, f"decoder.{index}"
+def _cross_attention(graph: _Graph, x: Name, index: int, shape: tuple[int, int], attended: str) -> Name:
+    (heads, width), name = shape, f"decoder.{index}"
     keys = graph.input(f"keys.{index}", TensorProto.FLOAT, (heads, width, attended))
     values = graph.input(f"values.{index}", TensorProto.FLOAT, (heads, attended, width))
     query = graph.query(graph.norm(x, f"{name}.cross_norm"), f"{name}.cross", width)
@@ -218,8 +186,3 @@ def _cross_attention(graph: _Graph, x: Name, index: int, attention: Attention, a
     found = graph.add("MatMul", graph.add("Softmax", scores, axis=-1), values)
     rows = graph.shaped(found, 1, heads * width)
     return graph.add("Add", x, graph.linear(rows, f"{name}.cross.out"))
-
-
-def _positions(net: StaticSeq2Seq, width: int) -> NDArray[np.float32]:
-    table: NDArray[np.float32] = net.get_buffer("positions").numpy()[:, :width]
-    return table

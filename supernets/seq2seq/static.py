@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from supernets.seq2seq.elastic import positions
+from supernets.seq2seq.cut import positions
 from supernets.seq2seq.lengths import CAPACITIES
 from supernets.seq2seq.space import Space, Transformer
 from supernets.seq2seq.vocabulary import PAD
@@ -185,7 +185,8 @@ class StaticSeq2Seq(nn.Module):
             for layer in layers
         )
         self.encoder_norm, self.decoder_norm = nn.LayerNorm(outer), nn.LayerNorm(inner)
-        self.register_buffer("positions", positions(space.longest, space.widths[-1]), persistent=False)
+        table = torch.from_numpy(positions(space.longest, space.widths[-1]))
+        self.register_buffer("positions", table, persistent=False)
         if state is not None:
             self._take(state)
         self.eval()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from supernets import weights_file
 from supernets.artifact import Artifact
 from supernets.built_in import BuiltIn
-from supernets.errors import SupernetError
+from supernets.errors import SupernetError, extra
 from supernets.seq2seq import exporting, vocabulary
+from supernets.seq2seq.cut import cut, shapes
 from supernets.seq2seq.rungs import ladder
 from supernets.seq2seq.space import TRANSLATOR, Space, Transformer
 from supernets.subnet import SubNet
@@ -98,7 +103,8 @@ class Translator(Supernet):
         Raises:
             SupernetError: if the weights don't fit.
         """
-        from supernets.seq2seq.static import StaticSeq2Seq
+        with extra("train", f"{self.name} as a torch module"):
+            from supernets.seq2seq.static import StaticSeq2Seq
 
         assert isinstance(subnet.knobs, Transformer)
         return StaticSeq2Seq(self.space, subnet.knobs, self.state)
@@ -120,27 +126,44 @@ class Translator(Supernet):
             fresh.write_bytes(vocabulary.of_weights(self.weights))
             fresh.replace(words)
         if not (path.exists() and exporting.step_of(path).exists()):
-            exporting.export_module(self.module(subnet), subnet.id, path)
+            assert isinstance(subnet.knobs, Transformer)
+            exporting.export_weights(cut(self.space, subnet.knobs, self.arrays), subnet.id, path)
         return exporting.artifact(subnet.id, path, self.space.longest, self.weights_hash, words)
 
     @cached_property
-    def state(self) -> dict[str, Tensor]:
-        """The shared weights in float32, by their names in training.
+    def arrays(self) -> Mapping[str, NDArray[np.float32]]:
+        """The shared weights, float32, by their names in training.
 
         Raises:
             SupernetError: if they don't fit.
+            MissingExtraError: if they are random or no safetensors, and torch is not installed.
         """
-        import torch
+        if self.weights is None:
+            return {name: tensor.numpy() for name, tensor in self._random_state().items()}
+        return weights_file.fitted(weights_file.read_arrays(self.weights), shapes(self.space), self.weights, self.name)
 
-        from supernets.seq2seq.elastic import ElasticSeq2Seq
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """The same as tensors.
+
+        Raises:
+            SupernetError: if they don't fit.
+            MissingExtraError: if torch is not installed.
+        """
+        with extra("train", f"{self.name} as a torch module"):
+            import torch
+
+        return {name: torch.tensor(array) for name, array in self.arrays.items()}
+
+    def _random_state(self) -> dict[str, Tensor]:
+        with extra("train", f"{self.name} with random weights"):
+            import torch
+
+            from supernets.seq2seq.elastic import ElasticSeq2Seq
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            expected = ElasticSeq2Seq(self.space).state_dict()
-        if self.weights is None:
-            return expected
-        read = weights_file.fitted(weights_file.read_state(self.weights), expected, self.weights, self.name)
-        return {key: tensor.float() for key, tensor in read.items()}
+            return ElasticSeq2Seq(self.space).state_dict()
 
     def _random_hash(self) -> str:
         return hashlib.sha256(repr(self.space).encode()).hexdigest()

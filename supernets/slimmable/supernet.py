@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from supernets import weights_file
 from supernets.built_in import BuiltIn
-from supernets.errors import SupernetError
+from supernets.errors import SupernetError, extra
 from supernets.slimmable.space import RESOLUTION, SPACES, SlimmableSpace, Width, published_points
 from supernets.subnet import Fixed, SubNet, at_precision
 from supernets.supernet import Supernet
@@ -90,7 +90,8 @@ class SlimmableSupernet(Supernet):
 
         A US network between two that have statistics takes the wider one's, unless a ladder file brings its own.
         """
-        from supernets.slimmable import networks
+        with extra("train", f"exporting {self.name}"):
+            from supernets.slimmable import networks
 
         assert isinstance(subnet.knobs, Width | Fixed)
         module = networks.cut(self.space, subnet.knobs, self.state)
@@ -110,7 +111,7 @@ class SlimmableSupernet(Supernet):
             return networks.random_state(self.space)
         return weights_file.fitted(
             weights_file.read_state(self.weights),
-            networks.expected_state(self.space),
+            weights_file.shapes_of(networks.expected_state(self.space)),
             self.weights,
             self.name,
             lambda key: key.removeprefix("module."),

@@ -50,9 +50,9 @@ GPUS = [
     ("found", "units", "lacking"),
     [
         ((), [], None),
-        ((), GPUS[:1], "unit 'gpu': kind 'gpu' needs a CUDA device of its own, and torch finds none on this machine"),
+        ((), GPUS[:1], "unit 'gpu': kind 'gpu' needs a CUDA device of its own, and torch finds no CUDA device here"),
         (("A 1",), GPUS[:1], None),
-        (("A 1",), GPUS, r"unit 'second': .* torch finds only 1 \(A 1\) on this machine\. Remove the unit"),
+        (("A 1",), GPUS, r"unit 'second': .* torch finds only 1 here \(A 1\)\. Else remove the unit"),
         (("A 1", "A 1"), GPUS, None),
     ],
 )

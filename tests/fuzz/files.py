@@ -221,6 +221,7 @@ def _weights(rng: Random) -> bytes:
 
 def _read_weights(path: Path) -> None:
     weights_file.read_metadata(path)
+    weights_file.read_arrays(path)
     weights_file.read_state(path)
 
 
@@ -296,7 +297,7 @@ def targets() -> Sequence[Target]:
         ("profiles", profile, _file("profile.json", profiling._read)),
         ("bench", _bench, _resume),
         ("weights", _weights, _file("weights.safetensors", _read_weights)),
-        ("pickled-weights", _text("pickles"), _file("weights.pth", weights_file.read_state)),
+        ("pickled-weights", _text("pickles"), _file("weights.pth", weights_file.read_arrays)),
         ("power-tables", table, _file("table.csv", _power_table)),
         ("recordings", recording, _file("rail.csv", lambda path: read_recording(str(path)))),
         ("dumps", _dump, _file("dump.tar", read_dump)),

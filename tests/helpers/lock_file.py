@@ -1,4 +1,4 @@
-"""What `requirements.lock` says: a version and hashes for each package."""
+"""What a lock file says: a version and hashes for each package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-LOCK = Path(__file__).parents[2] / "requirements.lock"
+ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements.lock"
+"""The packages that serve and simulate."""
+DEV_LOCK = ROOT / "requirements-dev.lock"
+"""All others: those of the extras and of the tests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

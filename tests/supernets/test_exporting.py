@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers.tiny_space import TINY, lived_in, off_by, pictures
 from supernets import engines
+from supernets.errors import SupernetError
 from supernets.exporting import export, export_module, fold
 from supernets.ofa.elastic import ElasticSupernet
 from supernets.ofa.mobilenet import ElasticMobileNetV3
@@ -87,14 +88,28 @@ def test_the_file_is_one_float32_graph_of_a_fixed_shape_without_batch_norm(
     artifact = export(tiny_supernet, TINY.subnet(TINY.smallest, 24), tmp_path / "made" / "on demand")
     assert artifact.input_shape == (1, 1, 24, 72)
     assert artifact.weights_hash == tiny_supernet.weights_hash
-    files = {file.name for file in Path(artifact.path).parent.iterdir()}
-    assert files == {Path(str(made)).name for made in (artifact.path, artifact.program)}  # nothing half-written is left
+    assert list(Path(artifact.path).parent.iterdir()) == [Path(artifact.path)]  # nothing half-written is left
     graph = onnx.load(artifact.path).graph
     (x,), (y,) = graph.input, graph.output
     assert [size.dim_value for size in x.type.tensor_type.shape.dim] == [1, 1, 24, 72]
     assert [size.dim_value for size in y.type.tensor_type.shape.dim] == [1, TINY.classes]
     assert x.type.tensor_type.elem_type == y.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def test_the_torch_program_is_made_where_it_is_asked_for(tiny_supernet: ElasticSupernet, tmp_path: Path) -> None:
+    subnet = TINY.subnet(UNEVEN, 16)
+    without = export(tiny_supernet, subnet, tmp_path)
+    with pytest.raises(SupernetError, match="has no torch program"):
+        engines.prepare(without, "torch")
+    stamp = Path(without.path).stat().st_mtime_ns
+    asked = export(tiny_supernet, subnet, tmp_path, program=True)
+    assert asked == without
+    assert {file.suffix for file in tmp_path.iterdir()} == {".onnx", ".pt2"}
+    assert Path(asked.path).stat().st_mtime_ns == stamp
+    x = pictures(TINY, 1, 16).numpy()
+    ours, theirs = (torch.from_numpy(engines.prepare(asked, engine)(x)) for engine in ("onnxruntime", "torch"))
+    assert off_by(ours, theirs) < 1e-4
 
 
 def test_the_same_weights_are_exported_once_and_others_anew(

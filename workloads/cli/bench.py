@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.whole_file import whole
-from scheduler.errors import InputError, did_you_mean
+from scheduler.errors import InputError, did_you_mean, extra
 from scheduler.policies import HINDSIGHT
 from workloads.bench.tasks import DEFAULT_POLICIES, USUAL_BASELINES, Command, usual_baselines
 from workloads.cli.options import ShareOption, bad_input, numbers, print_result
@@ -71,12 +71,15 @@ def bench(
 ) -> None:
     """Compare policies over mixes, boards and seeds; with no mix named, over the suite of scenarios."""
     # A bench needs polars and matplotlib; the other commands should not have to wait for their import.
-    from workloads.bench.cases import find_cases
-    from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, policy_sheets, to_html
-    from workloads.bench.rows import write_tables
-    from workloads.bench.runner import run_bench
-    from workloads.bench.sheets import failure_sheet, unpowered
-    from workloads.bench.store import Store
+    with bad_input(), extra("bench", "`gearshift bench`"):
+        import scipy  # noqa: F401 (the bound of the first simulation needs it, which is late to say so)
+
+        from workloads.bench.cases import find_cases
+        from workloads.bench.report import REPORT_FILE, Bench, energy_sheets, policy_sheets, to_html
+        from workloads.bench.rows import write_tables
+        from workloads.bench.runner import run_bench
+        from workloads.bench.sheets import failure_sheet, unpowered
+        from workloads.bench.store import Store
 
     directory = out or Path("runs") / f"bench-{time.strftime('%Y%m%d-%H%M%S')}"
     with ProgressLines() as progress:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from actors.board_commands.doctor import Check, Examination
 
-if TYPE_CHECKING:  # it brings scipy, which takes a second that other commands need not wait for
+if TYPE_CHECKING:  # only `gearshift calibrate` needs it
     from actors.board_commands.calibrated_board import Calibrated
 
 

@@ -2,31 +2,82 @@
 
 All input is checked before Ray starts. Exit codes: 0 done, 1 failed, 2 wrong use or bad input, 130 interrupted by
 Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
+
+The module of a command brings hundreds of others, so it is imported when the command is called. `gearshift --help`
+shows the first sentence of each command's docstring, which is read from the source.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import ast
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from workloads.cli.bench import bench
-from workloads.cli.board import doctor, probe, restore
-from workloads.cli.calibrate import calibrate
-from workloads.cli.explain import explain, say_what_is_missing
-from workloads.cli.options import WeightsOption, bad_input, deliver, own_weights, run_directory
-from workloads.cli.output import print_json
-from workloads.cli.progress import ProgressLines
-from workloads.cli.run import run
-from workloads.cli.supernets import accuracy, ladder, profile
-from workloads.cli.validate import validate
-from workloads.report.run_report import write_page
-from workloads.results.run_dir import read_run
+COMMANDS = {
+    "report": "workloads.cli.report",
+    "explain": "workloads.cli.explain",
+    "run": "workloads.cli.run",
+    "bench": "workloads.cli.bench",
+    "validate": "workloads.cli.validate",
+    "profile": "workloads.cli.supernets",
+    "accuracy": "workloads.cli.supernets",
+    "ladder": "workloads.cli.supernets",
+    "probe": "workloads.cli.board",
+    "doctor": "workloads.cli.board",
+    "calibrate": "workloads.cli.calibrate",
+    "restore": "workloads.cli.board",
+    "reproduce": "workloads.cli.reproduce",
+}
+"""The module of each command, whose function has the command's name; in the order in which they are shown."""
+
+
+class _Commands(TyperGroup):
+    """The commands as a group that imports one when it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name) for name in COMMANDS}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command with its help, or None; its options are known once it is called."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help is None:
+            command.help = docstring_of(cmd_name)
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return what is called, and import it."""
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = imported(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def docstring_of(name: str) -> str:
+    """Return the docstring of a command, without importing its module."""
+    found = find_spec(COMMANDS[name])
+    assert found is not None
+    assert found.origin is not None
+    tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+    (function,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return ast.get_docstring(function) or ""
+
+
+def imported(name: str) -> Any:
+    """Return a command as typer makes it of its function."""
+    alone = typer.Typer(add_completion=False)
+    alone.command()(getattr(import_module(COMMANDS[name]), name))
+    return get_command(alone)
+
 
 app = typer.Typer(
     name="gearshift",
+    cls=_Commands,
     help="Run several dynamic DNNs on one board, with sub-networks, cores and clocks decided together every epoch.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,6 +86,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(version("gearshift"))
         raise typer.Exit
 
@@ -45,57 +98,3 @@ def _options(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None: ...
-
-
-@app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Directory of a run.")],
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the summary as JSON and nothing else; write no page.")
-    ] = False,
-) -> None:
-    """Write a report with plots, report.html, into the directory of a run; one that was cut short serves too."""
-    with bad_input():
-        run = read_run(run_dir)
-        say_what_is_missing(run)
-        if json:
-            print_json(run.summary.to_json())
-        else:
-            print(write_page(run))
-
-
-for command in (explain, run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
-    app.command()(command)
-
-
-@app.command()
-def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the result, such as dynamic-ofa.")],
-    published_only: Annotated[
-        bool, typer.Option("--published-only", help="Recompute published figures only; measure nothing.")
-    ] = False,
-    engine: Annotated[str, typer.Option(help="Execution engine of the networks that are measured.")] = "onnxruntime",
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Inputs of each network, on each number of cores that is measured on. Default: as many as take some "
-            "minutes.",
-        ),
-    ] = None,
-    weights: WeightsOption = None,
-    out: Annotated[Path | None, typer.Option(help="Directory for results and report; new or empty.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")] = False,
-) -> None:
-    """Reproduce a result of a paper: recompute its published figures, and measure them on this machine."""
-    from workloads.report.outcome import Options
-    from workloads.reproduce import check_weights, reproduction
-
-    with ProgressLines() as progress, bad_input():
-        chosen = reproduction(name)
-        files = own_weights(weights)
-        check_weights(name, files)
-        directory = run_directory(out, name)
-        options = Options(published_only=published_only, engine=engine, samples=samples, weights=files)
-        outcome = chosen(options, progress.update)
-    deliver(outcome, directory, as_json=json)

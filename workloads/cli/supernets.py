@@ -30,7 +30,7 @@ from workloads.cli.options import (
 from workloads.cli.profile_table import profile_lines, reason_lines
 from workloads.cli.progress import ProgressLines
 from workloads.ladder.activities import measure_activities
-from workloads.ladder.checks import check_app
+from workloads.ladder.checks import check_app, has_gpu
 from workloads.ladder.ladders import ladder_of, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
 from workloads.ladder.profiles import examples_for, profile_board
@@ -64,7 +64,7 @@ def profile(
     machine = Machine()
     with ProgressLines() as progress, bad_input():
         opened = open_board(board, machine=machine)
-        ladders = _ladders(of, weights, opened, progress)
+        ladders = _ladders(of, weights, opened, engine, progress)
         progress.lines(recovered_lines(machine))
         found = []
         with at_top_clocks(opened, machine, progress.lines) as top:
@@ -94,16 +94,17 @@ def profile(
         print(*lines, sep="\n")
 
 
-def _ladders(of: str, weights: list[str] | None, board: Board, progress: ProgressLines) -> list[_Named]:
+def _ladders(of: str, weights: list[str] | None, board: Board, engine: str, progress: ProgressLines) -> list[_Named]:
     """Return the ladder of a supernet, or those of all apps of a mix, which is checked as for a run."""
+    programs = engine == "torch" or has_gpu(board)
     if not of.endswith(".py"):
-        ladder = ladder_of(of, weights_of(of, weights), progress.update)
+        ladder = ladder_of(of, weights_of(of, weights), progress.update, programs)
         return [_Named(of, supernet_label(of), ladder, examples_for(of, ladder))]
     mix = load_mix(of)
     apps = [presence.app for presence in mix.all_apps()]
     try:
         mix.check_board(board.units)
-        ladders = ladders_of(mix, own_weights(weights), progress.update)
+        ladders = ladders_of(mix, own_weights(weights), progress.update, programs=programs)
         for presence in mix.all_apps():
             check_app(presence, ladders[presence.app.supernet], board)
     except MixError as error:
@@ -168,6 +169,7 @@ def accuracy(
             if calibrate
             else None,
             calibrate_on=calibrate_on,
+            keeps_statistics=write is not None,
         )
         for note in command.notes(net, rungs, how):
             progress.line(note)

@@ -22,7 +22,7 @@ import supernets
 from actors.paths import cache_dir
 from supernets import SubNet, Supernet, engines, weights_file
 from supernets.artifact import PRECISIONS, Artifact
-from supernets.errors import SupernetError, known_options
+from supernets.errors import SupernetError, extra, known_options
 from supernets.evaluation import AccuracyScore, BatchedData, LabelledData, accuracy
 from supernets.subnet import at_precision
 from workloads.progress import Progress, no_progress
@@ -51,6 +51,7 @@ class EvaluationPlan:
         precision: precision to compute in, `float32` or `bfloat16`; None is each sub-network's own.
         calibration: training data for batch-norm statistics; None leaves the statistics as they are.
         calibrate_on: most training inputs to use.
+        keeps_statistics: True also gathers the statistics that are a sub-network's own, for a ladder file.
 
     Raises:
         SupernetError: for an unknown engine or precision.
@@ -63,6 +64,7 @@ class EvaluationPlan:
     precision: str | None
     calibration: BatchedData | None
     calibrate_on: int
+    keeps_statistics: bool = True
 
     def __post_init__(self) -> None:
         if self.engine not in ("auto", *engines.names()):
@@ -148,18 +150,24 @@ def _exported(
     net: Supernet, rung: SubNet, subnet: SubNet, how: EvaluationPlan, directory: Path, on_progress: Progress
 ) -> tuple[Artifact, Mapping[str, Tensor], str]:
     """Export a sub-network at its precision; return its files, its own statistics and their origin."""
-    from supernets.calibration import calibrate, statistics
+    origin = "own" if net.calibrated(rung) else "inherited"
+    artifact = None
+    # A network as the ladder has it is taken from the cache of exports; any other one is written to the directory.
+    if how.calibration is None and subnet == rung:
+        artifact = supernets.export(net, rung, cache_dir() / "exported", program=how.engine == "torch")
+        if origin == "inherited" or not how.keeps_statistics:
+            return artifact, {}, origin
+    with extra("train", "averaging, keeping or casting the statistics of a network"):
+        from supernets.calibration import calibrate, statistics
     from supernets.exporting import export_module
 
     module = net.module(rung)
-    origin = "own" if net.calibrated(rung) else "inherited"
     if how.calibration is not None:
         calibrate(module, _inputs(how, how.calibration, net.input_shape(rung), f"calibrate {rung.id}", on_progress))
         origin = "calibrated"
     kept = {} if origin == "inherited" else statistics(module)
-    # A network as the ladder has it is taken from the cache of exports; any other one is written to the directory.
-    if origin != "calibrated" and subnet == rung:
-        return supernets.export(net, rung, cache_dir() / "exported"), kept, origin
+    if artifact is not None:
+        return artifact, kept, origin
     path = directory / f"{subnet.id}.onnx"
     return export_module(module, subnet, net.input_shape(rung), path), kept, origin
 

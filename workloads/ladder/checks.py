@@ -28,6 +28,11 @@ def check_app(presence: Presence, ladder: Ladder, board: Board) -> None:
     _check_units(presence.app, ladder, board)
 
 
+def has_gpu(board: Board) -> bool:
+    """Return True if a unit of the board is a GPU, whose executor runs torch programs."""
+    return any(unit.kind == "gpu" for unit in board.units)
+
+
 def runs_on_gpu(ladder: Ladder) -> bool:
     """Return True if every network of a ladder has a program that a GPU can run."""
     return all(artifact.program is not None for artifact, _, _ in ladder)

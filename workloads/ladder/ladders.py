@@ -18,7 +18,11 @@ from workloads.progress import Progress
 
 
 def ladders_of(
-    mix: Mix, weights: Mapping[str, Path], on_progress: Progress, without: Collection[str | Family] = ()
+    mix: Mix,
+    weights: Mapping[str, Path],
+    on_progress: Progress,
+    without: Collection[str | Family] = (),
+    programs: bool = False,
 ) -> dict[str | Family, Ladder]:
     """Return the ladder of each supernet and family in a mix; all are looked up before the first is exported.
 
@@ -27,10 +31,12 @@ def ladders_of(
         weights: files of own weights, by supernet's name.
         on_progress: called as exports go on.
         without: supernets and families whose ladders are not needed.
+        programs: True also exports what the torch engine and so all GPUs load.
 
     Raises:
         MixError: for an unknown supernet, one without a network to run, or weights that no app uses.
         supernets.SupernetError: for a file that can't be used.
+        MissingExtraError: if torch is needed and not installed.
     """
     apps = [presence.app for presence in mix.all_apps() if presence.app.supernet not in without]
     supernets_ = list(dict.fromkeys(app.supernet for app in apps))
@@ -60,28 +66,30 @@ def ladders_of(
     return {
         supernet: families[supernet]
         if isinstance(supernet, Family)
-        else ladder_of(supernet, weights.get(base_name(supernet)), on_progress)
+        else ladder_of(supernet, weights.get(base_name(supernet)), on_progress, programs)
         for supernet in supernets_
     }
 
 
-def ladder_of(name: str, weights: Path | None, on_progress: Progress) -> Ladder:
+def ladder_of(name: str, weights: Path | None, on_progress: Progress, programs: bool = False) -> Ladder:
     """Export the ladder of a built-in supernet.
 
     Args:
         name: a supernet with its ladder, if it is not the default one: `ofa-plates` or `ofa-mbv3-w1.2:gpu7`.
         weights: file of own weights; None takes the packaged ones.
         on_progress: called as exports go on.
+        programs: True also exports what the torch engine and so all GPUs load.
 
     Raises:
         supernets.SupernetError: for an unknown name or unusable weights.
+        MissingExtraError: if torch is needed and not installed.
     """
     net = supernets.load(name, weights)
     rungs = net.ladder()
     ladder = []
     for done, subnet in enumerate(rungs):
         on_progress(f"export {name}", done, len(rungs))
-        artifact = supernets.export(net, subnet, cache_dir() / "exported")
+        artifact = supernets.export(net, subnet, cache_dir() / "exported", programs)
         ladder.append((artifact, subnet.accuracy, subnet.accuracy_source))
     on_progress(f"export {name}", len(rungs), len(rungs))
     return ladder

@@ -100,13 +100,13 @@ def check_engine(engine: str) -> None:
         )
 
 
-def export_ladders(on_progress: Progress) -> dict[str, Ladder]:
-    """Return the networks of every system, exported with random weights; they are made once and kept.
+def export_ladders(engine: str, on_progress: Progress) -> dict[str, Ladder]:
+    """Return the networks of every system, exported with random weights for an engine; they are made once and kept.
 
     Raises:
         supernets.SupernetError: if a network cannot be made here.
     """
-    return {system: ladder_of(supernet, None, on_progress) for system, supernet in SYSTEMS.items()}
+    return {system: ladder_of(supernet, None, on_progress, engine == "torch") for system, supernet in SYSTEMS.items()}
 
 
 def measure(

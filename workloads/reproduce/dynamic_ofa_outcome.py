@@ -47,7 +47,7 @@ def reproduce(options: Options, on_progress: Progress) -> Outcome:
         return outcome(None)
     check_engine(options.engine)
     measurement = measure(
-        export_ladders(on_progress),
+        export_ladders(options.engine, on_progress),
         host_cpus(),
         engine=options.engine,
         samples=INFERENCES if options.samples is None else options.samples,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from workloads.results.summary import Summary
+if TYPE_CHECKING:  # it takes 0.3 s, and the command needs this module to say what failed
+    from workloads.results.summary import Summary
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ from scheduler.messages import Happening
 from scheduler.profile import Profile
 from supernets.artifact import Artifact
 from supernets.task import Source
-from workloads.ladder.checks import check_app
+from workloads.ladder.checks import check_app, has_gpu
 from workloads.ladder.ladders import base_name, ladders_of, supernet_label
 from workloads.ladder.own_models import left_out_lines
 from workloads.ladder.profiles import devices_of, examples_for, of_source, profile_board, where_measured
@@ -144,7 +144,7 @@ def plan_run(
     mix.check_board(board.units)
     check_emulated_only(mix, board)
     events = timeline(mix, board)
-    ladders = ladders_of(mix, weights or {}, on_progress)
+    ladders = ladders_of(mix, weights or {}, on_progress, programs=has_gpu(board))
     inputs = {}
     for presence in mix.all_apps():
         app = presence.app

@@ -9,6 +9,7 @@ from pathlib import Path
 from actors.policies import load_policy
 from actors.stored_profiles import packaged_profile
 from scheduler.board import Board
+from scheduler.errors import extra
 from scheduler.policies import HINDSIGHT
 from scheduler.profile import Profile
 from workloads.mix.app import Family
@@ -91,7 +92,8 @@ def plan_simulation(
 def _with_hindsight(plan: SimulationPlan) -> SimulationPlan:
     """Return the plan with a policy that simulates the run beforehand, and that manages at no cost."""
     # Only here: its solver takes a second to import.
-    from workloads import hindsight
+    with extra("bench", f"policy {plan.policy!r}"):
+        from workloads import hindsight
 
     return replace(plan, make_policy=lambda: hindsight.HINDSIGHT[plan.policy](plan), costs=hindsight.COSTS)
 

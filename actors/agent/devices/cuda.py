@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+
+from scheduler.errors import how_to_add
 
 _ASK = """
 import json, torch
@@ -35,6 +38,13 @@ def cuda_uuids() -> tuple[str, ...]:
 def cuda_devices() -> tuple[str, ...]:
     """Return their names, by number. There are none where there is no GPU, no driver, or none that fits this torch."""
     return tuple(name for name, _ in _devices())
+
+
+def why_none() -> str:
+    """Return why there is no CUDA device, where there is none, as a sentence without its dot."""
+    if importlib.util.find_spec("torch") is None:
+        return f"torch, which runs networks on GPUs, is not installed; {how_to_add('gpu')}"
+    return "torch finds no CUDA device here"
 
 
 @cache

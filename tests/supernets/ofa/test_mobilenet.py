@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from helpers.tiny_space import TINY, architectures, lived_in, off_by, pictures
-from supernets.ofa.mobilenet import ElasticDepthwise, ElasticMobileNetV3, _column_average
-from supernets.ofa.space import Architecture, Space
+from supernets.ofa.mobilenet import ElasticDepthwise, ElasticMobileNetV3
+from supernets.ofa.space import Architecture, Space, column_average
 from supernets.ofa.spaces import OFA_PLATES
 
 
@@ -139,7 +139,7 @@ def test_training_a_narrow_sub_network_leaves_the_statistics_of_other_channels_a
 @settings(deadline=None)
 @given(st.integers(1, 80), st.integers(1, 16))
 def test_columns_are_averaged_into_cells_by_the_area_they_share(width: int, cells: int) -> None:
-    shares = _column_average(width, cells)
+    shares = torch.from_numpy(column_average(width, cells))
     assert shares.shape == (width, cells)
     assert (shares >= 0).all()
     torch.testing.assert_close(shares.sum(0), torch.ones(cells))  # each cell is an average
@@ -151,7 +151,9 @@ def test_columns_are_averaged_into_cells_by_the_area_they_share(width: int, cell
 def test_cells_of_whole_columns_are_adaptive_average_pooling(columns: int, cells: int) -> None:
     x = torch.randn(1, 2, columns * cells, generator=torch.Generator().manual_seed(columns))
     expected = F.adaptive_avg_pool1d(x, cells)
-    torch.testing.assert_close(x @ _column_average(columns * cells, cells), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        x @ torch.from_numpy(column_average(columns * cells, cells)), expected, atol=1e-5, rtol=1e-5
+    )
 
 
 def test_a_space_with_one_cell_pools_globally() -> None:

@@ -121,7 +121,7 @@ def gate(**changes: str) -> str:
     ],
 )
 def test_a_bad_mix(here, monkeypatch, apps, events, says):
-    monkeypatch.setattr("workloads.ladder.ladders.ladder_of", lambda name, weights, on_progress: [])
+    monkeypatch.setattr("workloads.ladder.ladders.ladder_of", lambda *_: [])
     ended = gearshift("run", write_mix(apps, events))
     file = "pictures" if "pictures" in apps else "mix.py"
     assert_refused(ended, file, *says)

@@ -47,7 +47,7 @@ def test_load_that_is_not_there_is_refused_of_a_real_unit_only():
 
 
 def test_a_plan_is_refused_before_networks_are_looked_at(monkeypatch):
-    def nothing(*_):
+    def nothing(*_, **__):
         raise AssertionError("networks were looked at")
 
     monkeypatch.setattr("workloads.runs.plan.ladders_of", nothing)

@@ -116,6 +116,21 @@ def test_each_gpu_unit_gets_a_device_and_a_model_without_a_torch_program_no_time
     assert (plan(app(family)).devices, plan(app(family)).gpus) == ({}, 0)
 
 
+def test_torch_programs_are_exported_where_the_board_has_a_gpu(monkeypatch):
+    """They need torch and take seconds, so nobody else waits for them."""
+    asked = []
+
+    def looked_at(net, subnet, directory, program):
+        asked.append(program)
+        raise SupernetError("that is all")
+
+    monkeypatch.setattr("supernets.export", looked_at)
+    for on in (board(), with_gpu(board())):
+        with pytest.raises(SupernetError, match="that is all"):
+            plan(app("ofa-plates"), on=on)
+    assert asked == [False, True]
+
+
 def test_a_ladder_with_torch_programs_has_times_on_both(tmp_path, monkeypatch):
     ladder = [(with_program(network(tmp_path, name)), 0.5, "published") for name in ("small", "large")]
     profile = profile_board("tiny", ladder, with_gpu(board()), lambda *step: None, devices={"gpu": "cpu"})
