@@ -153,7 +153,7 @@ class Manager:
         return self._transition.at_rest
 
     def awaits(self, pin: Pin) -> bool:
-        """Return True if an answer to this pin still counts; else others may have its CPUs, and it is not asked again."""
+        """Return True if an answer to this pin still counts; else others may have its CPUs, and none asks again."""
         return self._transition.awaits(pin)
 
     # ------------------------------------------------------------ messages

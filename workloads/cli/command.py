@@ -20,6 +20,7 @@ from workloads.cli.options import WeightsOption, bad_input, deliver, own_weights
 from workloads.cli.output import print_json
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run import run
+from workloads.cli.serve import serve
 from workloads.cli.supernets import accuracy, ladder, profile
 from workloads.cli.validate import validate
 from workloads.report.run_report import write_page
@@ -64,7 +65,7 @@ def report(
             print(write_page(run))
 
 
-for command in (explain, run, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
+for command in (explain, run, serve, bench, validate, profile, accuracy, ladder, probe, doctor, calibrate, restore):
     app.command()(command)
 
 

@@ -7,7 +7,7 @@ never came to an application, since it was turned away before, is counted apart.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -46,12 +46,12 @@ class Metrics(Collector):
 
     Attributes:
         responses: by route and status, how many responses were sent.
-        connections: how many connections are open.
+        open_connections: returns how many connections are open.
     """
 
     def __init__(self, gateway: Gateway, view: BoardView) -> None:
         self.responses: Counter[tuple[str, int]] = Counter()
-        self.connections = 0
+        self.open_connections: Callable[[], int] = lambda: 0
         self._gateway = gateway
         self._view = view
         self._counts: dict[str, tuple[RecordTail, RequestCounts]] = {}
@@ -150,7 +150,7 @@ class Metrics(Collector):
         for (route, code), number in sorted(self.responses.items()):
             responses.add_metric([route, str(code)], number)
         yield from (refused, responses)
-        yield GaugeMetricFamily("gearshift_http_connections", "Open connections.", value=self.connections)
+        yield GaugeMetricFamily("gearshift_http_connections", "Open connections.", value=self.open_connections())
 
 
 def _energies(totals: BoardTotals | None) -> Iterator[Metric]:
