@@ -37,7 +37,7 @@ def serve(
     token_file: Annotated[
         Path | None,
         typer.Option(
-            help=f"File with the token that clients send; or set {TOKEN_VARIABLE}. Needed for any address but loopback."
+            help=f"File with the token of clients, or set {TOKEN_VARIABLE}; needed for any address but loopback."
         ),
     ] = None,
     board: BoardOption = None,
@@ -53,13 +53,13 @@ def serve(
     out: Annotated[Path | None, typer.Option(help="Directory for the run; new or empty.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
 ) -> None:
-    """Serve a mix over HTTP (KServe v2), until Ctrl-C or SIGTERM; then answer what is under way, and print a summary."""
+    """Serve a mix over HTTP (KServe v2) until Ctrl-C or SIGTERM; then answer what is under way, and print a summary."""
     with RunResults(as_json=json) as results, ProgressLines() as progress, ExitStack() as held:
         with bad_input():
             address, token, limits = _address(http), _token(token_file), _limits(max_body_mb, drain_s)
             if token is None and not address.is_loopback:
                 raise InputError(
-                    f"--http {http}: other machines reach that address, so clients need a token; give --token-file FILE "
+                    f"--http {http}: other machines reach it, so clients need a token; give --token-file FILE "
                     f"or set {TOKEN_VARIABLE}"
                 )
             loaded, opened = load_mix(mix), open_board(board)

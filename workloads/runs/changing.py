@@ -16,6 +16,7 @@ from actors.control.reports import app_page
 from actors.remote import tell_worker, worker_actor
 from actors.session import RaySession
 from actors.worker.spec import WorkerSpec
+from actors.worker.status import WorkerStatus
 from scheduler.messages import Event
 from workloads.ladder.ladders import metric_of
 from workloads.mix.app import App
@@ -48,6 +49,7 @@ class ChangingRun(LiveRun):
         self._left: set[str] = set()
         # A change is made as a whole, and not while the log is taken or another manager begins.
         self._changing = threading.RLock()
+        self._adding = threading.Lock()
 
     def is_there(self, app: str) -> bool:
         """Return True if an application of that name has joined, and has not left."""
@@ -87,7 +89,7 @@ class ChangingRun(LiveRun):
         with self._changing:
             now_s = self._clock.now_s()
             self.plan, events = retargeted(self.plan, app, changes, now_s)
-            spec = self._spec(app)
+            spec = self._spec(self.plan, app)
             self._write(spec)  # first, for a worker that starts again at this moment
             with contextlib.suppress(ray.exceptions.RayError):
                 ray.get(self._workers[app].retarget.remote(spec.segments, spec.floors), timeout=ANSWER_WALL_S)
@@ -100,33 +102,30 @@ class ChangingRun(LiveRun):
             MixError: if it can't be added; nothing has changed then.
             RunError: if its worker does not start, or the manager failed.
         """
-        name = app.name
-        with self._changing:
-            before = self.plan
-            self.plan, _ = joined(before, app, self._clock.now_s())
-            try:
-                if len(self.plan.apps) > self._most_apps:
-                    raise MixError(
-                        f"app {name!r}: {self.SPARE} apps have been added to this run, which is all that it has room "
-                        "for; bring one back that was removed, or start it anew."
-                    )
-                if name not in before.apps:
-                    self._make_room(name)
-                self._start(app, resumes=name in before.apps)
-            except BaseException:
-                self.plan = before
-                raise
-            now_s = self._clock.now_s()
-            self.plan, events = joined(before, app, now_s)
-            self._left.discard(name)
-            self._drains.pop(name, None)
-            planned = self.plan.apps[name]
-            if name not in before.apps:
-                metric = metric_of(app.supernet)
-                self._keep(app_entry(self.plan, planned.presence, planned.profile, metric, now_s))
-            spec = app_spec(planned.presence, planned.profile)
-            self._tell(self._manager.add_app.remote(spec, self._workers[name], self._pids[name]))
-            return self._told(name, events, now_s)
+        with self._adding:
+            with self._changing:
+                plan, _ = joined(self.plan, app, self._clock.now_s())
+                resumes = app.name in self.plan.apps
+                if not resumes:
+                    self._make_room(app.name, len(self.plan.apps))
+            # Not within a change: it takes seconds, in which others are told and the log is taken.
+            worker, pid = self._start(plan, app.name, resumes=resumes)
+            with self._changing:
+                return self._join(app, worker, pid, resumes=resumes)
+
+    def _join(self, app: App, worker: Any, pid: int, *, resumes: bool) -> Target:
+        now_s, name = self._clock.now_s(), app.name
+        self.plan, events = joined(self.plan, app, now_s)
+        self._workers[name], self._pids[name] = worker, pid
+        self._left.discard(name)
+        self._drains.pop(name, None)
+        planned = self.plan.apps[name]
+        if not resumes:
+            metric = metric_of(app.supernet)
+            self._keep(app_entry(self.plan, planned.presence, planned.profile, metric, now_s))
+        spec = app_spec(planned.presence, planned.profile)
+        self._tell(self._manager.add_app.remote(spec, worker, pid))
+        return self._told(name, events, now_s)
 
     def remove(self, app: str) -> None:
         """Have an application leave that is there: requests that wait are still served, and no more are taken.
@@ -142,33 +141,37 @@ class ChangingRun(LiveRun):
 
     # ------------------------------------------------------------ parts of a change
 
-    def _make_room(self, app: str) -> None:
+    def _make_room(self, app: str, slot: int) -> None:
+        """Make files and a slot for an application that comes later, perhaps those of one that did not start."""
+        if slot >= self._most_apps:
+            raise MixError(
+                f"app {app!r}: {self.SPARE} apps have been added to this run, which is all that it has room for; bring "
+                "one back that was removed, or start it anew."
+            )
         self._results.add(self._directory, app)
         self._arrivals_s[app] = np.empty(0)
         self._gears[app] = []
-        self._agents.add(app, list(self.plan.apps).index(app))
+        self._agents.add(app, slot)
 
-    def _start(self, app: App, *, resumes: bool) -> None:
-        """Start the worker of an application that joins.
+    def _start(self, plan: RunPlan, app: str, *, resumes: bool) -> tuple[Any, int]:
+        """Start the worker of an application that joins, and return its handle and its process.
 
         Raises:
             RunError: if it does not start; its process has ended then.
         """
-        spec, planned = self._spec(app.name, resumes=resumes), self.plan.apps[app.name]
-        app_page(self._directory, app.name).unlink(missing_ok=True)
-        worker = self._workers[app.name] = worker_actor(spec, planned.source, app.on_result, self._directory)
+        spec, planned = self._spec(plan, app, resumes=resumes), plan.apps[app]
+        app_page(self._directory, app).unlink(missing_ok=True)
+        worker = worker_actor(spec, planned.source, planned.app.on_result, self._directory)
         try:
-            answer(worker.__ray_ready__.remote(), f"the worker of {app.name}")
-            self._pids[app.name] = self._begun(app.name, worker.begin.remote()).pid
+            status: WorkerStatus = answer(worker.begin.remote(), f"the worker of {app}")
+            return worker, status.pid
         except BaseException:
             ray.kill(worker)
-            if not resumes:
-                del self._workers[app.name]
             raise
 
-    def _spec(self, app: str, *, resumes: bool = False) -> WorkerSpec:
+    def _spec(self, plan: RunPlan, app: str, *, resumes: bool = False) -> WorkerSpec:
         return worker_spec(
-            self.plan,
+            plan,
             app,
             self._directory,
             arrivals_s=self._arrivals_s[app],
