@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 from prometheus_client.parser import text_string_to_metric_families
 
 from actors.session import RaySession
+from helpers.own_models import value, write
+from workloads.mix.app import Family
 from workloads.results.entry_words import log_entry
 from workloads.runs.launch import Deployment, deploy_plan
 from workloads.runs.plan import RunPlan
@@ -20,7 +24,20 @@ from workloads.serve.board_view import BoardView
 from workloads.serve.listener import Address
 from workloads.serve.server import Limits, Server
 
+SCALES = {"small": 1.0, "large": 2.0}
+"""What each network of `scaling` multiplies its input by."""
+
 Answer = tuple[int, dict[str, str], Any]
+
+
+def scaling(folder: Path) -> Family:
+    """Return two networks of one shape, whose output is their input times a number of `SCALES`."""
+    shape, files = (1, 2, 3), []
+    for name, scale in SCALES.items():
+        node = onnx.helper.make_node("Mul", ["x", "scale"], ["y"])
+        file = folder / f"{name}.onnx"
+        files.append(write(file, [node], [value("x", shape)], [value("y", shape)], {"scale": np.float32([scale])}))
+    return Family(zip(files, (0.6, 0.9), strict=True))
 
 
 class Client:

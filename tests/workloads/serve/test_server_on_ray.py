@@ -20,9 +20,8 @@ import tritonclient.http as triton
 
 from actors.cluster import packaged_board
 from helpers.live_runs import assert_sound, tiny_plan, wait_for
-from helpers.served import Client, served
-from helpers.tiny_networks import network
-from workloads.mix.app import App, Family
+from helpers.served import SCALES, Client, scaling, served
+from workloads.mix.app import App
 from workloads.mix.arrivals import External, Periodic
 from workloads.mix.mix import Mix
 from workloads.results.run_dir import read_run
@@ -47,7 +46,7 @@ class Bed:
 @pytest.fixture(scope="module")
 def bed(session, tmp_path_factory) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp("served")
-    tiny = Family([(network(folder, "small").path, 0.6), (network(folder, "large").path, 0.9)])
+    tiny = scaling(folder)
     # What waits is never given up for being late: this machine may stall.
     apps = [
         App("gate", supernet=tiny, arrivals=External(), latency_ms=5000, queue=64, drop="newest"),
@@ -75,12 +74,11 @@ def test_a_request_is_answered_with_its_receipt(bed):
     assert status == 200, said
     assert (said["model_name"], said["id"]) == ("gate", "7")
     receipt = said["parameters"]
-    assert receipt["subnet"] in ("small", "large")
+    assert receipt["subnet"] in SCALES
     assert receipt["energy_mj"] > 0
     assert receipt["energy_source"] == "modelled"
     assert receipt["latency_ms"] >= receipt["service_ms"] > 0
-    factor = {"small": 1, "large": 2}[receipt["subnet"]]
-    assert said["outputs"][0]["data"][0] == pytest.approx(1.5 * factor)
+    assert said["outputs"][0]["data"] == [1.5 * SCALES[receipt["subnet"]]] * 6
     assert bed.client.ask("POST", "/v2/models/gate/versions/1/infer", bed.body())[0] == 200
 
 
