@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import gearshift
 from scheduler.errors import InputError
 from workloads.serve import protocol
 from workloads.serve.app_body import app_of, described
@@ -80,26 +80,29 @@ class Routes:
     async def infer(self, request: Request) -> Response:
         """Serve one request."""
         name, version = request.path_params["name"], request.path_params.get("version")
-        known = name if name in self._gateway.deployment.apps else ""
         try:
             self._gateway.app(name, version)  # before its body is taken
             async with self._reader.body(request) as content:
                 length = protocol.json_length(request.headers.get(HEADER_LENGTH), content)
                 answer = await self._gateway.infer(name, version, Body(content, length))
         except RefusedError as error:
-            self._gateway.refused[known, error.reason] += 1
+            self._note(name, error.reason)
             raise
         except ClientDisconnect:
-            self._gateway.refused[known, "disconnected"] += 1
+            self._note(name, "disconnected")
             raise
         if answer.json_length is None:
             return Response(answer.content, media_type="application/json")
         headers = {"Inference-Header-Content-Length": str(answer.json_length)}
         return Response(answer.content, media_type="application/octet-stream", headers=headers)
 
+    def _note(self, name: str, reason: str) -> None:
+        known = name if name in self._gateway.deployment.live.plan.apps else ""  # as many counts as there are apps
+        self._gateway.refused[known, reason] += 1
+
     async def server(self, request: Request) -> Response:
         """Return the metadata of the server."""
-        return _json({"name": "gearshift", "version": gearshift.__version__, "extensions": _EXTENSIONS})
+        return _json({"name": "gearshift", "version": version("gearshift"), "extensions": _EXTENSIONS})
 
     async def live(self, request: Request) -> Response:
         """Say that the server answers."""

@@ -25,7 +25,6 @@ from actors.worker.results import (
 )
 from scheduler.errors import did_you_mean, shown
 from supernets.task import Form
-from workloads.ladder.ladders import supernet_label
 from workloads.runs.launch import Deployment
 from workloads.runs.plan import AppPlan
 from workloads.serve import protocol
@@ -67,7 +66,7 @@ class Gateway:
         Raises:
             RefusedError: if none of that name and version is.
         """
-        if name not in self.deployment.apps:
+        if not self.deployment.live.is_there(name):
             there = self.deployment.apps
             raise RefusedError(
                 f"there is no app {shown(name)}; there are {', '.join(there) or 'none'}.{did_you_mean(name, there)}",
@@ -82,13 +81,12 @@ class Gateway:
 
     async def forms(self, name: str) -> tuple[Form, tuple[Form, ...]]:
         """Return the forms of an application's input and of its outputs; the first time its network's file is read."""
-        planned = self.app(name)
-        label = supernet_label(planned.app.supernet)
-        key = f"{name}/{label}"
-        if key not in self._forms:
+        if name not in self._forms:
+            planned = self.app(name)
             task, artifact = planned.source.task, planned.ladder[0][0]
-            self._forms[key] = task.takes(artifact), await asyncio.to_thread(task.gives, artifact)
-        return self._forms[key]
+            # One that is removed comes back with the same networks.
+            self._forms[name] = task.takes(artifact), await asyncio.to_thread(task.gives, artifact)
+        return self._forms[name]
 
     # ------------------------------------------------------------ one request
 

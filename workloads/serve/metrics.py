@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -20,7 +21,6 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-import gearshift
 from actors.agent.totals import BoardTotals
 from workloads.mix.arrivals import External, Saturate
 from workloads.results.counts import RecordTail, RequestCounts
@@ -65,7 +65,7 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
         deployment = self._gateway.deployment
-        yield InfoMetricFamily("gearshift", "The version of the server.", {"version": gearshift.__version__})
+        yield InfoMetricFamily("gearshift", "The version of the server.", {"version": version("gearshift")})
         yield from self._requests(deployment)
         yield from self._targets(deployment)
         yield from self._of_epoch()
