@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         with _served(mix, Path(directory) / "run", ended) as (port, deployment):
             times = _in_turns(port, deployment, options.rounds)
             figures: dict[str, Any] = {"ms": {name: _quantiles(taken) for name, taken in times.items()}}
+            figures["cpu_ms"] = _cpu(port, deployment)
             figures["load"] = _load(port, deployment, options.seconds)
         figures["load"]["summary"] = {
             name: [app.submitted, app.completed, app.dropped, app.failed, app.in_flight]
@@ -99,25 +100,58 @@ def _served(mix: Mix, out: Path, ended: list[Summary]) -> Iterator[tuple[int, De
 
 def _in_turns(port: int, deployment: Deployment, rounds: int) -> dict[str, list[float]]:
     """Return the times of requests over HTTP and of those without, in milliseconds, taken in turns."""
-    command = [sys.executable, serve_clients.__file__, "one", str(port), APPS[0]]
     picture = np.arange(serve_clients.SIDE[0] * serve_clients.SIDE[1], dtype=np.uint8).reshape(serve_clients.SIDE)
     times: dict[str, list[float]] = {"infer": [], "HTTP": []}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as client:
-        assert client.stdin is not None
-        assert client.stdout is not None
+    with _client(port) as ask:
         for number in range(rounds + 20):
             begun = time.perf_counter()
             deployment.infer(APPS[0], picture)
             infer_ms = (time.perf_counter() - begun) * 1000
             time.sleep(_PAUSE_S)
-            client.stdin.write("\n")
-            http_ms = float(client.stdout.readline())
+            http_ms = ask()
             time.sleep(_PAUSE_S)
             if number >= 20 and http_ms > 0:
                 times["infer"].append(infer_ms)
                 times["HTTP"].append(http_ms)
-        client.stdin.close()
     return times
+
+
+def _cpu(port: int, deployment: Deployment, blocks: int = 10, each: int = 30) -> dict[str, float]:
+    """Return the CPU time of the server's process for a request of each way, in ms: the median of blocks in turns.
+
+    It is what other load on the machine changes least.
+    """
+    picture = np.zeros(serve_clients.SIDE, np.uint8)
+    found: dict[str, list[float]] = {"infer": [], "HTTP": [], "idle": []}
+    with _client(port) as ask:
+        for _ in range(blocks):
+            for name, call in (
+                ("infer", lambda: deployment.infer(APPS[0], picture)),
+                ("HTTP", ask),
+                ("idle", lambda: time.sleep(0.005)),
+            ):
+                begun = time.process_time()
+                for _ in range(each):
+                    call()
+                found[name].append((time.process_time() - begun) * 1000 / each)
+    return {name: float(np.median(times)) for name, times in found.items()}
+
+
+@contextmanager
+def _client(port: int) -> Iterator[Callable[[], float]]:
+    """Give a function that has a client in a process of its own send a request, and returns how long it took, in ms."""
+    command = [sys.executable, serve_clients.__file__, "one", str(port), APPS[0]]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        given, said = client.stdin, client.stdout
+
+        def ask() -> float:
+            given.write("\n")
+            return float(said.readline())
+
+        yield ask
+        given.close()
 
 
 def _quantiles(taken: list[float]) -> dict[str, float]:
@@ -182,6 +216,8 @@ def _show(figures: dict[str, Any]) -> None:
     http, infer = figures["ms"]["HTTP"], figures["ms"]["infer"]
     table.add_row("HTTP adds", "", *(f"{http[q] - infer[q]:+.3f}" for q in ("p10", "p50", "p90", "p99")))
     print_table(table)
+    cpu = figures["cpu_ms"]
+    print("CPU time of the server's process, ms: " + ", ".join(f"{name} {ms:.3f}" for name, ms in cpu.items()))
     load = figures["load"]
     print(f"load of {load['seconds']:g} s: {load['sent']} sent, answers {load['statuses']}")
     print(f"refused: {load['after'].get('gearshift_refused_total', {})}")

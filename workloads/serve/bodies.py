@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
 from scheduler.errors import shown
-from workloads.serve.gateway import Gateway
+from workloads.serve.gateway import Gateway, Held
 from workloads.serve.refused import RefusedError
 
 
@@ -41,29 +41,28 @@ class BodyReader:
         # A length that is no number does not come so far: the parser refuses it.
         if int(length) > self._most_bytes:
             raise self._too_large(f"{length} bytes")
-        with ExitStack() as held:
-            held.enter_context(self._gateway.holding(int(length)))
-            try:
-                async with asyncio.timeout(self._most_s):
-                    content = await self._read(request, int(length), held)
-            except TimeoutError:
-                raise RefusedError(
-                    f"the body did not come within {self._most_s:g} s; send it faster, or a smaller one",
-                    408,
-                    reason="slow",
-                ) from None
-            yield content
+        held = Held(self._gateway)
+        try:
+            held.grow_to(int(length))
+            yield await self._read(request, held)
+        finally:
+            held.free()
 
-    async def _read(self, request: Request, length: int, held: ExitStack) -> bytes:
+    async def _read(self, request: Request, held: Held) -> bytes:
         parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > self._most_bytes:
-                raise self._too_large("more")
-            if size > length:  # it came in chunks, without a length
-                held.enter_context(self._gateway.holding(min(len(part), size - length)))
-            parts.append(part)
-        return b"".join(parts)
+        try:
+            async with asyncio.timeout(self._most_s):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > self._most_bytes:
+                        raise self._too_large("more")
+                    held.grow_to(size)  # beyond its length where it comes in chunks, without one
+                    parts.append(part)
+        except TimeoutError:
+            raise RefusedError(
+                f"the body did not come within {self._most_s:g} s; send it faster, or a smaller one", 408, reason="slow"
+            ) from None
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _too_large(self, given: str) -> RefusedError:
         return RefusedError(

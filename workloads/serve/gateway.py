@@ -90,14 +90,13 @@ class Gateway:
 
     # ------------------------------------------------------------ one request
 
-    @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Hold that many bytes of a body for the length of the block.
+    def hold(self, size: int) -> None:
+        """Count that many bytes more as under way, or fewer.
 
         Raises:
             RefusedError: if all bodies together would be too large.
         """
-        if self._bytes + size > self._most_bytes:
+        if size > 0 and self._bytes + size > self._most_bytes:
             raise RefusedError(
                 f"the requests under way have {self._bytes} bytes, and with these {size} more than {self._most_bytes}; "
                 "send it again later",
@@ -106,10 +105,6 @@ class Gateway:
                 retry_s=1,
             )
         self._bytes += size
-        try:
-            yield
-        finally:
-            self._bytes -= size
 
     async def infer(self, app: str, version: str | None, body: Body) -> Body:
         """Serve a request, and return the body of the response.
@@ -146,7 +141,31 @@ class Gateway:
             self.under_way[app] -= 1
 
 
+class Held:
+    """The bytes of one body, as they count in a gateway.
+
+    Args:
+        gateway: the gateway.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._size = 0
+
+    def grow_to(self, size: int) -> None:
+        """Count that many bytes, or as many as before if those are more; see `Gateway.hold`."""
+        if size > self._size:
+            self._gateway.hold(size - self._size)
+            self._size = size
+
+    def free(self) -> None:
+        """Count them no longer."""
+        self._gateway.hold(-self._size)
+        self._size = 0
+
+
 _LONG_BYTES = 64 * 1024
+"""Bytes of JSON from which it is read on a thread of its own: these take about 1 ms."""
 
 
 def parameters_of(result: Result) -> Mapping[str, str | float | bool]:

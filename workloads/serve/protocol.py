@@ -83,7 +83,7 @@ def read_json(content: bytes | memoryview, what: str = "the body") -> Any:
             reason="too_large",
         )
     try:
-        value = json.loads(bytes(content), parse_constant=_no_constant)
+        value = _DECODER.decode(str(content, "utf-8"))
     except RecursionError:
         raise RefusedError(f"{what} is nested too deeply") from None
     except ValueError as error:
@@ -95,6 +95,11 @@ def read_json(content: bytes | memoryview, what: str = "the body") -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON; send such values as raw bytes")
+
+
+# Made once: `json.loads` and `json.dumps` with options make one for each call.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def json_length(header: str | None, content: bytes) -> int | None:
@@ -343,7 +348,7 @@ def write_response(
     said: dict[str, Any] = {"model_name": app, "model_version": VERSION}
     if request.id is not None:
         said["id"] = request.id
-    written = json.dumps({**said, "parameters": parameters, "outputs": described}, allow_nan=False).encode()
+    written = _ENCODER.encode({**said, "parameters": parameters, "outputs": described}).encode()
     if not raws:
         return Body(written)
     return Body(b"".join([written, *raws]), len(written))

@@ -10,6 +10,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Tensor:
     values: NDArray[Any]
 
 
+@lru_cache(maxsize=64)
 def datatype_of(dtype: np.dtype[Any]) -> str:
     """Return the protocol's name of a NumPy type; BYTES for all that are no numbers."""
     return next((name for name, known in TYPES.items() if known == dtype.newbyteorder("<")), BYTES)

@@ -110,7 +110,7 @@ def test_curl_asks_an_application(bed, tmp_path):
     url = f"http://127.0.0.1:{bed.client.port}/v2/models/gate/infer"
     command = ["curl", "--silent", "--show-error", "--data-binary", f"@{tmp_path / 'body'}", url]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert '"model_name": "gate"' in said
+    assert '"model_name":"gate"' in said
 
 
 def test_what_is_wrong_is_refused_by_name(bed):
