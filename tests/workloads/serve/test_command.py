@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from helpers.command_line import assert_refused, gearshift
-from helpers.served import Client
+from helpers.served import Client, scaling
 
 MIX = """
-from gearshift import App, External, Mix
+from pathlib import Path
+from gearshift import App, External, Family, Mix
 
 def mix():
-    app = App("gate", supernet="ofa-plates", arrivals=External(), latency_ms=5000, queue=8, drop="newest")
+    own = Family([(Path(__file__).with_name("small.onnx"), 0.6), (Path(__file__).with_name("large.onnx"), 0.9)])
+    app = App("gate", supernet=own, arrivals=External(), latency_ms=5000, queue=8, drop="newest")
     return Mix("served", apps=[app], duration_s=60)
 """
 COMMAND = [sys.executable, "-m", "gearshift", "serve"]
@@ -27,6 +29,7 @@ COMMAND = [sys.executable, "-m", "gearshift", "serve"]
 
 @pytest.fixture
 def mix(tmp_path: Path) -> Path:
+    scaling(tmp_path)
     (tmp_path / "served.py").write_text(MIX)
     return tmp_path / "served.py"
 
@@ -75,7 +78,7 @@ def test_it_serves_whoever_has_the_token_and_ends_with_a_summary(mix, tmp_path):
                 int(found[1]) for line in server.stderr if (found := re.search(r"http://127.0.0.1:(\d+)/v2", line))
             )
             stranger, client = Client(port), Client(port, "secret")
-            data = {"name": "x", "datatype": "UINT8", "shape": [4, 8], "data": [7] * 32}
+            data = {"name": "x", "datatype": "FP32", "shape": [1, 2, 3], "data": [7] * 6}
             assert stranger.ask("GET", "/v2/health/live")[0] == 200
             for method, path in (("GET", "/v2"), ("GET", "/metrics"), ("POST", "/v2/models/gate/infer")):
                 status, _, said = stranger.ask(method, path, {"inputs": [data]} if method == "POST" else None)

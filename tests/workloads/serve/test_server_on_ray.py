@@ -207,7 +207,8 @@ def test_a_full_queue_and_a_killed_worker_lose_no_request(bed):
     ended = {one: grown("gearshift_requests_total", one) for one in ("completed", "dropped", "failed")}
     assert submitted == sum(ended.values())
     assert ended["completed"] >= codes.count(200) + 1
-    assert ended["dropped"] == grown("gearshift_refused_total", "queue_full")
+    # The worker may die between a drop and its client's answer.
+    assert ended["dropped"] >= grown("gearshift_refused_total", "queue_full")
 
 
 def _settled(client: Client, app: str) -> dict[str, dict[tuple[str, ...], float]] | None:
