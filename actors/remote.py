@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -26,8 +27,9 @@ from actors.collecting import collect_every_minute
 from actors.control.reports import AppReporter, BoardReporter, app_page, board_page, keep_posting
 from actors.executor.server import Executor, ExecutorServer, engine_on
 from actors.reaping import watch_driver
+from actors.whole_file import whole
 from actors.wire import decode, decode_effect, encode
-from actors.worker.serving import Result, WorkerClosedError
+from actors.worker.results import Result, WorkerClosedError, WorkerDiedError
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from actors.worker.takeover import give_up
@@ -49,8 +51,8 @@ from scheduler.messages import (
 )
 from supernets.task import Source
 
-_CLIENTS = 32
-"""Most requests of clients that a worker's actor holds at once."""
+MOST_CLIENTS = 32
+"""Most requests of clients that a worker's actor holds at once. Others wait outside, where no queue counts them."""
 
 
 def ledger_path(directory: Path) -> Path:
@@ -81,7 +83,7 @@ class WorkerActor:
         """
         if self._worker is None:
             clock = read_clock(self._directory)
-            resumed = ray.get_runtime_context().was_current_actor_reconstructed
+            resumed = self._spec.resumes or ray.get_runtime_context().was_current_actor_reconstructed
             self._worker = Worker(
                 self._spec,
                 source=self._source,
@@ -123,9 +125,18 @@ class WorkerActor:
         except WorkerClosedError:
             os._exit(1)
 
+    @ray.method(concurrency_group="control")
+    def retarget(self, segments: Sequence[tuple[float, float]], floors: Sequence[tuple[float, float]]) -> None:
+        """Take other latency targets and accuracy floors, past and present ones, as `WorkerSpec` has them."""
+        self._spec = replace(self._spec, segments=tuple(segments), floors=tuple(floors))
+        if self._worker is not None:
+            self._worker.retarget(segments, floors)
+
     @ray.method(concurrency_group="clients")
     def infer(self, payload: object) -> Result:
         """Serve a client's request, and return its result."""
+        if self._worker is None:
+            raise WorkerDiedError(f"app {self._spec.app!r}: its worker is still starting; ask again")
         return self._serving().submit(payload).result()
 
     @ray.method(concurrency_group="control")
@@ -164,8 +175,8 @@ class ExecutorActor:
 class AgentActor:
     """The board agent in a process of its own."""
 
-    def __init__(self, board: Board, apps: Sequence[str], directory: str, machine: Machine) -> None:
-        self._board, self._apps, self._directory = board, tuple(apps), Path(directory)
+    def __init__(self, board: Board, apps: Sequence[str], directory: str, machine: Machine, spare: int) -> None:
+        self._board, self._apps, self._directory, self._spare = board, tuple(apps), Path(directory), spare
         self._machine = machine
         self._agent: BoardAgent | None = None
         self._clock: BoardClock | None = None
@@ -190,6 +201,7 @@ class AgentActor:
             machine=self._machine,
             owner=str(self._directory),
             resumes=resumes,
+            spare=self._spare,
         )
         collect_every_minute()
         self._agent.start()
@@ -218,6 +230,14 @@ class AgentActor:
                 raise TypeError(f"a {type(order).__name__} is not for the board agent")
             case _:
                 assert_never(order)
+
+    @ray.method(concurrency_group="control")
+    def add(self, app: str, slot: int) -> None:
+        """Give an application that comes later a spare slot in the ledger, perhaps of one that did not start."""
+        slots = self._running().slots
+        for other in [other for other, number in slots.items() if number == slot]:
+            del slots[other]
+        slots[app] = slot
 
     @ray.method(concurrency_group="control")
     def watch(self, pid: int) -> None:
@@ -304,15 +324,22 @@ def worker_actor(spec: WorkerSpec, source: Source, on_result: Callable[..., obje
         directory: the run's directory.
     """
     # Four control calls at once: a `prepare` and a `drain` last, and others must get through beside them.
-    groups = {"control": 4, "reports": 1, "clients": _CLIENTS}
+    groups = {"control": 4, "reports": 1, "clients": MOST_CLIENTS}
+    file = tell_worker(spec, source, on_result, directory)
+    actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)
+    return actor.remote(str(file))
+
+
+def tell_worker(spec: WorkerSpec, source: Source, on_result: Callable[..., object] | None, directory: Path) -> Path:
+    """Write the file that a worker reads when it starts, also after a kill, and return its path; see `worker_actor`."""
     # Handed over in a file: Ray would keep a large argument in its object store, and lose it there.
     file = directory / f"worker-{spec.app}.pickle"
     # A user's function may hold the password of a camera, and whoever can write to the file has his code run.
-    opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(opened, "wb") as out:
-        out.write(cloudpickle.dumps((spec, source, on_result)))
-    actor = ray.remote(num_cpus=0, max_restarts=-1, concurrency_groups=groups)(WorkerActor)
-    return actor.remote(str(file))
+    with whole(file) as fresh:
+        opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(opened, "wb") as out:
+            out.write(cloudpickle.dumps((spec, source, on_result)))
+    return file
 
 
 def executor_actor(path: Path, device: str) -> Any:
@@ -326,8 +353,8 @@ def executor_actor(path: Path, device: str) -> Any:
     return ray.remote(num_cpus=0, num_gpus=gpus, max_restarts=-1)(ExecutorActor).remote(str(path), device)
 
 
-def agent_actor(board: Board, apps: Sequence[str], directory: Path, machine: Machine) -> Any:
-    """Start the board agent for the machine that the board is, and return its handle."""
+def agent_actor(board: Board, apps: Sequence[str], directory: Path, machine: Machine, spare: int = 0) -> Any:
+    """Start the board agent for the machine that the board is, and return its handle; see `BoardAgent`."""
     # One control call at a time: the agent carries out orders in the order in which they were sent.
     actor = ray.remote(num_cpus=0, concurrency_groups={"control": 1, "totals": 1, "reports": 1})(AgentActor)
-    return actor.remote(board, tuple(apps), str(directory), machine)
+    return actor.remote(board, tuple(apps), str(directory), machine, spare)

@@ -23,6 +23,7 @@ NAMES = (
     "bench_contention",
     "bench_tables",
     "bench_executor",
+    "bench_serve",
     "bench_sensors",
     "bench_latency_predictor",
     "bench_profile",

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.worker.serving import RequestDroppedError, RequestFailedError, Result
+    from actors.worker.results import RequestDroppedError, RequestFailedError, Result
     from scheduler.errors import InputError
     from scheduler.policies import Policy
     from scheduler.views import AppView, Gear, Plan, Snapshot, UnitView
@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actors.worker.serving": ("RequestDroppedError", "RequestFailedError", "Result"),
+    "actors.worker.results": ("RequestDroppedError", "RequestFailedError", "Result"),
     "scheduler.errors": ("InputError",),
     "scheduler.policies": ("Policy",),
     "scheduler.views": ("AppView", "Gear", "Plan", "Snapshot", "UnitView"),

@@ -55,7 +55,8 @@ class Knowledge:
         self._objective = objective
         self._grace_s = grace_s
         self._paces = paces
-        self._specs = {spec.app: spec for spec in apps}
+        self._specs: dict[str, AppSpec] = {}
+        self._gone: set[str] = set()
         self._apps: dict[str, AppKnowledge] = {}
         self._priced = PricedPoints()
         self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
@@ -66,16 +67,9 @@ class Knowledge:
         self._host: HostTelemetry | None = None
         self._power_w: float | None = None
         self._rails_w: Mapping[str, float] = {}
-        self._targets = {
-            spec.app: TargetChanged(
-                app=spec.app,
-                target_ms=spec.target_ms,
-                min_accuracy=spec.min_accuracy,
-                weight=spec.weight,
-                slo=spec.slo,
-            )
-            for spec in apps
-        }
+        self._targets: dict[str, TargetChanged] = {}
+        for spec in apps:
+            self.add(spec)
         for spec in apps:
             if spec.present:
                 self.join(spec.app, now_s=0.0)
@@ -92,20 +86,36 @@ class Knowledge:
         """The latency target of each application that is there now, in seconds."""
         return {app: self._targets[app].target_ms / 1000 for app in self._apps}
 
+    def add(self, spec: AppSpec) -> None:
+        """Know an application that is there, or may come; it replaces one of its name that has left."""
+        self._specs[spec.app] = spec
+        self._targets[spec.app] = TargetChanged(
+            app=spec.app,
+            target_ms=spec.target_ms,
+            min_accuracy=spec.min_accuracy,
+            weight=spec.weight,
+            slo=spec.slo,
+        )
+
     def knows(self, app: str) -> bool:
         """Return True if that application is there, or may still come."""
-        return app in self._specs
+        return app in self._specs and app not in self._gone
+
+    def may_join(self, app: str) -> bool:
+        """Return True if that application is known and not there; it may have left before."""
+        return app in self._specs and app not in self._apps
 
     def join(self, app: str, *, now_s: float, from_s: float | None = None) -> None:
         """Take in an application that begins; its requests come from `from_s` on, else from now on, or from t = 0."""
         self._apps[app] = AppKnowledge.begin(
             self._specs[app], self._board, now_s=now_s, from_s=from_s, priced=self._priced
         )
+        self._gone.discard(app)
         self.excuse([app], now_s=now_s)
 
     def leave(self, app: str) -> None:
-        """Forget an application that ends; it does not come back."""
-        self._specs.pop(app, None)
+        """Forget what was learned of an application that ends."""
+        self._gone.add(app)
         self._apps.pop(app, None)
         self._runs_in.pop(app, None)
         self._slowdowns.leave(app)

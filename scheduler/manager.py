@@ -153,10 +153,7 @@ class Manager:
         return self._transition.at_rest
 
     def awaits(self, pin: Pin) -> bool:
-        """Return True if an answer to this pin still counts.
-
-        One that was lost may be asked for again only then: somebody else may have been given its CPUs meanwhile.
-        """
+        """Return True if an answer to this pin still counts; else others may have its CPUs, and none asks again."""
         return self._transition.awaits(pin)
 
     # ------------------------------------------------------------ messages
@@ -193,6 +190,11 @@ class Manager:
             effects += self._transition.heard(report.app, report.gear, report.plan)
         return effects
 
+    def add(self, spec: AppSpec) -> None:
+        """Know an application that an event will have join, in place of one of its name that has left."""
+        self._knowledge.add(spec)
+        self._workers.forget(spec.app)
+
     def take_over(self, past: Sequence[tuple[float, Event]], standing: Mapping[str, Standing], plan: int) -> None:
         """Go on where a manager that died left off, before the first message.
 
@@ -222,7 +224,7 @@ class Manager:
             case TargetChanged():
                 self._knowledge.retarget(event.change, now_s=now_s)
             case AppJoined(app=app, from_s=from_s):
-                if not self._knowledge.knows(app) or app in self._knowledge.present:
+                if app in self._workers.out or not self._knowledge.may_join(app):
                     return False
                 self._knowledge.join(app, now_s=now_s, from_s=from_s)
                 self._transition.join(app, running=not self._workers.is_down(app))

@@ -74,6 +74,13 @@ class Workers:
         self._due_s.pop(app, None)
         self._asked_s.pop(app, None)
 
+    def forget(self, app: str) -> None:
+        """Forget all of an application: one of its name, with a worker of its own, comes in its place."""
+        self.left(app)
+        self.started(app)
+        self.out.pop(app, None)
+        self._restarts.pop(app, None)
+
     def left(self, app: str) -> None:
         """Forget the progress of an application that has ended."""
         self._dogs.pop(app, None)

@@ -21,6 +21,26 @@ from supernets.outputs import Output
 Sample: TypeAlias = Any
 """An input as an engine takes it. It means nothing outside `supernets`."""
 
+TEXT = "text"
+"""The type of a `Form` that is a text."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Form:
+    """The form of what a client gives or gets, for whoever hands it over a network.
+
+    `Form(name="x", dtype="uint8", shape=(-1, -1))` is an array of bytes with two axes of any length.
+
+    Attributes:
+        name: its name.
+        dtype: NumPy's name of its type, such as `float32`; `TEXT` for a text, which is one string.
+        shape: its axes; -1 for any length. None where the number of axes is not known.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] | None
+
 
 class Task(Protocol):
     """The task of some networks: the payloads that they take and the meaning of their outputs."""
@@ -40,6 +60,14 @@ class Task(Protocol):
         Raises:
             SupernetError: for a payload that is none of this task. It costs this request only.
         """
+        ...
+
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of a payload that `sample` takes; it may take others too."""
+        ...
+
+    def gives(self, artifact: Artifact) -> tuple[Form, ...]:
+        """Return the forms of what `payload` returns, which may be read from the network's file."""
         ...
 
     def size(self, sample: Sample) -> float:

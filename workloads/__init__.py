@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.worker.serving import RequestDroppedError, RequestFailedError
+    from actors.worker.results import RequestDroppedError, RequestFailedError
     from workloads.mix.app import App, Family
     from workloads.mix.arrivals import External, Periodic, Poisson, Saturate, Trace
     from workloads.mix.events import at
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "actors.worker.serving": ("RequestDroppedError", "RequestFailedError"),
+    "actors.worker.results": ("RequestDroppedError", "RequestFailedError"),
     "workloads.mix.app": ("App", "Family"),
     "workloads.mix.arrivals": ("External", "Periodic", "Poisson", "Saturate", "Trace"),
     "workloads.mix.events": ("at",),

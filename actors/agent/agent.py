@@ -45,6 +45,7 @@ class BoardAgent:
     Attributes:
         board: the board.
         ledger: the board's ledger; workers attach to `ledger.path`.
+        slots: by application, its slot in the ledger, from 0; one that comes later takes a spare one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class BoardAgent:
         machine: Machine | None = None,
         owner: str = "",
         resumes: bool = False,
+        spare: int = 0,
     ) -> None:
         """Take hold of the board if it has real clocks, make the ledger, and open devices and sensors.
 
@@ -65,12 +67,13 @@ class BoardAgent:
 
         Args:
             board: the board; `check_host` has passed it.
-            apps: names of all applications that there will be.
+            apps: names of all applications that are known now.
             path: directory of the ledger, best in `/dev/shm`.
             clock: board time.
             machine: the machine that the board is; None for this one.
             owner: name of the run, by which an agent that resumes finds its journal; no other run ever has it.
             resumes: true if an agent of this run has been there and has died.
+            spare: most applications that may come besides.
 
         Raises:
             LedgerError: if the ledger cannot be made there, or is not there any more.
@@ -82,7 +85,7 @@ class BoardAgent:
         machine = machine or Machine()
         self.board = board
         self._hold = Hold(machine, owner) if real_units(board) else None
-        self._slots = {app: slot for slot, app in enumerate(apps)}
+        self.slots = {app: slot for slot, app in enumerate(apps)}
         self._clock = clock
         with ExitStack() as undo:
             if self._hold:
@@ -90,7 +93,7 @@ class BoardAgent:
             self.ledger = (
                 BoardLedger.attach(path, board, clock)
                 if resumes
-                else BoardLedger.create(path, board, slots=len(apps), clock=clock)
+                else BoardLedger.create(path, board, slots=len(apps) + spare, clock=clock)
             )
             undo.callback(self.ledger.close if resumes else self.ledger.remove)
             memory = Memory.of(path / _MEMORY) if resumes else Memory(path / _MEMORY)
@@ -108,7 +111,7 @@ class BoardAgent:
         self._host = HostMeter()
         self._host_lock = threading.Lock()  # one thread reads it while another pins a process, which has it watched
         self._pins = Pins(machine.affinity, memory)
-        self._fences = FenceReports(self.ledger, apps, memory.content.fenced)
+        self._fences = FenceReports(self.ledger, self.slots, memory.content.fenced)
         self._reported = self._read()
         self._marked = memory.content.marked or self._reported
         self._turning = ClockThreads(self._devices.values(), self.ledger, clock)
@@ -143,10 +146,6 @@ class BoardAgent:
 
     # ------------------------------------------------------------ workers
 
-    def slot(self, app: str) -> int:
-        """Return an application's slot in the ledger."""
-        return self._slots[app]
-
     def watch(self, pid: int) -> None:
         """Count a process as ours in `host_load`."""
         with self._host_lock:
@@ -167,7 +166,7 @@ class BoardAgent:
             KeyError: if there is no such application.
             PinError: if the kernel did not do so.
         """
-        if app not in self._slots:
+        if app not in self.slots:
             raise KeyError(app)
         self.watch(pid)
         return self._pins.pin(app, pid, cpus)
@@ -182,7 +181,7 @@ class BoardAgent:
 
     def reap(self, app: str) -> None:
         """Free the cores that an application's worker held or waited for when it died."""
-        self.ledger.reap(self.slot(app))
+        self.ledger.reap(self.slots[app])
 
     # ------------------------------------------------------------ clocks
 
@@ -201,8 +200,8 @@ class BoardAgent:
             ValueError: if there is no governor of that name.
         """
         hints = hints or Hints()
-        clamps_mhz = {self._slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
-        paces = {self._slots[app]: pace for app, pace in hints.paces.items()}
+        clamps_mhz = {self.slots[app]: mhz for app, mhz in hints.clamps_mhz.items()}
+        paces = {self.slots[app]: pace for app, pace in hints.paces.items()}
         with self._memory.ordering("clocks", unit, (clock, hints)):
             granted = self._devices[unit].set_clock(clock, clamps_mhz, paces)
         self._turning.look_again()

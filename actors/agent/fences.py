@@ -5,7 +5,7 @@ Whoever waits for cores fences off, kills, and writes that into the ledger; the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from actors.ledger.layout import FenceEntry, FenceReason
 from actors.ledger.ledger import BoardLedger
@@ -24,17 +24,17 @@ class FenceReports:
 
     Args:
         ledger: the board's ledger.
-        apps: names of all applications, in the order of their slots.
+        slots: by application, its slot; looked at with each report, since some come later.
         told: by slot, how many have been told, as `told` says; none for nobody yet.
 
     Attributes:
         told: by slot, how many workers that were fenced off have been told of.
     """
 
-    def __init__(self, ledger: BoardLedger, apps: Sequence[str], told: Sequence[float] = ()) -> None:
+    def __init__(self, ledger: BoardLedger, slots: Mapping[str, int], told: Sequence[float] = ()) -> None:
         self._ledger = ledger
-        self._apps = tuple(apps)
-        self.told = tuple(told) or (0.0,) * len(self._apps)
+        self._slots = slots
+        self.told = tuple(told) or (0.0,) * ledger.slots
 
     def new(self) -> tuple[Fenced, ...]:
         """Return the workers that were fenced off since the last call; of one application the latest."""
@@ -45,7 +45,7 @@ class FenceReports:
 
     def _report(self, slot: int, fence: FenceEntry) -> Fenced:
         return Fenced(
-            app=self._apps[slot],
+            app=next(app for app, number in self._slots.items() if number == slot),
             unit=self._ledger.board.units[int(fence.unit)].name,
             why=_WORDS[FenceReason(int(fence.why))],
             held_ms=fence.held_ms,

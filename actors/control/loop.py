@@ -11,16 +11,18 @@ It does not know Ray: a `Transport` carries calls and reports.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Protocol, assert_never
 
 from actors.clock import Clock
 from actors.control.agent_orders import AgentOrder, AgentOrders
 from actors.control.ends import Ends
-from scheduler.manager import Manager
+from actors.control.figures import LoopFigures
+from scheduler.manager import AppSpec, Manager
 from scheduler.messages import (
     Activate,
     AppLeft,
@@ -45,10 +47,6 @@ from scheduler.messages import (
 
 _LONGEST_WAIT_S = 0.1
 """Longest wait on the wall between two looks at whether the loop was told to stop."""
-
-
-_MOST_TIMES = 10_000
-"""Most times of decisions that are kept, the latest; a run that goes on for days has millions."""
 
 _BACK_WALL_S = 60.0
 """Longest wait on the wall for a lost worker's process to be there again, also on a machine that stalls."""
@@ -96,6 +94,10 @@ class Transport(Protocol):
         """Make all calls to the board agent to this one from now on."""
         ...
 
+    def add_app(self, app: str, worker: Any, pid: int) -> None:
+        """Reach the worker of an application that was not there at the start, or is there again, from now on."""
+        ...
+
     def answered(self, timeout_s: float) -> list[tuple[Hashable, Message | Exception | None]]:
         """Wait until some calls are answered, and return their tokens and answers.
 
@@ -105,24 +107,6 @@ class Transport(Protocol):
             timeout_s: longest wait, in seconds on the wall.
         """
         ...
-
-
-@dataclass(slots=True)
-class LoopFigures:
-    """The loop's measurements of itself.
-
-    Attributes:
-        epochs: number of epochs that the loop ran.
-        overruns: number of epochs that were skipped because the one before had not ended.
-        solve_ms: for each of the latest 10,000 decisions, how long it took, in milliseconds on the wall.
-        apply_ms: for each of the latest 10,000 that changed something, time until the last answer that it was carried
-            out, in milliseconds on the wall.
-    """
-
-    epochs: int = 0
-    overruns: int = 0
-    solve_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
-    apply_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_TIMES))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +172,7 @@ class ControlLoop:
         self._ends = Ends(clock)
         self._lives: Counter[str | None] = Counter()
         self._orders = AgentOrders()
-        self._new_agents: SimpleQueue[Any] = SimpleQueue()
+        self._asked: SimpleQueue[Callable[[], None]] = SimpleQueue()  # by other threads
         self._changing_since_s: float | None = None
         self._last_solve_ms: float | None = None
 
@@ -201,8 +185,8 @@ class ControlLoop:
         """
         next_tick_s = math.ceil(self._clock.now_s() / self._epoch_s) * self._epoch_s
         while (now_s := self._clock.now_s()) < until_s and not stopped():
-            while not self._new_agents.empty():
-                self._go_on_with(self._new_agents.get())
+            while not self._asked.empty():
+                self._asked.get()()
             while self._events and self._events[0][0] <= now_s:
                 self._happens(self._events.pop(0)[1])
             if now_s >= next_tick_s:
@@ -214,7 +198,21 @@ class ControlLoop:
 
     def use_agent(self, agent: Any) -> None:
         """Go on with another board agent, since the one before has died. Any thread may call it."""
-        self._new_agents.put(agent)
+        self._asked.put(partial(self._go_on_with, agent))
+
+    def add_app(self, spec: AppSpec, worker: Any, pid: int) -> None:
+        """Take in an application that an event will have join, and its worker, which runs. Any thread may call it."""
+        self._asked.put(partial(self._add_app, spec, worker, pid))
+
+    def _add_app(self, spec: AppSpec, worker: Any, pid: int) -> None:
+        self._manager.add(spec)
+        self._transport.add_app(spec.app, worker, pid)
+        self._lives[spec.app] += 1
+        self._running.add(spec.app)
+
+    def happens(self, event: Happening) -> None:
+        """Have something happen that is not in the mix. Any thread may call it."""
+        self._asked.put(partial(self._happens, event))
 
     def change_board(self, change: BoardEvent) -> None:
         """Have the board agent apply a change to the board."""

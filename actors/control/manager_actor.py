@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import ray
 
 from actors.clock import read_clock
 from actors.collecting import collect_every_minute
-from actors.control.loop import ControlLoop, LoopFigures
+from actors.control.figures import LoopFigures
+from actors.control.loop import ControlLoop
 from actors.control.ray_transport import RayTransport
 from actors.policies import load_policy, located
 from actors.reaping import watch_driver
 from scheduler.board import Board
 from scheduler.manager import AppSpec, Manager
-from scheduler.messages import AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
+from scheduler.messages import AppJoined, AppLeft, Event, Happening, Standing, UnitLimited, UnitSlowed
 from scheduler.objectives import ObjectiveName
 from scheduler.solver import COMPILING_S, keeps_code
 from scheduler.warming import warm
@@ -82,6 +83,7 @@ class ManagerActor:
         self._fault: str | None = None
         self._figures = LoopFigures()
         self._loop: ControlLoop | None = None
+        self._early: list[Callable[[ControlLoop], None]] = []
         self._thread: threading.Thread | None = None
 
     @ray.method(concurrency_group="control")
@@ -108,7 +110,12 @@ class ManagerActor:
             prepares_on=None if task.board.emulated else task.board.housekeeper.name,
         )
         past = [one for one in task.events if take_over is not None and one[0] <= take_over.at_s]
-        gone = {event.change.app for _, event in past if isinstance(event.change, AppLeft)}
+        gone: set[str] = set()
+        for _, event in past:
+            if isinstance(event.change, AppLeft):
+                gone.add(event.change.app)
+            elif isinstance(event.change, AppJoined):
+                gone.discard(event.change.app)
         if take_over is not None:
             told = [(at_s, event) for at_s, event in past if isinstance(event, Event)]
             manager.take_over(told, take_over.standing, take_over.plan)
@@ -126,6 +133,8 @@ class ManagerActor:
         of_units = [event.change for _, event in past if isinstance(event.change, UnitLimited | UnitSlowed)]
         for change in {(type(change), change.unit): change for change in of_units}.values():
             loop.change_board(change)
+        for tell in self._early:
+            tell(loop)
         self._loop, self._figures = loop, loop.figures
         collect_every_minute()
         self._thread = threading.Thread(target=self._run, args=(loop,), name="control-loop", daemon=True)
@@ -142,6 +151,22 @@ class ManagerActor:
         """Go on with another board agent, since the one before has died."""
         if self._loop is not None:
             self._loop.use_agent(agent)
+
+    @ray.method(concurrency_group="control")
+    def happens(self, event: Happening) -> None:
+        """Have something happen that is not in the mix."""
+        self._tell(lambda loop: loop.happens(event))
+
+    @ray.method(concurrency_group="control")
+    def add_app(self, spec: AppSpec, worker: Any, pid: int) -> None:
+        """Take in an application that an event will have join, and its worker, which runs."""
+        self._tell(lambda loop: loop.add_app(spec, worker, pid))
+
+    def _tell(self, tell: Callable[[ControlLoop], None]) -> None:
+        if self._loop is None:  # one that takes over, and has not begun
+            self._early.append(tell)
+        else:
+            tell(self._loop)
 
     @ray.method(concurrency_group="control")
     def take_log(self) -> list[dict[str, object]]:

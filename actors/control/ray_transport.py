@@ -58,6 +58,7 @@ class RayTransport:
         self._agent = agent
         self._processes = {app: ProcessIdentity.of(pid) for app, pid in pids.items()}
         self._epoch_s = epoch_s
+        self._directory = directory
         self._starting: dict[Hashable, str] = {}
         self._answers: SimpleQueue[Future[Any]] = SimpleQueue()
         self._apps = {app: AppReports(app, app_page(directory, app)) for app in workers}
@@ -118,6 +119,12 @@ class RayTransport:
     def use_agent(self, agent: Any) -> None:
         """Make all calls to the board agent to this one from now on."""
         self._agent = agent
+
+    def add_app(self, app: str, worker: Any, pid: int) -> None:
+        """Reach the worker of an application that was not there at the start, or is there again, from now on."""
+        self._workers[app] = worker
+        self._processes[app] = ProcessIdentity.of(pid)
+        self._apps[app] = AppReports(app, app_page(self._directory, app))
 
     def change_board(self, change: BoardEvent) -> Hashable | None:
         """Have the board agent apply a change to the board."""

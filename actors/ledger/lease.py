@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -17,6 +18,7 @@ class Lease:
         start_s: board time at which the cores were taken.
         start_progress_ms: the unit's progress at that time.
         start_known_ms: the same, had nothing slowed it down (`Progress.known_ms`).
+        start_core_j: dynamic energy of one core that is always busy, up to then (`UnitState.dynamic_j`).
         has_share: true if its network has a memory share of its own, and so a progress of its own.
     """
 
@@ -27,4 +29,5 @@ class Lease:
     start_s: float
     start_progress_ms: float
     start_known_ms: float
+    start_core_j: float = math.nan
     has_share: bool = False

@@ -163,6 +163,7 @@ class Leases:
             start_s=entry.start_s,
             start_progress_ms=entry.start_progress_ms,
             start_known_ms=entry.start_known_ms,
+            start_core_j=self._file.unit(number).at(entry.start_s).dynamic_j,
             has_share=memory_share is not None,
         )
 
@@ -281,6 +282,22 @@ class Leases:
             if lease.has_share and self._file.entry(lease.slot).ticket == lease.ticket:
                 return self._progress.of(number, unit, lease.slot)
         return of_unit(unit)
+
+    def spent_mj(self, lease: Lease, activity: float, end_s: float) -> float | None:
+        """Return the energy that a request's cores took on top of the unit's static power, in mJ.
+
+        It is the integral of `dynamic_w` over the clocks in force meanwhile: 2 cores at 0.5 W for 20 ms take 20 mJ.
+
+        Args:
+            lease: its tokens.
+            activity: factor on the unit's `dynamic_w` while it ran (`ServiceTime.activity`).
+            end_s: board time of its end.
+
+        Returns:
+            The energy; None where the unit's power is unknown.
+        """
+        core_j = self._file.unit(self._numbers[lease.unit]).at(end_s).dynamic_j - lease.start_core_j
+        return None if math.isnan(core_j) else core_j * activity * max(1, len(lease.cpus)) * 1000
 
     def reap(self, slot: int) -> None:
         """Free all that a dead worker held or waited for. What it held counts as busy until now."""

@@ -67,10 +67,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A request that was dropped, and the board time of it."""
+    """A request that was dropped, the board time of it, and whether only its size made it too late."""
 
     request: Request
     at_s: float
+    hopeless: bool = False
 
 
 class RequestQueue:
@@ -138,7 +139,7 @@ class RequestQueue:
         """
         if not (self._by_size and least_s > 0 and now_s + least_s > self._waiting[0].deadline_s):
             return []
-        return [Drop(self._waiting.popleft(), now_s)]
+        return [Drop(self._waiting.popleft(), now_s, hopeless=True)]
 
     @property
     def expires_s(self) -> float:
@@ -188,11 +189,15 @@ class Intake:
         self.arrived = 0
         # Plain floats, since NumPy's scalars compare slowly; after the last one nothing arrives.
         self._arrivals_s: list[float] = [*arrivals_s.tolist(), math.inf]
-        self._from_s = [from_s for from_s, _ in segments]
-        self._targets_ms = [target_ms for _, target_ms in segments]
+        self.retarget(segments)
         self._scheduled = first
         self._next_index = len(arrivals_s) if next_index is None else next_index
         self.next_s = self._arrivals_s[first]
+
+    def retarget(self, segments: Sequence[tuple[float, float]]) -> None:
+        """Take other latency targets, as given at first, for the requests that are still to come."""
+        self._from_s = [from_s for from_s, _ in segments]
+        self._targets_ms = [target_ms for _, target_ms in segments]
 
     def target_ms(self, at_s: float) -> float:
         """Return the latency target in force at that time."""

@@ -22,6 +22,7 @@ from actors.requests.least_time import least_service_s
 from actors.requests.queue import Request
 from actors.sizes import size_of, work_of
 from actors.worker.gearbox import Gearbox, Ready
+from actors.worker.results import InputRefusedError, Receipt, RequestFailedError, Result, refuse
 from actors.worker.spec import WorkerSpec
 from actors.worker.tally import Service, Tally
 from scheduler.board import BoardUnit
@@ -38,34 +39,6 @@ OnResult = Callable[[Request, Any], object]
 
 CAPPED = "cut at its cap: a part of it is missing"
 """The trouble of an output that its task calls capped; its request completes."""
-
-
-class WorkerClosedError(RuntimeError):
-    """The worker takes no more requests, or stopped before this one was served."""
-
-
-class RequestDroppedError(RuntimeError):
-    """The request was dropped while it waited."""
-
-
-class RequestFailedError(RuntimeError):
-    """The request's input or its inference raised."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """The result of a client's request.
-
-    Attributes:
-        output: the result as the task gives it: for most networks their output, `Outputs` of a user's own model that
-            has several; where outputs are made for people, what these read.
-        subnet: name of the sub-network that computed it.
-        latency_ms: time from the request's arrival at the worker to its result.
-    """
-
-    output: Any
-    subnet: str
-    latency_ms: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -223,6 +196,7 @@ class RequestServer:
         tally: Tally,
         on_result: OnResult | None,
     ) -> None:
+        self._spec = spec
         self._source = source
         self._clock = clock
         self._ledger = ledger
@@ -246,7 +220,8 @@ class RequestServer:
     def fail(self, fetched: Fetched, at_s: float) -> None:
         """Record a request that has no input as failed, and tell its client."""
         self._tally.failed(fetched.request, at_s)
-        refuse(fetched.request, RequestFailedError(str(fetched.error)))
+        kind = InputRefusedError if fetched.request.is_clients else RequestFailedError
+        refuse(fetched.request, kind(str(fetched.error)))
 
     def serve(
         self,
@@ -334,12 +309,30 @@ class RequestServer:
             service_ratio=self._service_ratio(served, engaged, self._work(request, served, engaged)),
         )
         if request.future is not None and request.future.set_running_or_notify_cancel():
-            request.future.set_result(Result(output=payload, subnet=engaged.gear.subnet, latency_ms=latency_ms))
+            request.future.set_result(
+                Result(
+                    output=payload,
+                    subnet=engaged.gear.subnet,
+                    latency_ms=latency_ms,
+                    receipt=self._receipt(engaged, served),
+                )
+            )
         try:
             if self._on_result is not None:
                 self._on_result(request, payload)
         except Exception as raised:  # a user's code; the result stands
             self._tally.error("on_result", raised, request)
+
+    def _receipt(self, engaged: Engaged, served: Served) -> Receipt:
+        """Return where a request ran, for how long, and what it cost."""
+        rung = self._spec.profile.rungs[engaged.subnet]
+        return Receipt(
+            unit=engaged.gear.unit,
+            cores=engaged.gear.cores,
+            service_ms=served.service.service_ms,
+            energy_mj=self._ledger.spent_mj(served.lease, engaged.time.activity, served.service.end_s),
+            accuracy=rung.accuracy,
+        )
 
     def _payload(self, request: Request, served: Served) -> tuple[object, str | None]:
         """Return what a client gets of a request that ran, or why it failed; an output that was cut is counted."""
@@ -390,10 +383,3 @@ class RequestServer:
             unit = engaged.board_unit
             return served.service.service_ms * unit.pace(unit.mhz[-1], engaged.time.memory_share) / expected_ms
         return served.progress_ms / expected_ms
-
-
-def refuse(request: Request, error: Exception) -> None:
-    """Tell the client of a request, if it has one, that there is no result."""
-    future = request.future
-    if future is not None and not future.done() and future.set_running_or_notify_cancel():
-        future.set_exception(error)

@@ -42,6 +42,7 @@ class WorkerSpec:
         floors: (from_s, min_accuracy) of each accuracy floor, rising in time; empty for none.
         memory_mb: most memory of networks kept ready, in MB; the engaged and the next are kept whatever they take.
         noise: coefficient of variation of the factor on emulated service times.
+        resumes: True for an application that was removed and has come back: it goes on with its numbers of requests.
     """
 
     app: str
@@ -62,3 +63,4 @@ class WorkerSpec:
     floors: tuple[tuple[float, float], ...] = ()
     memory_mb: float = MEMORY_MB
     noise: float = 0.0
+    resumes: bool = False

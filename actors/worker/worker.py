@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -24,17 +25,8 @@ from actors.requests.floors import Floors
 from actors.requests.queue import Drop, Request
 from actors.worker.gearbox import Gearbox
 from actors.worker.loading import NetworkLoader
-from actors.worker.serving import (
-    Engaged,
-    Fetched,
-    OnResult,
-    RequestDroppedError,
-    RequestServer,
-    Result,
-    WorkerClosedError,
-    engage,
-    refuse,
-)
+from actors.worker.results import Result, WorkerClosedError, refuse, refuse_dropped
+from actors.worker.serving import Engaged, Fetched, OnResult, RequestServer, engage
 from actors.worker.spec import WorkerSpec
 from actors.worker.status import WorkerStatus
 from actors.worker.takeover import take_over
@@ -162,6 +154,13 @@ class Worker:
         self._settle(drops + more)
         self._thread.wake()
         return future
+
+    def retarget(self, segments: Sequence[tuple[float, float]], floors: Sequence[tuple[float, float]]) -> None:
+        """Take other latency targets and accuracy floors, past and present ones, as `WorkerSpec` has them."""
+        with self._lock:
+            self._intake.retarget(segments)
+            self._floors = Floors(floors, self.spec.profile)
+        self._rouse()
 
     def totals(self) -> WorkerTotals:
         """Return the counts since the start.
@@ -377,7 +376,7 @@ class Worker:
         """Record dropped requests and tell their clients, whose callbacks run here: the lock must not be held."""
         for drop in drops:
             self._tally.dropped(drop.request, drop.at_s)
-            refuse(drop.request, RequestDroppedError(f"app {self.spec.app!r} dropped this request"))
+            refuse_dropped(self.spec.app, drop)
 
     def _rouse(self) -> None:
         """Make the inference thread look again, whether it waits for a request or for cores."""

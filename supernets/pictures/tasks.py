@@ -15,9 +15,11 @@ from PIL import Image
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
+from supernets.output_forms import output_forms
 from supernets.outputs import Output, means
 from supernets.pictures import plates
 from supernets.pictures.preparing import IMAGENET, Images
+from supernets.task import Form
 
 Tensor = NDArray[np.float32]
 """Inputs or outputs of networks, float32."""
@@ -44,6 +46,10 @@ class PictureTask(ABC):
         """
 
     @abstractmethod
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of one picture."""
+
+    @abstractmethod
     def right(self, output: Output, label: object) -> bool:
         """Return True if one output means the label."""
 
@@ -60,6 +66,10 @@ class PictureTask(ABC):
                 f"an input must be an array of numbers; got a {type(payload).__name__}: {error}"
             ) from None
         return self.adapt(picture[None], artifact.input_shape)
+
+    def gives(self, artifact: Artifact) -> tuple[Form, ...]:
+        """Return the forms of the network's outputs, as its file has them."""
+        return output_forms(artifact)
 
     def size(self, sample: Tensor) -> float:
         """Return 1.0: a picture is one piece of work."""
@@ -87,6 +97,10 @@ class PlateTask(PictureTask):
 
     metric = "exact match"
 
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of a grey picture of any size."""
+        return Form(name="x", dtype="uint8", shape=(-1, -1))
+
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
         """Return the pictures resized and scaled to [-1, 1], (n, 1, height, width) of the network."""
         if pictures.dtype != np.uint8 or pictures.ndim != 3:
@@ -105,6 +119,10 @@ class ClassTask(PictureTask):
     """The task of classifying by a user's own model: it takes inputs of its own; `outputs.means` reads its output."""
 
     metric = "top-1"
+
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form that the model's file asks for, whose numbers may be of any type."""
+        return Form(name="x", dtype="float32", shape=artifact.input_shape)
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
         """Return the inputs as float32, of the model's shape.
@@ -175,6 +193,10 @@ def prepared(pictures: NDArray[np.generic], how: Images, input_shape: tuple[int,
 
 class ImageTask(ClassTask):
     """The task of ImageNet: it takes RGB uint8 pictures (n, height, width, 3) of any size, the largest output wins."""
+
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of an RGB picture of any size."""
+        return Form(name="x", dtype="uint8", shape=(-1, -1, 3))
 
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
         """Return the pictures scaled, cropped and normalised by `images`, (n, 3, resolution, resolution)."""

@@ -21,7 +21,7 @@ from supernets.seq2seq.bleu import corpus_bleu
 from supernets.seq2seq.chrf import chrf
 from supernets.seq2seq.lengths import cap
 from supernets.seq2seq.vocabulary import END, UNKNOWN
-from supernets.task import CorpusFigure
+from supernets.task import TEXT, CorpusFigure, Form
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -85,6 +85,14 @@ class Translation:
                 f"takes {longest} at the most; give its parts one by one"
             )
         return np.array([coded])
+
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of a sentence."""
+        return Form(name="x", dtype=TEXT, shape=(1,))
+
+    def gives(self, artifact: Artifact) -> tuple[Form, ...]:
+        """Return the form of a translation."""
+        return (Form(name="y", dtype=TEXT, shape=(1,)),)
 
     def size(self, sample: Words) -> float:
         """Return the sub-words that a translation is expected to have, its end included."""

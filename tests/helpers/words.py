@@ -14,6 +14,7 @@ import numpy as np
 
 from supernets.artifact import Artifact
 from supernets.errors import SupernetError
+from supernets.task import TEXT, Form
 
 CAP = 8
 """Most letters of an answer."""
@@ -28,6 +29,12 @@ class WordTask:
         if not isinstance(payload, str) or not payload:
             raise SupernetError(f"an input must be a word, not {payload!r}")
         return np.full(artifact.input_shape, len(payload), dtype=np.float32)
+
+    def takes(self, artifact: Artifact) -> Form:
+        return Form(name="x", dtype=TEXT, shape=(1,))
+
+    def gives(self, artifact: Artifact) -> tuple[Form, ...]:
+        return (Form(name="y", dtype=TEXT, shape=(1,)),)
 
     def size(self, sample: np.ndarray) -> float:
         return float(sample.flat[0])

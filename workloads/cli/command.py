@@ -23,6 +23,7 @@ COMMANDS = {
     "report": "workloads.cli.report",
     "explain": "workloads.cli.explain",
     "run": "workloads.cli.run",
+    "serve": "workloads.cli.serve",
     "bench": "workloads.cli.bench",
     "validate": "workloads.cli.validate",
     "profile": "workloads.cli.supernets",

@@ -105,12 +105,15 @@ def metrics_of(mix: Mix) -> dict[str, str]:
 
     The accuracies of a user's own models, and of networks with published figures only, are what their authors call so.
     """
-    apps = [presence.app for presence in mix.all_apps()]
-    return {
-        app.name: supernets.inputs_of(app.supernet).task.metric
-        for app in apps
-        if isinstance(app.supernet, str) and base_name(app.supernet) in supernets.names()
-    }
+    metrics = {presence.app.name: metric_of(presence.app.supernet) for presence in mix.all_apps()}
+    return {app: metric for app, metric in metrics.items() if metric is not None}
+
+
+def metric_of(supernet: str | Family) -> str | None:
+    """Return the words for the accuracy of one app's networks; None where no task says them."""
+    if isinstance(supernet, str) and base_name(supernet) in supernets.names():
+        return supernets.inputs_of(supernet).task.metric
+    return None
 
 
 def inputs_of(supernet: str | Family) -> TaskInputs:

@@ -20,6 +20,9 @@ so a killed run loses at most its last entry. The fields of an entry depend on i
 - `denied`: {unit, asked, granted}, a clock that was not granted though no cap is seen; the plan goes on without it
 - `pin`: {app, asked, cpus}, a worker that could be pinned to some of the CPUs only, since the others are offline
 - `repinned`: {app, before, cpus, fault}, a worker whose threads the kernel had let go to the CPUs `before`
+- `app`: {app, ladder, accuracies, metric, grounds}, an application that joins though it was not planned;
+  `target`: {app, from_s, latency_ms, min_accuracy, weight, slo}, a target that was not planned. The header that is
+  returned has both (`workloads.results.log_header`)
 - `event`: {text}, an event of the mix, a limit that the board was seen to set or to lift, or an application that waits
   until a unit is back
 - `lost`: {app, reason}; `unhealthy`: {app or unit, waiting_for}; `policy_failed`: {policy, error}; `error`: {app, text}
@@ -50,22 +53,17 @@ import errno
 import itertools
 import os
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgpack
 from pydantic import TypeAdapter, ValidationError
 
-from scheduler.decisions import Grounds
 from scheduler.errors import InputError
-from scheduler.profile import Profile
-from workloads.ladder.ladders import metrics_of
-from workloads.mix.briefing import app_spec
-from workloads.mix.mix import Target
-from workloads.results.planned import Planned
+from workloads.results.log_header import LogHeader, log_header, with_changes
 from workloads.results.thinning import Entry, Thinner
 
 __all__ = ["Entry", "EpochLogError", "EpochLogWriter", "LogHeader", "log_header", "read_epoch_log"]
@@ -85,84 +83,6 @@ of CPU in the median and 0.9 ms at the 99th percentile of 3,000 (2 December 2026
 
 class EpochLogError(InputError):
     """An epoch log cannot be read; the message names the file and the fix."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogHeader:
-    """The facts of a run that all entries of its log share.
-
-    Attributes:
-        mix: Name of the mix.
-        board: Name of the board.
-        policy: Name of the policy.
-        seed: Seed of the arrivals and the service times.
-        time_scale: Wall time over board time.
-        epoch_ms: Length of an epoch, board time.
-        emulated: True if clocks and service times are emulated.
-        power_source: Source of the power figures, in the board's words.
-        units_mhz: Clocks of each unit, in the order of the board.
-        ladders: Sub-networks of each app, smallest first.
-        duration_s: Length of the mix, board time; None in a log from before it was noted.
-        targets: Targets of each app, in order of time; None likewise.
-        accuracies: Accuracy of each sub-network in `ladders`, and its source; None likewise.
-        metrics: Words for the accuracy of each app, such as `top-1`; of those where they are known.
-        noise: Noise of the mix on service times, `Mix.noise`; 0 in a log from before it was noted.
-        grounds: What the manager was told before the run: a `scheduler.decisions.Grounds`, as plain values; None in a
-            log from before it was noted.
-    """
-
-    mix: str
-    board: str
-    policy: str
-    seed: int
-    time_scale: float
-    epoch_ms: float
-    emulated: bool
-    power_source: str
-    units_mhz: Mapping[str, tuple[float, ...]]
-    ladders: Mapping[str, tuple[str, ...]]
-    # What a summary takes beside the log and the records, for a run that does not come to write its own.
-    duration_s: float | None = None
-    targets: Mapping[str, tuple[Target, ...]] | None = None
-    accuracies: Mapping[str, tuple[tuple[float | None, str], ...]] | None = None
-    metrics: Mapping[str, str] = field(default_factory=dict)
-    noise: float = 0.0
-    # Plain, so that a log can be read where the scheduler's own classes have changed since.
-    grounds: Mapping[str, Any] | None = None
-
-
-def log_header(plan: Planned, *, time_scale: float, emulated: bool, profiles: Mapping[str, Profile]) -> LogHeader:
-    """Return the header of a run's epoch log.
-
-    Args:
-        plan: The run as it was planned.
-        time_scale: Wall time over board time.
-        emulated: True if clocks and service times are emulated.
-        profiles: Profile of each app's networks.
-    """
-    ladders = {name: profile.rungs for name, profile in profiles.items()}
-    presences = plan.mix.all_apps()
-    specs = [app_spec(presence, profiles[presence.app.name]) for presence in presences]
-    return LogHeader(
-        mix=plan.mix.name,
-        board=plan.board.name,
-        policy=plan.policy,
-        seed=plan.seed,
-        time_scale=time_scale,
-        epoch_ms=plan.epoch_s * 1000,
-        emulated=emulated,
-        power_source=plan.board.power_source,
-        units_mhz={unit.name: unit.mhz for unit in plan.board.units},
-        ladders={name: tuple(rung.subnet for rung in ladder) for name, ladder in ladders.items()},
-        duration_s=plan.mix.duration_s,
-        targets={presence.app.name: tuple(presence.targets) for presence in presences},
-        accuracies={
-            name: tuple((rung.accuracy, rung.accuracy_source) for rung in ladder) for name, ladder in ladders.items()
-        },
-        metrics=metrics_of(plan.mix),
-        noise=plan.mix.noise,
-        grounds=asdict(Grounds.of(plan.board, specs, plan.mix.objective)),
-    )
 
 
 class EpochLogWriter:
@@ -330,7 +250,10 @@ def read_epoch_log(path: Path) -> tuple[LogHeader, list[Entry]]:
         raise
     except (msgpack.UnpackException, ValueError) as error:
         raise EpochLogError(f"{path}: is damaged after {len(entries)} entries; {_FIX}") from error
-    return header, entries
+    try:
+        return with_changes(header, entries), entries
+    except (KeyError, TypeError) as error:
+        raise EpochLogError(f"{path}: what it says of an app or a target lacks {error}; {_FIX}") from error
 
 
 def _is_entry(value: object) -> bool:

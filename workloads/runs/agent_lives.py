@@ -42,13 +42,16 @@ class AgentLives:
     Args:
         plan: the run as it was planned.
         directory: the run's directory in shared memory.
+        spare: most applications that may come besides those of the plan.
 
     Attributes:
         handle: handle of the present agent, or of the last one; None before the first.
     """
 
-    def __init__(self, plan: RunPlan, directory: Path) -> None:
+    def __init__(self, plan: RunPlan, directory: Path, spare: int = 0) -> None:
         self.handle: Any = None
+        self._apps = list(plan.apps)
+        self._spare = spare
         self._plan = plan
         self._directory = directory
         self._end_s = math.inf
@@ -64,7 +67,20 @@ class AgentLives:
         """Start the process of an agent."""
         plan = self._plan
         self._agents += 1
-        self.handle = agent_actor(plan.board, tuple(plan.apps), self._directory, plan.machine)
+        self.handle = agent_actor(plan.board, self._apps, self._directory, plan.machine, self._spare)
+
+    def add(self, app: str, slot: int) -> None:
+        """Have the agent know an application that comes later, and its slot in the ledger.
+
+        Raises:
+            RunError: if the agent failed. Another one, in place of one that died, knows the application too.
+        """
+        self._apps[slot:] = [app]
+        try:
+            answer(self.handle.add.remote(app, slot), "the board agent")
+        except RunError as error:
+            if not has_died(error):
+                raise
 
     def begin(self, clock: BoardClock, end_s: float) -> None:
         """Have the first agent begin, and count what the board does from t = 0 on.

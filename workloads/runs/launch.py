@@ -8,23 +8,31 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import ray
 
 from actors.ownership import Claim
 from actors.ray_in_use import refuse_ray_in_use
 from actors.session import RaySession
-from actors.worker.serving import RequestDroppedError, RequestFailedError, Result
+from actors.worker.results import (
+    RequestDroppedError,
+    RequestFailedError,
+    Result,
+    WorkerDiedError,
+)
 from scheduler.admission import Admission
 from scheduler.board import Board
 from scheduler.errors import InputError
 from workloads.ladder.profiles import profiles_for
-from workloads.mix.mix import Mix
+from workloads.mix.app import App
+from workloads.mix.mix import Mix, Target
 from workloads.progress import Progress, no_progress
 from workloads.results.entry_words import log_entry
 from workloads.results.summary import Summary
 from workloads.runs.app_sources import check_sources
 from workloads.runs.boards import open_board
+from workloads.runs.changing import ChangingRun
 from workloads.runs.failure import Failure, RunError
 from workloads.runs.live import Entry, Listener, LiveRun
 from workloads.runs.plan import RunPlan, plan_run
@@ -141,13 +149,15 @@ def run_plan(
 
 
 class Deployment:
-    """A running mix that takes requests of clients; made by `deploy`.
+    """A running mix that takes requests of clients, and changes on the way; made by `deploy`.
+
+    Any thread may call its methods.
 
     Attributes:
         summary: the run summary once the deployment has ended; None before.
     """
 
-    def __init__(self, live: LiveRun) -> None:
+    def __init__(self, live: ChangingRun) -> None:
         self._live = live
         self.summary: Summary | None = None
 
@@ -160,32 +170,97 @@ class Deployment:
         """
         return dict(self._live.admissions)
 
+    @property
+    def live(self) -> ChangingRun:
+        """The run itself."""
+        return self._live
+
+    @property
+    def apps(self) -> tuple[str, ...]:
+        """The applications that are there now."""
+        return tuple(app for app in self._live.plan.apps if self._live.is_there(app))
+
     def infer(self, app: str, payload: object) -> Result:
         """Have an application's worker answer one request, and wait for the answer.
 
         `deployment.infer("entrance", payload)` gives a `Result` with `output`, `subnet` (the sub-network that computed
-        it) and `latency_ms`.
+        it), `latency_ms`, and `receipt`: where it was served, and what it cost.
 
         Args:
             app: name of the application.
             payload: an input as the supernet's task takes it, such as an array; it is handed on as it is.
 
         Raises:
-            KeyError: for an unknown application.
+            KeyError: for an application that is not there.
             RequestDroppedError: if the queue was full, or its deadline had passed.
             RequestFailedError: if its payload is refused, its inference raised, or the worker died with it.
+            WorkerClosedError: if the application ended before it was served.
         """
-        if app not in self._live.plan.apps:
-            raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self._live.plan.apps)}")
-        try:
-            result: Result = ray.get(self._live.worker(app).infer.remote(payload))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except ray.exceptions.RayActorError:
-            raise RequestFailedError(
-                f"app {app!r}: its worker died with this request; ask again, since a new one starts"
-            ) from None
+        worker = self._worker(app)
+        with _in_our_words(app):
+            result: Result = ray.get(worker.infer.remote(payload))
         return result
+
+    async def infer_async(self, app: str, payload: object) -> Result:
+        """As `infer`, for an event loop, which serves others meanwhile."""
+        worker = self._worker(app)
+        with _in_our_words(app):
+            result: Result = await worker.infer.remote(payload)
+        return result
+
+    def update(self, app: str, **changes: float) -> Target:
+        """Change what an application is asked for from now on, and return all its targets.
+
+        `deployment.update("entrance", latency_ms=30)` leaves its floor, weight and slo as they are. An event of the mix
+        that comes later sets all of them to what the mix says.
+
+        Args:
+            app: name of the application.
+            **changes: new values of `latency_ms`, `min_accuracy`, `weight` or `slo`; see `App`.
+
+        Raises:
+            KeyError: for an application that is not there.
+            MixError: for a value out of range, or a floor that its networks can't keep; nothing has changed then.
+        """
+        self._worker(app)
+        return self._live.retarget(app, changes)
+
+    def add(self, app: App) -> Target:
+        """Add an application, and return its targets once it has joined, which takes some two seconds.
+
+        Its arrivals are `External()`, and its networks those of an app of the mix, since others were not measured.
+
+        Raises:
+            MixError: if one of its name is there, or it can't be added; nothing has changed then.
+        """
+        return self._live.add(app)
+
+    def remove(self, app: str) -> None:
+        """Remove an application: it takes no more requests, and those that wait are served.
+
+        Raises:
+            KeyError: for an application that is not there.
+        """
+        self._worker(app)
+        self._live.remove(app)
+
+    def _worker(self, app: str) -> Any:
+        if not self._live.is_there(app):
+            raise KeyError(f"no app {app!r} in this deployment; there are {', '.join(self.apps) or 'none'}")
+        return self._live.worker(app)
+
+
+@contextmanager
+def _in_our_words(app: str) -> Iterator[None]:
+    """Raise what a worker raised, without Ray's words around it."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        raise getattr(error, "cause", error) from None
+    except ray.exceptions.RayActorError:
+        raise WorkerDiedError(
+            f"app {app!r}: its worker died with this request; ask again, since a new one starts"
+        ) from None
 
 
 @contextmanager
@@ -221,18 +296,27 @@ def deploy(
 
 
 @contextmanager
-def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deployment]:
-    """Run a plan on a started Ray until the block ends, into a directory that is made if missing."""
+def deploy_plan(
+    plan: RunPlan, session: RaySession, out: Path, on_entry: Callable[[Entry], None] = log_entry
+) -> Iterator[Deployment]:
+    """Run a plan on a started Ray until the block ends, into a directory that is made if missing.
+
+    Args:
+        plan: the plan.
+        session: a started Ray.
+        out: run directory.
+        on_entry: called with each entry of the epoch log, once a second, on a thread of its own.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    live = LiveRun(plan, session, out, endless=True)
+    live = ChangingRun(plan, session, out)
     deployment = Deployment(live)
     try:
         live.start()
         live.clock.sleep_until(0.0)
-        live.poll(Listener(log_entry))  # the first answers are there when the block begins
-        with _keeping_log(live):
+        live.poll(Listener(on_entry))  # the first answers are there when the block begins
+        with _keeping_log(live, on_entry):
             yield deployment
-        deployment.summary = live.finish(Listener(log_entry))
+        deployment.summary = live.finish(Listener(on_entry))
     except BaseException as error:
         deployment.summary = live.cut_short(error).summary
         raise
@@ -241,14 +325,14 @@ def deploy_plan(plan: RunPlan, session: RaySession, out: Path) -> Iterator[Deplo
 
 
 @contextmanager
-def _keeping_log(live: LiveRun) -> Iterator[None]:
+def _keeping_log(live: LiveRun, on_entry: Callable[[Entry], None]) -> Iterator[None]:
     """Take the log from the manager now and then, which would otherwise hold all of it."""
     ended = threading.Event()
 
     def keep() -> None:
         with contextlib.suppress(RunError):  # `finish` meets the same, and says so
             while not ended.wait(_LOG_WALL_S):
-                live.poll(Listener(log_entry))
+                live.poll(Listener(on_entry))
 
     thread = threading.Thread(target=keep, name="keep-log", daemon=True)
     thread.start()

@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 
-from actors.agent.totals import BoardTotals
 from actors.clock import BoardClock, write_clock
-from actors.control.loop import LoopFigures
+from actors.control.figures import LoopFigures
 from actors.control.manager_actor import manager_actor
 from actors.remote import executor_actor, worker_actor
 from actors.session import RaySession
@@ -27,10 +26,8 @@ from scheduler.admission import Admission
 from scheduler.views import Gear
 from workloads.mix.briefing import DRAIN_S, drained_s
 from workloads.results.admission_words import admission_of
-from workloads.results.requests import submitted_s
 from workloads.results.salvage import NO_ENERGY
-from workloads.results.summarize import AppRecords, summarize_manager, summarize_run
-from workloads.results.summary import Summary, UnitSummary
+from workloads.results.summary import Summary
 from workloads.results.trace import record_run
 from workloads.runs.agent_lives import AgentLives
 from workloads.runs.answers import ANSWER_WALL_S, answer, has_died
@@ -38,6 +35,7 @@ from workloads.runs.energies import energy_entry, energy_of
 from workloads.runs.failure import Failure, RunError, reason_of
 from workloads.runs.host import HostSentinel, cpus_to_watch
 from workloads.runs.manager_lives import ManagerLives, manager_task
+from workloads.runs.outcome import app_records, run_summary
 from workloads.runs.plan import RunPlan
 from workloads.runs.result_files import ResultFiles, header_of
 from workloads.runs.troubles import TroubleBook
@@ -77,7 +75,10 @@ class LiveRun:
 
     Attributes:
         admissions: by application that has joined, the manager's answer, as far as the log was taken.
+        SPARE: most applications that may come besides those of the mix.
     """
+
+    SPARE: ClassVar[int] = 0
 
     def __init__(self, plan: RunPlan, session: RaySession, out: Path, endless: bool = False) -> None:
         self.plan = plan
@@ -98,7 +99,7 @@ class LiveRun:
         self._pids: dict[str, int] = {}
         self._drains: dict[str, Any] = {}
         self._ends_s: dict[str, float] = {}
-        self._agents = AgentLives(plan, self._directory)
+        self._agents = AgentLives(plan, self._directory, self.SPARE)
         self._manager: Any = None
         self._until_s = math.inf if endless else plan.mix.duration_s + DRAIN_S
         self._lives = ManagerLives()
@@ -195,6 +196,10 @@ class LiveRun:
             entry = {"kind": "shared", "now_s": now_s, "text": self._claim.notice or "another run uses the same CPUs"}
             self._keep(entry)
             listener.on_entry(entry)
+        self._end_apps(now_s)
+
+    def _end_apps(self, now_s: float) -> None:
+        """Drain applications whose time in the mix is over."""
         for name, app in self.plan.apps.items():
             if name not in self._drains and app.presence.to_s <= now_s and not self._endless:
                 self._drains[name] = self._drain(name, app.presence.to_s)
@@ -240,8 +245,8 @@ class LiveRun:
         now_s = self._clock.now_s()
         for name, app in self.plan.apps.items():
             if name not in self._drains:
-                # A deployment ends when its block does, which may be before its apps would.
-                end_s = min(app.presence.to_s, now_s) if self._endless else app.presence.to_s
+                # A deployment ends when its block does, whenever its apps would.
+                end_s = now_s if self._endless else app.presence.to_s
                 self._drains[name] = self._drain(name, end_s)
         statuses = self._drained()
         figures = self._figures(listener)
@@ -257,8 +262,21 @@ class LiveRun:
             self._keep(energy_entry(now_s, totals))
         for gap in self._sentinel.gaps:
             self._keep({"kind": "stall", "now_s": gap.at_s, "cpu": gap.cpu, "lost_ms": gap.lost_ms})
-        apps = {name: self._app_records(name, statuses[name]) for name in self.plan.apps}
-        summary = self._summary(apps, figures, totals, now_s if self._endless else self.plan.mix.duration_s)
+        apps = {
+            name: app_records(
+                app,
+                self._arrivals_s[name],
+                self._results.records(name),
+                statuses[name],
+                self._gears[name],
+                self._ends_s[name],
+            )
+            for name, app in self.plan.apps.items()
+        }
+        host = self._sentinel.result()
+        host = replace(host, void=host.void or self._shared)
+        duration_s = now_s if self._endless else self.plan.mix.duration_s
+        summary = run_summary(self.plan, apps, figures, totals, host, duration_s)
         for entry in self._troubles.end(statuses, summary, now_s):
             self._keep(entry)
         arrivals_s = {name: app.arrivals_s for name, app in apps.items()}
@@ -352,47 +370,3 @@ class LiveRun:
         self._lives.note(entry)
         self._troubles.note(entry)
         self._results.log.append(entry)
-
-    # ------------------------------------------------------------ what came of it
-
-    def _summary(
-        self,
-        apps: Mapping[str, AppRecords],
-        figures: LoopFigures,
-        totals: BoardTotals,
-        duration_s: float,
-    ) -> Summary:
-        host = self._sentinel.result()
-        return summarize_run(
-            self.plan,
-            backend="ray",
-            duration_s=duration_s,
-            time_scale=self.plan.time_scale,
-            apps=apps,
-            units={
-                unit.name: UnitSummary(busy=unit.busy, clock_changes=unit.clock_changes, mean_mhz=unit.mean_mhz)
-                for unit in totals.units
-            },
-            energy=energy_of(totals),
-            manager=summarize_manager(
-                epochs=figures.epochs,
-                overruns=figures.overruns,
-                solve_ms=figures.solve_ms,
-                apply_ms=figures.apply_ms,
-            ),
-            host=replace(host, void=host.void or self._shared),
-        )
-
-    def _app_records(self, name: str, status: WorkerStatus | None) -> AppRecords:
-        app = self.plan.apps[name]
-        records = self._results.records(name)
-        closed_s = status.closed_s if status and status.closed_s is not None else math.inf
-        return AppRecords(
-            arrivals_s=submitted_s(app.app.arrivals, self._arrivals_s[name], records, closed_s),
-            records=records,
-            targets=app.presence.targets,
-            ladder=app.profile.rungs,
-            gears=self._gears[name],
-            switch_ms=status.switch_ms if status else (),
-            end_s=self._ends_s[name],
-        )

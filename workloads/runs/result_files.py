@@ -22,6 +22,7 @@ from actors.requests.records import RECORD, read_records, spare_records, whole_r
 from scheduler.views import Gear
 from workloads.mix.arrivals import FloatArray
 from workloads.results.epoch_log import Entry, EpochLogError, EpochLogWriter, LogHeader, log_header, read_epoch_log
+from workloads.results.log_header import with_changes
 from workloads.results.salvage import CUT_SHORT, Remains, SalvageError, salvage
 from workloads.results.stored_requests import EPOCHS_FILE, records_file, write_requests, write_run
 from workloads.results.summary import EnergySummary, HostSummary, Summary
@@ -44,7 +45,7 @@ class ResultFiles:
     def __init__(self, out: Path, header: LogHeader, scheduled_s: Mapping[str, FloatArray]) -> None:
         self._out = out
         self._header = header
-        self._scheduled_s = scheduled_s
+        self._scheduled_s = dict(scheduled_s)
         self._links: dict[str, Path] = {}
         self._held: dict[str, int] = {}
         self.log = EpochLogWriter(out / EPOCHS_FILE, header)
@@ -55,16 +56,25 @@ class ResultFiles:
         Args:
             directory: the run's directory in shared memory.
         """
-        for number, app in enumerate(self._scheduled_s):
-            file = records_file(self._out.absolute(), app)
-            # By number, since a file's name has at most 255 bytes, and an app's may be long.
-            self._links[app] = directory / f"records-{number}"
-            self._links[app].symlink_to(file)
-            with contextlib.suppress(OSError):
-                self._held[app] = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        for app in self._scheduled_s:
+            self._link(directory, app)
         with contextlib.suppress(OSError):  # if this is all that is lost, the end of the run will say so
             none = dict.fromkeys(self._scheduled_s, np.empty(0, dtype=RECORD))
             write_requests(self._out, none, self._scheduled_s)
+
+    def add(self, directory: Path, app: str) -> None:
+        """Make the file for the records of an application that comes later; one that comes back has it already."""
+        if app not in self._links:
+            self._scheduled_s[app] = np.empty(0)
+            self._link(directory, app)
+
+    def _link(self, directory: Path, app: str) -> None:
+        file = records_file(self._out.absolute(), app)
+        # By number, since a file's name has at most 255 bytes, and an app's may be long.
+        self._links[app] = directory / f"records-{len(self._links)}"
+        self._links[app].symlink_to(file)
+        with contextlib.suppress(OSError):
+            self._held[app] = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def link(self, app: str) -> Path:
         """Return the path at which an app's worker writes its records."""
@@ -130,7 +140,9 @@ class ResultFiles:
         details = "".join(traceback.format_exception(error))
         self.log.append({"kind": CUT_SHORT, "now_s": now_s, "reason": reason, "details": details})
         records = {app: self.records(app) for app in self._scheduled_s}
-        remains = Remains(header=self._header, entries=self._entries(), records=records, scheduled_s=self._scheduled_s)
+        entries = self._entries()
+        header = with_changes(self._header, entries)
+        remains = Remains(header=header, entries=entries, records=records, scheduled_s=self._scheduled_s)
         try:
             summary, arrivals_s = salvage(remains, now_s=now_s, gears=gears, energy=energy, host=host)
         except SalvageError:

@@ -15,7 +15,14 @@ from workloads.runs.plan import RunPlan
 
 
 def worker_spec(
-    plan: RunPlan, name: str, directory: Path, *, arrivals_s: NDArray[np.float64], records: Path, endless: bool
+    plan: RunPlan,
+    name: str,
+    directory: Path,
+    *,
+    arrivals_s: NDArray[np.float64],
+    records: Path,
+    endless: bool,
+    resumes: bool = False,
 ) -> WorkerSpec:
     """Return what the worker of an application is told.
 
@@ -26,6 +33,7 @@ def worker_spec(
         arrivals_s: board times at which its requests arrive.
         records: file of its records.
         endless: true if it serves until it is told to end.
+        resumes: true if it has left and has come back.
     """
     planned = plan.apps[name]
     app, presence = planned.app, planned.presence
@@ -46,6 +54,7 @@ def worker_spec(
         seed=plan.seed,
         records_path=str(records),
         noise=plan.mix.noise,
+        resumes=resumes,
         executors={unit: str(executor_path(plan, unit, directory)) for unit in plan.devices},
     )
 

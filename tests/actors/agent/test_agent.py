@@ -35,7 +35,7 @@ def opened(tmp_path):
 
 def test_telemetry_is_of_the_time_since_the_last_call(opened):
     agent, clock, ledger = opened
-    lease = ledger.take(agent.slot("b"), "big", [1], 0.0)
+    lease = ledger.take(agent.slots["b"], "big", [1], 0.0)
     clock.sleep_until(1.0)
     ledger.release(lease)
     clock.sleep_until(4.0)
@@ -137,7 +137,7 @@ def test_a_limit_that_a_unit_cannot_keep_is_refused(tmp_path):
 
 def test_an_emulated_unit_is_slowed_down_until_the_board_is_restored(opened):
     agent, clock, ledger = opened
-    lease = ledger.take(agent.slot("a"), "big", [0], 0.0)
+    lease = ledger.take(agent.slots["a"], "big", [0], 0.0)
     agent.slow("big", 4.0)
     clock.sleep_until(1.0)
     now = ledger.progress(lease)
@@ -162,9 +162,9 @@ def test_a_unit_that_does_real_work_is_not_slowed_down(tmp_path):
 
 def test_reaping_frees_what_an_application_held(opened):
     agent, _, ledger = opened
-    ledger.take(agent.slot("a"), "big", [0, 1], 0.0)
+    ledger.take(agent.slots["a"], "big", [0, 1], 0.0)
     agent.reap("a")
-    assert ledger.take(agent.slot("b"), "big", [0, 1], 0.0)
+    assert ledger.take(agent.slots["b"], "big", [0, 1], 0.0)
 
 
 def test_ticks_are_those_of_the_units_that_have_a_governor(opened):

@@ -12,7 +12,7 @@ from scheduler.messages import Fenced
 
 def test_each_fence_is_told_once_in_words(tmp_path):
     ledger = BoardLedger.create(tmp_path / "ledger", BOARD, slots=2, clock=VirtualClock())
-    reports = FenceReports(ledger, ("a", "b"))
+    reports = FenceReports(ledger, {"a": 0, "b": 1})
     assert reports.new() == ()
     for times, reason in enumerate(FenceReason, start=1):
         fence = FenceEntry(times=float(times), why=float(reason), unit=1.0, held_ms=1200.0, bound_ms=1000.0)

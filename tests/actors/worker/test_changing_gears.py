@@ -7,7 +7,7 @@ import pytest
 
 from actors.requests.records import Status
 from actors.worker.gearbox import GearboxError
-from actors.worker.serving import RequestDroppedError
+from actors.worker.results import RequestDroppedError
 from helpers.worker_rig import LARGE, LITTLE, SMALL
 from scheduler.views import Gear
 

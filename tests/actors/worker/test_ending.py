@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from actors.clock import BoardClock
 from actors.requests.queue import DROP_RULES
 from actors.requests.records import RECORD, Status
-from actors.worker.serving import WorkerClosedError
+from actors.worker.results import WorkerClosedError
 from helpers.tiny_networks import Numbers
 from helpers.virtual_clock import ScriptedClock
 from helpers.worker_rig import LARGE, LITTLE, PATIENCE_S, SMALL, WIDE, Rig

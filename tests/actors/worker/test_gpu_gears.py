@@ -98,7 +98,7 @@ class TestGpu:
         assert one.statuses() == {0: Status.FAILED}
         assert "ExecutorHungError: the executor of unit 'gpu' hung" in one.worker.totals().faults[0].text
         assert one.ledger.holders("gpu") == (None,)
-        (told,) = FenceReports(one.ledger, ("a", "b")).new()
+        (told,) = FenceReports(one.ledger, {"a": 0, "b": 1}).new()
         assert (told.app, told.unit, told.why) == ("a", "gpu", "its network hung in the executor")
         assert (told.held_ms, told.bound_ms) == (2500.0, 2000.0)
         with pytest.raises(FencedError, match="was fenced off"):

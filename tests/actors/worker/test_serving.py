@@ -13,7 +13,7 @@ import pytest
 from actors.clock import BoardClock
 from actors.requests.records import Status
 from actors.worker.gearbox import Form
-from actors.worker.serving import RequestDroppedError, RequestFailedError, WorkerClosedError
+from actors.worker.results import RequestDroppedError, RequestFailedError, WorkerClosedError
 from helpers.sized import SizedNumbers, by_size
 from helpers.tiny_networks import Numbers, profile
 from helpers.virtual_clock import ScriptedClock

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from actors.requests.records import Status
-from actors.worker.serving import CAPPED, RequestFailedError
+from actors.worker.results import RequestFailedError
+from actors.worker.serving import CAPPED
 from helpers.words import Words, WordTask
 from helpers.worker_rig import LARGE, SMALL
 

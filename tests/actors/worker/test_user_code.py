@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from actors.requests.records import Status
-from actors.worker.serving import RequestFailedError
+from actors.worker.results import RequestFailedError
 from actors.worker.tally import MOST_FAULTS
 from helpers.tiny_networks import Numbers
 from helpers.worker_rig import LARGE, LITTLE, SMALL

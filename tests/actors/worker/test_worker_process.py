@@ -17,7 +17,7 @@ import pytest
 
 from actors.clock import BoardClock
 from actors.requests.records import Status, read_records
-from actors.worker.serving import WorkerClosedError
+from actors.worker.results import WorkerClosedError
 from helpers.tiny_networks import profile
 from helpers.worker_rig import LARGE, LITTLE, PATIENCE_S, SMALL, Rig, serve_until_killed
 
