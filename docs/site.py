@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import typer
+import typer.cli
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from workloads.cli.command import COMMANDS, app, imported
 
 _ROOT = Path(__file__).parent.parent
 _OUTSIDE = re.compile(r"\]\((?:\.\./)?(README\.md|CHANGELOG\.md|CONTRIBUTING\.md|docs/|examples/(\w+)\.py)([^)]*)\)")
@@ -54,6 +56,10 @@ def _examples() -> str:
 
 def _commands() -> str:
     """Return the page of all commands, as Typer writes it of the code."""
-    command = [sys.executable, "-m", "typer", "workloads.cli.command", "utils", "docs", "--name", "gearshift"]
-    text = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True).stdout
-    return text.replace("# `gearshift`", "# Commands", 1)
+    context = typer.Context(typer.main.get_command(app))
+    parts = ["# Commands\n"]
+    for name in COMMANDS:
+        parts.append(
+            typer.cli.get_docs_for_click(obj=imported(name), ctx=context, name=name, call_prefix="gearshift", indent=1)
+        )
+    return "\n".join(parts)

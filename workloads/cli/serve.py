@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from actors.ownership import Claim
-from scheduler.errors import InputError
+from scheduler.errors import InputError, extra
 from workloads.cli.options import BoardOption, ShareOption, WeightsOption, bad_input, own_weights, run_directory
 from workloads.cli.progress import ProgressLines
 from workloads.cli.run_results import RunResults
@@ -129,10 +129,9 @@ def _run(
 
 
 def _address(http: str) -> Address:
-    try:
+    with extra("serve", "`gearshift serve`"):
         from workloads.serve.listener import Address
-    except ImportError as error:
-        raise InputError(f"serving needs {error.name}: pip install 'gearshift[serve]'") from None
+        from workloads.serve.server import Server  # noqa: F401 (what it needs is to be missed before anything starts)
     return Address(http)
 
 
