@@ -24,6 +24,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ON_RAY = {"translator.md"}
 """Pages whose blocks deploy a mix."""
+ASKS_A_SERVER = {"serving.md"}
+"""Pages whose blocks need `gearshift serve`; tests/workloads/serve has the same client ask it."""
 BOARD = ROOT / "actors" / "boards" / "jetson-xavier-nx.yaml"
 """The board that a block which is a part of one belongs to."""
 
@@ -59,7 +61,7 @@ def run_page(page: str, directory: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in PYTHON if page not in ON_RAY])
+@pytest.mark.parametrize("page", [page for page in PYTHON if page not in ON_RAY | ASKS_A_SERVER])
 def test_the_python_of_a_page_runs(page: str, tmp_path: Path) -> None:
     run_page(page, tmp_path)
 
