@@ -170,6 +170,10 @@ class PreparedTask(ClassTask):
 
     images: Images
 
+    def takes(self, artifact: Artifact) -> Form:
+        """Return the form of a picture of any size, grey or RGB, whatever order of colours the model takes."""
+        return Form(name="x", dtype="uint8", shape=(-1, -1) if self.images.colour == "grey" else (-1, -1, 3))
+
     def adapt(self, pictures: NDArray[np.generic], input_shape: tuple[int, ...]) -> Tensor:
         """Return pictures of bytes, (height, width) or (height, width, 3), prepared; other arrays as they are.
 

@@ -142,6 +142,8 @@ def test_clients_send_pictures_of_bytes_or_inputs_that_are_ready() -> None:
     np.testing.assert_array_equal(task.sample(of_any_size, made), np.ones((1, 3, 4, 4), np.float32))
     np.testing.assert_array_equal(task.sample(of_any_size[..., 0], made), np.ones((1, 3, 4, 4), np.float32))
     np.testing.assert_array_equal(task.sample(of_any_size[..., :1], made), np.ones((1, 3, 4, 4), np.float32))
+    assert task.takes(made).shape == (-1, -1, 3)
+    assert PreparedTask(Images(colour="grey")).takes(artifact((1, 1, 4, 4))).shape == (-1, -1)
     ready = np.full((3, 4, 4), 7, np.float32)
     np.testing.assert_array_equal(task.sample(ready, made), ready[None])
     with pytest.raises(SupernetError, match=r"must have shape \(3, 4, 4\); got \(30, 50, 3\)"):
