@@ -169,13 +169,7 @@ class ExactSearch:
         fairest = self._proof.served(grid, WORST, table.alone, masks, start)
         start = self._fairer(self._proof.solve(POWER_ONLY, fairest, low), start)
         while (high := self._worst(start)) - low > FAIR_TICKS:
-            # A proof is the harder the nearer its limit is to the truth. So each answer is asked first whether anything
-            # betters it at all, and only the last one needs the hardest proof.
-            found = self._cheapest_within(start, high - FAIR_TICKS)
-            if found is None:
-                break
-            start = found
-            middle = (low + self._worst(start)) / 2.0
+            middle = (low + high) / 2.0
             found = self._cheapest_within(start, middle)
             if found is None:
                 low = middle
