@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from scheduler.board import Board
@@ -96,7 +97,7 @@ class AppKnowledge:
     # Inputs and points are the same in nearly every epoch. They are kept, each with all that it was made from.
     _inputs: AppInputs | None = None
     _inputs_key: object = None
-    _points: tuple[OperatingPoint, ...] = ()
+    _points: Sequence[OperatingPoint] = ()
     _points_key: object = None
 
     @classmethod
@@ -286,7 +287,7 @@ class AppKnowledge:
 
     def _points_at(
         self, inputs: AppInputs, board: Board, state: tuple[object, ...], paced: frozenset[str]
-    ) -> tuple[OperatingPoint, ...]:
+    ) -> Sequence[OperatingPoint]:
         key = (inputs.rate_hz, inputs.slo, inputs.min_accuracy, inputs.service_ratio, inputs.margin, state, paced)
         if self._points_key != key:
             arrivals = replace(self.spec.arrivals, rate_hz=inputs.rate_hz)
@@ -296,7 +297,7 @@ class AppKnowledge:
             self._points_key = key
         return self._points
 
-    def _priced(self, inputs: AppInputs, board: Board, paced: frozenset[str]) -> tuple[OperatingPoint, ...]:
+    def _priced(self, inputs: AppInputs, board: Board, paced: frozenset[str]) -> Sequence[OperatingPoint]:
         here = {gear.subnet for gear in _gears(board, self.spec.profile)}
         # Where nothing was profiled for any unit of the whole board, that is a mistake, and pricing says so.
         if self.possible and not here:

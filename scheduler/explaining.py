@@ -344,7 +344,7 @@ def _gain(
 
 def _in_another_gear(view: AppView, snapshot: Snapshot, chosen: Choice) -> list[Choice]:
     """Return the best plan with another gear for one application; none where it has no other."""
-    rest = Points(point for point in view.points if gear_of(point) != chosen.gears[view.app])
+    rest = Points.of(point for point in view.points if gear_of(point) != chosen.gears[view.app])
     if not rest:
         return []
     apps = tuple(replace(one, points=rest) if one is view else one for one in snapshot.apps)

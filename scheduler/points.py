@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scheduler.board import Board, BoardUnit
 from scheduler.errors import InputError, did_you_mean
-from scheduler.problem import FULL_LOAD, OperatingPoint, Points
+from scheduler.problem import FULL_LOAD, Points, PointTable
 from scheduler.profile import Profile, ServiceTime
 from scheduler.queues import periodic_response, poisson_response
 from scheduler.request_clock import changes_mj
@@ -125,41 +125,41 @@ def operating_points(
         raise PointsError(f"app {app!r}: service_ratio is {service_ratio!r}; it must be a finite number above 0.")
     _check_at_least_0(f"app {app!r}: margin", margin)
 
-    points: list[OperatingPoint] = []
-    overloaded: list[OperatingPoint] = []
+    # All units and clocks of a time at once, as columns, since an app may have thousands of points.
     lanes: dict[tuple[str, int], _Lane] = {}
-    for rung in profile.rungs:
+    units = tuple(unit.name for unit in board.units)
+    unit, mhz, columns, blocks = [], [], [], []
+    for index, rung in enumerate(profile.rungs):
         for time in rung.times:
             where = (time.kind, time.cores)
-            # All units and clocks at once, as columns, since an app may have thousands of points.
             lane = lanes.get(where) or lanes.setdefault(where, _Lane.of(board, *where, paced))
             stretch = service_ratio / lane.pace(time.memory_share)
             mean_exit_ms, exit_ms = lane.exits_ms(time.mean_ms * stretch, arrivals, slo)
             service_ms = time.mean_ms * stretch + mean_exit_ms
             response_ms = response_quantile_ms(time, stretch, arrivals=arrivals, slo=slo) + exit_ms
-            latency_ms = (1 + margin) * response_ms
             energy_mj = (lane.dynamic_w * time.activity + lane.woken_w) * service_ms + lane.changes_mj
-            fits = arrivals.rate_hz * service_ms / 1000 <= FULL_LOAD + 1e-9
-            columns = (fits, latency_ms, energy_mj, service_ms)
-            rows = zip(lane.clocks, *(column.tolist() for column in columns), strict=True)
-            for (unit, mhz), fit, latency, energy, service in rows:
-                point = OperatingPoint(
-                    subnet=rung.subnet,
-                    unit=unit,
-                    cores=time.cores,
-                    mhz=mhz,
-                    latency_ms=latency,
-                    energy_mj=energy,
-                    accuracy=rung.accuracy or 0.0,
-                    service_ms=service,
-                )
-                (points if fit or arrivals.kind == "saturate" else overloaded).append(point)
-    if not points and not overloaded:
+            unit.append(lane.unit)
+            mhz.append(lane.mhz)
+            columns.append(((1 + margin) * response_ms, service_ms, energy_mj))
+            blocks.append((len(lane.mhz), index, time.cores, rung.accuracy or 0.0))
+    if not sum(map(len, mhz)):
         raise PointsError(
             f"app {app!r}: supernet {profile.supernet!r} was not profiled for any unit of board {board.name!r}; "
             f"run `gearshift profile {profile.supernet}` with this board."
         )
-    return Points(points or overloaded)
+    sizes, *by_time = zip(*blocks, strict=True)
+    subnet, cores, accuracy = (np.repeat(np.array(one), sizes) for one in by_time)
+    figures = np.concatenate([np.stack(one) for one in columns], axis=1)
+    table = PointTable(
+        subnets=tuple(rung.subnet for rung in profile.rungs),
+        units=units,
+        subnet=subnet,
+        unit=np.concatenate(unit),
+        columns=np.stack((cores.astype(np.float64), np.concatenate(mhz), *figures, accuracy)),
+    )
+    fits = arrivals.rate_hz * table.columns[3] / 1000 <= FULL_LOAD + 1e-9
+    some = arrivals.kind != "saturate" and fits.any() and not fits.all()
+    return Points(table.only(fits) if some else table)
 
 
 def planned_share(slo: float) -> float:
@@ -238,7 +238,8 @@ class _Lane:
 
     Attributes:
         units: the units.
-        clocks: name of the unit and MHz.
+        unit: by clock the index of its unit in the board.
+        mhz: by clock its MHz.
         unit_pace: the pace at each clock of networks without a memory share of their own.
         dynamic_w: power of all the cores together above static power, at each clock; 0 where unknown.
         woken_w: power of the unit's static part above that of an idle unit; 0 where unknown.
@@ -248,7 +249,8 @@ class _Lane:
     """
 
     units: tuple[BoardUnit, ...]
-    clocks: tuple[tuple[str, float], ...]
+    unit: NDArray[np.intp]
+    mhz: FloatArray
     unit_pace: FloatArray
     dynamic_w: FloatArray
     woken_w: FloatArray
@@ -259,7 +261,9 @@ class _Lane:
     @classmethod
     def of(cls, board: Board, kind: str, cores: int, paced: Collection[str]) -> _Lane:
         """Return the clocks of the units of that kind with at least so many cores."""
-        units = tuple(unit for unit in board.units if unit.kind == kind and unit.cores >= cores)
+        here = [(place, one) for place, one in enumerate(board.units) if one.kind == kind and one.cores >= cores]
+        units = tuple(unit for _, unit in here)
+        counts = [len(unit.mhz) for unit in units]
         unknown = [(0.0,) * len(unit.mhz) for unit in units]
         watts = [w for unit, zero in zip(units, unknown, strict=True) for w in unit.dynamic_w or zero]
         woken_w = [
@@ -270,11 +274,12 @@ class _Lane:
         ]
         change_mj = changes_mj((unit.mhz, unit.dynamic_w) for unit in board.units if unit.kind == "cpu")
         depth = max((len(unit.idle_states) for unit in units), default=0)
-        by_clock = [_idle_states(unit, depth) for unit in units for _ in unit.mhz]
-        states = np.array(by_clock).reshape(len(by_clock), depth, 2).swapaxes(0, 1)
+        by_unit = np.array([_idle_states(unit, depth) for unit in units]).reshape(len(units), depth, 2)
+        states = np.repeat(by_unit, counts, axis=0).swapaxes(0, 1)
         return cls(
             units=units,
-            clocks=tuple((unit.name, mhz) for unit in units for mhz in unit.mhz),
+            unit=np.repeat(np.array([place for place, _ in here], dtype=np.intp), counts),
+            mhz=np.array([mhz for unit in units for mhz in unit.mhz], dtype=np.float64),
             unit_pace=_paces(units, None),
             dynamic_w=cores * np.array(watts),
             woken_w=np.array(woken_w),

@@ -6,7 +6,7 @@ same inputs: pricing hundreds of points takes milliseconds each time. This modul
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 from scheduler.problem import OperatingPoint
 from scheduler.profile import Profile
@@ -20,11 +20,11 @@ class PricedPoints:
 
     def __init__(self) -> None:
         # By profile's identity, since its value is large. The profile is kept too, so that no other one gets its id.
-        self._tables: dict[tuple[int, Hashable], tuple[Profile, tuple[OperatingPoint, ...]]] = {}
+        self._tables: dict[tuple[int, Hashable], tuple[Profile, Sequence[OperatingPoint]]] = {}
 
     def table(
-        self, profile: Profile, inputs: Hashable, price: Callable[[], tuple[OperatingPoint, ...]]
-    ) -> tuple[OperatingPoint, ...]:
+        self, profile: Profile, inputs: Hashable, price: Callable[[], Sequence[OperatingPoint]]
+    ) -> Sequence[OperatingPoint]:
         """Return the points of a profile for inputs, priced now if they are not kept.
 
         Args:

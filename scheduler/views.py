@@ -96,7 +96,7 @@ class AppView:
     service_ratio: float
     own_ratio: float
     wait_ratio: float
-    points: tuple[OperatingPoint, ...]
+    points: Sequence[OperatingPoint]
     arrivals: ArrivalKind = "poisson"
     jitter_ms: float = 0.0
     phase_ms: float | None = None

@@ -101,5 +101,24 @@ def evaluate_choice(
         (`AppView.wait_ratio`).
     """
     shares = wait_shares_of(snapshot, choice, cpus) if shares is None else shares
-    found = evaluate(problem_of(snapshot, shares), choice, mhz, cpus)
+    return evaluate_posed(problem_of(snapshot, shares), shares, choice, mhz, cpus)
+
+
+def evaluate_posed(
+    problem: Problem,
+    shares: Mapping[str, float],
+    choice: Mapping[str, OperatingPoint],
+    mhz: Mapping[str, float],
+    cpus: Mapping[str, tuple[int, ...]],
+) -> Evaluation:
+    """Evaluate a choice as `evaluate_choice` does, in a problem that was posed with its own waiting already.
+
+    Args:
+        problem: what `problem_of` returned for the shares.
+        shares: what `wait_shares_of` returned for the choice.
+        choice: by application, the point taken.
+        mhz: by unit, its clock.
+        cpus: by application, its CPUs.
+    """
+    found = evaluate(problem, choice, mhz, cpus)
     return replace(found, waits_ms={app: shares[app] * waits_ms for app, waits_ms in found.waits_ms.items()})

@@ -5,6 +5,7 @@ A policy sees snapshots only. It does not know how a plan is carried out, nor wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from scheduler.errors import InputError
@@ -35,11 +36,11 @@ def gear_of(point: OperatingPoint) -> Gear:
     return Gear(subnet=point.subnet, unit=point.unit, cores=point.cores)
 
 
-def points_of(gear: Gear | None, view: AppView) -> tuple[OperatingPoint, ...]:
+def points_of(gear: Gear | None, view: AppView) -> Sequence[OperatingPoint]:
     """Return the points of an application in that gear, one for each clock; none without a gear."""
     if gear is None:
         return ()
-    return Points.of(view.points).by_gear.get((gear.subnet, gear.unit, gear.cores), ())
+    return Points.of(view.points).in_gear(gear.subnet, gear.unit, gear.cores)
 
 
 def top_points(view: AppView, snapshot: Snapshot) -> list[OperatingPoint]:

@@ -6,19 +6,20 @@ waiting of its optimum, and decides whether a change of gears is worth it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from scheduler.objectives import OBJECTIVES, Quantity
 from scheduler.placement import numbered
 from scheduler.policies.pacing import paces_of
-from scheduler.policies.posing import evaluate_choice, problem_of
+from scheduler.policies.posing import evaluate_choice, evaluate_posed, problem_of
 from scheduler.policies.proof import within_of
 from scheduler.policies.protocol import gear_of, points_of, top_points
 from scheduler.policies.waiting import wait_shares_of
-from scheduler.problem import Allocation, OperatingPoint
-from scheduler.solver import Evaluation, bounded, solve
+from scheduler.problem import Allocation, OperatingPoint, Problem
+from scheduler.solver import EXACT_DEMANDS, Evaluation, bounded, solve
 from scheduler.views import Gear, Plan, Snapshot
 
 HYSTERESIS = 0.02
@@ -93,9 +94,9 @@ class Joint:
             return _on_held_cpus(best, snapshot)
         in_gear = _with_gears_kept(snapshot)
         if in_gear is not None:
-            kept = _on_held_cpus(_best(in_gear), snapshot)
+            kept = _on_held_cpus(_best(in_gear, deep=False), snapshot)
             least_w = change_j(snapshot, dict(best.gears)) / HORIZON_S
-            if self._as_good(_judged(snapshot, kept), _judged(snapshot, best), least_w):
+            if self._as_good(_judged(snapshot, kept.figures), _judged(snapshot, best.figures), least_w):
                 return replace(kept, optimal=best.optimal, within=best.within)
         return best
 
@@ -147,7 +148,25 @@ ROUNDS = 3
 """Most problems that are solved from one such part on."""
 
 
-def _best(snapshot: Snapshot) -> Chosen:
+class _Round(NamedTuple):
+    """A problem that was posed on the way to a choice, and its answer.
+
+    Attributes:
+        problem: the problem.
+        solved: its answer.
+        found: by application, the part of others' services that is waited for at the answer.
+        figures: what the answer comes to with this waiting.
+        settled: True if that is the waiting in the problem.
+    """
+
+    problem: Problem
+    solved: Allocation
+    found: dict[str, float]
+    figures: Evaluation
+    settled: bool
+
+
+def _best(snapshot: Snapshot, *, deep: bool = True) -> Chosen:
     """Return the best choice that is met on the way to one that is the optimum for its own waiting.
 
     How long an application waits depends on who shares its CPUs, and the solver chooses that. So a problem is solved
@@ -156,42 +175,75 @@ def _best(snapshot: Snapshot) -> Chosen:
     for the waiting that it has. From a part of 0.5 on, applications that would hardly ever meet may be kept apart. So
     where somebody is late, perhaps for that, the search begins once more with less waiting.
 
-    All choices are valued with the waiting that they have themselves, and the best one is returned.
+    Choices may chase each other, each with too little waiting for those that it brings together. Where nothing has
+    settled and somebody is late, problems follow with the most that each application has been found to wait for, as
+    long as that lessens the violation. Where there are too many applications for a proof such a problem is searched
+    deeply, once.
+
+    All choices are valued with the waiting that they have themselves, and the best one is returned. Where one of these
+    problems was too hard for a proof, the others are as hard, and have a tenth of its nodes.
+
+    Args:
+        snapshot: the snapshot.
+        deep: False where gears are given, so that no deeper search can find others.
     """
-    found: list[Chosen] = []
+    rounds: list[_Round] = []
+
+    def least() -> float:
+        return min((one.figures.violation for one in rounds), default=math.inf)
+
     for share in FIRST_SHARES:
-        if not found or min(one.figures.violation for one in found) > 0:
-            found += _settled(snapshot, share)
-    return min(found, key=lambda one: (_judged(snapshot, one), not one.optimal))
+        if least() > 0:
+            _settle(snapshot, {view.app: share for view in snapshot.apps}, ROUNDS, rounds)
+
+    def with_the_most(start: Allocation | None = None) -> None:
+        most = {view.app: max(one.found[view.app] for one in rounds) for view in snapshot.apps}
+        _settle(snapshot, most, 1, rounds, start)
+
+    if deep and len(snapshot.apps) > EXACT_DEMANDS:
+        with_the_most(_first(snapshot, rounds).solved)
+    before = math.inf
+    while 0 < least() < before and not any(one.settled for one in rounds):
+        before = least()
+        with_the_most()
+    best = _first(snapshot, rounds)
+    return Chosen(
+        points=best.solved.choice,
+        mhz=best.solved.mhz,
+        cpus=best.solved.cpus,
+        figures=best.figures,
+        optimal=best.settled and best.solved.optimal,
+        within=within_of(bounded(best.problem, best.solved), best.problem) if best.settled else None,
+    )
 
 
-def _settled(snapshot: Snapshot, share: float) -> list[Chosen]:
-    """Return the choices that are met until one is the optimum for its own waiting, or until `ROUNDS` are over."""
-    shares = {view.app: share for view in snapshot.apps}
-    found: list[Chosen] = []
-    solved: Allocation | None = None
-    for _ in range(ROUNDS):
-        problem = problem_of(snapshot, shares)
-        solved = solve(problem, budget=BUDGET, start=solved, bounds=False)
+def _first(snapshot: Snapshot, rounds: Sequence[_Round]) -> _Round:
+    """Return the round of the best answer, of equals one that is proven."""
+    return min(rounds, key=lambda one: (_judged(snapshot, one.figures), not (one.settled and one.solved.optimal)))
+
+
+def _settle(
+    snapshot: Snapshot, shares: dict[str, float], count: int, rounds: list[_Round], start: Allocation | None = None
+) -> None:
+    """Append rounds until the answer of one is the optimum for its own waiting, or until there are `count` more.
+
+    With an answer to start from the search is deep.
+    """
+    problem = problem_of(snapshot, shares)
+    solved = start
+    for _ in range(count):
+        budget = BUDGET if all(one.solved.optimal for one in rounds) else BUDGET // 10
+        solved = solve(problem, budget=budget, start=solved, bounds=False, deep=start is not None)
         there = wait_shares_of(snapshot, solved.choice, solved.cpus)
-        figures = evaluate_choice(snapshot, solved.choice, solved.mhz, solved.cpus, there)
         # Of one that shares with nobody there is nothing to learn.
         there = {app: there[app] if _shares(solved, app) else shares[app] for app in shares}
         settled = there == shares
-        found.append(
-            Chosen(
-                points=solved.choice,
-                mhz=solved.mhz,
-                cpus=solved.cpus,
-                figures=figures,
-                optimal=settled and solved.optimal,
-                within=within_of(bounded(problem, solved), problem) if settled else None,
-            )
-        )
+        following = problem if settled else problem_of(snapshot, there)
+        figures = evaluate_posed(following, there, solved.choice, solved.mhz, solved.cpus)
+        rounds.append(_Round(problem, solved, there, figures, settled))
         if settled:
             break
-        shares = there
-    return found
+        shares, problem = there, following
 
 
 def _shares(solved: Allocation, app: str) -> bool:
@@ -214,7 +266,7 @@ def _on_held_cpus(chosen: Chosen, snapshot: Snapshot) -> Chosen:
             cpus = {**chosen.cpus, **held}
             figures = evaluate_choice(snapshot, chosen.points, chosen.mhz, cpus)
             other = replace(chosen, cpus=cpus, figures=figures)
-            if _judged(snapshot, other).above <= _judged(snapshot, chosen).above:
+            if _judged(snapshot, figures).above <= _judged(snapshot, chosen.figures).above:
                 chosen = other
     return chosen
 
@@ -244,13 +296,13 @@ class _Judgement(NamedTuple):
     power_w: float
 
 
-def _judged(snapshot: Snapshot, chosen: Chosen) -> _Judgement:
+def _judged(snapshot: Snapshot, figures: Evaluation) -> _Judgement:
     def lessened(quantity: Quantity) -> float:
-        value = chosen.figures.of(quantity)
+        value = figures.of(quantity)
         return round(-value if quantity.raised else value, 9)
 
     above = [quantity for quantity in OBJECTIVES[snapshot.objective].levels if quantity is not Quantity.POWER]
-    return _Judgement(tuple(map(lessened, above)), chosen.figures.power_w)
+    return _Judgement(tuple(map(lessened, above)), figures.power_w)
 
 
 class TwoStage:

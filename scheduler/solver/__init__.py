@@ -34,10 +34,10 @@ sharing possible, which is then taken even where it is worse.
 in the order given.
 
 **Files**, in reading order: `evaluation` (the model), `grid` (a problem as arrays), `costs`, `alone`, `one_server`,
-`cpus`, `by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `keys`, `local` and `answers` (good answers
-for any number), `filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the prices
-leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where there is no proof) and
-`searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
+`cpus`, `by_cpu`, `seating` and `one_unit` (a set of demands on one unit), `keys`, `local`, `moves` and `answers` (good
+answers for any number), `filling` and `sets` (prices: which unit serves which set), `joining` (the best of what the
+prices leave), `proof` (all three together), `exact` (which proofs an objective needs), `bounds` (where there is no
+proof) and `searching` (which of these a problem gets). Inner loops are compiled (`scheduler.compiled`).
 """
 
 from __future__ import annotations
@@ -58,7 +58,12 @@ BUDGET = 20_000_000
 
 
 def solve(
-    problem: Problem, *, budget: int = BUDGET, start: Allocation | None = None, bounds: bool = True
+    problem: Problem,
+    *,
+    budget: int = BUDGET,
+    start: Allocation | None = None,
+    bounds: bool = True,
+    deep: bool = True,
 ) -> Allocation:
     """Choose a point for each demand and a clock for each unit; under `sharing="cpu"` CPUs for each demand, too.
 
@@ -72,6 +77,7 @@ def solve(
             proof. An application that it doesn't hold, or not at a point that the problem has, is placed anew.
         bounds: False saves time where there is no proof: the bounds are then trivial, no violation and no power, or an
             accuracy of 1 for everybody. `bounded` gives better ones later.
+        deep: False saves time where there is no proof: moves after which two units change their clocks are left out.
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point (points are missing at some
@@ -79,7 +85,7 @@ def solve(
     """
     from scheduler.solver import searching  # most processes need the model of contention alone, and no compiler
 
-    answer, proven = searching.find(problem, EXACT_DEMANDS, budget, start)
+    answer, proven = searching.find(problem, EXACT_DEMANDS, budget, start, deep)
     choice = {d.app: d.points[row] for d, row in zip(problem.demands, answer.rows, strict=True)}
     mhz = {u.name: u.mhz[clock] for u, clock in zip(problem.units, answer.clocks, strict=True)}
     by_cpu = problem.sharing == "cpu"

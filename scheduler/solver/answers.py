@@ -12,7 +12,8 @@ from scheduler.solver.costs import Aim
 from scheduler.solver.cpus import least_loaded, new_crowd
 from scheduler.solver.grid import BY_CPU, CORES, LOAD, NO_CHOICE, POWER, ROW, SLOTS, TICKS, UNUSED, Grid, Ints
 from scheduler.solver.keys import less
-from scheduler.solver.local import Extra, State, figures_of, gathered, improve, insert
+from scheduler.solver.local import Extra, State, figures_of, gathered, insert
+from scheduler.solver.moves import improve
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +78,9 @@ def answer_of(grid: Grid, unit: Ints, clock: Ints, point: Ints, cpus: Ints) -> A
     )
 
 
-def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | None, *, afresh: bool = True) -> Answer:
+def solve_locally(
+    problem: Problem, grid: Grid, work: Ints, start: Allocation | None, *, afresh: bool = True, shifts: bool = True
+) -> Answer:
     """Return a good answer to a problem of at least one demand.
 
     Args:
@@ -86,6 +89,7 @@ def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | 
         work: nodes spent and allowed.
         start: an answer to begin with.
         afresh: False if that suffices, where there is one; else a search begins with nothing besides.
+        shifts: True to try moves after which both units change their clocks, too (`moves.shift`).
 
     Raises:
         ProblemError: No choice of one clock per unit leaves every demand a point.
@@ -102,10 +106,10 @@ def solve_locally(problem: Problem, grid: Grid, work: Ints, start: Allocation | 
     if start is not None:
         states.append(begun_state(problem, grid, clocks, start))
     order = heaviest_first(grid)
-    keys = [improve(grid, aim, state, order, cap_w, fair, work) for state in states]
+    keys = [improve(grid, aim, state, order, cap_w, fair, shifts, work) for state in states]
     if np.isinf(keys).all():
         states.append(covering_state(grid, clocks, order))
-        keys.append(improve(grid, aim, states[-1], order, cap_w, fair, work))
+        keys.append(improve(grid, aim, states[-1], order, cap_w, fair, shifts, work))
     best = states[-1] if less(keys[-1], keys[0]) else states[0]
     return answer_of(grid, best.unit, best.clock, best.point, best.cpus)
 

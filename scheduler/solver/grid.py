@@ -86,7 +86,7 @@ def grid_of(problem: Problem, *, strict: bool = False) -> Grid:
     first = np.cumsum([0, *(len(one.mhz) for one in units)])
     points, spans = laid_out(
         np.concatenate([table.columns for table in tables], axis=1),
-        np.concatenate([np.array([names[name] for name in table.units])[table.unit] for table in tables]),
+        np.concatenate([np.array([names.get(name, -1) for name in table.units])[table.unit] for table in tables]),
         np.cumsum([0, *(len(table.unit) for table in tables)]),
         figures,
         unit,

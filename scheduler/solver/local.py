@@ -1,7 +1,7 @@
-"""Good answers for any number of demands: local search.
+"""A choice for every demand, and the best place for one demand beside the others: what local search is made of.
 
-A greedy placement is improved by moves of one demand, of one unit's clock, and by exchanges of two demands, until none
-helps. What is compared is the objective itself, the power cap included. This module proves nothing.
+What is compared is the objective itself, the power cap included. This module does not know which moves are tried
+(`moves`).
 """
 
 from typing import NamedTuple
@@ -9,8 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scheduler.compiled import compiled
-from scheduler.solver.alone import Alone, alone_of
-from scheduler.solver.costs import ALLOWED, SPENT, Aim
+from scheduler.solver.costs import SPENT, Aim
 from scheduler.solver.cpus import Crowd, gather, most_loaded, moves_of
 from scheduler.solver.grid import (
     BUSY,
@@ -30,10 +29,6 @@ from scheduler.solver.grid import (
     term,
 )
 from scheduler.solver.keys import Key, add, key_of, less
-from scheduler.solver.one_unit import clocks_of, descend, most_promising
-
-PASSES = 12
-"""Most rounds of moves; most problems settle in three or four."""
 
 
 class State(NamedTuple):
@@ -293,101 +288,6 @@ def key_now(state: State, cap_w: float, fair: bool) -> Key:
 
 
 @compiled
-def reclock(grid: Grid, aim: Aim, alone: Alone, state: State, unit: int, cap_w: float, fair: bool, work: Ints) -> None:
-    """Give a unit the best clock, with points chosen anew there, if that is better.
-
-    Clocks are looked at by rising bound, until that exceeds the cost of what is known. Where a cap or the largest term
-    counts, a choice that costs more can be better, and all clocks are looked at.
-    """
-    size = state.size[unit]
-    members = state.members[unit, :size]
-    if not size:
-        return
-    rest = others(state.figures, unit, unit)
-    best = key_now(state, cap_w, fair)
-    adds_up = cap_w == np.inf and not fair and state.figures[unit, 0] == 0.0
-    cut = cost_of(aim, state.figures[unit]) if adds_up else np.inf
-    kept = np.stack((state.point, state.cpus))
-    points, cpus = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
-    clocks = clocks_of(grid, aim, alone, unit, members)
-    while True:
-        k = most_promising(grid, aim, alone, unit, members, cut, clocks, work)
-        if clocks.bounds[k] >= cut:
-            break
-        clocks.bounds[k] = np.inf
-        clock = grid.first[unit] + k
-        cost = descend(grid, aim, unit, clock, members, points, cpus, work)
-        for j in range(size):
-            state.point[members[j]], state.cpus[members[j]] = points[j], cpus[j]
-        key = key_of(add(rest, figures_at(grid, state, unit, clock)), cap_w, fair)
-        if less(key, best):
-            best, state.clock[unit] = key, clock
-            kept[0], kept[1] = state.point, state.cpus
-            if adds_up:
-                cut = min(cut, cost)
-    state.point[:], state.cpus[:] = kept[0], kept[1]
-    refresh(grid, state, unit)
-
-
-@compiled
 def cost_of(aim: Aim, figures: Floats) -> float:
     """Return what a unit's figures cost."""
     return float(aim.violation * figures[2] + aim.gain * figures[3] + aim.power * figures[4])
-
-
-@compiled
-def exchange(grid: Grid, state: State, one: int, other: int, cap_w: float, fair: bool, work: Ints) -> bool:
-    """Exchange two demands between their units, with the points best there, if that is better."""
-    u, v = state.unit[one], state.unit[other]
-    mine, theirs = state.members[u, : state.size[u]], state.members[v, : state.size[v]]
-    rest = others(state.figures, u, v)
-    now = key_now(state, cap_w, fair)
-    cu, cv = state.clock[u], state.clock[v]
-    # The best point for `one` there first, with `other` gone; then for `other` here.
-    gathered(grid, v, theirs, state.point, state.cpus, other, state.crowd)
-    anything = (np.inf, np.inf, np.inf, np.inf, np.inf)
-    there = best_at(grid, state, v, cv, other, one, rest, anything, cap_w, fair)[1]
-    if there.demand < 0:
-        return False
-    rest = add(rest, figures_of(grid, v, cv, theirs, state.point, state.cpus, state.crowd, other, there))
-    gathered(grid, u, mine, state.point, state.cpus, one, state.crowd)
-    here = best_at(grid, state, u, cu, one, other, rest, now, cap_w, fair)[1]
-    work[SPENT] += len(mine) + len(theirs)
-    if here.demand < 0:
-        return False
-    remove(grid, state, one)
-    remove(grid, state, other)
-    insert(grid, state, v, there)
-    insert(grid, state, u, here)
-    return True
-
-
-@compiled
-def improve(grid: Grid, aim: Aim, state: State, order: Ints, cap_w: float, fair: bool, work: Ints) -> Key:
-    """Improve a state until nothing does, for `PASSES` rounds, or until the work is spent; return its key.
-
-    It is infinite if a demand could not be placed beside those that were placed before it.
-    """
-    demands = len(state.unit)
-    alone = alone_of(grid, aim, False)
-    for i in order:
-        if state.unit[i] < 0 and not place(grid, state, i, cap_w, fair, work):
-            return np.inf, np.inf, np.inf, np.inf, np.inf
-    for _ in range(PASSES):
-        before = key_now(state, cap_w, fair)
-        for i in order:
-            if work[SPENT] < work[ALLOWED]:
-                remove(grid, state, i)
-                place(grid, state, i, cap_w, fair, work)
-        for u in range(len(state.size)):
-            if work[SPENT] < work[ALLOWED]:
-                reclock(grid, aim, alone, state, u, cap_w, fair, work)
-        if less(key_now(state, cap_w, fair), before):
-            continue
-        for one in range(demands):
-            for other in range(one + 1, demands):
-                if state.unit[one] != state.unit[other] and work[SPENT] < work[ALLOWED]:
-                    exchange(grid, state, one, other, cap_w, fair, work)
-        if not less(key_now(state, cap_w, fair), before):
-            break
-    return key_now(state, cap_w, fair)

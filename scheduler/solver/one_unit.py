@@ -14,6 +14,9 @@ from scheduler.solver.alone import Alone
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves, plus, write
 from scheduler.solver.grid import BY_CPU, Bools, Floats, Grid, Ints
 
+IN_VAIN = 3
+"""Clocks without a better choice after which none is looked for."""
+
 _relaxed, _relaxed_by_cpu = one_server.relaxed, by_cpu.relaxed
 _descend, _descend_by_cpu = one_server.descend, by_cpu.descend
 _at_clock, _at_clock_by_cpu = one_server.at_clock, seating.at_clock
@@ -71,6 +74,54 @@ def descend(grid: Grid, aim: Aim, unit: int, clock: int, members: Ints, points: 
         return _descend_by_cpu(grid, aim, unit, clock, members, points, cpus, work)
     cpus[:] = 0
     return _descend(grid, aim, unit, clock, members, points, work)
+
+
+@compiled
+def good_choice(
+    grid: Grid,
+    aim: Aim,
+    alone: Alone,
+    unit: int,
+    members: Ints,
+    cut: float,
+    clocks: Clocks,
+    points: Ints,
+    cpus: Ints,
+    work: Ints,
+) -> tuple[float, int]:
+    """Return the cost of a good choice of clock, points and CPUs for a set below a cost, and the clock.
+
+    Clocks are looked at by rising bound. Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in
+    vain are enough there.
+
+    Args:
+        grid: the grid.
+        aim: what is lessened.
+        alone: what each demand costs by itself.
+        unit: the unit.
+        members: the set, not empty.
+        cut: the cost.
+        clocks: what `clocks_of` returns; those that were looked at are done with.
+        points: is given the points of the choice.
+        cpus: is given its CPUs.
+        work: nodes spent and allowed.
+
+    Returns:
+        `cut` and -1 where none is found.
+    """
+    size = len(members)
+    tried = np.empty((2, size), dtype=np.int64)
+    best, at, stale = cut, -1, 0
+    while True:
+        k = most_promising(grid, aim, alone, unit, members, best, clocks, work)
+        if clocks.bounds[k] >= best or (stale >= IN_VAIN and grid.unit[unit, BY_CPU] > 0.0):
+            return best, at
+        clocks.bounds[k] = np.inf
+        cost = descend(grid, aim, unit, grid.first[unit] + k, members, tried[0], tried[1], work)
+        stale = 0 if cost < best else stale + (at >= 0)
+        if cost < best:
+            best, at = cost, grid.first[unit] + k
+            points[:], cpus[:] = tried[0], tried[1]
 
 
 @compiled

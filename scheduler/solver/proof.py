@@ -47,9 +47,12 @@ class Proof:
     def solve(self, aim: Aim, start: Answer, limit: float) -> Answer:
         """Return the answer of least cost, the cap left out."""
         grid = self.within(limit)
+        cost = _cost(aim, start)
+        if _bound_to_one_unit(grid):
+            whole = self.served(grid, aim, alone_of(grid, aim, True), start.masks, start)
+            return whole if _cost(aim, whole) < cost else start
         table = self.table(grid, aim)
         masks = start.masks
-        cost = _cost(aim, start)
         found = sets.improve_sets(grid, aim, masks, table, self.work)
         if not found < cost:
             masks, found = start.masks, cost
@@ -222,6 +225,12 @@ class Proof:
             members = sets.members_of(mask)
             point[members], cpus[members] = chosen[u, 1 : 2 * len(members) + 1].reshape(2, -1)
         return answer_of(grid, units_of(columns.mask[picks], len(point)), clock, point, cpus)
+
+
+def _bound_to_one_unit(grid: Grid) -> bool:
+    """Return True if each demand has points on one unit alone, as one that keeps its gear."""
+    here = np.logical_or.reduceat(grid.spans[:, :, 0] < grid.spans[:, :, 1], grid.first[:-1], axis=0)
+    return bool((here.sum(axis=0) == 1).all())
 
 
 def units_of(masks: Ints, demands: int) -> Ints:

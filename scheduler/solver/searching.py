@@ -11,7 +11,7 @@ from scheduler.solver.grid import grid_of, within
 __all__ = ["bounds_of", "find"]
 
 
-def find(problem: Problem, exact: int, budget: int, start: Allocation | None) -> tuple[Answer, bool]:
+def find(problem: Problem, exact: int, budget: int, start: Allocation | None, deep: bool) -> tuple[Answer, bool]:
     """Return an answer, and True if it is proven to be the best.
 
     Args:
@@ -19,6 +19,7 @@ def find(problem: Problem, exact: int, budget: int, start: Allocation | None) ->
         exact: most demands for which a proof is looked for.
         budget: nodes that may be looked at.
         start: an answer to begin with; None for none.
+        deep: True to try all moves where no proof follows.
     """
     work = np.array([0, budget], dtype=np.int64)
     if not problem.demands:
@@ -28,13 +29,13 @@ def find(problem: Problem, exact: int, budget: int, start: Allocation | None) ->
     strict = problem.sharing == "exclusive"
     grid = within(grid_of(problem, strict=strict), np.inf)
     proves = len(problem.demands) <= exact
-    answer = solve_locally(problem, grid, work, start, afresh=not proves)
+    answer = solve_locally(problem, grid, work, start, afresh=not proves, shifts=deep and not proves)
     if not proves:
         return answer, False
     best, proven = solve_exactly(problem, grid, answer, work)
     if best is None:
         grid = within(grid_of(problem), np.inf)
-        best, unshared = solve_exactly(problem, grid, solve_locally(problem, grid, work, start), work)
+        best, unshared = solve_exactly(problem, grid, solve_locally(problem, grid, work, start, shifts=False), work)
         proven &= unshared
     assert best is not None  # where cores may be shared there is an answer
     return best, proven

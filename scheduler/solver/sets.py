@@ -18,15 +18,13 @@ import numpy as np
 from scheduler.compiled import compiled
 from scheduler.solver.alone import Alone
 from scheduler.solver.costs import ALLOWED, SPENT, Aim, Leaves
-from scheduler.solver.grid import BY_CPU, UNUSED, Floats, Grid, Ints
-from scheduler.solver.one_unit import clocks_of, descend, most_promising, serve
+from scheduler.solver.grid import UNUSED, Floats, Grid, Ints
+from scheduler.solver.one_unit import clocks_of, good_choice, most_promising, serve
 
 STEPS = 150
 """Most steps of the prices in one round."""
 PATIENCE = 5
 """Steps without a better bound after which steps become shorter."""
-IN_VAIN = 3
-"""Clocks without a better choice after which none is looked for."""
 COARSE, FINER, EXACT = 0, 1, 2
 """How good a bound in a table is: reckoned for all sets at once, by `relaxed`, or the cost itself."""
 
@@ -109,14 +107,7 @@ def good_cost(grid: Grid, aim: Aim, unit: int, mask: int, cut: float, table: Tab
         if clocks.bounds[k] >= cut:
             return np.inf
         table.stage[unit, mask] = max(table.stage[unit, mask], FINER)
-        best, stale = np.inf, 0
-        # Bounds are wide of the costs where waiting goes CPU by CPU: a few clocks in vain are enough there.
-        while clocks.bounds[k] < best and (stale < IN_VAIN or grid.unit[unit, BY_CPU] == 0.0):
-            clocks.bounds[k] = np.inf
-            cost = descend(grid, aim, unit, grid.first[unit] + k, members, points, cpus, work)
-            stale = 0 if cost < best else stale + (best < np.inf)
-            best = min(best, cost)
-            k = most_promising(grid, aim, table.alone, unit, members, best, clocks, work)
+        best = good_choice(grid, aim, table.alone, unit, members, np.inf, clocks, points, cpus, work)[0]
         table.good[unit, mask] = best
     return float(table.good[unit, mask])
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scheduler.board import Board, BoardUnit
 from scheduler.points import ArrivalModel, PointsError, check_accuracy, operating_points
-from scheduler.problem import Demand, OperatingPoint, Points, Problem, Unit
+from scheduler.problem import Demand, OperatingPoint, Points, PointTable, Problem, ProblemError, Unit
 from scheduler.profile import Profile, RungProfile, ServiceTime
 
 FloatArray = NDArray[np.float64]
@@ -219,14 +219,43 @@ def test_a_point_at_nine_tenths_of_its_time_is_kept_and_one_above_is_left_out() 
     assert [(p.subnet, p.unit) for p in points] == [("s0", "fast")]
 
 
-def test_points_by_gear_are_those_that_differ_in_their_clock_alone() -> None:
+def test_points_in_a_gear_are_those_that_differ_in_their_clock_alone() -> None:
     units = board(cpu("slow", cores=2, mhz=(500.0, 1000.0)), cpu("fast", cores=2, mhz=(1000.0, 2000.0)))
     profile = ladder((service([3.0]), service([2.0], cores=2)), (service([5.0]),))
     points = operating_points(units, profile, app="a", arrivals=CLOSED, slo=0.95)
-    assert len(points.by_gear) == 6
-    for (subnet, unit, cores), gear in points.by_gear.items():
+    gears = {(p.subnet, p.unit, p.cores) for p in points}
+    assert len(gears) == 6
+    for subnet, unit, cores in gears:
+        gear = points.in_gear(subnet, unit, cores)
         assert gear == tuple(p for p in points if (p.subnet, p.unit, p.cores) == (subnet, unit, cores))
         assert len(gear) == 2
+    for missing in (("s9", "slow", 1), ("s0", "gone", 1), ("s0", "slow", 3)):
+        assert not points.in_gear(*missing)
+
+
+def test_a_point_is_the_same_however_it_is_looked_at() -> None:
+    made = operating_points(board(cpu(mhz=(500.0, 1000.0))), ladder((service([3.0]),)), app="a", arrivals=CLOSED, slo=1)
+    first, last = made[0], made[-1]
+    assert list(made) == [first, last] == [made[0], made[1]]
+    assert made[:1] == (first,) != made
+    assert Points.of(p for p in made) == made
+    assert hash(Points.of(made[:])) == hash(made)
+    with pytest.raises(IndexError):
+        made[2]
+
+
+@pytest.mark.parametrize("field", ["latency_ms", "energy_mj", "service_ms", "mhz", "accuracy"])
+def test_a_figure_that_no_point_can_have_is_refused_in_a_table_too(field: str) -> None:
+    point = OperatingPoint(
+        subnet="s", unit="u", cores=1, mhz=1.0, latency_ms=2.0, energy_mj=3.0, accuracy=0.5, service_ms=1.0
+    )
+    table = PointTable.of([point, point])
+    row = ["cores", "mhz", "latency_ms", "service_ms", "energy_mj", "accuracy"].index(field)
+    for value in (math.nan, math.inf, -1.0):
+        columns = table.columns.copy()
+        columns[row, 1] = value
+        with pytest.raises(ProblemError, match=field):
+            Points(replace(table, columns=columns))
 
 
 def test_points_are_read_into_columns_once_for_all_demands() -> None:
@@ -236,7 +265,7 @@ def test_points_are_read_into_columns_once_for_all_demands() -> None:
         for app, rate in (("a", 1.0), ("b", 2.0))
     )
     assert one.table is other.table
-    # What is no `Points` yet becomes so, and is no less a tuple of points.
+    # What is no `Points` yet becomes so.
     assert Points.of(list(points)) == tuple(points) == points
 
 
