@@ -256,8 +256,7 @@ class Slowdowns:
             weighted += own_weight * (level - network.log)
         mean, before = weighted / weight, factor.log
         if factor.step((mean - before) / math.sqrt(factor.variance + 1 / weight), mean, weight):
-            if unit.forgiven and factor.log > 0:
-                unit.patience_s = min(2 * unit.patience_s, MOST_FORGIVEN_S)
+            self.regret(name)
             unit.forgiven = False
             for app in self.on(name):
                 self._networks[app].start_anew()
@@ -292,6 +291,12 @@ class Slowdowns:
                 part.log += gain * difference
                 part.variance *= 1 - gain
         return False
+
+    def regret(self, name: str) -> None:
+        """Take in that what is estimated of a unit is certain: if it is slow after it was forgiven, that was wrong."""
+        unit = self._units[name]
+        if unit.forgiven and unit.factor.log > 0:
+            unit.forgiven, unit.patience_s = False, min(2 * unit.patience_s, MOST_FORGIVEN_S)
 
     @property
     def runs_on(self) -> Mapping[str, str]:
@@ -358,6 +363,7 @@ class Believed:
                     if abs(estimates.network(app) / self.network(app) - 1) > RATIO_CHANGE / 2:
                         self.networks[app] = estimates.network(app)
                 moved[unit] = factors[unit]
+                estimates.regret(unit)
             elif unit not in used and abs(factors[unit] / factor - 1) > RATIO_CHANGE:
                 moved[unit] = factors[unit]
         if moved:
