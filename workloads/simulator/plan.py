@@ -79,7 +79,7 @@ class Costs:
         """
         if not solves:
             return self.rule_app_ms * apps
-        numbers, times_ms = zip(*self.decisions_ms, strict=True)
+        numbers, times_ms = [number for number, _ in self.decisions_ms], [ms for _, ms in self.decisions_ms]
         return float(np.interp(apps, numbers, times_ms)) * max(1.0, apps / numbers[-1])
 
     def faster(self, times: float) -> Costs:
