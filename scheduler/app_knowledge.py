@@ -179,9 +179,9 @@ class AppKnowledge:
             self.foresight.forget()
         elif foreseen is not None and app in foreseen.own_ms:
             # A report leaves out latencies beyond `LatencyWindow.SIZE`; as lost ones they err on the safe side.
-            lost_ms = [math.inf] * (self.finished - len(self.fresh_ms))
+            lost = self.finished - len(self.fresh_ms)
             self.foresight.update(
-                self.fresh_ms + lost_ms,
+                self.fresh_ms + [math.inf] * lost if lost else self.fresh_ms,
                 own_ms=foreseen.own_ms[app],
                 waits_ms=foreseen.waits_ms[app],
                 share=planned,

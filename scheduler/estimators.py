@@ -49,11 +49,12 @@ class RateEstimator:
             raise ValueError(
                 f"arrived is {arrived!r} and interval_s is {interval_s!r}; both must be finite and at least 0."
             )
-        self._slow.update(arrived, interval_s)
-        self._fast.update(arrived, interval_s)
-        slow_hz, fast_hz = self._slow.rate_hz, self._fast.rate_hz
-        if slow_hz is not None and fast_hz is not None and self._fast.is_beyond_chance(slow_hz, self._CERTAIN):
-            self._slow.go_on_from(self._fast)
+        slow, fast = self._slow, self._fast
+        slow.update(arrived, interval_s)
+        fast.update(arrived, interval_s)
+        slow_hz = slow.rate_hz
+        if slow_hz is not None and fast.is_beyond_chance(slow_hz, self._CERTAIN):
+            slow.go_on_from(fast)
 
     @property
     def rate_hz(self) -> float | None:
@@ -76,12 +77,18 @@ class _Decaying:
 
     Both are kept, and the rate is their quotient. So it is right from the first interval on, and depends little on how
     time is cut into intervals.
+
+    Attributes:
+        rate_hz: the estimate; None before any time has been observed where no rate was declared.
     """
+
+    __slots__ = ("_arrivals", "_seconds", "_time_constant_s", "rate_hz")
 
     def __init__(self, time_constant_s: float, declared_hz: float | None) -> None:
         self._time_constant_s = time_constant_s
         self._seconds = 0.0 if declared_hz is None else time_constant_s
         self._arrivals = 0.0 if declared_hz is None else declared_hz * time_constant_s
+        self.rate_hz = self._arrivals / self._seconds if self._seconds > 0 else None
 
     def update(self, arrived: int, interval_s: float) -> None:
         """Take in the requests that arrived in an interval."""
@@ -90,25 +97,22 @@ class _Decaying:
         decay, seconds = _decay(interval_s, self._time_constant_s)
         self._arrivals = self._arrivals * decay + arrived * (seconds / interval_s if interval_s > 0 else 1.0)
         self._seconds = self._seconds * decay + seconds
+        if self._seconds > 0:
+            self.rate_hz = self._arrivals / self._seconds
 
     def go_on_from(self, other: _Decaying) -> None:
         """Forget what was seen, and take over what another has seen."""
-        self._arrivals, self._seconds = other._arrivals, other._seconds
-
-    @property
-    def rate_hz(self) -> float | None:
-        """The estimate; None before any time has been observed where no rate was declared."""
-        return self._arrivals / self._seconds if self._seconds > 0 else None
+        self._arrivals, self._seconds, self.rate_hz = other._arrivals, other._seconds, other.rate_hz
 
     def is_beyond_chance(self, rate_hz: float, deviations: float) -> bool:
         """Return True if the estimate is more than so many standard deviations from a rate of Poisson arrivals."""
-        if self._seconds <= 0:
+        if self.rate_hz is None:
             return False
         # The estimate of Poisson arrivals, weighed over a time T, has a standard deviation of √(rate / 2T) (Campbell's
         # theorem); periodic arrivals deviate less.
         # One arrival is the least that can be told from none, or a rate of 0 would differ by any.
         deviation_hz = max(math.sqrt(rate_hz / (2 * self._seconds)), 1 / self._seconds / deviations)
-        return abs(self._arrivals / self._seconds - rate_hz) > deviations * deviation_hz
+        return abs(self.rate_hz - rate_hz) > deviations * deviation_hz
 
 
 @lru_cache(maxsize=16)  # asked for each application in each epoch, nearly always for the same

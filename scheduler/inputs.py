@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import is_
 
 from scheduler.board import BoardUnit
 
@@ -83,6 +84,19 @@ class Inputs:
     units: Mapping[str, UnitInputs]
     power_cap_w: float | None
     slowdowns: Mapping[str, float] = field(default_factory=dict)
+
+    def is_made_of(self, other: Inputs) -> bool:
+        """Return True if both are made of the very same parts; then also what `==` leaves out, reasons, is the same."""
+        return (
+            self.slowdowns is other.slowdowns
+            and self.power_cap_w == other.power_cap_w
+            and _same_parts(self.apps, other.apps)
+            and _same_parts(self.units, other.units)
+        )
+
+
+def _same_parts(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    return one.keys() == other.keys() and all(map(is_, one.values(), other.values()))
 
 
 def changes(old: Inputs | None, new: Inputs, runs_on: Mapping[str, str] | None = None) -> list[str]:

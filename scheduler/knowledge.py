@@ -62,6 +62,7 @@ class Knowledge:
         self._limits = {unit.name: UnitLimits.none(unit) for unit in board.units}
         self._slowdowns = Slowdowns(unit.name for unit in board.units)
         self._believed = Believed(unit.name for unit in board.units)
+        self._inputs: Inputs | None = None
         self._runs_in: dict[str, Gear] = {}
         self._seen: dict[str, UnitTelemetry] = {}
         self._host: HostTelemetry | None = None
@@ -148,7 +149,10 @@ class Knowledge:
         for unit in telemetry.units:
             self._seen[unit.name] = unit
             before = self._limits[unit.name]
-            self._limits[unit.name] = after = before.see(unit)
+            after = before.see(unit)
+            if after is before:  # as in nearly every epoch
+                continue
+            self._limits[unit.name] = after
             texts = unit_changes(unit.name, before.in_force, after.in_force)
             if texts:
                 changed += texts
@@ -182,16 +186,16 @@ class Knowledge:
         for known in self._apps.values():
             known.settles_until_s = now_s + self._grace_s
 
-    def judge(self, foreseen: Evaluation | None, *, foreseen_late: Collection[str], now_s: float) -> None:
+    def judge(self, foreseen: Evaluation | None, *, foreseen_on_time: Collection[str], now_s: float) -> None:
         """Learn from the requests that finished in this epoch how far the plan in force can be trusted.
 
         Args:
             foreseen: what the plan is expected to come to; None where it foresees nothing.
-            foreseen_late: applications that the plan itself foresees to be late, or of which it foresees nothing.
+            foreseen_on_time: applications that the plan itself foresees to be on time.
             now_s: present time, board time.
         """
         for app, known in self._apps.items():
-            known.judge(foreseen, slo=self._targets[app].slo, foreseen_late=app in foreseen_late, now_s=now_s)
+            known.judge(foreseen, slo=self._targets[app].slo, foreseen_late=app not in foreseen_on_time, now_s=now_s)
 
     def end_epoch(self) -> None:
         """Count requests that finish from here on for the next epoch."""
@@ -201,14 +205,13 @@ class Knowledge:
     # ------------------------------------------------------------ views
 
     def inputs(self) -> Inputs:
-        """Return what a decision made now would rest on."""
+        """Return what a decision made now would rest on: the same object for as long as nothing of it has changed."""
         apps = {app: known.inputs(self._targets[app], self._believed.network(app)) for app, known in self._apps.items()}
-        return Inputs(
-            apps=apps,
-            units={name: limits.in_force for name, limits in self._limits.items()},
-            power_cap_w=self.power_cap_w,
-            slowdowns=self._believed.units,
-        )
+        units = {name: limits.in_force for name, limits in self._limits.items()}
+        new = Inputs(apps=apps, units=units, power_cap_w=self.power_cap_w, slowdowns=self._believed.units)
+        if self._inputs is None or not self._inputs.is_made_of(new):
+            self._inputs = new
+        return self._inputs
 
     def snapshot(
         self,

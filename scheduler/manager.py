@@ -114,6 +114,7 @@ class Manager:
         self._cpus: Mapping[str, tuple[int, ...]] = {}
         self._plan_number = 0
         self._outcome: Evaluation | None = None
+        self._foreseen_on_time: frozenset[str] = frozenset()
         self._failure: str | None = None
         self._waiting: frozenset[str] = frozenset()
         self._admissions = Admissions()
@@ -162,10 +163,8 @@ class Manager:
         self._epoch = tick.epoch
         effects = self._transition.expire(now_s)
         effects += self._workers.look(self._knowledge.targets_s, self._stopped, now_s)
-        present = self._knowledge.present
-        self._knowledge.excuse([app for app in present if not self._transition.settled(app)], now_s=now_s)
-        late = {app for app in present if not self._expected_on_time(app)}
-        self._knowledge.judge(self._outcome, foreseen_late=late, now_s=now_s)
+        self._knowledge.excuse(self._transition.unsettled(), now_s=now_s)
+        self._knowledge.judge(self._outcome, foreseen_on_time=self._foreseen_on_time, now_s=now_s)
         # Equal inputs need no second decision, so in most epochs nothing is decided.
         inputs = self._knowledge.inputs()
         why = self._changes(inputs) or (["every epoch"] if self._every_epoch else [])
@@ -274,6 +273,8 @@ class Manager:
 
     def _changes(self, inputs: Inputs) -> list[str]:
         """Return what is new since the last decision, in words."""
+        if inputs is self._decided:  # as in most epochs
+            return []
         gears = self._plan.gears if self._plan else {}
         return changes(self._decided, inputs, {app: gear.unit for app, gear in gears.items()})
 
@@ -302,6 +303,7 @@ class Manager:
         self._decided = inputs
         cpus = cpus_of(plan, snapshot)
         self._outcome = appraise(plan, snapshot, cpus)
+        self._foreseen_on_time = _on_time(plan, self._outcome)
         waits = {app: self._knowledge.why_waiting(app) for app in sorted(self._waiting)}
         outlook = outlook_of(plan, snapshot, self._outcome, waits)
         effects = waiting + self._decision_log(inputs, snapshot, plan, outlook)
@@ -367,14 +369,6 @@ class Manager:
         self._failure = failure
         return [Log(kind="policy_failed", fields={"policy": type(self._policy).__name__, "error": failure})]
 
-    def _expected_on_time(self, app: str) -> bool:
-        """Return True if the plan in force keeps an application, and its unit, within bounds."""
-        if self._plan is None or self._outcome is None or app not in self._plan.gears:
-            return False
-        unit = self._plan.gears[app].unit
-        late = self._outcome.app_terms[app] + self._outcome.unit_terms[unit]
-        return late <= 1e-9
-
     # ------------------------------------------------------------ logs
 
     def _prospects(self) -> dict[str, object]:
@@ -396,3 +390,12 @@ class Manager:
     def _epoch_log(self, *, decided: bool) -> Log:
         known = self._knowledge.log(self._transition.gear)
         return Log(kind="epoch", fields={"epoch": self._epoch, "decided": decided, **known, **self._prospects()})
+
+
+def _on_time(plan: Plan, outcome: Evaluation | None) -> frozenset[str]:
+    """Return the applications that a plan keeps, with their units, within bounds; none where it foresees nothing."""
+    if outcome is None:
+        return frozenset()
+    return frozenset(
+        app for app, gear in plan.gears.items() if outcome.app_terms[app] + outcome.unit_terms[gear.unit] <= 1e-9
+    )

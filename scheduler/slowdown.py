@@ -256,8 +256,7 @@ class Slowdowns:
             weighted += own_weight * (level - network.log)
         mean, before = weighted / weight, factor.log
         if factor.step((mean - before) / math.sqrt(factor.variance + 1 / weight), mean, weight):
-            if unit.forgiven and factor.log > 0:
-                unit.patience_s = min(2 * unit.patience_s, MOST_FORGIVEN_S)
+            self.regret(name)
             unit.forgiven = False
             for app in self.on(name):
                 self._networks[app].start_anew()
@@ -292,6 +291,12 @@ class Slowdowns:
                 part.log += gain * difference
                 part.variance *= 1 - gain
         return False
+
+    def regret(self, name: str) -> None:
+        """Take in that what is estimated of a unit is certain: if it is slow after it was forgiven, that was wrong."""
+        unit = self._units[name]
+        if unit.forgiven and unit.factor.log > 0:
+            unit.forgiven, unit.patience_s = False, min(2 * unit.patience_s, MOST_FORGIVEN_S)
 
     @property
     def runs_on(self) -> Mapping[str, str]:
@@ -347,7 +352,8 @@ class Believed:
         Returns:
             Names of those units.
         """
-        stray = {unit for app, unit in estimates.runs_on.items() if self._strays(app, unit, estimates)}
+        factors = {unit: estimates.unit(unit) for unit in self.units}
+        stray = {unit for app, unit in estimates.runs_on.items() if self._strays(app, unit, factors[unit], estimates)}
         used = set(estimates.runs_on.values())
         moved = {}
         for unit, factor in self.units.items():
@@ -356,13 +362,15 @@ class Believed:
                 for app in estimates.on(unit):
                     if abs(estimates.network(app) / self.network(app) - 1) > RATIO_CHANGE / 2:
                         self.networks[app] = estimates.network(app)
-                moved[unit] = estimates.unit(unit)
-            elif unit not in used and abs(estimates.unit(unit) / factor - 1) > RATIO_CHANGE:
-                moved[unit] = estimates.unit(unit)
+                moved[unit] = factors[unit]
+                estimates.regret(unit)
+            elif unit not in used and abs(factors[unit] / factor - 1) > RATIO_CHANGE:
+                moved[unit] = factors[unit]
         if moved:
             self.units = {**self.units, **moved}
         return list(moved)
 
-    def _strays(self, app: str, unit: str, estimates: Slowdowns) -> bool:
-        ratio = estimates.ratio(app) / (self.units[unit] * self.network(app))
+    def _strays(self, app: str, unit: str, factor: float, estimates: Slowdowns) -> bool:
+        """Return True if an application's ratio on a unit of that estimated factor is another one than is believed."""
+        ratio = estimates.network(app) * factor / (self.units[unit] * self.network(app))
         return abs(ratio - 1) > RATIO_CHANGE and abs(math.log(ratio)) > CERTAIN * estimates.deviation(app)

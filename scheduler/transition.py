@@ -92,6 +92,7 @@ class Transition:
         self._plan = 0
         # True if nothing has happened since there was last nothing to ask for, as in nearly every epoch.
         self._still = False
+        self._unsettled: list[str] = []  # since then
 
     # ------------------------------------------------------------ state
 
@@ -103,9 +104,9 @@ class Transition:
         """Return, by application that has a goal, its unit and the CPUs there that it has or is about to have."""
         return {name: (app.goal.gear.unit, app.goal.cpus) for name, app in self._apps.items() if app.goal}
 
-    def settled(self, app: str) -> bool:
-        """Return True if that application is in the gear and on the CPUs of the latest plan."""
-        return self._apps[app].settled
+    def unsettled(self) -> list[str]:
+        """Return the applications that are not in the gear and on the CPUs of the latest plan."""
+        return self._unsettled if self._still else [name for name, app in self._apps.items() if not app.settled]
 
     @property
     def at_rest(self) -> bool:
@@ -296,8 +297,7 @@ class Transition:
         if self._still:
             return []
         effects = self._switch(now_s)
-        for unit in self._units:
-            effects += self._set_clock(unit, now_s)
+        effects += [effect for unit in self._units for effect in self._set_clock(unit, now_s)]
         for app in self._apps.values():
             app.let_go()
         blocked: dict[str, set[str]] = {}
@@ -310,13 +310,13 @@ class Transition:
                 app.ask(step, now_s)
                 effects.append(step)
         for name in ring_breakers(blocked):
-            step = self._apps[name].next_step(self._clock_is_up)
-            if step:
+            if step := self._apps[name].next_step(self._clock_is_up):
                 self._apps[name].ask(step, now_s)
                 effects.append(step)
         # What is to be prepared is known only now.
         if self._prepares_on in self._units:
             effects += self._set_clock(self._prepares_on, now_s)
+        self._unsettled = self.unsettled()
         self._still = not effects and not any(switch.waits for switch in self._switches.values())
         return effects
 

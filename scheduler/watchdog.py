@@ -69,9 +69,8 @@ class Watchdog:
     def hear(self, report: AppTelemetry) -> None:
         """Take in a report."""
         before, self._latest, self._reported = self._latest, report, True
-        moved = before is None or (before.worker, before.beats) != (report.worker, report.beats)
         # A thread with nothing to do stands still for as long as nothing comes.
-        if moved or report.phase == "idle":
+        if report.phase == "idle" or before is None or (before.worker, before.beats) != (report.worker, report.beats):
             self._still_s, self._said = 0.0, False
 
     def look(self, *, now_s: float, epoch_s: float, target_s: float, stopped: bool) -> Standstill | None:
@@ -88,11 +87,11 @@ class Watchdog:
         if self._latest is None:  # it has not begun to report yet
             return None
         reported, self._reported = self._reported, False
-        slow_s = max(LEAST_S, SLOW_TARGETS * target_s)
         phase = self._latest.phase
         if reported and phase == "idle":
             self._silent_s = 0.0
             return None
+        slow_s = max(LEAST_S, SLOW_TARGETS * target_s)
         if reported:
             self._silent_s = 0.0
             self._still_s += passed_s

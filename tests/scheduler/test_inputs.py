@@ -73,3 +73,17 @@ def test_no_input_of_an_application_changes_in_silence_or_by_its_name_in_the_cod
 
 def test_a_cap_that_is_lifted_is_told():
     assert changes(inputs(power_cap_w=3.0), inputs()) == ["power is no longer capped"]
+
+
+def test_inputs_are_made_of_the_same_only_if_reasons_are_the_same_too() -> None:
+    before = inputs()
+    again = Inputs(apps=dict(before.apps), units=dict(before.units), power_cap_w=None, slowdowns=before.slowdowns)
+    assert again.is_made_of(before)
+    told = replace(before.units["big"], capped_by="thermal")
+    reasoned = replace(before, units={"big": told})
+    assert reasoned == before
+    assert not reasoned.is_made_of(before)
+    assert not replace(before, power_cap_w=3.0).is_made_of(before)
+    assert not replace(before, slowdowns={"big": 1.5}).is_made_of(before)
+    assert not replace(before, apps={}).is_made_of(before)
+    assert not replace(before, apps={"other": before.apps["camera"]}).is_made_of(before)

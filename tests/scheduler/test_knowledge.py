@@ -266,3 +266,17 @@ def test_policy_is_shown_the_cpus_that_applications_have():
     world.run(1.0)
     assert {view.app: view.cpus for view in policy.snapshots[0].apps} == {"a": (), "b": ()}
     assert {view.app: view.cpus for view in policy.snapshots[-1].apps} == {"a": (0, 1), "b": ()}
+
+
+def test_inputs_are_the_same_object_until_something_of_them_changes():
+    known = Knowledge(board=BOARD, apps=[make_spec("a")], objective="energy", power_cap_w=None, grace_s=1.0)
+    first = known.inputs()
+    assert known.inputs() is first
+    known.power_cap_w = 3.0
+    capped = known.inputs()
+    assert capped is not first
+    assert known.inputs() is capped
+    known.retarget(retarget("a", target_ms=50.0).change, now_s=0.0)
+    assert known.inputs().apps["a"].target_ms == 50.0
+    known.leave("a")
+    assert known.inputs().apps == {}

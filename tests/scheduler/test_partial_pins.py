@@ -34,7 +34,7 @@ def on_cpu_0() -> Transition:
     assert Pin(app="a", unit="big", cpus=(0,), plan=1) in aim(transition, 1, ONE, (0,))
     assert pinned(transition, (0,), 1) == [Activate(app="a", gear=ONE, cpus=(0,), plan=1)]
     transition.acknowledge(Activated(app="a", gear=ONE, plan=1))
-    assert transition.settled("a")
+    assert not transition.unsettled()
     return transition
 
 
@@ -45,7 +45,7 @@ def test_an_old_cpu_that_is_offline_is_not_waited_for() -> None:
     assert log == Log(kind="pin", fields={"app": "a", "asked": [0, 1], "cpus": [1]})
     assert activate == Activate(app="a", gear=ONE, cpus=(1,), plan=2)
     transition.acknowledge(Activated(app="a", gear=ONE, plan=2))
-    assert transition.settled("a")
+    assert not transition.unsettled()
     assert transition.advance(0.0) == []
 
 
@@ -56,7 +56,7 @@ def test_without_a_cpu_of_its_goal_it_waits_for_the_plan_that_does_without() -> 
     assert transition.advance(0.0) == []
     assert transition.gear("a") == ONE
     aim(transition, 3, ONE, (0,))
-    assert transition.settled("a")
+    assert not transition.unsettled()
 
 
 def test_a_cpu_that_was_away_for_a_moment_only_is_asked_for_again() -> None:

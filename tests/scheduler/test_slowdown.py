@@ -197,6 +197,20 @@ def test_a_unit_that_nobody_runs_on_is_forgiven_and_later_if_that_was_wrong() ->
     assert waits_s == [pytest.approx(FORGIVEN_S, abs=0.2), pytest.approx(2 * FORGIVEN_S, abs=0.2)]
 
 
+def test_a_unit_that_was_forgiven_and_turns_out_slow_bit_by_bit_is_remembered_for_longer_too() -> None:
+    """Reports that no test for steps finds, each within three deviations, correct the factor just as well."""
+    fed = Fed()
+    waits_s = []
+    for _ in range(3):
+        fed.run(30, 1.13)
+        assert fed.believed.units["big"] > 1.05
+        left_s = fed.now_s
+        while fed.believed.units["big"] > 1.05:
+            fed.run(1, 1.0, unit="little")
+        waits_s.append(fed.now_s - left_s)
+    assert waits_s == [pytest.approx(times * FORGIVEN_S, abs=0.2) for times in (1, 2, 4)]
+
+
 @settings(max_examples=300)
 @given(values=st.lists(st.floats(-2, 2), min_size=1, max_size=9))
 def test_what_a_unit_and_its_applications_have_in_common_is_laid_where_the_sum_is_least(values: list[float]) -> None:

@@ -240,3 +240,26 @@ def test_an_unhealthy_worker_is_asked_again_once_it_is_heard_of_even_with_no_new
 )
 def test_the_first_of_each_ring_is_let_through(blocked: dict[str, set[str]], let_through: list[str]) -> None:
     assert list(ring_breakers(blocked)) == let_through
+
+
+def test_who_is_not_settled_is_known_anew_after_each_plan() -> None:
+    transition = asked_at_0()
+    clocks = {unit.name: unit.mhz[0] for unit in BOARD.units}
+    for number, subnet in ((1, "s"), (2, "m")):
+        wanted = gear(subnet)
+        if number > 1:
+            transition.aim(Plan(gears={"a": wanted}, clocks=clocks), {"a": (0,)}, number, "next")
+            transition.advance(0.0)
+        assert transition.unsettled() == ["a"]
+        transition.acknowledge(Prepared(app="a", gear=wanted, plan=number))
+        for _ in range(3):  # the clock, the pin, and the activation
+            for effect in transition.advance(0.0):
+                if isinstance(effect, SetClock):
+                    transition.acknowledge(ClockSet(unit=effect.unit, clock=effect.clock, plan=effect.plan))
+                elif isinstance(effect, Pin):
+                    transition.acknowledge(Pinned(app="a", unit="big", cpus=effect.cpus, plan=number))
+        assert transition.unsettled() == ["a"]
+        transition.acknowledge(Activated(app="a", gear=wanted, plan=number))
+        assert transition.unsettled() == []
+        assert transition.advance(0.0) == []
+        assert transition.unsettled() == []

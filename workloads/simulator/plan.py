@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
 
 from scheduler.board import Board
 from scheduler.contention import WAKE_MS
@@ -12,6 +14,12 @@ from scheduler.policies import Policy
 from scheduler.profile import Profile
 from scheduler.request_clock import CHANGE_MS
 from workloads.mix.mix import Mix
+
+DECISIONS_MS = ((1, 3.1), (2, 4.1), (4, 5.2), (8, 23.0), (12, 470.0), (16, 13.0))
+"""Numbers of applications, each with the CPU time of a decision of `joint` for so many, from what the manager knows to
+the plan, where it keeps the operating points: `python -m benchmarks.bench_managing --decisions`, machine C, 2026-12-03,
+the least of several medians, while other work shared the cores. From thirteen on `solve` proves nothing, so 16 take
+less than 12. A new accuracy floor or margin prices points anew, which takes longer and is not charged."""
 
 
 class SimulationError(RuntimeError):
@@ -26,15 +34,14 @@ class Costs:
     counts as busy there; where there is none it delays the request that has the last core.
 
     The defaults are about what the manager and `joint` take in a process of their own, without Ray. They charge 0.5 ms
-    for an epoch of eight applications (measured: 0.09) and 1.0 to 4.5 ms for a decision for one to eight (measured: 1.6
-    to 2.7); rules are charged less than measured (0.7 to 1.1 ms). On Ray it takes more, its threads
-    included: docs/measurements.md, "What managing costs".
+    for an epoch of eight applications (measured: 0.09) and `DECISIONS_MS` for a decision; rules are charged less than
+    measured (0.7 to 1.1 ms). On Ray it takes more, its threads included: docs/measurements.md, "What managing costs".
 
     Attributes:
         epoch_ms: CPU time of one epoch, whatever the number of applications.
         epoch_app_ms: further CPU time of one epoch for each application.
-        decision_ms: CPU time of one decision of a policy that solves an optimisation problem (`Policy.solves`).
-        decision_app_ms: further CPU time of that decision for each application.
+        decisions_ms: CPU time of one decision of a policy that solves an optimisation problem (`Policy.solves`): rising
+            numbers of applications, each with the time for so many.
         rule_app_ms: CPU time of one decision of any other policy, for each application.
         prepare_ms: CPU time to make a network ready that this application has not had ready before, beside other work;
             the new gear waits for it.
@@ -48,8 +55,7 @@ class Costs:
 
     epoch_ms: float = 0.1
     epoch_app_ms: float = 0.05
-    decision_ms: float = 0.5
-    decision_app_ms: float = 0.5
+    decisions_ms: tuple[tuple[int, float], ...] = DECISIONS_MS
     rule_app_ms: float = 0.05
     prepare_ms: float = 100.0
     call_ms: float = 0.5
@@ -62,13 +68,24 @@ class Costs:
         return self.epoch_ms + self.epoch_app_ms * apps
 
     def of_decision_ms(self, apps: int, *, solves: bool) -> float:
-        """Return the CPU time of one decision: with 0.5 ms and 0.5 ms for each of eight applications, 4.5 ms.
+        """Return the CPU time of one decision.
+
+        Between two numbers in `decisions_ms` it is interpolated, and beyond the last it grows in proportion: with 4 ms
+        for two and 8 ms for four it is 6 ms for three and 16 ms for eight.
 
         Args:
             apps: how many applications are present.
             solves: True if the policy solves an optimisation problem.
         """
-        return self.decision_ms + self.decision_app_ms * apps if solves else self.rule_app_ms * apps
+        if not solves:
+            return self.rule_app_ms * apps
+        numbers, times_ms = [number for number, _ in self.decisions_ms], [ms for _, ms in self.decisions_ms]
+        return float(np.interp(apps, numbers, times_ms)) * max(1.0, apps / numbers[-1])
+
+    def faster(self, times: float) -> Costs:
+        """Return the costs on a board where all of it takes so many times less."""
+        times_ms = {one.name: getattr(self, one.name) / times for one in fields(self) if one.type == "float"}
+        return replace(self, **times_ms, decisions_ms=tuple((apps, ms / times) for apps, ms in self.decisions_ms))
 
     @classmethod
     def none(cls) -> Costs:
@@ -76,8 +93,7 @@ class Costs:
         return cls(
             epoch_ms=0.0,
             epoch_app_ms=0.0,
-            decision_ms=0.0,
-            decision_app_ms=0.0,
+            decisions_ms=((1, 0.0),),
             rule_app_ms=0.0,
             prepare_ms=0.0,
             call_ms=0.0,

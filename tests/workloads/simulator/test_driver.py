@@ -99,7 +99,7 @@ class TestManagingForNothing:
 class TestCosts:
     def test_what_is_sent_waits_for_the_decision_and_the_call_and_a_clock_for_its_transition_too(self):
         slow = replace(BOARD, units=tuple(replace(unit, transition_us=7000.0) for unit in BOARD.units))
-        costs = replace(FREE, decision_ms=40.0, call_ms=3.0, on_board=False)
+        costs = replace(FREE, decisions_ms=((1, 40.0),), call_ms=3.0, on_board=False)
         simulated = run(Script((-9, SMALL), clocks={**TOP, "big": 1000.0}), costs=costs, board=slow)
         # Decided at -1 s, sent 40 ms later; there and back to prepare the network, there and back for the clock.
         clocks = [entry for entry in logged(simulated, "clock") if entry["unit"] == "big"]
@@ -131,7 +131,7 @@ class TestCosts:
         assert clocks == [2000.0, 500.0]
 
     def test_each_epoch_and_decision_is_charged_to_the_unit_that_takes_least_power(self):
-        costs = replace(FREE, epoch_ms=0.1, epoch_app_ms=0.05, decision_ms=2.0, decision_app_ms=1.0)
+        costs = replace(FREE, epoch_ms=0.1, epoch_app_ms=0.05, decisions_ms=((1, 3.0),))
         free, charged = run(Script((-9, SMALL))), run(Script((-9, SMALL)), costs=costs)
         epochs = sum(0 <= entry["now_s"] < 3 for entry in logged(charged, "epoch"))
         decided = sum(entry["decided"] for entry in logged(charged, "epoch") if 0 <= entry["now_s"] < 3)
@@ -140,6 +140,19 @@ class TestCosts:
         assert charged.managing_j == pytest.approx(0.2 * charged.residency["little"].managing_s[0])
         more_j = charged.summary.energy.units_j - free.summary.energy.units_j
         assert more_j == pytest.approx(charged.managing_j)
+
+    @pytest.mark.parametrize(("apps", "cpu_ms"), [(0, 4.0), (1, 4.0), (2, 4.0), (3, 6.0), (4, 8.0), (8, 16.0)])
+    def test_a_decision_is_charged_what_one_of_that_size_takes(self, apps, cpu_ms):
+        costs = Costs(decisions_ms=((2, 4.0), (4, 8.0)))
+        assert costs.of_decision_ms(apps, solves=True) == pytest.approx(cpu_ms)
+        assert costs.faster(4.0).of_decision_ms(apps, solves=True) == pytest.approx(cpu_ms / 4)
+        assert costs.of_decision_ms(apps, solves=False) == pytest.approx(costs.rule_app_ms * apps)
+
+    def test_a_faster_board_takes_less_for_everything(self):
+        faster = replace(Costs(), on_board=False).faster(4.0)
+        assert faster.wake_ms == Costs().wake_ms / 4
+        assert faster.prepare_ms == Costs().prepare_ms / 4
+        assert not faster.on_board
 
     def test_another_machine_that_manages_costs_the_board_nothing(self):
         simulated = run(Script((-9, SMALL)), costs=Costs(on_board=False))
