@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     if changed:
         sys.exit(f"without extras, {', '.join(changed)} would have other versions than with them")
     _write(LOCK, small)
-    # One that serving needs on some machines alone, as colorama on Windows, is here again where the rest needs it on more.
+    # What serving needs on some machines alone, as colorama on Windows, is here again where the rest needs it on more.
     _write(DEV_LOCK, {name: locked for name, locked in together.items() if small.get(name) != locked})
 
 
