@@ -232,7 +232,7 @@ def _events_table(run: StoredRun) -> str:
         rows.append(
             [
                 f"<b>{mark.letter}</b>",
-                f"{mark.now_s:g}",
+                f"{mark.now_s:.2f}",
                 escape(mark.text),
                 f"<ul>{changed}</ul>" if found else "nothing",
                 f"{max(one.after_s for one in found):.3f}" if found and place else "",

@@ -47,7 +47,7 @@ def summary_table(
     first = summaries[0]
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=Text(f"{first.mix} on {first.board}, {first.duration_s:g} s", style="bold"),
+        title=Text(f"{first.mix} on {first.board}, {round(first.duration_s, 2):g} s", style="bold"),
         title_justify="left",
         title_style="",
         show_edge=False,

@@ -16,7 +16,7 @@ def who_gave(run: StoredRun) -> str | None:
     """Return what was foreseen to be missed, as HTML; None where the log does not say."""
     if run.given is None:
         return None
-    answers = [[f"{one.now_s:g}", escape(admission_words(one))] for one in run.admissions]
+    answers = [[f"{one.now_s:.2f}", escape(admission_words(one))] for one in run.admissions]
     parts = [table(["at, s", "what was foreseen"], answers)] if answers else []
     gave = [one for one in run.given if one.gave]
     if gave:
