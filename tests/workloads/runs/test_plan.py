@@ -225,7 +225,7 @@ def test_weights_that_no_app_uses_are_refused(family, tmp_path):
 
 
 def test_a_folder_of_inputs_for_a_family_is_refused(family, tmp_path):
-    with pytest.raises(MixError, match=r"app 'gate': source .* is a folder, which only a built-in supernet can read"):
+    with pytest.raises(MixError, match=r"app 'gate': source .* is a folder, and nothing says how"):
         plan(app(family, source=tmp_path))
 
 
